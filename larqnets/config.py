@@ -1,0 +1,233 @@
+"""The schema of `configs/*.toml`: frozen dataclasses, strict reading, `--set a.b=c` overrides.
+
+A config file is one experiment. Its tables are `[model]`, `[data]`, `[train]` and, for the paper's own number,
+`[paper]`; a key that is not a field here is an error that names the nearest field.
+"""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal
+
+from larqnets.errors import LarqnetsError, nearest
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which network: a method applied to a backbone."""
+
+    method: str
+    backbone: str
+    stem: Literal["imagenet", "small"] = "small"  # 7x7/2 + max-pool, or 3x3/1 for images up to 64 pixels
+    width: float = 1.0  # factor on every number of filters
+    options: dict[str, Any] = field(default_factory=dict)  # fields of the method, e.g. {input_scale = true}
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, and how training images are varied."""
+
+    dataset: str  # a name of `larqnets list datasets`, or folder:PATH
+    data_dir: str | None = None  # where TFDS keeps prepared data; None: TFDS_DATA_DIR or ~/tensorflow_datasets
+    image_size: int | None = None  # images are resized to this square; None: as stored
+    crop_padding: int = 0  # pixels of zero padding before a random crop back to the image size
+    flip: bool = False  # mirror half of the training images
+    random_resized_crop: bool = False  # ImageNet: random area and aspect ratio; test: central crop
+    min_crop_area: float = 0.08  # smallest area of a random resized crop, as a fraction of the image
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the weights are found. Learning rates are per step of the named optimizer."""
+
+    epochs: int
+    batch_size: int = 128
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9  # sgd only
+    schedule: Literal["constant", "cosine", "linear", "exponential"] = "cosine"  # over all steps, after the warm-up
+    final_learning_rate: float = 0.0  # where the schedule ends; exponential needs it above 0
+    warmup_epochs: float = 0.0  # linear from 0
+    weight_decay: float = 0.0  # L2 on real-valued kernels only, never on latent binary kernels, BatchNorm or biases
+    loss: Literal["cross_entropy", "squared_hinge"] = "cross_entropy"
+    label_smoothing: float = 0.0
+    checkpoint_every_epochs: int = 1
+
+
+@dataclass(frozen=True)
+class PaperConfig:
+    """The published number that a recipe aims at, for the card: the gap is reported, never hidden."""
+
+    title: str = ""
+    test_accuracy: float | None = None  # fraction
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One config file."""
+
+    model: ModelConfig
+    data: DataConfig
+    train: TrainConfig
+    paper: PaperConfig = PaperConfig()
+    description: str = ""
+    seed: int = 0
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "model.width": (1 / 64, 64),
+    "data.image_size": (4, 4096),
+    "data.crop_padding": (0, 1024),
+    "data.min_crop_area": (0.001, 1),
+    "train.epochs": (1, 100_000),
+    "train.batch_size": (1, 1_000_000),
+    "train.learning_rate": (0, 1000),
+    "train.final_learning_rate": (0, 1000),
+    "train.momentum": (0, 1),
+    "train.warmup_epochs": (0, 100_000),
+    "train.weight_decay": (0, 1000),
+    "train.label_smoothing": (0, 0.999),
+    "train.checkpoint_every_epochs": (1, 100_000),
+    "paper.test_accuracy": (0, 1),
+    "seed": (0, 2**31 - 1),
+}
+
+
+def config_folder() -> Path:
+    """Return the folder of the shipped experiments: inside the installed package, or beside it in a checkout."""
+    installed = Path(__file__).parent / "configs"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def list_configs(pattern: str = "*") -> list[str]:
+    """Return the names of the shipped experiments that match a shell glob."""
+    return sorted(p.stem for p in config_folder().glob("*.toml") if fnmatchcase(p.stem, pattern))
+
+
+def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment by name or path and apply overrides of the form ``train.epochs=2``.
+
+    Raises LarqnetsError for a file that is not there or not TOML, an unknown key, a wrong type or range.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml" and not path.is_file():
+        path = config_folder() / f"{name_or_path}.toml"
+        if not path.is_file():
+            raise LarqnetsError(
+                f"There is no config '{name_or_path}'.{nearest(name_or_path, list_configs())} "
+                "`larqnets list configs` shows the shipped ones; a path to a .toml file works too."
+            )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LarqnetsError(f"Cannot read config {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise LarqnetsError(f"{path} is not a TOML file: it is not UTF-8 text.") from error
+    return parse_config(text, str(path), overrides)
+
+
+def parse_config(text: str, source: str, overrides: Sequence[str] = ()) -> Experiment:
+    """Turn TOML text into an Experiment; `source` names the text in errors."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise LarqnetsError(f"{source} is not valid TOML: {error}.") from error
+    for override in overrides:
+        _apply_override(tables, override)
+    return _build(Experiment, tables, "", source)
+
+
+def dump_config(experiment: Experiment) -> str:
+    """Return the experiment as TOML that `parse_config` reads back to an equal one."""
+    lines: list[str] = []
+    tables = dataclasses.asdict(experiment)
+    nested = {key: value for key, value in tables.items() if isinstance(value, dict)}
+    for key, value in tables.items():
+        if key not in nested and value is not None:
+            lines.append(f"{key} = {_toml(value)}")
+    for table, entries in nested.items():
+        lines += ["", f"[{table}]"]
+        lines += [f"{key} = {_toml(value)}" for key, value in entries.items() if value is not None]
+    return "\n".join(lines) + "\n"
+
+
+def from_mapping(kind: type, values: dict[str, Any], where: str, source: str) -> Any:
+    """Build the frozen dataclass `kind` from a mapping with the strict checks of a config file."""
+    return _build(kind, values, where, source)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        control = {ord(c): f"\\u{ord(c):04x}" for c in map(chr, [*range(32), 127])}
+        return f'"{escaped.translate(control)}"'
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
+    return repr(value)
+
+
+def _apply_override(tables: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise LarqnetsError(f"--set '{override}' is not of the form key=value, e.g. --set train.epochs=2.")
+    try:
+        value = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text  # an unquoted word is a string
+    *parents, last = key.strip().split(".")
+    table = tables
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise LarqnetsError(f"--set {key}: '{parent}' is a value, not a table.")
+    table[last] = value
+
+
+def _build(kind: type, values: dict[str, Any], where: str, source: str) -> Any:
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    hints = typing.get_type_hints(kind)
+    for key in values:
+        if key not in fields:
+            raise LarqnetsError(
+                f"{source}: unknown key '{where}{key}'.{nearest(key, fields)} Valid keys: {', '.join(fields)}."
+            )
+    arguments = {key: _convert(value, hints[key], f"{where}{key}", source) for key, value in values.items()}
+    for name, spec in fields.items():
+        if name not in values and spec.default is spec.default_factory is dataclasses.MISSING:
+            raise LarqnetsError(f"{source}: '{where}{name}' is missing.")
+    return kind(**arguments)
+
+
+def _convert(value: object, hint: Any, where: str, source: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise LarqnetsError(f"{source}: '{where}' must be a table, not {value!r}.")
+        return _build(typing.cast(type, hint), value, f"{where}.", source)
+    if isinstance(hint, types.UnionType):
+        hint = next(h for h in typing.get_args(hint) if h is not type(None))
+    if typing.get_origin(hint) is Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise LarqnetsError(
+                f"{source}: '{where}' is {value!r}, but must be one of {', '.join(map(repr, choices))}."
+                + nearest(str(value), [str(c) for c in choices])
+            )
+        return value
+    expected = typing.get_origin(hint) or hint
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        raise LarqnetsError(f"{source}: '{where}' must be of type {expected.__name__}, not {value!r}.")
+    low, high = _RANGES.get(where, (float("-inf"), float("inf")))
+    if isinstance(value, int | float) and not low <= value <= high:
+        raise LarqnetsError(f"{source}: '{where}' is {value}, but must lie between {low:g} and {high:g}.")
+    return value

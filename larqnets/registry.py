@@ -1,0 +1,41 @@
+"""Names of things: a decorator registers them, `get` finds them, `names` lists them with shell globs."""
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Generic, TypeVar
+
+from larqnets.errors import LarqnetsError, nearest
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """A dictionary from name to entry that refuses duplicates and answers unknown names with the nearest one."""
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator: file the decorated object under `name`; raises ValueError when the name is taken."""
+
+        def add(entry: T) -> T:
+            if name in self._entries:
+                raise ValueError(f"{self.noun} '{name}' is registered twice")
+            self._entries[name] = entry
+            return entry
+
+        return add
+
+    def get(self, name: str) -> T:
+        """Return the entry called `name`; raises LarqnetsError naming the nearest known name."""
+        if name not in self._entries:
+            raise LarqnetsError(
+                f"There is no {self.noun} '{name}'.{nearest(name, self._entries)} "
+                f"`larqnets list {self.noun}s` shows all {len(self._entries)}."
+            )
+        return self._entries[name]
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Return the sorted names that match a shell glob such as ``resnet*``."""
+        return sorted(name for name in self._entries if fnmatchcase(name, pattern))
