@@ -1,0 +1,60 @@
+"""larqnets: train binary networks, convert them to 1-bit TFLite files, prove them equal, run them on ARM64.
+
+Everything public is imported from here; each name is loaded when it is first used, so that `import larqnets` needs
+neither TensorFlow nor Larq.
+"""
+
+import importlib
+import os
+import sys
+from typing import Any
+
+from larqnets.errors import LarqnetsError
+
+__version__ = "0.1.0"
+
+# Larq and the LCE converter need Keras 2. TensorFlow reads this variable once, when it is first imported.
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+# The engines' own progress chatter; errors still reach the terminal, and ours are sentences.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+_PUBLIC = {
+    "Experiment": "larqnets.config",
+    "load_config": "larqnets.config",
+    "list_configs": "larqnets.config",
+    "create_model": "larqnets.models",
+    "list_methods": "larqnets.models",
+    "list_backbones": "larqnets.models",
+    "count": "larqnets.counts",
+    "list_datasets": "larqnets.data",
+    "load_dataset": "larqnets.data",
+    "Run": "larqnets.run_folder",
+    "train": "larqnets.training",
+    "load_trained_model": "larqnets.training",
+    "convert": "deploy.convert",
+    "verify": "deploy.verify",
+    "inspect_model": "deploy.inspect",
+    "Interpreter": "deploy.interpreter",
+}
+
+__all__ = ["LarqnetsError", "__version__", "require_keras_2", *_PUBLIC]
+
+
+def require_keras_2() -> None:
+    """Raise LarqnetsError when this process has already chosen Keras 3, which Larq cannot use."""
+    wrong_choice = os.environ["TF_USE_LEGACY_KERAS"].lower() not in ("1", "true")
+    if wrong_choice or ("keras" in sys.modules and "tf_keras" not in sys.modules):
+        raise LarqnetsError(
+            "Keras 3 is already active in this process, but Larq needs Keras 2. "
+            "Import larqnets before keras and tensorflow, or set TF_USE_LEGACY_KERAS=1 in the environment."
+        )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'larqnets' has no attribute '{name}'")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,119 @@
+"""Backbones: topology as plain data, without TensorFlow. A method walks it and builds the layers.
+
+Unit      one convolution position
+Block     units in order, and how their result joins the block's input
+Stage     a tuple of blocks at one width
+Backbone  stem, stages, how the head sees the last stage
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from larqnets.errors import LarqnetsError
+from larqnets.registry import Registry
+
+StemKind = Literal["imagenet", "small"]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One convolution position: what stands around the convolution there is the method's.
+
+    `pool` is a 2x2 pooling of stride 2 that belongs to the position: VGG's "max" stands between convolution and
+    normalisation, DenseNet's transition has "average" at the end.
+    """
+
+    filters: int
+    kernel_size: int = 3
+    strides: int = 1
+    dilation: int = 1
+    groups: int = 1
+    pool: Literal["none", "max", "average"] = "none"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Units in order. Their result is added to the block's input (ResNet), appended to it (DenseNet) or stands alone."""
+
+    units: tuple[Unit, ...]
+    join: Literal["add", "concat", "none"] = "add"
+
+
+Stage = tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Stem:
+    """The first, real-valued convolution; `max_pool` is 3x3 with stride 2 behind it."""
+
+    filters: int
+    kernel_size: int = 3
+    strides: int = 1
+    max_pool: bool = False
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network up to its head, which takes the global `average` or the `flatten`ed last feature map."""
+
+    name: str
+    stem: Stem
+    stages: tuple[Stage, ...]
+    head: Literal["average", "flatten"] = "average"
+
+    @property
+    def units(self) -> list[Unit]:
+        """Every convolution position behind the stem, in order."""
+        return [unit for stage in self.stages for block in stage for unit in block.units]
+
+    @property
+    def joins(self) -> set[str]:
+        """The ways in which its blocks join."""
+        return {block.join for stage in self.stages for block in stage}
+
+
+BACKBONES: Registry[Callable[[StemKind], Backbone]] = Registry("backbone")
+
+
+def stem(kind: StemKind, filters: int) -> Stem:
+    """Return 7x7/2 + max-pool for ImageNet-sized images or 3x3/1 for small ones."""
+    return Stem(filters, 7, 2, max_pool=True) if kind == "imagenet" else Stem(filters)
+
+
+def only_small_stem(name: str, kind: StemKind) -> None:
+    """Raise LarqnetsError when a backbone for small images is asked for with the ImageNet stem."""
+    if kind != "small":
+        raise LarqnetsError(f"Backbone '{name}' is made for small images and has no ImageNet stem. Use stem = 'small'.")
+
+
+def scaled(backbone: Backbone, width: float) -> Backbone:
+    """Multiply every number of filters by `width`, rounded, at least 1."""
+
+    def wide(filters: int) -> int:
+        return max(1, round(filters * width))
+
+    def wide_block(block: Block) -> Block:
+        return replace(block, units=tuple(replace(u, filters=wide(u.filters)) for u in block.units))
+
+    return replace(
+        backbone,
+        stem=replace(backbone.stem, filters=wide(backbone.stem.filters)),
+        stages=tuple(tuple(wide_block(block) for block in stage) for stage in backbone.stages),
+    )
+
+
+def get_backbone(name: str, stem: StemKind = "small", width: float = 1.0) -> Backbone:
+    """Return the backbone called `name` with the stem for its image size and all widths scaled."""
+    _load()
+    return scaled(BACKBONES.get(name)(stem), width)
+
+
+def list_backbones(pattern: str = "*") -> list[str]:
+    """Return the names of the backbones that match a shell glob."""
+    _load()
+    return BACKBONES.names(pattern)
+
+
+def _load() -> None:
+    from larqnets.backbones import resnet, vgg  # noqa: F401 - importing them registers them

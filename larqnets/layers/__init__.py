@@ -1,0 +1,1 @@
+"""Keras layers that the papers add, one noun per file."""

@@ -1,0 +1,150 @@
+"""Methods: one paper per file says what a binary convolution unit is; the backbone says where the units stand.
+
+`Method` is the walk over a backbone. A paper overrides the smallest piece that it changes, most only `unit`:
+
+    body(x, backbone)      block after block; returns the output of every stage
+      block(x, block)      its units in order, then the join with the block's input
+        unit(x, unit)      sign, convolution, pooling, normalisation, link, activation of one position
+        shortcut(x, like)  identity, or `projection` where the shape changes
+    stem(x), head(x)       first and last layers, real-valued unless the paper says otherwise
+
+Every piece takes a name; layer names are `stage1_block2_conv1`, `..._bn` and so on, and stay the same from training to
+the converted file.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import tensorflow as tf
+
+from larqnets.backbones import Backbone, Block, Stem, Unit
+from larqnets.errors import LarqnetsError, nearest
+from larqnets.registry import Registry
+
+Tensor = Any  # a Keras symbolic tensor (N, H, W, C)
+layers = tf.keras.layers
+
+
+def batch_norm(x: Tensor, name: str) -> Tensor:
+    """BatchNorm with the constants that the papers' PyTorch code uses: epsilon 1e-5, running average 0.9."""
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+
+
+def real_conv(x: Tensor, unit: Unit, name: str) -> Tensor:
+    """A real-valued convolution without bias, He-normal, zero padding."""
+    return layers.Conv2D(
+        unit.filters,
+        unit.kernel_size,
+        strides=unit.strides,
+        dilation_rate=unit.dilation,
+        groups=unit.groups,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
+
+
+def max_pool(x: Tensor, unit: Unit, name: str) -> Tensor:
+    """The unit's max-pooling, 2x2 with stride 2, where the backbone asks for one."""
+    return layers.MaxPool2D(2, name=f"{name}_pool")(x) if unit.pool == "max" else x
+
+
+def average_pool(x: Tensor, unit: Unit, name: str) -> Tensor:
+    """The unit's average-pooling, 2x2 with stride 2, where the backbone asks for one (DenseNet's transitions)."""
+    return layers.AvgPool2D(2, name=f"{name}_pool")(x) if unit.pool == "average" else x
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a network is built on a backbone. Subclasses are frozen dataclasses: their fields are the method's options."""
+
+    name: ClassVar[str]
+    precision: ClassVar[Literal["w1a1", "w1a32", "real"]]
+    paper: ClassVar[str]  # title and arXiv number
+    figure: ClassVar[str]  # the unit in one line
+
+    def check(self, backbone: Backbone) -> None:
+        """Raise LarqnetsError with one sentence when this method makes no sense on the backbone."""
+
+    def stem(self, x: Tensor, stem: Stem) -> Tensor:
+        """Real convolution, BatchNorm, ReLU, and the 3x3/2 max-pool of the ImageNet stem."""
+        x = real_conv(x, Unit(stem.filters, stem.kernel_size, stem.strides), "stem_conv")
+        x = layers.ReLU(name="stem_relu")(batch_norm(x, "stem_bn"))
+        return layers.MaxPool2D(3, 2, padding="same", name="stem_pool")(x) if stem.max_pool else x
+
+    def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """Build one convolution position: (N, H, W, C) -> (N, H/strides, W/strides, unit.filters)."""
+        raise NotImplementedError
+
+    def projection(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
+        """The shortcut where the shape changes: a real 1x1 convolution with the stride, and BatchNorm."""
+        return batch_norm(real_conv(x, Unit(filters, 1, strides), name), f"{name}_bn")
+
+    def shortcut(self, x: Tensor, like: Tensor, name: str) -> Tensor:
+        """Return x when it has the shape of `like`, else its projection to that shape."""
+        if x.shape[1:] == like.shape[1:]:
+            return x
+        strides = -(-x.shape[1] // like.shape[1])  # sizes are rounded up: 7 -> 4 is a stride of 2
+        return self.projection(x, like.shape[-1], strides, f"{name}_projection")
+
+    def block(self, x: Tensor, block: Block, name: str) -> Tensor:
+        """Units in order, then the block's join."""
+        y = x
+        for i, unit in enumerate(block.units, 1):
+            y = self.unit(y, unit, f"{name}_conv{i}")
+        if block.join == "add":
+            return layers.Add(name=f"{name}_add")([y, self.shortcut(x, y, name)])
+        if block.join == "concat":
+            return layers.Concatenate(name=f"{name}_concat")([x, y])
+        return y
+
+    def body(self, x: Tensor, backbone: Backbone) -> list[Tensor]:
+        """Block after block; returns every stage's output, the last one last."""
+        outputs = []
+        for s, stage in enumerate(backbone.stages, 1):
+            for b, block in enumerate(stage, 1):
+                x = self.block(x, block, f"stage{s}_block{b}")
+            outputs.append(x)
+        return outputs
+
+    def head(self, x: Tensor, backbone: Backbone, num_classes: int) -> Tensor:
+        """Global average (or flatten), then a real dense layer; returns logits (N, classes)."""
+        return layers.Dense(num_classes, name="classifier")(self.features(x, backbone))
+
+    def features(self, x: Tensor, backbone: Backbone) -> Tensor:
+        """The vector (N, features) that the classifier sees."""
+        if backbone.head == "flatten":
+            return layers.Flatten(name="head_flatten")(x)
+        return layers.GlobalAvgPool2D(name="head_pool")(x)
+
+
+METHODS: Registry[type[Method]] = Registry("method")
+
+
+def list_methods(pattern: str = "*") -> list[str]:
+    """Return the names of the methods that match a shell glob."""
+    _load()
+    return METHODS.names(pattern)
+
+
+def get_method(name: str, **options: Any) -> Method:
+    """Return the method called `name` with its options set; an option it does not have is a LarqnetsError."""
+    _load()
+    kind = METHODS.get(name)
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    for option, value in options.items():
+        if option not in known:
+            raise LarqnetsError(
+                f"Method '{name}' has no option '{option}'.{nearest(option, known)} "
+                f"It has {', '.join(known) if known else 'no options'}."
+            )
+        expected = type(known[option].default)
+        if not isinstance(value, expected):
+            raise LarqnetsError(f"Option '{option}' of method '{name}' must be {expected.__name__}, not {value!r}.")
+    return kind(**options)
+
+
+def _load() -> None:
+    from larqnets.methods import binarynet, birealnet, real, xnornet  # noqa: F401 - importing them registers them

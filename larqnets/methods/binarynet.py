@@ -1,0 +1,46 @@
+"""BinaryNet (Hubara et al. 2016, arXiv 1602.02830): signs everywhere, no scales, a binary classifier."""
+
+from dataclasses import dataclass
+
+from larqnets.backbones import Backbone, Stem, Unit
+from larqnets.layers.binary_conv import binary_conv, binary_dense
+from larqnets.methods import METHODS, Method, Tensor, average_pool, batch_norm, layers, max_pool, real_conv
+from larqnets.quantizers import SteSign
+
+
+@METHODS.register("binarynet")
+@dataclass(frozen=True)
+class BinaryNet(Method):
+    """sign -> bconv -> max-pool -> BN, the next unit's sign is the activation (section 1).
+
+    Latent kernels are clipped to [-1, 1]. The classifier is binary and followed by BatchNorm, whose output is the logits.
+    Departures from the paper: the first convolution is real (the paper binarises its weights, but its input is the real
+    image, which no 1-bit op takes), and padding is +1. On residual backbones, which the paper does not have, projections
+    are binary 1x1 convolutions.
+    """
+
+    name = "binarynet"
+    precision = "w1a1"
+    paper = "Binarized Neural Networks, arXiv 1602.02830"
+    figure = "sign -> bconv -> [max-pool] -> BN"
+
+    def stem(self, x: Tensor, stem: Stem) -> Tensor:
+        """Real convolution, pooling and BatchNorm; the sign of the first unit is the activation."""
+        x = real_conv(x, Unit(stem.filters, stem.kernel_size, stem.strides), "stem_conv")
+        if stem.max_pool:
+            x = layers.MaxPool2D(3, 2, padding="same", name="stem_pool")(x)
+        return batch_norm(x, "stem_bn")
+
+    def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """Sign, binary convolution, max-pool, BatchNorm."""
+        y = max_pool(binary_conv(x, unit, name, SteSign(), SteSign()), unit, name)
+        return average_pool(batch_norm(y, f"{name}_bn"), unit, name)
+
+    def projection(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
+        """Sign, binary 1x1 convolution with the stride, BatchNorm."""
+        return batch_norm(binary_conv(x, Unit(filters, 1, strides), name, SteSign(), SteSign()), f"{name}_bn")
+
+    def head(self, x: Tensor, backbone: Backbone, num_classes: int) -> Tensor:
+        """Sign, binary dense layer, BatchNorm."""
+        y = binary_dense(self.features(x, backbone), num_classes, "classifier", SteSign(), SteSign())
+        return batch_norm(y, "classifier_bn")

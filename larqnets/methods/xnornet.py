@@ -1,0 +1,41 @@
+"""XNOR-Net (Rastegari et al. 2016, arXiv 1603.05279): normalise before the sign, scale every filter."""
+
+from dataclasses import dataclass
+
+from larqnets.backbones import Backbone, Unit
+from larqnets.layers.binary_conv import binary_conv
+from larqnets.layers.input_scale import InputScale
+from larqnets.methods import METHODS, Method, Tensor, average_pool, batch_norm, layers, max_pool
+from larqnets.quantizers import SteSign, XnorSign
+
+
+@METHODS.register("xnornet")
+@dataclass(frozen=True)
+class XnorNet(Method):
+    """BN -> sign -> bconv -> [K] -> [pool] (figure 3); kernels are mean|v_o| sign(v), v centred over input channels.
+
+    `input_scale` multiplies the result by the paper's map K of mean input magnitudes (eq. 11). The released code leaves
+    it out, and on a device it is float work behind every binary convolution, so the default is off.
+    First and last layers are real with ReLU around them. Departure: padding is +1.
+    """
+
+    name = "xnornet"
+    precision = "w1a1"
+    paper = "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks, arXiv 1603.05279"
+    figure = "BN -> sign -> bconv -> [max-pool]"
+
+    input_scale: bool = False
+
+    def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """BatchNorm, sign, binary convolution, optional K map, pooling."""
+        x = batch_norm(x, f"{name}_bn")
+        y = binary_conv(x, unit, name, SteSign(), XnorSign())
+        if self.input_scale:
+            scale = InputScale(unit.kernel_size, unit.strides, unit.dilation, name=f"{name}_scale")(x)
+            y = layers.Multiply(name=f"{name}_scaled")([y, scale])
+        return average_pool(max_pool(y, unit, name), unit, name)
+
+    def features(self, x: Tensor, backbone: Backbone) -> Tensor:
+        """BatchNorm and ReLU before the real classifier, since a unit ends with its convolution."""
+        x = layers.ReLU(name="head_relu")(batch_norm(x, "head_bn"))
+        return super().features(x, backbone)

@@ -1,0 +1,80 @@
+"""`create_model`: a method applied to a backbone gives a Keras model that returns logits."""
+
+from typing import Any
+
+from larqnets import require_keras_2
+from larqnets.backbones import Backbone, StemKind, get_backbone, list_backbones
+from larqnets.errors import LarqnetsError
+
+require_keras_2()
+
+import logging  # noqa: E402
+
+import tensorflow as tf  # noqa: E402
+
+from larqnets.methods import get_method, list_methods  # noqa: E402
+
+__all__ = ["create_model", "list_backbones", "list_methods", "method_matrix"]
+
+# absl repeats in prose what our own errors say in a sentence.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def create_model(
+    method: str,
+    backbone: str,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    stem: StemKind = "small",
+    width: float = 1.0,
+    **options: Any,
+) -> tf.keras.Model:
+    """Build `method` on `backbone` for images (N, *input_shape); returns a functional Keras model of logits (N, classes).
+
+    `stem`: "imagenet" (7x7/2 + max-pool) or "small" (3x3/1); `width` scales every number of filters; `options` are the
+    method's own. Raises LarqnetsError for an unknown name or option, an impossible pair, or an image too small.
+    """
+    plan = get_backbone(backbone, stem, width)
+    recipe = get_method(method, **options)
+    recipe.check(plan)
+    _check_shape(plan, input_shape, num_classes)
+    inputs = tf.keras.Input(input_shape, name="image")
+    features = recipe.body(recipe.stem(inputs, plan.stem), plan)
+    return tf.keras.Model(inputs, recipe.head(features[-1], plan, num_classes), name=f"{method}_{backbone}")
+
+
+def method_matrix(stem: StemKind = "small") -> dict[str, dict[str, str]]:
+    """Return method -> backbone -> "" where the pair builds, else the sentence why not."""
+    matrix: dict[str, dict[str, str]] = {}
+    for method in list_methods():
+        matrix[method] = {}
+        for backbone in list_backbones():
+            try:
+                get_method(method).check(get_backbone(backbone, stem))
+                matrix[method][backbone] = ""
+            except LarqnetsError as error:
+                matrix[method][backbone] = str(error)
+    return matrix
+
+
+def _check_shape(backbone: Backbone, input_shape: tuple[int, ...], num_classes: int) -> None:
+    """Walk the spatial size down the backbone: a 2x2 pooling needs at least 2x2, and shortcuts need whole strides."""
+    if len(input_shape) != 3 or any(not isinstance(n, int) or n < 1 for n in input_shape):
+        raise LarqnetsError(
+            f"The input shape must be (height, width, channels) of positive integers, not {input_shape}."
+        )
+    if num_classes < 2:
+        raise LarqnetsError(f"A classifier needs at least 2 classes, not {num_classes}.")
+    for size in input_shape[:2]:
+        left = size
+        steps = [backbone.stem.strides, 2 if backbone.stem.max_pool else 1]
+        for unit in backbone.units:
+            steps += [unit.strides, 1 if unit.pool == "none" else 2]
+        for step in steps:
+            if left < step:
+                raise LarqnetsError(
+                    f"Images of {input_shape[0]}x{input_shape[1]} are too small for {backbone.name}: nothing is left "
+                    "to halve. Use a larger data.image_size, a smaller backbone, or stem = 'small'."
+                )
+            left = -(-left // step)
