@@ -1,0 +1,96 @@
+"""`larqnets verify` and `larqnets evaluate`: measure again what a card or a manifest claims."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deploy.classify import metadata
+from deploy.interpreter import Interpreter
+from deploy.sources import open_source, verification_samples
+from deploy.verify import Verification, verify
+from larqnets.config import DataConfig
+from larqnets.data import Dataset, load_dataset
+from larqnets.errors import LarqnetsError
+from larqnets.run_folder import Run
+from larqnets.tasks.classification import make_loss
+from larqnets.training import evaluate, load_trained_model
+
+SPLITS = ("test", "train")
+
+
+def run_of(file: Path) -> Path | None:
+    """Return the run folder that holds a converted file, None if there is none above it."""
+    return next((folder for folder in file.resolve().parents if (folder / "card.json").is_file()), None)
+
+
+def verify_file(
+    file: Path,
+    source: Path | None,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    on_sample: Callable[[int], Any] | None = None,
+) -> Verification:
+    """Verify a .tflite file against the run or Keras file it came from, by default the run that holds it."""
+    content = Interpreter(file).content
+    source = source or run_of(file)
+    if source is None:
+        raise LarqnetsError(f"{file} does not lie in a run folder. Name what it was converted from with --source.")
+    opened = open_source(source, dataset, data_dir)
+    samples = verification_samples(opened)
+    return verify(content, opened.model, samples.images, samples.labels, real_samples=samples.real, on_sample=on_sample)
+
+
+def evaluate_subject(
+    subject: Path,
+    split: str = "test",
+    limit: int | None = None,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    on_sample: Callable[[int], Any] | None = None,
+) -> dict[str, Any]:
+    """Return the accuracy (fraction) of a run folder or .tflite file on a split of its data set, or of another."""
+    if split not in SPLITS:
+        raise LarqnetsError(f"There is no split '{split}'. Use test or train.")
+    if subject.is_dir():
+        run = Run.open(subject)
+        data = _dataset(run.experiment.data, dataset, data_dir)
+        scores = evaluate(
+            load_trained_model(run), data.eval_batches(split, 128, limit), make_loss(run.experiment.train)
+        )
+        result = {"accuracy": scores.accuracy, "loss": scores.loss, "engine": "TensorFlow"}
+    else:
+        interpreter = Interpreter(subject)
+        data = _dataset(_config_of(subject, interpreter, dataset), dataset, data_dir)
+        hits, images = 0, 0
+        for x, labels in data.eval_batches(split, 128, limit):
+            hits += int(np.sum(interpreter.predict(x.numpy()).argmax(-1) == labels.numpy()))
+            images += len(labels)
+            if on_sample is not None:
+                on_sample(images)
+        result = {"accuracy": hits / images, "engine": interpreter.engine}
+    total = data.info.num_test if split == "test" else data.info.num_train
+    return {
+        "subject": str(subject),
+        "dataset": data.info.name,
+        "split": split,
+        "images": total if limit is None else min(limit, total),
+        **result,
+    }
+
+
+def _config_of(file: Path, interpreter: Interpreter, dataset: str | None) -> DataConfig:
+    """Return how the file's images are loaded: as its run did, or as its metadata or --dataset name them."""
+    run = run_of(file)
+    if run is not None:
+        return Run.open(run).experiment.data
+    named = dataset or metadata(interpreter).get("preprocess", {}).get("dataset")
+    if named is None:
+        raise LarqnetsError(f"{file} does not say which images it was made for. Name them with --dataset.")
+    return DataConfig(dataset=named, image_size=interpreter.input_shapes[0][1])
+
+
+def _dataset(config: DataConfig, dataset: str | None, data_dir: str | None) -> Dataset:
+    changes = {key: value for key, value in (("dataset", dataset), ("data_dir", data_dir)) if value is not None}
+    return load_dataset(DataConfig(**{**vars(config), **changes}))

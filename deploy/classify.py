@@ -1,0 +1,71 @@
+"""`larqnets run`: one image or array through a .tflite file. Needs numpy, Pillow and an engine, no TensorFlow."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deploy.interpreter import Interpreter
+from larqnets.data.image import read_image
+from larqnets.errors import LarqnetsError
+from larqnets.run_folder import write_atomically
+
+
+def classify(
+    model: Path, inputs: Path, *, output: Path | None = None, top: int = 3, num_threads: int = 1
+) -> dict[str, Any]:
+    """Run `model` on an image file, or on a .npy array (N, H, W, C) of ready values.
+
+    An image is preprocessed as the file's metadata says. Returns engine and per input the most probable labels, by
+    softmax of the logits; writes the raw outputs to `output` if given. Raises LarqnetsError.
+    """
+    interpreter = Interpreter(model, num_threads)
+    preprocess = metadata(interpreter).get("preprocess")
+    if inputs.suffix == ".npy":
+        x = _read_array(inputs)
+    elif preprocess is None:
+        raise LarqnetsError(
+            f"{model} does not say how its images were preprocessed. Give a .npy array of ready input values, "
+            f"{interpreter.input_shapes[0]} {interpreter.input_types[0]}."
+        )
+    else:
+        x = read_image(inputs, preprocess)
+    y = interpreter.predict(x)
+    if isinstance(y, list):
+        raise LarqnetsError(f"{model} has {len(y)} outputs; only models with one are run. Use larqnets.Interpreter.")
+    if output is not None:
+        buffer = io.BytesIO()
+        np.save(buffer, y)
+        write_atomically(output, buffer.getvalue())
+    result = {"model": str(model), "engine": interpreter.engine, "input": str(inputs), "output_shape": list(y.shape)}
+    if y.ndim == 2 and y.dtype == np.float32:
+        names = (preprocess or {}).get("labels") or [str(i) for i in range(y.shape[1])]
+        result["predictions"] = [_ranked(logits, names, top) for logits in y]
+    if output is not None:
+        result["output"] = str(output)
+    return result
+
+
+def metadata(interpreter: Interpreter) -> dict[str, Any]:
+    """Return the JSON object that larqnets put into the file, {} for files of others."""
+    try:
+        entry = json.loads(interpreter.model.metadata.get("larqnets", b"{}"))
+    except ValueError:
+        return {}  # a foreign entry of the same name says nothing to us
+    return entry if isinstance(entry, dict) else {}
+
+
+def _ranked(logits: np.ndarray, names: list[str], top: int) -> list[dict[str, Any]]:
+    powers = np.exp(logits - logits.max())
+    probabilities = powers / powers.sum()
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    return [{"label": names[i], "class": int(i), "probability": float(probabilities[i])} for i in best]
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise LarqnetsError(f"{path} cannot be read as a .npy array: {error}. Write it with numpy.save.") from error

@@ -1,0 +1,137 @@
+"""What a converted file contains, held against what was trained: which op is which layer, what fell back, every byte."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from deploy.export import BinaryLayer
+from deploy.tflite import Model, Operator, binary_filter, pack_bits
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """A layer that was trained as binary and is not a 1-bit op in the file."""
+
+    layer: str
+    cause: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"Layer '{self.layer}' is not a 1-bit op: {self.cause}. To mend it, {self.remedy}."
+
+
+@dataclass(frozen=True)
+class ByteCheck:
+    """Constants of a file in bytes, predicted from the trained model and found in the file."""
+
+    predicted: dict[str, int]
+    found: dict[str, int]
+    other_constants: int  # shapes, axes, and BatchNorms that no convolution took up
+    overhead: int  # of the file that is not constants
+
+    @property
+    def matches(self) -> bool:
+        """Whether every predicted category was found to the byte."""
+        return self.predicted == self.found
+
+
+def match_layers(model: Model, layers: list[BinaryLayer]) -> dict[str, Operator]:
+    """Return layer name -> its LceBconv2d, by the packed bits of the kernel.
+
+    Tensor names are cut short and renamed by the converter, so names prove nothing. A filter may be stored inverted: in
+    bit-packed chains the converter flips filters whose BatchNorm gamma is negative. Equal kernels are taken in order.
+    """
+    free = [op for op in model.subgraphs[0].operators if op.name == "LceBconv2d"]
+    matched: dict[str, Operator] = {}
+    for layer in layers:
+        if layer.signs is None:
+            continue
+        plain = pack_bits(layer.signs.transpose(3, 0, 1, 2))
+        inverted = pack_bits(-layer.signs.transpose(3, 0, 1, 2))
+        for op in free:
+            stored = binary_filter(model, op)
+            if stored.shape != plain.shape:
+                continue
+            axes = (1, 2, 3)
+            if np.all((stored == plain).all(axes) | (stored == inverted).all(axes)):
+                matched[layer.name] = op
+                free.remove(op)
+                break
+    return matched
+
+
+def find_fallbacks(model: Model, layers: list[BinaryLayer], matched: dict[str, Operator]) -> list[Fallback]:
+    """Return the binary layers that have no 1-bit op, and those of which the file also holds a float copy."""
+    found = []
+    copies = _two_valued_constants(model)
+    for layer in layers:
+        if layer.name not in matched:
+            cause = layer.problem or "the converter did not recognise it as a binary convolution"
+            remedy = layer.remedy or "report the model: the export promises this layer"
+            found.append(Fallback(layer.name, cause, remedy))
+        elif any(_same_signs(layer.signs, copy) for copy in copies):
+            found.append(
+                Fallback(layer.name, "the file also holds its kernel as numbers", "report the model: it should not")
+            )
+    return found
+
+
+def _two_valued_constants(model: Model) -> list[np.ndarray]:
+    """Return the constants that could be a binary kernel kept as numbers: 2-D or 4-D, no bit-packed words."""
+    packed = {op.inputs[1] for op in model.subgraphs[0].operators if op.name == "LceBconv2d"}
+    found = []
+    for tensor in model.subgraphs[0].tensors:
+        if tensor.index in packed or len(tensor.shape) not in (2, 4) or tensor.dtype not in ("float32", "int8"):
+            continue
+        data = tensor.data(model)
+        if data is not None and data.size > 1 and len(np.unique(np.abs(data.reshape(data.shape[0], -1)[0]))) == 1:
+            found.append(data)
+    return found
+
+
+def _same_signs(signs: np.ndarray, constant: np.ndarray) -> bool:
+    """Whether a TFLite kernel (O, kh, kw, C) or (O, C) has the signs of our kernel (kh, kw, C, O), up to inversion."""
+    ours = signs.transpose(3, 0, 1, 2).reshape(signs.shape[3], -1)
+    if constant.shape[0] != ours.shape[0] or constant.size != ours.size:
+        return False
+    theirs = np.where(constant.reshape(ours.shape) >= 0, 1, -1)
+    return bool(np.all((theirs == ours).all(1) | (theirs == -ours).all(1)))
+
+
+def check_bytes(model: Model, layers: list[BinaryLayer], matched: dict[str, Operator], real: list[int]) -> ByteCheck:
+    """Compare the constants with the prediction: `real` are the sizes in bytes of the real-valued kernels.
+
+    A 1-bit layer (kh, kw, C, O) takes O kh kw ceil(C/32) words, and per filter two floats (multiplier, bias), or one
+    threshold where its output is bit-packed.
+    """
+    predicted, found = Counter(), Counter()
+    graph = model.subgraphs[0]
+    by_name = {layer.name: layer for layer in layers}
+    for name, op in matched.items():
+        height, width, channels, filters = by_name[name].signs.shape
+        packed_output = op.inputs[4] >= 0
+        predicted["binary_kernels"] += 4 * filters * height * width * -(-channels // 32)
+        predicted["binary_multipliers_and_thresholds"] += (4 if packed_output else 8) * filters
+        found["binary_kernels"] += _nbytes(model, op.inputs[1])
+        found["binary_multipliers_and_thresholds"] += sum(_nbytes(model, i) for i in op.inputs[2:] if i >= 0)
+    predicted["real_kernels"] = sum(real)
+    with_kernel = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+    kernels = {op.inputs[1] for op in graph.operators if op.name in with_kernel}
+    found["real_kernels"] = sum(_nbytes(model, i) for i in kernels)
+    constants = sum(_nbytes(model, tensor.index) for tensor in graph.tensors)
+    biases = {
+        op.inputs[2]
+        for op in graph.operators
+        if op.name in with_kernel[:3] and len(op.inputs) > 2 and op.inputs[2] >= 0
+    }
+    # A real layer's bias: BatchNorm always leaves one, an all-zero one is dropped by the converter.
+    predicted["real_biases"] = sum(4 * graph.tensors[i].shape[0] for i in biases)
+    found["real_biases"] = sum(_nbytes(model, i) for i in biases)
+    other = constants - sum(found.values())
+    return ByteCheck(dict(predicted), dict(found), other, model.size_bytes - constants)
+
+
+def _nbytes(model: Model, tensor: int) -> int:
+    data = model.subgraphs[0].tensors[tensor].data(model)
+    return 0 if data is None else data.nbytes

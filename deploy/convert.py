@@ -1,0 +1,240 @@
+"""From a trained model to 1-bit TFLite files that are proven equal to it, and a manifest that says so.
+
+    <folder>/binary.tflite    the network, every layer trained as binary a 1-bit op
+    <folder>/float.tflite     twin: the same backbone real-valued
+    <folder>/int8.tflite      twin: the same, quantised after training by stock TFLite
+    <folder>/manifest.json    what each file is, its SHA-256, the verification, fallbacks, constants to the byte
+
+Files are written into a folder beside and renamed one by one, the manifest last; a killed conversion leaves the old
+ones as they were, and a file whose SHA-256 is not the manifest's is no result.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import larq_compute_engine as lce
+import numpy as np
+import tensorflow as tf
+
+from deploy import contents
+from deploy.edit import add_metadata
+from deploy.export import Export, export_model
+from deploy.inspect import inspect_model
+from deploy.interpreter import Interpreter
+from deploy.tflite import Model, read_model
+from deploy.verify import Verification, verify
+from larqnets import __version__
+from larqnets.errors import LarqnetsError, nearest
+from larqnets.run_folder import write_atomically
+from larqnets.terminal import captured_stderr
+
+TARGETS = ("arm64",)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Real images to verify with: `test` labels count for the converted test accuracy, the rest only fills up."""
+
+    images: np.ndarray  # float32 (N, H, W, C), preprocessed
+    labels: np.ndarray | None  # (N,)
+    num_test: int  # the first ones are test images
+    real: bool = True
+
+
+@dataclass(frozen=True)
+class Converted:
+    """One file of a conversion."""
+
+    variant: str  # binary, float, int8
+    content: bytes
+    verification: Verification | None  # None for a file with real weights, whose accuracy alone is measured
+    test_accuracy: float | None
+    fallbacks: list[contents.Fallback] = field(default_factory=list)
+    bytes_check: contents.ByteCheck | None = None
+    layers: dict[str, str] = field(default_factory=dict)  # op index -> layer
+    warnings: list[str] = field(default_factory=list)
+    note: str = ""
+
+
+def check_target(target: str) -> None:
+    """Raise LarqnetsError for a target that does not exist."""
+    if target not in TARGETS:
+        raise LarqnetsError(f"There is no target '{target}'.{nearest(target, TARGETS)} Targets: {', '.join(TARGETS)}.")
+
+
+def convert(
+    model: tf.keras.Model,
+    samples: Samples,
+    *,
+    provenance: dict[str, Any] | None = None,
+    allow_float: bool = False,
+    on_stage: Callable[[str], Any] = lambda _: None,
+    on_sample: Callable[[int], Any] | None = None,
+) -> Converted:
+    """Convert a trained Keras model, check its contents and verify it; nothing is written.
+
+    Returns the variant "binary" for a model with binary layers, else "float". `provenance` goes into the file's
+    metadata. Raises LarqnetsError when a layer trained as binary is not a 1-bit op (unless `allow_float`), when the
+    binary constants are not the predicted ones, or when the file is not equal to the model.
+    """
+    on_stage("rebuild")
+    export = export_model(model)
+    on_stage("convert")
+    content = _run_converter(export.model)
+    file = read_model(content)
+    matched = contents.match_layers(file, export.binary_layers)
+    fallbacks = contents.find_fallbacks(file, export.binary_layers, matched)
+    if fallbacks and not allow_float:
+        raise LarqnetsError(
+            " ".join(map(str, fallbacks))
+            + " --allow-float converts anyway and records it; those layers then run as float."
+        )
+    check = contents.check_bytes(file, export.binary_layers, matched, _real_kernel_bytes(export, matched))
+    _refuse_wrong_constants(check)
+    names = _layer_names(file, model, {op.index: name for name, op in matched.items()})
+    content = add_metadata(content, {**(provenance or {}), "larqnets": __version__, "layers": names})
+    on_stage("verify")
+    result = verify(content, model, samples.images, samples.labels, real_samples=samples.real, on_sample=on_sample)
+    if not result.equal:
+        raise LarqnetsError(
+            f"The converted file is not equal to the trained model and is not published: {'; '.join(result.reasons)}. "
+            "This is a defect of the conversion: report it with the model."
+        )
+    warnings = [*export.warnings, *result.warnings]
+    if not check.matches:
+        warnings.append(f"The real-valued constants are {check.found} bytes where {check.predicted} were predicted.")
+    accuracy = _test_accuracy(content, samples, result)
+    variant = "binary" if export.binary_layers else "float"
+    return Converted(variant, content, result, accuracy, fallbacks, check, names, warnings)
+
+
+def convert_twin(
+    model: tf.keras.Model, samples: Samples, calibration: np.ndarray | None, provenance: dict[str, Any], note: str
+) -> Converted:
+    """Convert a real-valued model with stock TFLite: as float, or as int8 when `calibration` images (N, H, W, C) are given.
+
+    int8 means weights and activations, float input and output. Its accuracy is measured where the samples are labelled.
+    """
+    variant = "float" if calibration is None else "int8"
+    converter = tf.lite.TFLiteConverter.from_keras_model(export_model(model).model)
+    if calibration is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([image[np.newaxis]] for image in calibration)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    with captured_stderr():
+        content = converter.convert()
+    names = _layer_names(read_model(content), model, {})
+    content = add_metadata(content, {**provenance, "larqnets": __version__, "variant": variant, "layers": names})
+    return Converted(variant, content, None, _test_accuracy(content, samples, None), layers=names, note=note)
+
+
+def publish(folder: Path, files: list[Converted], manifest: dict[str, Any]) -> dict[str, Any]:
+    """Write the files and the manifest into `folder`, all or nothing per file and the manifest last; returns the manifest.
+
+    Twins of an earlier conversion that this one does not have are removed. Raises LarqnetsError when it cannot be written.
+    """
+    entries = {f.variant: _entry(f) for f in files}
+    main = files[0]
+    document = {
+        "format_version": 1,
+        **manifest,
+        "larqnets": __version__,
+        "target": TARGETS[0],
+        "file": f"{main.variant}.tflite",
+        "file_bytes": len(main.content),
+        "float_fallbacks": [dataclasses.asdict(f) for f in main.fallbacks],
+        "verification": main.verification.to_json() if main.verification else None,
+        "warnings": main.warnings,
+        "files": entries,
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".writing-*"):
+            shutil.rmtree(leftover)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as beside:
+            for f in files:
+                write_atomically(Path(beside) / f"{f.variant}.tflite", f.content)
+            for f in files:
+                (Path(beside) / f"{f.variant}.tflite").replace(folder / f"{f.variant}.tflite")
+        write_atomically(folder / "manifest.json", json.dumps(document, indent=2) + "\n")
+        for variant in {"binary", "float", "int8"} - set(entries):
+            (folder / f"{variant}.tflite").unlink(missing_ok=True)
+    except OSError as error:
+        raise LarqnetsError(
+            f"Cannot write {folder}: {error.strerror}. Free space or choose another folder; nothing was replaced by half."
+        ) from error
+    return document
+
+
+def _entry(f: Converted) -> dict[str, Any]:
+    check = f.bytes_check
+    return {
+        "file": f"{f.variant}.tflite",
+        "sha256": hashlib.sha256(f.content).hexdigest(),
+        "bytes": len(f.content),
+        "test_accuracy": f.test_accuracy,
+        "binary_mac_share": inspect_model(f.content).totals["binary_mac_share"],
+        "note": f.note,
+        "constants": None if check is None else {**dataclasses.asdict(check), "matches": check.matches},
+    }
+
+
+def _run_converter(model: tf.keras.Model) -> bytes:
+    """Run the LCE converter on a SavedModel with a fixed batch, the only path that keeps every binary layer."""
+    call = tf.function(lambda image: model(image, training=False), autograph=False)
+    signature = call.get_concrete_function(tf.TensorSpec(model.input_shape, tf.float32, name="image"))
+    try:
+        with captured_stderr(), tempfile.TemporaryDirectory() as folder:
+            tf.saved_model.save(model, folder, signatures={"serving_default": signature})
+            return lce.convert_saved_model(folder)
+    except Exception as error:
+        # The converter raises bare Exception with MLIR text: the last line is its reason.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise LarqnetsError(f"The Larq Compute Engine cannot convert the model: {reason}") from error
+
+
+def _real_kernel_bytes(export: Export, matched: dict[str, Any]) -> list[int]:
+    return [
+        4 * int(np.prod(layer.kernel.shape if hasattr(layer, "kernel") else layer.depthwise_kernel.shape))
+        for layer in export.model.layers
+        if (hasattr(layer, "kernel") or hasattr(layer, "depthwise_kernel")) and layer.name not in matched
+    ]
+
+
+def _refuse_wrong_constants(check: contents.ByteCheck) -> None:
+    for category in ("binary_kernels", "binary_multipliers_and_thresholds"):
+        predicted, found = check.predicted.get(category, 0), check.found.get(category, 0)
+        if predicted != found:
+            raise LarqnetsError(
+                f"The file holds {found} bytes of {category.replace('_', ' ')} where {predicted} were predicted. "
+                "This is a defect of the conversion: report it with the model."
+            )
+
+
+def _layer_names(file: Model, model: tf.keras.Model, known: dict[int, str]) -> dict[str, str]:
+    """Return op index -> layer: proven for 1-bit ops (`known`), elsewhere by the longest layer name in the output's name."""
+    layers = sorted((layer.name for layer in model.layers), key=len, reverse=True)
+    names = {}
+    for op in file.subgraphs[0].operators:
+        output = file.subgraphs[0].tensors[op.outputs[0]].name if op.outputs else ""
+        guess = next((name for name in layers if f"/{name}/" in f"/{output}/"), "")
+        if known.get(op.index, guess):
+            names[str(op.index)] = known.get(op.index, guess)
+    return names
+
+
+def _test_accuracy(content: bytes, samples: Samples, result: Verification | None) -> float | None:
+    """Accuracy on the test images among the samples."""
+    if samples.labels is None or not samples.num_test:
+        return None
+    if result is not None and samples.num_test == len(samples.images):
+        return result.accuracy_converted
+    logits = Interpreter(content).predict(samples.images[: samples.num_test])
+    return float(np.mean(logits.argmax(-1) == samples.labels[: samples.num_test]))

@@ -1,0 +1,295 @@
+"""The one export path: rebuild a trained model so that the converter recognises every binary layer.
+
+Whatever a method does while training, its binary layers come out in one form: the plain sign on the input, a constant
+kernel of exactly -1 and +1, and the kernel's scale moved into the BatchNorm behind it (or, where there is none, into a
+per-channel factor that the converter fuses). The rebuilt model has batch size 1 and computes what the trained one does.
+
+Scale folding: with the kernel a_o s_o, s_o = +-1, and BatchNorm g (x - m) / sqrt(v + e) + b behind it,
+
+    g (a z - m) / sqrt(v + e) + b  =  (a g) (z - m / a) / sqrt(v + e) + b,      z = conv(sign x, s)
+
+so gamma becomes a g and the moving mean m / a. Between them may stand what commutes with a > 0: ReLU and poolings.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from larqnets import require_keras_2
+
+require_keras_2()
+
+import larq as lq  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from larqnets.errors import LarqnetsError  # noqa: E402
+
+layers = tf.keras.layers
+
+# Around zero, at zero of both signs, and far out: a quantizer that agrees with sign here is a sign.
+_PROBES = np.array([-1e6, -2, -1, -0.5, -0.25, -1e-6, -0.0, 0.0, 1e-6, 0.25, 0.5, 1, 2, 1e6], np.float32)
+
+
+@dataclass(frozen=True)
+class BinaryLayer:
+    """A layer trained as binary. `signs`: int8 kernel (kh, kw, C, O), None where there is no such kernel."""
+
+    name: str
+    kind: str  # class of the layer, for messages
+    signs: np.ndarray | None
+    scale: np.ndarray | None  # float32 (O,), the magnitude of each filter
+    problem: str = ""  # why no 1-bit op can come of it
+    remedy: str = ""
+
+
+@dataclass
+class Export:
+    """The rebuilt model and what the converted file has to contain."""
+
+    model: tf.keras.Model
+    binary_layers: list[BinaryLayer]
+    warnings: list[str] = field(default_factory=list)
+
+
+def kernel_quantizers(layer: tf.keras.layers.Layer) -> list[Any]:
+    """Return the quantizers on the layer's kernels; empty for a real-valued layer."""
+    found = [getattr(layer, f"{kind}_quantizer", None) for kind in ("kernel", "depthwise", "pointwise", "recurrent")]
+    return [quantizer for quantizer in found if quantizer is not None]
+
+
+def is_sign(quantizer: Any) -> bool:
+    """Return whether the quantizer is sign(x) with sign(0) = +1 in the forward pass, judged by its values."""
+    values = np.asarray(quantizer(tf.constant(_PROBES.reshape(1, -1))))[0]
+    return np.array_equal(values, np.where(_PROBES >= 0, 1, -1))
+
+
+def quantized_kernel(layer: tf.keras.layers.Layer) -> np.ndarray:
+    """Return the kernel that the layer computes with, after its quantizer."""
+    with lq.context.quantized_scope(True):
+        return np.asarray(tf.convert_to_tensor(layer.kernel))
+
+
+@tf.keras.utils.register_keras_serializable("larqnets")
+class ExportedConv2D(lq.layers.QuantConv2D):
+    """sign(x) * kernel of +-1, then factor and bias per channel, then the activation: every part fuses into LceBconv2d."""
+
+    def __init__(self, *args: Any, scaled: bool, biased: bool, after: str, **kwargs: Any) -> None:
+        super().__init__(*args, input_quantizer="ste_sign", kernel_quantizer=None, use_bias=False, **kwargs)
+        self.scaled, self.biased, self.after = scaled, biased, after
+
+    def build(self, input_shape: Any) -> None:
+        """Create the kernel, and factor and bias where they are not 1 and 0."""
+        super().build(input_shape)
+        if self.scaled:
+            self.channel_scale = self.add_weight("channel_scale", shape=(self.filters,), trainable=False)
+        if self.biased:
+            self.channel_bias = self.add_weight("channel_bias", shape=(self.filters,), trainable=False)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Convolve the signs of the input."""
+        y = super().call(inputs)
+        if self.scaled:
+            y = y * self.channel_scale
+        if self.biased:
+            y = y + self.channel_bias
+        return tf.keras.activations.get(self.after)(y)
+
+    def load(self, signs: np.ndarray, scale: np.ndarray, bias: np.ndarray | None) -> None:
+        """Set the constants: signs (kh, kw, C, O), scale and bias (O,)."""
+        self.kernel.assign(signs.astype(np.float32))
+        if self.scaled:
+            self.channel_scale.assign(scale)
+        if self.biased:
+            self.channel_bias.assign(bias)
+
+
+@tf.keras.utils.register_keras_serializable("larqnets")
+class ExportedDense(tf.keras.layers.Layer):
+    """A binary dense layer as a 1x1 convolution over a 1x1 image, since there is no 1-bit dense op: (N, C) -> (N, O)."""
+
+    def __init__(self, units: int, *, scaled: bool, biased: bool, after: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.conv = ExportedConv2D(units, 1, scaled=scaled, biased=biased, after=after, name="conv")
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Add two axes of size 1, convolve, drop them."""
+        return tf.reshape(self.conv(inputs[:, tf.newaxis, tf.newaxis, :]), [-1, self.units])
+
+    def load(self, signs: np.ndarray, scale: np.ndarray, bias: np.ndarray | None) -> None:
+        """Set the constants of the convolution."""
+        self.conv.load(signs, scale, bias)
+
+
+def describe_binary_layers(model: tf.keras.Model) -> list[BinaryLayer]:
+    """Return every layer of the model that was trained as binary, with the reason where it cannot become a 1-bit op."""
+    return [_describe(layer) for layer in model.layers if kernel_quantizers(layer)]
+
+
+def _describe(layer: tf.keras.layers.Layer) -> BinaryLayer:
+    kind = type(layer).__name__
+
+    def refuse(problem: str, remedy: str) -> BinaryLayer:
+        return BinaryLayer(layer.name, kind, None, None, problem, remedy)
+
+    if not isinstance(layer, lq.layers.QuantConv2D | lq.layers.QuantDense):
+        return refuse(
+            f"a {kind} has no 1-bit op on the device", "use QuantConv2D or QuantDense, or make the layer real-valued"
+        )
+    if layer.input_quantizer is None:
+        return refuse(
+            "its input is not binarised by the layer itself, and a binary kernel on real input is ordinary float work",
+            "give the layer input_quantizer='ste_sign' instead of binarising in a layer before it",
+        )
+    if not is_sign(layer.input_quantizer):
+        return refuse(
+            "its input quantizer is not the sign function with sign(0) = +1",
+            "use a sign quantizer such as approx_sign, with shifts as layers of their own",
+        )
+    if isinstance(layer, lq.layers.QuantConv2D) and layer.groups > 1:
+        return refuse("grouped binary convolutions have no fast 1-bit kernel", "use groups=1 or make the layer real")
+    if isinstance(layer, lq.layers.QuantConv2D) and layer.data_format != "channels_last":
+        return refuse("1-bit ops store channels last", "build the model with data_format='channels_last'")
+    if isinstance(layer, lq.layers.QuantDense) and len(layer.input_shape) != 2:
+        return refuse("only dense layers on (N, features) become 1x1 convolutions", "flatten its input first")
+    kernel = quantized_kernel(layer)
+    kernel = kernel.reshape(1, 1, *kernel.shape) if kernel.ndim == 2 else kernel
+    scale = np.abs(kernel).max(axis=(0, 1, 2))
+    if not np.allclose(np.abs(kernel), scale, rtol=1e-5, atol=0):
+        return refuse(
+            "its kernel quantizer gives more than one magnitude in a filter",
+            "use a quantizer with one scale per filter",
+        )
+    return BinaryLayer(layer.name, kind, np.where(kernel >= 0, 1, -1).astype(np.int8), scale.astype(np.float32))
+
+
+def export_model(model: tf.keras.Model) -> Export:
+    """Rebuild a trained functional or sequential model for the converter, batch size 1.
+
+    Raises LarqnetsError for models that cannot be rebuilt: subclassed ones, nested ones, several inputs.
+    """
+    _check_structure(model)
+    binary = describe_binary_layers(model)
+    exportable = {layer.name: layer for layer in binary if not layer.problem}
+    folded = {name: bn for name in exportable if (bn := _batch_norm_behind(model.get_layer(name))) is not None}
+
+    def rebuild(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+        if layer.name in exportable:
+            return _exported(layer, scaled=layer.name not in folded and not _all_one(exportable[layer.name]))
+        return type(layer).from_config(layer.get_config())
+
+    shape = model.input_shape[1:]
+    if None in shape:
+        raise LarqnetsError(f"The model's input shape {shape} is not fixed. Give its Input layer a full shape.")
+    fresh = tf.keras.Input(shape, batch_size=1, name="image")
+    if isinstance(model, tf.keras.Sequential):
+        model = tf.keras.Model(model.inputs, model.outputs, name=model.name)
+    rebuilt = tf.keras.models.clone_model(model, input_tensors=fresh, clone_function=rebuild)
+    _copy_weights(model, rebuilt, exportable, folded)
+    return Export(rebuilt, binary, _warnings(model, exportable))
+
+
+def _check_structure(model: tf.keras.Model) -> None:
+    if not isinstance(model, tf.keras.Sequential) and not getattr(model, "_is_graph_network", False):
+        raise LarqnetsError(
+            f"Model '{model.name}' is a subclassed Keras model, whose layers cannot be taken apart. "
+            "Build it with the functional API or as Sequential."
+        )
+    nested = [layer.name for layer in model.layers if isinstance(layer, tf.keras.Model)]
+    if nested:
+        raise LarqnetsError(f"Layer '{nested[0]}' is a model inside the model. Flatten it into one functional model.")
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise LarqnetsError(
+            f"The model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; only one of each is supported."
+        )
+    shared = [layer.name for layer in model.layers if len(layer.inbound_nodes) > 1 and kernel_quantizers(layer)]
+    if shared:
+        raise LarqnetsError(f"Binary layer '{shared[0]}' is used in several places. Use one layer per place.")
+
+
+def _all_one(layer: BinaryLayer) -> bool:
+    return bool(np.all(layer.scale == 1))
+
+
+def _batch_norm_behind(layer: tf.keras.layers.Layer) -> tf.keras.layers.BatchNormalization | None:
+    """Return the BatchNorm that takes the layer's scale, None where something stands between that does not commute."""
+    commuting = (layers.ReLU, layers.MaxPooling2D, layers.AveragePooling2D, layers.GlobalMaxPooling2D)
+    commuting += (layers.GlobalAveragePooling2D, layers.Dropout)
+    if layer.use_bias or layer.activation not in (None, tf.keras.activations.linear, tf.keras.activations.relu):
+        return None
+    while True:
+        consumers = [node.outbound_layer for node in layer.outbound_nodes]
+        if len(consumers) != 1 or len(consumers[0].inbound_nodes) != 1:
+            return None
+        layer = consumers[0]
+        if isinstance(layer, layers.BatchNormalization):
+            return layer
+        clipped = isinstance(layer, layers.ReLU) and (layer.max_value is not None or layer.threshold != 0)
+        if not isinstance(layer, commuting) or clipped:
+            return None
+
+
+def _exported(layer: tf.keras.layers.Layer, *, scaled: bool) -> ExportedConv2D | ExportedDense:
+    config = layer.get_config()
+    after = tf.keras.activations.serialize(layer.activation or tf.keras.activations.linear)
+    shared = {"name": layer.name, "scaled": scaled, "biased": layer.use_bias, "after": after}
+    if isinstance(layer, lq.layers.QuantDense):
+        return ExportedDense(layer.units, **shared)
+    geometry = ("filters", "kernel_size", "strides", "padding", "dilation_rate", "pad_values")
+    return ExportedConv2D(**shared, **{key: config[key] for key in geometry})
+
+
+def _copy_weights(
+    model: tf.keras.Model,
+    rebuilt: tf.keras.Model,
+    exportable: dict[str, BinaryLayer],
+    folded: dict[str, tf.keras.layers.BatchNormalization],
+) -> None:
+    for layer in model.layers:
+        if layer.name in exportable:
+            binary = exportable[layer.name]
+            bias = layer.bias.numpy() if layer.use_bias else None
+            rebuilt.get_layer(layer.name).load(binary.signs, binary.scale, bias)
+        elif layer.get_weights():
+            rebuilt.get_layer(layer.name).set_weights(layer.get_weights())
+    for name, norm in folded.items():
+        _fold_scale(rebuilt.get_layer(norm.name), exportable[name].scale)
+
+
+def _fold_scale(norm: tf.keras.layers.BatchNormalization, scale: np.ndarray) -> None:
+    """Move the factor `scale` >= 0 on the input of `norm` into its parameters (formula at the top of the file).
+
+    A filter of scale 0 has a constant output; with gamma 0 its BatchNorm becomes that constant.
+    """
+    mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
+    dead = scale == 0
+    safe = np.where(dead, 1, scale)
+    if not norm.scale or not norm.center:
+        # without gamma or beta the scale goes where BatchNorm always has room: mean and variance
+        norm.moving_mean.assign(mean / safe)
+        norm.moving_variance.assign((variance + norm.epsilon) / safe**2 - norm.epsilon)
+        return
+    gamma, beta = norm.gamma.numpy(), norm.beta.numpy()
+    norm.beta.assign(np.where(dead, beta - gamma * mean / np.sqrt(variance + norm.epsilon), beta))
+    norm.gamma.assign(np.where(dead, 0, gamma * scale))
+    norm.moving_mean.assign(np.where(dead, 0, mean / safe))
+
+
+def _warnings(model: tf.keras.Model, exportable: dict[str, BinaryLayer]) -> list[str]:
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            smallest = float(layer.moving_variance.numpy().min())
+            if smallest < 1e-6:
+                found.append(
+                    f"BatchNorm '{layer.name}' has a variance of {smallest:.1e}: rounding can flip signs behind it."
+                )
+    for name in exportable:
+        producer = model.get_layer(name).inbound_nodes[0].inbound_layers
+        producer = producer[0] if isinstance(producer, list) else producer
+        activation = getattr(producer, "activation", None)
+        if isinstance(producer, layers.ReLU) or activation is tf.keras.activations.relu:
+            found.append(
+                f"Layer '{name}' takes the sign right after a ReLU ('{producer.name}'): every input is +1 unless -0."
+            )
+    return found

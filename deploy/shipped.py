@@ -1,0 +1,28 @@
+"""The small trained models that come with the package, so that a device has a first file to run."""
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from larqnets.errors import LarqnetsError, nearest
+
+FOLDER = Path(__file__).parent / "models"
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Return the names of the shipped models that match a shell glob."""
+    return sorted(path.stem for path in FOLDER.glob("*.tflite") if fnmatchcase(path.stem, pattern))
+
+
+def find_model(name_or_path: str) -> Path:
+    """Return the path of a .tflite file given by path or by the name of a shipped model; raises LarqnetsError."""
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise LarqnetsError(f"{path} is a folder. Name the .tflite file in it, e.g. {path}/arm64/binary.tflite.")
+    if name_or_path in list_models():
+        return FOLDER / f"{name_or_path}.tflite"
+    raise LarqnetsError(
+        f"There is no file '{name_or_path}'.{nearest(name_or_path, list_models())} "
+        f"Give a .tflite file or the name of a shipped model: {', '.join(list_models())}."
+    )

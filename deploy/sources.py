@@ -1,0 +1,186 @@
+"""What `larqnets convert`, `verify` and `evaluate` work on: a trained run, or somebody's Keras model, and its images."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import larq as lq  # noqa: F401 - registers its layers for loading
+import numpy as np
+import tensorflow as tf
+from tf_keras.src.saving.serialization_lib import SafeModeScope
+
+import larqnets.layers.input_scale
+import larqnets.quantizers  # noqa: F401 - registers ours
+from deploy import export  # noqa: F401 - registers the exported layers
+from deploy.convert import Converted, Samples, check_target, convert, convert_twin, publish
+from larqnets.config import DataConfig
+from larqnets.data import Dataset, load_dataset, preprocess_info
+from larqnets.errors import LarqnetsError
+from larqnets.run_folder import Run
+from larqnets.training import load_trained_model
+
+MIN_SAMPLES = 1000
+MAX_SAMPLES = 10_000
+CALIBRATION_SAMPLES = 200
+CARD_FIELDS = ("name", "config", "method", "backbone", "dataset", "seed", "epochs_done", "test_accuracy", "kind")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A trained model with what is known about it; `run` is None for a Keras file, `dataset` where no data was named."""
+
+    path: Path
+    model: tf.keras.Model
+    run: Run | None
+    dataset: Dataset | None
+    data_config: DataConfig | None
+
+    def provenance(self) -> dict[str, Any]:
+        """What goes into the file's metadata, so that it explains itself."""
+        entry: dict[str, Any] = {"format": 1, "source": self.path.name}
+        if self.run is not None:
+            entry["run"] = {key: self.run.card[key] for key in CARD_FIELDS if key in self.run.card}
+        if self.dataset is not None and self.data_config is not None:
+            entry["preprocess"] = preprocess_info(self.dataset.info, self.data_config)
+        return entry
+
+
+def open_source(path: Path, dataset: str | None = None, data_dir: str | None = None) -> Source:
+    """Open a run folder, or a Keras model file (.keras, .h5) without running any code in it.
+
+    `dataset` names the images for a Keras file, and replaces those of a run. Raises LarqnetsError.
+    """
+    if path.is_dir():
+        run = Run.open(path)
+        config = run.experiment.data
+        if dataset is not None:
+            config = dataclasses.replace(config, dataset=dataset)
+        if data_dir is not None:
+            config = dataclasses.replace(config, data_dir=data_dir)
+        return Source(path, load_trained_model(run), run, load_dataset(config), config)
+    model = load_keras_file(path)
+    if dataset is None:
+        return Source(path, model, None, None, None)
+    config = DataConfig(dataset=dataset, data_dir=data_dir, image_size=model.input_shape[1])
+    data = load_dataset(config)
+    if data.info.image_shape != tuple(model.input_shape[1:]):
+        raise LarqnetsError(
+            f"Images of {dataset} are {data.info.image_shape} and the model takes {tuple(model.input_shape[1:])}. "
+            "Name the data set that it was trained on."
+        )
+    return Source(path, model, None, data, config)
+
+
+def load_keras_file(path: Path) -> tf.keras.Model:
+    """Load a Keras 2 model file; Lambda layers, which carry code, are refused."""
+    if not path.exists():
+        raise LarqnetsError(f"There is no file or run at {path}. Give runs/<name>, or a Keras model file.")
+    if path.suffix not in (".keras", ".h5", ".hdf5"):
+        raise LarqnetsError(f"{path} is neither a run folder nor a Keras model file (.keras, .h5).")
+    try:
+        with SafeModeScope(True):
+            return tf.keras.models.load_model(path, compile=False)
+    except Exception as error:
+        # Keras raises whatever its parsers do: zip, HDF5, JSON, missing classes, refused code.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise LarqnetsError(
+            f"{path} cannot be loaded as a Keras 2 model: {reason} Layers must be Keras', Larq's or larqnets' own."
+        ) from error
+
+
+def verification_samples(source: Source, seed: int = 0) -> Samples:
+    """Return test images, at most 10,000, filled up to 1,000 with training images; random ones where there is no data."""
+    if source.dataset is None:
+        rng = np.random.default_rng(seed)
+        shape = (MIN_SAMPLES, *source.model.input_shape[1:])
+        return Samples(rng.normal(size=shape).astype(np.float32), None, 0, real=False)
+    images, labels = source.dataset.samples(MAX_SAMPLES, "test")
+    missing = max(0, MIN_SAMPLES - len(images))
+    if missing:
+        more_images, more_labels = source.dataset.samples(missing, "train", seed=seed)
+        return Samples(np.concatenate([images, more_images]), np.concatenate([labels, more_labels]), len(images))
+    return Samples(images, labels, len(images))
+
+
+def convert_source(
+    path: Path,
+    target: str,
+    *,
+    twins: bool = False,
+    twin_run: Path | None = None,
+    allow_float: bool = False,
+    out: Path | None = None,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    on_stage: Callable[[str], Any] = lambda _: None,
+    on_sample: Callable[[int], Any] | None = None,
+) -> dict[str, Any]:
+    """Convert, prove, write; returns the manifest. A run gets `<run>/<target>/` and its card the converted accuracy.
+
+    `twins` also writes the same backbone real-valued, as float and int8: with the weights of `twin_run`, a trained run
+    of method `real`, or else untrained, good for size and latency only, which the manifest says.
+    """
+    check_target(target)
+    on_stage("load")
+    source = open_source(path, dataset, data_dir)
+    if (twins or twin_run) and source.run is None:
+        raise LarqnetsError("Twins need a run, whose backbone they share. A Keras file does not tell its backbone.")
+    folder = out or (path / target if source.run else path.with_name(f"{path.stem}-{target}"))
+    samples = verification_samples(source)
+    main = convert(
+        source.model,
+        samples,
+        provenance={**source.provenance(), "target": target},
+        allow_float=allow_float,
+        on_stage=on_stage,
+        on_sample=on_sample,
+    )
+    files = [main]
+    if (twins or twin_run) and main.variant == "binary":
+        on_stage("twins")
+        files += _twins(source, samples, twin_run, target)
+    elif (twins or twin_run) and source.dataset is not None:
+        on_stage("twins")
+        calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
+        entry = {**source.provenance(), "target": target}
+        files.append(convert_twin(source.model, samples, calibration, entry, "quantised from this run"))
+    facts = {"source": source.provenance(), "samples": {"test": samples.num_test, "all": len(samples.images)}}
+    manifest = publish(folder, files, facts)
+    if source.run is not None:
+        source.run.update_card(
+            converted_test_accuracy=main.test_accuracy, converted=str(folder / f"{main.variant}.tflite")
+        )
+    return {**manifest, "folder": str(folder)}
+
+
+def _twins(source: Source, samples: Samples, twin_run: Path | None, target: str) -> list[Converted]:
+    model, note = _twin_model(source, twin_run)
+    unlabelled = dataclasses.replace(samples, labels=None) if twin_run is None else samples
+    calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
+    entry = {**source.provenance(), "target": target, "twin_of": source.path.name, "note": note}
+    return [convert_twin(model, unlabelled, images, entry, note) for images in (None, calibration)]
+
+
+def _twin_model(source: Source, twin_run: Path | None) -> tuple[tf.keras.Model, str]:
+    """Return the real-valued model on the source's backbone, and how its weights came to be."""
+    from larqnets.models import create_model
+
+    ours = source.run.experiment.model
+    if twin_run is None:
+        info = source.dataset.info
+        model = create_model(
+            "real", ours.backbone, info.image_shape, info.num_classes, stem=ours.stem, width=ours.width
+        )
+        return model, "untrained: for size and latency only"
+    run = Run.open(twin_run)
+    theirs = run.experiment.model
+    if theirs.method != "real":
+        raise LarqnetsError(f"{twin_run} was trained with method '{theirs.method}'. A twin is a run of method 'real'.")
+    if (theirs.backbone, theirs.stem, theirs.width) != (ours.backbone, ours.stem, ours.width):
+        raise LarqnetsError(
+            f"{twin_run} is {theirs.backbone} at width {theirs.width}, the binary run is {ours.backbone} at width "
+            f"{ours.width}. Train the twin on the same backbone, stem and width."
+        )
+    return load_trained_model(run), f"trained as {twin_run.name}"

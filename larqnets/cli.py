@@ -1,0 +1,269 @@
+"""The command line: a verb parses its arguments, makes one library call, prints.
+
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 could not, 2 wrong usage. With `--json`
+stdout carries one JSON value and nothing else. TensorFlow is imported inside the verbs that need it.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from larqnets import LarqnetsError, __version__
+
+app = typer.Typer(
+    name="larqnets",
+    help="Train binary neural networks, convert them to 1-bit TFLite files, prove them equal, run them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout instead of tables.")]
+DataDir = Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")]
+DataName = Annotated[str | None, typer.Option("--dataset", help="Images to use: a data set's name or folder:PATH.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]
+
+
+@app.callback(invoke_without_command=True)
+def _global(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the Python traceback of an error.")] = False,
+) -> None:
+    if version:
+        print(f"larqnets {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def train(
+    config: Annotated[str, typer.Argument(help="A config's name or path; with --resume also a run folder.")],
+    name: Annotated[str | None, typer.Option(help="Name of the run. Default: CONFIG-seedN.")] = None,
+    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    overrides: Set = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, data order and augmentation.")] = None,
+    init_from: Annotated[Path | None, typer.Option(help="Start from the weights of this run.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run where its last checkpoint stands.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train the experiment of CONFIG into runs/NAME."""
+    launch = _needs_training_extra("larqnets.training.launch").launch
+    from larqnets.training.progress import Terminal
+
+    with Terminal() as progress:
+        run = launch(
+            config,
+            name=name,
+            runs=runs,
+            overrides=overrides or (),
+            init_from=init_from,
+            resume=resume,
+            seed=seed,
+            progress=progress,
+        )
+    from larqnets import tables
+
+    _show({**run.card, "run": str(run.path)}, lambda: tables.card(run.card, run.path), as_json)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A run folder, or a Keras model file of yours.")],
+    target: Annotated[str, typer.Option(help="Device family: arm64.")] = "arm64",
+    twins: Annotated[
+        bool, typer.Option("--twins", help="Also write the float and int8 version of the network.")
+    ] = False,
+    twin_run: Annotated[Path | None, typer.Option(help="A run of method `real` whose weights the twins take.")] = None,
+    allow_float: Annotated[bool, typer.Option("--allow-float", help="Accept binary layers that become float.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the files. Default: inside the run.")] = None,
+    dataset: DataName = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Convert to a 1-bit TFLite file, prove it equal to what was trained, write it with a manifest."""
+    sources = _needs_training_extra("deploy.sources")
+    from larqnets import tables
+
+    with tables.Stages() as stages:
+        manifest = sources.convert_source(
+            source,
+            target,
+            twins=twins,
+            twin_run=twin_run,
+            allow_float=allow_float,
+            out=out,
+            dataset=dataset,
+            data_dir=data_dir,
+            on_stage=stages.stage,
+            on_sample=stages.sample,
+        )
+    _show(manifest, lambda: tables.conversion(manifest), as_json)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A converted .tflite file.")],
+    source: Annotated[
+        Path | None, typer.Option(help="The run or Keras file it came from. Default: its own run.")
+    ] = None,
+    dataset: DataName = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Prove again that a file is equal to the model it came from, layer by layer and end to end."""
+    check = _needs_training_extra("deploy.check")
+    from larqnets import tables
+
+    with tables.Stages() as stages:
+        stages.stage("verify")
+        result = check.verify_file(file, source, dataset, data_dir, on_sample=stages.sample)
+    _show(result.to_json(), lambda: tables.verification(result.to_json()), as_json)
+    if not result.equal:
+        raise LarqnetsError(f"{file} is not equal to its model: {'; '.join(result.reasons)}. Convert it again.")
+
+
+@app.command()
+def evaluate(
+    subject: Annotated[Path, typer.Argument(help="A run folder or a .tflite file.")],
+    split: Annotated[str, typer.Option(help="test or train.")] = "test",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
+    dataset: DataName = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the accuracy of a run or of a .tflite file on real images."""
+    check = _needs_training_extra("deploy.check")
+    from larqnets import tables
+
+    with tables.Stages() as stages:
+        stages.stage("evaluate")
+        result = check.evaluate_subject(subject, split, limit, dataset, data_dir, on_sample=stages.sample)
+    _show(result, lambda: tables.facts(result), as_json)
+
+
+@app.command()
+def inspect(
+    file: Annotated[str, typer.Argument(help="Any .tflite file, or the name of a shipped model.")],
+    as_json: Json = False,
+) -> None:
+    """Show what is in a .tflite file: ops, shapes, 1-bit, int8 and float MACs and bytes, metadata."""
+    from deploy.inspect import inspect_model, render
+    from deploy.shipped import find_model
+
+    inspection = inspect_model(find_model(file))
+    _show(inspection.to_json(), lambda: render(inspection), as_json)
+
+
+@app.command()
+def run(
+    file: Annotated[str, typer.Argument(help="A .tflite file, or the name of a shipped model.")],
+    inputs: Annotated[Path, typer.Argument(metavar="INPUT", help="An image, or a .npy of ready input values.")],
+    output: Annotated[Path | None, typer.Option(help="Write the raw outputs to this .npy file.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Run a model on an image or on an array: labels with their probabilities, or raw values."""
+    from deploy.classify import classify
+    from deploy.shipped import find_model
+    from larqnets import tables
+
+    result = classify(find_model(file), inputs, output=output, top=top, num_threads=threads)
+    _show(result, lambda: tables.labels(result), as_json)
+
+
+@app.command()
+def summary(
+    subject: Annotated[str, typer.Argument(help="A config, a run folder, a Keras file, or a method with --backbone.")],
+    backbone: Annotated[str | None, typer.Option(help="Backbone, when SUBJECT is a method.")] = None,
+    image: Annotated[str, typer.Option(metavar="HxWxC", help="Image shape, when SUBJECT is a method.")] = "224x224x3",
+    classes: Annotated[int, typer.Option(min=2, help="Classes, when SUBJECT is a method.")] = 1000,
+    stem: Annotated[str, typer.Option(help="imagenet or small, when SUBJECT is a method.")] = "imagenet",
+    width: Annotated[float, typer.Option(help="Width factor, when SUBJECT is a method.")] = 1.0,
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Count parameters, bits and 1-bit and real MACs of a network before it is trained."""
+    subjects = _needs_training_extra("larqnets.subjects")
+    from larqnets import tables
+
+    model = subjects.model_of(subject, backbone, image, classes, stem, width, overrides or ())
+    counts = _needs_training_extra("larqnets.counts").count(model)
+    _show({"model": model.name, **counts.to_json()}, lambda: tables.counts(model.name, counts.to_json()), as_json)
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[str, typer.Argument(help="methods, backbones, datasets, configs, models or runs.")],
+    pattern: Annotated[str, typer.Argument(help="A shell glob, e.g. 'resnet*'.")] = "*",
+    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """List what there is. `methods` also shows on which backbones each one builds, and why not on the others."""
+    from larqnets import listing
+
+    names, render = listing.listing(what, pattern, runs, load=_needs_training_extra)
+    _show(names, render, as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Print versions, what this installation can do, and how to get what is missing."""
+    from larqnets import doctor as diagnosis
+    from larqnets import tables
+
+    report = diagnosis.examine()
+    _show(report, lambda: tables.doctor(report), as_json)
+
+
+def _needs_training_extra(module: str) -> Any:
+    """Import a module that needs TensorFlow and Larq, or say in one line how to install them."""
+    from larqnets.terminal import quiet_import
+
+    try:
+        return quiet_import(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] in ("larqnets", "deploy"):
+            raise
+        raise LarqnetsError(
+            f'This needs TensorFlow and Larq, and {error.name} is not installed. Install them: pip install "larqnets[train]"'
+        ) from error
+
+
+def _show(value: Any, render: Any, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(value, indent=2, allow_nan=False))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    rendered = render()
+    for part in rendered if isinstance(rendered, list) else [rendered]:
+        console.print(part)
+
+
+def main() -> None:
+    """Entry point: turn errors that the user can act on into one sentence and exit code 1."""
+    try:
+        app()
+    except LarqnetsError as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"larqnets: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("larqnets: stopped. Nothing half-written is left.", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        # the reader of our output, e.g. `head`, has seen enough
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

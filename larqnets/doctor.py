@@ -1,0 +1,56 @@
+"""What this installation can do: versions, engines, tools, and how to get what is missing."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+from larqnets import __version__
+
+CORE = ("numpy", "typer", "rich", "jinja2", "flatbuffers", "matplotlib", "pillow")
+TRAIN = ("tensorflow", "tf_keras", "larq", "larq-compute-engine", "tensorflow-datasets", "importlib_resources")
+TOOLS = {
+    "adb": "Android devices; Debian: apt-get install adb",
+    "ssh": "Raspberry Pi and other boards; Debian: apt-get install openssh-client",
+    "qemu-aarch64": "functional runs of ARM64 programs; Debian: apt-get install qemu-user",
+}
+
+
+def examine() -> dict[str, Any]:
+    """Return versions and findings; a finding is what is missing and the one line that helps."""
+    packages = {name: _version(name) for name in (*CORE, *TRAIN)}
+    tools = {name: shutil.which(name) is not None for name in TOOLS}
+    train = all(packages[name] for name in TRAIN)
+    findings = [f"{name} is missing: pip install larqnets" for name in CORE if not packages[name]]
+    if not train:
+        missing = ", ".join(name for name in TRAIN if not packages[name])
+        findings.append(f'train, convert, verify, evaluate need {missing}: pip install "larqnets[train]"')
+    if train and int((packages["numpy"] or "0").split(".")[0]) >= 2:
+        findings.append('larq needs numpy below 2: pip install "numpy<2"')
+    if os.environ.get("TF_USE_LEGACY_KERAS", "1").lower() not in ("1", "true"):
+        findings.append("TF_USE_LEGACY_KERAS must be 1 for Larq: unset it")
+    findings += [f"{name} is not installed ({use})" for name, use in TOOLS.items() if not tools[name]]
+    return {
+        "larqnets": __version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "packages": packages,
+        "tools": tools,
+        "tfds_data_dir": os.environ.get("TFDS_DATA_DIR", str(Path.home() / "tensorflow_datasets")),
+        "can": {
+            "inspect files": True,
+            "train, convert, verify, evaluate": train,
+            "run models": train and platform.machine() in ("x86_64", "AMD64"),
+        },
+        "findings": findings,
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,89 @@
+"""What `larqnets list` shows."""
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from larqnets.config import list_configs, load_config
+from larqnets.errors import LarqnetsError, nearest
+from larqnets.run_folder import Run
+
+KINDS = ("methods", "backbones", "datasets", "configs", "models", "runs")
+
+
+def listing(
+    what: str, pattern: str, runs: Path, load: Callable[[str], Any]
+) -> tuple[list[str], Callable[[], Table | list[Any]]]:
+    """Return the names of a kind that match a shell glob, and a function that renders them for people.
+
+    `load` imports a module that needs TensorFlow. Raises LarqnetsError for a kind that does not exist.
+    """
+    if what not in KINDS:
+        raise LarqnetsError(f"'{what}' cannot be listed.{nearest(what, KINDS)} Choose one of: {', '.join(KINDS)}.")
+    if what == "methods":
+        return _methods(pattern, load)
+    if what == "backbones":
+        from larqnets.backbones import get_backbone, list_backbones
+
+        names = list_backbones(pattern)
+        return names, lambda: _table("backbones", [(n, _shape_words(get_backbone(n))) for n in names], "units", "head")
+    if what == "datasets":
+        names = load("larqnets.data").list_datasets(pattern)
+        return names, lambda: _table("data sets", [(n, "") for n in names] + [("folder:PATH", "images of your own")])
+    if what == "configs":
+        names = list_configs(pattern)
+        return names, lambda: _table("configs", [(n, load_config(n).description) for n in names])
+    if what == "models":
+        from deploy.shipped import find_model, list_models
+
+        names = list_models(pattern)
+        return names, lambda: _table("shipped models", [(n, f"{find_model(n).stat().st_size:,} bytes") for n in names])
+    found = [p.parent for p in sorted(runs.glob("*/card.json")) if fnmatchcase(p.parent.name, pattern)]
+    return [p.name for p in found], lambda: _table(f"runs in {runs}", [(p.name, _run_words(p)) for p in found])
+
+
+def _table(title: str, rows: list[tuple[str, str]], *_: str) -> Table:
+    table = Table("name", "", title=f"{len(rows)} {title}", title_justify="left", box=None, pad_edge=False)
+    for name, words in rows:
+        table.add_row(name, words)
+    return table
+
+
+def _shape_words(backbone: Any) -> str:
+    widths = sorted({unit.filters for unit in backbone.units})
+    return f"{len(backbone.units)} convolutions behind the stem, widths {', '.join(map(str, widths))}"
+
+
+def _run_words(path: Path) -> str:
+    try:
+        card = Run.open(path).card
+    except LarqnetsError as error:
+        return str(error)
+    accuracy = card.get("test_accuracy")
+    measured = "" if accuracy is None else f", test accuracy {accuracy:.2%}"
+    return f"{card['method']} on {card['backbone']}, {card['dataset']}, {card['status']}{measured}"
+
+
+def _methods(pattern: str, load: Callable[[str], Any]) -> tuple[list[str], Callable[[], list[Any]]]:
+    models = load("larqnets.models")
+    methods = load("larqnets.methods")
+    names = methods.list_methods(pattern)
+
+    def render() -> list[Any]:
+        table = Table("method", "kind", "unit", title=f"{len(names)} methods", title_justify="left", box=None)
+        for name in names:
+            method = methods.METHODS.get(name)
+            table.add_row(name, method.precision, method.figure)
+        matrix = models.method_matrix()
+        backbones = models.list_backbones()
+        pairs = Table("method", *backbones, title="\nbuilds on", title_justify="left", box=None)
+        reasons = []
+        for name in names:
+            pairs.add_row(name, *("no" if matrix[name][b] else "yes" for b in backbones))
+            reasons += [why for why in matrix[name].values() if why]
+        return [table, pairs, *(f"no: {why}" for why in dict.fromkeys(reasons))]
+
+    return names, render

@@ -1,0 +1,61 @@
+"""The networks that `larqnets summary` can be asked about."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from larqnets.config import load_config
+from larqnets.data import load_dataset
+from larqnets.errors import LarqnetsError
+from larqnets.methods import list_methods
+from larqnets.models import create_model
+from larqnets.run_folder import Run
+
+
+def model_of(
+    subject: str,
+    backbone: str | None,
+    image: str,
+    classes: int,
+    stem: str,
+    width: float,
+    overrides: Sequence[str],
+) -> tf.keras.Model:
+    """Build the network of a method with its backbone, a run, a config, or load a Keras file; weights do not matter.
+
+    `image`: "HxWxC". Raises LarqnetsError when the subject is none of them.
+    """
+    if backbone is not None:
+        if stem not in ("imagenet", "small"):
+            raise LarqnetsError(f"The stem is 'imagenet' or 'small', not '{stem}'.")
+        return create_model(subject, backbone, _shape(image), classes, stem=stem, width=width)
+    path = Path(subject)
+    if path.suffix in (".keras", ".h5", ".hdf5"):
+        from deploy.sources import load_keras_file
+
+        return load_keras_file(path)
+    if subject in list_methods() and not path.exists():
+        raise LarqnetsError(
+            f"'{subject}' is a method. Say on which backbone: larqnets summary {subject} --backbone resnet18."
+        )
+    experiment = Run.open(path).experiment if path.is_dir() else load_config(subject, overrides)
+    info = load_dataset(experiment.data).info
+    model = experiment.model
+    return create_model(
+        model.method,
+        model.backbone,
+        info.image_shape,
+        info.num_classes,
+        stem=model.stem,
+        width=model.width,
+        **model.options,
+    )
+
+
+def _shape(image: str) -> tuple[int, int, int]:
+    try:
+        height, width, channels = (int(part) for part in image.lower().split("x"))
+    except ValueError as error:
+        raise LarqnetsError(f"'{image}' is no image shape. Write height x width x channels, e.g. 224x224x3.") from error
+    return height, width, channels

@@ -1,0 +1,217 @@
+"""Results as tables for people; every number comes from the JSON that `--json` prints."""
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+STAGES = {
+    "load": "loading the trained model and its images",
+    "rebuild": "rebuilding it with plain signs and kernels of -1 and +1",
+    "convert": "converting with the Larq Compute Engine",
+    "verify": "verifying layer by layer and on real samples",
+    "twins": "writing the float and int8 versions",
+    "evaluate": "evaluating",
+}
+
+
+class Stages:
+    """Progress of a conversion on stderr: what it is doing, and how many samples it has run."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._status = self._console.status("")
+        self._text = ""
+        self._shown = 0.0
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._status.stop()
+
+    def stage(self, name: str) -> None:
+        """Name the stage that begins; without a terminal it becomes a line."""
+        self._text = STAGES[name]
+        self._status.update(f"{self._text} ...")
+        if not self._console.is_terminal:
+            self._console.print(f"{self._text} ...", soft_wrap=True)
+
+    def sample(self, done: int) -> None:
+        """Show the number of samples done, at most ten times a second."""
+        if time.monotonic() - self._shown > 0.1:
+            self._shown = time.monotonic()
+            self._status.update(f"{self._text} ... {done:,} samples")
+
+
+def facts(values: dict[str, Any], title: str = "") -> Table:
+    """Return two columns, name and value; fractions called accuracy or share as percent."""
+    table = Table(box=None, show_header=False, title=title or None, title_justify="left", pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        table.add_row(name.replace("_", " "), escape(_word(name, value)))
+    return table
+
+
+def _word(name: str, value: Any) -> str:
+    if value is None:
+        return "not known"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        if any(word in name for word in ("accuracy", "share", "agreement")):
+            return f"{value:.2%}"
+        return f"{value:,.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value)
+
+
+def card(values: dict[str, Any], path: Path) -> list[Any]:
+    """The result of a training run."""
+    paper = values.get("paper") or {}
+    shown = {
+        "run": path,
+        "network": f"{values['method']} on {values['backbone']}, {values.get('parameters', 0):,} parameters",
+        "test_accuracy": values.get("test_accuracy"),
+        "epochs": values["epochs_done"],
+        "time": f"{values['seconds']:.0f} s",
+    }
+    if paper.get("test_accuracy") is not None:
+        shown["paper's accuracy"] = f"{paper['test_accuracy']:.2%} ({paper['title']})"
+        if paper.get("gap") is not None:
+            shown["gap to the paper"] = f"{100 * paper['gap']:+.2f} points"
+    return [facts(shown), f"Next: larqnets convert {path} --target arm64"]
+
+
+def conversion(manifest: dict[str, Any]) -> list[Any]:
+    """The result of a conversion: the files side by side, then the proof."""
+    folder, verification = manifest["folder"], manifest["verification"]
+    trained = manifest["source"].get("run", {}).get("test_accuracy")
+    table = Table("file", "bytes", "of float", "1-bit MACs", "test accuracy", "", title_justify="left", box=None)
+    table.title = "trained: " + ("test accuracy not known" if trained is None else f"test accuracy {trained:.2%}")
+    for column in (1, 2, 3, 4):
+        table.columns[column].justify = "right"
+    entries = manifest["files"]
+    whole = entries.get("float", {}).get("bytes")
+    for variant, entry in entries.items():
+        accuracy = entry["test_accuracy"]
+        table.add_row(
+            entry["file"],
+            f"{entry['bytes']:,}",
+            f"{entry['bytes'] / whole:.1%}" if whole else "-",
+            f"{entry['binary_mac_share']:.1%}",
+            "-" if accuracy is None else f"{accuracy:.2%}",
+            entry["note"] or ("converted, verified" if variant == manifest["file"].removesuffix(".tflite") else ""),
+        )
+    parts: list[Any] = [table, ""]
+    if verification is not None:
+        parts += verification_lines(verification)
+    check = entries[manifest["file"].removesuffix(".tflite")]["constants"]
+    if check is not None and check["matches"]:
+        total = sum(check["found"].values())
+        parts.append(
+            f"constants: {total:,} bytes, as predicted to the byte; beside them {check['other_constants']:,} bytes of "
+            f"shapes and unfolded BatchNorm, {check['overhead']:,} bytes of file structure"
+        )
+    for fallback in manifest["float_fallbacks"]:
+        parts.append(f"FLOAT: layer '{fallback['layer']}' runs as float: {fallback['cause']}")
+    parts += [f"warning: {escape(text)}" for text in manifest["warnings"]]
+    parts += [f"files: {folder}/", f"Next: larqnets inspect {folder}/{manifest['file']}"]
+    return parts
+
+
+def verification_lines(v: dict[str, Any]) -> list[str]:
+    """The verdict in sentences, with the figures it rests on."""
+    signs = sum(layer["signs"] for layer in v["layers"])
+    near = sum(layer["near_threshold"] for layer in v["layers"])
+    wrong = sum(layer["wrong"] for layer in v["layers"])
+    kind = "real samples" if v["real_samples"] else "random inputs (name real ones with --dataset)"
+    lines = [
+        f"equal: {'yes' if v['equal'] else 'NO'}",
+        f"  layer by layer: {len(v['layers'])} binary layers, {signs:,} signs, {wrong} wrong, {near} within rounding of "
+        f"the threshold; logits within {v['logits_difference']:.1e}",
+        f"  end to end: same class for {v['argmax_agreement']:.2%} of {v['samples']:,} {kind}",
+    ]
+    if v["accuracy_trained"] is not None:
+        lines.append(
+            f"  accuracy on them: {v['accuracy_trained']:.2%} trained, {v['accuracy_converted']:.2%} converted"
+        )
+    if v["unchecked_layers"]:
+        lines.append(f"  not checked layer by layer, since they run as float: {', '.join(v['unchecked_layers'])}")
+    lines += [f"  not equal: {reason}" for reason in v["reasons"]]
+    lines.append(f"  engine: {v['engine']}")
+    return lines
+
+
+def verification(v: dict[str, Any]) -> list[Any]:
+    """Every layer of a verification, then the verdict."""
+    table = Table("layer", "signs", "wrong", "near threshold", "worst", box=None, title_justify="left")
+    for column in (1, 2, 3, 4):
+        table.columns[column].justify = "right"
+    for layer in v["layers"]:
+        worst = f"{layer['worst']:.1e}" if layer["worst"] else "-"
+        row = (f"{layer['signs']:,}", str(layer["wrong"]), str(layer["near_threshold"]), worst)
+        table.add_row(escape(layer["layer"]), *row)
+    return [table, "", *verification_lines(v)]
+
+
+def counts(name: str, values: dict[str, Any]) -> list[Any]:
+    """Layers with weights and MACs, then the sums."""
+    table = Table(
+        "layer",
+        "type",
+        "output",
+        "1-bit weights",
+        "real weights",
+        "1-bit MACs",
+        "real MACs",
+        title_justify="left",
+        box=None,
+    )
+    for column in (3, 4, 5, 6):
+        table.columns[column].justify = "right"
+    for layer in values["layers"]:
+        numbers = (f"{layer[k]:,}" for k in ("binary_weights", "real_weights", "binary_macs", "real_macs"))
+        table.add_row(escape(layer["layer"]), layer["type"], "x".join(map(str, layer["output_shape"])), *numbers)
+    totals = values["totals"]
+    shown = {
+        "network": name,
+        "parameters": totals["parameters"],
+        "weights": f"{totals['bits'] / 8 / 1024:,.1f} KiB ({totals['binary_weights']:,} of them 1-bit)",
+        "1-bit MACs": totals["binary_macs"],
+        "real MACs": totals["real_macs"],
+        "binary_mac_share": totals["binary_mac_share"],
+        "OPs (1-bit/64 + real)": int(totals["operations"]),
+    }
+    return [table, "", facts(shown)]
+
+
+def labels(result: dict[str, Any]) -> list[Any]:
+    """The most probable labels of every input."""
+    parts: list[Any] = []
+    for i, prediction in enumerate(result.get("predictions", [])):
+        head = f"{result['input']}" if len(result["predictions"]) == 1 else f"{result['input']}[{i}]"
+        table = Table("label", "probability", title=escape(head), title_justify="left", box=None)
+        for entry in prediction:
+            table.add_row(escape(entry["label"]), f"{entry['probability']:.2%}")
+        parts.append(table)
+    if "output" in result:
+        parts.append(f"raw outputs of shape {tuple(result['output_shape'])}: {result['output']}")
+    return [*parts, f"engine: {result['engine']}"]
+
+
+def doctor(report: dict[str, Any]) -> list[Any]:
+    """Versions, abilities, and what helps."""
+    versions = {name: report[name] for name in ("larqnets", "python", "machine", "cpus", "tfds_data_dir")}
+    versions |= {name: version or "missing" for name, version in report["packages"].items()}
+    lines = [f"- {escape(text)}" for text in report["findings"]] or ["nothing is missing"]
+    return [facts(versions), "", facts(report["can"], "can"), "", "findings", *lines]
