@@ -99,8 +99,10 @@ def _same_signs(signs: np.ndarray, constant: np.ndarray) -> bool:
     return bool(np.all((theirs == ours).all(1) | (theirs == -ours).all(1)))
 
 
-def check_bytes(model: Model, layers: list[BinaryLayer], matched: dict[str, Operator], real: list[int]) -> ByteCheck:
-    """Compare the constants with the prediction: `real` are the sizes in bytes of the real-valued kernels.
+def check_bytes(
+    model: Model, layers: list[BinaryLayer], matched: dict[str, Operator], real_kernels: int, real_biases: int
+) -> ByteCheck:
+    """Compare the constants with the prediction; of the real-valued layers it is given, in bytes.
 
     A 1-bit layer (kh, kw, C, O) takes O kh kw ceil(C/32) words, and per filter two floats (multiplier, bias), or one
     threshold where its output is bit-packed.
@@ -115,7 +117,7 @@ def check_bytes(model: Model, layers: list[BinaryLayer], matched: dict[str, Oper
         predicted["binary_multipliers_and_thresholds"] += (4 if packed_output else 8) * filters
         found["binary_kernels"] += _nbytes(model, op.inputs[1])
         found["binary_multipliers_and_thresholds"] += sum(_nbytes(model, i) for i in op.inputs[2:] if i >= 0)
-    predicted["real_kernels"] = sum(real)
+    predicted["real_kernels"], predicted["real_biases"] = real_kernels, real_biases
     with_kernel = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
     kernels = {op.inputs[1] for op in graph.operators if op.name in with_kernel}
     found["real_kernels"] = sum(_nbytes(model, i) for i in kernels)
@@ -125,8 +127,6 @@ def check_bytes(model: Model, layers: list[BinaryLayer], matched: dict[str, Oper
         for op in graph.operators
         if op.name in with_kernel[:3] and len(op.inputs) > 2 and op.inputs[2] >= 0
     }
-    # A real layer's bias: BatchNorm always leaves one, an all-zero one is dropped by the converter.
-    predicted["real_biases"] = sum(4 * graph.tensors[i].shape[0] for i in biases)
     found["real_biases"] = sum(_nbytes(model, i) for i in biases)
     other = constants - sum(found.values())
     return ByteCheck(dict(predicted), dict(found), other, model.size_bytes - constants)

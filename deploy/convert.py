@@ -96,7 +96,7 @@ def convert(
             " ".join(map(str, fallbacks))
             + " --allow-float converts anyway and records it; those layers then run as float."
         )
-    check = contents.check_bytes(file, export.binary_layers, matched, _real_kernel_bytes(export, matched))
+    check = contents.check_bytes(file, export.binary_layers, matched, *_real_constants(export, matched))
     _refuse_wrong_constants(check)
     names = _layer_names(file, model, {op.index: name for name, op in matched.items()})
     content = add_metadata(content, {**(provenance or {}), "larqnets": __version__, "layers": names})
@@ -200,12 +200,20 @@ def _run_converter(model: tf.keras.Model) -> bytes:
         raise LarqnetsError(f"The Larq Compute Engine cannot convert the model: {reason}") from error
 
 
-def _real_kernel_bytes(export: Export, matched: dict[str, Any]) -> list[int]:
-    return [
-        4 * int(np.prod(layer.kernel.shape if hasattr(layer, "kernel") else layer.depthwise_kernel.shape))
-        for layer in export.model.layers
-        if (hasattr(layer, "kernel") or hasattr(layer, "depthwise_kernel")) and layer.name not in matched
-    ]
+def _real_constants(export: Export, matched: dict[str, Any]) -> tuple[int, int]:
+    """Predict the bytes of the kernels that stay real, and of their biases.
+
+    TFLite gives every convolution a bias, which takes up the BatchNorm behind it; a dense layer has one if it is not 0.
+    """
+    kernels, biases = 0, 0
+    for layer in export.model.layers:
+        kernel = getattr(layer, "kernel", getattr(layer, "depthwise_kernel", None))
+        if kernel is None or layer.name in matched:
+            continue
+        kernels += 4 * int(np.prod(kernel.shape))
+        with_bias = not isinstance(layer, tf.keras.layers.Dense) or (layer.use_bias and np.any(layer.bias.numpy()))
+        biases += 4 * layer.output_shape[-1] if with_bias else 0
+    return kernels, biases
 
 
 def _refuse_wrong_constants(check: contents.ByteCheck) -> None:

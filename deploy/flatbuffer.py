@@ -25,7 +25,7 @@ MAX_DECODED_BYTES = 64 << 20
 
 
 class FlatbufferError(ValueError):
-    """The bytes are not a well-formed FlatBuffer; the message is a clause without subject or full stop."""
+    """The bytes are not well formed or contradict their schema; the message is a clause to follow a colon."""
 
 
 class Reader:
@@ -49,7 +49,7 @@ class Reader:
         """Raise FlatbufferError unless the bytes [start, start + size) lie in the buffer."""
         if start < 0 or size < 0 or start + size > len(self.content):
             raise FlatbufferError(
-                f"a {what} of {size} bytes at offset {start} lies outside the file of {len(self.content)} bytes"
+                f"it is cut off or damaged, a {what} of {size} bytes at {start} lies outside its {len(self.content)} bytes"
             )
 
     def unpack(self, kind: struct.Struct, position: int, what: str) -> int | float | bool:

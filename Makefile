@@ -1,0 +1,41 @@
+# make demo    train, convert, prove and inspect a first binary network (about 2 minutes after installation)
+# make test    every check; what is skipped is listed at the end with its reason
+# make lint    formatting and lint
+PYTHON ?= python3.11
+VENV := .venv
+CORE := .venv-core
+BIN := $(VENV)/bin
+PIP := -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test lint install clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed. Install Python 3.11, or name one: make PYTHON=python3"; exit 1; }
+	@echo "installing the pinned packages into $(VENV) (about 1 minute, 2.5 GB)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python $(PIP) install --constraint constraints.txt --editable ".[train,dev]"
+	@touch $@
+
+# The core alone, as on a board that only inspects and runs: no TensorFlow.
+$(CORE)/.installed: pyproject.toml constraints.txt
+	@echo "installing the core alone into $(CORE)"
+	@$(PYTHON) -m venv $(CORE)
+	@$(CORE)/bin/python $(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/larqnets train digits --name demo --resume
+	$(BIN)/larqnets train digits_real --name demo-real --resume
+	$(BIN)/larqnets convert runs/demo --target arm64 --twins --twin-run runs/demo-real
+
+test: $(VENV)/.installed $(CORE)/.installed
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+clean:
+	rm -rf $(VENV) $(CORE) build dist

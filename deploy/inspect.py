@@ -1,0 +1,281 @@
+"""What is in a .tflite file: every op with its kind, multiply-accumulates and bytes. Needs no TensorFlow."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from deploy.tflite import Buffer, Model, Operator, Subgraph, Tensor, printable, read_model
+from larqnets.errors import LarqnetsError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Kind = Literal["binary", "int8", "float", "glue"]
+KINDS: tuple[Kind, ...] = ("binary", "int8", "float", "glue")
+METADATA_NAME = "larqnets"
+MAX_RENDERED_OPS = 500
+_MAX_JSON_DEPTH = 16
+_MAX_JSON_BYTES = 4 << 20
+
+# Op with MACs -> positions of its activation and kernel among the inputs, and rank of the kernel.
+_MAC_OPS = {
+    "CONV_2D": (0, 1, 4),
+    "DEPTHWISE_CONV_2D": (0, 1, 4),
+    "TRANSPOSE_CONV": (2, 1, 4),
+    "CONV_3D": (0, 1, 5),
+    "FULLY_CONNECTED": (0, 1, 2),
+    "BATCH_MATMUL": (0, 1, 0),  # any rank from 2
+    "LceBconv2d": (0, 1, 4),
+}
+
+
+@dataclass(frozen=True)
+class InspectedOp:
+    """One op. `bytes`: constants that it is the first to read; `layer`: the model layer it came from, "" if unknown."""
+
+    index: int
+    op: str
+    name: str
+    layer: str
+    kind: Kind
+    macs: int
+    bytes: int
+    input_shapes: tuple[tuple[int, ...], ...]  # of computed and constant inputs; absent ones are left out
+    output_shapes: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The answer of `inspect_model`. Ops of further subgraphs follow those of the first, with the index continuing."""
+
+    file: str
+    description: str
+    ops: tuple[InspectedOp, ...]
+    totals: dict[str, Any]
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+    metadata: dict[str, Any]
+    unknown_ops: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {
+            "file": self.file,
+            "description": self.description,
+            "ops": [asdict(op) for op in self.ops],
+            "totals": self.totals,
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "metadata": self.metadata,
+            "unknown_ops": list(self.unknown_ops),
+        }
+
+
+def inspect_model(source: Path | str | bytes) -> Inspection:
+    """Inspect a .tflite file; raises LarqnetsError when it cannot be read or is not valid.
+
+    Kinds: `binary` is LceBconv2d. `int8` is any other op with MACs whose activations, or only its weights, are integers;
+    `float` is the rest of those. `glue` is everything without MACs.
+
+    MACs = output elements x kernel positions x input channels per group, of the shapes in the file (a dynamic dimension
+    counts as 1). A transposed convolution of stride s really takes s² times fewer. Recurrent ops are not counted.
+
+    Totals, per kind: ops, MACs, bytes of constants; and `file_bytes`, `constant_bytes` (each stored once), `overhead_bytes`
+    (the difference), `binary_mac_share` (the fraction of the MACs that are 1-bit).
+    """
+    model = read_model(source)
+    document = _own_metadata(model)
+    layers = document.get("layers") if document else None
+    ops: list[InspectedOp] = []
+    counted: set[Buffer] = set()
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            ops.append(_inspect_op(model, graph, operator, len(ops), layers, counted))
+    graph = model.subgraphs[0]
+    return Inspection(
+        file=model.name,
+        description=model.description,
+        ops=tuple(ops),
+        totals=_totals(model, ops),
+        inputs=[_describe(graph.tensors[i]) for i in graph.inputs],
+        outputs=[_describe(graph.tensors[i]) for i in graph.outputs],
+        metadata={n: len(content) for n, content in model.metadata.items()} if document is None else document,
+        unknown_ops=model.unknown_ops,
+    )
+
+
+def count_macs(model: Model, operator: Operator) -> int:
+    """Return the multiply-accumulates of an op, 0 for glue; LarqnetsError when its tensors do not fit a MAC op."""
+    if operator.name not in _MAC_OPS:
+        return 0
+    source, kernel = _operands(model, operator)
+    result = model.subgraphs[operator.subgraph].tensors[operator.outputs[0]]
+    outputs = math.prod(result.shape)
+    match operator.name:
+        case "LceBconv2d":
+            groups = source.shape[3] // kernel.shape[3]
+            channels = operator.options["channels_in"] // groups
+            # A bit-packed result has the filters in its last dimension 32 to a word.
+            return math.prod((*result.shape[:3], *kernel.shape[:3])) * channels
+        case "DEPTHWISE_CONV_2D":
+            return outputs * math.prod(kernel.shape[1:3])
+        case "BATCH_MATMUL":
+            return outputs * source.shape[-2 if operator.options["adj_x"] else -1]
+        case "CONV_3D":
+            return outputs * math.prod(kernel.shape[:4])
+        case _:
+            return outputs * math.prod(kernel.shape[1:])
+
+
+def _operands(model: Model, operator: Operator) -> tuple[Tensor, Tensor]:
+    """Return activation and kernel of a MAC op."""
+    tensors, inputs = model.subgraphs[operator.subgraph].tensors, operator.inputs
+    *positions, rank = _MAC_OPS[operator.name]
+    if len(inputs) <= max(positions) or min(inputs[p] for p in positions) < 0 or not operator.outputs:
+        found = f"{len(inputs)} inputs and {len(operator.outputs)} outputs"
+    else:
+        source, kernel = (tensors[inputs[p]] for p in positions)
+        if len(kernel.shape) == rank or (rank == 0 and min(len(source.shape), len(kernel.shape)) >= 2):
+            return source, kernel
+        found = f"a kernel of shape {kernel.shape}"
+    raise LarqnetsError(
+        f"{model.name} cannot be counted: operator {operator.index} ({operator.name}) of subgraph {operator.subgraph} has "
+        f"{found}. Convert it again."
+    )
+
+
+def _kind(model: Model, operator: Operator) -> Kind:
+    if operator.name == "LceBconv2d":
+        return "binary"
+    if operator.name not in _MAC_OPS:
+        return "glue"
+    dtypes = [tensor.dtype for tensor in _operands(model, operator)]
+    return "int8" if any(dtype.startswith(("int", "uint")) for dtype in dtypes) else "float"
+
+
+def _inspect_op(
+    model: Model, graph: Subgraph, operator: Operator, index: int, layers: Any, counted: set[Buffer]
+) -> InspectedOp:
+    inputs = [graph.tensors[i] for i in operator.inputs if i >= 0]
+    constants = {model.buffers[tensor.buffer] for tensor in inputs} - counted
+    counted |= constants
+    name = graph.tensors[operator.outputs[0]].name if operator.outputs else ""
+    layer = layers.get(str(index)) if isinstance(layers, dict) else None
+    return InspectedOp(
+        index=index,
+        op=operator.name,
+        name=name,
+        layer=printable(layer) if isinstance(layer, str) else _layer_of(name),
+        kind=_kind(model, operator),
+        macs=count_macs(model, operator),
+        bytes=sum(buffer.size for buffer in constants),
+        input_shapes=tuple(tensor.shape for tensor in inputs),
+        output_shapes=tuple(graph.tensors[i].shape for i in operator.outputs),
+    )
+
+
+def _layer_of(name: str) -> str:
+    """Guess a layer from a tensor's name: "net/block_1/norm/FusedBatchNorm;net/…" -> "block_1/norm"; "" without a guess.
+
+    The converter names a fused op after its last part and may cut the name short, so this is for reading only.
+    """
+    parts = [part for part in name.split(";")[0].split("/") if not part.startswith(("StatefulPart", "PartitionedCall"))]
+    return "/".join(parts[1:-1])
+
+
+def _totals(model: Model, ops: list[InspectedOp]) -> dict[str, Any]:
+    totals: dict[str, Any] = {}
+    for kind in KINDS:
+        mine = [op for op in ops if op.kind == kind]
+        totals[kind] = {"ops": len(mine), "macs": sum(o.macs for o in mine), "bytes": sum(o.bytes for o in mine)}
+    used = {model.buffers[tensor.buffer] for graph in model.subgraphs for tensor in graph.tensors}
+    constants = sum(buffer.size for buffer in used)
+    macs = sum(op.macs for op in ops)
+    return totals | {
+        "file_bytes": model.size_bytes,
+        "constant_bytes": constants,
+        "overhead_bytes": model.size_bytes - constants,
+        "binary_mac_share": totals["binary"]["macs"] / macs if macs else 0.0,
+    }
+
+
+def _describe(tensor: Tensor) -> dict[str, Any]:
+    quantization = asdict(tensor.quantization) if tensor.quantization else None
+    return {"name": tensor.name, "shape": tensor.shape, "dtype": tensor.dtype, "quantization": quantization}
+
+
+def _own_metadata(model: Model) -> dict[str, Any] | None:
+    """Return the JSON object that larqnets left in the file; None when there is none or it is not proper JSON."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    entry = model.metadata.get(METADATA_NAME, b"")
+    if len(entry) > _MAX_JSON_BYTES:
+        return None
+    try:
+        document = json.loads(entry.rstrip(b"\0"), parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) and _depth_at_most(document, _MAX_JSON_DEPTH) else None
+
+
+def _depth_at_most(value: Any, limit: int) -> bool:
+    """Whether lists and objects are nested at most `limit` deep: whoever writes the document again recurses."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            item
+            for parent in level
+            if isinstance(parent, dict | list)
+            for item in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return True
+    return False
+
+
+def render(inspection: Inspection) -> "RenderableType":
+    """Return a table of the ops and one of the totals for a rich console, readable from 100 columns on."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    # Text, not str: names come from the file, and rich would read markup in them.
+    ops = Table(title=Text(f"{inspection.file}  {inspection.description}".strip()), pad_edge=False, box=None)
+    ops.add_column("#", justify="right", no_wrap=True)
+    ops.add_column("op", no_wrap=True, overflow="ellipsis", max_width=18)
+    ops.add_column("layer")  # the only one that gives way when the console is narrow
+    ops.add_column("kind", no_wrap=True)
+    ops.add_column("output", no_wrap=True, overflow="ellipsis", max_width=18)
+    ops.add_column("MACs", justify="right", no_wrap=True)
+    ops.add_column("bytes", justify="right", no_wrap=True)
+    for op in inspection.ops[:MAX_RENDERED_OPS]:
+        shape = "x".join(map(str, op.output_shapes[0])) if op.output_shapes else ""
+        layer = Text(op.layer or op.name, no_wrap=True, overflow="ellipsis")
+        numbers = [Text(op.kind), Text(shape), Text(_number(op.macs)), Text(_number(op.bytes))]
+        ops.add_row(Text(str(op.index)), Text(op.op), layer, *numbers, style="dim" if op.kind == "glue" else None)
+    totals = Table(pad_edge=False, box=None)
+    totals.add_column("kind")
+    for heading in ("ops", "MACs", "MACs %", "bytes"):
+        totals.add_column(heading, justify="right", no_wrap=True)
+    all_macs = sum(inspection.totals[kind]["macs"] for kind in KINDS)
+    for kind in KINDS:
+        row = inspection.totals[kind]
+        share = f"{100 * row['macs'] / all_macs:.1f}" if row["macs"] else ""
+        totals.add_row(kind, _number(row["ops"]), _number(row["macs"]), share, _number(row["bytes"]))
+    overhead, file_bytes = inspection.totals["overhead_bytes"], inspection.totals["file_bytes"]
+    totals.add_row("rest of the file", "", "", "", _number(overhead))
+    totals.add_row("sum", _number(len(inspection.ops)), _number(all_macs), "", _number(file_bytes), style="bold")
+    notes = []
+    if len(inspection.ops) > MAX_RENDERED_OPS:
+        notes.append(f"{len(inspection.ops) - MAX_RENDERED_OPS} more ops are not shown; --json lists all.")
+    if inspection.unknown_ops:
+        notes.append(f"Unknown ops, which nothing here can run: {', '.join(inspection.unknown_ops)}.")
+    return Group(ops, Text(), totals, *map(Text, notes))
+
+
+def _number(value: int) -> str:
+    return f"{value:,}" if value else ""

@@ -1,0 +1,176 @@
+"""A run is a folder: `config.toml`, `card.json`, `metrics.csv`, `checkpoints/`, `tensorboard/`, later `arm64/`.
+
+Nothing here imports TensorFlow, so a board that only measures can read the card of what it runs.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+from larqnets.config import Experiment, dump_config, load_config
+from larqnets.errors import LarqnetsError
+
+RUN_FORMAT = 1
+
+
+def default_name(config_name: str, seed: int) -> str:
+    """Return the name of a run whose user gave none."""
+    return f"{config_name}-seed{seed}"
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write `content` (text as UTF-8) so that a crash at any moment leaves the old or the new file, never half of one.
+
+    Raises LarqnetsError when the folder cannot be written or the disk is full; the old file is then unchanged.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.writing")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # the folder itself may be what is missing
+            temporary.unlink()
+        raise cannot_write(path, error) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` survive a power cut; only POSIX systems can open a folder for that."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def cannot_write(path: Path, error: OSError) -> LarqnetsError:
+    """Return the error to raise when `path` could not be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    remedy = "Free some space" if full else f"Check that {path.parent} exists and is writable"
+    return LarqnetsError(
+        f"Cannot write {path}: {error.strerror or error}. {remedy}, and run the command again; what was there is unchanged."
+    )
+
+
+class Run:
+    """One run folder. `experiment` is its resolved config, `card` the record of what was done and measured."""
+
+    def __init__(self, path: Path, experiment: Experiment, card: dict[str, Any]) -> None:
+        self.path = path
+        self.experiment = experiment
+        self.card = card
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @classmethod
+    def create(cls, root: Path, name: str, experiment: Experiment, *, config_name: str = "") -> Self:
+        """Create `root/name` with the resolved config and a first card; appears whole or not at all.
+
+        Raises LarqnetsError when the name is taken or no plain folder name, or the folder cannot be written.
+        """
+        if not name or name in (".", "..") or name.startswith(".") or any(c in name for c in "/\\:\0\n"):
+            raise LarqnetsError(f"'{name}' cannot name a run. Choose a plain folder name, e.g. --name my-run.")
+        path = root / name
+        taken = LarqnetsError(
+            f"The run {path} already exists. Choose another name with --name, or continue it with --resume {path}."
+        )
+        if path.exists():
+            raise taken
+        model, data = experiment.model, experiment.data
+        card: dict[str, Any] = {
+            "format_version": RUN_FORMAT,
+            "kind": "trained",
+            "name": name,
+            "config": config_name,
+            "method": model.method,
+            "backbone": model.backbone,
+            "dataset": data.dataset,
+            "seed": experiment.seed,
+            "status": "training",
+            "epochs_done": 0,
+            "step": 0,
+            "seconds": 0.0,
+        }
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            building = Path(tempfile.mkdtemp(prefix=f".{name}.creating-", dir=root))
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        try:
+            building.chmod(0o755)
+            write_atomically(building / "config.toml", dump_config(experiment))
+            write_atomically(building / "card.json", _json(card))
+            building.rename(path)
+        except OSError as error:  # another process took the name, or the disk went away
+            raise (taken if path.exists() else cannot_write(path, error)) from error
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        return cls(path, experiment, card)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read the run at `path`.
+
+        Raises LarqnetsError when it is not there, no run, of another format version, or its files are damaged.
+        """
+        card_path = path / "card.json"
+        if not path.exists():
+            raise LarqnetsError(f"There is no run at {path}. `larqnets list runs` shows the runs that exist.")
+        if not card_path.is_file() or not (path / "config.toml").is_file():
+            raise LarqnetsError(f"{path} is not a run folder: it needs card.json and config.toml. Give runs/<name>.")
+        card = _read_card(card_path)
+        version = card.get("format_version")
+        if version != RUN_FORMAT:
+            newer = isinstance(version, int) and version > RUN_FORMAT
+            remedy = "Update larqnets" if newer else "Open it with the version of larqnets that wrote it"
+            raise LarqnetsError(
+                f"{path} has run format {version!r}, but this larqnets reads format {RUN_FORMAT}. {remedy}."
+            )
+        return cls(path, load_config(str(path / "config.toml")), card)
+
+    def update_card(self, **fields: Any) -> None:
+        """Set fields of `card.json`, atomically; other fields stay."""
+        card = self.card | fields
+        write_atomically(self.path / "card.json", _json(card))
+        self.card = card
+
+
+def _json(card: dict[str, Any]) -> str:
+    # allow_nan=False: NaN is not JSON, and other readers of the card would stumble over it.
+    return json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LarqnetsError(f"Cannot read {path}: {error.strerror}. Check its permissions.") from error
+    except ValueError as error:
+        raise LarqnetsError(f"{path} is damaged: {error}. Restore it from a copy, or train again.") from error
+    if not isinstance(card, dict):
+        raise LarqnetsError(f"{path} is damaged: it holds no JSON object. Restore it from a copy, or train again.")
+    return card

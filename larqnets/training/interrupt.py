@@ -1,0 +1,42 @@
+"""Ctrl-C and SIGTERM as a question that the loop asks between steps."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from larqnets.errors import LarqnetsError
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class TrainingInterruptedError(LarqnetsError):
+    """Training was asked to stop and did, after writing a checkpoint."""
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """Yield a function that tells whether SIGINT or SIGTERM has arrived; a second signal acts as it always does.
+
+    Outside the main thread Python delivers no signals, and the answer stays False.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        restore()
+
+    before = {number: signal.signal(number, remember) for number in _SIGNALS}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    try:
+        yield lambda: bool(received)
+    finally:
+        restore()

@@ -1,0 +1,88 @@
+"""What `larqnets train` does: config or run in, trained run folder out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from larqnets.config import load_config
+from larqnets.data import load_dataset
+from larqnets.errors import LarqnetsError
+from larqnets.run_folder import Run, default_name
+from larqnets.training import checkpoints
+from larqnets.training.loop import train
+from larqnets.training.progress import Progress
+from larqnets.training.weights import build_model, load_trained_model, transfer_weights
+
+
+def launch(
+    config_or_run: str,
+    *,
+    name: str | None = None,
+    runs: Path = Path("runs"),
+    overrides: Sequence[str] = (),
+    init_from: Path | None = None,
+    resume: bool = False,
+    seed: int | None = None,
+    progress: Progress,
+) -> Run:
+    """Train the experiment of a config, or with `resume` continue a run; returns the finished run.
+
+    With `resume` and a config whose run does not exist yet, the run is started. Raises LarqnetsError as its parts do.
+    """
+    run = _open_or_create(config_or_run, name, runs, overrides, init_from, resume, seed, progress)
+    dataset = load_dataset(run.experiment.data)
+    model = build_model(run.experiment, dataset.info.image_shape, dataset.info.num_classes)
+    # The card remembers where the weights come from: a run killed before its first checkpoint starts there again.
+    origin = run.card.get("init_from")
+    if origin is not None and checkpoints.latest(run) is None:
+        transfer_weights(load_trained_model(Run.open(Path(origin))), model)
+        progress.note(f"Starting from the weights of {origin}.")
+    model_words = f"{run.experiment.model.method} on {run.experiment.model.backbone}"
+    progress.note(f"{run.path}: {model_words}, {dataset.info.num_train:,} training images of {dataset.info.name}.")
+    train(run.experiment, run, dataset, model, progress=progress)
+    return run
+
+
+def _open_or_create(
+    config_or_run: str,
+    name: str | None,
+    runs: Path,
+    overrides: Sequence[str],
+    init_from: Path | None,
+    resume: bool,
+    seed: int | None,
+    progress: Progress,
+) -> Run:
+    path = Path(config_or_run)
+    if path.is_dir():
+        if not resume:
+            raise LarqnetsError(f"{path} is a run folder. Continue it with --resume, or give a config to train anew.")
+        if overrides or seed is not None or name is not None or init_from is not None:
+            raise LarqnetsError(
+                "A resumed run keeps its config, seed, name and origin. Leave out --set, --seed, --name and --init-from."
+            )
+        return Run.open(path)
+    experiment = load_config(config_or_run, overrides)
+    if seed is not None:
+        experiment = replace(experiment, seed=seed)
+    name = name or default_name(path.stem, experiment.seed)
+    if resume and (runs / name).exists():
+        run = Run.open(runs / name)
+        if run.experiment != experiment:
+            raise LarqnetsError(
+                f"The config is not the one that {run.path} was started with. Continue that run with "
+                f"`larqnets train --resume {run.path}`, or choose another --name."
+            )
+        return run
+    # Everything that can be wrong with data or model is said before a folder exists.
+    dataset = load_dataset(experiment.data)
+    dataset.steps_per_epoch(experiment.train.batch_size)
+    model = build_model(experiment, dataset.info.image_shape, dataset.info.num_classes)
+    if init_from is not None:
+        transfer_weights(load_trained_model(Run.open(init_from)), model)
+    if resume:
+        progress.note(f"There is no run {runs / name} yet, so it starts now.")
+    run = Run.create(runs, name, experiment, config_name=path.stem)
+    if init_from is not None:
+        run.update_card(init_from=str(init_from))
+    return run

@@ -1,0 +1,47 @@
+"""The learning rate as a pure function of the step."""
+
+import math
+
+import tensorflow as tf
+
+from larqnets.config import TrainConfig
+from larqnets.errors import LarqnetsError
+
+
+def check_schedule(config: TrainConfig) -> None:
+    """Raise LarqnetsError when the schedule of a config has no meaning."""
+    if config.warmup_epochs >= config.epochs:
+        raise LarqnetsError(
+            f"train.warmup_epochs is {config.warmup_epochs:g}, but the run has only {config.epochs} epochs. "
+            "Make the warm-up shorter than train.epochs."
+        )
+    if config.schedule == "exponential" and min(config.learning_rate, config.final_learning_rate) <= 0:
+        raise LarqnetsError(
+            "An exponential schedule cannot start or end at 0. "
+            "Set train.learning_rate and train.final_learning_rate above 0."
+        )
+
+
+def learning_rate(config: TrainConfig, steps_per_epoch: int, step: tf.Tensor | int) -> tf.Tensor:
+    """Return the learning rate of the 0-based `step`, () float32; usable inside a tf.function.
+
+    With base b, final f, warm-up steps w, total steps T and p = (step - w) / (T - w), in [0, 1):
+    step < w: b · step / w; then constant: b; linear: b + (f - b) · p; cosine: f + (b - f) · (1 + cos πp) / 2;
+    exponential: b · (f / b)^p. The final rate is reached after the last step; constant has none.
+    """
+    base, final = config.learning_rate, config.final_learning_rate
+    warmup = round(config.warmup_epochs * steps_per_epoch)
+    position = tf.cast(step, tf.float32)
+    p = (position - warmup) / max(1, config.epochs * steps_per_epoch - warmup)
+    match config.schedule:
+        case "constant":
+            rate = tf.constant(base)
+        case "linear":
+            rate = base + (final - base) * p
+        case "cosine":
+            rate = final + (base - final) * (1 + tf.cos(math.pi * p)) / 2
+        case "exponential":
+            rate = base * tf.pow(final / base, p)
+    if warmup:
+        rate = tf.where(position < warmup, base * position / warmup, rate)
+    return tf.cast(rate, tf.float32)

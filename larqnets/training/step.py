@@ -1,0 +1,92 @@
+"""One training step as a tf.function, and the optimizer and sums it updates."""
+
+from collections.abc import Callable, Iterator
+
+import tensorflow as tf
+
+from larqnets.config import TrainConfig
+from larqnets.tasks.classification import LossFunction, correct
+from larqnets.training.schedules import learning_rate
+from larqnets.training.weights import decayed_kernels
+
+
+class EpochTotals(tf.Module):
+    """Sums over the steps of the epoch so far; a checkpoint holds them, so an epoch may be interrupted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = tf.Variable(0.0, dtype=tf.float64)
+        self.correct = tf.Variable(0, dtype=tf.int64)
+        self.images = tf.Variable(0, dtype=tf.int64)
+        self.first_bad_step = tf.Variable(-1, dtype=tf.int64)  # 0-based, the first whose loss was not finite
+
+    def add(self, loss: tf.Tensor, hits: tf.Tensor, images: tf.Tensor, step: tf.Tensor) -> None:
+        """Count a batch: mean loss (), correct answers () int64, number of images () int64, its 0-based step () int64."""
+        self.loss.assign_add(tf.cast(loss, tf.float64) * tf.cast(images, tf.float64))
+        self.correct.assign_add(hits)
+        self.images.assign_add(images)
+        is_first = ~tf.math.is_finite(loss) & (self.first_bad_step < 0)
+        self.first_bad_step.assign(tf.where(is_first, step, self.first_bad_step))
+
+    def means(self) -> tuple[float, float]:
+        """Return loss and accuracy per image."""
+        images = max(1, int(self.images))
+        return float(self.loss) / images, int(self.correct) / images
+
+    def reset(self) -> None:
+        """Start a new epoch."""
+        for total in (self.loss, self.correct, self.images):
+            total.assign(tf.zeros_like(total))
+
+
+def make_optimizer(config: TrainConfig) -> tf.keras.optimizers.Optimizer:
+    """Return the optimizer of a config; the step sets its learning rate."""
+    if config.optimizer == "sgd":
+        return tf.keras.optimizers.SGD(config.learning_rate, momentum=config.momentum)
+    return tf.keras.optimizers.Adam(config.learning_rate)
+
+
+def make_train_step(
+    model: tf.keras.Model,
+    optimizer: tf.keras.optimizers.Optimizer,
+    totals: EpochTotals,
+    loss_function: LossFunction,
+    config: TrainConfig,
+    steps_per_epoch: int,
+) -> Callable[[Iterator[tuple[tf.Tensor, tf.Tensor]]], None]:
+    """Return a function that takes the next batch from an iterator and updates model, optimizer and totals.
+
+    gradient = ∂(mean loss + the layers' own losses)/∂w + λ · w for the kernels that weight decay λ acts on. Constraints
+    of the weights, such as the clipping of latent kernels, are applied after the update. The step is
+    `optimizer.iterations`. Estimators that sharpen over the run find step / total steps in their weight `progress`.
+    """
+    weights = model.trainable_weights
+    decayed = {id(kernel) for kernel in decayed_kernels(model)} if config.weight_decay else set()
+    estimator_progress = [w for w in model.non_trainable_weights if w.name.endswith("/progress:0")]
+    total_steps = config.epochs * steps_per_epoch
+
+    @tf.function
+    def train_step(batches: Iterator[tuple[tf.Tensor, tf.Tensor]]) -> None:
+        step = tf.identity(optimizer.iterations)  # a copy: apply_gradients advances the variable
+        images, labels = next(batches)
+        for weight in estimator_progress:
+            weight.assign(tf.cast(step / total_steps, weight.dtype))
+        with tf.GradientTape() as tape:
+            logits = model(images, training=True)
+            loss = tf.reduce_mean(loss_function(logits, labels))
+            objective = tf.add_n([loss, *model.losses])
+        gradients = tape.gradient(objective, weights)
+        gradients = [
+            gradient + config.weight_decay * weight if id(weight) in decayed else gradient
+            for gradient, weight in zip(gradients, weights, strict=True)
+        ]
+        optimizer.learning_rate.assign(learning_rate(config, steps_per_epoch, step))
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        totals.add(loss, correct(logits, labels), tf.shape(labels, tf.int64)[0], step)
+
+    return train_step
+
+
+def all_finite(weights: list[tf.Variable]) -> bool:
+    """Return whether no weight is NaN or infinite."""
+    return all(bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in weights if weight.dtype.is_floating)

@@ -1,0 +1,130 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from larqnets.config import DataConfig, Experiment, ModelConfig, TrainConfig
+from larqnets.errors import LarqnetsError
+from larqnets.run_folder import Run, default_name, write_atomically
+
+EXPERIMENT = Experiment(ModelConfig("real", "resnet8"), DataConfig("digits"), TrainConfig(epochs=2), seed=5)
+
+
+def test_a_run_opens_as_it_was_created(tmp_path):
+    run = Run.create(tmp_path / "runs", default_name("tiny", 5), EXPERIMENT, config_name="tiny")
+    again = Run.open(tmp_path / "runs" / "tiny-seed5")
+    assert again.experiment == EXPERIMENT
+    assert again.card == run.card
+    assert again.name == "tiny-seed5"
+    assert again.card["status"] == "training"
+    assert [path.name for path in run.path.parent.iterdir()] == ["tiny-seed5"]
+
+
+def test_an_existing_run_is_never_overwritten(tmp_path):
+    run = Run.create(tmp_path, "a", EXPERIMENT)
+    before = (run.path / "card.json").read_bytes()
+    with pytest.raises(LarqnetsError, match=r"already exists.*--name.*--resume"):
+        Run.create(tmp_path, "a", EXPERIMENT)
+    assert (run.path / "card.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", ".hidden", "C:\\a"])
+def test_names_that_are_no_folder_names_are_refused(tmp_path, name):
+    with pytest.raises(LarqnetsError, match="cannot name a run"):
+        Run.create(tmp_path, name, EXPERIMENT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_root_that_is_a_file_is_an_error(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(LarqnetsError, match="Cannot write"):
+        Run.create(tmp_path / "runs", "a", EXPERIMENT)
+
+
+def test_card_fields_are_set_and_the_others_stay(tmp_path):
+    run = Run.create(tmp_path, "a", EXPERIMENT)
+    run.update_card(status="trained", test_accuracy=0.5)
+    card = Run.open(run.path).card
+    assert (card["status"], card["test_accuracy"], card["seed"]) == ("trained", 0.5, 5)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda path: (path / "card.json").unlink(), "is not a run folder"),
+        (lambda path: (path / "config.toml").unlink(), "is not a run folder"),
+        (lambda path: (path / "card.json").write_text('{"format_'), "card.json is damaged"),
+        (lambda path: (path / "card.json").write_bytes(b"\xff\xfe"), "card.json is damaged"),
+        (lambda path: (path / "card.json").write_text("[1]"), "card.json is damaged"),
+        (lambda path: set_version(path, 99), "run format 99.*Update larqnets"),
+        (lambda path: set_version(path, 0), "run format 0.*version of larqnets that wrote it"),
+        (lambda path: set_version(path, None), "run format None"),
+        (lambda path: (path / "config.toml").write_text("seed = "), "config.toml is not valid TOML"),
+        (lambda path: (path / "config.toml").write_text("sed = 1"), "unknown key 'sed'"),
+    ],
+)
+def test_a_folder_that_cannot_be_opened_says_why(tmp_path, harm, words):
+    run = Run.create(tmp_path, "a", EXPERIMENT)
+    harm(run.path)
+    with pytest.raises(LarqnetsError, match=words):
+        Run.open(run.path)
+
+
+def set_version(path: Path, version: object) -> None:
+    card = json.loads((path / "card.json").read_text())
+    (path / "card.json").write_text(json.dumps(card | {"format_version": version}))
+
+
+def test_a_run_that_is_not_there(tmp_path):
+    with pytest.raises(LarqnetsError, match="There is no run at"):
+        Run.open(tmp_path / "nowhere")
+
+
+def test_a_file_is_no_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LarqnetsError, match="is not a run folder"):
+        Run.open(tmp_path / "file")
+
+
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
+def test_a_failing_write_leaves_the_old_file_and_no_rubbish(tmp_path, monkeypatch, moment):
+    path = tmp_path / "card.json"
+    write_atomically(path, "old")
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(*((os, "fsync") if moment == "fsync" else (Path, "replace")), full)
+    with pytest.raises(LarqnetsError, match=r"No space left on device. Free some space"):
+        write_atomically(path, "new")
+    monkeypatch.undo()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["card.json"]
+
+
+def test_text_is_written_as_utf_8_and_bytes_as_they_are(tmp_path):
+    write_atomically(tmp_path / "a", "µ\n")
+    write_atomically(tmp_path / "b", b"\x00\xff")
+    assert (tmp_path / "a").read_bytes() == b"\xc2\xb5\n"
+    assert (tmp_path / "b").read_bytes() == b"\x00\xff"
+
+
+def test_a_parent_that_is_a_file_is_the_same_kind_of_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LarqnetsError, match="Cannot write"):
+        write_atomically(tmp_path / "file" / "x", "")
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(LarqnetsError, match=r"Cannot write .*x: No such file.* Check that .*nowhere exists"):
+        write_atomically(tmp_path / "nowhere" / "x", "")
+
+
+def test_run_folders_need_no_tensorflow():
+    code = "import sys, larqnets.run_folder; raise SystemExit('tensorflow' in sys.modules)"
+    root = Path(__file__).parents[1]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

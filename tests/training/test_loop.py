@@ -1,0 +1,290 @@
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from larqnets.config import PaperConfig, dump_config
+from larqnets.errors import LarqnetsError
+from larqnets.run_folder import Run
+from larqnets.training import TrainingInterruptedError, build_model, evaluate, load_trained_model, train
+from larqnets.training.metrics import TIMING_COLUMNS
+from larqnets.training.schedules import learning_rate
+
+from .tiny import MemoryDataset, tiny_experiment
+
+
+class Recorder:
+    """Progress that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.notes, self.rows, self.steps = [], [], []
+
+    def start(self, step, total_steps, epochs) -> None:
+        self.started_at = step
+
+    def step(self, step, loss, accuracy, images_per_second) -> None:
+        self.steps.append(step)
+
+    def epoch(self, row) -> None:
+        self.rows.append(row)
+
+    def note(self, text) -> None:
+        self.notes.append(text)
+
+
+def new_model(experiment):
+    return build_model(experiment, MemoryDataset.info.image_shape, 3)
+
+
+def train_once(experiment, run, dataset=None, **options):
+    """Train in the folder as a new process would: fresh model, run opened from disk."""
+    model = new_model(experiment)
+    train(experiment, Run.open(run.path), dataset or MemoryDataset(), model, **options)
+    return model
+
+
+def rows(run, *, timing=False):
+    with run.metrics.open(newline="") as file:
+        return [{k: v for k, v in row.items() if timing or k not in TIMING_COLUMNS} for row in csv.DictReader(file)]
+
+
+def same_bits(a, b):
+    return all(x.tobytes() == y.tobytes() for x, y in zip(a.get_weights(), b.get_weights(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One uninterrupted run that the tests below look at."""
+    experiment = dataclasses.replace(tiny_experiment(), paper=PaperConfig("A paper", 0.5))
+    run = Run.create(tmp_path_factory.mktemp("runs"), "whole", experiment, config_name="tiny")
+    recorder = Recorder()
+    model = train_once(experiment, run, progress=recorder)
+    return experiment, Run.open(run.path), model, recorder
+
+
+def test_the_network_learns_and_the_card_says_what_was_done(finished):
+    _, run, model, recorder = finished
+    card = run.card
+    assert card["status"] == "trained"
+    assert (card["epochs_done"], card["step"], card["config"], card["seed"]) == (3, 21, "tiny", 3)
+    assert card["test_accuracy"] > 0.6
+    assert card["paper"] == {
+        "title": "A paper",
+        "test_accuracy": 0.5,
+        "gap": pytest.approx(card["test_accuracy"] - 0.5),
+    }
+    assert card["parameters"] == sum(weight.size for weight in model.get_weights())
+    assert card["versions"]["tensorflow"] == tf.__version__
+    assert card["hardware"]["cpu_count"] >= 1
+    assert card["images"]["labels"] == ["a", "b", "c"]
+    assert [row["epoch"] for row in recorder.rows] == [1, 2, 3]
+
+
+def test_metrics_hold_a_row_per_epoch_with_the_real_accuracy_and_learning_rate(finished):
+    experiment, run, model, _ = finished
+    table = rows(run, timing=True)
+    assert [row["step"] for row in table] == ["7", "14", "21"]
+    dataset = MemoryDataset()
+    predicted = model.predict(dataset.images[70:], verbose=0).argmax(-1)
+    assert float(table[-1]["test_accuracy"]) == pytest.approx((predicted == dataset.labels[70:]).mean())
+    assert float(table[-1]["learning_rate"]) == pytest.approx(float(learning_rate(experiment.train, 7, 20)))
+    assert float(table[-1]["seconds"]) > float(table[0]["seconds"]) > 0
+
+
+def test_tensorboard_holds_every_epoch_once(finished):
+    _, run, _, _ = finished
+    (events,) = run.tensorboard.glob("events.out.tfevents.*")
+    steps = [
+        event.step
+        for event in tf.compat.v1.train.summary_iterator(str(events))
+        for value in event.summary.value
+        if value.tag == "test_accuracy"
+    ]
+    assert steps == [7, 14, 21]
+
+
+def test_the_trained_model_comes_back_from_the_folder_alone(finished):
+    _, run, model, _ = finished
+    assert same_bits(load_trained_model(run), model)
+
+
+def test_evaluate_counts_a_partial_last_batch_by_its_images(finished):
+    _, run, model, _ = finished
+    from larqnets.tasks.classification import cross_entropy
+
+    small = evaluate(model, MemoryDataset().eval_batches("test", 4), cross_entropy)
+    whole = evaluate(model, MemoryDataset().eval_batches("test", 19), cross_entropy)
+    assert small.images == whole.images == 19
+    assert small.accuracy == whole.accuracy == pytest.approx(run.card["test_accuracy"])
+    assert small.loss == pytest.approx(whole.loss, rel=1e-5)  # float32 sums of other batches
+
+
+def test_a_finished_run_is_left_alone(finished):
+    experiment, run, _, _ = finished
+    recorder = Recorder()
+    before = (run.path / "card.json").read_bytes()
+    train_once(experiment, run, progress=recorder)
+    assert "finished" in recorder.notes[0]
+    assert not recorder.steps
+    assert (run.path / "card.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("stops", [[10], [7, 7, 20]], ids=["mid-epoch", "at an epoch's end, at once, last step"])
+def test_an_interrupted_run_ends_with_the_same_bits(finished, tmp_path, stops):
+    experiment, whole, model, _ = finished
+    run = Run.create(tmp_path, "broken", experiment)
+    for at in stops:
+        with pytest.raises(TrainingInterruptedError, match=f"Stopped after step {at} of 21.*--resume {run.path}"):
+            train_once(experiment, run, stop=lambda step, at=at: step == at)
+        assert Run.open(run.path).card["status"] == "interrupted"
+        assert Run.open(run.path).card["step"] == at
+    recorder = Recorder()
+    resumed = train_once(experiment, run, progress=recorder)
+    assert recorder.started_at == stops[-1]
+    assert not recorder.notes
+    assert same_bits(resumed, model)
+    assert rows(run) == rows(whole)
+    assert sorted(p.name for p in run.checkpoints.iterdir())[-1] == "step-00000021"
+
+
+def test_a_signal_during_the_evaluation_repeats_the_evaluation(finished, tmp_path):
+    experiment, whole, model, _ = finished
+
+    class Signalling(MemoryDataset):
+        def eval_batches(self, *args):
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().eval_batches(*args)
+
+    run = Run.create(tmp_path, "evaluating", experiment)
+    with pytest.raises(TrainingInterruptedError, match="after step 7 of 21"):
+        train_once(experiment, run, Signalling())
+    assert rows(run) == []
+    assert same_bits(train_once(experiment, run), model)
+    assert rows(run) == rows(whole)
+
+
+def test_a_kill_between_checkpoints_repeats_the_lost_epochs_without_doubled_rows(finished, tmp_path):
+    experiment, whole, model, _ = finished
+    run = Run.create(tmp_path, "killed", experiment)
+
+    class Kill(Exception):  # noqa: N818 - it stands for SIGKILL: nothing in the loop may catch it
+        pass
+
+    class Killer(Recorder):
+        def epoch(self, row) -> None:
+            if row["epoch"] == 2:
+                raise Kill
+
+    sparse = dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, checkpoint_every_epochs=3))
+    with pytest.raises(Kill):
+        train_once(sparse, run, progress=Killer())
+    assert len(rows(run)) == 2
+    assert not run.checkpoints.exists()
+    assert same_bits(train_once(sparse, run), model)
+    assert rows(run) == rows(whole)
+
+
+def test_a_loss_that_is_not_finite_names_its_step_and_keeps_the_last_good_checkpoint(tmp_path):
+    experiment = tiny_experiment()
+    run = Run.create(tmp_path, "bad", experiment)
+    with pytest.raises(LarqnetsError, match=r"no longer finite at step 9 \(epoch 2\).*train.learning_rate"):
+        train_once(experiment, run, MemoryDataset(bad_step=9))
+    assert Run.open(run.path).card["status"] == "failed"
+    assert [p.name for p in run.checkpoints.iterdir()] == ["step-00000007"]
+
+
+def test_an_interrupt_never_writes_a_checkpoint_of_nan_weights(tmp_path):
+    experiment = tiny_experiment()
+    run = Run.create(tmp_path, "bad", experiment)
+    with pytest.raises(LarqnetsError, match="no longer finite at step 8 "):
+        train_once(experiment, run, MemoryDataset(bad_step=8), stop=lambda step: step == 10)
+    assert [p.name for p in run.checkpoints.iterdir()] == ["step-00000007"]
+
+
+def test_resume_refuses_another_config_and_names_the_key(tmp_path):
+    experiment = tiny_experiment()
+    run = Run.create(tmp_path, "edited", experiment)
+    with pytest.raises(TrainingInterruptedError):
+        train_once(experiment, run, stop=lambda step: step == 1)
+    changed = tiny_experiment(learning_rate=0.02)
+    (run.path / "config.toml").write_text(dump_config(changed))
+    with pytest.raises(LarqnetsError, match=r"train.learning_rate = 0.02, but the run was started with 0.01"):
+        train_once(Run.open(run.path).experiment, run)
+
+
+def test_resume_tells_about_other_cpus_and_versions(tmp_path):
+    experiment = tiny_experiment(epochs=1)
+    run = Run.create(tmp_path, "moved", experiment)
+    with pytest.raises(TrainingInterruptedError):
+        train_once(experiment, run, stop=lambda step: step == 1)
+    (folder,) = run.checkpoints.iterdir()
+    state = json.loads((folder / "state.json").read_text())
+    state["cpu_count"], state["versions"]["tensorflow"] = 64, "2.0.0"
+    (folder / "state.json").write_text(json.dumps(state))
+    recorder = Recorder()
+    train_once(experiment, run, progress=recorder)
+    assert f"tensorflow 2.0.0 -> {tf.__version__}, CPUs 64 ->" in recorder.notes[0]
+
+
+_TRAIN_FOREVER = """
+import sys
+sys.path[:0] = sys.argv[2:]
+from pathlib import Path
+from larqnets.run_folder import Run
+from larqnets.training import TrainingInterruptedError, build_model, train
+from training.test_loop import Recorder
+from training.tiny import MemoryDataset
+
+class Loud(Recorder):
+    def step(self, step, *_):
+        print("step", step, flush=True)
+
+run = Run.open(Path(sys.argv[1]))
+try:
+    train(run.experiment, run, MemoryDataset(), build_model(run.experiment, (6, 6, 1), 3), progress=Loud())
+except TrainingInterruptedError as error:
+    print(error, file=sys.stderr)
+    raise SystemExit(1)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_after_a_step_with_a_checkpoint(tmp_path, number):
+    experiment = tiny_experiment(epochs=100_000)
+    run = Run.create(tmp_path, "signalled", experiment)
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", _TRAIN_FOREVER, str(run.path), str(root), str(root / "tests")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+    ) as process:
+        try:
+            assert process.stdout.readline().startswith("step")
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert "larqnets train --resume" in errors
+    card = Run.open(run.path).card
+    assert card["status"] == "interrupted"
+    assert (run.checkpoints / f"step-{card['step']:08d}" / "state.json").is_file()
+
+
+def test_batches_of_a_resumed_dataset_are_those_of_the_whole_one():
+    """The double must keep the data contract, or the resume tests prove nothing."""
+    whole = iter(MemoryDataset().train_batches(10, seed=3))
+    batches = [next(whole) for _ in range(9)]
+    later = next(iter(MemoryDataset().train_batches(10, seed=3, start_step=8)))
+    np.testing.assert_array_equal(batches[8][0], later[0])
+    assert not np.array_equal(batches[7][0], batches[0][0])

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from larqnets.config import TrainConfig
+from larqnets.errors import LarqnetsError
+from larqnets.tasks.classification import correct, cross_entropy, make_loss, squared_hinge
+
+LOGITS = np.array([[2.0, -1.0, 0.5], [0.1, 0.2, -3.0]], np.float32)
+LABELS = np.array([2, 1], np.int32)
+
+
+def softmax_log(z: np.ndarray) -> np.ndarray:
+    return z - np.log(np.exp(z).sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_against_its_formula(smoothing):
+    targets = (1 - smoothing) * np.eye(3)[LABELS] + smoothing / 3
+    expected = -(targets * softmax_log(LOGITS)).sum(-1)
+    loss = cross_entropy(tf.constant(LOGITS), tf.constant(LABELS), smoothing)
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
+def test_squared_hinge_against_its_formula():
+    targets = 2 * np.eye(3)[LABELS] - 1
+    expected = (np.maximum(0, 1 - targets * LOGITS) ** 2).mean(-1)
+    np.testing.assert_allclose(squared_hinge(tf.constant(LOGITS), tf.constant(LABELS)), expected, rtol=1e-6)
+
+
+def test_squared_hinge_vanishes_beyond_the_margin():
+    logits = tf.constant([[1.0, -1.5, -1.0]])
+    assert float(squared_hinge(logits, tf.constant([0]))[0]) == 0
+
+
+def test_correct_counts_the_largest_logit_and_gives_ties_to_the_lowest_class():
+    assert int(correct(tf.constant(LOGITS), tf.constant([0, 0]))) == 1
+    assert int(correct(tf.constant([[1.0, 1.0]]), tf.constant([0]))) == 1
+
+
+def test_label_smoothing_with_the_hinge_is_refused_rather_than_ignored():
+    with pytest.raises(LarqnetsError, match="label_smoothing"):
+        make_loss(TrainConfig(epochs=1, loss="squared_hinge", label_smoothing=0.1))

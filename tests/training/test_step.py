@@ -1,0 +1,115 @@
+import larq as lq
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from larqnets.config import TrainConfig
+from larqnets.errors import LarqnetsError
+from larqnets.quantizers import EdeSign, SteSign
+from larqnets.tasks.classification import make_loss
+from larqnets.training import transfer_weights
+from larqnets.training.step import EpochTotals, make_optimizer, make_train_step
+from larqnets.training.weights import decayed_kernels
+
+
+def mixed_model(classes: int = 2) -> tf.keras.Model:
+    """Real stem, depthwise, binary convolution, PReLU, BatchNorm and a real classifier."""
+    image = x = tf.keras.Input((4, 4, 1))
+    x = tf.keras.layers.Conv2D(4, 3, name="stem")(x)
+    x = tf.keras.layers.DepthwiseConv2D(1, name="depthwise")(x)
+    x = lq.layers.QuantConv2D(
+        4,
+        1,
+        input_quantizer=EdeSign(name="ede"),
+        kernel_quantizer=SteSign(),
+        kernel_constraint="weight_clip",
+        use_bias=False,
+        name="binary",
+    )(x)
+    x = tf.keras.layers.PReLU(name="prelu")(tf.keras.layers.BatchNormalization(name="bn")(x))
+    x = tf.keras.layers.GlobalAvgPool2D()(x)
+    return tf.keras.Model(image, tf.keras.layers.Dense(classes, name="classifier")(x))
+
+
+def step_of(model: tf.keras.Model, **train):
+    config = TrainConfig(epochs=1, batch_size=8, schedule="constant", **train)
+    optimizer = make_optimizer(config)
+    optimizer.build(model.trainable_weights)
+    totals = EpochTotals()
+    random = np.random.default_rng(0)
+    images, labels = random.normal(size=(8, 4, 4, 1)).astype(np.float32), random.integers(0, 2, 8).astype(np.int32)
+    batches = iter(tf.data.Dataset.from_tensors((images, labels)).repeat())
+    step = make_train_step(model, optimizer, totals, make_loss(config), config, steps_per_epoch=10)
+    return lambda: step(batches), totals
+
+
+def test_weight_decay_touches_real_kernels_only():
+    kernels = {weight.name for weight in decayed_kernels(mixed_model())}
+    assert kernels == {"stem/kernel:0", "depthwise/depthwise_kernel:0", "classifier/kernel:0"}
+
+
+def test_weight_decay_adds_lambda_w_to_the_gradient():
+    rate, decay = 0.1, 0.5
+    plain, decayed = mixed_model(), mixed_model()
+    decayed.set_weights(plain.get_weights())
+    before = {weight.name: weight.numpy() for weight in plain.trainable_weights}
+    for model, weight_decay in ((plain, 0.0), (decayed, decay)):
+        step, _ = step_of(model, optimizer="sgd", momentum=0.0, learning_rate=rate, weight_decay=weight_decay)
+        step()
+    names = {weight.name for weight in decayed_kernels(decayed)}
+    for without, having in zip(plain.trainable_weights, decayed.trainable_weights, strict=True):
+        expected = without.numpy() - (rate * decay * before[having.name] if having.name in names else 0)
+        np.testing.assert_allclose(having.numpy(), expected, atol=1e-6, err_msg=having.name)
+
+
+def test_latent_binary_kernels_stay_inside_the_clip():
+    model = mixed_model()
+    step, _ = step_of(model, optimizer="sgd", learning_rate=100.0)
+    step()
+    kernel = model.get_layer("binary").kernel.latent_variable.numpy()
+    assert np.abs(kernel).max() == 1
+
+
+def test_estimators_are_told_how_far_the_training_is():
+    model = mixed_model()
+    step, _ = step_of(model)
+    for _ in range(4):
+        step()
+    (progress,) = (weight for weight in model.weights if weight.name.endswith("/progress:0"))
+    assert float(progress) == pytest.approx(3 / 10)  # the fourth step of ten ran with 3 done
+
+
+def test_totals_are_means_over_images_and_remember_the_first_bad_step():
+    totals = EpochTotals()
+    count = tf.constant(4, tf.int64)
+    for step, loss in enumerate([1.0, 3.0, float("nan"), float("inf")]):
+        totals.add(tf.constant(loss), tf.constant(1, tf.int64), count, tf.constant(step, tf.int64))
+        if step == 1:
+            assert totals.means() == (2.0, 0.25)
+    assert int(totals.first_bad_step) == 2
+
+
+def test_weights_move_to_the_model_with_the_same_names():
+    source, target = mixed_model(), mixed_model()
+    transfer_weights(source, target)
+    for a, b in zip(source.get_weights(), target.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_head_of_another_size_is_refused_and_nothing_is_copied():
+    source, target = mixed_model(), mixed_model(classes=5)
+    before = target.get_weights()
+    with pytest.raises(LarqnetsError, match=r"classifier/kernel:0 has shape \(4, 2\) .* \(4, 5\) .* number of classes"):
+        transfer_weights(source, target)
+    for a, b in zip(before, target.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_weight_without_partner_is_named():
+    image = tf.keras.Input((4, 4, 1))
+    small = tf.keras.Model(image, tf.keras.layers.Conv2D(4, 3, name="stem")(image))
+    with pytest.raises(
+        LarqnetsError,
+        match=r"without a partner: binary/ede/progress:0, binary/kernel:0.* and 8 more only in the source",
+    ):
+        transfer_weights(mixed_model(), small)
