@@ -33,13 +33,21 @@ def verify_file(
     on_sample: Callable[[int], Any] | None = None,
 ) -> Verification:
     """Verify a .tflite file against the run or Keras file it came from, by default the run that holds it."""
-    content = Interpreter(file).content
+    interpreter = Interpreter(file)
     source = source or run_of(file)
     if source is None:
         raise LarqnetsError(f"{file} does not lie in a run folder. Name what it was converted from with --source.")
     opened = open_source(source, dataset, data_dir)
     samples = verification_samples(opened)
-    return verify(content, opened.model, samples.images, samples.labels, real_samples=samples.real, on_sample=on_sample)
+    return verify(
+        interpreter.content,
+        opened.model,
+        samples.images,
+        samples.labels,
+        real_samples=samples.real,
+        allowed_float=metadata(interpreter).get("float_fallbacks", ()),
+        on_sample=on_sample,
+    )
 
 
 def evaluate_subject(

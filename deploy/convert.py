@@ -14,6 +14,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,20 +100,30 @@ def convert(
     check = contents.check_bytes(file, export.binary_layers, matched, *_real_constants(export, matched))
     _refuse_wrong_constants(check)
     names = _layer_names(file, model, {op.index: name for name, op in matched.items()})
-    content = add_metadata(content, {**(provenance or {}), "larqnets": __version__, "layers": names})
+    allowed = [f.layer for f in fallbacks]
+    entry = {**(provenance or {}), "larqnets": __version__, "layers": names, "float_fallbacks": allowed}
+    content = add_metadata(content, entry)
     on_stage("verify")
-    result = verify(content, model, samples.images, samples.labels, real_samples=samples.real, on_sample=on_sample)
+    result = verify(
+        content,
+        model,
+        samples.images,
+        samples.labels,
+        real_samples=samples.real,
+        allowed_float=allowed,
+        on_sample=on_sample,
+    )
     if not result.equal:
         raise LarqnetsError(
             f"The converted file is not equal to the trained model and is not published: {'; '.join(result.reasons)}. "
             "This is a defect of the conversion: report it with the model."
         )
-    warnings = [*export.warnings, *result.warnings]
+    remarks = [*export.warnings, *result.warnings]
     if not check.matches:
-        warnings.append(f"The real-valued constants are {check.found} bytes where {check.predicted} were predicted.")
+        remarks.append(f"The real-valued constants are {check.found} bytes where {check.predicted} were predicted.")
     accuracy = _test_accuracy(content, samples, result)
     variant = "binary" if export.binary_layers else "float"
-    return Converted(variant, content, result, accuracy, fallbacks, check, names, warnings)
+    return Converted(variant, content, result, accuracy, fallbacks, check, names, remarks)
 
 
 def convert_twin(
@@ -128,7 +139,9 @@ def convert_twin(
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([image[np.newaxis]] for image in calibration)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    with captured_stderr():
+    with captured_stderr(), warnings.catch_warnings():
+        # float input and output are meant; TFLite takes them for an oversight
+        warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
         content = converter.convert()
     names = _layer_names(read_model(content), model, {})
     content = add_metadata(content, {**provenance, "larqnets": __version__, "variant": variant, "layers": names})
@@ -227,15 +240,26 @@ def _refuse_wrong_constants(check: contents.ByteCheck) -> None:
 
 
 def _layer_names(file: Model, model: tf.keras.Model, known: dict[int, str]) -> dict[str, str]:
-    """Return op index -> layer: proven for 1-bit ops (`known`), elsewhere by the longest layer name in the output's name."""
-    layers = sorted((layer.name for layer in model.layers), key=len, reverse=True)
+    """Return op index -> layer: proven for 1-bit ops (`known`), elsewhere read from the name of the op's output."""
+    layers = [layer.name for layer in model.layers]
+    graph = file.subgraphs[0]
     names = {}
-    for op in file.subgraphs[0].operators:
-        output = file.subgraphs[0].tensors[op.outputs[0]].name if op.outputs else ""
-        guess = next((name for name in layers if f"/{name}/" in f"/{output}/"), "")
-        if known.get(op.index, guess):
-            names[str(op.index)] = known.get(op.index, guess)
+    for op in graph.operators:
+        if op.index in known:
+            names[str(op.index)] = known[op.index]
+        elif set(op.outputs) & set(graph.outputs):
+            names[str(op.index)] = model.output_names[0]  # the converter gives the model's output a name of its own
+        elif op.outputs and (guess := _layer_in(graph.tensors[op.outputs[0]].name, layers)):
+            names[str(op.index)] = guess
     return names
+
+
+def _layer_in(tensor: str, layers: list[str]) -> str:
+    """Return the layer that a tensor's name mentions; the converter joins names with ';' and cuts them at 50 characters."""
+    parts = tensor.split(";")[0].split("/")
+    whole = [layer for layer in layers if layer in parts]
+    cut = [layer for layer in layers if layer.startswith(parts[-1])] if len(parts[-1]) > 8 else []
+    return (whole or cut or [""])[-1]
 
 
 def _test_accuracy(content: bytes, samples: Samples, result: Verification | None) -> float | None:

@@ -26,3 +26,11 @@ def find_model(name_or_path: str) -> Path:
         f"There is no file '{name_or_path}'.{nearest(name_or_path, list_models())} "
         f"Give a .tflite file or the name of a shipped model: {', '.join(list_models())}."
     )
+
+
+def example_of(name: str) -> Path:
+    """Return the example picture of a shipped model; raises LarqnetsError for a model that has none."""
+    example = FOLDER / f"{name}.png"
+    if name not in list_models() or not example.is_file():
+        raise LarqnetsError(f"{name} comes with no example. Give an image or a .npy array: larqnets run {name} INPUT.")
+    return example

@@ -5,7 +5,6 @@ size, what the Larq ops demand). The numbers of ops, types and fields are those 
 """
 
 import math
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,49 +51,26 @@ _TYPES = [
 ]
 _BITS = dict(_TYPES)
 
-# Op -> number of its option table in the schema's union, and option -> (slot, format, default).
-_PADDING_AND_STRIDES = {
-    "padding": (0, fb.INT8, 0),
-    "stride_width": (1, fb.INT32, 0),
-    "stride_height": (2, fb.INT32, 0),
+# Op -> number of its option table in the schema's union, and the options in the order of their slots.
+_STRIDES = "padding stride_width stride_height"
+_DILATIONS = "dilation_width_factor dilation_height_factor"
+_POOL = (5, f"{_STRIDES} filter_width filter_height fused_activation_function")
+_BUILTIN_OPTIONS = {
+    "CONV_2D": (1, f"{_STRIDES} fused_activation_function {_DILATIONS}"),
+    "DEPTHWISE_CONV_2D": (2, f"{_STRIDES} depth_multiplier fused_activation_function {_DILATIONS}"),
+    "TRANSPOSE_CONV": (49, f"{_STRIDES} fused_activation_function"),
+    "FULLY_CONNECTED": (8, "fused_activation_function weights_format keep_num_dims"),
+    "BATCH_MATMUL": (101, "adj_x adj_y"),
+    "AVERAGE_POOL_2D": _POOL,
+    "MAX_POOL_2D": _POOL,
+    "L2_POOL_2D": _POOL,
+    "ADD": (11, "fused_activation_function"),
+    "MUL": (21, "fused_activation_function"),
+    "SUB": (28, "fused_activation_function"),
+    "DIV": (29, "fused_activation_function"),
 }
-_POOL = _PADDING_AND_STRIDES | {
-    "filter_width": (3, fb.INT32, 0),
-    "filter_height": (4, fb.INT32, 0),
-    "fused_activation_function": (5, fb.INT8, 0),
-}
-_ACTIVATION = {"fused_activation_function": (0, fb.INT8, 0)}
-_BUILTIN_OPTIONS: dict[str, tuple[int, dict[str, tuple[int, struct.Struct, int]]]] = {
-    "CONV_2D": (
-        1,
-        _PADDING_AND_STRIDES
-        | {
-            "fused_activation_function": (3, fb.INT8, 0),
-            "dilation_width_factor": (4, fb.INT32, 1),
-            "dilation_height_factor": (5, fb.INT32, 1),
-        },
-    ),
-    "DEPTHWISE_CONV_2D": (
-        2,
-        _PADDING_AND_STRIDES
-        | {
-            "depth_multiplier": (3, fb.INT32, 0),
-            "fused_activation_function": (4, fb.INT8, 0),
-            "dilation_width_factor": (5, fb.INT32, 1),
-            "dilation_height_factor": (6, fb.INT32, 1),
-        },
-    ),
-    "TRANSPOSE_CONV": (49, _PADDING_AND_STRIDES | {"fused_activation_function": (3, fb.INT8, 0)}),
-    "FULLY_CONNECTED": (8, _ACTIVATION | {"keep_num_dims": (2, fb.BOOL, 0)}),
-    "BATCH_MATMUL": (101, {"adj_x": (0, fb.BOOL, 0), "adj_y": (1, fb.BOOL, 0)}),
-    "AVERAGE_POOL_2D": (5, _POOL),
-    "MAX_POOL_2D": (5, _POOL),
-    "L2_POOL_2D": (5, _POOL),
-    "ADD": (11, _ACTIVATION),
-    "MUL": (21, _ACTIVATION),
-    "SUB": (28, _ACTIVATION),
-    "DIV": (29, _ACTIVATION),
-}
+# One byte each, every other option is an int32. Absent options are 0, dilations 1.
+_BYTE_OPTIONS = ("padding", "fused_activation_function", "weights_format", "keep_num_dims", "adj_x", "adj_y")
 _LCE_OPTIONS: dict[str, tuple[str, ...]] = {
     "LceQuantize": (),
     "LceDequantize": (),
@@ -398,8 +374,10 @@ def _quantization(where: str, table: Table | None, shape: tuple[int, ...]) -> Qu
         return None
     scales, zero_points = table.vector(2, fb.FLOAT32), table.vector(3, fb.INT64)
     axis = table.scalar(6, fb.INT32)
-    if len(scales) != len(zero_points) or not all(map(math.isfinite, scales)):
-        raise FlatbufferError(f"{where} has {len(scales)} scales, not all finite, for {len(zero_points)} zero points")
+    if len(scales) != len(zero_points):
+        raise FlatbufferError(f"{where} has {len(scales)} scales for {len(zero_points)} zero points")
+    if not all(map(math.isfinite, scales)):
+        raise FlatbufferError(f"{where} has a scale that is not a finite number")
     if len(scales) > 1 and not (0 <= axis < len(shape) and shape[axis] == len(scales)):
         raise FlatbufferError(f"{where} has {len(scales)} scales along axis {axis} of its shape {shape}")
     return Quantization(scales, zero_points, axis)
@@ -413,12 +391,7 @@ def _operator(where: str, index: int, subgraph: int, table: Table, codes: tuple[
     where = f"{where} operator {index} ({name})"
     options: dict[str, int] = {}
     if name in _BUILTIN_OPTIONS:
-        number, slots = _BUILTIN_OPTIONS[name]
-        entry = table.table(4)
-        if entry is not None and table.scalar(3, fb.UINT8) != number:
-            raise FlatbufferError(f"{where} has the options of another op")
-        for option, (slot, kind, default) in slots.items():
-            options[option] = int(default if entry is None else entry.scalar(slot, kind, default))
+        options = _builtin_options(where, table, *_BUILTIN_OPTIONS[name])
     elif _LCE_OPTIONS.get(name):
         options = _flexbuffer_options(where, table, _LCE_OPTIONS[name])
     for option, value in options.items():
@@ -427,6 +400,18 @@ def _operator(where: str, index: int, subgraph: int, table: Table, codes: tuple[
             raise FlatbufferError(f"{where} has {option} = {value}")
     is_custom = name in _LCE_OPTIONS or name.startswith("CUSTOM:")
     return Operator(index, name, is_custom, table.vector(1, fb.INT32), table.vector(2, fb.INT32), options, subgraph)
+
+
+def _builtin_options(where: str, table: Table, number: int, names: str) -> dict[str, int]:
+    entry = table.table(4)
+    if entry is not None and table.scalar(3, fb.UINT8) != number:
+        raise FlatbufferError(f"{where} has the options of another op")
+    options = {}
+    for slot, name in enumerate(names.split()):
+        default = int(name in _DILATIONS)
+        kind = fb.INT8 if name in _BYTE_OPTIONS else fb.INT32
+        options[name] = default if entry is None else entry.scalar(slot, kind, default)
+    return options
 
 
 def _flexbuffer_options(where: str, table: Table, names: tuple[str, ...]) -> dict[str, int]:

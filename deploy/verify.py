@@ -8,7 +8,7 @@ lies within `EPS` of the threshold. The real-valued work between the layers and 
 Part (b) counts argmax agreement and accuracy end to end on real samples, without forcing anything.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -71,13 +71,14 @@ def verify(
     labels: np.ndarray | None = None,
     *,
     real_samples: bool = True,
+    allowed_float: Collection[str] = (),
     seed: int = 0,
     on_sample: Callable[[int], Any] | None = None,
 ) -> Verification:
     """Compare a converted file with the trained Keras model that it came from.
 
     `images`: float32 (N, H, W, C), preprocessed as for training, at least 1,000 for a verdict worth having; `labels`
-    (N,) integers, None when unknown. Raises LarqnetsError when the file does not fit the model at all.
+    (N,) integers, None when unknown; `allowed_float`: binary layers that may be without a 1-bit op. Raises LarqnetsError when the file does not fit the model at all.
     """
     interpreter = Interpreter(content)
     if interpreter.input_shapes[0][1:] != tuple(model.input_shape[1:]):
@@ -97,6 +98,8 @@ def verify(
         for r in layers
         if r.wrong
     ]
+    missing = [name for name in unchecked if name not in allowed_float]
+    reasons += [f"no 1-bit op of the file has the kernel of layer '{name}'" for name in missing]
     if not logits_difference <= LOGITS_EPS:
         reasons.append(f"the logits differ by {logits_difference:.1e} of their size with equal signs before them")
     if labels is not None and abs(accuracy[0] - accuracy[1]) > MAX_ACCURACY_DIFFERENCE:

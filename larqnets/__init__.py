@@ -42,8 +42,9 @@ __all__ = ["LarqnetsError", "__version__", "require_keras_2", *_PUBLIC]
 
 def require_keras_2() -> None:
     """Raise LarqnetsError when this process has already chosen Keras 3, which Larq cannot use."""
-    wrong_choice = os.environ["TF_USE_LEGACY_KERAS"].lower() not in ("1", "true")
-    if wrong_choice or ("keras" in sys.modules and "tf_keras" not in sys.modules):
+    tensorflow = sys.modules.get("tensorflow")
+    wanted = os.environ["TF_USE_LEGACY_KERAS"].lower() in ("1", "true")
+    if not wanted or (tensorflow is not None and not tensorflow.keras.Model.__module__.startswith("tf_keras")):
         raise LarqnetsError(
             "Keras 3 is already active in this process, but Larq needs Keras 2. "
             "Import larqnets before keras and tensorflow, or set TF_USE_LEGACY_KERAS=1 in the environment."

@@ -162,7 +162,12 @@ def inspect(
 @app.command()
 def run(
     file: Annotated[str, typer.Argument(help="A .tflite file, or the name of a shipped model.")],
-    inputs: Annotated[Path, typer.Argument(metavar="INPUT", help="An image, or a .npy of ready input values.")],
+    inputs: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[INPUT]", help="An image, or a .npy of ready values. Default: a shipped model's example."
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Write the raw outputs to this .npy file.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
@@ -170,10 +175,10 @@ def run(
 ) -> None:
     """Run a model on an image or on an array: labels with their probabilities, or raw values."""
     from deploy.classify import classify
-    from deploy.shipped import find_model
+    from deploy.shipped import example_of, find_model
     from larqnets import tables
 
-    result = classify(find_model(file), inputs, output=output, top=top, num_threads=threads)
+    result = classify(find_model(file), inputs or example_of(file), output=output, top=top, num_threads=threads)
     _show(result, lambda: tables.labels(result), as_json)
 
 
@@ -242,9 +247,11 @@ def _show(value: Any, render: Any, as_json: bool) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=120)  # a log or a pipe has no width of its own
     rendered = render()
     for part in rendered if isinstance(rendered, list) else [rendered]:
-        console.print(part)
+        console.print(part, soft_wrap=isinstance(part, str))
 
 
 def main() -> None:

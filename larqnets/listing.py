@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from larqnets.config import list_configs, load_config
@@ -29,7 +30,7 @@ def listing(
         from larqnets.backbones import get_backbone, list_backbones
 
         names = list_backbones(pattern)
-        return names, lambda: _table("backbones", [(n, _shape_words(get_backbone(n))) for n in names], "units", "head")
+        return names, lambda: _table("backbones", [(n, _shape_words(get_backbone(n))) for n in names])
     if what == "datasets":
         names = load("larqnets.data").list_datasets(pattern)
         return names, lambda: _table("data sets", [(n, "") for n in names] + [("folder:PATH", "images of your own")])
@@ -45,10 +46,10 @@ def listing(
     return [p.name for p in found], lambda: _table(f"runs in {runs}", [(p.name, _run_words(p)) for p in found])
 
 
-def _table(title: str, rows: list[tuple[str, str]], *_: str) -> Table:
+def _table(title: str, rows: list[tuple[str, str]]) -> Table:
     table = Table("name", "", title=f"{len(rows)} {title}", title_justify="left", box=None, pad_edge=False)
     for name, words in rows:
-        table.add_row(name, words)
+        table.add_row(escape(name), escape(words))
     return table
 
 
@@ -76,7 +77,7 @@ def _methods(pattern: str, load: Callable[[str], Any]) -> tuple[list[str], Calla
         table = Table("method", "kind", "unit", title=f"{len(names)} methods", title_justify="left", box=None)
         for name in names:
             method = methods.METHODS.get(name)
-            table.add_row(name, method.precision, method.figure)
+            table.add_row(name, method.precision, escape(method.figure))
         matrix = models.method_matrix()
         backbones = models.list_backbones()
         pairs = Table("method", *backbones, title="\nbuilds on", title_justify="left", box=None)

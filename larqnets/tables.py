@@ -200,10 +200,10 @@ def labels(result: dict[str, Any]) -> list[Any]:
     parts: list[Any] = []
     for i, prediction in enumerate(result.get("predictions", [])):
         head = f"{result['input']}" if len(result["predictions"]) == 1 else f"{result['input']}[{i}]"
-        table = Table("label", "probability", title=escape(head), title_justify="left", box=None)
+        table = Table("label", "probability", box=None)
         for entry in prediction:
             table.add_row(escape(entry["label"]), f"{entry['probability']:.2%}")
-        parts.append(table)
+        parts += [escape(head), table]
     if "output" in result:
         parts.append(f"raw outputs of shape {tuple(result['output_shape'])}: {result['output']}")
     return [*parts, f"engine: {result['engine']}"]

@@ -94,7 +94,9 @@ def load_path(name):
 
 
 def test_overrides_read_toml_values_and_bare_words():
-    experiment = parse_config(GOOD, "good", ["train.epochs=9", "data.dataset=cifar10", "model.options.input_scale=true"])
+    experiment = parse_config(
+        GOOD, "good", ["train.epochs=9", "data.dataset=cifar10", "model.options.input_scale=true"]
+    )
     assert experiment.train.epochs == 9
     assert experiment.data.dataset == "cifar10"
     assert experiment.model.options == {"input_scale": True}

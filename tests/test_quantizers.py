@@ -36,7 +36,9 @@ def test_gradient_table(function):
 @pytest.mark.parametrize("t", [0.01, 0.5, 1.0, 10.0])
 def test_ede_gradient_formula(t):
     expected = max(1 / t, 1) * t * (1 - np.tanh(t * X) ** 2)
-    np.testing.assert_allclose(gradient(lambda x: q.ede_sign(x, t), X), expected, rtol=1e-4, atol=2e-6)  # float32 tanh near 1
+    np.testing.assert_allclose(
+        gradient(lambda x: q.ede_sign(x, t), X), expected, rtol=1e-4, atol=2e-6
+    )  # float32 tanh near 1
 
 
 @pytest.mark.parametrize("function", [*GRADIENTS, lambda x: q.ede_sign(x, 2.0)])

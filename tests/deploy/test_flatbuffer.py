@@ -64,21 +64,20 @@ def test_reads_what_the_reference_writer_wrote():
 
 def test_every_truncation_is_noticed_or_harmless():
     content = written()
+    whole = walk(Reader(content).root(), 3)
+    noticed = 0
     for size in range(len(content)):
-        with pytest.raises(FlatbufferError):
-            walk(Reader(content[:size]).root(), 3)
-    walk(Reader(content).root(), 3)
+        try:
+            assert walk(Reader(content[:size]).root(), 3) == whole  # only padding is missing
+        except FlatbufferError:
+            noticed += 1
+    assert noticed >= len(content) - 3
 
 
-def walk(table: Table, depth: int) -> None:
-    """Read every slot as everything that it could be."""
-    for slot in range(6):
-        table.scalar(slot, fb.INT8)
-    table.raw(2)
-    table.vector(3, fb.INT32)
-    if depth:
-        for child in table.tables(4):
-            walk(child, depth - 1)
+def walk(table: Table, depth: int) -> list:
+    """Return all that the table holds, and its children."""
+    found = [table.scalar(slot, fb.INT8) for slot in range(6)] + [table.raw(2), table.vector(3, fb.INT32)]
+    return found + [walk(child, depth - 1) for child in table.tables(4)] if depth else found
 
 
 @pytest.mark.parametrize(
@@ -126,14 +125,12 @@ def test_a_part_that_is_referred_to_a_million_times_ends_early():
     content = raw_table(struct.pack("<I", 4)) + struct.pack("<I", count) + references + struct.pack("<iHH", -4, 4, 4)
     start = time.process_time()
     with pytest.raises(FlatbufferError, match="more than 250000 tables"):
-        for _ in Reader(content).root().tables(0):
-            pass
+        sum(1 for _ in Reader(content).root().tables(0))
     assert time.process_time() - start < 5
     text = raw_table(struct.pack("<I", 4)) + struct.pack("<I", 100_000) + bytes(100_000)
     root = Reader(text).root()
     with pytest.raises(FlatbufferError, match="repeated beyond any honest file"):
-        for _ in range(10):
-            root.raw(0)
+        [root.raw(0) for _ in range(10)]
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,0 +1,74 @@
+"""From an image file to a model's input with numpy and Pillow alone, as it runs on a device without TensorFlow."""
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from larqnets.data.info import normalisation
+from larqnets.errors import LarqnetsError
+
+
+def read_image(path: Path | str, info: dict[str, Any]) -> np.ndarray:
+    """Return the image of a file as (1, H, W, C) float32, prepared as `info` (see `preprocess_info`) says.
+
+    EXIF orientation is applied and transparency dropped; then grey or RGB by C, the central part with the aspect ratio
+    H:W (times crop_fraction), bilinear resizing with antialiasing to H x W, and normalisation. An image of H x W pixels
+    is not resampled. Raises LarqnetsError for a file that is missing, no image, damaged or absurdly large.
+    """
+    height, width, channels = info["image_shape"]
+    picture = _to_8_bits(_open(Path(path))).convert("L" if channels == 1 else "RGB")
+    top, left, box_height, box_width = central_box(
+        picture.height, picture.width, height, width, info.get("crop_fraction", 1.0)
+    )
+    # Cropping first keeps pixels outside the box out of the antialiasing, as in training.
+    picture = picture.crop((left, top, left + box_width, top + box_height))
+    picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(picture, np.uint8).reshape(1, height, width, channels)
+    scale, offset = normalisation(info["mean"], info["std"])
+    return pixels.astype(np.float32) * scale + offset
+
+
+def central_box(
+    height: int, width: int, target_height: int, target_width: int, fraction: float
+) -> tuple[int, int, int, int]:
+    """Return (top, left, height, width) of the largest central box of the target's aspect ratio, times `fraction`."""
+    factor = min(height / target_height, width / target_width) * fraction
+    box_height = max(1, math.floor(target_height * factor + 0.5))
+    box_width = max(1, math.floor(target_width * factor + 0.5))
+    return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
+
+
+def _open(path: Path) -> Image.Image:
+    """Return the decoded image, upright."""
+    try:
+        with warnings.catch_warnings():
+            # Pillow only warns between its limit and twice its limit; both are too large to be meant.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                return ImageOps.exif_transpose(picture)
+    except FileNotFoundError as error:
+        raise LarqnetsError(f"There is no image at {path}. Check the path.") from error
+    except UnidentifiedImageError as error:
+        raise LarqnetsError(f"{path} is not an image that Pillow can read. Give a PNG or JPEG file.") from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise LarqnetsError(
+            f"{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, too many to be decoded safely. "
+            "Scale it down and try again."
+        ) from error
+    except Exception as error:
+        # Decoders raise whatever their parsers do: OSError, SyntaxError, struct.error, ValueError.
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise LarqnetsError(f"{path} cannot be read, it may be truncated or damaged: {reason}. Replace it.") from error
+
+
+def _to_8_bits(picture: Image.Image) -> Image.Image:
+    if picture.mode == "F":
+        raise LarqnetsError("The image has 32-bit float pixels. Save it with 8 bits per channel.")
+    if picture.mode != "I" and not picture.mode.startswith("I;16"):
+        return picture
+    # 16-bit grey: Pillow's own conversion to L clips at 255 instead of scaling.
+    return Image.fromarray((np.clip(np.asarray(picture, np.int64), 0, 65535) >> 8).astype(np.uint8))

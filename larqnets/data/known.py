@@ -1,0 +1,73 @@
+"""The data sets that larqnets knows by name."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from larqnets.errors import LarqnetsError, nearest
+
+FOLDER_PREFIX = "folder:"
+
+
+@dataclass(frozen=True)
+class KnownDataset:
+    """A TFDS data set with what TFDS does not say: the usual normalisation, and which split is the test."""
+
+    tfds_name: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    test_split: str = "test"
+    labels: tuple[str, ...] | None = None  # for data prepared without label names; None: those that TFDS has
+    ships_with_package: bool = False
+    manual_download: str = ""  # what TFDS cannot download by itself, as a sentence with {data_dir}
+
+
+_CIFAR10_LABELS = "airplane automobile bird cat deer dog frog horse ship truck"
+
+_CIFAR100_LABELS = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
+forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle
+mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
+willow_tree wolf woman worm
+"""
+
+KNOWN_DATASETS = {
+    "digits": KnownDataset("larqnets_digits", mean=(0.3054,), std=(0.3757,), ships_with_package=True),
+    "cifar10": KnownDataset(
+        "cifar10",
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2470, 0.2435, 0.2616),
+        labels=tuple(_CIFAR10_LABELS.split()),
+    ),
+    "cifar100": KnownDataset(
+        "cifar100",
+        mean=(0.5071, 0.4865, 0.4409),
+        std=(0.2673, 0.2564, 0.2762),
+        labels=tuple(_CIFAR100_LABELS.split()),
+    ),
+    "imagenet2012": KnownDataset(
+        "imagenet2012",
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        test_split="validation",
+        manual_download="put ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from https://image-net.org into "
+        "{data_dir}/downloads/manual",
+    ),
+}
+
+
+def list_datasets(pattern: str = "*") -> list[str]:
+    """Return the names of the known data sets that match a shell glob."""
+    return sorted(name for name in KNOWN_DATASETS if fnmatchcase(name, pattern))
+
+
+def find_known(name: str) -> KnownDataset:
+    """Return the data set of that name; raises LarqnetsError with the nearest name."""
+    if name not in KNOWN_DATASETS:
+        raise LarqnetsError(
+            f"There is no data set '{name}'.{nearest(name, [*KNOWN_DATASETS, FOLDER_PREFIX])} "
+            "`larqnets list datasets` shows the known ones; folder:PATH takes images of your own."
+        )
+    return KNOWN_DATASETS[name]

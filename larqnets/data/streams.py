@@ -1,0 +1,180 @@
+"""Where encoded images come from: TFDS shards or image files, in stored order or shuffled by (seed, epoch).
+
+An element of a stream is (encoded bytes, label int32, EXIF orientation int32). The endless shuffled order drops the end
+of each epoch that does not fill a batch, so that every batch is of one epoch.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from larqnets.data.augment import Purpose, stateless_seed
+from larqnets.data.folder import FileList
+from larqnets.data.known import KnownDataset
+from larqnets.data.prepared import incomplete
+from larqnets.errors import LarqnetsError
+
+BLOCK_RECORDS = 4096  # records shuffled together: about 0.5 GB of ImageNet, of which three may be in memory
+_WRONG_COUNT = "another number of records than dataset_info.json says"
+
+
+class Stream(Protocol):
+    """The images of one split."""
+
+    num_images: int
+
+    def in_order(self) -> tf.data.Dataset:
+        """Return all images in stored order."""
+
+    def shuffled(self, seed: int, purpose: Purpose, batch_size: int, start_step: int = 0) -> tf.data.Dataset:
+        """Return endless images, a new order every epoch, from the first one of batch `start_step` on."""
+
+    def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
+        """Return what to tell the user when reading failed, or None when the data is not the cause."""
+
+
+def shuffled_indices(num: int, seed: int, purpose: Purpose, batch_size: int, start_step: int = 0) -> tf.data.Dataset:
+    """Return endless batches (batch_size,) of int32 indices below `num`, from that of step `start_step` on."""
+    steps = num // batch_size
+
+    def epoch_order(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = permutation(num, seed, purpose, epoch)
+        return tf.data.Dataset.from_tensor_slices(tf.reshape(order[: steps * batch_size], [steps, batch_size]))
+
+    return tf.data.Dataset.counter(start_step // steps).flat_map(epoch_order).skip(start_step % steps)
+
+
+def permutation(num: int, seed: int, purpose: Purpose, counter: tf.Tensor | int) -> tf.Tensor:
+    """Return a permutation of range(num), int32, that follows from (seed, purpose, counter)."""
+    # Device and generator are named because the automatic choices may differ between machines.
+    with tf.device("CPU:0"):
+        return tf.random.experimental.stateless_shuffle(
+            tf.range(num), stateless_seed(seed, purpose, counter), alg="philox"
+        )
+
+
+class FileStream:
+    """Images that are files; the order of an epoch is a permutation of all of them."""
+
+    def __init__(self, files: FileList) -> None:
+        self.num_images = len(files.paths)
+        self._files = files
+        with tf.device("CPU:0"):
+            self._columns = (tf.constant(files.paths), tf.constant(files.labels), tf.constant(files.orientations))
+
+    def in_order(self) -> tf.data.Dataset:
+        return tf.data.Dataset.range(self.num_images).map(self._read, tf.data.AUTOTUNE, deterministic=True)
+
+    def shuffled(self, seed: int, purpose: Purpose, batch_size: int, start_step: int = 0) -> tf.data.Dataset:
+        indices = shuffled_indices(self.num_images, seed, purpose, batch_size, start_step).unbatch()
+        return indices.map(self._read, tf.data.AUTOTUNE, deterministic=True)
+
+    def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
+        if not isinstance(error, tf.errors.InvalidArgumentError | tf.errors.NotFoundError):
+            return None
+        for path in self._files.paths:
+            try:
+                tf.io.decode_image(tf.io.read_file(path), expand_animations=False)
+            except tf.errors.OpError:
+                return LarqnetsError(f"{path} cannot be read as an image, it may be damaged. Replace or delete it.")
+        return None
+
+    def _read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        path, label, orientation = (tf.gather(column, index) for column in self._columns)
+        return tf.io.read_file(path), label, orientation
+
+
+@dataclass(frozen=True)
+class RecordStream:
+    """Images in the TFRecord shards of a prepared TFDS data set.
+
+    An epoch takes the shards in a random order, a few at a time, and shuffles the records of these few: a block. Blocks
+    that a resumed run has behind it are not read.
+    """
+
+    builder: tfds.core.DatasetBuilder
+    split: str
+    known: KnownDataset
+
+    @property
+    def num_images(self) -> int:
+        return self.builder.info.splits[self.split].num_examples
+
+    @property
+    def _shards(self) -> list[str]:
+        return [os.fspath(path) for path in self.builder.info.splits[self.split].filepaths]
+
+    def in_order(self) -> tf.data.Dataset:
+        records = tf.data.TFRecordDataset(self._shards)
+        records = records.apply(tf.data.experimental.assert_cardinality(self.num_images))
+        return records.map(self._parse, tf.data.AUTOTUNE, deterministic=True)
+
+    def shuffled(self, seed: int, purpose: Purpose, batch_size: int, start_step: int = 0) -> tf.data.Dataset:
+        lengths = np.array(self.builder.info.splits[self.split].shard_lengths, np.int64)
+        steps = self.num_images // batch_size
+        per_block = min(len(lengths), max(1, round(BLOCK_RECORDS / lengths.mean())))
+        num_blocks = -(-len(lengths) // per_block)
+        with tf.device("CPU:0"):
+            shards, shard_lengths = tf.constant(self._shards), tf.constant(lengths)
+
+        def shard_order(epoch: tf.Tensor | int) -> tf.Tensor:
+            return permutation(len(lengths), seed, Purpose.SHARDS, epoch)
+
+        def read_block(counter: tf.Tensor) -> tf.data.Dataset:
+            epoch, block = counter // num_blocks, counter % num_blocks
+            order = shard_order(epoch)
+            mine = order[block * per_block : (block + 1) * per_block]
+            length = tf.reduce_sum(tf.gather(shard_lengths, mine))
+            before = tf.reduce_sum(tf.gather(shard_lengths, order[: block * per_block]))
+            keep = tf.clip_by_value(steps * batch_size - before, 0, length)
+
+            def shuffle(records: tf.Tensor) -> tf.Tensor:
+                with tf.control_dependencies(
+                    [tf.debugging.assert_equal(tf.size(records, tf.int64), length, _WRONG_COUNT)]
+                ):
+                    block_seed = stateless_seed(seed, purpose, counter)
+                    return tf.random.experimental.stateless_shuffle(records, block_seed, alg="philox")[:keep]
+
+            files = tf.data.Dataset.from_tensor_slices(tf.gather(shards, mine))
+            records = files.interleave(
+                tf.data.TFRecordDataset,
+                cycle_length=per_block,
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+            return records.batch(int(lengths.sum())).map(shuffle)
+
+        # Where the first batch starts, so that only its block is read.
+        epoch, step = divmod(start_step, steps)
+        ends = np.cumsum(lengths[shard_order(epoch).numpy()])
+        block_ends = ends[np.minimum(np.arange(1, num_blocks + 1) * per_block, len(ends)) - 1]
+        block = int(np.searchsorted(block_ends, step * batch_size, side="right"))
+        skip = step * batch_size - (int(block_ends[block - 1]) if block else 0)
+        blocks = tf.data.Dataset.counter(epoch * num_blocks + block).flat_map(read_block).prefetch(1)
+        records = blocks.flat_map(tf.data.Dataset.from_tensor_slices).skip(skip)
+        return records.map(self._parse, tf.data.AUTOTUNE, deterministic=True)
+
+    def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
+        # FailedPrecondition is how assert_cardinality ends, InvalidArgument how the assertion of a block does.
+        if isinstance(error, tf.errors.FailedPreconditionError) or _WRONG_COUNT in str(error):
+            problem = f"split '{self.split}' has {_WRONG_COUNT}"
+        elif isinstance(error, tf.errors.DataLossError):
+            problem = f"a record of split '{self.split}' is damaged"
+        elif isinstance(error, tf.errors.NotFoundError):
+            problem = "a file is gone"
+        elif isinstance(error, tf.errors.InvalidArgumentError) and "decode" in str(error).lower():
+            problem = f"an image of split '{self.split}' cannot be decoded"
+        else:
+            return None
+        path = Path(self.builder.data_path)
+        return incomplete(self.known, path.parent.parent, path, problem)
+
+    def _parse(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        still_encoded = {"image": tfds.decode.SkipDecoding()}
+        example = self.builder.info.features.deserialize_example(record, decoders=still_encoded)
+        return example["image"], tf.cast(example["label"], tf.int32), tf.constant(1)

@@ -1,0 +1,247 @@
+"""Every registered method converts to 1-bit ops and is proven equal; what cannot is refused; nothing is half-written."""
+
+import json
+
+import larq as lq
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deploy import convert as conversion
+from deploy.convert import Samples, convert, convert_twin, publish
+from deploy.inspect import inspect_model
+from deploy.tflite import read_model
+from larqnets import LarqnetsError, create_model
+from larqnets.methods import METHODS
+from larqnets.models import method_matrix
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(size=(32, 16, 16, 3)).astype(np.float32)
+LABELS = RNG.integers(0, 10, 32).astype(np.int32)
+SAMPLES = Samples(IMAGES, LABELS, 32)
+PAIRS = [(m, b) for m, row in method_matrix().items() for b in ("resnet8", "vgg_small") if not row[b]]
+
+
+def train_a_step(model):
+    optimizer = tf.keras.optimizers.Adam(1e-2)
+    with tf.GradientTape() as tape:
+        logits = model(IMAGES, training=True)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(LABELS, logits))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    assert all(g is not None and np.isfinite(g).all() for g in gradients)
+    optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+    for _ in range(30):  # BatchNorm statistics settle
+        model(IMAGES, training=True)
+    return model
+
+
+@pytest.mark.parametrize(("method", "backbone"), PAIRS)
+def test_every_method_trains_saves_loads_converts_and_is_equal(method, backbone, tmp_path):
+    def build():
+        tf.keras.utils.set_random_seed(0)
+        return create_model(method, backbone, (16, 16, 3), 10, width=0.5 if backbone == "vgg_small" else 2.0)
+
+    model = train_a_step(build())
+    model.save_weights(tmp_path / "weights.h5")
+    again = build()
+    again.load_weights(tmp_path / "weights.h5")
+    np.testing.assert_array_equal(model(IMAGES), again(IMAGES))
+
+    converted = convert(again, SAMPLES)
+    assert converted.verification.equal
+    assert converted.fallbacks == []
+    assert converted.bytes_check.matches
+    ops = inspect_model(converted.content)
+    if METHODS.get(method).precision == "w1a1":
+        assert converted.variant == "binary"
+        assert ops.totals["binary_mac_share"] > 0.8
+        float_macs = [op for op in ops.ops if op.kind == "float"]
+        assert {op.layer for op in ops.ops if op.kind == "binary"} == {r.layer for r in converted.verification.layers}
+        # beside the 1-bit ops only the stem, projections and the classifier compute in float
+        assert all(any(w in op.layer for w in ("stem", "projection", "classifier")) for op in float_macs)
+    else:
+        assert converted.variant == "float"
+        assert ops.totals["binary"]["ops"] == 0
+
+
+def test_xnor_with_its_input_scale_stays_1_bit():
+    model = train_a_step(create_model("xnornet", "resnet8", (16, 16, 3), 10, width=2.0, input_scale=True))
+    converted = convert(model, SAMPLES)
+    assert converted.verification.equal
+    assert len(converted.verification.layers) == 6
+
+
+def model_with(layer):
+    inputs = tf.keras.Input((16, 16, 3))
+    x = tf.keras.layers.Conv2D(32, 3, padding="same")(inputs)
+    x = tf.keras.layers.BatchNormalization()(layer(x))
+    return tf.keras.Model(inputs, tf.keras.layers.Dense(10)(tf.keras.layers.GlobalAvgPool2D()(x)))
+
+
+def depthwise():
+    return lq.layers.QuantDepthwiseConv2D(
+        3, padding="same", pad_values=1.0, input_quantizer="ste_sign", depthwise_quantizer="ste_sign", name="thin"
+    )
+
+
+def real_input():
+    return lq.layers.QuantConv2D(
+        32, 3, padding="same", kernel_quantizer="ste_sign", kernel_constraint="weight_clip", name="half"
+    )
+
+
+@pytest.mark.parametrize(("layer", "name"), [(depthwise, "thin"), (real_input, "half")])
+def test_a_layer_that_would_fall_back_is_refused_by_name_cause_and_remedy(layer, name):
+    with pytest.raises(LarqnetsError) as error:
+        convert(model_with(layer()), SAMPLES)
+    text = str(error.value)
+    assert f"Layer '{name}' is not a 1-bit op" in text
+    assert "To mend it" in text
+    assert "--allow-float" in text
+
+
+def test_allow_float_converts_and_records_the_fallback():
+    converted = convert(model_with(depthwise()), SAMPLES, allow_float=True)
+    assert [f.layer for f in converted.fallbacks] == ["thin"]
+    assert converted.verification.unchecked_layers == ["thin"]
+    metadata = json.loads(read_model(converted.content).metadata["larqnets"])
+    assert metadata["float_fallbacks"] == ["thin"]
+
+
+def test_a_foreign_larq_model_converts(tmp_path):
+    """A Sequential model with Larq's own quantizers, dense binary layers, as in Larq's tutorial."""
+    kwargs = {
+        "input_quantizer": "ste_sign",
+        "kernel_quantizer": "ste_sign",
+        "kernel_constraint": "weight_clip",
+        "use_bias": False,
+    }
+    model = tf.keras.Sequential(
+        [
+            tf.keras.layers.Conv2D(32, 3, use_bias=False, input_shape=(16, 16, 3)),
+            tf.keras.layers.MaxPool2D(2),
+            tf.keras.layers.BatchNormalization(scale=False),
+            lq.layers.QuantConv2D(64, 3, **kwargs),
+            tf.keras.layers.MaxPool2D(2),
+            tf.keras.layers.BatchNormalization(scale=False),
+            tf.keras.layers.Flatten(),
+            lq.layers.QuantDense(64, **kwargs),
+            tf.keras.layers.BatchNormalization(scale=False),
+            lq.layers.QuantDense(10, **kwargs),
+            tf.keras.layers.BatchNormalization(scale=False),
+            tf.keras.layers.Activation("softmax"),
+        ]
+    )
+    converted = convert(train_a_step(model), SAMPLES)
+    assert converted.verification.equal
+    assert len(converted.verification.layers) == 3
+    assert converted.bytes_check.matches
+
+
+def test_metadata_explains_the_file():
+    converted = convert(
+        train_a_step(create_model("birealnet", "resnet8", (16, 16, 3), 10)), SAMPLES, provenance={"a": 1}
+    )
+    entry = json.loads(read_model(converted.content).metadata["larqnets"])
+    assert entry["a"] == 1
+    assert "stage3_block1_conv2" in entry["layers"].values()
+
+
+def test_constant_buffers_are_aligned_to_16_bytes():
+    """The schema asks for it (force_align); devices that map the file read it with vector loads."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    content = convert(train_a_step(create_model("birealnet", "resnet8", (16, 16, 3), 10)), SAMPLES).content
+    model = schema.Model.GetRootAsModel(content, 0)
+    for i in range(model.BuffersLength()):
+        table = model.Buffers(i)
+        if table.DataLength():
+            assert table._tab.Vector(table._tab.Offset(4)) % 16 == 0
+
+
+def test_twins_are_stock_tflite_and_int8_is_int8():
+    model = train_a_step(create_model("real", "resnet8", (16, 16, 3), 10))
+    whole = convert_twin(model, SAMPLES, None, {}, "")
+    small = convert_twin(model, SAMPLES, IMAGES, {}, "")
+    assert (whole.variant, small.variant) == ("float", "int8")
+    assert (
+        inspect_model(whole.content).totals["float"]["macs"] == inspect_model(small.content).totals["int8"]["macs"] > 0
+    )
+    assert inspect_model(small.content).totals["float"]["ops"] == 0
+    assert whole.test_accuracy is not None
+
+
+@pytest.fixture(scope="module")
+def files():
+    model = train_a_step(create_model("birealnet", "resnet8", (16, 16, 3), 10))
+    twin = convert_twin(create_model("real", "resnet8", (16, 16, 3), 10), SAMPLES, None, {}, "untrained")
+    return [convert(model, SAMPLES), twin]
+
+
+def test_manifest_says_what_was_measured(files, tmp_path):
+    publish(tmp_path / "arm64", files, {"source": {}})
+    manifest = json.loads((tmp_path / "arm64/manifest.json").read_text())
+    assert manifest["verification"]["equal"] is True
+    assert manifest["float_fallbacks"] == []
+    assert manifest["file_bytes"] == (tmp_path / "arm64/binary.tflite").stat().st_size
+    assert set(manifest["files"]) == {"binary", "float"}
+    assert sorted(p.name for p in (tmp_path / "arm64").iterdir()) == ["binary.tflite", "float.tflite", "manifest.json"]
+
+
+def test_a_later_conversion_without_twins_leaves_no_stale_twin(files, tmp_path):
+    publish(tmp_path, files, {})
+    publish(tmp_path, files[:1], {})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["binary.tflite", "manifest.json"]
+
+
+def test_an_interrupted_conversion_replaces_nothing(files, tmp_path, monkeypatch):
+    publish(tmp_path, files, {"first": True})
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    real_write, written = conversion.write_atomically, []
+
+    def killed(path, content):
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        real_write(path, content)
+
+    monkeypatch.setattr(conversion, "write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        publish(tmp_path, files, {"second": True})
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_leftovers_of_a_killed_conversion_are_removed(files, tmp_path):
+    (tmp_path / ".writing-old").mkdir()
+    (tmp_path / ".writing-old/binary.tflite").write_bytes(b"half")
+    publish(tmp_path, files, {})
+    assert not (tmp_path / ".writing-old").exists()
+
+
+def test_an_output_that_cannot_be_written_is_said(files, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LarqnetsError, match="Cannot write"):
+        publish(tmp_path / "file" / "arm64", files, {})
+
+
+def test_unknown_target_lists_what_exists():
+    with pytest.raises(LarqnetsError, match=r"There is no target 'arm46'. Did you mean 'arm64'\? Targets: arm64"):
+        conversion.check_target("arm46")
+
+
+def test_an_unequal_file_is_not_published(monkeypatch):
+    """The converter is made to lie: one multiplier's sign is turned in its output."""
+    real = conversion._run_converter
+
+    def lying(model):
+        content = bytearray(real(model))
+        file = read_model(bytes(content))
+        op = next(op for op in file.subgraphs[0].operators if op.name == "LceBconv2d")
+        multipliers = file.subgraphs[0].tensors[op.inputs[2]].data(file).tobytes()
+        where = bytes(content).index(multipliers)
+        content[where + 3] ^= 0x80
+        return bytes(content)
+
+    monkeypatch.setattr(conversion, "_run_converter", lying)
+    with pytest.raises(LarqnetsError, match="not equal to the trained model and is not published"):
+        convert(train_a_step(create_model("birealnet", "resnet8", (16, 16, 3), 10)), SAMPLES)

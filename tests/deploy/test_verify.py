@@ -1,0 +1,93 @@
+"""`verify` says equal for what is equal, and finds a single wrong bit, a wrong scale, a wrong pad, a wrong file."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deploy.convert import Samples, convert
+from deploy.edit import _pack, _unpack
+from deploy.tflite import read_model
+from deploy.verify import verify
+from larqnets import LarqnetsError, create_model
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(size=(64, 8, 8, 1)).astype(np.float32)
+LABELS = RNG.integers(0, 10, 64)
+SAMPLES = Samples(IMAGES, LABELS, 64)
+
+
+def trained(method="birealnet", backbone="resnet8", **options):
+    """A network after one training step and with BatchNorm statistics that matter."""
+    tf.keras.utils.set_random_seed(1)
+    model = create_model(method, backbone, (8, 8, 1), 10, **options)
+    for layer in model.layers:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            n = layer.gamma.shape
+            layer.gamma.assign(RNG.normal(size=n))
+            layer.beta.assign(0.3 * RNG.normal(size=n))
+    for _ in range(20):
+        model(IMAGES, training=True)
+    return model
+
+
+@pytest.fixture(scope="module")
+def pair():
+    model = trained()
+    return model, convert(model, SAMPLES).content
+
+
+def damaged(content, name, change):
+    """Return the file with `change` applied to the first constant with this TFLite op and input number."""
+    op_name, number = name
+    file = read_model(content)
+    op = next(op for op in file.subgraphs[0].operators if op.name == op_name)
+    tensor = file.subgraphs[0].tensors[op.inputs[number]]
+    model = _unpack(content)
+    data = np.array(tensor.data(file))
+    change(data)
+    model.buffers[tensor.buffer].data = np.frombuffer(data.tobytes(), np.uint8)
+    return _pack(model)
+
+
+def test_equal_pair(pair):
+    model, content = pair
+    result = verify(content, model, IMAGES, LABELS)
+    assert result.equal
+    assert not result.reasons
+    assert len(result.layers) == 6
+    assert result.argmax_agreement > 0.95
+    assert not result.unchecked_layers
+    assert result.logits_difference < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("where", "change"),
+    [
+        (("LceBconv2d", 1), lambda d: d.reshape(-1).__setitem__(5, d.reshape(-1)[5] ^ 1)),  # one bit of one kernel
+        (("LceBconv2d", 2), lambda d: d.__setitem__(3, -d[3])),  # sign of one multiplier
+        (("LceBconv2d", 3), lambda d: d.__setitem__(3, d[3] + 0.5)),  # one bias
+        (("CONV_2D", 1), lambda d: d.reshape(-1).__setitem__(2, d.reshape(-1)[2] + 0.5)),  # one stem weight
+        (("FULLY_CONNECTED", 1), lambda d: d.reshape(-1).__setitem__(2, d.reshape(-1)[2] + 0.5)),  # one logit weight
+    ],
+    ids=["kernel bit", "multiplier", "bias", "stem", "classifier"],
+)
+def test_one_wrong_constant_is_found(pair, where, change):
+    model, content = pair
+    # A wrong kernel bit makes a filter that no layer has, so that layer counts as missing.
+    result = verify(damaged(content, where, change), model, IMAGES, LABELS)
+    assert not result.equal
+    assert result.reasons
+
+
+def test_another_model_is_not_equal(pair):
+    model, content = pair
+    other = tf.keras.models.clone_model(model)
+    other.set_weights([w + 0.1 * RNG.normal(size=w.shape) if w.ndim == 1 else w for w in model.get_weights()])
+    assert not verify(content, other, IMAGES, LABELS).equal
+
+
+def test_a_file_of_other_shape_is_refused(pair):
+    _, content = pair
+    other = create_model("birealnet", "resnet8", (16, 16, 1), 10)
+    with pytest.raises(LarqnetsError, match="do not belong together"):
+        verify(content, other, np.zeros((4, 16, 16, 1), np.float32))
