@@ -97,7 +97,8 @@ def _load_lce(content: bytes, num_threads: int) -> tuple[Any, str]:
         raise LarqnetsError(f"Running a model needs the Larq Compute Engine. Install it: {TRAIN_INSTALL}") from error
     try:
         # the engine's own wrapper would split a batch into single samples and copy each
-        native = engine.Interpreter(content, num_threads=num_threads).interpreter
+        # On x86-64 the indirect kernels give the same bits as the default ones, about five times as fast.
+        native = engine.Interpreter(content, num_threads=num_threads, use_indirect_bgemm=True).interpreter
     except (RuntimeError, ValueError) as error:
         raise LarqnetsError(f"The engine refuses the model: {str(error).strip().splitlines()[-1]}.") from error
     return native, "Larq Compute Engine on x86-64 (functional only, no ARM timing)"

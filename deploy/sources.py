@@ -23,6 +23,7 @@ from larqnets.training import load_trained_model
 
 MIN_SAMPLES = 1000
 MAX_SAMPLES = 10_000
+MAX_SAMPLE_BYTES = 2_000_000_000  # about 3,300 images of 224x224
 CALIBRATION_SAMPLES = 200
 CARD_FIELDS = ("name", "config", "method", "backbone", "dataset", "seed", "epochs_done", "test_accuracy", "kind")
 
@@ -91,12 +92,14 @@ def load_keras_file(path: Path) -> tf.keras.Model:
 
 
 def verification_samples(source: Source, seed: int = 0) -> Samples:
-    """Return test images, at most 10,000, filled up to 1,000 with training images; random ones where there is no data."""
+    """Return test images, at most 10,000 or 2 GB, filled up to 1,000 with training images; random ones without data."""
     if source.dataset is None:
         rng = np.random.default_rng(seed)
         shape = (MIN_SAMPLES, *source.model.input_shape[1:])
         return Samples(rng.normal(size=shape).astype(np.float32), None, 0, real=False)
-    images, labels = source.dataset.samples(MAX_SAMPLES, "test")
+    bytes_per_image = 4 * int(np.prod(source.dataset.info.image_shape))
+    count = max(MIN_SAMPLES, min(MAX_SAMPLES, MAX_SAMPLE_BYTES // bytes_per_image))
+    images, labels = source.dataset.samples(count, "test", seed=seed)
     missing = max(0, MIN_SAMPLES - len(images))
     if missing:
         more_images, more_labels = source.dataset.samples(missing, "train", seed=seed)

@@ -408,7 +408,7 @@ def _builtin_options(where: str, table: Table, number: int, names: str) -> dict[
         raise FlatbufferError(f"{where} has the options of another op")
     options = {}
     for slot, name in enumerate(names.split()):
-        default = int(name in _DILATIONS)
+        default = int(name.startswith("dilation"))
         kind = fb.INT8 if name in _BYTE_OPTIONS else fb.INT32
         options[name] = default if entry is None else entry.scalar(slot, kind, default)
     return options
@@ -466,6 +466,7 @@ def _check_lce(where: str, op: Operator, tensors: tuple[Tensor, ...], buffers: t
     kernel = tensors[op.inputs[1]]
     demand(kernel.dtype == "int32" and len(kernel.shape) == 4, f"has a filter of {kernel.dtype} {kernel.shape}")
     demand(buffers[kernel.buffer].size > 0 and not kernel.sparse, "has a filter that is not a constant")
+    demand(op.options["fused_activation_function"] <= 3, "has an activation that is no ReLU")
     channels, words, filters = op.options["channels_in"], kernel.shape[3], kernel.shape[0]
     demand(source.shape[3] == -(-channels // 32), f"reads {source.shape[3]} words for {channels} channels")
     groups = source.shape[3] // words

@@ -20,6 +20,9 @@ from larqnets.errors import LarqnetsError
 
 SplitName = Literal["train", "test"]
 
+# Nothing here is control flow for AutoGraph to convert, and converting takes most of the time to set up a pipeline.
+_without_autograph = tf.autograph.experimental.do_not_convert
+
 MEMORY_LIMIT = 1_000_000_000  # bytes of uint8 pixels of a split that are decoded once and kept
 
 
@@ -99,6 +102,7 @@ class Dataset:
             )
         return self.info.num_train // batch_size
 
+    @_without_autograph
     def train_batches(self, batch_size: int, seed: int, start_step: int = 0, augment: bool = True) -> tf.data.Dataset:
         """Return endless (images float32 (B, H, W, C), labels int32 (B,)) from step `start_step` on.
 
@@ -128,6 +132,7 @@ class Dataset:
 
         return _prefetched(batches.enumerate(start_step).map(finish, tf.data.AUTOTUNE, deterministic=True))
 
+    @_without_autograph
     def eval_batches(
         self, split: SplitName = "test", batch_size: int = 128, limit: int | None = None
     ) -> tf.data.Dataset:
@@ -141,6 +146,7 @@ class Dataset:
         batches = images.batch(batch_size)
         return _prefetched(batches.map(lambda x, y: (self._normalise(x), y), tf.data.AUTOTUNE, deterministic=True))
 
+    @_without_autograph
     def samples(self, count: int, split: SplitName = "train", seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Return `count` different images (n, H, W, C) float32 and labels (n,) int32, chosen by seed, not augmented.
 
@@ -169,6 +175,7 @@ class Dataset:
     def _in_memory(self, split: SplitName) -> bool:
         return self._streams[split].num_images * int(np.prod(self.info.image_shape)) <= MEMORY_LIMIT
 
+    @_without_autograph
     def _load(self, split: SplitName) -> tuple[tf.Tensor, tf.Tensor]:
         """Return all images uint8 (N, H, W, C) and labels int32 (N,) of a split, read at the first call."""
         if split not in self._arrays:

@@ -101,7 +101,9 @@ def _read_header(file: Path) -> tuple[bool, int]:
     try:
         with Image.open(file) as picture:
             image_format, grey = picture.format, picture.mode in _GREY_MODES
-            orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
+            # Pillow decodes a whole PNG to look for EXIF behind the pixels, where hardly any has it.
+            has_exif = image_format != "PNG" or "exif" in picture.info
+            orientation = picture.getexif().get(_EXIF_ORIENTATION, 1) if has_exif else 1
     except Exception as error:
         # Pillow raises UnidentifiedImageError, OSError, SyntaxError and others for damaged headers.
         raise LarqnetsError(f"{file} cannot be read as an image. Replace or delete it.") from error

@@ -147,7 +147,8 @@ class RecordStream:
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
             )
-            return records.batch(int(lengths.sum())).map(shuffle)
+            # One batch is the whole block, and has room for a surplus to show.
+            return records.batch(int(lengths.sum()) + 1).map(shuffle)
 
         # Where the first batch starts, so that only its block is read.
         epoch, step = divmod(start_step, steps)
@@ -162,13 +163,13 @@ class RecordStream:
     def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
         # FailedPrecondition is how assert_cardinality ends, InvalidArgument how the assertion of a block does.
         if isinstance(error, tf.errors.FailedPreconditionError) or _WRONG_COUNT in str(error):
-            problem = f"split '{self.split}' has {_WRONG_COUNT}"
+            problem = f"it has {_WRONG_COUNT}"
         elif isinstance(error, tf.errors.DataLossError):
-            problem = f"a record of split '{self.split}' is damaged"
+            problem = "a record is damaged"
         elif isinstance(error, tf.errors.NotFoundError):
             problem = "a file is gone"
         elif isinstance(error, tf.errors.InvalidArgumentError) and "decode" in str(error).lower():
-            problem = f"an image of split '{self.split}' cannot be decoded"
+            problem = "an image cannot be decoded"
         else:
             return None
         path = Path(self.builder.data_path)

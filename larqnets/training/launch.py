@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from larqnets.config import load_config
-from larqnets.data import load_dataset
+from larqnets.data import load_dataset, reading_errors
 from larqnets.errors import LarqnetsError
 from larqnets.run_folder import Run, default_name
 from larqnets.training import checkpoints
@@ -39,7 +39,8 @@ def launch(
         progress.note(f"Starting from the weights of {origin}.")
     model_words = f"{run.experiment.model.method} on {run.experiment.model.backbone}"
     progress.note(f"{run.path}: {model_words}, {dataset.info.num_train:,} training images of {dataset.info.name}.")
-    train(run.experiment, run, dataset, model, progress=progress)
+    with reading_errors(dataset):
+        train(run.experiment, run, dataset, model, progress=progress)
     return run
 
 

@@ -44,7 +44,9 @@ def test_binary_file():
     ]
     inspection = inspect_model(tiny_models.binary_tflite())
     assert [op.index for op in inspection.ops] == list(range(11))
-    assert [op.layer for op in inspection.ops][::3] == ["stem_norm", "add", "chain_2/ste_sign_5", "global_pool"]
+    # The quantizer's number counts what this process built before.
+    layers = [op.layer.rstrip("0123456789") for op in inspection.ops]
+    assert layers[::3] == ["stem_norm", "add", "chain_2/ste_sign_", "global_pool"]
     assert inspection.ops[5].input_shapes == ((1, 8, 8, 2), (40, 3, 3, 2), (40,))
     assert inspection.ops[5].output_shapes == ((1, 8, 8, 2),)
 
@@ -118,7 +120,8 @@ def test_metadata_names_the_layers():
     content = edit.add_metadata(tiny_models.binary_tflite(), {"layers": {"2": "residual", "5": 7}, "run": "x"})
     inspection = inspect_model(content)
     assert inspection.metadata == {"layers": {"2": "residual", "5": 7}, "run": "x"}
-    assert [inspection.ops[i].layer for i in (2, 5)] == ["residual", "chain_2/ste_sign_5"]
+    assert inspection.ops[2].layer == "residual"
+    assert inspection.ops[5].layer.startswith("chain_2/ste_sign_")
     assert json.loads(json.dumps(inspection.to_json(), allow_nan=False))["ops"][2]["layer"] == "residual"
 
 

@@ -319,6 +319,7 @@ HOSTILE = {
     "channels": (_options(channels_in=65), "reads 2 words for 65 channels"),
     "no channels": (_options(channels_in=0), "has channels_in = 0"),
     "stride": (_options(stride_width=-1), "has stride_width = -1"),
+    "activation": (_options(fused_activation_function=4), "has an activation that is no ReLU"),
     "padding": (_options(padding=2), "has padding = 2"),
     "missing option": (_options(padding=None), "lacks the option padding"),
     "text option": (_options(padding="valid"), "lacks the option padding"),
