@@ -8,10 +8,10 @@ import numpy as np
 
 from deploy.classify import metadata
 from deploy.interpreter import Interpreter
-from deploy.sources import open_source, verification_samples
+from deploy.sources import check_images, open_source, other_images, verification_samples
 from deploy.verify import Verification, verify
 from larqnets.config import DataConfig
-from larqnets.data import Dataset, load_dataset
+from larqnets.data import load_dataset
 from larqnets.errors import LarqnetsError
 from larqnets.run_folder import Run
 from larqnets.tasks.classification import make_loss
@@ -37,6 +37,12 @@ def verify_file(
     source = source or run_of(file)
     if source is None:
         raise LarqnetsError(f"{file} does not lie in a run folder. Name what it was converted from with --source.")
+    entry = metadata(interpreter)
+    if "twin_of" in entry:
+        raise LarqnetsError(
+            f"{file} is a twin with real weights, which nobody claims to be equal to {entry['twin_of']}. Measure its "
+            f"accuracy: larqnets evaluate {file}."
+        )
     opened = open_source(source, dataset, data_dir)
     samples = verification_samples(opened)
     return verify(
@@ -45,7 +51,7 @@ def verify_file(
         samples.images,
         samples.labels,
         real_samples=samples.real,
-        allowed_float=metadata(interpreter).get("float_fallbacks", ()),
+        allowed_float=entry.get("float_fallbacks", ()),
         on_sample=on_sample,
     )
 
@@ -63,14 +69,15 @@ def evaluate_subject(
         raise LarqnetsError(f"There is no split '{split}'. Use test or train.")
     if subject.is_dir():
         run = Run.open(subject)
-        data = _dataset(run.experiment.data, dataset, data_dir)
-        scores = evaluate(
-            load_trained_model(run), data.eval_batches(split, 128, limit), make_loss(run.experiment.train)
-        )
+        model = load_trained_model(run)
+        data = load_dataset(other_images(run.experiment.data, dataset, data_dir, model.input_shape[1]))
+        check_images(model, data)
+        scores = evaluate(model, data.eval_batches(split, 128, limit), make_loss(run.experiment.train))
         result = {"accuracy": scores.accuracy, "loss": scores.loss, "engine": "TensorFlow"}
     else:
         interpreter = Interpreter(subject)
-        data = _dataset(_config_of(subject, interpreter, dataset), dataset, data_dir)
+        config = _config_of(subject, interpreter, dataset)
+        data = load_dataset(other_images(config, dataset, data_dir, interpreter.input_shapes[0][1]))
         hits, images = 0, 0
         for x, labels in data.eval_batches(split, 128, limit):
             hits += int(np.sum(interpreter.predict(x.numpy()).argmax(-1) == labels.numpy()))
@@ -97,8 +104,3 @@ def _config_of(file: Path, interpreter: Interpreter, dataset: str | None) -> Dat
     if named is None:
         raise LarqnetsError(f"{file} does not say which images it was made for. Name them with --dataset.")
     return DataConfig(dataset=named, image_size=interpreter.input_shapes[0][1])
-
-
-def _dataset(config: DataConfig, dataset: str | None, data_dir: str | None) -> Dataset:
-    changes = {key: value for key, value in (("dataset", dataset), ("data_dir", data_dir)) if value is not None}
-    return load_dataset(DataConfig(**{**vars(config), **changes}))

@@ -25,6 +25,8 @@ def classify(
     preprocess = metadata(interpreter).get("preprocess")
     if inputs.suffix == ".npy":
         x = _read_array(inputs)
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            raise LarqnetsError(f"{inputs} holds NaN or infinite values. Mend what wrote it.")
     elif preprocess is None:
         raise LarqnetsError(
             f"{model} does not say how its images were preprocessed. Give a .npy array of ready input values, "
@@ -41,7 +43,13 @@ def classify(
         write_atomically(output, buffer.getvalue())
     result = {"model": str(model), "engine": interpreter.engine, "input": str(inputs), "output_shape": list(y.shape)}
     if y.ndim == 2 and y.dtype == np.float32:
-        names = (preprocess or {}).get("labels") or [str(i) for i in range(y.shape[1])]
+        if not np.isfinite(y).all():
+            raise LarqnetsError(
+                f"The model's outputs for {inputs} are NaN or infinite. Give smaller values, or train the model again."
+            )
+        names = (preprocess or {}).get("labels", ())
+        if len(names) != y.shape[1]:
+            names = [str(i) for i in range(y.shape[1])]
         result["predictions"] = [_ranked(logits, names, top) for logits in y]
     if output is not None:
         result["output"] = str(output)
@@ -52,7 +60,7 @@ def metadata(interpreter: Interpreter) -> dict[str, Any]:
     """Return the JSON object that larqnets put into the file, {} for files of others."""
     try:
         entry = json.loads(interpreter.model.metadata.get("larqnets", b"{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}  # a foreign entry of the same name says nothing to us
     return entry if isinstance(entry, dict) else {}
 

@@ -110,26 +110,26 @@ def check_bytes(
     predicted, found = Counter(), Counter()
     graph = model.subgraphs[0]
     by_name = {layer.name: layer for layer in layers}
+    used: set[int] = set()  # tensors; the converter lets ops share equal constants, which the file then holds once
     for name, op in matched.items():
         height, width, channels, filters = by_name[name].signs.shape
         packed_output = op.inputs[4] >= 0
+        vectors = [i for i in op.inputs[2:] if i >= 0]
         predicted["binary_kernels"] += 4 * filters * height * width * -(-channels // 32)
         predicted["binary_multipliers_and_thresholds"] += (4 if packed_output else 8) * filters
         found["binary_kernels"] += _nbytes(model, op.inputs[1])
-        found["binary_multipliers_and_thresholds"] += sum(_nbytes(model, i) for i in op.inputs[2:] if i >= 0)
+        found["binary_multipliers_and_thresholds"] += sum(_nbytes(model, i) for i in vectors)
+        used.update([op.inputs[1], *vectors])
     predicted["real_kernels"], predicted["real_biases"] = real_kernels, real_biases
-    with_kernel = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
-    kernels = {op.inputs[1] for op in graph.operators if op.name in with_kernel}
-    found["real_kernels"] = sum(_nbytes(model, i) for i in kernels)
-    constants = sum(_nbytes(model, tensor.index) for tensor in graph.tensors)
-    biases = {
-        op.inputs[2]
-        for op in graph.operators
-        if op.name in with_kernel[:3] and len(op.inputs) > 2 and op.inputs[2] >= 0
-    }
-    found["real_biases"] = sum(_nbytes(model, i) for i in biases)
-    other = constants - sum(found.values())
-    return ByteCheck(dict(predicted), dict(found), other, model.size_bytes - constants)
+    for op in graph.operators:
+        if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+            bias = [i for i in op.inputs[2:3] if i >= 0]
+            found["real_kernels"] += _nbytes(model, op.inputs[1])
+            found["real_biases"] += sum(_nbytes(model, i) for i in bias)
+            used.update([op.inputs[1], *bias])
+    constants = {tensor.index: _nbytes(model, tensor.index) for tensor in graph.tensors}
+    other = sum(size for index, size in constants.items() if index not in used)
+    return ByteCheck(dict(predicted), dict(found), other, model.size_bytes - sum(constants.values()))
 
 
 def _nbytes(model: Model, tensor: int) -> int:

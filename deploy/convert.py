@@ -118,7 +118,7 @@ def convert(
             f"The converted file is not equal to the trained model and is not published: {'; '.join(result.reasons)}. "
             "This is a defect of the conversion: report it with the model."
         )
-    remarks = [*export.warnings, *result.warnings]
+    remarks = list(export.warnings)
     if not check.matches:
         remarks.append(f"The real-valued constants are {check.found} bytes where {check.predicted} were predicted.")
     accuracy = _test_accuracy(content, samples, result)

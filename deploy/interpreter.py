@@ -72,7 +72,10 @@ class Interpreter:
             raise LarqnetsError(f"The model takes {dtype} values, not {x.dtype}.")
         batches = []
         for start in range(0, len(x), shape[0]):
-            outputs = self._native.predict([np.ascontiguousarray(x[start : start + shape[0]])])
+            try:
+                outputs = self._native.predict([np.ascontiguousarray(x[start : start + shape[0]])])
+            except (RuntimeError, ValueError) as error:
+                raise _refused(error) from error
             batches.append(outputs[0] if len(outputs) == 1 else outputs)
             if on_sample is not None:
                 on_sample(start + shape[0])
@@ -81,6 +84,11 @@ class Interpreter:
         if isinstance(batches[0], list):
             return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
         return np.concatenate(batches)
+
+
+def _refused(error: Exception) -> LarqnetsError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    return LarqnetsError(f"The engine refuses the model: {reason}. Convert it again, or use another engine.")
 
 
 def _load_lce(content: bytes, num_threads: int) -> tuple[Any, str]:
@@ -100,5 +108,5 @@ def _load_lce(content: bytes, num_threads: int) -> tuple[Any, str]:
         # On x86-64 the indirect kernels give the same bits as the default ones, about five times as fast.
         native = engine.Interpreter(content, num_threads=num_threads, use_indirect_bgemm=True).interpreter
     except (RuntimeError, ValueError) as error:
-        raise LarqnetsError(f"The engine refuses the model: {str(error).strip().splitlines()[-1]}.") from error
+        raise _refused(error) from error
     return native, "Larq Compute Engine on x86-64 (functional only, no ARM timing)"

@@ -55,23 +55,40 @@ def open_source(path: Path, dataset: str | None = None, data_dir: str | None = N
     """
     if path.is_dir():
         run = Run.open(path)
-        config = run.experiment.data
-        if dataset is not None:
-            config = dataclasses.replace(config, dataset=dataset)
-        if data_dir is not None:
-            config = dataclasses.replace(config, data_dir=data_dir)
-        return Source(path, load_trained_model(run), run, load_dataset(config), config)
+        model = load_trained_model(run)
+        config = other_images(run.experiment.data, dataset, data_dir, model.input_shape[1])
+        data = load_dataset(config)
+        check_images(model, data)
+        return Source(path, model, run, data, config)
     model = load_keras_file(path)
     if dataset is None:
         return Source(path, model, None, None, None)
     config = DataConfig(dataset=dataset, data_dir=data_dir, image_size=model.input_shape[1])
     data = load_dataset(config)
-    if data.info.image_shape != tuple(model.input_shape[1:]):
+    check_images(model, data)
+    return Source(path, model, None, data, config)
+
+
+def other_images(config: DataConfig, dataset: str | None, data_dir: str | None, size: int) -> DataConfig:
+    """Return `config`, of another data set and resized to the model's `size` if `dataset` is given; likewise `data_dir`."""
+    if dataset is not None:
+        config = dataclasses.replace(config, dataset=dataset, image_size=config.image_size or size)
+    return config if data_dir is None else dataclasses.replace(config, data_dir=data_dir)
+
+
+def check_images(model: tf.keras.Model, dataset: Dataset) -> None:
+    """Raise LarqnetsError when the images of a data set have another shape than the model takes, or too many classes."""
+    info, shape, classes = dataset.info, tuple(model.input_shape[1:]), model.output_shape[-1]
+    if info.image_shape != shape:
         raise LarqnetsError(
-            f"Images of {dataset} are {data.info.image_shape} and the model takes {tuple(model.input_shape[1:])}. "
+            f"Images of {info.name} are {info.image_shape} and the model takes {shape}. "
             "Name the data set that it was trained on."
         )
-    return Source(path, model, None, data, config)
+    if info.num_classes > classes:
+        raise LarqnetsError(
+            f"{info.name} has {info.num_classes} classes and the model tells {classes} apart. "
+            "Name the data set that it was trained on."
+        )
 
 
 def load_keras_file(path: Path) -> tf.keras.Model:
@@ -85,9 +102,14 @@ def load_keras_file(path: Path) -> tf.keras.Model:
             return tf.keras.models.load_model(path, compile=False)
     except Exception as error:
         # Keras raises whatever its parsers do: zip, HDF5, JSON, missing classes, refused code.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        if "Lambda" in reason:
+            raise LarqnetsError(
+                f"{path} has a Lambda layer, which is code that would run here. Save the model with a layer of Keras or "
+                "Larq in its place."
+            ) from error
         raise LarqnetsError(
-            f"{path} cannot be loaded as a Keras 2 model: {reason} Layers must be Keras', Larq's or larqnets' own."
+            f"{path} cannot be loaded as a Keras 2 model: {reason}. Layers must be Keras', Larq's or larqnets' own."
         ) from error
 
 
@@ -130,6 +152,8 @@ def convert_source(
     source = open_source(path, dataset, data_dir)
     if (twins or twin_run) and source.run is None:
         raise LarqnetsError("Twins need a run, whose backbone they share. A Keras file does not tell its backbone.")
+    if twin_run is not None:
+        _check_twin(source, twin_run)
     folder = out or (path / target if source.run else path.with_name(f"{path.stem}-{target}"))
     samples = verification_samples(source)
     main = convert(
@@ -177,8 +201,11 @@ def _twin_model(source: Source, twin_run: Path | None) -> tuple[tf.keras.Model, 
             "real", ours.backbone, info.image_shape, info.num_classes, stem=ours.stem, width=ours.width
         )
         return model, "untrained: for size and latency only"
-    run = Run.open(twin_run)
-    theirs = run.experiment.model
+    return load_trained_model(Run.open(twin_run)), f"trained as {twin_run.name}"
+
+
+def _check_twin(source: Source, twin_run: Path) -> None:
+    ours, theirs = source.run.experiment.model, Run.open(twin_run).experiment.model
     if theirs.method != "real":
         raise LarqnetsError(f"{twin_run} was trained with method '{theirs.method}'. A twin is a run of method 'real'.")
     if (theirs.backbone, theirs.stem, theirs.width) != (ours.backbone, ours.stem, ours.width):
@@ -186,4 +213,3 @@ def _twin_model(source: Source, twin_run: Path | None) -> tuple[tf.keras.Model, 
             f"{twin_run} is {theirs.backbone} at width {theirs.width}, the binary run is {ours.backbone} at width "
             f"{ours.width}. Train the twin on the same backbone, stem and width."
         )
-    return load_trained_model(run), f"trained as {twin_run.name}"

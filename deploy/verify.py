@@ -18,16 +18,20 @@ import tensorflow as tf
 
 from deploy.contents import match_layers
 from deploy.edit import tap
-from deploy.export import describe_binary_layers
+from deploy.export import BinaryLayer, describe_binary_layers
 from deploy.interpreter import Interpreter
 from deploy.tflite import Operator, read_model, unpack_bits
 from larqnets.errors import LarqnetsError
 
-# Relative to the magnitudes that a pre-sign value is made of (multiplier, bias, the map's largest value): float32 keeps
-# 6e-8 of each, and a value passes a few dozen additions between two signs.
+# Relative to the numbers that a pre-sign value is made of (`_made_of`), not to the value itself: those may cancel to
+# nearly nothing. float32 keeps 6e-8 of each, and a value passes a few dozen operations between two signs.
 EPS = 1e-5
+# Of a binary convolution that counts: TensorFlow adds K values of +-a in floats, each partial sum rounded to 6e-8 of
+# itself, where the file counts bits. EPS * 0.02 a K is three such roundings, and far from a whole step of 2 a.
+SUMMATION = 0.02
 LOGITS_EPS = 1e-4
 MAX_ACCURACY_DIFFERENCE = 0.005
+MIN_AGREEMENT = 0.95
 LAYERWISE_SAMPLES = 32
 
 
@@ -85,7 +89,9 @@ def verify(
         raise LarqnetsError(
             f"The file takes {interpreter.input_shapes[0]} and the model {model.input_shape}: they do not belong together."
         )
-    layers, unchecked, logits_difference = _compare_layers(content, model, _probe_inputs(images, seed))
+    layers, unchecked, logits_difference = _compare_layers(
+        content, model, _probe_inputs(images, seed), min(len(images), LAYERWISE_SAMPLES)
+    )
     trained = model.predict(images, batch_size=128, verbose=0)
     converted = interpreter.predict(images, on_sample)
     agreement = float(np.mean(trained.argmax(-1) == converted.argmax(-1)))
@@ -106,6 +112,17 @@ def verify(
         reasons.append(f"the accuracy is {accuracy[0]:.4f} trained and {accuracy[1]:.4f} converted")
     if not np.isfinite(converted).all():
         reasons.append("the file computes values that are not finite")
+    warnings = []
+    near, compared = sum(r.near_threshold for r in layers), sum(r.signs for r in layers)
+    if near > 1e-3 * compared:
+        warnings.append(
+            f"{near:,} of {compared:,} signs lie within rounding of their threshold: such a network, often an untrained "
+            "one, computes by chance, here and on a device."
+        )
+    if agreement < MIN_AGREEMENT:
+        warnings.append(
+            f"Only {agreement:.1%} of the samples get the same class, though every layer is equal by itself."
+        )
     return Verification(
         not reasons,
         reasons,
@@ -117,6 +134,7 @@ def verify(
         agreement,
         *accuracy,
         interpreter.engine,
+        warnings,
     )
 
 
@@ -132,7 +150,7 @@ def _probe_inputs(images: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _compare_layers(
-    content: bytes, model: tf.keras.Model, images: np.ndarray
+    content: bytes, model: tf.keras.Model, images: np.ndarray, num_real: int
 ) -> tuple[list[LayerResult], list[str], float]:
     file = read_model(content)
     binary = [layer for layer in describe_binary_layers(model) if layer.signs is not None]
@@ -147,7 +165,8 @@ def _compare_layers(
     }
     with _forced_signs(model, forced) as seen:
         keras_logits = np.asarray(model(images, training=False))
-    results = [_compare_signs(name, seen[name], forced[name], _affine(model, name)) for name in forced]
+    parts = _made_of(model, {layer.name: layer for layer in binary})
+    results = [_compare_signs(name, seen[name], forced[name], parts.get(name, 0), num_real) for name in forced]
     scale = np.abs(keras_logits).max(axis=-1, keepdims=True) + np.finfo(np.float32).tiny
     return results, unchecked, float(np.max(np.abs(keras_logits - logits) / scale))
 
@@ -183,31 +202,52 @@ def _forced_signs(model: tf.keras.Model, forced: dict[str, np.ndarray]) -> Itera
             model.get_layer(name).input_quantizer = quantizer
 
 
-def _affine(model: tf.keras.Model, name: str) -> np.ndarray | float:
-    """Return |multiplier mean| + |bias| per channel of a BatchNorm right before the sign of this layer, else 0.
+def _made_of(model: tf.keras.Model, binary: dict[str, BinaryLayer]) -> dict[str, np.ndarray]:
+    """Return per binary layer, per channel of its input, how large the numbers are that the input is a sum of.
 
-    Where a BatchNorm subtracts two large numbers, the rounding of each counts, not only that of their difference.
+    Walks the graph: a binary convolution gives SUMMATION a K, BatchNorm multiplies and adds |multiplier mean| + |bias|,
+    an addition adds. Other layers are left out (0): the observed values stand for them.
     """
-    node = model.get_layer(name).inbound_nodes[0]
-    while not isinstance(node.inbound_layers, list):
-        before = node.inbound_layers
-        if isinstance(before, tf.keras.layers.BatchNormalization):
-            multiplier = 1 / np.sqrt(before.moving_variance.numpy() + before.epsilon)
-            multiplier = multiplier * before.gamma.numpy() if before.scale else multiplier
-            beta = before.beta.numpy() if before.center else 0.0
-            return np.abs(multiplier * before.moving_mean.numpy()) + np.abs(beta)
-        if not isinstance(before, tf.keras.layers.MaxPooling2D | tf.keras.layers.ReLU):
-            return 0.0
-        node = before.inbound_nodes[0]
-    return 0.0
+    outputs: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
+    for layer in model.layers:
+        if not layer.inbound_nodes:
+            continue
+        before = layer.inbound_nodes[0].inbound_layers
+        before = before if isinstance(before, list) else [before]
+        given = [outputs.get(b.name, 0.0) for b in before]
+        inputs[layer.name] = given[0] if given else 0.0
+        outputs[layer.name] = _output_made_of(layer, binary.get(layer.name), given)
+    return {name: inputs[name] for name in binary}
 
 
-def _compare_signs(name: str, pre_sign: np.ndarray, signs: np.ndarray, affine: np.ndarray | float) -> LayerResult:
-    """Compare sign(pre_sign) with the file's signs, both (N, H, W, C) or (N, C)."""
+def _output_made_of(layer: tf.keras.layers.Layer, binary: BinaryLayer | None, given: list[Any]) -> Any:
+    kinds = tf.keras.layers
+    if binary is not None:
+        return SUMMATION * binary.scale * np.prod(binary.signs.shape[:3])
+    if isinstance(layer, kinds.BatchNormalization):
+        multiplier = 1 / np.sqrt(layer.moving_variance.numpy() + layer.epsilon)
+        multiplier = np.abs(multiplier * layer.gamma.numpy()) if layer.scale else multiplier
+        beta = np.abs(layer.beta.numpy()) if layer.center else 0.0
+        return multiplier * (given[0] + np.abs(layer.moving_mean.numpy())) + beta
+    if isinstance(layer, kinds.Add):
+        return sum(given)
+    if isinstance(layer, kinds.Flatten):
+        return np.tile(given[0], layer.output_shape[-1] // np.size(given[0])) if np.size(given[0]) > 1 else given[0]
+    keeps = (kinds.ReLU, kinds.PReLU, kinds.Dropout, kinds.MaxPooling2D, kinds.AveragePooling2D)
+    return given[0] if isinstance(layer, (*keeps, kinds.GlobalAveragePooling2D, kinds.GlobalMaxPooling2D)) else 0.0
+
+
+def _compare_signs(
+    name: str, pre_sign: np.ndarray, signs: np.ndarray, made_of: np.ndarray | float, num_real: int
+) -> LayerResult:
+    """Compare sign(pre_sign) with the file's signs, both (N, H, W, C) or (N, C); the first `num_real` are real samples."""
     signs = signs.reshape(pre_sign.shape)
     differ = (pre_sign >= 0) != (signs > 0)
     positions = tuple(range(1, pre_sign.ndim - 1))
-    magnitude = np.abs(pre_sign).max(axis=positions, keepdims=True) + affine + np.finfo(np.float32).tiny
+    largest = np.abs(pre_sign).max(axis=positions, keepdims=True)  # per sample and channel
+    usual = largest[:num_real].max(axis=0, keepdims=True)
+    magnitude = np.maximum(largest, usual) + made_of + np.finfo(np.float32).tiny
     distance = np.where(differ, np.abs(pre_sign) / magnitude, 0)
     wrong = int(np.sum(distance > EPS))
     return LayerResult(name, differ.size, int(differ.sum()) - wrong, wrong, float(distance.max()))

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from larqnets import LarqnetsError, __version__
+from larqnets import LarqnetsError, __version__, require_keras_2
 
 app = typer.Typer(
     name="larqnets",
@@ -21,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+_CTRL_C = 130  # what Typer makes of KeyboardInterrupt
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout instead of tables.")]
 DataDir = Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")]
@@ -189,7 +191,7 @@ def summary(
     image: Annotated[str, typer.Option(metavar="HxWxC", help="Image shape, when SUBJECT is a method.")] = "224x224x3",
     classes: Annotated[int, typer.Option(min=2, help="Classes, when SUBJECT is a method.")] = 1000,
     stem: Annotated[str, typer.Option(help="imagenet or small, when SUBJECT is a method.")] = "imagenet",
-    width: Annotated[float, typer.Option(help="Width factor, when SUBJECT is a method.")] = 1.0,
+    width: Annotated[float, typer.Option(min=1 / 64, max=64, help="Width factor, when SUBJECT is a method.")] = 1.0,
     overrides: Set = None,
     as_json: Json = False,
 ) -> None:
@@ -230,6 +232,7 @@ def _needs_training_extra(module: str) -> Any:
     """Import a module that needs TensorFlow and Larq, or say in one line how to install them."""
     from larqnets.terminal import quiet_import
 
+    require_keras_2()
     try:
         return quiet_import(module)
     except ModuleNotFoundError as error:
@@ -257,13 +260,15 @@ def _show(value: Any, render: Any, as_json: bool) -> None:
 def main() -> None:
     """Entry point: turn errors that the user can act on into one sentence and exit code 1."""
     try:
-        app()
+        app(prog_name="larqnets")
     except LarqnetsError as error:
         if "--debug" in sys.argv:
             raise
         print(f"larqnets: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except SystemExit as end:
+        if end.code != _CTRL_C:
+            raise
         print("larqnets: stopped. Nothing half-written is left.", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:

@@ -17,7 +17,7 @@ KINDS = ("methods", "backbones", "datasets", "configs", "models", "runs")
 
 def listing(
     what: str, pattern: str, runs: Path, load: Callable[[str], Any]
-) -> tuple[list[str], Callable[[], Table | list[Any]]]:
+) -> tuple[list[str], Callable[[], list[Any]]]:
     """Return the names of a kind that match a shell glob, and a function that renders them for people.
 
     `load` imports a module that needs TensorFlow. Raises LarqnetsError for a kind that does not exist.
@@ -46,11 +46,12 @@ def listing(
     return [p.name for p in found], lambda: _table(f"runs in {runs}", [(p.name, _run_words(p)) for p in found])
 
 
-def _table(title: str, rows: list[tuple[str, str]]) -> Table:
-    table = Table("name", "", title=f"{len(rows)} {title}", title_justify="left", box=None, pad_edge=False)
+def _table(title: str, rows: list[tuple[str, str]]) -> list[Any]:
+    table = Table("name", "", box=None, pad_edge=False)
     for name, words in rows:
         table.add_row(escape(name), escape(words))
-    return table
+    # A title of the table's own would be wrapped to the width of its rows.
+    return [escape(f"{len(rows)} {title}"), table] if rows else [escape(f"no {title}")]
 
 
 def _shape_words(backbone: Any) -> str:

@@ -39,7 +39,8 @@ def model_of(
         raise LarqnetsError(
             f"'{subject}' is a method. Say on which backbone: larqnets summary {subject} --backbone resnet18."
         )
-    experiment = Run.open(path).experiment if path.is_dir() else load_config(subject, overrides)
+    looks_like_run = path.parent != Path() and path.suffix != ".toml" and not path.is_file()
+    experiment = Run.open(path).experiment if path.is_dir() or looks_like_run else load_config(subject, overrides)
     info = load_dataset(experiment.data).info
     model = experiment.model
     return create_model(

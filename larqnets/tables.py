@@ -147,7 +147,8 @@ def verification_lines(v: dict[str, Any]) -> list[str]:
         )
     if v["unchecked_layers"]:
         lines.append(f"  not checked layer by layer, since they run as float: {', '.join(v['unchecked_layers'])}")
-    lines += [f"  not equal: {reason}" for reason in v["reasons"]]
+    lines += [f"  not equal: {escape(reason)}" for reason in v["reasons"]]
+    lines += [f"  warning: {escape(text)}" for text in v["warnings"]]
     lines.append(f"  engine: {v['engine']}")
     return lines
 

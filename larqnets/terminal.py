@@ -8,22 +8,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+from larqnets.errors import LarqnetsError
+
 
 @contextmanager
 def captured_stderr() -> Iterator[list[str]]:
     """Divert file descriptor 2 while the block runs; the yielded list holds its lines afterwards.
 
-    When the block raises, what was held back is written out first: it may be the only explanation.
+    When the block fails, what was held back is written out first: it may be the only explanation. A LarqnetsError
+    explains itself, and Ctrl-C needs no explanation.
     """
     lines: list[str] = []
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as sink:
         os.dup2(sink.fileno(), 2)
-        failed = True
+        unexplained = False
         try:
             yield lines
-            failed = False
+        except Exception as error:
+            unexplained = not isinstance(error, LarqnetsError)
+            raise
         finally:
             sys.stderr.flush()
             os.dup2(saved, 2)
@@ -31,7 +36,7 @@ def captured_stderr() -> Iterator[list[str]]:
             sink.seek(0)
             text = sink.read().decode(errors="replace")
             lines += text.splitlines()
-            if failed:
+            if unexplained:
                 sys.stderr.write(text)
 
 

@@ -1,3 +1,131 @@
-"""Import larqnets before any test module imports TensorFlow: it chooses Keras 2 for the process."""
+"""What all tests share: Keras 2, the command line as a fixture, one small trained and converted run, the skip policy.
 
-import larqnets  # noqa: F401
+Every skip is listed at the end with its reason; LARQNETS_NO_SKIP=1 (CI) turns each into a failure.
+"""
+
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import larqnets  # noqa: F401 - before any test module imports TensorFlow: it chooses Keras 2 for the process
+
+NO_SKIP = os.environ.get("LARQNETS_NO_SKIP") == "1"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A run of two epochs on the digits, converted with its twins; `folder` holds runs/."""
+
+    folder: Path
+    run: Path
+    train: Outcome
+    convert: Outcome
+
+    @property
+    def binary(self) -> Path:
+        return self.run / "arm64" / "binary.tflite"
+
+
+@pytest.fixture(scope="session")
+def tfds_dir(tmp_path_factory) -> Path:
+    """Where TFDS keeps its data in these tests; the user's home is left alone."""
+    return tmp_path_factory.mktemp("tfds")
+
+
+@pytest.fixture(scope="session")
+def process(tfds_dir) -> Callable[..., Outcome]:
+    """Run `larqnets ARGS` in a process of its own, in folder `cwd`."""
+
+    def call(*args: object, cwd: Path) -> Outcome:
+        done = subprocess.run(
+            [sys.executable, "-m", "larqnets.cli", *map(str, args)],
+            cwd=cwd,
+            env=os.environ | {"TFDS_DATA_DIR": str(tfds_dir)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture
+def cli(monkeypatch, capfd, tmp_path, tfds_dir) -> Callable[..., Outcome]:
+    """Run `larqnets ARGS` through its entry point in this process, which has TensorFlow already, in folder `tmp_path`."""
+    from larqnets.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
+
+    def call(*args: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["larqnets", *map(str, args)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfd.readouterr()
+        return Outcome(end.value.code or 0, out, err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory, process) -> Demo:
+    """Train and convert once for all tests; they must not change it."""
+    folder = tmp_path_factory.mktemp("demo")
+    small = ("--set", "train.epochs=2", "--set", "model.width=1.0")
+    trained = process("train", "digits", "--name", "demo", *small, "--json", cwd=folder)
+    assert trained.code == 0, trained.err
+    converted = process("convert", "runs/demo", "--twins", "--json", cwd=folder)
+    assert converted.code == 0, converted.err
+    return Demo(folder, folder / "runs" / "demo", trained, converted)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _without_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _without_skip((yield))
+
+
+def _without_skip(report):
+    """Return the report, a failure if it is a skip and skips are forbidden."""
+    if NO_SKIP and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"LARQNETS_NO_SKIP=1, but this was skipped: {_reason(report)}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    skipped = defaultdict(list)
+    for report in terminalreporter.stats.get("skipped", []):
+        skipped[_reason(report)].append(report.nodeid)
+    if skipped:
+        terminalreporter.section("checks skipped on this machine and why")
+        for reason, tests in skipped.items():
+            terminalreporter.write_line(reason)
+            for test in tests:
+                terminalreporter.write_line(f"    {test}")
+
+
+def _reason(report) -> str:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return reason.removeprefix("Skipped: ")

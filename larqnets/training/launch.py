@@ -55,7 +55,8 @@ def _open_or_create(
     progress: Progress,
 ) -> Run:
     path = Path(config_or_run)
-    if path.is_dir():
+    looks_like_run = path.parent != Path() and path.suffix != ".toml" and not path.is_file()
+    if path.is_dir() or (resume and looks_like_run):
         if not resume:
             raise LarqnetsError(f"{path} is a run folder. Continue it with --resume, or give a config to train anew.")
         if overrides or seed is not None or name is not None or init_from is not None:

@@ -91,3 +91,22 @@ def test_a_file_of_other_shape_is_refused(pair):
     other = create_model("birealnet", "resnet8", (16, 16, 1), 10)
     with pytest.raises(LarqnetsError, match="do not belong together"):
         verify(content, other, np.zeros((4, 16, 16, 1), np.float32))
+
+
+def test_values_that_cancel_to_nothing_are_rounding_not_errors():
+    """An untrained XNOR-Net behind a ReLU sees only +1: filters that sum to 0 give +-3e-8 in floats and 0 in bits."""
+    tf.keras.utils.set_random_seed(2)
+    model = create_model("xnornet", "resnet20", (16, 16, 3), 10, width=3.0)
+    result = convert(
+        model, Samples(RNG.normal(size=(40, 16, 16, 3)).astype(np.float32), None, 0, real=False)
+    ).verification
+    assert result.equal
+    assert any("within rounding of their threshold" in text for text in result.warnings)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rounding_stays_far_below_the_tolerance(seed):
+    """Signs that differ lie within 1e-6 of their threshold, a tenth of EPS: the tolerance hides nothing."""
+    tf.keras.utils.set_random_seed(seed)
+    model = create_model(["birealnet", "binarynet"][seed % 2], "resnet20", (8, 8, 1), 10, width=1.0 + seed)
+    assert max(layer.worst for layer in convert(model, SAMPLES).verification.layers) < 1e-6

@@ -1,0 +1,57 @@
+"""The skip policy of conftest.py, tried on a folder of tests of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = """
+import pytest
+
+def test_that_passes():
+    pass
+
+@pytest.mark.skipif(True, reason="needs a board")
+def test_marked():
+    pass
+
+def test_decides_itself():
+    pytest.skip("needs a network")
+
+@pytest.mark.xfail(reason="known")
+def test_expected_to_fail():
+    assert False
+"""
+MODULE = 'import pytest\npytest.skip("needs a compiler", allow_module_level=True)\n'
+
+
+@pytest.mark.parametrize(("no_skip", "code", "counts"), [("0", 0, "3 skipped"), ("1", 1, "1 failed")])
+def test_skips_are_listed_and_can_be_forbidden(tmp_path, no_skip, code, counts):
+    (tmp_path / "conftest.py").write_text(Path(__file__).with_name("conftest.py").read_text())
+    (tmp_path / "test_some.py").write_text(TESTS)
+    (tmp_path / "test_module.py").write_text(MODULE)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--continue-on-collection-errors", str(tmp_path)],
+        cwd=tmp_path,
+        env=os.environ | {"LARQNETS_NO_SKIP": no_skip},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert counts in done.stdout
+    assert "1 passed" in done.stdout
+    assert "1 xfailed" in done.stdout
+    heading, reasons = (
+        "checks skipped on this machine and why",
+        ("needs a board", "needs a network", "needs a compiler"),
+    )
+    if no_skip == "0":
+        listed = done.stdout.split(heading)[1]
+        assert all(reason in listed for reason in reasons)
+        assert "test_some.py::test_marked" in listed
+    else:
+        assert heading not in done.stdout
+        for reason in reasons:
+            assert f"LARQNETS_NO_SKIP=1, but this was skipped: {reason}" in done.stdout
