@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from deploy.classify import metadata
+from deploy.classify import preprocessing
+from deploy.inspect import own_metadata
 from deploy.interpreter import Interpreter
 from deploy.sources import check_images, open_source, other_images, verification_samples
 from deploy.verify import Verification, verify
@@ -37,7 +38,7 @@ def verify_file(
     source = source or run_of(file)
     if source is None:
         raise LarqnetsError(f"{file} does not lie in a run folder. Name what it was converted from with --source.")
-    entry = metadata(interpreter)
+    entry = (own_metadata(interpreter.model) or {})
     if "twin_of" in entry:
         raise LarqnetsError(
             f"{file} is a twin with real weights, which nobody claims to be equal to {entry['twin_of']}. Measure its "
@@ -46,7 +47,7 @@ def verify_file(
     opened = open_source(source, dataset, data_dir)
     samples = verification_samples(opened)
     return verify(
-        interpreter.content,
+        interpreter.model.content,
         opened.model,
         samples.images,
         samples.labels,
@@ -100,7 +101,7 @@ def _config_of(file: Path, interpreter: Interpreter, dataset: str | None) -> Dat
     run = run_of(file)
     if run is not None:
         return Run.open(run).experiment.data
-    named = dataset or metadata(interpreter).get("preprocess", {}).get("dataset")
+    named = dataset or (preprocessing(interpreter) or {}).get("dataset")
     if named is None:
         raise LarqnetsError(f"{file} does not say which images it was made for. Name them with --dataset.")
     return DataConfig(dataset=named, image_size=interpreter.input_shapes[0][1])

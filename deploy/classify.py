@@ -1,12 +1,12 @@
 """`larqnets run`: one image or array through a .tflite file. Needs numpy, Pillow and an engine, no TensorFlow."""
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deploy.inspect import own_metadata
 from deploy.interpreter import Interpreter
 from larqnets.data.image import read_image
 from larqnets.errors import LarqnetsError
@@ -22,7 +22,7 @@ def classify(
     softmax of the logits; writes the raw outputs to `output` if given. Raises LarqnetsError.
     """
     interpreter = Interpreter(model, num_threads)
-    preprocess = metadata(interpreter).get("preprocess")
+    preprocess = preprocessing(interpreter)
     if inputs.suffix == ".npy":
         x = _read_array(inputs)
         if x.dtype.kind == "f" and not np.isfinite(x).all():
@@ -56,13 +56,24 @@ def classify(
     return result
 
 
-def metadata(interpreter: Interpreter) -> dict[str, Any]:
-    """Return the JSON object that larqnets put into the file, {} for files of others."""
+def preprocessing(interpreter: Interpreter) -> dict[str, Any] | None:
+    """Return what the file's metadata says about its images, None if nothing; LarqnetsError when it is nonsense."""
+    entry = (own_metadata(interpreter.model) or {}).get("preprocess")
+    if entry is None:
+        return None
+    shape = list(interpreter.input_shapes[0][1:])
     try:
-        entry = json.loads(interpreter.model.metadata.get("larqnets", b"{}"))
-    except (ValueError, RecursionError):
-        return {}  # a foreign entry of the same name says nothing to us
-    return entry if isinstance(entry, dict) else {}
+        fits = entry["image_shape"] == shape and len(entry["mean"]) == len(entry["std"]) == shape[-1]
+        fits = fits and all(float(v) == float(v) for v in (*entry["mean"], *entry["std"])) and 0 not in entry["std"]
+        fits = fits and isinstance(entry["labels"], list) and 0 < float(entry.get("crop_fraction", 1.0)) <= 1
+    except (KeyError, TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise LarqnetsError(
+            f"What {interpreter.model.name} says about its images does not fit its input {tuple(shape)}. "
+            "Convert it again, or give a .npy array of ready values."
+        )
+    return entry
 
 
 def _ranked(logits: np.ndarray, names: list[str], top: int) -> list[dict[str, Any]]:

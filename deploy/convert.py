@@ -245,13 +245,27 @@ def _layer_names(file: Model, model: tf.keras.Model, known: dict[int, str]) -> d
     graph = file.subgraphs[0]
     names = {}
     for op in graph.operators:
+        output = graph.tensors[op.outputs[0]].name if op.outputs else ""
         if op.index in known:
             names[str(op.index)] = known[op.index]
-        elif set(op.outputs) & set(graph.outputs):
-            names[str(op.index)] = model.output_names[0]  # the converter gives the model's output a name of its own
-        elif op.outputs and (guess := _layer_in(graph.tensors[op.outputs[0]].name, layers)):
+        elif output.startswith("StatefulPartitionedCall"):
+            names[str(op.index)] = model.output_names[0]  # the converter's name for the model's output
+        elif guess := _layer_in(output, layers):
             names[str(op.index)] = guess
+        if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") and str(op.index) in names:
+            names[str(op.index)] = _with_kernel(model, names[str(op.index)])
     return names
+
+
+def _with_kernel(model: tf.keras.Model, name: str) -> str:
+    """Return the layer with a kernel that was fused with the named one, e.g. the convolution before a BatchNorm."""
+    layer = model.get_layer(name)
+    while not hasattr(layer, "kernel") and not hasattr(layer, "depthwise_kernel"):
+        before = layer.inbound_nodes[0].inbound_layers
+        if isinstance(before, list):
+            return name
+        layer = before
+    return layer.name
 
 
 def _layer_in(tensor: str, layers: list[str]) -> str:

@@ -86,7 +86,7 @@ def inspect_model(source: Path | str | bytes) -> Inspection:
     (the difference), `binary_mac_share` (the fraction of the MACs that are 1-bit).
     """
     model = read_model(source)
-    document = _own_metadata(model)
+    document = own_metadata(model)
     layers = document.get("layers") if document else None
     ops: list[InspectedOp] = []
     counted: set[Buffer] = set()
@@ -206,7 +206,7 @@ def _describe(tensor: Tensor) -> dict[str, Any]:
     return {"name": tensor.name, "shape": tensor.shape, "dtype": tensor.dtype, "quantization": quantization}
 
 
-def _own_metadata(model: Model) -> dict[str, Any] | None:
+def own_metadata(model: Model) -> dict[str, Any] | None:
     """Return the JSON object that larqnets left in the file; None when there is none or it is not proper JSON."""
 
     def refuse(constant: str) -> None:
@@ -244,7 +244,7 @@ def render(inspection: Inspection) -> "RenderableType":
     from rich.text import Text
 
     # Text, not str: names come from the file, and rich would read markup in them.
-    ops = Table(title=Text(f"{inspection.file}  {inspection.description}".strip()), pad_edge=False, box=None)
+    ops = Table(title=Text(inspection.file), pad_edge=False, box=None)
     ops.add_column("#", justify="right", no_wrap=True)
     ops.add_column("op", no_wrap=True, overflow="ellipsis", max_width=18)
     ops.add_column("layer")  # the only one that gives way when the console is narrow
@@ -269,12 +269,24 @@ def render(inspection: Inspection) -> "RenderableType":
     overhead, file_bytes = inspection.totals["overhead_bytes"], inspection.totals["file_bytes"]
     totals.add_row("rest of the file", "", "", "", _number(overhead))
     totals.add_row("sum", _number(len(inspection.ops)), _number(all_macs), "", _number(file_bytes), style="bold")
-    notes = []
+    notes = _origin(inspection)
     if len(inspection.ops) > MAX_RENDERED_OPS:
         notes.append(f"{len(inspection.ops) - MAX_RENDERED_OPS} more ops are not shown; --json lists all.")
     if inspection.unknown_ops:
         notes.append(f"Unknown ops, which nothing here can run: {', '.join(inspection.unknown_ops)}.")
     return Group(ops, Text(), totals, *map(Text, notes))
+
+
+def _origin(inspection: Inspection) -> list[str]:
+    """Say in a line where the file comes from: what larqnets wrote into it, or the converter's own words."""
+    run = inspection.metadata.get("run")
+    if not isinstance(run, dict) or "larqnets" not in inspection.metadata:
+        return [f"description in the file: {inspection.description}"] if inspection.description else []
+    accuracy = run.get("test_accuracy")
+    measured = f", test accuracy of the run {accuracy:.2%}" if isinstance(accuracy, float) else ""
+    words = [str(run.get(key, "?"))[:80] for key in ("name", "method", "backbone", "dataset")]
+    version = str(inspection.metadata["larqnets"])[:20]
+    return [f"made by larqnets {version} from run {words[0]}: {words[1]} on {words[2]}, {words[3]}{measured}"]
 
 
 def _number(value: int) -> str:

@@ -28,15 +28,13 @@ class Interpreter:
     def __init__(self, model: Path | str | bytes, num_threads: int = 1) -> None:
         if num_threads < 1:
             raise LarqnetsError(f"num_threads must be at least 1, not {num_threads}.")
-        source = model if isinstance(model, bytes) else Path(model)
-        self.model: Model = read_model(source)
-        self.content = source if isinstance(source, bytes) else source.read_bytes()
+        self.model: Model = read_model(model)
         if self.model.unknown_ops:
             raise LarqnetsError(
                 f"The model needs the unknown op {sorted(self.model.unknown_ops)[0]}, which this engine does not have. "
                 "Convert it again without that op."
             )
-        self._native, self.engine = _load_lce(self.content, num_threads)
+        self._native, self.engine = _load_lce(self.model.content, num_threads)
 
     @property
     def input_shapes(self) -> list[tuple[int, ...]]:

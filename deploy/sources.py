@@ -42,10 +42,14 @@ class Source:
         """What goes into the file's metadata, so that it explains itself."""
         entry: dict[str, Any] = {"format": 1, "source": self.path.name}
         if self.run is not None:
-            entry["run"] = {key: self.run.card[key] for key in CARD_FIELDS if key in self.run.card}
+            entry["run"] = _shown(self.run.card)
         if self.dataset is not None and self.data_config is not None:
             entry["preprocess"] = preprocess_info(self.dataset.info, self.data_config)
         return entry
+
+
+def _shown(card: dict[str, Any]) -> dict[str, Any]:
+    return {key: card[key] for key in CARD_FIELDS if key in card}
 
 
 def open_source(path: Path, dataset: str | None = None, data_dir: str | None = None) -> Source:
@@ -186,7 +190,10 @@ def _twins(source: Source, samples: Samples, twin_run: Path | None, target: str)
     model, note = _twin_model(source, twin_run)
     unlabelled = dataclasses.replace(samples, labels=None) if twin_run is None else samples
     calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
-    entry = {**source.provenance(), "target": target, "twin_of": source.path.name, "note": note}
+    ours = source.run.card
+    untrained = {"name": f"no run, {note}", "method": "real", "backbone": ours["backbone"], "dataset": ours["dataset"]}
+    run = untrained if twin_run is None else _shown(Run.open(twin_run).card)
+    entry = {**source.provenance(), "target": target, "run": run, "twin_of": source.path.name, "note": note}
     return [convert_twin(model, unlabelled, images, entry, note) for images in (None, calibration)]
 
 

@@ -22,7 +22,7 @@ def fails(outcome, *patterns):
     assert "Traceback" not in outcome.err
     *progress, sentence = outcome.err.splitlines()
     assert sentence.startswith("larqnets: ")
-    assert sentence.endswith((".", ']"', "'"))
+    assert sentence.endswith((".", "?"))
     assert not any(line.startswith("larqnets: ") for line in progress)
     for pattern in patterns:
         assert re.search(pattern, sentence), f"{pattern!r} is not in {sentence!r}"
@@ -137,11 +137,9 @@ def test_a_run_without_checkpoints(demo, cli, tmp_path):
 
 def test_data_sets_that_are_not_prepared(cli, tmp_path):
     cifar10 = ("train", "digits", "--set", "data.dataset=cifar10", "--set")
-    fails(
-        cli(*cifar10, "data.data_dir=data"), "cifar10 is not prepared in data", "`tfds build cifar10 --data_dir data`"
-    )
+    fails(cli(*cifar10, "data.data_dir=data"), "cifar10 is not prepared in data", "Get it with `.*cifar10.*`")
     (tmp_path / "data" / "cifar10" / "incomplete.ABC_3.0.2").mkdir(parents=True)
-    fails(cli(*cifar10, "data.data_dir=data"), "interrupted", "Delete that folder", "`tfds build cifar10")
+    fails(cli(*cifar10, "data.data_dir=data"), "interrupted", "Delete that folder", "`.*cifar10.*`")
     (tmp_path / "data" / "cifar10" / "3.0.2").mkdir()
     fails(cli(*cifar10, "data.data_dir=data"), r"3\.0\.2 is not complete", "missing", "Delete that folder")
 
@@ -242,9 +240,13 @@ def test_arrays_that_are_none(demo, cli, tmp_path):
     fails(cli("run", demo.binary, "absent.npy"), "absent.npy cannot be read")
 
 
-def test_outputs_that_are_not_finite(demo, cli, tmp_path):
-    np.save(tmp_path / "x.npy", np.full((1, 8, 8, 1), np.inf, np.float32))
-    fails(cli("run", demo.run / "arm64" / "float.tflite", "x.npy"), "not finite", "Check the values")
+def test_numbers_that_are_none(demo, cli, tmp_path, monkeypatch):
+    np.save(tmp_path / "bad.npy", np.full((1, 8, 8, 1), np.inf, np.float32))
+    fails(cli("run", demo.binary, "bad.npy"), "bad.npy holds NaN or infinite values")
+    np.save(tmp_path / "good.npy", np.zeros((1, 8, 8, 1), np.float32))
+    nan = np.full((1, 10), np.nan, np.float32)
+    monkeypatch.setattr("deploy.classify.Interpreter.predict", lambda self, x: nan)
+    fails(cli("run", demo.binary, "good.npy", "--json"), "outputs for good.npy are NaN or infinite")
 
 
 def test_twins_of_another_network(demo, cli):

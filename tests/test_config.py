@@ -75,7 +75,7 @@ def test_not_toml(tmp_path):
 
 
 def test_no_such_config():
-    with pytest.raises(LarqnetsError, match="There is no config 'digit'. Did you mean 'digits'"):
+    with pytest.raises(LarqnetsError, match=r"There is no config 'digit'\. Did you mean 'digits'"):
         load_config("digit")
 
 
