@@ -38,11 +38,11 @@ def verify_file(
     source = source or run_of(file)
     if source is None:
         raise LarqnetsError(f"{file} does not lie in a run folder. Name what it was converted from with --source.")
-    entry = (own_metadata(interpreter.model) or {})
-    if "twin_of" in entry:
+    entry = own_metadata(interpreter.model) or {}
+    if "variant" in entry:
         raise LarqnetsError(
-            f"{file} is a twin with real weights, which nobody claims to be equal to {entry['twin_of']}. Measure its "
-            f"accuracy: larqnets evaluate {file}."
+            f"{file} is the {entry['variant']} twin, which nobody claims to be equal to the run. Measure its accuracy: "
+            f"larqnets evaluate {file}."
         )
     opened = open_source(source, dataset, data_dir)
     samples = verification_samples(opened)

@@ -96,14 +96,14 @@ def check_images(model: tf.keras.Model, dataset: Dataset) -> None:
 
 
 def load_keras_file(path: Path) -> tf.keras.Model:
-    """Load a Keras 2 model file; Lambda layers, which carry code, are refused."""
+    """Load a Keras 2 model file of one input, of a fixed size, and one output; Lambda layers, which carry code, are refused."""
     if not path.exists():
         raise LarqnetsError(f"There is no file or run at {path}. Give runs/<name>, or a Keras model file.")
     if path.suffix not in (".keras", ".h5", ".hdf5"):
         raise LarqnetsError(f"{path} is neither a run folder nor a Keras model file (.keras, .h5).")
     try:
         with SafeModeScope(True):
-            return tf.keras.models.load_model(path, compile=False)
+            model = tf.keras.models.load_model(path, compile=False)
     except Exception as error:
         # Keras raises whatever its parsers do: zip, HDF5, JSON, missing classes, refused code.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
@@ -115,6 +115,15 @@ def load_keras_file(path: Path) -> tf.keras.Model:
         raise LarqnetsError(
             f"{path} cannot be loaded as a Keras 2 model: {reason}. Layers must be Keras', Larq's or larqnets' own."
         ) from error
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise LarqnetsError(
+            f"{path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs. Save a model with one of each."
+        )
+    if None in model.input_shape[1:]:
+        raise LarqnetsError(
+            f"{path} takes images of any size, {model.input_shape[1:]}. Save it with the size that the device will see."
+        )
+    return model
 
 
 def verification_samples(source: Source, seed: int = 0) -> Samples:

@@ -99,7 +99,7 @@ def test_names_that_do_not_exist(cli):
         (["convert", "RUN", "--twin-run", "RUN"], ["method 'birealnet'", "a run of method 'real'"]),
         (["run", "RUN"], ["is a folder", "Name the .tflite file"]),
         (["run", "BINARY"], ["comes with no example", "Give an image"]),
-        (["verify", "RUN/arm64/float.tflite"], ["is a twin", "larqnets evaluate"]),
+        (["verify", "RUN/arm64/float.tflite"], ["is the float twin", "larqnets evaluate"]),
     ],
     ids=lambda value: " ".join(value) if value[0].islower() else "",
 )
@@ -276,6 +276,25 @@ def test_keras_files_with_code_are_refused_and_not_run(cli, tmp_path, name):
 def test_keras_files_that_are_none(cli, tmp_path, name):
     (tmp_path / name).write_text("no model")
     fails(cli("convert", name), f"{name} (cannot be loaded as|is neither a run folder nor) a Keras")
+
+
+def test_keras_models_that_are_no_classifiers(cli, tmp_path):
+    import tensorflow as tf
+
+    layers = tf.keras.layers
+    left, right, any_size = layers.Input((8, 8, 1)), layers.Input((8, 8, 1)), layers.Input((None, None, 1))
+    x = layers.Flatten()(layers.Add()([left, right]))
+    tf.keras.Model([left, right], layers.Dense(10)(x)).save(tmp_path / "two.keras")
+    x = layers.Flatten()(left)
+    tf.keras.Model(left, [layers.Dense(10)(x), layers.Dense(3)(x)]).save(tmp_path / "answers.keras")
+    tf.keras.Model(left, layers.Dense(3)(x)).save(tmp_path / "three.keras")
+    tf.keras.Model(any_size, layers.Dense(10)(layers.GlobalAvgPool2D()(any_size))).save(tmp_path / "free.keras")
+    for verb in ("convert", "summary"):
+        fails(cli(verb, "two.keras"), "two.keras has 2 inputs and 1 outputs", "Save a model with one of each")
+        fails(cli(verb, "answers.keras"), "1 inputs and 2 outputs", "Save a model with one of each")
+        fails(cli(verb, "free.keras"), "takes images of any size", "Save it with the size")
+    fails(cli("convert", "three.keras", "--dataset", "digits"), "digits has 10 classes and the model tells 3 apart")
+    fails(cli("convert", "three.keras", "--twins"), "Twins need a run")
 
 
 def test_keras_3_in_the_process(tmp_path):
