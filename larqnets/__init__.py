@@ -15,8 +15,8 @@ __version__ = "0.1.0"
 
 # Larq and the LCE converter need Keras 2. TensorFlow reads this variable once, when it is first imported.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-# The engines' own progress chatter; errors still reach the terminal, and ours are sentences.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# TensorFlow logs even harmless fallbacks as errors; what really fails also raises, and is told in a sentence.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 _PUBLIC = {
     "Experiment": "larqnets.config",
