@@ -41,12 +41,12 @@ TARGETS = ("arm64",)
 
 @dataclass(frozen=True)
 class Samples:
-    """Real images to verify with: `test` labels count for the converted test accuracy, the rest only fills up."""
+    """Images to verify with. The first `num_test` are test images, whose accuracy is reported; the rest only fills up."""
 
     images: np.ndarray  # float32 (N, H, W, C), preprocessed
-    labels: np.ndarray | None  # (N,)
-    num_test: int  # the first ones are test images
-    real: bool = True
+    labels: np.ndarray | None = None  # (N,)
+    num_test: int = 0
+    real: bool = True  # False: random values, for want of images
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ _PUBLIC = {
     "Run": "larqnets.run_folder",
     "train": "larqnets.training",
     "load_trained_model": "larqnets.training",
+    "Samples": "deploy.convert",
     "convert": "deploy.convert",
     "verify": "deploy.verify",
     "inspect_model": "deploy.inspect",
