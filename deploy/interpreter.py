@@ -31,7 +31,7 @@ class Interpreter:
         self.model: Model = read_model(model)
         if self.model.unknown_ops:
             raise LarqnetsError(
-                f"The model needs the unknown op {sorted(self.model.unknown_ops)[0]}, which this engine does not have. "
+                f"{self.model.name} needs the unknown op {sorted(self.model.unknown_ops)[0]}, which this engine does not have. "
                 "Convert it again without that op."
             )
         self._native, self.engine = _load_lce(self.model.content, num_threads)

@@ -16,6 +16,7 @@ from larqnets.config import Experiment, dump_config, load_config
 from larqnets.errors import LarqnetsError
 
 RUN_FORMAT = 1
+_CARD_KEYS = ("name", "method", "backbone", "dataset", "seed", "status", "epochs_done", "step", "seconds")
 
 
 def default_name(config_name: str, seed: int) -> str:
@@ -149,6 +150,11 @@ class Run:
             remedy = "Update larqnets" if newer else "Open it with the version of larqnets that wrote it"
             raise LarqnetsError(
                 f"{path} has run format {version!r}, but this larqnets reads format {RUN_FORMAT}. {remedy}."
+            )
+        missing = [key for key in _CARD_KEYS if key not in card]
+        if missing:
+            raise LarqnetsError(
+                f"{card_path} is damaged: it lacks {missing[0]!r}. Restore it from a copy, or train again."
             )
         return cls(path, load_config(str(path / "config.toml")), card)
 
