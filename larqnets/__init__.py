@@ -6,7 +6,6 @@ neither TensorFlow nor Larq.
 
 import importlib
 import os
-import sys
 from typing import Any
 
 from larqnets.errors import LarqnetsError
@@ -42,15 +41,19 @@ __all__ = ["LarqnetsError", "__version__", "require_keras_2", *_PUBLIC]
 
 
 def require_keras_2() -> None:
-    """Raise LarqnetsError when this process has already chosen Keras 3, which Larq cannot use."""
-    keras, tensorflow = sys.modules.get("keras"), sys.modules.get("tensorflow")
-    unwanted = os.environ["TF_USE_LEGACY_KERAS"].lower() not in ("1", "true")
-    unwanted = unwanted or getattr(keras, "__version__", "2").startswith("3")
-    if unwanted or (tensorflow is not None and not tensorflow.keras.Model.__module__.startswith("tf_keras")):
-        raise LarqnetsError(
-            "Keras 3 is already active in this process, but Larq needs Keras 2. "
-            "Import larqnets before keras and tensorflow, or set TF_USE_LEGACY_KERAS=1 in the environment."
-        )
+    """Import Larq; raise LarqnetsError when this process has already chosen Keras 3, which Larq cannot use."""
+    reason: Exception | None = None
+    if os.environ["TF_USE_LEGACY_KERAS"].lower() in ("1", "true"):
+        try:
+            importlib.import_module("larq")
+            return
+        except AttributeError as error:
+            # Larq subclasses layers and optimizers that Keras 3 does not have.
+            reason = error
+    raise LarqnetsError(
+        "Keras 3 is already active in this process, but Larq needs Keras 2. "
+        "Import larqnets before keras and tensorflow, or set TF_USE_LEGACY_KERAS=1 in the environment."
+    ) from reason
 
 
 def __getattr__(name: str) -> Any:

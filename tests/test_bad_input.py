@@ -257,6 +257,7 @@ def test_twins_of_another_network(demo, cli):
     assert "width 1.0" in sentence
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")  # Keras calls the format legacy
 @pytest.mark.parametrize("name", ["code.keras", "code.h5"])
 def test_keras_files_with_code_are_refused_and_not_run(cli, tmp_path, name):
     import tensorflow as tf
@@ -297,9 +298,10 @@ def test_keras_models_that_are_no_classifiers(cli, tmp_path):
     fails(cli("convert", "three.keras", "--twins"), "Twins need a run")
 
 
-def test_keras_3_in_the_process(tmp_path):
+@pytest.mark.parametrize("first", ["import tensorflow as tf; tf.keras.Model", "import keras"])
+def test_keras_3_in_the_process(tmp_path, first):
     code = (
-        "import tensorflow as tf; tf.keras.Model; import larqnets\n"
+        f"{first}; import larqnets\n"
         "try: larqnets.create_model('birealnet', 'resnet8', (8, 8, 1), 10)\n"
         "except larqnets.LarqnetsError as error: print(error)\n"
     )

@@ -179,6 +179,7 @@ def _interrupt(arguments, marker, cwd, tfds_dir):
     return child.returncode, "".join(lines)
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")  # Keras calls the format legacy
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
 def test_a_keras_model_of_somebody_else_converts(cli, tmp_path, name):
     _foreign_model().save(tmp_path / name)
