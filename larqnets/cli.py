@@ -230,10 +230,11 @@ def doctor(as_json: Json = False) -> None:
 
 def _needs_training_extra(module: str) -> Any:
     """Import a module that needs TensorFlow and Larq, or say in one line how to install them."""
-    from larqnets.terminal import quiet_import
+    from larqnets.terminal import captured_stderr, quiet_import
 
-    require_keras_2()
     try:
+        with captured_stderr():
+            require_keras_2()
         return quiet_import(module)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in ("larqnets", "deploy"):

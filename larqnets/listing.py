@@ -32,7 +32,9 @@ def listing(
         names = list_backbones(pattern)
         return names, lambda: _table("backbones", [(n, _shape_words(get_backbone(n))) for n in names])
     if what == "datasets":
-        names = load("larqnets.data").list_datasets(pattern)
+        from larqnets.data import list_datasets
+
+        names = list_datasets(pattern)
         return names, lambda: _table("data sets", [(n, "") for n in names] + [("folder:PATH", "images of your own")])
     if what == "configs":
         names = list_configs(pattern)
