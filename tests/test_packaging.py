@@ -18,7 +18,7 @@ HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tens
 # Package or module -> what it must not import: design, dependency direction.
 ABOVE_BACKBONES = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data", "larqnets.cli", "deploy")
 FORBIDDEN = {
-    "larqnets/layers": (*ABOVE_BACKBONES, "larqnets.models"),
+    "larqnets/layers": (*ABOVE_BACKBONES, "larqnets.models", "larqnets.backbones"),
     "larqnets/quantizers.py": (*ABOVE_BACKBONES, "larqnets.backbones", "larqnets.models"),
     "larqnets/backbones": (*ABOVE_BACKBONES, *HEAVY),
     "larqnets/methods": ABOVE_BACKBONES[1:],

@@ -3,8 +3,18 @@
 from dataclasses import dataclass
 
 from larqnets.backbones import Backbone, Stem, Unit
-from larqnets.layers.binary_conv import binary_conv, binary_dense
-from larqnets.methods import METHODS, Method, Tensor, average_pool, batch_norm, layers, max_pool, real_conv
+from larqnets.methods import (
+    METHODS,
+    Method,
+    Tensor,
+    average_pool,
+    batch_norm,
+    binary_conv,
+    binary_dense,
+    layers,
+    max_pool,
+    real_conv,
+)
 from larqnets.quantizers import SteSign
 
 

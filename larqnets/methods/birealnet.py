@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from larqnets.backbones import Backbone, Block, Stem, Unit
 from larqnets.errors import LarqnetsError
-from larqnets.layers.binary_conv import binary_conv
-from larqnets.methods import METHODS, Method, Tensor, batch_norm, layers, real_conv
+from larqnets.methods import METHODS, Method, Tensor, batch_norm, binary_conv, layers, real_conv
 from larqnets.quantizers import ApproxSign, MagnitudeSign
 
 

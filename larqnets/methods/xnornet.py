@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from larqnets.backbones import Backbone, Unit
-from larqnets.layers.binary_conv import binary_conv
 from larqnets.layers.input_scale import InputScale
-from larqnets.methods import METHODS, Method, Tensor, average_pool, batch_norm, layers, max_pool
+from larqnets.methods import METHODS, Method, Tensor, average_pool, batch_norm, binary_conv, layers, max_pool
 from larqnets.quantizers import SteSign, XnorSign
 
 
