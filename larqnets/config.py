@@ -1,10 +1,12 @@
 """The schema of `configs/*.toml`: frozen dataclasses, strict reading, `--set a.b=c` overrides.
 
 A config file is one experiment. Its tables are `[model]`, `[data]`, `[train]` and, for the paper's own number,
-`[paper]`; a key that is not a field here is an error that names the nearest field.
+`[paper]`; a key that is not a field here is an error that names the nearest field. Training in several steps is a list
+of `[[stages]]`, each with a name and the keys of `[train]` that it changes.
 """
 
 import dataclasses
+import re
 import tomllib
 import types
 import typing
@@ -15,6 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from larqnets.errors import LarqnetsError, nearest
+
+Precision = Literal["real", "binary_activations", "binary"]
+Surrogate = Literal["clip", "tanh"]
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,32 @@ class TrainConfig:
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.9  # sgd only
-    schedule: Literal["constant", "cosine", "linear", "exponential"] = "cosine"  # over all steps, after the warm-up
+    schedule: Literal["constant", "cosine", "linear", "exponential", "step"] = "cosine"  # after the warm-up, to the end
     final_learning_rate: float = 0.0  # where the schedule ends; exponential needs it above 0
+    step_epochs: tuple[float, ...] = ()  # step only: after each of these epochs the rate is multiplied by step_factor
+    step_factor: float = 0.1
     warmup_epochs: float = 0.0  # linear from 0
-    weight_decay: float = 0.0  # L2 on real-valued kernels only, never on latent binary kernels, BatchNorm or biases
+    weight_decay: float = 0.0  # L2 on kernels that are real while training, never on latents, BatchNorm, biases
     loss: Literal["cross_entropy", "squared_hinge"] = "cross_entropy"
     label_smoothing: float = 0.0
+    teacher: str = ""  # a run folder, or keras:NAME of keras.applications; its answers replace the labels in the loss
+    teacher_weights: str = "imagenet"  # of a keras: teacher: "imagenet" (Keras downloads them) or a weights file
+    teacher_temperature: float = 1.0  # divides the logits of both before the softmax
+    hard_label_weight: float = 0.0  # with a teacher: share of `loss` on the labels, the rest is the teacher's
     checkpoint_every_epochs: int = 1
+
+
+@dataclass(frozen=True)
+class StageConfig(TrainConfig):
+    """One step of a training in several: what is binary in it, and `[train]` with the changes of this stage.
+
+    The weights go from stage to stage; every stage has an optimizer and a learning rate schedule of its own.
+    """
+
+    name: str = field(kw_only=True)
+    precision: Precision = "binary"  # of the layers that the method makes binary: which of their signs are taken
+    surrogate: Surrogate = "clip"  # precision real: what stands in for the sign of the activations
+    progress: Literal["stage", "run"] = "stage"  # what sharpening estimators (EDE) count their progress over
 
 
 @dataclass(frozen=True)
@@ -77,6 +101,20 @@ class Experiment:
     paper: PaperConfig = PaperConfig()
     description: str = ""
     seed: int = 0
+    stages: tuple[StageConfig, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise LarqnetsError when two stages have the same name, or one has none."""
+        names = [stage.name for stage in self.stages]
+        for name in names:
+            if not name or names.count(name) > 1:
+                what = f"Two stages are called '{name}'" if name else "A stage has an empty name"
+                raise LarqnetsError(f"{what}. Give every one of [[stages]] a name of its own.")
+
+    @property
+    def training_stages(self) -> tuple[StageConfig, ...]:
+        """The stages in their order; without `[[stages]]` there is one, `train`, with all that is binary binary."""
+        return self.stages or (StageConfig(**vars(self.train), name="train"),)
 
 
 _RANGES: dict[str, tuple[float, float]] = {
@@ -91,7 +129,10 @@ _RANGES: dict[str, tuple[float, float]] = {
     "train.momentum": (0, 1),
     "train.warmup_epochs": (0, 100_000),
     "train.weight_decay": (0, 1000),
+    "train.step_factor": (0, 1),
     "train.label_smoothing": (0, 0.999),
+    "train.teacher_temperature": (0.01, 1000),
+    "train.hard_label_weight": (0, 1),
     "train.checkpoint_every_epochs": (1, 100_000),
     "paper.test_accuracy": (0, 1),
     "seed": (0, 2**31 - 1),
@@ -139,19 +180,22 @@ def parse_config(text: str, source: str, overrides: Sequence[str] = ()) -> Exper
         raise LarqnetsError(f"{source} is not valid TOML: {error}.") from error
     for override in overrides:
         _apply_override(tables, override)
-    return _build(Experiment, tables, "", source)
+    return from_mapping(Experiment, _with_train_in_stages(tables), "", source)
 
 
 def dump_config(experiment: Experiment) -> str:
     """Return the experiment as TOML that `parse_config` reads back to an equal one."""
     lines: list[str] = []
     tables = dataclasses.asdict(experiment)
+    stages = tables.pop("stages")
     nested = {key: value for key, value in tables.items() if isinstance(value, dict)}
     for key, value in tables.items():
         if key not in nested and value is not None:
             lines.append(f"{key} = {_toml(value)}")
-    for table, entries in nested.items():
-        lines += ["", f"[{table}]"]
+    headed = [(f"[{table}]", entries) for table, entries in nested.items()]
+    headed += [("[[stages]]", entries) for entries in stages]
+    for head, entries in headed:
+        lines += ["", head]
         lines += [f"{key} = {_toml(value)}" for key, value in entries.items() if value is not None]
     return "\n".join(lines) + "\n"
 
@@ -186,10 +230,28 @@ def _apply_override(tables: dict[str, Any], override: str) -> None:
     *parents, last = key.strip().split(".")
     table = tables
     for parent in parents:
-        table = table.setdefault(parent, {})
-        if not isinstance(table, dict):
+        if isinstance(table, list):
+            if parent not in map(str, range(len(table))):
+                raise LarqnetsError(
+                    f"--set {key}: '{parent}' is no stage. They are numbered from 0, and the config has {len(table)}."
+                )
+            table = table[int(parent)]
+        else:
+            table = table.setdefault(parent, [] if parent == "stages" else {})
+        if not isinstance(table, dict | list):
             raise LarqnetsError(f"--set {key}: '{parent}' is a value, not a table.")
+    if isinstance(table, list):
+        raise LarqnetsError(f"--set {key}: name a key of the stage too, e.g. --set stages.0.epochs=2.")
     table[last] = value
+
+
+def _with_train_in_stages(tables: dict[str, Any]) -> dict[str, Any]:
+    """Return the tables with every stage completed by `[train]`, and the stages last, so that errors name `[train]`."""
+    stages, train = tables.get("stages"), tables.get("train")
+    if not isinstance(stages, list) or not isinstance(train, dict):
+        return tables
+    complete = [train | stage if isinstance(stage, dict) else stage for stage in stages]
+    return {key: value for key, value in tables.items() if key != "stages"} | {"stages": complete}
 
 
 def _build(kind: type, values: dict[str, Any], where: str, source: str) -> Any:
@@ -223,11 +285,16 @@ def _convert(value: object, hint: Any, where: str, source: str) -> Any:
             )
         return value
     expected = typing.get_origin(hint) or hint
+    if expected is tuple:
+        if not isinstance(value, list | tuple):
+            raise LarqnetsError(f"{source}: '{where}' must be a list, not {value!r}.")
+        item, _ = typing.get_args(hint)
+        return tuple(_convert(entry, item, f"{where}.{i}", source) for i, entry in enumerate(value))
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         raise LarqnetsError(f"{source}: '{where}' must be of type {expected.__name__}, not {value!r}.")
-    low, high = _RANGES.get(where, (float("-inf"), float("inf")))
+    low, high = _RANGES.get(re.sub(r"^stages\.\d+\.", "train.", where), (float("-inf"), float("inf")))
     if isinstance(value, int | float) and not low <= value <= high:
         raise LarqnetsError(f"{source}: '{where}' is {value}, but must lie between {low:g} and {high:g}.")
     return value

@@ -1,9 +1,21 @@
-"""`create_model`: a method applied to a backbone gives a Keras model that returns logits."""
+"""`create_model`: a method applied to a backbone gives a Keras model that returns logits.
+
+Papers that train in steps need the same network with real weights, or with real weights and activations. `precision` says
+which. It is done here, once for all methods, by replacing the quantizers of the finished network:
+
+    precision            sign of the activations            sign of the kernels
+    binary               the method's                       the method's
+    binary_activations   the method's                       none: the real kernel itself
+    real                 the surrogate, clip or tanh        none
+
+Layers and weights keep their names, so that weights move from one to the other by name.
+"""
 
 from typing import Any
 
 from larqnets import require_keras_2
 from larqnets.backbones import Backbone, StemKind, get_backbone, list_backbones
+from larqnets.config import Precision, Surrogate
 from larqnets.errors import LarqnetsError
 
 require_keras_2()
@@ -13,6 +25,7 @@ import logging  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from larqnets.methods import get_method, list_methods  # noqa: E402
+from larqnets.quantizers import Clip, Tanh  # noqa: E402
 
 __all__ = ["create_model", "list_backbones", "list_methods", "method_matrix"]
 
@@ -28,12 +41,15 @@ def create_model(
     *,
     stem: StemKind = "small",
     width: float = 1.0,
+    precision: Precision = "binary",
+    surrogate: Surrogate = "clip",
     **options: Any,
 ) -> tf.keras.Model:
     """Build `method` on `backbone` for images (N, *input_shape); returns a functional Keras model of logits (N, classes).
 
-    `stem`: "imagenet" (7x7/2 + max-pool) or "small" (3x3/1); `width` scales every number of filters; `options` are the
-    method's own. Raises LarqnetsError for an unknown name or option, an impossible pair, or an image too small.
+    `stem`: "imagenet" (7x7/2 + max-pool) or "small" (3x3/1); `width` scales every number of filters; `precision`
+    other than "binary" takes signs away (table above); `options` are the method's own. Raises LarqnetsError for an unknown
+    name or option, an impossible pair, an image too small, or a precision where there is nothing binary to take away.
     """
     plan = get_backbone(backbone, stem, width)
     recipe = get_method(method, **options)
@@ -41,7 +57,8 @@ def create_model(
     _check_shape(plan, input_shape, num_classes)
     inputs = tf.keras.Input(input_shape, name="image")
     features = recipe.body(recipe.stem(inputs, plan.stem), plan)
-    return tf.keras.Model(inputs, recipe.head(features[-1], plan, num_classes), name=f"{method}_{backbone}")
+    model = tf.keras.Model(inputs, recipe.head(features[-1], plan, num_classes), name=f"{method}_{backbone}")
+    return model if precision == "binary" else _with_less_binary(model, precision, surrogate, method)
 
 
 def method_matrix(stem: StemKind = "small") -> dict[str, dict[str, str]]:
@@ -56,6 +73,36 @@ def method_matrix(stem: StemKind = "small") -> dict[str, dict[str, str]]:
             except LarqnetsError as error:
                 matrix[method][backbone] = str(error)
     return matrix
+
+
+def _with_less_binary(model: tf.keras.Model, precision: Precision, surrogate: Surrogate, method: str) -> tf.keras.Model:
+    """Return the model with new weights and without kernel quantizers; in "real" the input quantizers are surrogates.
+
+    The clipping of latent kernels goes with the quantizer: a real kernel has no estimator window to stay in.
+    """
+    stands_in = {"clip": Clip, "tanh": Tanh}[surrogate]
+    found = set()
+
+    def without(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+        config = layer.get_config()
+        for part in ("kernel", "depthwise", "pointwise"):
+            if config.get(f"{part}_quantizer") is not None:
+                found.add("weights")
+                config |= {f"{part}_quantizer": None, f"{part}_constraint": None}
+        if config.get("input_quantizer") is not None:
+            found.add("activations")
+            if precision == "real":
+                config["input_quantizer"] = stands_in()
+        return type(layer).from_config(config)
+
+    real = tf.keras.models.clone_model(model, clone_function=without)
+    missing = {"weights", "activations"} - found if precision == "binary_activations" else {"weights"} - found
+    if missing:
+        raise LarqnetsError(
+            f"Method '{method}' has no binary {' and no binary '.join(sorted(missing))}, so the precision '{precision}' "
+            "means nothing for it. Use the precision 'binary'."
+        )
+    return real
 
 
 def _check_shape(backbone: Backbone, input_shape: tuple[int, ...], num_classes: int) -> None:

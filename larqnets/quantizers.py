@@ -12,6 +12,9 @@ stands in for the derivative of sign:
     magnitude_sign      mean|w_o| sign(w)                1[|w| <= 1]                       kernels of Bi-Real
     xnor_sign           mean|v_o| sign(v), v centred     see the function                  kernels of XNOR-Net
 
+    clip                clip(x, -1, 1)                   its derivative                    activations of a real stage
+    tanh                tanh(x)                          its derivative                    activations of a real stage
+
 with k = max(1/t, 1), hard(x) = clip((x + 1)/2, 0, 1). Source: the papers named in `larqnets.methods`.
 """
 
@@ -99,15 +102,20 @@ def xnor_sign(w: tf.Tensor) -> tf.Tensor:
     return _estimator(w, alpha * sign(v), gradient)
 
 
-class _SignQuantizer(lq.quantizers.Quantizer):
-    """A quantizer without parameters; `function` is the pure function of the same name."""
+class _FunctionQuantizer(lq.quantizers.Quantizer):
+    """A quantizer without parameters that applies the pure `function`."""
 
-    precision = 1
     function: Any
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Apply the pure function, elementwise or per filter; the shape is kept."""
         return type(self).function(inputs)
+
+
+class _SignQuantizer(_FunctionQuantizer):
+    """A sign; `function` is the one of the same name."""
+
+    precision = 1
 
 
 @_register
@@ -143,6 +151,26 @@ class XnorSign(_SignQuantizer):
     """`xnor_sign` as a layer, for kernels."""
 
     function = staticmethod(xnor_sign)
+
+
+class _Surrogate(_FunctionQuantizer):
+    """What a stage of training with real activations has in the place of the sign: a real function with its range."""
+
+    precision = 32
+
+
+@_register
+class Clip(_Surrogate):
+    """clip(x, -1, 1)."""
+
+    function = staticmethod(lambda x: tf.clip_by_value(x, -1, 1))
+
+
+@_register
+class Tanh(_Surrogate):
+    """tanh(x)."""
+
+    function = staticmethod(tf.tanh)
 
 
 @_register

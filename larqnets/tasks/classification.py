@@ -33,6 +33,18 @@ def squared_hinge(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.square(tf.maximum(0.0, 1.0 - targets * logits)), axis=-1)
 
 
+def distribution_loss(logits: tf.Tensor, teacher_logits: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
+    """Return the cross entropy of every example, (B,), with a teacher's answer in the place of the label.
+
+    loss = -T² Σ_c p_c · log q_c with p = softmax(teacher / T), q = softmax(z / T) and T = `temperature`; T² keeps the
+    size of the gradient, which is T (q - p) per example. At T = 1 it is the distributional loss of ReActNet.
+
+    Paper: Liu et al., "ReActNet" (2020), eq. 5; the temperature: Hinton et al., "Distilling the Knowledge" (2015).
+    """
+    targets = tf.nn.softmax(teacher_logits / temperature)
+    return -(temperature**2) * tf.reduce_sum(targets * tf.nn.log_softmax(logits / temperature), axis=-1)
+
+
 def correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Return how many examples have their largest logit at the label, () int64; a tie goes to the lowest class."""
     hits = tf.equal(tf.argmax(logits, axis=-1), tf.cast(labels, tf.int64))
