@@ -73,7 +73,7 @@ def evaluate_subject(
         model = load_trained_model(run)
         data = load_dataset(other_images(run.experiment.data, dataset, data_dir, model.input_shape[1]))
         check_images(model, data)
-        scores = evaluate(model, data.eval_batches(split, 128, limit), make_loss(run.experiment.train))
+        scores = evaluate(model, data.eval_batches(split, 128, limit), make_loss(run.experiment.training_stages[-1]))
         result = {"accuracy": scores.accuracy, "loss": scores.loss, "engine": "TensorFlow"}
     else:
         interpreter = Interpreter(subject)

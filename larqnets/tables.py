@@ -83,6 +83,7 @@ def card(values: dict[str, Any], path: Path) -> list[Any]:
         "network": f"{values['method']} on {values['backbone']}, {values.get('parameters', 0):,} parameters",
         "test_accuracy": values.get("test_accuracy"),
         "epochs": values["epochs_done"],
+        **_stages(values.get("stages", [])),
         "time": f"{values['seconds']:.0f} s",
     }
     if paper.get("test_accuracy") is not None:
@@ -90,6 +91,17 @@ def card(values: dict[str, Any], path: Path) -> list[Any]:
         if paper.get("gap") is not None:
             shown["gap to the paper"] = f"{100 * paper['gap']:+.2f} points"
     return [facts(shown), f"Next: larqnets convert {path} --target arm64"]
+
+
+def _stages(stages: list[dict[str, Any]]) -> dict[str, str]:
+    """A line per stage of a run that has several."""
+    if len(stages) < 2:
+        return {}
+    return {
+        f"stage {stage['name']}": f"{stage['epochs_done']} epochs, {stage.get('seconds', 0):.0f} s, test accuracy "
+        + (f"{stage['test_accuracy']:.2%}" if "test_accuracy" in stage else "not known")
+        for stage in stages
+    }
 
 
 def conversion(manifest: dict[str, Any]) -> list[Any]:

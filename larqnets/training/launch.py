@@ -11,6 +11,7 @@ from larqnets.run_folder import Run, default_name
 from larqnets.training import checkpoints
 from larqnets.training.loop import train
 from larqnets.training.progress import Progress
+from larqnets.training.stages import check_stages
 from larqnets.training.weights import build_model, load_trained_model, transfer_weights
 
 
@@ -78,8 +79,7 @@ def _open_or_create(
         return run
     # Everything that can be wrong with data or model is said before a folder exists.
     dataset = load_dataset(experiment.data)
-    dataset.steps_per_epoch(experiment.train.batch_size)
-    model = build_model(experiment, dataset.info.image_shape, dataset.info.num_classes)
+    model = check_stages(experiment, dataset)
     if init_from is not None:
         transfer_weights(load_trained_model(Run.open(init_from)), model)
     if resume:

@@ -1,15 +1,16 @@
-"""The training loop: set up, restore, then step by step to the last epoch; it continues whatever its folder holds."""
+"""The training loop: set up, restore, then stage by stage and step by step; it continues whatever its folder holds."""
 
 import dataclasses
 import json
 import math
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import tensorflow as tf
 
-from larqnets.config import Experiment
+from larqnets.config import Experiment, from_mapping
 from larqnets.errors import LarqnetsError
 from larqnets.run_folder import Run
 from larqnets.tasks.classification import make_loss
@@ -17,8 +18,11 @@ from larqnets.training import checkpoints, environment, metrics
 from larqnets.training.evaluation import Evaluator
 from larqnets.training.interrupt import TrainingInterruptedError, stop_on_signals
 from larqnets.training.progress import Progress, Silent
-from larqnets.training.schedules import check_schedule, learning_rate
+from larqnets.training.schedules import learning_rate
+from larqnets.training.stages import Stage, next_model, plan_stages, stage_results
 from larqnets.training.step import EpochTotals, all_finite, make_optimizer, make_train_step
+from larqnets.training.teacher import Teacher, load_teacher
+from larqnets.training.weights import load_trained_model
 
 if TYPE_CHECKING:
     from larqnets.data import Dataset
@@ -37,152 +41,231 @@ def train(
     *,
     progress: Progress | None = None,
     stop: Callable[[int], bool] = lambda step: False,
-) -> None:
+) -> tf.keras.Model:
     """Train `model`, fresh from `build_model`, as `experiment` says, and record everything in the folder of `run`.
 
-    A run that was interrupted or killed continues from its newest checkpoint, on the same number of CPUs with the same
+    Returns the trained model: `model` itself, or where the experiment has stages the model of the last one. A run that was
+    interrupted or killed continues from its newest checkpoint, in whatever stage, on the same number of CPUs with the same
     bits as if nothing had happened; a finished run is left alone. The state before step s follows from (experiment, s).
     SIGINT, SIGTERM or `stop(steps done)` returning True end the run after the current step, with a checkpoint.
 
     Raises TrainingInterruptedError after such an end; LarqnetsError when the loss is no longer finite, the config is not the
-    checkpoint's, or something cannot be written.
+    checkpoint's, a stage finds a weight without partner, or something cannot be written.
     """
     progress = progress or Silent()
     if run.card["status"] == "trained":
         progress.note(f"{run.path} is finished: {run.card['epochs_done']} epochs are trained. There is nothing to do.")
-        return
-
-    # Set up.
-    config = experiment.train
-    check_schedule(config)
-    loss = make_loss(config)
-    steps_per_epoch = dataset.steps_per_epoch(config.batch_size)
-    total_steps = config.epochs * steps_per_epoch
-    optimizer = make_optimizer(config)
-    optimizer.build(model.trainable_weights)  # its slots must exist before they can be restored
-    totals = EpochTotals()
-    state = tf.train.Checkpoint(model=model, optimizer=optimizer, totals=totals)
-
-    hardware = environment.hardware()
-    provenance = {
-        "config": dataclasses.asdict(experiment),
-        "steps_per_epoch": steps_per_epoch,
-        "versions": environment.versions(),
-        "cpu_count": hardware["cpu_count"],
-    }
-
-    # Continue where the folder's newest checkpoint stands.
-    step, epoch, rows, started = 0, 0, [], time.monotonic()
-    saved = checkpoints.latest(run)
-    if saved is not None:
-        for note in check_resumable(saved, provenance):
-            progress.note(note)
-        checkpoints.restore(saved, state)
-        step, epoch, rows = saved.state["step"], saved.state["epoch"], saved.state["rows"]
-        started -= saved.state["seconds"]
-    run.update_card(
-        status="training",
-        images=dataclasses.asdict(dataset.info),
-        parameters=model.count_params(),
-        versions=provenance["versions"],
-        hardware=hardware,
-        determinism=environment.determinism(hardware["gpu"]),
-    )
-    metrics.write_rows(run.metrics, rows)
-    summaries = metrics.Summaries(run.tensorboard, rows)
-
-    def save() -> None:
-        """Write a checkpoint of this moment, if it is worth continuing from."""
-        if int(totals.first_bad_step) >= 0:
-            fail(int(totals.first_bad_step))
-        if not all_finite([*model.weights, *optimizer.variables]):
-            fail(step - 1)
-        seconds = time.monotonic() - started
-        checkpoints.save(run, step, state, {"epoch": epoch, "seconds": seconds, **provenance, "rows": rows})
-        run.update_card(epochs_done=epoch, step=step, seconds=round(seconds, 2), **_results(experiment, rows))
-
-    def interrupt() -> NoReturn:
-        save()
-        run.update_card(status="interrupted")
-        raise TrainingInterruptedError(
-            f"Stopped after step {step} of {total_steps} with a checkpoint. "
-            f"Continue with `larqnets train --resume {run.path}`."
-        )
-
-    def fail(bad_step: int) -> NoReturn:
-        run.update_card(status="failed", seconds=round(time.monotonic() - started, 2))
-        raise LarqnetsError(
-            f"The loss is no longer finite at step {bad_step} (epoch {bad_step // steps_per_epoch + 1}); "
-            "the last good checkpoint is kept. Train under a new name with a lower train.learning_rate or with "
-            "train.warmup_epochs."
-        )
-
-    train_step = make_train_step(model, optimizer, totals, loss, config, steps_per_epoch)
-    evaluator = Evaluator(model, loss)
-    batches = iter(dataset.train_batches(config.batch_size, experiment.seed, start_step=step))
-    progress.start(step, total_steps, config.epochs)
-
-    # Step by step. `epoch` counts the epochs that are trained and evaluated, `step` the steps that are done.
+        return load_trained_model(run)
+    training = _Training(experiment, run, dataset, progress, stop)
+    saved = training.resume()
+    training.describe()
+    first = saved.state.get("stage", 0) if saved else 0
+    previous: tf.keras.Model | None = None
     with stop_on_signals() as signalled:
-        while epoch < config.epochs:
-            epoch_step, epoch_started, images_per_second = step, time.monotonic(), 0.0
-            while step < (epoch + 1) * steps_per_epoch:
-                if signalled() or stop(step):
-                    interrupt()
+        for stage in training.stages[first:]:
+            fresh: list[str] = []
+            if stage.index > 0:
+                model, fresh = next_model(experiment, dataset, stage, previous)
+            training.announce(stage, fresh)
+            training.run_stage(_StageState(stage, model, load_teacher(stage.config, dataset.info)), saved, signalled)
+            previous, saved = model, None
+    run.update_card(status="trained", **training.results())
+    return model
+
+
+class _StageState:
+    """What a stage changes with every step and a checkpoint holds; the teacher beside it never changes."""
+
+    def __init__(self, stage: Stage, model: tf.keras.Model, teacher: Teacher | None) -> None:
+        self.stage, self.model, self.teacher = stage, model, teacher
+        self.optimizer = make_optimizer(stage.config)
+        self.optimizer.build(model.trainable_weights)  # its slots must exist before they can be restored
+        self.totals = EpochTotals()
+        self.checkpoint = tf.train.Checkpoint(model=model, optimizer=self.optimizer, totals=self.totals)
+        self.record = {
+            "stage": stage.index,
+            "steps_per_epoch": stage.steps_per_epoch,
+            "teacher": None if teacher is None else teacher.fingerprint(),
+        }
+
+
+class _Training:
+    """One run: how far it is, over all stages, and what it writes. `step` and `epoch` count what is done."""
+
+    def __init__(
+        self, experiment: Experiment, run: Run, dataset: "Dataset", progress: Progress, stop: Callable[[int], bool]
+    ) -> None:
+        self.experiment, self.run, self.dataset, self.progress, self.stop = experiment, run, dataset, progress, stop
+        self.stages = plan_stages(experiment, dataset)
+        self.total_steps, self.total_epochs = self.stages[-1].last_step, self.stages[-1].last_epoch
+        self.hardware = environment.hardware()
+        self.provenance = {
+            "config": dataclasses.asdict(experiment),
+            "versions": environment.versions(),
+            "cpu_count": self.hardware["cpu_count"],
+        }
+        self.step, self.epoch, self.rows, self.started = 0, 0, [], time.monotonic()
+
+    def resume(self) -> checkpoints.Saved | None:
+        """Stand where the folder's newest checkpoint stands, and return it; its weights are not read yet."""
+        saved = checkpoints.latest(self.run)
+        if saved is not None:
+            for note in check_resumable(saved, self.provenance):
+                self.progress.note(note)
+            state = saved.state
+            self.step, self.epoch = state["step"], state["epoch"]
+            # a run of a version without stages has no such column
+            self.rows = [{"stage": self.stages[0].config.name, **row} for row in state["rows"]]
+            self.started -= state["seconds"]
+        return saved
+
+    def describe(self) -> None:
+        """Write into the card what is trained and where, and begin the tables."""
+        self.run.update_card(
+            status="training",
+            images=dataclasses.asdict(self.dataset.info),
+            versions=self.provenance["versions"],
+            hardware=self.hardware,
+            determinism=environment.determinism(self.hardware["gpu"]),
+        )
+        metrics.write_rows(self.run.metrics, self.rows)
+        self.summaries = metrics.Summaries(self.run.tensorboard, self.rows)
+        self.progress.start(self.step, self.total_steps, self.total_epochs)
+
+    def announce(self, stage: Stage, fresh: list[str]) -> None:
+        """Say of a run in stages which one begins, or goes on, and which of its weights no earlier stage had."""
+        if len(self.stages) == 1:
+            return
+        words = f"Stage {stage.index + 1} of {len(self.stages)}, {stage.config.name}: {stage.config.precision}."
+        if fresh:
+            words += f" State of signs that starts anew: {', '.join(fresh[:3])}{', ...' if len(fresh) > 3 else ''}."
+        self.progress.note(words)
+
+    def run_stage(self, state: _StageState, saved: checkpoints.Saved | None, signalled: Callable[[], bool]) -> None:
+        """Train a stage to its end, from a checkpoint in it or from the weights that its model has."""
+        stage, config, totals, dataset = state.stage, state.stage.config, state.totals, self.dataset
+        if saved is not None:
+            check_same_stage(saved, state.record)
+            checkpoints.restore(saved, state.checkpoint)
+        self.run.update_card(parameters=state.model.count_params())
+        loss = make_loss(config)
+        train_step = make_train_step(
+            state.model,
+            state.optimizer,
+            totals,
+            loss,
+            config,
+            stage.steps_per_epoch,
+            teacher=state.teacher,
+            progress=(stage.first_step, self.total_steps) if config.progress == "run" else None,
+        )
+        evaluator = Evaluator(state.model, loss)
+        start = stage.data_step(self.step)
+        batches = iter(dataset.train_batches(config.batch_size, self.experiment.seed, start_step=start))
+
+        while self.epoch < stage.last_epoch:
+            epoch_step, epoch_started, images_per_second = self.step, time.monotonic(), 0.0
+            epoch_end = stage.first_step + (self.epoch + 1 - stage.first_epoch) * stage.steps_per_epoch
+            while self.step < epoch_end:
+                if signalled() or self.stop(self.step):
+                    self.interrupt(state)
                 train_step(batches)
-                step += 1
-                if step % REPORT_EVERY == 0 or step % steps_per_epoch == 0:
+                self.step += 1
+                if self.step % REPORT_EVERY == 0 or self.step == epoch_end:
                     if int(totals.first_bad_step) >= 0:
-                        fail(int(totals.first_bad_step))
-                    images = (step - epoch_step) * config.batch_size
+                        self.fail(stage, int(totals.first_bad_step))
+                    images = (self.step - epoch_step) * config.batch_size
                     images_per_second = images / (time.monotonic() - epoch_started)
-                    progress.step(step, *totals.means(), images_per_second)
+                    self.progress.step(self.step, *totals.means(), images_per_second)
 
             test = evaluator(dataset.eval_batches("test", config.batch_size), stop=signalled)
             if test is None:
-                interrupt()
+                self.interrupt(state)
             if not math.isfinite(test.loss):
-                fail(step - 1)
+                self.fail(stage, self.step - stage.first_step - 1)
             train_loss, train_accuracy = totals.means()
-            epoch += 1
+            self.epoch += 1
+            last_step = self.step - stage.first_step - 1
             row: metrics.Row = {
-                "epoch": epoch,
-                "step": step,
-                "learning_rate": float(learning_rate(config, steps_per_epoch, step - 1)),
+                "stage": config.name,
+                "epoch": self.epoch,
+                "step": self.step,
+                "learning_rate": float(learning_rate(config, stage.steps_per_epoch, last_step)),
                 "train_loss": train_loss,
                 "train_accuracy": train_accuracy,
                 "test_loss": test.loss,
                 "test_accuracy": test.accuracy,
                 "images_per_second": images_per_second,
-                "seconds": time.monotonic() - started,
+                "seconds": time.monotonic() - self.started,
             }
-            rows = [*rows, row]
+            self.rows = [*self.rows, row]
             totals.reset()
-            metrics.write_rows(run.metrics, rows)
-            summaries.add(row)
-            if epoch % config.checkpoint_every_epochs == 0 or epoch == config.epochs:
-                save()
-            progress.epoch(row)
-    run.update_card(status="trained", epochs_done=epoch, step=step, **_results(experiment, rows))
+            metrics.write_rows(self.run.metrics, self.rows)
+            self.summaries.add(row)
+            done = self.epoch - stage.first_epoch
+            if done % config.checkpoint_every_epochs == 0 or done == config.epochs:
+                self.save(state)
+            self.progress.epoch(row)
+
+    def save(self, state: _StageState) -> None:
+        """Write a checkpoint of this moment, if it is worth continuing from."""
+        if int(state.totals.first_bad_step) >= 0:
+            self.fail(state.stage, int(state.totals.first_bad_step))
+        if not all_finite([*state.model.weights, *state.optimizer.variables]):
+            self.fail(state.stage, self.step - state.stage.first_step - 1)
+        seconds = time.monotonic() - self.started
+        extra = {"epoch": self.epoch, "seconds": seconds, **self.provenance, **state.record, "rows": self.rows}
+        checkpoints.save(self.run, self.step, state.checkpoint, extra)
+        self.run.update_card(seconds=round(seconds, 2), **self.results())
+
+    def interrupt(self, state: _StageState) -> NoReturn:
+        """End with a checkpoint."""
+        self.save(state)
+        self.run.update_card(status="interrupted")
+        raise TrainingInterruptedError(
+            f"Stopped after step {self.step} of {self.total_steps} with a checkpoint. "
+            f"Continue with `larqnets train --resume {self.run.path}`."
+        )
+
+    def fail(self, stage: Stage, bad_step: int) -> NoReturn:
+        """End without one: the loss of step `bad_step` of the stage is not finite."""
+        self.run.update_card(status="failed", seconds=round(time.monotonic() - self.started, 2))
+        epoch = stage.first_epoch + bad_step // stage.steps_per_epoch + 1
+        raise LarqnetsError(
+            f"The loss is no longer finite at step {stage.first_step + bad_step} (epoch {epoch}); "
+            "the last good checkpoint is kept. Train under a new name with a lower train.learning_rate or with "
+            "train.warmup_epochs."
+        )
+
+    def results(self) -> dict[str, Any]:
+        """Return the card's results after the last finished epoch; the gap is ours minus the paper's, as a fraction."""
+        results: dict[str, Any] = {"epochs_done": self.epoch, "step": self.step}
+        results["stages"] = stage_results(self.stages, self.rows)
+        if not self.rows:
+            return results
+        results |= {name: self.rows[-1][name] for name in ("train_loss", "test_loss", "test_accuracy")}
+        paper = self.experiment.paper
+        if paper.test_accuracy is not None:
+            gap = round(results["test_accuracy"] - paper.test_accuracy, 6)
+            results["paper"] = {"title": paper.title, "test_accuracy": paper.test_accuracy, "gap": gap}
+        return results
 
 
 def check_resumable(saved: checkpoints.Saved, provenance: dict[str, Any]) -> list[str]:
     """Return what the user should know before this run goes on from a checkpoint.
 
-    Raises LarqnetsError naming the first key of the config that is not the checkpoint's, or a changed training set.
+    Raises LarqnetsError naming the first key of the config that is not the checkpoint's.
     """
-    then, now = _flat(saved.state["config"]), _flat(json.loads(json.dumps(provenance["config"])))
+    started = from_mapping(Experiment, _without_none(saved.state["config"]), "", f"{saved.path}/state.json")
+    # through JSON: an option's tuple comes back from the checkpoint as a list
+    then, now = (_flat(json.loads(json.dumps(c))) for c in (dataclasses.asdict(started), provenance["config"]))
     for key in sorted(then.keys() | now.keys()):
-        if then.get(key) != now.get(key) and not key.startswith(_FREE_KEYS):
+        free = re.sub(r"^stages\.\d+\.", "train.", key).startswith(_FREE_KEYS)
+        if then.get(key) != now.get(key) and not free:
             raise LarqnetsError(
                 f"The config has {key} = {now.get(key)!r}, but the run was started with {then.get(key)!r}. "
                 "Restore the run's config.toml, or train under a new name."
             )
-    if saved.state["steps_per_epoch"] != provenance["steps_per_epoch"]:
-        raise LarqnetsError(
-            f"The training set gives {provenance['steps_per_epoch']} steps per epoch, but gave "
-            f"{saved.state['steps_per_epoch']} when the run was started. Restore the data, or train under a new name."
-        )
     notes = [
         f"The checkpoint {folder.name} is damaged; continuing from the older {saved.path.name}."
         for folder in saved.damaged
@@ -200,21 +283,31 @@ def check_resumable(saved: checkpoints.Saved, provenance: dict[str, Any]) -> lis
     return notes
 
 
-def _results(experiment: Experiment, rows: list[metrics.Row]) -> dict[str, Any]:
-    """Return the card's results after the last finished epoch; the gap is ours minus the paper's, as a fraction."""
-    if not rows:
-        return {}
-    results: dict[str, Any] = {name: rows[-1][name] for name in ("train_loss", "test_loss", "test_accuracy")}
-    paper = experiment.paper
-    if paper.test_accuracy is not None:
-        gap = round(results["test_accuracy"] - paper.test_accuracy, 6)
-        results["paper"] = {"title": paper.title, "test_accuracy": paper.test_accuracy, "gap": gap}
-    return results
+def check_same_stage(saved: checkpoints.Saved, record: dict[str, Any]) -> None:
+    """Raise LarqnetsError when the training set or the teacher is not the one of the checkpoint."""
+    if saved.state["steps_per_epoch"] != record["steps_per_epoch"]:
+        raise LarqnetsError(
+            f"The training set gives {record['steps_per_epoch']} steps per epoch, but gave "
+            f"{saved.state['steps_per_epoch']} when the run was started. Restore the data, or train under a new name."
+        )
+    if saved.state.get("teacher") != record["teacher"]:
+        raise LarqnetsError(
+            f"The teacher has other weights than when {saved.path.name} was written. Restore the teacher, or train under "
+            "a new name."
+        )
 
 
-def _flat(tables: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return {"train.epochs": 3, ...} of nested tables."""
-    flat: dict[str, Any] = {}
-    for key, value in tables.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+def _without_none(tables: Any) -> Any:
+    """Return nested tables without the keys that are None, as a config file has them."""
+    if isinstance(tables, dict):
+        return {key: _without_none(value) for key, value in tables.items() if value is not None}
+    return [_without_none(entry) for entry in tables] if isinstance(tables, list) else tables
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return {"train.epochs": 3, "stages.0.epochs": 2, ...} of nested tables."""
+    if isinstance(value, list | tuple) and any(isinstance(entry, dict) for entry in value):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
+        return {prefix.removesuffix("."): value}
+    return {name: leaf for key, entry in value.items() for name, leaf in _flat(entry, f"{prefix}{key}.").items()}

@@ -8,10 +8,11 @@ import tensorflow as tf
 
 from larqnets.run_folder import write_atomically
 
-Row = dict[str, float | int]
+Row = dict[str, float | int | str]
 
 # images_per_second covers the training steps of the epoch; seconds is the whole run so far, over all resumes.
 _FORMATS = {
+    "stage": "",
     "epoch": "d",
     "step": "d",
     "learning_rate": ".8g",
@@ -45,9 +46,9 @@ class Summaries:
             self.add(row)
 
     def add(self, row: Row) -> None:
-        """Write every column of a row and flush."""
+        """Write every number of a row and flush."""
         with self._writer.as_default(step=int(row["step"])):
             for name, value in row.items():
-                if name != "step":
+                if name not in ("stage", "step"):
                     tf.summary.scalar(name, value)
         self._writer.flush()

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 
 from larqnets.config import TrainConfig
-from larqnets.tasks.classification import LossFunction, correct
+from larqnets.tasks.classification import LossFunction, correct, distribution_loss
 from larqnets.training.schedules import learning_rate
+from larqnets.training.teacher import Teacher
 from larqnets.training.weights import decayed_kernels
 
 
@@ -53,27 +54,37 @@ def make_train_step(
     loss_function: LossFunction,
     config: TrainConfig,
     steps_per_epoch: int,
+    *,
+    teacher: Teacher | None = None,
+    progress: tuple[int, int] | None = None,
 ) -> Callable[[Iterator[tuple[tf.Tensor, tf.Tensor]]], None]:
     """Return a function that takes the next batch from an iterator and updates model, optimizer and totals.
 
     gradient = ∂(mean loss + the layers' own losses)/∂w + λ · w for the kernels that weight decay λ acts on. Constraints
     of the weights, such as the clipping of latent kernels, are applied after the update. The step is
-    `optimizer.iterations`. Estimators that sharpen over the run find step / total steps in their weight `progress`.
+    `optimizer.iterations`. With a teacher the mean loss is h · loss(labels) + (1 - h) · distribution loss, h the config's
+    `hard_label_weight`. Estimators that sharpen with time find (first + step) / total in their weight `progress`, where
+    `progress` = (first, total), by default (0, the steps of the config).
     """
     weights = model.trainable_weights
     decayed = {id(kernel) for kernel in decayed_kernels(model)} if config.weight_decay else set()
     estimator_progress = [w for w in model.non_trainable_weights if w.name.endswith("/progress:0")]
-    total_steps = config.epochs * steps_per_epoch
+    first_step, total_steps = progress or (0, config.epochs * steps_per_epoch)
+    hard = config.hard_label_weight
 
     @tf.function
     def train_step(batches: Iterator[tuple[tf.Tensor, tf.Tensor]]) -> None:
         step = tf.identity(optimizer.iterations)  # a copy: apply_gradients advances the variable
         images, labels = next(batches)
         for weight in estimator_progress:
-            weight.assign(tf.cast(step / total_steps, weight.dtype))
+            weight.assign(tf.cast((first_step + step) / total_steps, weight.dtype))
+        answers = None if teacher is None else teacher(images)
         with tf.GradientTape() as tape:
             logits = model(images, training=True)
-            loss = tf.reduce_mean(loss_function(logits, labels))
+            losses = loss_function(logits, labels)
+            if answers is not None:
+                losses = hard * losses + (1 - hard) * distribution_loss(logits, answers, config.teacher_temperature)
+            loss = tf.reduce_mean(losses)
             objective = tf.add_n([loss, *model.losses])
         gradients = tape.gradient(objective, weights)
         gradients = [

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from larqnets.config import Experiment
+from larqnets.config import Experiment, StageConfig
 from larqnets.errors import LarqnetsError
 from larqnets.models import create_model
 from larqnets.run_folder import Run
@@ -17,9 +17,14 @@ _KERNELS = {
 }
 
 
-def build_model(experiment: Experiment, input_shape: tuple[int, int, int], num_classes: int) -> tf.keras.Model:
-    """Return the model of an experiment with its initial weights; the same seed gives the same names and weights."""
-    model = experiment.model
+def build_model(
+    experiment: Experiment, input_shape: tuple[int, int, int], num_classes: int, stage: StageConfig | None = None
+) -> tf.keras.Model:
+    """Return the model of an experiment in a stage, its first by default, with its initial weights.
+
+    The same seed gives the same names and weights.
+    """
+    model, stage = experiment.model, stage or experiment.training_stages[0]
     tf.keras.backend.reset_uids()  # layers without a name of their own are numbered from one again
     tf.keras.utils.set_random_seed(experiment.seed)
     return create_model(
@@ -29,6 +34,8 @@ def build_model(experiment: Experiment, input_shape: tuple[int, int, int], num_c
         num_classes,
         stem=model.stem,
         width=model.width,
+        precision=stage.precision,
+        surrogate=stage.surrogate,
         **model.options,
     )
 
@@ -36,6 +43,7 @@ def build_model(experiment: Experiment, input_shape: tuple[int, int, int], num_c
 def load_trained_model(run: Run) -> tf.keras.Model:
     """Return the run's model with the weights of its newest checkpoint; needs no data set.
 
+    It is the model of the stage that the checkpoint stands in: of a finished run the last one.
     Raises LarqnetsError when the run has no checkpoint yet or the checkpoint and the model differ in any weight.
     """
     saved = checkpoints.latest(run)
@@ -45,19 +53,26 @@ def load_trained_model(run: Run) -> tf.keras.Model:
     if images is None:
         raise LarqnetsError(f"The card of {run.path} says nothing about its images. Restore it from a copy.")
     height, width, channels = images["image_shape"]
-    model = build_model(run.experiment, (height, width, channels), len(images["labels"]))
+    stage = run.experiment.training_stages[saved.state.get("stage", 0)]
+    model = build_model(run.experiment, (height, width, channels), len(images["labels"]), stage)
     checkpoints.restore_model(saved, model)
     return model
 
 
-def transfer_weights(source: tf.keras.Model, target: tf.keras.Model) -> None:
+def transfer_weights(source: tf.keras.Model, target: tf.keras.Model) -> list[str]:
     """Copy every weight to the weight of the same name and shape; nothing is copied when one has no partner.
 
+    One kind of weight needs no partner: what a quantizer owns (the progress of an estimator, a counter of draws) where the
+    other model has the same layer without that quantizer, as stages with fewer signs do. Returns the names of those of
+    the target, which keep their initial values.
     Raises LarqnetsError naming the first weights without partner.
     """
-    sources = {weight.name: weight for weight in source.weights}
-    targets = {weight.name: weight for weight in target.weights}
-    only_source, only_target = sorted(sources.keys() - targets.keys()), sorted(targets.keys() - sources.keys())
+    sources, targets = _partners(source), _partners(target)
+    owned_by_sign = _quantizer_weights(source, target) | _quantizer_weights(target, source)
+    only_source, only_target = (
+        sorted(these[key].name for key in these.keys() - others.keys() if id(these[key]) not in owned_by_sign)
+        for these, others in ((sources, targets), (targets, sources))
+    )
     if only_source or only_target:
         found = [f"{_names(only_source)} only in the source"] if only_source else []
         found += [f"{_names(only_target)} only in the target"] if only_target else []
@@ -65,19 +80,56 @@ def transfer_weights(source: tf.keras.Model, target: tf.keras.Model) -> None:
             f"Weights without a partner: {' and '.join(found)}. "
             "Use the same backbone, width and kind of shortcut in both models."
         )
-    for name, weight in targets.items():
-        if sources[name].shape != weight.shape:
+    pairs = [(weight, sources[key]) for key, weight in targets.items() if key in sources]
+    for weight, partner in pairs:
+        if partner.shape != weight.shape:
             raise LarqnetsError(
-                f"The weight {name} has shape {tuple(sources[name].shape)} in the source and "
+                f"The weight {weight.name} has shape {tuple(partner.shape)} in the source and "
                 f"{tuple(weight.shape)} in the target. Both need the same width, image size and number of classes."
             )
-    tf.keras.backend.batch_set_value([(weight, np.asarray(sources[name])) for name, weight in targets.items()])
+    tf.keras.backend.batch_set_value([(weight, np.asarray(partner)) for weight, partner in pairs])
+    return sorted(weight.name for key, weight in targets.items() if key not in sources)
+
+
+def _partners(model: tf.keras.Model) -> dict[str, tf.Variable]:
+    """Return the model's weights by what identifies them in another model of the same network.
+
+    That is their name, but for the weights of a quantizer its layer and place: quantizers are numbered as they come.
+    """
+    place = {
+        id(weight): f"{layer.name}/{attribute}/{weight.name.rsplit('/', 1)[-1]}"
+        for layer, attribute, quantizer in _quantizers(model)
+        for weight in quantizer.weights
+    }
+    return {place.get(id(weight), weight.name): weight for weight in model.weights}
+
+
+def _quantizer_weights(model: tf.keras.Model, other: tf.keras.Model) -> set[int]:
+    """Return the ids of the weights of quantizers that `other` lacks in its layer of the same name."""
+    layers = {layer.name for layer in other.layers}
+    there = {(layer.name, attribute) for layer, attribute, quantizer in _quantizers(other) if quantizer.weights}
+    return {
+        id(weight)
+        for layer, attribute, quantizer in _quantizers(model)
+        if layer.name in layers and (layer.name, attribute) not in there
+        for weight in quantizer.weights
+    }
+
+
+def _quantizers(model: tf.keras.Model) -> list[tuple[tf.keras.layers.Layer, str, tf.keras.layers.Layer]]:
+    """Return (layer, attribute, quantizer) of every quantizer that is a Keras layer and so may own weights."""
+    return [
+        (layer, attribute, quantizer)
+        for layer in model.layers
+        for attribute in ("input_quantizer", *_KERNELS.values())
+        if isinstance(quantizer := getattr(layer, attribute, None), tf.keras.layers.Layer)
+    ]
 
 
 def decayed_kernels(model: tf.keras.Model) -> list[tf.Variable]:
     """Return the trainable kernels that weight decay acts on: those of layers without a kernel quantizer.
 
-    Latent binary kernels are left out, since only their sign counts, and so is all that is no kernel: BatchNorm, biases,
+    In a stage with real weights these are all, also those that are binary later (step 1 of ReActNet). Latent binary kernels are left out, since only their sign counts, and so is all that is no kernel: BatchNorm, biases,
     slopes, thresholds, gates.
     """
     trainable = {id(weight) for weight in model.trainable_variables}

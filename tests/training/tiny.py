@@ -11,10 +11,17 @@ from larqnets.config import DataConfig, Experiment, ModelConfig, TrainConfig
 
 @dataclass(frozen=True)
 class Info:
+    name: str = "memory"
     labels: tuple[str, ...] = ("a", "b", "c")
     image_shape: tuple[int, int, int] = (6, 6, 1)
+    mean: tuple[float, ...] = (0.5,)
+    std: tuple[float, ...] = (0.25,)
     num_train: int = 70
     num_test: int = 19
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.labels)
 
 
 class MemoryDataset:

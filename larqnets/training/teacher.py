@@ -1,0 +1,109 @@
+"""Teachers for distillation: a trained run, or a network of keras.applications. They answer and never learn."""
+
+import hashlib
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from larqnets.config import TrainConfig
+from larqnets.errors import LarqnetsError, nearest
+from larqnets.run_folder import Run
+from larqnets.training.weights import load_trained_model
+
+if TYPE_CHECKING:
+    from larqnets.data import DatasetInfo
+
+_KERAS = "keras:"
+_IMAGENET_CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A frozen network; `to_input` turns our images (B, H, W, C), normalised as the data set is, into what it takes."""
+
+    name: str
+    model: tf.keras.Model
+    to_input: Callable[[tf.Tensor], tf.Tensor] = tf.identity
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """Return the teacher's logits (B, classes), in inference mode and without gradient."""
+        return tf.stop_gradient(self.model(self.to_input(images), training=False))
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of its weights: a resumed run must have the same teacher."""
+        digest = hashlib.sha256()
+        for weight in self.model.get_weights():
+            digest.update(np.ascontiguousarray(weight).tobytes())
+        return digest.hexdigest()
+
+
+def load_teacher(config: TrainConfig, info: "DatasetInfo") -> Teacher | None:
+    """Return the teacher that a config names, None when it names none.
+
+    Raises LarqnetsError when there is no such teacher or it was made for other images or classes.
+    """
+    if not config.teacher:
+        return None
+    if config.teacher.startswith(_KERAS):
+        return _load_application(config.teacher.removeprefix(_KERAS), config.teacher_weights, info)
+    return _load_run(Path(config.teacher), info)
+
+
+def _load_run(path: Path, info: "DatasetInfo") -> Teacher:
+    run = Run.open(path)
+    if run.card["status"] != "trained":
+        raise LarqnetsError(
+            f"The teacher {path} is not trained to its end. Run `larqnets train --resume {path}` first."
+        )
+    seen = run.card["images"]
+    for what, key in (("image shape", "image_shape"), ("classes", "labels"), ("mean", "mean"), ("deviation", "std")):
+        ours, theirs = list(getattr(info, key)), list(seen[key])
+        if ours != theirs:
+            raise LarqnetsError(
+                f"The teacher {path} was trained on images of another {what}: {_short(theirs)}, not {_short(ours)}. "
+                "Use a teacher that was trained on the same data set and image size."
+            )
+    return Teacher(str(path), load_trained_model(run))
+
+
+def _load_application(name: str, weights: str, info: "DatasetInfo") -> Teacher:
+    networks = {n: f for n, f in vars(tf.keras.applications).items() if inspect.isfunction(f)}
+    if name not in networks:
+        raise LarqnetsError(
+            f"keras.applications has no network '{name}'.{nearest(name, networks)} "
+            "A teacher is keras:MobileNet and the like, or a run folder."
+        )
+    if weights == "imagenet" and info.num_classes != _IMAGENET_CLASSES:
+        raise LarqnetsError(
+            f"The teacher {_KERAS}{name} knows ImageNet's {_IMAGENET_CLASSES} classes, and {info.name} has "
+            f"{info.num_classes}. Use a run on {info.name} as teacher, or name a weights file in train.teacher_weights."
+        )
+    if weights != "imagenet" and not Path(weights).is_file():
+        raise LarqnetsError(f"There is no file {weights} for train.teacher_weights. Name one, or say 'imagenet'.")
+    try:
+        model = networks[name](
+            weights=weights, input_shape=info.image_shape, classes=info.num_classes, classifier_activation=None
+        )
+    except (
+        Exception
+    ) as error:  # Keras raises a bare Exception when a download fails, ValueError and others for a misfit
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise LarqnetsError(
+            f"The teacher {_KERAS}{name} cannot be made for images of {info.image_shape} and {info.num_classes} classes: "
+            f"{reason}. Choose another teacher, train.teacher_weights or data.image_size."
+        ) from error
+    # Every network of keras.applications has its own idea of a normalised image; it starts from pixels 0..255.
+    preprocess = sys.modules[networks[name].__module__].preprocess_input
+    mean, std = (np.asarray(values, np.float32) for values in (info.mean, info.std))
+    return Teacher(f"{_KERAS}{name}", model, lambda images: preprocess(255 * (images * std + mean)))
+
+
+def _short(values: list[object]) -> str:
+    shown = ", ".join(map(str, values[:4]))
+    return f"({shown})" if len(values) <= 4 else f"({shown}, ... {len(values)} of them)"
