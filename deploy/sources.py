@@ -13,11 +13,12 @@ from tf_keras.src.saving.serialization_lib import SafeModeScope
 
 import larqnets.layers.input_scale
 import larqnets.quantizers  # noqa: F401 - registers ours
-from deploy import export  # noqa: F401 - registers the exported layers
+from deploy import export
 from deploy.convert import Converted, Samples, check_target, convert, convert_twin, publish
 from larqnets.config import DataConfig
 from larqnets.data import Dataset, load_dataset, preprocess_info
 from larqnets.errors import LarqnetsError
+from larqnets.methods import get_method
 from larqnets.run_folder import Run
 from larqnets.training import load_trained_model
 
@@ -163,6 +164,8 @@ def convert_source(
     check_target(target)
     on_stage("load")
     source = open_source(path, dataset, data_dir)
+    if source.run is not None:
+        _check_binary(source.model, source.run)
     if (twins or twin_run) and source.run is None:
         raise LarqnetsError("Twins need a run, whose backbone they share. A Keras file does not tell its backbone.")
     if twin_run is not None:
@@ -193,6 +196,15 @@ def convert_source(
             converted_test_accuracy=main.test_accuracy, converted=str(folder / f"{main.variant}.tflite")
         )
     return {**manifest, "folder": str(folder)}
+
+
+def _check_binary(model: tf.keras.Model, run: Run) -> None:
+    """Raise LarqnetsError when a binary method's run stands in a stage whose weights are real."""
+    if get_method(run.experiment.model.method).precision != "real" and not export.describe_binary_layers(model):
+        raise LarqnetsError(
+            f"The weights of {run.path} are still real: its newest checkpoint is of a stage that is not binary. "
+            "Train it to its end, and let the last of its [[stages]] have precision = 'binary'."
+        )
 
 
 def _twins(source: Source, samples: Samples, twin_run: Path | None, target: str) -> list[Converted]:

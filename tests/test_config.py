@@ -11,6 +11,7 @@ from larqnets.config import (
     DataConfig,
     Experiment,
     ModelConfig,
+    StageConfig,
     TrainConfig,
     dump_config,
     list_configs,
@@ -49,6 +50,10 @@ def test_defaults_and_values():
         ("train.optimizer=adan", "'train.optimizer' is 'adan', but must be one of 'adam', 'sgd'. Did you mean 'adam'?"),
         ("model=3", "'model' must be a table"),
         ("train.epochs.x=1", "'epochs' is a value, not a table"),
+        ("train.step_epochs=3", "'train.step_epochs' must be a list, not 3"),
+        ("train.step_epochs=[1, 'x']", "'train.step_epochs.1' must be of type float, not 'x'"),
+        ("stages=3", "'stages' must be a list, not 3"),
+        ("stages.0.epochs=2", "'0' is no stage. They are numbered from 0, and the config has 0"),
         ("train.epochs", "is not of the form key=value"),
         ("=3", "is not of the form key=value"),
     ],
@@ -57,6 +62,70 @@ def test_bad_values_are_named(change, sentence):
     with pytest.raises(LarqnetsError) as error:
         parse_config(GOOD, "good", [change])
     assert sentence in str(error.value)
+
+
+STAGES = (
+    GOOD
+    + """
+weight_decay = 1e-5
+[[stages]]
+name = "half"
+precision = "binary_activations"
+epochs = 5
+[[stages]]
+name = "whole"
+weight_decay = 0
+"""
+)
+
+
+def test_a_stage_is_train_with_changes_and_overrides_reach_both():
+    experiment = parse_config(STAGES, "s", ["stages.1.batch_size=7", "train.optimizer=sgd", "stages.0.precision=real"])
+    half, whole = experiment.training_stages
+    assert (half.name, half.precision, half.epochs, half.weight_decay, half.batch_size) == (
+        "half",
+        "real",
+        5,
+        1e-5,
+        128,
+    )
+    assert (whole.name, whole.precision, whole.epochs, whole.weight_decay, whole.batch_size) == (
+        *("whole", "binary", 2, 0.0),
+        7,
+    )
+    assert half.optimizer == whole.optimizer == "sgd"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("stages.0.epoch=3", "unknown key 'stages.0.epoch'. Did you mean 'epochs'?"),
+        ("stages.1.precision=binery", "must be one of 'real', 'binary_activations', 'binary'. Did you mean 'binary'?"),
+        ("stages.1.epochs=0", "'stages.1.epochs' is 0, but must lie between 1 and 100000"),
+        ("train.epoch=3", "unknown key 'train.epoch'. Did you mean 'epochs'?"),
+        ("stages.2.epochs=3", "'2' is no stage. They are numbered from 0, and the config has 2"),
+        ("stages.half.epochs=3", "'half' is no stage"),
+        ("stages.0=3", "name a key of the stage too"),
+        ("stages.1.name=half", "Two stages are called 'half'"),
+        ("stages.1.name=''", "A stage has an empty name"),
+        ("train.precision=real", "unknown key 'train.precision'"),
+    ],
+)
+def test_bad_stages_are_named(change, sentence):
+    with pytest.raises(LarqnetsError) as error:
+        parse_config(STAGES, "stages", [change])
+    assert sentence in str(error.value)
+
+
+def test_a_stage_needs_a_name():
+    with pytest.raises(LarqnetsError, match=r"'stages\.0\.name' is missing"):
+        parse_config(STAGES.replace('name = "half"', ""), "stages")
+
+
+def test_stages_may_stand_before_train_in_the_file():
+    head, train = STAGES.split("[train]")[0], "[train]" + STAGES.split("[train]")[1].split("[[")[0]
+    stages = STAGES[STAGES.index("[[stages]]") :]
+    assert parse_config(head + stages + train, "turned") == parse_config(STAGES, "straight")
 
 
 def test_missing_key_is_named():
@@ -109,12 +178,27 @@ def test_overrides_read_toml_values_and_bare_words():
     flip=st.booleans(),
     size=st.none() | st.integers(4, 4096),
     option=st.booleans() | st.integers(-5, 5) | st.floats(-5, 5) | st.text(max_size=5),
+    steps=st.lists(st.floats(0, 100), max_size=3),
+    stages=st.lists(
+        st.builds(
+            StageConfig,
+            epochs=st.integers(1, 9),
+            name=st.text(min_size=1),
+            precision=st.sampled_from(["real", "binary_activations", "binary"]),
+            schedule=st.sampled_from(["constant", "step"]),
+            step_epochs=st.lists(st.floats(0, 100), max_size=2).map(tuple),
+            teacher=st.text(max_size=5),
+        ),
+        max_size=3,
+        unique_by=lambda stage: stage.name,
+    ),
 )
-def test_dump_reads_back_equal(description, dataset, rate, flip, size, option):
+def test_dump_reads_back_equal(description, dataset, rate, flip, size, option, steps, stages):
     experiment = Experiment(
         ModelConfig("birealnet", "resnet18", options={"key": option}),
         DataConfig(dataset, flip=flip, image_size=size),
-        TrainConfig(3, learning_rate=rate),
+        TrainConfig(3, learning_rate=rate, step_epochs=tuple(steps)),
         description=description,
+        stages=tuple(stages),
     )
     assert parse_config(dump_config(experiment), "dump") == experiment

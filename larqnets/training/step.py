@@ -68,7 +68,7 @@ def make_train_step(
     """
     weights = model.trainable_weights
     decayed = {id(kernel) for kernel in decayed_kernels(model)} if config.weight_decay else set()
-    estimator_progress = [w for w in model.non_trainable_weights if w.name.endswith("/progress:0")]
+    estimator_progress = [w for w in model.non_trainable_weights if w.name.rsplit("/", 1)[-1] == "progress:0"]
     first_step, total_steps = progress or (0, config.epochs * steps_per_epoch)
     hard = config.hard_label_weight
 

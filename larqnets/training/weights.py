@@ -70,7 +70,7 @@ def transfer_weights(source: tf.keras.Model, target: tf.keras.Model) -> list[str
     sources, targets = _partners(source), _partners(target)
     owned_by_sign = _quantizer_weights(source, target) | _quantizer_weights(target, source)
     only_source, only_target = (
-        sorted(these[key].name for key in these.keys() - others.keys() if id(these[key]) not in owned_by_sign)
+        sorted(key for key in these.keys() - others.keys() if id(these[key]) not in owned_by_sign)
         for these, others in ((sources, targets), (targets, sources))
     )
     if only_source or only_target:
@@ -80,21 +80,23 @@ def transfer_weights(source: tf.keras.Model, target: tf.keras.Model) -> list[str
             f"Weights without a partner: {' and '.join(found)}. "
             "Use the same backbone, width and kind of shortcut in both models."
         )
-    pairs = [(weight, sources[key]) for key, weight in targets.items() if key in sources]
-    for weight, partner in pairs:
+    shared = [name for name in targets if name in sources]
+    for name in shared:
+        weight, partner = targets[name], sources[name]
         if partner.shape != weight.shape:
             raise LarqnetsError(
-                f"The weight {weight.name} has shape {tuple(partner.shape)} in the source and "
+                f"The weight {name} has shape {tuple(partner.shape)} in the source and "
                 f"{tuple(weight.shape)} in the target. Both need the same width, image size and number of classes."
             )
-    tf.keras.backend.batch_set_value([(weight, np.asarray(partner)) for weight, partner in pairs])
-    return sorted(weight.name for key, weight in targets.items() if key not in sources)
+    tf.keras.backend.batch_set_value([(targets[name], np.asarray(sources[name])) for name in shared])
+    return sorted(targets.keys() - sources.keys())
 
 
 def _partners(model: tf.keras.Model) -> dict[str, tf.Variable]:
     """Return the model's weights by what identifies them in another model of the same network.
 
-    That is their name, but for the weights of a quantizer its layer and place: quantizers are numbered as they come.
+    That is their name, but for the weights of a quantizer its layer and place in it: Keras names quantizers, and so their
+    weights, differently from model to model.
     """
     place = {
         id(weight): f"{layer.name}/{attribute}/{weight.name.rsplit('/', 1)[-1]}"

@@ -4,10 +4,11 @@ import tensorflow as tf
 
 from larqnets.config import TrainConfig
 from larqnets.errors import LarqnetsError
-from larqnets.tasks.classification import correct, cross_entropy, make_loss, squared_hinge
+from larqnets.tasks.classification import correct, cross_entropy, distribution_loss, make_loss, squared_hinge
 
 LOGITS = np.array([[2.0, -1.0, 0.5], [0.1, 0.2, -3.0]], np.float32)
 LABELS = np.array([2, 1], np.int32)
+TEACHER = np.array([[0.3, 1.2, -2.0], [4.0, -0.5, 0.0]], np.float32)
 
 
 def softmax_log(z: np.ndarray) -> np.ndarray:
@@ -31,6 +32,29 @@ def test_squared_hinge_against_its_formula():
 def test_squared_hinge_vanishes_beyond_the_margin():
     logits = tf.constant([[1.0, -1.5, -1.0]])
     assert float(squared_hinge(logits, tf.constant([0]))[0]) == 0
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_distribution_loss_against_its_formula(temperature):
+    p, log_q = np.exp(softmax_log(TEACHER / temperature)), softmax_log(LOGITS / temperature)
+    loss = distribution_loss(tf.constant(LOGITS), tf.constant(TEACHER), temperature)
+    np.testing.assert_allclose(loss, -(temperature**2) * (p * log_q).sum(-1), rtol=1e-6)
+
+
+def test_distribution_loss_is_at_least_the_teachers_entropy_and_equal_for_shifted_logits():
+    p = np.exp(softmax_log(TEACHER))
+    entropy = -(p * np.log(p)).sum(-1)
+    shifted = TEACHER + np.array([[5.0], [-2.0]], np.float32)
+    np.testing.assert_allclose(distribution_loss(tf.constant(shifted), tf.constant(TEACHER)), entropy, rtol=1e-5)
+    assert np.all(distribution_loss(tf.constant(LOGITS), tf.constant(TEACHER)) > entropy)
+
+
+def test_distribution_loss_has_the_gradient_student_minus_teacher():
+    logits = tf.Variable(LOGITS)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(distribution_loss(logits, tf.constant(TEACHER)))
+    expected = (np.exp(softmax_log(LOGITS)) - np.exp(softmax_log(TEACHER))) / len(LOGITS)
+    np.testing.assert_allclose(tape.gradient(loss, logits), expected, atol=1e-6)
 
 
 def test_correct_counts_the_largest_logit_and_gives_ties_to_the_lowest_class():

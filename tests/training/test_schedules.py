@@ -10,10 +10,12 @@ STEPS_PER_EPOCH = 10
 TOTAL = 40
 WARMUP = 5
 BASE, FINAL = 0.4, 0.01
+STEPS = (1.0, 2.5)  # epochs
 
 
 def config(schedule: str, **changes) -> TrainConfig:
     settings = {"warmup_epochs": WARMUP / STEPS_PER_EPOCH, "learning_rate": BASE, "final_learning_rate": FINAL}
+    settings |= {"step_epochs": STEPS, "step_factor": 0.2}
     return TrainConfig(epochs=TOTAL // STEPS_PER_EPOCH, schedule=schedule, **(settings | changes))
 
 
@@ -29,6 +31,7 @@ def curve(train: TrainConfig) -> np.ndarray:
         ("linear", lambda p: BASE + (FINAL - BASE) * p),
         ("cosine", lambda p: FINAL + (BASE - FINAL) * (1 + np.cos(np.pi * p)) / 2),
         ("exponential", lambda p: BASE * (FINAL / BASE) ** p),
+        ("step", lambda p: BASE * 0.2 ** np.searchsorted([10, 25], np.arange(WARMUP, TOTAL), side="right")),
     ],
 )
 def test_every_schedule_follows_its_formula_after_a_linear_warmup(schedule, formula):
@@ -52,6 +55,10 @@ def test_python_steps_and_tensor_steps_agree():
     [
         (config("cosine", warmup_epochs=4.0), "train.warmup_epochs is 4"),
         (config("exponential", final_learning_rate=0.0), "exponential"),
+        (config("step", step_epochs=()), r"not \[\]"),
+        (config("step", step_epochs=(2.0, 1.0)), "rising order"),
+        (config("step", step_epochs=(0.0, 1.0)), "rising order"),
+        (config("step", step_epochs=(1.0, 4.0)), "between 0 and the 4 epochs"),
     ],
 )
 def test_schedules_without_meaning_are_refused(train, words):

@@ -110,6 +110,6 @@ def test_a_weight_without_partner_is_named():
     small = tf.keras.Model(image, tf.keras.layers.Conv2D(4, 3, name="stem")(image))
     with pytest.raises(
         LarqnetsError,
-        match=r"without a partner: binary/ede/progress:0, binary/kernel:0.* and 8 more only in the source",
+        match=r"without a partner: binary/input_quantizer/progress:0, binary/kernel:0.* and 8 more only in the source",
     ):
         transfer_weights(mixed_model(), small)
