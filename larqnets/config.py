@@ -193,7 +193,7 @@ def dump_config(experiment: Experiment) -> str:
         if key not in nested and value is not None:
             lines.append(f"{key} = {_toml(value)}")
     headed = [(f"[{table}]", entries) for table, entries in nested.items()]
-    headed += [("[[stages]]", entries) for entries in stages]
+    headed += [("[[stages]]", {"name": entries["name"], **entries}) for entries in stages]
     for head, entries in headed:
         lines += ["", head]
         lines += [f"{key} = {_toml(value)}" for key, value in entries.items() if value is not None]

@@ -98,9 +98,10 @@ def _stages(stages: list[dict[str, Any]]) -> dict[str, str]:
     if len(stages) < 2:
         return {}
     return {
-        f"stage {stage['name']}": f"{stage['epochs_done']} epochs, {stage.get('seconds', 0):.0f} s, test accuracy "
-        + (f"{stage['test_accuracy']:.2%}" if "test_accuracy" in stage else "not known")
-        for stage in stages
+        f"stage {i}": f"{stage['name']}: {stage['epochs_done']} epochs, {stage['seconds']:.0f} s, test accuracy "
+        f"{stage['test_accuracy']:.2%}"
+        for i, stage in enumerate(stages, 1)
+        if stage["epochs_done"]
     }
 
 

@@ -9,6 +9,7 @@ from larqnets.backbones import get_backbone
 from larqnets.counts import count
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
+from larqnets.quantizers import Tanh
 
 PAIRS = [(method, backbone) for method, row in method_matrix().items() for backbone in row]
 
@@ -36,6 +37,39 @@ def test_a_method_declares_what_it_is(method):
     assert kind.paper
     binary = count(create_model(method, "resnet8", (8, 8, 1), 10)).to_json()["totals"]["binary_macs"]
     assert (binary > 0) == (kind.precision == "w1a1")
+
+
+BINARY = [method for method in list_methods() if METHODS.get(method).precision == "w1a1"]
+
+
+@pytest.mark.parametrize("precision", ["real", "binary_activations"])
+@pytest.mark.parametrize("method", BINARY)
+def test_a_stage_with_fewer_signs_is_the_same_network_with_the_same_names(method, precision, tmp_path):
+    binary = create_model(method, "resnet8", (8, 8, 1), 10, width=0.25)
+    model = create_model(method, "resnet8", (8, 8, 1), 10, width=0.25, precision=precision, surrogate="tanh")
+    assert [layer.name for layer in model.layers] == [layer.name for layer in binary.layers]
+    assert [(w.name, w.shape) for w in model.weights] == [(w.name, w.shape) for w in binary.weights]
+    assert count(model).to_json()["totals"]["binary_weights"] == 0
+    for before, after in zip(binary.layers, model.layers, strict=True):
+        if getattr(before, "kernel_quantizer", None) is not None:
+            assert after.kernel_quantizer is after.kernel_constraint is None
+            assert isinstance(after.input_quantizer, Tanh if precision == "real" else type(before.input_quantizer))
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype(np.float32)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(tf.keras.models.load_model(tmp_path / "model.keras")(x), model(x))
+
+
+def test_a_real_stage_is_differentiable_where_the_sign_is_not():
+    """With tanh nothing is flat: the logits follow a small change of the image, as the derivative says."""
+    model = create_model("birealnet", "resnet8", (8, 8, 1), 4, width=0.25, precision="real", surrogate="tanh")
+    x = tf.constant(np.random.default_rng(0).normal(size=(1, 8, 8, 1)).astype(np.float32))
+    direction, step = tf.constant(np.random.default_rng(1).normal(size=x.shape).astype(np.float32)), 1e-3
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = model(x)[0, 0]
+    slope = float(tf.reduce_sum(tape.gradient(y, x) * direction))
+    change = float(model(x + step * direction)[0, 0] - model(x - step * direction)[0, 0]) / (2 * step)
+    assert change == pytest.approx(slope, rel=0.02)
 
 
 def totals(*args, **options):
@@ -115,6 +149,7 @@ def test_width_scales_every_filter_and_names_stay():
         (("real", "resnet18", (0, 4, 3), 10), {}, "must be (height, width, channels)"),
         (("real", "resnet18", (32, 32), 10), {}, "must be (height, width, channels)"),
         (("real", "resnet18", (32, 32, 3), 1), {}, "at least 2 classes"),
+        (("real", "resnet8", (8, 8, 1), 10), {"precision": "real"}, "Method 'real' has no binary weights"),
         (("xnornet", "resnet8", (8, 8, 1), 10), {"input_scal": True}, "has no option 'input_scal'. Did you mean"),
         (("xnornet", "resnet8", (8, 8, 1), 10), {"input_scale": 1}, "must be bool, not 1"),
     ],

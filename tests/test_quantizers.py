@@ -121,6 +121,22 @@ def test_layers_are_binary_and_survive_serialisation(kind):
     np.testing.assert_array_equal(layer(x), again(x))
 
 
+@pytest.mark.parametrize(
+    ("kind", "values", "slopes"),
+    [
+        (q.Clip, np.clip(X, -1, 1), [0, 1, 1, 1, 1, 1, 0]),
+        (q.Tanh, np.tanh(X), 1 - np.tanh(X) ** 2),
+    ],
+)
+def test_surrogates_are_real_functions_with_their_own_derivative(kind, values, slopes):
+    layer = kind()
+    assert layer.precision == 32
+    np.testing.assert_allclose(layer(tf.constant(X)), values, rtol=1e-6)
+    np.testing.assert_allclose(gradient(layer, X), slopes, rtol=1e-5)
+    again = tf.keras.utils.deserialize_keras_object(tf.keras.utils.serialize_keras_object(layer))
+    assert type(again) is kind
+
+
 def test_ede_layer_follows_its_progress():
     layer = q.EdeSign(t_min=0.01, t_max=10.0)
     layer(tf.constant(X))
