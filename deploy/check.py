@@ -38,7 +38,7 @@ def verify_file(
     source = source or run_of(file)
     if source is None:
         raise LarqnetsError(f"{file} does not lie in a run folder. Name what it was converted from with --source.")
-    entry = (own_metadata(interpreter.model) or {})
+    entry = own_metadata(interpreter.model) or {}
     if "twin_of" in entry:
         raise LarqnetsError(
             f"{file} is a twin with real weights, which nobody claims to be equal to {entry['twin_of']}. Measure its "

@@ -74,6 +74,38 @@ def train(
 
 
 @app.command()
+def sweep(
+    configs: Annotated[list[str], typer.Argument(metavar="CONFIG...", help="Names or paths of configs.")],
+    seeds: Annotated[str | None, typer.Option(help="Seeds for each of them: 0,1,2. Default: the config's.")] = None,
+    overrides: Set = None,
+    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    table: Annotated[Path | None, typer.Option("--csv", help="The table. Default: RUNS/sweep.csv.")] = None,
+    convert: Annotated[bool, typer.Option("--convert/--no-convert", help="Convert and evaluate every run.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Train, convert and evaluate experiments one after another into a CSV; given again, it goes on where it was."""
+    run_sweep = _needs_training_extra("deploy.sweep").sweep
+    from larqnets import tables
+    from larqnets.training.progress import Terminal
+
+    with Terminal(stages=tables.STAGES) as progress:
+        result = run_sweep(
+            configs,
+            seeds=seeds,
+            overrides=overrides or (),
+            runs=runs,
+            table=table,
+            convert=convert,
+            progress=progress,
+        )
+    _show(result, lambda: tables.sweep(result), as_json)
+    if failed := result["failed"]:
+        count = len(failed) + len(result["rows"])
+        reasons = " ".join(f"{entry['run']}: {entry['reason']}" for entry in failed)
+        raise LarqnetsError(f"{len(failed)} of {count} experiments failed. {reasons}")
+
+
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(help="A run folder, or a Keras model file of yours.")],
     target: Annotated[str, typer.Option(help="Device family: arm64.")] = "arm64",

@@ -92,6 +92,20 @@ def card(values: dict[str, Any], path: Path) -> list[Any]:
     return [facts(shown), f"Next: larqnets convert {path} --target arm64"]
 
 
+def sweep(result: dict[str, Any]) -> list[Any]:
+    """The table of a sweep."""
+    columns = ("method", "backbone", "seed", "test", "converted", "bytes", "1-bit MACs", "real MACs", "seconds")
+    table = Table(*columns, box=None, title_justify="left", pad_edge=False)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for row in result["rows"]:
+        accuracies = [_word("accuracy", row[key]) for key in ("test_accuracy", "converted_test_accuracy")]
+        sizes = [_word(key, row[key]) for key in ("file_bytes", "binary_macs", "float_macs")]
+        cells = ("-" if cell == "not known" else cell for cell in (*accuracies, *sizes))
+        table.add_row(row["method"], row["backbone"], str(row["seed"]), *cells, f"{row['seconds']:.0f}")
+    return [table, f"table: {result['csv']}"]
+
+
 def conversion(manifest: dict[str, Any]) -> list[Any]:
     """The result of a conversion: the files side by side, then the proof."""
     folder, verification = manifest["folder"], manifest["verification"]
