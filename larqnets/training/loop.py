@@ -1,6 +1,7 @@
 """The training loop: set up, restore, then step by step to the last epoch; it continues whatever its folder holds."""
 
 import dataclasses
+import functools
 import json
 import math
 import time
@@ -29,6 +30,18 @@ REPORT_EVERY = 20  # steps between two looks at the loss: each look waits for th
 _FREE_KEYS = ("description", "paper.", "data.data_dir", "train.checkpoint_every_epochs")
 
 
+def _locked(function: Callable[..., None]) -> Callable[..., None]:
+    """Let `function(experiment, run, ...)` have the run for itself."""
+
+    @functools.wraps(function)
+    def call(experiment: Experiment, run: Run, *args: Any, **options: Any) -> None:
+        with run.locked():
+            function(experiment, run, *args, **options)
+
+    return call
+
+
+@_locked
 def train(
     experiment: Experiment,
     run: Run,
@@ -69,6 +82,7 @@ def train(
         "steps_per_epoch": steps_per_epoch,
         "versions": environment.versions(),
         "cpu_count": hardware["cpu_count"],
+        "data": dataset.fingerprint(),
     }
 
     # Continue where the folder's newest checkpoint stands.
@@ -182,6 +196,11 @@ def check_resumable(saved: checkpoints.Saved, provenance: dict[str, Any]) -> lis
         raise LarqnetsError(
             f"The training set gives {provenance['steps_per_epoch']} steps per epoch, but gave "
             f"{saved.state['steps_per_epoch']} when the run was started. Restore the data, or train under a new name."
+        )
+    if saved.state.get("data", provenance["data"]) != provenance["data"]:
+        raise LarqnetsError(
+            f"The images in {provenance['config']['data']['dataset']} are not those that the run was started with: a file "
+            "was changed, added or taken away. Restore the data, or train under a new name."
         )
     notes = [
         f"The checkpoint {folder.name} is damaged; continuing from the older {saved.path.name}."
