@@ -35,7 +35,7 @@ test: $(VENV)/.installed $(CORE)/.installed
 	$(BIN)/python -m pytest -q
 
 bench-training: $(VENV)/.installed
-	$(BIN)/python -m larqnets.training.bench
+	$(BIN)/larqnets bench-training
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -236,6 +236,23 @@ def summary(
     _show({"model": model.name, **counts.to_json()}, lambda: tables.counts(model.name, counts.to_json()), as_json)
 
 
+@app.command(name="bench-training", hidden=True)
+def bench_training(
+    cases: Annotated[
+        list[str] | None, typer.Option("--case", help="cifar10, cifar10_mixed, digits. Default: all.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of blocks that count.")] = 8,
+    overrides: Set = None,
+    out: Annotated[Path, typer.Option(help="Where the results are written.")] = Path("results/training.json"),
+    as_json: Json = False,
+) -> None:
+    """Measure images per second of our training loop against plain Larq layers in model.fit."""
+    result = _needs_training_extra("larqnets.training.bench").bench(cases or (), pairs, overrides or (), out)
+    from larqnets import tables
+
+    _show(result, lambda: tables.bench(result, out), as_json)
+
+
 @app.command(name="list")
 def list_(
     what: Annotated[str, typer.Argument(help="methods, backbones, datasets, configs, models or runs.")],

@@ -57,6 +57,7 @@ class TrainConfig:
     loss: Literal["cross_entropy", "squared_hinge"] = "cross_entropy"
     label_smoothing: float = 0.0
     checkpoint_every_epochs: int = 1
+    mixed_precision: bool = False  # bfloat16 inside the training step, for CPUs that have it; weights stay float32
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,20 @@ def sweep(result: dict[str, Any]) -> list[Any]:
     return [table, f"table: {result['csv']}"]
 
 
+def bench(result: dict[str, Any], path: Path) -> list[Any]:
+    """Our training speed beside that of plain Larq."""
+    columns = ("case", "network", "images/s", "plain Larq", "ratio", "peak MiB", "plain Larq", "input alone, images/s")
+    table = Table(*columns, box=None, title_justify="left", pad_edge=False)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for entry in result["results"]:
+        speeds = [f"{rate:,.0f}" for rate in entry["images_per_second"].values()]
+        peaks = [f"{peak / 2**20:,.0f}" for peak in entry["peak_bytes"].values()]
+        alone = f"{entry['pipeline_alone_images_per_second']:,.0f}"
+        table.add_row(entry["case"], entry["network"], *speeds, f"{entry['ratio']:.2f}", *peaks, alone)
+    return [table, f"results: {path}"]
+
+
 def conversion(manifest: dict[str, Any]) -> list[Any]:
     """The result of a conversion: the files side by side, then the proof."""
     folder, verification = manifest["folder"], manifest["verification"]

@@ -3,13 +3,11 @@
 Both train on synthetic images, each in a process of its own so that its memory can be told, and take turns: a block of
 steps here, a block of steps there, so that whatever else the machine does hits both. The ratio is the median over pairs
 of blocks. Ours is `train` itself with its progress reports and checks; `fit` runs without a progress bar, with the
-optimizer, schedule, loss and accuracy of our config and the augmentation that a tf.data tutorial would write.
+optimizer, schedule, loss and accuracy of our config, in float32, and the augmentation that a tf.data tutorial would write.
 """
 
-import argparse
 import itertools
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -19,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import larq as lq
 import numpy as np
@@ -28,8 +26,8 @@ import tensorflow as tf
 from larqnets.config import Experiment, load_config
 from larqnets.data import Dataset
 from larqnets.data.info import DatasetInfo, normalisation
-from larqnets.errors import LarqnetsError
-from larqnets.run_folder import Run, write_atomically
+from larqnets.errors import LarqnetsError, nearest
+from larqnets.run_folder import Run, cannot_write, write_atomically
 from larqnets.training import environment
 from larqnets.training.interrupt import TrainingInterruptedError
 from larqnets.training.loop import REPORT_EVERY, train
@@ -54,6 +52,13 @@ CASES = {
     case.name: case
     for case in (
         Case("cifar10", "birealnet_resnet20_cifar10", (32, 32, 3), REPORT_EVERY, ("model.width=1.0",)),
+        Case(
+            "cifar10_mixed",
+            "birealnet_resnet20_cifar10",
+            (32, 32, 3),
+            REPORT_EVERY,
+            ("model.width=1.0", "train.mixed_precision=true"),
+        ),
         Case("digits", "digits", (8, 8, 1), 5 * REPORT_EVERY),
     )
 }
@@ -174,15 +179,16 @@ def pipeline_rate(experiment: Experiment, dataset: Synthetic, steps: int) -> flo
     return steps * experiment.train.batch_size / (time.monotonic() - started)
 
 
-def child(side: str, case: Case, overrides: Sequence[str]) -> None:
-    """Answer every line on stdin with the seconds of a block; at its end, with the peak memory in bytes."""
+def child(side: str, case_name: str, *overrides: str) -> None:
+    """Tell the seconds of the first block, then of one more for every line on stdin; at its end, the peak memory."""
+    case = CASES[case_name]
     experiment = experiment_of(case, overrides)
     dataset = Synthetic(case, experiment)
     started = 0.0
 
     def turn() -> bool:
         nonlocal started
-        tell({"seconds": time.monotonic() - started})
+        _tell({"seconds": time.monotonic() - started})
         go = sys.stdin.readline()
         started = time.monotonic()
         return bool(go)
@@ -190,26 +196,50 @@ def child(side: str, case: Case, overrides: Sequence[str]) -> None:
     (run_ours if side == "larqnets" else run_plain)(experiment, dataset, case.block, turn)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     scale = 1 if sys.platform == "darwin" else 1024
-    tell({"peak_bytes": peak * scale})
+    _tell({"peak_bytes": peak * scale})
     if side == "larqnets":
-        tell({"pipeline": pipeline_rate(experiment, dataset, case.block)})
+        _tell({"pipeline": pipeline_rate(experiment, dataset, case.block)})
 
 
-def tell(value: dict[str, Any]) -> None:
-    """Send a line to the parent."""
-    print(json.dumps(value), file=_ANSWERS, flush=True)
+def _tell(value: dict[str, Any]) -> None:
+    print(json.dumps(value), flush=True)
 
 
-_ANSWERS = sys.stdout
+def bench(names: Sequence[str], pairs: int, overrides: Sequence[str], out: Path) -> dict[str, Any]:
+    """Measure the named cases (none: all) and write the results to `out`; returns them."""
+    for name in names:
+        if name not in CASES:
+            raise LarqnetsError(f"There is no case '{name}'.{nearest(name, CASES)} Cases: {', '.join(CASES)}.")
+    document = {
+        "format_version": 1,
+        "command": "make bench-training",
+        "machine": environment.hardware(),
+        "versions": environment.versions(),
+        "results": [measure(CASES[name], pairs, overrides) for name in names or CASES],
+    }
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    write_atomically(out, json.dumps(document, indent=2) + "\n")
+    return document
 
 
 def measure(case: Case, pairs: int, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Let both sides take turns, `pairs` times after a first block that compiles; returns what results/training.json has."""
-    command = [sys.executable, "-m", "larqnets.training.bench", "--case", case.name]
-    command += [word for override in overrides for word in ("--set", override)]
+    """Let both sides take turns, `pairs` times after those that compile and warm up; returns an entry of the results."""
+    with tempfile.TemporaryFile("w+") as messages:
+        return _measure(case, pairs, overrides, messages)
+
+
+def _measure(case: Case, pairs: int, overrides: Sequence[str], messages: IO[str]) -> dict[str, Any]:
+    command = [sys.executable, "-c", "import sys; from larqnets.training.bench import child; child(*sys.argv[1:])"]
     children = {
         side: subprocess.Popen(
-            [*command, "--child", side], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
+            [*command, side, case.name, *overrides],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=messages,
+            text=True,
         )
         for side in SIDES
     }
@@ -217,6 +247,8 @@ def measure(case: Case, pairs: int, overrides: Sequence[str] = ()) -> dict[str, 
     def answer(side: str, key: str) -> float:
         line = children[side].stdout.readline()
         if not line:
+            messages.seek(0)
+            sys.stderr.write(messages.read())
             raise LarqnetsError(f"The benchmark's process for {side} ended early. Its own message stands above.")
         return json.loads(line)[key]
 
@@ -256,42 +288,3 @@ def measure(case: Case, pairs: int, overrides: Sequence[str] = ()) -> dict[str, 
         "peak_bytes": peaks,
         "pipeline_alone_images_per_second": round(pipeline, 1),
     }
-
-
-def main() -> None:
-    """Measure and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", choices=CASES, action="append", help="default: all of them")
-    parser.add_argument("--pairs", type=int, default=8, help="pairs of blocks that count")
-    parser.add_argument("--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[])
-    parser.add_argument("--out", type=Path, default=Path("results/training.json"))
-    parser.add_argument("--child", choices=SIDES, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.child:
-        child(arguments.child, CASES[arguments.case[0]], arguments.overrides)
-        return
-    results = []
-    for name in arguments.case or CASES:
-        result = measure(CASES[name], arguments.pairs, arguments.overrides)
-        results.append(result)
-        ours, plain = (result["images_per_second"][side] for side in SIDES)
-        memory = " and ".join(f"{result['peak_bytes'][side] / 2**20:,.0f} MiB" for side in SIDES)
-        print(
-            f"{name}: {result['network']}: {ours:,.0f} images/s, plain Larq {plain:,.0f}, ratio {result['ratio']:.3f}; "
-            f"peak memory {memory}; input pipeline alone {result['pipeline_alone_images_per_second']:,.0f} images/s"
-        )
-    document = {
-        "format_version": 1,
-        "machine": environment.hardware(),
-        "versions": environment.versions(),
-        "results": results,
-    }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(arguments.out, json.dumps(document, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except LarqnetsError as error:
-        sys.exit(f"bench-training: {error}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import tensorflow as tf
 
-from larqnets.config import Experiment
+from larqnets.config import Experiment, from_mapping
 from larqnets.errors import LarqnetsError
 from larqnets.run_folder import Run
 from larqnets.tasks.classification import make_loss
@@ -19,7 +19,7 @@ from larqnets.training.evaluation import Evaluator
 from larqnets.training.interrupt import TrainingInterruptedError, stop_on_signals
 from larqnets.training.progress import Progress, Silent
 from larqnets.training.schedules import check_schedule, learning_rate
-from larqnets.training.step import EpochTotals, all_finite, make_optimizer, make_train_step
+from larqnets.training.step import EpochTotals, all_finite, in_mixed_precision, make_optimizer, make_train_step
 
 if TYPE_CHECKING:
     from larqnets.data import Dataset
@@ -132,6 +132,8 @@ def train(
         )
 
     train_step = make_train_step(model, optimizer, totals, loss, config, steps_per_epoch)
+    if config.mixed_precision:
+        train_step = in_mixed_precision(train_step)
     evaluator = Evaluator(model, loss)
     batches = iter(dataset.train_batches(config.batch_size, experiment.seed, start_step=step))
     progress.start(step, total_steps, config.epochs)
@@ -185,7 +187,11 @@ def check_resumable(saved: checkpoints.Saved, provenance: dict[str, Any]) -> lis
 
     Raises LarqnetsError naming the first key of the config that is not the checkpoint's, or a changed training set.
     """
-    then, now = _flat(saved.state["config"]), _flat(json.loads(json.dumps(provenance["config"])))
+    # A key that the checkpoint's version of larqnets did not know yet had the value that is the default now.
+    started_with = from_mapping(Experiment, _without_none(saved.state["config"]), "", str(saved.path))
+    then, now = (
+        _flat(json.loads(json.dumps(config))) for config in (dataclasses.asdict(started_with), provenance["config"])
+    )
     for key in sorted(then.keys() | now.keys()):
         if then.get(key) != now.get(key) and not key.startswith(_FREE_KEYS):
             raise LarqnetsError(
@@ -229,6 +235,10 @@ def _results(experiment: Experiment, rows: list[metrics.Row]) -> dict[str, Any]:
         gap = round(results["test_accuracy"] - paper.test_accuracy, 6)
         results["paper"] = {"title": paper.title, "test_accuracy": paper.test_accuracy, "gap": gap}
     return results
+
+
+def _without_none(tables: dict[str, Any]) -> dict[str, Any]:
+    return {k: _without_none(v) if isinstance(v, dict) else v for k, v in tables.items() if v is not None}
 
 
 def _flat(tables: dict[str, Any], prefix: str = "") -> dict[str, Any]:
