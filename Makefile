@@ -1,5 +1,6 @@
 # make demo    train, convert, prove and inspect a first binary network (about 2 minutes after installation)
 # make test    every check; what is skipped is listed at the end with its reason
+# make bench-training    images/s of our training loop against plain Larq in model.fit, into results/training.json
 # make lint    formatting and lint
 PYTHON ?= python3.11
 VENV := .venv
@@ -7,7 +8,7 @@ CORE := .venv-core
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint install clean
+.PHONY: demo test bench-training lint install clean
 
 install: $(VENV)/.installed
 
@@ -32,6 +33,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed $(CORE)/.installed
 	$(BIN)/python -m pytest -q
+
+bench-training: $(VENV)/.installed
+	$(BIN)/larqnets bench-training
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -193,7 +193,9 @@ def convert_source(
     manifest = publish(folder, files, facts)
     if source.run is not None:
         source.run.update_card(
-            converted_test_accuracy=main.test_accuracy, converted=str(folder / f"{main.variant}.tflite")
+            converted_test_accuracy=main.test_accuracy,
+            converted_test_images=samples.num_test,
+            converted=str(folder / f"{main.variant}.tflite"),
         )
     return {**manifest, "folder": str(folder)}
 

@@ -74,6 +74,38 @@ def train(
 
 
 @app.command()
+def sweep(
+    configs: Annotated[list[str], typer.Argument(metavar="CONFIG...", help="Names or paths of configs.")],
+    seeds: Annotated[str | None, typer.Option(help="Seeds for each of them: 0,1,2. Default: the config's.")] = None,
+    overrides: Set = None,
+    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    table: Annotated[Path | None, typer.Option("--csv", help="The table. Default: RUNS/sweep.csv.")] = None,
+    convert: Annotated[bool, typer.Option("--convert/--no-convert", help="Convert and evaluate every run.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Train, convert and evaluate experiments one after another into a CSV; given again, it goes on where it was."""
+    run_sweep = _needs_training_extra("deploy.sweep").sweep
+    from larqnets import tables
+    from larqnets.training.progress import Terminal
+
+    with Terminal(stages=tables.STAGES) as progress:
+        result = run_sweep(
+            configs,
+            seeds=seeds,
+            overrides=overrides or (),
+            runs=runs,
+            table=table,
+            convert=convert,
+            progress=progress,
+        )
+    _show(result, lambda: tables.sweep(result), as_json)
+    if failed := result["failed"]:
+        count = len(failed) + len(result["rows"])
+        reasons = " ".join(f"{entry['run']}: {entry['reason']}" for entry in failed)
+        raise LarqnetsError(f"{len(failed)} of {count} experiments failed. {reasons}")
+
+
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(help="A run folder, or a Keras model file of yours.")],
     target: Annotated[str, typer.Option(help="Device family: arm64.")] = "arm64",
@@ -202,6 +234,23 @@ def summary(
     model = subjects.model_of(subject, backbone, image, classes, stem, width, overrides or ())
     counts = _needs_training_extra("larqnets.counts").count(model)
     _show({"model": model.name, **counts.to_json()}, lambda: tables.counts(model.name, counts.to_json()), as_json)
+
+
+@app.command(name="bench-training", hidden=True)
+def bench_training(
+    cases: Annotated[
+        list[str] | None, typer.Option("--case", help="cifar10, cifar10_mixed, digits. Default: all.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of blocks that count.")] = 8,
+    overrides: Set = None,
+    out: Annotated[Path, typer.Option(help="Where the results are written.")] = Path("results/training.json"),
+    as_json: Json = False,
+) -> None:
+    """Measure images per second of our training loop against plain Larq layers in model.fit."""
+    result = _needs_training_extra("larqnets.training.bench").bench(cases or (), pairs, overrides or (), out)
+    from larqnets import tables
+
+    _show(result, lambda: tables.bench(result, out), as_json)
 
 
 @app.command(name="list")

@@ -68,6 +68,7 @@ class TrainConfig:
     teacher_temperature: float = 1.0  # divides the logits of both before the softmax
     hard_label_weight: float = 0.0  # with a teacher: share of `loss` on the labels, the rest is the teacher's
     checkpoint_every_epochs: int = 1
+    mixed_precision: bool = False  # bfloat16 inside the training step, for CPUs that have it; weights stay float32
 
 
 @dataclass(frozen=True)

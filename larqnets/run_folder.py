@@ -9,14 +9,22 @@ import json
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nothing is locked
+    fcntl = None
 
 from larqnets.config import Experiment, dump_config, load_config
 from larqnets.errors import LarqnetsError
 
 RUN_FORMAT = 1
 _CARD_KEYS = ("name", "method", "backbone", "dataset", "seed", "status", "epochs_done", "step", "seconds")
+LOCK_PATIENCE = 1.0  # seconds; `in_use` of another process holds the lock for a moment
 
 
 def default_name(config_name: str, seed: int) -> str:
@@ -70,6 +78,7 @@ class Run:
         self.path = path
         self.experiment = experiment
         self.card = card
+        self._is_locked = False
 
     @property
     def name(self) -> str:
@@ -111,7 +120,7 @@ class Run:
             "backbone": model.backbone,
             "dataset": data.dataset,
             "seed": experiment.seed,
-            "status": "training",
+            "status": "created",
             "epochs_done": 0,
             "step": 0,
             "seconds": 0.0,
@@ -158,11 +167,71 @@ class Run:
             )
         return cls(path, load_config(str(path / "config.toml")), card)
 
+    @property
+    def lock_file(self) -> Path:
+        return self.path / ".lock"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training this run while the block runs; may be nested.
+
+        The system releases the lock of a process that ends, however it ends. Raises LarqnetsError when another process
+        has it, or the folder cannot be written.
+        """
+        if self._is_locked or fcntl is None:
+            yield
+            return
+        try:
+            file = self.lock_file.open("a+b", buffering=0)
+        except OSError as error:
+            raise cannot_write(self.lock_file, error) from error
+        with file:
+            patience = time.monotonic() + LOCK_PATIENCE
+            while not _take(file.fileno(), fcntl.LOCK_EX):
+                if time.monotonic() > patience:
+                    file.seek(0)
+                    who = file.read(20).decode("ascii", "replace").strip() or "not known"
+                    raise LarqnetsError(
+                        f"{self.path} is being trained by another process (PID {who}). Wait for it, or stop it first."
+                    )
+                time.sleep(0.05)
+            with contextlib.suppress(OSError):  # a full disk must not keep anybody from locking
+                file.truncate(0)
+                file.write(f"{os.getpid()}\n".encode())
+            self.card = _read_card(self.path / "card.json")  # as whoever had the lock before left it
+            self._is_locked = True
+            try:
+                yield
+            finally:
+                self._is_locked = False
+
+    def in_use(self) -> bool:
+        """Return whether a process trains this run now; False where the system has no file locks."""
+        if self._is_locked or fcntl is None:
+            return self._is_locked
+        try:
+            with self.lock_file.open("rb") as file:
+                return not _take(file.fileno(), fcntl.LOCK_SH)
+        except OSError:
+            return False
+
     def update_card(self, **fields: Any) -> None:
         """Set fields of `card.json`, atomically; other fields stay."""
         card = self.card | fields
         write_atomically(self.path / "card.json", _json(card))
         self.card = card
+
+
+def _take(descriptor: int, kind: int) -> bool:
+    """Lock an open file if nobody else has it, or if its file system knows no locks; closing the file releases it."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+    return True
 
 
 def _json(card: dict[str, Any]) -> str:

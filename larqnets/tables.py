@@ -105,6 +105,34 @@ def _stages(stages: list[dict[str, Any]]) -> dict[str, str]:
     }
 
 
+def sweep(result: dict[str, Any]) -> list[Any]:
+    """The table of a sweep."""
+    columns = ("method", "backbone", "seed", "test", "converted", "bytes", "1-bit MACs", "real MACs", "seconds")
+    table = Table(*columns, box=None, title_justify="left", pad_edge=False)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for row in result["rows"]:
+        accuracies = [_word("accuracy", row[key]) for key in ("test_accuracy", "converted_test_accuracy")]
+        sizes = [_word(key, row[key]) for key in ("file_bytes", "binary_macs", "float_macs")]
+        cells = ("-" if cell == "not known" else cell for cell in (*accuracies, *sizes))
+        table.add_row(row["method"], row["backbone"], str(row["seed"]), *cells, f"{row['seconds']:.0f}")
+    return [table, f"table: {result['csv']}"]
+
+
+def bench(result: dict[str, Any], path: Path) -> list[Any]:
+    """Our training speed beside that of plain Larq."""
+    columns = ("case", "network", "images/s", "plain Larq", "ratio", "peak MiB", "plain Larq", "input alone, images/s")
+    table = Table(*columns, box=None, title_justify="left", pad_edge=False)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for entry in result["results"]:
+        speeds = [f"{rate:,.0f}" for rate in entry["images_per_second"].values()]
+        peaks = [f"{peak / 2**20:,.0f}" for peak in entry["peak_bytes"].values()]
+        alone = f"{entry['pipeline_alone_images_per_second']:,.0f}"
+        table.add_row(entry["case"], entry["network"], *speeds, f"{entry['ratio']:.2f}", *peaks, alone)
+    return [table, f"results: {path}"]
+
+
 def conversion(manifest: dict[str, Any]) -> list[Any]:
     """The result of a conversion: the files side by side, then the proof."""
     folder, verification = manifest["folder"], manifest["verification"]

@@ -46,7 +46,7 @@ def test_version_and_help(cli):
     assert re.fullmatch(r"larqnets \d+\.\d+\.\d+\n", cli("--version").out)
     helped = cli("--help")
     assert helped.code == 0
-    for verb in ("train", "convert", "verify", "evaluate", "inspect", "run", "summary", "list", "doctor"):
+    for verb in ("train", "sweep", "convert", "verify", "evaluate", "inspect", "run", "summary", "list", "doctor"):
         assert re.search(rf"\b{verb}\b", helped.out)
         assert cli(verb, "--help").code == 0
 

@@ -20,7 +20,7 @@ def test_a_run_opens_as_it_was_created(tmp_path):
     assert again.experiment == EXPERIMENT
     assert again.card == run.card
     assert again.name == "tiny-seed5"
-    assert again.card["status"] == "training"
+    assert again.card["status"] == "created"
     assert [path.name for path in run.path.parent.iterdir()] == ["tiny-seed5"]
 
 

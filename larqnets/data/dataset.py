@@ -1,5 +1,7 @@
 """`load_dataset` and the `Dataset` that it returns: batches for training, evaluation and verification."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ SplitName = Literal["train", "test"]
 # Nothing here is control flow for AutoGraph to convert, and converting takes most of the time to set up a pipeline.
 _without_autograph = tf.autograph.experimental.do_not_convert
 
+FINGERPRINT_LIMIT = 1_000_000_000  # bytes of files whose contents are read to recognise a data set: a second or less
 MEMORY_LIMIT = 1_000_000_000  # bytes of uint8 pixels of a split that are decoded once and kept
 
 
@@ -167,6 +170,23 @@ class Dataset:
                 batches = decoded.map(lambda x, y: (self._normalise(x), y))
             parts = list(batches.as_numpy_iterator())
         return np.concatenate([images for images, _ in parts]), np.concatenate([labels for _, labels in parts])
+
+    def fingerprint(self) -> str:
+        """Return SHA-256 over names, sizes and contents of all files; above FINGERPRINT_LIMIT bytes without contents."""
+        files = {
+            f"{split}:{name}": path for split, stream in self._streams.items() for name, path in stream.files().items()
+        }
+        digest = hashlib.sha256()
+        try:
+            sizes = {name: files[name].stat().st_size for name in sorted(files)}
+            digest.update(json.dumps(sizes).encode())
+            if sum(sizes.values()) <= FINGERPRINT_LIMIT:
+                for name in sizes:
+                    with files[name].open("rb") as file:
+                        digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise LarqnetsError(f"Cannot read {error.filename}: {error.strerror}. Restore the data.") from error
+        return digest.hexdigest()
 
     def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
         """Return what to tell the user about an error of tf.data, or None when the data is not its cause."""

@@ -34,6 +34,9 @@ class Stream(Protocol):
     def shuffled(self, seed: int, purpose: Purpose, batch_size: int, start_step: int = 0) -> tf.data.Dataset:
         """Return endless images, a new order every epoch, from the first one of batch `start_step` on."""
 
+    def files(self) -> dict[str, Path]:
+        """Return every file under the name that it has wherever the data set is copied to."""
+
     def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
         """Return what to tell the user when reading failed, or None when the data is not the cause."""
 
@@ -73,6 +76,9 @@ class FileStream:
     def shuffled(self, seed: int, purpose: Purpose, batch_size: int, start_step: int = 0) -> tf.data.Dataset:
         indices = shuffled_indices(self.num_images, seed, purpose, batch_size, start_step).unbatch()
         return indices.map(self._read, tf.data.AUTOTUNE, deterministic=True)
+
+    def files(self) -> dict[str, Path]:
+        return {"/".join(Path(path).parts[-3:]): Path(path) for path in self._files.paths}
 
     def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
         if not isinstance(error, tf.errors.InvalidArgumentError | tf.errors.NotFoundError):
@@ -159,6 +165,9 @@ class RecordStream:
         blocks = tf.data.Dataset.counter(epoch * num_blocks + block).flat_map(read_block).prefetch(1)
         records = blocks.flat_map(tf.data.Dataset.from_tensor_slices).skip(skip)
         return records.map(self._parse, tf.data.AUTOTUNE, deterministic=True)
+
+    def files(self) -> dict[str, Path]:
+        return {Path(path).name: Path(path) for path in self._shards}
 
     def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
         # FailedPrecondition is how assert_cardinality ends, InvalidArgument how the assertion of a block does.

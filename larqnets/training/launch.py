@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from larqnets.config import load_config
 from larqnets.data import load_dataset, reading_errors
@@ -31,18 +32,31 @@ def launch(
     With `resume` and a config whose run does not exist yet, the run is started. Raises LarqnetsError as its parts do.
     """
     run = _open_or_create(config_or_run, name, runs, overrides, init_from, resume, seed, progress)
-    dataset = load_dataset(run.experiment.data)
-    model = build_model(run.experiment, dataset.info.image_shape, dataset.info.num_classes)
-    # The card remembers where the weights come from: a run killed before its first checkpoint starts there again.
-    origin = run.card.get("init_from")
-    if origin is not None and checkpoints.latest(run) is None:
-        transfer_weights(load_trained_model(Run.open(Path(origin))), model)
-        progress.note(f"Starting from the weights of {origin}.")
-    model_words = f"{run.experiment.model.method} on {run.experiment.model.backbone}"
-    progress.note(f"{run.path}: {model_words}, {dataset.info.num_train:,} training images of {dataset.info.name}.")
-    with reading_errors(dataset):
-        train(run.experiment, run, dataset, model, progress=progress)
+    with run.locked():
+        dataset = load_dataset(run.experiment.data)
+        model = build_model(run.experiment, dataset.info.image_shape, dataset.info.num_classes)
+        model_words = f"{run.experiment.model.method} on {run.experiment.model.backbone}"
+        progress.note(f"{run.path}: {model_words}, {dataset.info.num_train:,} training images of {dataset.info.name}.")
+        saved = checkpoints.latest(run)
+        if run.card["status"] not in ("created", "trained"):
+            progress.note(_continuation(run.card, saved))
+        # The card remembers where the weights come from: a run killed before its first checkpoint starts there again.
+        origin = run.card.get("init_from")
+        if origin is not None and saved is None:
+            transfer_weights(load_trained_model(Run.open(Path(origin))), model)
+            progress.note(f"Starting from the weights of {origin}.")
+        with reading_errors(dataset):
+            train(run.experiment, run, dataset, model, progress=progress)
     return run
+
+
+def _continuation(card: dict[str, Any], saved: checkpoints.Saved | None) -> str:
+    """Return how the run ended before and where it goes on. A card that says "training" is that of a process that died."""
+    ended = {"training": "was killed", "interrupted": "was interrupted", "failed": "failed"}
+    how = ended.get(card["status"], f"is {card['status']}")
+    if saved is None:
+        return f"The run {how} before its first checkpoint: it starts again."
+    return f"The run {how}: it goes on from {saved.path.name}, in epoch {saved.state['epoch'] + 1}."
 
 
 def _open_or_create(

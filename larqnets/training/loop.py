@@ -1,6 +1,7 @@
 """The training loop: set up, restore, then stage by stage and step by step; it continues whatever its folder holds."""
 
 import dataclasses
+import functools
 import json
 import math
 import re
@@ -20,7 +21,7 @@ from larqnets.training.interrupt import TrainingInterruptedError, stop_on_signal
 from larqnets.training.progress import Progress, Silent
 from larqnets.training.schedules import learning_rate
 from larqnets.training.stages import Stage, next_model, plan_stages, stage_results
-from larqnets.training.step import EpochTotals, all_finite, make_optimizer, make_train_step
+from larqnets.training.step import EpochTotals, all_finite, in_mixed_precision, make_optimizer, make_train_step
 from larqnets.training.teacher import Teacher, load_teacher
 from larqnets.training.weights import load_trained_model
 
@@ -33,6 +34,18 @@ REPORT_EVERY = 20  # steps between two looks at the loss: each look waits for th
 _FREE_KEYS = ("description", "paper.", "data.data_dir", "train.checkpoint_every_epochs")
 
 
+def _locked(function: Callable[..., tf.keras.Model]) -> Callable[..., tf.keras.Model]:
+    """Let `function(experiment, run, ...)` have the run for itself."""
+
+    @functools.wraps(function)
+    def call(experiment: Experiment, run: Run, *args: Any, **options: Any) -> tf.keras.Model:
+        with run.locked():
+            return function(experiment, run, *args, **options)
+
+    return call
+
+
+@_locked
 def train(
     experiment: Experiment,
     run: Run,
@@ -103,6 +116,7 @@ class _Training:
             "config": dataclasses.asdict(experiment),
             "versions": environment.versions(),
             "cpu_count": self.hardware["cpu_count"],
+            "data": dataset.fingerprint(),
         }
         self.step, self.epoch, self.rows, self.started = 0, 0, [], time.monotonic()
 
@@ -159,6 +173,8 @@ class _Training:
             teacher=state.teacher,
             progress=(stage.first_step, self.total_steps) if config.progress == "run" else None,
         )
+        if config.mixed_precision:
+            train_step = in_mixed_precision(train_step)
         evaluator = Evaluator(state.model, loss)
         start = stage.data_step(self.step)
         batches = iter(dataset.train_batches(config.batch_size, self.experiment.seed, start_step=start))
@@ -254,8 +270,9 @@ class _Training:
 def check_resumable(saved: checkpoints.Saved, provenance: dict[str, Any]) -> list[str]:
     """Return what the user should know before this run goes on from a checkpoint.
 
-    Raises LarqnetsError naming the first key of the config that is not the checkpoint's.
+    Raises LarqnetsError naming the first key of the config that is not the checkpoint's, or other images.
     """
+    # A key that the checkpoint's version of larqnets did not know yet had the value that is the default now.
     started = from_mapping(Experiment, _without_none(saved.state["config"]), "", f"{saved.path}/state.json")
     # through JSON: an option's tuple comes back from the checkpoint as a list
     then, now = (_flat(json.loads(json.dumps(c))) for c in (dataclasses.asdict(started), provenance["config"]))
@@ -266,6 +283,11 @@ def check_resumable(saved: checkpoints.Saved, provenance: dict[str, Any]) -> lis
                 f"The config has {key} = {now.get(key)!r}, but the run was started with {then.get(key)!r}. "
                 "Restore the run's config.toml, or train under a new name."
             )
+    if saved.state.get("data", provenance["data"]) != provenance["data"]:
+        raise LarqnetsError(
+            f"The images in {provenance['config']['data']['dataset']} are not those that the run was started with: a file "
+            "was changed, added or taken away. Restore the data, or train under a new name."
+        )
     notes = [
         f"The checkpoint {folder.name} is damaged; continuing from the older {saved.path.name}."
         for folder in saved.damaged

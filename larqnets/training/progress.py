@@ -1,5 +1,6 @@
 """What a training run tells while it runs: the interface that the loop calls, and its terminal on stderr."""
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -45,11 +46,12 @@ class Terminal:
     ...     train(experiment, run, dataset, model, progress=progress)
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, stages: Mapping[str, str] | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
-        self._epochs = 0
+        self._stages = stages or {}
+        self._epochs = self._total = 0
         self._bar = Bar(
-            TextColumn("step {task.completed:,}/{task.total:,}"),
+            TextColumn("{task.description}{task.fields[position]}"),
             BarColumn(),
             TextColumn("{task.fields[state]}"),
             TimeRemainingColumn(elapsed_when_finished=True),
@@ -59,7 +61,7 @@ class Terminal:
             transient=True,
             speed_estimate_period=120,
         )
-        self._task = self._bar.add_task("", total=None, visible=False, state="")
+        self._task = self._bar.add_task("", total=None, visible=False, position="", state="")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -72,11 +74,14 @@ class Terminal:
 
     def start(self, step: int, total_steps: int, epochs: int) -> None:
         self._epochs = epochs
-        self._bar.reset(self._task, total=total_steps, completed=step, visible=True, state="starting")
+        self._total = total_steps
+        self._bar.reset(
+            self._task, total=total_steps, completed=step, visible=True, position=self._position(step), state="starting"
+        )
 
     def step(self, step: int, loss: float, accuracy: float, images_per_second: float) -> None:
         state = f"loss {loss:.4f}  accuracy {accuracy:.1%}  {images_per_second:,.0f} images/s"
-        self._bar.update(self._task, completed=step, state=state)
+        self._bar.update(self._task, completed=step, position=self._position(step), state=state)
 
     def epoch(self, row: Row) -> None:
         width = len(str(self._epochs))
@@ -88,6 +93,18 @@ class Terminal:
 
     def note(self, text: str) -> None:
         self._say(text)
+
+    def experiment(self, number: int, count: int, name: str) -> None:
+        """Say which run of a sweep comes now; the bar names it from here on."""
+        self._say(f"[{number}/{count}] {name}")
+        self._bar.reset(self._task, total=None, description=f"{number}/{count} {name}  ", position="", state="starting")
+
+    def stage(self, name: str) -> None:
+        """Show what is done beside training, which has no steps to count; `stages` has the words for it."""
+        self._bar.reset(self._task, total=None, visible=True, position="", state=self._stages.get(name, name))
+
+    def _position(self, step: int) -> str:
+        return f"step {step:,}/{self._total:,}"
 
     def _say(self, text: str) -> None:
         # soft_wrap: a log file keeps one line per epoch, however narrow the terminal is thought to be

@@ -1,14 +1,19 @@
 """One training step as a tf.function, and the optimizer and sums it updates."""
 
+import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
 from larqnets.config import TrainConfig
+from larqnets.errors import LarqnetsError
 from larqnets.tasks.classification import LossFunction, correct, distribution_loss
 from larqnets.training.schedules import learning_rate
 from larqnets.training.teacher import Teacher
 from larqnets.training.weights import decayed_kernels
+
+_REWRITE = "auto_mixed_precision_onednn_bfloat16"
 
 
 class EpochTotals(tf.Module):
@@ -96,6 +101,27 @@ def make_train_step(
         totals.add(loss, correct(logits, labels), tf.shape(labels, tf.int64)[0], step)
 
     return train_step
+
+
+def in_mixed_precision(train_step: Callable[..., None]) -> Callable[..., None]:
+    """Return the step with its convolutions and what lies between them in bfloat16, as TensorFlow's graph rewrite chooses.
+
+    Weights, BatchNorm statistics, optimizer and loss stay float32, and so does every other function: evaluation,
+    checkpoints and export see no bfloat16. Raises LarqnetsError where the rewrite would do nothing.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        raise LarqnetsError("train.mixed_precision speeds up CPUs only. Leave it out on a machine with a GPU.")
+
+    @functools.wraps(train_step)
+    def call(*batches: Any) -> None:
+        # The option belongs to the process: it holds for the functions that are called while it is set.
+        tf.config.optimizer.set_experimental_options({_REWRITE: True})
+        try:
+            train_step(*batches)
+        finally:
+            tf.config.optimizer.set_experimental_options({_REWRITE: False})
+
+    return call
 
 
 def all_finite(weights: list[tf.Variable]) -> bool:

@@ -234,6 +234,38 @@ def test_resume_tells_about_other_cpus_and_versions(tmp_path):
     assert f"tensorflow 2.0.0 -> {tf.__version__}, CPUs 64 ->" in recorder.notes[0]
 
 
+def test_a_checkpoint_from_before_a_key_existed_had_its_default(tmp_path):
+    experiment = tiny_experiment(epochs=1)
+    run = Run.create(tmp_path, "old", experiment)
+    with pytest.raises(TrainingInterruptedError):
+        train_once(experiment, run, stop=lambda step: step == 1)
+    (folder,) = run.checkpoints.iterdir()
+    state = json.loads((folder / "state.json").read_text())
+    del state["config"]["train"]["mixed_precision"], state["data"]
+    (folder / "state.json").write_text(json.dumps(state))
+    mixed = dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, mixed_precision=True))
+    with pytest.raises(LarqnetsError, match=r"train.mixed_precision = True, but the run was started with False"):
+        train_once(mixed, run)
+    train_once(experiment, run)
+    assert Run.open(run.path).card["status"] == "trained"
+
+
+def test_mixed_precision_repeats_resumes_and_evaluates_in_float32(finished, tmp_path):
+    experiment = tiny_experiment(mixed_precision=True)
+    whole = Run.create(tmp_path, "whole", experiment)
+    model = train_once(experiment, whole)
+    broken = Run.create(tmp_path, "broken", experiment)
+    with pytest.raises(TrainingInterruptedError):
+        train_once(experiment, broken, stop=lambda step: step == 10)
+    assert same_bits(train_once(experiment, broken), model)
+    assert rows(broken) == rows(whole)
+    assert {weight.dtype for weight in model.weights} == {tf.float32}
+    dataset = MemoryDataset()
+    logits = load_trained_model(Run.open(whole.path))(dataset.images[70:], training=False)
+    loss = tf.keras.losses.sparse_categorical_crossentropy(dataset.labels[70:], logits, from_logits=True)
+    assert Run.open(whole.path).card["test_loss"] == pytest.approx(float(tf.reduce_mean(loss)), rel=1e-5)
+
+
 _TRAIN_FOREVER = """
 import sys
 sys.path[:0] = sys.argv[2:]

@@ -1,5 +1,6 @@
 """A data set in memory and a tiny experiment, so that every test trains for a few hundred milliseconds."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,9 @@ class MemoryDataset:
 
     def steps_per_epoch(self, batch_size: int) -> int:
         return self.info.num_train // batch_size
+
+    def fingerprint(self) -> str:
+        return hashlib.sha256(self.images.tobytes() + self.labels.tobytes()).hexdigest()
 
     def train_batches(self, batch_size: int, seed: int, start_step: int = 0, augment: bool = True) -> Any:
         steps = self.steps_per_epoch(batch_size)

@@ -1,0 +1,240 @@
+"""`larqnets sweep`: experiments one after another, each trained, converted and measured on the test set, into one table.
+
+Nothing is remembered beside the runs themselves: what is finished is read from their cards and manifests, so a sweep
+that was killed goes on where it was when the same command is given again.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+from deploy.check import evaluate_subject
+from deploy.inspect import inspect_model
+from deploy.sources import convert_source
+from larqnets.config import Experiment, load_config
+from larqnets.errors import LarqnetsError
+from larqnets.run_folder import Run, cannot_write, default_name, write_atomically
+from larqnets.training import TrainingInterruptedError
+from larqnets.training.launch import launch
+from larqnets.training.progress import Progress
+
+TARGET = "arm64"
+
+
+class SweepProgress(Progress, Protocol):
+    """What a training run tells, and before it `experiment` with its 1-based number, and `stage` while converting."""
+
+    def experiment(self, number: int, count: int, name: str) -> None: ...
+
+    def stage(self, name: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One experiment of a sweep, and how `launch` is asked for it."""
+
+    config: str
+    seed: int
+    run: Path
+    experiment: Experiment
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table. Accuracies are fractions of the whole test set, `seconds` is training time over all resumes.
+
+    Without a conversion, what is read from the converted file is None.
+    """
+
+    method: str
+    backbone: str
+    seed: int
+    test_accuracy: float
+    converted_test_accuracy: float | None
+    file_bytes: int | None
+    binary_macs: int | None
+    float_macs: int | None
+    seconds: float
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def sweep(
+    configs: Sequence[str],
+    *,
+    seeds: str | None = None,
+    overrides: Sequence[str] = (),
+    runs: Path = Path("runs"),
+    table: Path | None = None,
+    convert: bool = True,
+    progress: SweepProgress,
+) -> dict[str, Any]:
+    """Run every config with every seed ("0,1,2"; None: the config's own) and write `table` after each of them.
+
+    Returns {"csv": path, "rows": [...], "failed": [{"run", "reason"}, ...]}; one that fails does not stop the others.
+    Raises LarqnetsError before anything is trained when a config, the seeds, a run's name or the table is wrong, and
+    TrainingInterruptedError after SIGINT or SIGTERM.
+    """
+    planned = plan(configs, seeds, overrides, runs)
+    table = table or runs / "sweep.csv"
+    _check_table(table)
+    rows = {p.run: row for p in planned if (row := _finished(p, convert)) is not None}
+    failed: list[dict[str, str]] = []
+    _write(table, planned, rows)
+    for number, p in enumerate(planned, 1):
+        progress.experiment(number, len(planned), p.run.name)
+        if p.run in rows:
+            progress.note(f"{p.run} is finished: {_words(rows[p.run])}.")
+            continue
+        try:
+            rows[p.run] = _run(p, overrides, convert, progress)
+        except TrainingInterruptedError as error:
+            raise TrainingInterruptedError(
+                f"Stopped in {p.run.name}, experiment {number} of {len(planned)}, with a checkpoint. "
+                "Give the same command again to go on."
+            ) from error
+        except LarqnetsError as error:
+            failed.append({"run": str(p.run), "reason": str(error)})
+        except Exception as error:
+            # A defect in one of many experiments must not cost the night that the others need.
+            reason = (str(error).strip().splitlines() or ["no message"])[0]
+            failed.append({"run": str(p.run), "reason": f"{type(error).__name__}: {reason} (not foreseen)"})
+        else:
+            progress.note(f"{p.run}: {_words(rows[p.run])}.")
+            _write(table, planned, rows)
+            continue
+        progress.note(f"{p.run} failed: {failed[-1]['reason']}")
+    return {"csv": str(table), "rows": [asdict(rows[p.run]) for p in planned if p.run in rows], "failed": failed}
+
+
+def plan(configs: Sequence[str], seeds: str | None, overrides: Sequence[str], runs: Path) -> list[Planned]:
+    """Return the experiments in the order of the configs, each with all its seeds; raises LarqnetsError as `sweep` does."""
+    planned: dict[Path, Planned] = {}
+    for config in configs:
+        experiment = load_config(config, overrides)
+        for seed in [experiment.seed] if seeds is None else _parse_seeds(seeds):
+            run = runs / default_name(Path(config).stem, seed)
+            if run in planned:
+                raise LarqnetsError(
+                    f"Two experiments of the sweep would be the run {run}: {planned[run].config} and {config}, seed "
+                    f"{seed}. Leave one out, or give its config file another name."
+                )
+            planned[run] = Planned(config, seed, run, replace(experiment, seed=seed))
+    for p in planned.values():
+        if p.run.exists() and Run.open(p.run).experiment != p.experiment:
+            raise LarqnetsError(
+                f"The run {p.run} exists already and was started with another config than this sweep gives it. Choose "
+                "another folder with --runs, or delete that run."
+            )
+    return list(planned.values())
+
+
+def _parse_seeds(text: str) -> list[int]:
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise LarqnetsError(f"--seeds '{text}' is no list of numbers. Write e.g. --seeds 0,1,2.") from error
+    if min(seeds) < 0 or max(seeds) >= 2**31:
+        raise LarqnetsError(f"--seeds '{text}' has a seed outside 0 to 2147483647. Write e.g. --seeds 0,1,2.")
+    return list(dict.fromkeys(seeds))
+
+
+def _run(p: Planned, overrides: Sequence[str], convert: bool, progress: SweepProgress) -> Row:
+    tf.keras.backend.clear_session()  # the graphs of the experiment before, which would pile up
+    launch(
+        p.config,
+        name=p.run.name,
+        runs=p.run.parent,
+        overrides=overrides,
+        resume=p.run.exists(),
+        seed=p.seed,
+        progress=progress,
+    )
+    if convert and _converted_file(Run.open(p.run)) is None:
+        manifest = convert_source(p.run, TARGET, on_stage=progress.stage)
+        run = Run.open(p.run)
+        if run.card["converted_test_images"] < run.card["images"]["num_test"]:
+            # The conversion looks at a sample of a large test set.
+            progress.stage("evaluate")
+            result = evaluate_subject(p.run / TARGET / manifest["file"])
+            run.update_card(converted_test_accuracy=result["accuracy"], converted_test_images=result["images"])
+    row = _finished(p, convert)
+    assert row is not None, p.run
+    return row
+
+
+def _finished(p: Planned, convert: bool) -> Row | None:
+    """Return the row of an experiment that needs nothing more, else None."""
+    if not p.run.exists():
+        return None
+    run = Run.open(p.run)
+    if run.card["status"] != "trained":
+        return None
+    measured: tuple[Any, ...] = (None, None, None, None)
+    if convert:
+        file = _converted_file(run)
+        if file is None:
+            return None
+        totals = inspect_model(file).totals
+        measured = (
+            run.card["converted_test_accuracy"],
+            totals["file_bytes"],
+            totals["binary"]["macs"],
+            totals["float"]["macs"],
+        )
+    card = run.card
+    return Row(card["method"], card["backbone"], card["seed"], card["test_accuracy"], *measured, card["seconds"])
+
+
+def _converted_file(run: Run) -> Path | None:
+    """Return the file converted from the run's final weights and measured on its whole test set, None without one."""
+    folder = run.path / TARGET
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        file = folder / manifest["file"]
+        entry = manifest["files"][file.stem]
+        source = manifest["source"]
+        current = (
+            hashlib.sha256(file.read_bytes()).hexdigest() == entry["sha256"]
+            and source["run"]["epochs_done"] == run.card["epochs_done"]
+            and source["preprocess"]["dataset"] == run.card["images"]["name"]
+            and run.card["converted_test_images"] == run.card["images"]["num_test"]
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # none, or half a one: it is converted again
+    return file if current else None
+
+
+def _check_table(path: Path) -> None:
+    """Raise LarqnetsError when the table cannot be written, or would replace a file that is no such table."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.read_text(encoding="utf-8").partition("\n")[0].strip() not in ("", ",".join(COLUMNS)):
+            raise LarqnetsError(f"{path} is there and is not the table of a sweep. Choose another file with --csv.")
+    except UnicodeDecodeError as error:
+        raise LarqnetsError(f"{path} is there and is not a CSV file. Choose another file with --csv.") from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _write(path: Path, planned: list[Planned], rows: dict[Path, Row]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(rows[p.run]) for p in planned if p.run in rows)
+    write_atomically(path, text.getvalue())
+
+
+def _words(row: Row) -> str:
+    trained = f"test accuracy {row.test_accuracy:.2%}"
+    if row.converted_test_accuracy is None:
+        return trained
+    return f"{trained}, converted {row.converted_test_accuracy:.2%}, {row.file_bytes:,} bytes"

@@ -1,0 +1,290 @@
+"""`make bench-training`: images per second of our loop and of the same network as plain Larq layers in `model.fit`.
+
+Both train on synthetic images, each in a process of its own so that its memory can be told, and take turns: a block of
+steps here, a block of steps there, so that whatever else the machine does hits both. The ratio is the median over pairs
+of blocks. Ours is `train` itself with its progress reports and checks; `fit` runs without a progress bar, with the
+optimizer, schedule, loss and accuracy of our config, in float32, and the augmentation that a tf.data tutorial would write.
+"""
+
+import itertools
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import larq as lq
+import numpy as np
+import tensorflow as tf
+
+from larqnets.config import Experiment, load_config
+from larqnets.data import Dataset
+from larqnets.data.info import DatasetInfo, normalisation
+from larqnets.errors import LarqnetsError, nearest
+from larqnets.run_folder import Run, cannot_write, write_atomically
+from larqnets.training import environment
+from larqnets.training.interrupt import TrainingInterruptedError
+from larqnets.training.loop import REPORT_EVERY, train
+from larqnets.training.weights import build_model
+
+SIDES = ("larqnets", "plain_larq")
+NUM_IMAGES = 50_000  # as CIFAR-10, so that no block holds the end of an epoch
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and the shape of its images; `block` is a multiple of REPORT_EVERY steps."""
+
+    name: str
+    config: str
+    image_shape: tuple[int, int, int]
+    block: int
+    overrides: tuple[str, ...] = ()
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case("cifar10", "birealnet_resnet20_cifar10", (32, 32, 3), REPORT_EVERY, ("model.width=1.0",)),
+        Case(
+            "cifar10_mixed",
+            "birealnet_resnet20_cifar10",
+            (32, 32, 3),
+            REPORT_EVERY,
+            ("model.width=1.0", "train.mixed_precision=true"),
+        ),
+        Case("digits", "digits", (8, 8, 1), 5 * REPORT_EVERY),
+    )
+}
+
+# Our quantizers -> Larq's own of the same function.
+_PLAIN = {"ApproxSign": "approx_sign", "MagnitudeSign": "magnitude_aware_sign", "SteSign": "ste_sign"}
+
+
+def experiment_of(case: Case, overrides: Sequence[str] = ()) -> Experiment:
+    """Return the case's config, long enough never to end within the benchmark."""
+    experiment = load_config(case.config, [*case.overrides, *overrides])
+    return replace(experiment, train=replace(experiment.train, epochs=max(100, experiment.train.epochs)))
+
+
+class Synthetic(Dataset):
+    """Noise with random labels in memory, through the input pipeline of every data set."""
+
+    def __init__(self, case: Case, experiment: Experiment) -> None:
+        channels = case.image_shape[-1]
+        labels = tuple("0123456789")
+        info = DatasetInfo(
+            "synthetic", labels, case.image_shape, (0.5,) * channels, (0.25,) * channels, NUM_IMAGES, 100, ""
+        )
+        super().__init__(info, experiment.data, {}, as_stored=True)
+        random = np.random.default_rng(0)
+        self.images = random.integers(0, 256, (NUM_IMAGES, *case.image_shape), np.uint8)
+        self.labels = random.integers(0, len(labels), NUM_IMAGES).astype(np.int32)
+
+    def fingerprint(self) -> str:
+        """Noise from a fixed seed has no files."""
+        return ""
+
+    def _in_memory(self, split: str) -> bool:
+        return True
+
+    def _load(self, split: str) -> tuple[tf.Tensor, tf.Tensor]:
+        if split not in self._arrays:
+            count = NUM_IMAGES if split == "train" else self.info.num_test
+            with tf.device("CPU:0"):
+                self._arrays[split] = (tf.constant(self.images[:count]), tf.constant(self.labels[:count]))
+        return self._arrays[split]
+
+
+def plain_model(model: tf.keras.Model) -> tf.keras.Model:
+    """Return the same network with Larq's own quantizers in place of ours."""
+
+    def clone(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+        config = layer.get_config()
+        if isinstance(layer, lq.layers.QuantConv2D | lq.layers.QuantDense):
+            for key in ("input_quantizer", "kernel_quantizer"):
+                config[key] = _PLAIN[type(getattr(layer, key)).__name__]
+        return type(layer).from_config(config)
+
+    return tf.keras.models.clone_model(model, clone_function=clone)
+
+
+def plain_pipeline(dataset: Synthetic, experiment: Experiment) -> tf.data.Dataset:
+    """Return shuffled, augmented, normalised batches, written as the tf.data guide does it."""
+    config, shape = experiment.data, dataset.info.image_shape
+    scale, offset = normalisation(dataset.info.mean, dataset.info.std)
+
+    def prepare(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if config.crop_padding:
+            pad = config.crop_padding
+            image = tf.image.random_crop(tf.pad(image, [[pad, pad], [pad, pad], [0, 0]]), shape)
+        if config.flip:
+            image = tf.image.random_flip_left_right(image)
+        return tf.cast(image, tf.float32) * scale + offset, label
+
+    images = tf.data.Dataset.from_tensor_slices((dataset.images, dataset.labels)).shuffle(NUM_IMAGES).repeat()
+    batches = images.map(prepare, tf.data.AUTOTUNE).batch(experiment.train.batch_size, drop_remainder=True)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def run_ours(experiment: Experiment, dataset: Synthetic, every: int, turn: Callable[[], bool]) -> None:
+    """Train with our loop; after every `every` steps ask `turn` whether to go on."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.create(Path(folder), "bench", experiment)
+        model = build_model(experiment, dataset.info.image_shape, dataset.info.num_classes)
+
+        def stop(step: int) -> bool:
+            return step > 0 and step % every == 0 and not turn()
+
+        try:
+            train(experiment, run, dataset, model, stop=stop)
+        except TrainingInterruptedError:
+            return
+
+
+def run_plain(experiment: Experiment, dataset: Synthetic, every: int, turn: Callable[[], bool]) -> None:
+    """Train with `model.fit`; after every `every` steps ask `turn` whether to go on."""
+    config = experiment.train
+    model = plain_model(build_model(experiment, dataset.info.image_shape, dataset.info.num_classes))
+
+    class Turns(tf.keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self._supports_tf_logs = True  # else Keras would fetch loss and accuracy after every step
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if (batch + 1) % every == 0 and not turn():
+                self.model.stop_training = True
+
+    steps = config.epochs * dataset.steps_per_epoch(config.batch_size)
+    schedule = tf.keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
+    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(tf.keras.optimizers.Adam(schedule), loss, metrics=["accuracy"])
+    model.fit(plain_pipeline(dataset, experiment), steps_per_epoch=steps, verbose=0, callbacks=[Turns()])
+
+
+def pipeline_rate(experiment: Experiment, dataset: Synthetic, steps: int) -> float:
+    """Return images per second of our input pipeline when nothing else computes."""
+    batches = iter(dataset.train_batches(experiment.train.batch_size, experiment.seed))
+    next(batches)
+    started = time.monotonic()
+    for _ in itertools.islice(batches, steps):
+        pass
+    return steps * experiment.train.batch_size / (time.monotonic() - started)
+
+
+def child(side: str, case_name: str, *overrides: str) -> None:
+    """Tell the seconds of the first block, then of one more for every line on stdin; at its end, the peak memory."""
+    case = CASES[case_name]
+    experiment = experiment_of(case, overrides)
+    dataset = Synthetic(case, experiment)
+    started = 0.0
+
+    def turn() -> bool:
+        nonlocal started
+        _tell({"seconds": time.monotonic() - started})
+        go = sys.stdin.readline()
+        started = time.monotonic()
+        return bool(go)
+
+    (run_ours if side == "larqnets" else run_plain)(experiment, dataset, case.block, turn)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    scale = 1 if sys.platform == "darwin" else 1024
+    _tell({"peak_bytes": peak * scale})
+    if side == "larqnets":
+        _tell({"pipeline": pipeline_rate(experiment, dataset, case.block)})
+
+
+def _tell(value: dict[str, Any]) -> None:
+    print(json.dumps(value), flush=True)
+
+
+def bench(names: Sequence[str], pairs: int, overrides: Sequence[str], out: Path) -> dict[str, Any]:
+    """Measure the named cases (none: all) and write the results to `out`; returns them."""
+    for name in names:
+        if name not in CASES:
+            raise LarqnetsError(f"There is no case '{name}'.{nearest(name, CASES)} Cases: {', '.join(CASES)}.")
+    document = {
+        "format_version": 1,
+        "command": "make bench-training",
+        "machine": environment.hardware(),
+        "versions": environment.versions(),
+        "results": [measure(CASES[name], pairs, overrides) for name in names or CASES],
+    }
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    write_atomically(out, json.dumps(document, indent=2) + "\n")
+    return document
+
+
+def measure(case: Case, pairs: int, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Let both sides take turns, `pairs` times after those that compile and warm up; returns an entry of the results."""
+    with tempfile.TemporaryFile("w+") as messages:
+        return _measure(case, pairs, overrides, messages)
+
+
+def _measure(case: Case, pairs: int, overrides: Sequence[str], messages: IO[str]) -> dict[str, Any]:
+    command = [sys.executable, "-c", "import sys; from larqnets.training.bench import child; child(*sys.argv[1:])"]
+    children = {
+        side: subprocess.Popen(
+            [*command, side, case.name, *overrides],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=messages,
+            text=True,
+        )
+        for side in SIDES
+    }
+
+    def answer(side: str, key: str) -> float:
+        line = children[side].stdout.readline()
+        if not line:
+            messages.seek(0)
+            sys.stderr.write(messages.read())
+            raise LarqnetsError(f"The benchmark's process for {side} ended early. Its own message stands above.")
+        return json.loads(line)[key]
+
+    try:
+        for side in SIDES:
+            answer(side, "seconds")  # start and compilation
+        seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+        for pair in range(pairs + 1):
+            for side in SIDES if pair % 2 else reversed(SIDES):
+                children[side].stdin.write("go\n")
+                children[side].stdin.flush()
+                seconds[side].append(answer(side, "seconds"))
+        for side in SIDES:
+            children[side].stdin.close()
+        peaks = {side: int(answer(side, "peak_bytes")) for side in SIDES}
+        pipeline = answer("larqnets", "pipeline")
+    finally:
+        for process in children.values():
+            process.kill()
+            process.wait()
+    for blocks in seconds.values():
+        del blocks[0]  # the first turn of each is with the other one's caches
+    experiment = experiment_of(case, overrides)
+    images = case.block * experiment.train.batch_size
+    ratios = [plain / ours for ours, plain in zip(*(seconds[side] for side in SIDES), strict=True)]
+    model = experiment.model
+    return {
+        "case": case.name,
+        "network": f"{model.method} on {model.backbone}, width {model.width:g}",
+        "image_shape": list(case.image_shape),
+        "batch_size": experiment.train.batch_size,
+        "overrides": list(overrides),
+        "images_per_second": {side: round(images / statistics.median(seconds[side]), 1) for side in SIDES},
+        "ratio": round(statistics.median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
+        "steps_per_block": case.block,
+        "peak_bytes": peaks,
+        "pipeline_alone_images_per_second": round(pipeline, 1),
+    }

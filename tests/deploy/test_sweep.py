@@ -1,0 +1,147 @@
+"""`larqnets sweep`: one table, killed and started again, experiments that fail."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from deploy.sweep import COLUMNS, plan
+from larqnets.errors import LarqnetsError
+
+TINY = ("--set", "train.epochs=2", "--set", "model.width=0.25", "--set", "train.batch_size=128")
+
+
+def table(path):
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+    assert tuple(reader.fieldnames) == COLUMNS
+    return rows
+
+
+def weights(run):
+    """SHA-256 of the weights and optimizer slots of a run's last checkpoint."""
+    newest = max((run / "checkpoints").glob("step-*"))
+    state = json.loads((newest / "state.json").read_text())
+    return state["step"], state["files"]["weights.data-00000-of-00001"]["sha256"]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory, process, tfds_dir):
+    """Two experiments; the process is killed in the second one, and the same command given again."""
+    folder = tmp_path_factory.mktemp("sweep")
+    command = ("sweep", "digits", "digits_real", *TINY, "--csv", "results/table.csv")
+    with subprocess.Popen(
+        [sys.executable, "-m", "larqnets.cli", *command],
+        cwd=folder,
+        env=os.environ | {"TFDS_DATA_DIR": str(tfds_dir)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    ) as killed:
+        second = False
+        for line in killed.stderr:
+            second = second or line.startswith("[2/2]")
+            if second and line.startswith("epoch 1/2"):
+                break
+        killed.send_signal(signal.SIGKILL)
+    after_kill = table(folder / "results/table.csv")
+    return folder, after_kill, process(*command, "--json", cwd=folder)
+
+
+def test_a_killed_sweep_keeps_its_table_and_goes_on(swept):
+    folder, after_kill, outcome = swept
+    assert [row["method"] for row in after_kill] == ["birealnet"]
+    assert outcome.code == 0, outcome.err
+    assert "digits-seed0 is finished" in outcome.err
+    assert "[2/2] digits_real-seed0" in outcome.err
+    rows = table(folder / "results/table.csv")
+    assert rows[0] == after_kill[0]
+    assert [(row["method"], row["backbone"], row["seed"]) for row in rows] == [
+        ("birealnet", "resnet8", "0"),
+        ("real", "resnet8", "0"),
+    ]
+    shown = json.loads(outcome.out)
+    assert [{k: str(v) for k, v in row.items()} for row in shown["rows"]] == rows
+    assert shown["failed"] == []
+
+
+def test_rows_say_what_card_and_file_say(swept):
+    folder, _, _ = swept
+    for row, (run, file) in zip(
+        table(folder / "results/table.csv"), {"digits": "binary", "digits_real": "float"}.items(), strict=True
+    ):
+        path = folder / "runs" / f"{run}-seed0"
+        card = json.loads((path / "card.json").read_text())
+        assert float(row["test_accuracy"]) == card["test_accuracy"]
+        assert float(row["converted_test_accuracy"]) == card["converted_test_accuracy"]
+        assert card["converted_test_images"] == 450
+        assert int(row["file_bytes"]) == (path / "arm64" / f"{file}.tflite").stat().st_size
+        assert float(row["seconds"]) == card["seconds"] > 0
+        assert (int(row["binary_macs"]) > 0) == (file == "binary")
+        assert int(row["float_macs"]) > 0
+
+
+def test_a_run_of_a_sweep_is_the_run_alone(swept, process, tmp_path):
+    folder, _, _ = swept
+    assert process("train", "digits_real", *TINY, cwd=tmp_path).code == 0
+    assert weights(tmp_path / "runs/digits_real-seed0") == weights(folder / "runs/digits_real-seed0")
+
+
+def test_a_second_time_nothing_is_trained_and_a_stale_file_is_converted_again(swept, cli, monkeypatch):
+    folder, _, _ = swept
+    before = table(folder / "results/table.csv")
+    path = folder / "runs/digits-seed0/arm64/binary.tflite"
+    good = path.read_bytes()
+    path.write_bytes(good[:-1] + b"?")
+    monkeypatch.chdir(folder)
+    outcome = cli("sweep", "digits", "digits_real", *TINY, "--csv", "results/table.csv")
+    assert outcome.code == 0, outcome.err
+    assert "epoch" not in outcome.err.replace("epochs are trained", "")
+    assert path.read_bytes() == good
+    assert table(folder / "results/table.csv") == before
+
+
+def test_what_fails_is_told_at_the_end_and_the_others_run(cli, tmp_path):
+    config = (
+        '[model]\nmethod = "real"\nbackbone = "resnet8"\nwidth = 0.25\n[data]\ndataset = "{}"\n[train]\nepochs = 1\n'
+    )
+    (tmp_path / "lost.toml").write_text(config.format("folder:nowhere"))
+    (tmp_path / "nan.toml").write_text(
+        config.format("digits") + 'optimizer = "sgd"\nlearning_rate = 1000\nweight_decay = 1000\n'
+    )
+    (tmp_path / "good.toml").write_text(config.format("digits"))
+    outcome = cli("sweep", "lost.toml", "nan.toml", "good.toml", "--no-convert", "--seeds", "5")
+    assert outcome.code == 1
+    last = outcome.err.strip().splitlines()[-1]
+    assert "2 of 3 experiments failed. runs/lost-seed5: There is no folder nowhere." in last
+    assert "runs/nan-seed5: The loss is no longer finite" in last
+    (row,) = table(tmp_path / "runs/sweep.csv")
+    assert (row["seed"], row["converted_test_accuracy"], row["file_bytes"]) == ("5", "", "")
+    assert "real" in outcome.out
+
+
+def test_mistakes_are_told_before_anything_runs(cli, tmp_path):
+    for arguments, message in [
+        (["digits", "digitz"], "There is no config 'digitz'. Did you mean"),
+        (["digits", "digits"], "Two experiments of the sweep would be the run runs/digits-seed0"),
+        (["digits", "--seeds", "1,x"], "--seeds '1,x' is no list of numbers"),
+        (["digits", "--seeds", "-1"], "has a seed outside 0"),
+        (["digits", "--csv", "notes.txt"], "notes.txt is there and is not the table of a sweep"),
+    ]:
+        (tmp_path / "notes.txt").write_text("mine\n")
+        outcome = cli("sweep", *arguments)
+        assert outcome.code == 1, arguments
+        assert message in outcome.err
+        assert not list(tmp_path.glob("runs/*"))
+    assert (tmp_path / "notes.txt").read_text() == "mine\n"
+
+
+def test_a_run_of_another_config_is_not_taken_for_the_experiment(swept):
+    folder, _, _ = swept
+    with pytest.raises(LarqnetsError, match="was started with another config than this sweep gives it"):
+        plan(["digits"], None, ["train.epochs=3"], folder / "runs")
