@@ -76,7 +76,8 @@ def outcome(run):
     with (run / "metrics.csv").open(newline="") as file:
         rows = [{k: v for k, v in row.items() if k not in TIMING_COLUMNS} for row in csv.DictReader(file)]
     card = json.loads((run / "card.json").read_text())
-    del card["seconds"]
+    for timed in (card, *card["stages"]):
+        del timed["seconds"]
     return {"files": state["files"], "metrics": rows, "card": card}
 
 
