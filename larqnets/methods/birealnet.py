@@ -27,7 +27,7 @@ class BiRealNet(Method):
         """A shortcut around every convolution needs residual blocks."""
         if backbone.joins != {"add"}:
             raise LarqnetsError(
-                f"birealnet puts a shortcut around every convolution, and '{backbone.name}' is not made of residual "
+                f"{self.name} puts a shortcut around every convolution, and '{backbone.name}' is not made of residual "
                 "blocks. Use a resnet backbone, or binarynet or xnornet."
             )
 
