@@ -178,7 +178,7 @@ class EdeSign(lq.quantizers.Quantizer):
     """`ede_sign` whose t grows from `t_min` to `t_max` over training: t = 10^(log t_min + p (log t_max - log t_min)).
 
     The progress p in [0, 1] is a weight of the layer, set by the training loop, so a checkpoint holds it. It stays in
-    the layer: a quantizer that captures a variable from outside makes the LCE converter fall back (design facts).
+    the layer: a quantizer that captures a variable from outside makes the LCE converter fall back to float.
     """
 
     precision = 1
