@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from deploy.check import evaluate_subject
+from deploy.convert import TARGETS
 from deploy.inspect import inspect_model
 from deploy.sources import convert_source
 from larqnets.config import Experiment, load_config
@@ -25,7 +26,7 @@ from larqnets.training import TrainingInterruptedError
 from larqnets.training.launch import launch
 from larqnets.training.progress import Progress
 
-TARGET = "arm64"
+TARGET = TARGETS[0]
 
 
 class SweepProgress(Progress, Protocol):

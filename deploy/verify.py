@@ -153,9 +153,10 @@ def _compare_layers(
     content: bytes, model: tf.keras.Model, images: np.ndarray, num_real: int
 ) -> tuple[list[LayerResult], list[str], float]:
     file = read_model(content)
-    binary = [layer for layer in describe_binary_layers(model) if layer.signs is not None]
+    described = describe_binary_layers(model)
+    binary = [layer for layer in described if layer.signs is not None]
     matched = match_layers(file, binary)
-    unchecked = [layer.name for layer in describe_binary_layers(model) if layer.name not in matched]
+    unchecked = [layer.name for layer in described if layer.name not in matched]
     order = [layer for layer in binary if layer.name in matched]
     bits, logits = _file_signs(content, [matched[layer.name] for layer in order], images)
     channels = [layer.signs.shape[2] for layer in order]

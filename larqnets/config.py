@@ -201,11 +201,6 @@ def dump_config(experiment: Experiment) -> str:
     return "\n".join(lines) + "\n"
 
 
-def from_mapping(kind: type, values: dict[str, Any], where: str, source: str) -> Any:
-    """Build the frozen dataclass `kind` from a mapping with the strict checks of a config file."""
-    return _build(kind, values, where, source)
-
-
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -255,7 +250,11 @@ def _with_train_in_stages(tables: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in tables.items() if key != "stages"} | {"stages": complete}
 
 
-def _build(kind: type, values: dict[str, Any], where: str, source: str) -> Any:
+def from_mapping(kind: type, values: dict[str, Any], where: str, source: str) -> Any:
+    """Build the frozen dataclass `kind` from a mapping with the strict checks of a config file.
+
+    `where` is the path of the mapping's keys ("" or "train."), `source` names the file; both are for the errors.
+    """
     fields = {f.name: f for f in dataclasses.fields(kind)}
     hints = typing.get_type_hints(kind)
     for key in values:
@@ -274,7 +273,7 @@ def _convert(value: object, hint: Any, where: str, source: str) -> Any:
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
             raise LarqnetsError(f"{source}: '{where}' must be a table, not {value!r}.")
-        return _build(typing.cast(type, hint), value, f"{where}.", source)
+        return from_mapping(typing.cast(type, hint), value, f"{where}.", source)
     if isinstance(hint, types.UnionType):
         hint = next(h for h in typing.get_args(hint) if h is not type(None))
     if typing.get_origin(hint) is Literal:

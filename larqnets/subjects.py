@@ -11,6 +11,7 @@ from larqnets.errors import LarqnetsError
 from larqnets.methods import list_methods
 from larqnets.models import create_model
 from larqnets.run_folder import Run
+from larqnets.training import build_model
 
 
 def model_of(
@@ -42,16 +43,7 @@ def model_of(
     looks_like_run = path.parent != Path() and path.suffix != ".toml" and not path.is_file()
     experiment = Run.open(path).experiment if path.is_dir() or looks_like_run else load_config(subject, overrides)
     info = load_dataset(experiment.data).info
-    model = experiment.model
-    return create_model(
-        model.method,
-        model.backbone,
-        info.image_shape,
-        info.num_classes,
-        stem=model.stem,
-        width=model.width,
-        **model.options,
-    )
+    return build_model(experiment, info.image_shape, info.num_classes, experiment.training_stages[-1])
 
 
 def _shape(image: str) -> tuple[int, int, int]:

@@ -32,16 +32,23 @@ def batch_norm(x: Tensor, name: str) -> Tensor:
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
 
 
+def _geometry(unit: Unit) -> dict[str, Any]:
+    """The arguments that real and binary convolutions share: SAME, no bias."""
+    return {
+        "filters": unit.filters,
+        "kernel_size": unit.kernel_size,
+        "strides": unit.strides,
+        "dilation_rate": unit.dilation,
+        "groups": unit.groups,
+        "padding": "same",
+        "use_bias": False,
+    }
+
+
 def real_conv(x: Tensor, unit: Unit, name: str) -> Tensor:
     """A real-valued convolution without bias, He-normal, zero padding."""
     return layers.Conv2D(
-        unit.filters,
-        unit.kernel_size,
-        strides=unit.strides,
-        dilation_rate=unit.dilation,
-        groups=unit.groups,
-        padding="same",
-        use_bias=False,
+        **_geometry(unit),
         kernel_initializer="he_normal",
         name=name,
     )(x)
@@ -61,14 +68,8 @@ def binary_conv(
     estimators' gradient window they would never move again.
     """
     return lq.layers.QuantConv2D(
-        unit.filters,
-        unit.kernel_size,
-        strides=unit.strides,
-        dilation_rate=unit.dilation,
-        groups=unit.groups,
-        padding="same",
+        **_geometry(unit),
         pad_values=1.0,
-        use_bias=False,
         input_quantizer=input_quantizer,
         kernel_quantizer=kernel_quantizer,
         kernel_constraint="weight_clip",
@@ -96,6 +97,16 @@ def binary_dense(
     )(x)
 
 
+def stem_conv(x: Tensor, stem: Stem) -> Tensor:
+    """The stem's real convolution."""
+    return real_conv(x, Unit(stem.filters, stem.kernel_size, stem.strides), "stem_conv")
+
+
+def stem_pool(x: Tensor, stem: Stem) -> Tensor:
+    """The 3x3/2 max-pool of the ImageNet stem, nothing in the small one."""
+    return layers.MaxPool2D(3, 2, padding="same", name="stem_pool")(x) if stem.max_pool else x
+
+
 def max_pool(x: Tensor, unit: Unit, name: str) -> Tensor:
     """The unit's max-pooling, 2x2 with stride 2, where the backbone asks for one."""
     return layers.MaxPool2D(2, name=f"{name}_pool")(x) if unit.pool == "max" else x
@@ -120,9 +131,7 @@ class Method:
 
     def stem(self, x: Tensor, stem: Stem) -> Tensor:
         """Real convolution, BatchNorm, ReLU, and the 3x3/2 max-pool of the ImageNet stem."""
-        x = real_conv(x, Unit(stem.filters, stem.kernel_size, stem.strides), "stem_conv")
-        x = layers.ReLU(name="stem_relu")(batch_norm(x, "stem_bn"))
-        return layers.MaxPool2D(3, 2, padding="same", name="stem_pool")(x) if stem.max_pool else x
+        return stem_pool(layers.ReLU(name="stem_relu")(batch_norm(stem_conv(x, stem), "stem_bn")), stem)
 
     def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         """Build one convolution position: (N, H, W, C) -> (N, H/strides, W/strides, unit.filters)."""

@@ -11,9 +11,9 @@ from larqnets.methods import (
     batch_norm,
     binary_conv,
     binary_dense,
-    layers,
     max_pool,
-    real_conv,
+    stem_conv,
+    stem_pool,
 )
 from larqnets.quantizers import SteSign
 
@@ -36,10 +36,7 @@ class BinaryNet(Method):
 
     def stem(self, x: Tensor, stem: Stem) -> Tensor:
         """Real convolution, pooling and BatchNorm; the sign of the first unit is the activation."""
-        x = real_conv(x, Unit(stem.filters, stem.kernel_size, stem.strides), "stem_conv")
-        if stem.max_pool:
-            x = layers.MaxPool2D(3, 2, padding="same", name="stem_pool")(x)
-        return batch_norm(x, "stem_bn")
+        return batch_norm(stem_pool(stem_conv(x, stem), stem), "stem_bn")
 
     def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         """Sign, binary convolution, max-pool, BatchNorm."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from larqnets.backbones import Backbone, Block, Stem, Unit
 from larqnets.errors import LarqnetsError
-from larqnets.methods import METHODS, Method, Tensor, batch_norm, binary_conv, layers, real_conv
+from larqnets.methods import METHODS, Method, Tensor, batch_norm, binary_conv, layers, stem_conv, stem_pool
 from larqnets.quantizers import ApproxSign, MagnitudeSign
 
 
@@ -33,8 +33,7 @@ class BiRealNet(Method):
 
     def stem(self, x: Tensor, stem: Stem) -> Tensor:
         """Real convolution and BatchNorm, no activation: the first sign must see both signs."""
-        x = batch_norm(real_conv(x, Unit(stem.filters, stem.kernel_size, stem.strides), "stem_conv"), "stem_bn")
-        return layers.MaxPool2D(3, 2, padding="same", name="stem_pool")(x) if stem.max_pool else x
+        return stem_pool(batch_norm(stem_conv(x, stem), "stem_bn"), stem)
 
     def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         """Sign, binary convolution, BatchNorm, and the shortcut around them."""
