@@ -5,6 +5,7 @@ stdout carries one JSON value and nothing else. TensorFlow is imported inside th
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,23 +52,33 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run where its last checkpoint stands.")
     ] = False,
+    strategy: Annotated[
+        str | None, typer.Option(help="mirrored: all GPUs of this machine; multiworker: the machines in TF_CONFIG.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train the experiment of CONFIG into runs/NAME."""
     launch = _needs_training_extra("larqnets.training.launch").launch
+    from larqnets.training.distribution import WorkerLostError
     from larqnets.training.progress import Terminal
 
-    with Terminal() as progress:
-        run = launch(
-            config,
-            name=name,
-            runs=runs,
-            overrides=overrides or (),
-            init_from=init_from,
-            resume=resume,
-            seed=seed,
-            progress=progress,
-        )
+    try:
+        with Terminal() as progress:
+            run = launch(
+                config,
+                name=name,
+                runs=runs,
+                overrides=overrides or (),
+                init_from=init_from,
+                resume=resume,
+                seed=seed,
+                strategy=strategy,
+                progress=progress,
+            )
+    except WorkerLostError as error:
+        # TensorFlow cannot mend a cluster within a process, so this one starts anew and waits for the others.
+        print(f"larqnets: {error} This one starts again by itself.", file=sys.stderr, flush=True)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *([] if resume else ["--resume"])])
     from larqnets import tables
 
     _show({**run.card, "run": str(run.path)}, lambda: tables.card(run.card, run.path), as_json)
@@ -234,6 +245,19 @@ def summary(
     model = subjects.model_of(subject, backbone, image, classes, stem, width, overrides or ())
     counts = _needs_training_extra("larqnets.counts").count(model)
     _show({"model": model.name, **counts.to_json()}, lambda: tables.counts(model.name, counts.to_json()), as_json)
+
+
+@app.command()
+def curves(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, finished or not.")],
+    output: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")] = Path("curves.png"),
+    as_json: Json = False,
+) -> None:
+    """Draw the learning curves of runs into one picture."""
+    from larqnets.curves import draw_curves
+
+    result = draw_curves(runs, output)
+    _show(result, lambda: f"{len(runs)} runs drawn into {output}", as_json)
 
 
 @app.command(name="bench-training", hidden=True)

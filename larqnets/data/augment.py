@@ -1,6 +1,7 @@
 """Random variations of training images, each a pure function of (seed, counter)."""
 
 import enum
+from dataclasses import dataclass
 
 import tensorflow as tf
 
@@ -18,14 +19,31 @@ class Purpose(enum.IntEnum):
     RESIZED_CROP = 5
 
 
+@dataclass(frozen=True)
+class Share:
+    """The part of every batch that one process of several takes: number `index` of `count` equal ones in a row."""
+
+    index: int = 0
+    count: int = 1
+
+
+WHOLE = Share()
+
+
 def stateless_seed(seed: int, purpose: Purpose, counter: Tensor | int) -> Tensor:
     """Return the (2,) int64 seed of a purpose at a step, epoch or position; `seed` is below 2**31."""
     return tf.stack([tf.constant(seed + (int(purpose) << 32), tf.int64), tf.cast(counter, tf.int64)])
 
 
-def crop_and_flip_at_random(images: Tensor, padding: int, flip: bool, seed: int, step: Tensor) -> Tensor:
-    """Return uint8 (B, H, W, C) moved by up to `padding` pixels, black moving in, and half of them mirrored."""
-    batch = tf.shape(images)[0]
+def crop_and_flip_at_random(
+    images: Tensor, padding: int, flip: bool, seed: int, step: Tensor, share: Share = WHOLE
+) -> Tensor:
+    """Return uint8 (B, H, W, C) moved by up to `padding` pixels, black moving in, and half of them mirrored.
+
+    `images` are the share of a batch; each is treated as it would be in the whole batch.
+    """
+    size = tf.shape(images)[0]
+    batch, mine = size * share.count, slice(share.index * size, (share.index + 1) * size)
     offsets = tf.zeros([batch, 2], tf.int32)
     mirrored = tf.zeros([batch], tf.bool)
     if padding:
@@ -33,7 +51,7 @@ def crop_and_flip_at_random(images: Tensor, padding: int, flip: bool, seed: int,
         offsets = tf.random.stateless_uniform([batch, 2], crop_seed, 0, 2 * padding + 1, tf.int32, alg="philox")
     if flip:
         mirrored = tf.random.stateless_uniform([batch], stateless_seed(seed, Purpose.FLIP, step), alg="philox") < 0.5
-    return crop_and_flip(images, padding, offsets, mirrored) if padding or flip else images
+    return crop_and_flip(images, padding, offsets[mine], mirrored[mine]) if padding or flip else images
 
 
 def crop_and_flip(images: Tensor, padding: int, offsets: Tensor, mirrored: Tensor) -> Tensor:

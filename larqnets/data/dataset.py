@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqnets.config import DataConfig
-from larqnets.data.augment import Purpose, crop_and_flip_at_random, random_box
+from larqnets.data.augment import WHOLE, Purpose, Share, crop_and_flip_at_random, random_box
 from larqnets.data.folder import scan_folder
 from larqnets.data.info import DatasetInfo, crop_fraction, normalisation
 from larqnets.data.known import FOLDER_PREFIX, find_known
@@ -106,31 +106,46 @@ class Dataset:
         return self.info.num_train // batch_size
 
     @_without_autograph
-    def train_batches(self, batch_size: int, seed: int, start_step: int = 0, augment: bool = True) -> tf.data.Dataset:
+    def train_batches(
+        self, batch_size: int, seed: int, start_step: int = 0, augment: bool = True, share: Share = WHOLE
+    ) -> tf.data.Dataset:
         """Return endless (images float32 (B, H, W, C), labels int32 (B,)) from step `start_step` on.
 
         The batch of step s follows from (seed, s) and the config alone. Each epoch is a new permutation of the training
-        set; the images at its end that do not fill a batch are left out.
+        set; the images at its end that do not fill a batch are left out. With a `share` only that part of every batch
+        comes out, decoded and augmented as in the whole one; its count must divide the batch size.
         """
         self.steps_per_epoch(batch_size)
-        config = self._config
+        config, size = self._config, batch_size // share.count
+
+        def is_mine(position: tf.Tensor, item: tuple[tf.Tensor, ...]) -> tf.Tensor:
+            return position % batch_size // size == share.index
+
+        def stream() -> tf.data.Dataset:
+            """Return my images, each with its position in the order of all."""
+            images = self._streams["train"].shuffled(seed, Purpose.ORDER, batch_size, start_step)
+            images = images.enumerate(start_step * batch_size)
+            return images if share.count == 1 else images.filter(is_mine)
+
         if augment and config.random_resized_crop:
-            batches = self._random_resized_crops(batch_size, seed, start_step)
+            batches = self._random_resized_crops(stream(), seed).batch(size, drop_remainder=True)
         elif self._in_memory("train"):
             all_images, all_labels = self._load("train")
             order = shuffled_indices(self.info.num_train, seed, Purpose.ORDER, batch_size, start_step)
+            mine = slice(share.index * size, (share.index + 1) * size)
             batches = order.map(
-                lambda i: (tf.gather(all_images, i), tf.gather(all_labels, i)), tf.data.AUTOTUNE, deterministic=True
+                lambda i: (tf.gather(all_images, i[mine]), tf.gather(all_labels, i[mine])),
+                tf.data.AUTOTUNE,
+                deterministic=True,
             )
         else:
-            stream = self._streams["train"].shuffled(seed, Purpose.ORDER, batch_size, start_step)
-            images = stream.map(self._decode, tf.data.AUTOTUNE, deterministic=True)
-            batches = images.batch(batch_size, drop_remainder=True)
+            images = stream().map(lambda _, item: self._decode(*item), tf.data.AUTOTUNE, deterministic=True)
+            batches = images.batch(size, drop_remainder=True)
 
         def finish(step: tf.Tensor, item: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
             images, labels = item
             if augment:
-                images = crop_and_flip_at_random(images, config.crop_padding, config.flip, seed, step)
+                images = crop_and_flip_at_random(images, config.crop_padding, config.flip, seed, step, share)
             return self._normalise(images), labels
 
         return _prefetched(batches.enumerate(start_step).map(finish, tf.data.AUTOTUNE, deterministic=True))
@@ -223,7 +238,7 @@ class Dataset:
         image = make_upright(decode(encoded, channels, central_square(crop_fraction(self._config))), orientation)
         return resize(image, height, width), label
 
-    def _random_resized_crops(self, batch_size: int, seed: int, start_step: int) -> tf.data.Dataset:
+    def _random_resized_crops(self, stream: tf.data.Dataset, seed: int) -> tf.data.Dataset:
         height, width, channels = self.info.image_shape
 
         def crop(position: tf.Tensor, item: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -234,9 +249,7 @@ class Dataset:
 
             return resize(make_upright(decode(encoded, channels, box_of), orientation), height, width), label
 
-        stream = self._streams["train"].shuffled(seed, Purpose.ORDER, batch_size, start_step)
-        crops = stream.enumerate(start_step * batch_size).map(crop, tf.data.AUTOTUNE, deterministic=True)
-        return crops.batch(batch_size, drop_remainder=True)
+        return stream.map(crop, tf.data.AUTOTUNE, deterministic=True)
 
     def _normalise(self, images: tf.Tensor) -> tf.Tensor:
         return tf.cast(images, tf.float32) * self._scale + self._offset

@@ -28,8 +28,12 @@ layers = tf.keras.layers
 
 
 def batch_norm(x: Tensor, name: str) -> Tensor:
-    """BatchNorm with the constants that the papers' PyTorch code uses: epsilon 1e-5, running average 0.9."""
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+    """BatchNorm with the constants that the papers' PyTorch code uses: epsilon 1e-5, running average 0.9.
+
+    Built for several replicas, its statistics are those of the whole batch, so that their number changes no result.
+    """
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=several, name=name)(x)
 
 
 def _geometry(unit: Unit) -> dict[str, Any]:

@@ -62,6 +62,9 @@ def save(run: Run, step: int, checkpoint: tf.train.Checkpoint, extra: dict[str, 
     except OSError as error:
         shutil.rmtree(writing, ignore_errors=True)
         raise cannot_write(final, error) from error
+    except tf.errors.UnavailableError:  # a worker of several is gone, and with it a value to write
+        shutil.rmtree(writing, ignore_errors=True)
+        raise
     except tf.errors.OpError as error:  # a full disk reaches us as ResourceExhausted, Unknown or DataLoss
         shutil.rmtree(writing, ignore_errors=True)
         raise LarqnetsError(

@@ -42,8 +42,10 @@ def hardware() -> dict[str, Any]:
     return {"cpu": _cpu_model(), "cpu_count": cpu_count(), "gpu": ", ".join(names) or None}
 
 
-def determinism(gpu: str | None) -> str:
+def determinism(gpu: str | None, replicas: int = 1) -> str:
     """Return in one sentence how exactly a run on this hardware repeats."""
+    if replicas > 1:
+        return "Same data order, initial weights and schedule when repeated; sums over replicas may differ in the last bits."
     if gpu is None:
         return "Bit-identical when repeated with the same versions on the same number of CPUs."
     return "Same data order, initial weights and schedule when repeated; sums on the GPU may differ in the last bits."

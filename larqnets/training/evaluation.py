@@ -20,26 +20,33 @@ class Evaluator:
     """Evaluates one model again and again without tracing its graph anew."""
 
     def __init__(self, model: tf.keras.Model, loss: LossFunction) -> None:
-        image = tf.TensorSpec(model.input_shape, tf.float32)
+        self._strategy = strategy = tf.distribute.get_strategy()
 
-        # The batch dimension stays open: the last batch is smaller and must not cost a second trace.
-        @tf.function(input_signature=[image, tf.TensorSpec([None], tf.int32)])
-        def score(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def score(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             logits = model(images, training=False)
-            return tf.reduce_sum(tf.cast(loss(logits, labels), tf.float64)), correct(logits, labels)
+            loss_sum = tf.reduce_sum(tf.cast(loss(logits, labels), tf.float64))
+            return loss_sum, correct(logits, labels), tf.shape(labels, tf.int64)[0]
 
-        self._score = score
+        def sums(batch: tuple[tf.Tensor, tf.Tensor]) -> list[tf.Tensor]:
+            return [strategy.reduce("SUM", part, axis=None) for part in strategy.run(score, batch)]
+
+        self._sums: Callable[..., list[tf.Tensor]] = sums
+        self._traced = False
 
     def __call__(self, batches: tf.data.Dataset, stop: Callable[[], bool] = lambda: False) -> Scores | None:
-        """Return the scores over all batches, None as soon as `stop` returns True."""
+        """Return the scores over all batches, None as soon as `stop` returns True; replicas share each batch."""
         loss_sum, hits, images = 0.0, 0, 0
-        for batch, labels in batches:
+        batches = self._strategy.experimental_distribute_dataset(batches)
+        if not self._traced:
+            # The batch dimension of the spec is open: the last batch is smaller and must not cost a second trace.
+            self._sums, self._traced = tf.function(self._sums, input_signature=[batches.element_spec]), True
+        for batch in batches:
             if stop():
                 return None
-            batch_loss, batch_hits = self._score(batch, labels)
+            batch_loss, batch_hits, batch_images = self._sums(batch)
             loss_sum += float(batch_loss)
             hits += int(batch_hits)
-            images += int(labels.shape[0])
+            images += int(batch_images)
         return Scores(loss_sum / max(images, 1), hits / max(images, 1), images)
 
 

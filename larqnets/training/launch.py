@@ -1,15 +1,17 @@
 """What `larqnets train` does: config or run in, trained run folder out."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from larqnets.config import load_config
-from larqnets.data import load_dataset, reading_errors
+from larqnets.config import dump_config, load_config
+from larqnets.data import Dataset, load_dataset, reading_errors
 from larqnets.errors import LarqnetsError
 from larqnets.run_folder import Run, default_name
 from larqnets.training import checkpoints
+from larqnets.training.distribution import Workers, join
 from larqnets.training.loop import train
 from larqnets.training.progress import Progress
 from larqnets.training.stages import check_stages
@@ -25,29 +27,52 @@ def launch(
     init_from: Path | None = None,
     resume: bool = False,
     seed: int | None = None,
+    strategy: str | None = None,
     progress: Progress,
 ) -> Run:
     """Train the experiment of a config, or with `resume` continue a run; returns the finished run.
 
-    With `resume` and a config whose run does not exist yet, the run is started. Raises LarqnetsError as its parts do.
+    With `resume` and a config whose run does not exist yet, the run is started. `strategy` is one of
+    `distribution.STRATEGIES`, None for one device. Raises LarqnetsError as its parts do.
     """
-    run = _open_or_create(config_or_run, name, runs, overrides, init_from, resume, seed, progress)
-    with run.locked():
+    workers = join(strategy)
+    with ExitStack() as held:
+        held.enter_context(workers.losses())
+        with workers.together():
+            if workers.is_chief:
+                run = _open_or_create(config_or_run, name, runs, overrides, init_from, resume, seed, progress)
+                held.enter_context(run.locked())
+        with workers.together():
+            if not workers.is_chief:
+                run = _open_or_create(
+                    config_or_run, name, runs, overrides, init_from, True, seed, progress, create=False
+                )
         dataset = load_dataset(run.experiment.data)
-        model = build_model(run.experiment, dataset.info.image_shape, dataset.info.num_classes)
         model_words = f"{run.experiment.model.method} on {run.experiment.model.backbone}"
         progress.note(f"{run.path}: {model_words}, {dataset.info.num_train:,} training images of {dataset.info.name}.")
-        saved = checkpoints.latest(run)
-        if run.card["status"] not in ("created", "trained"):
-            progress.note(_continuation(run.card, saved))
-        # The card remembers where the weights come from: a run killed before its first checkpoint starts there again.
-        origin = run.card.get("init_from")
-        if origin is not None and saved is None:
-            transfer_weights(load_trained_model(Run.open(Path(origin))), model)
-            progress.note(f"Starting from the weights of {origin}.")
-        with reading_errors(dataset):
-            train(run.experiment, run, dataset, model, progress=progress)
-    return run
+        if workers.replicas > 1:
+            where = f" on {workers.count} machines; this is worker {workers.index}" if workers.count > 1 else ""
+            progress.note(f"Every batch is shared by {workers.replicas} devices{where}.")
+        with workers.own_copy(run) as mine, workers.strategy.scope():
+            _train(mine, dataset, workers, progress)
+        with workers.together():  # until the chief has written the last of it
+            pass
+        return run if workers.is_chief else Run.open(run.path)
+
+
+def _train(run: Run, dataset: Dataset, workers: Workers, progress: Progress) -> None:
+    saved = checkpoints.latest(run)
+    workers.check_same("run", [dump_config(run.experiment), dataset.fingerprint(), saved and saved.state["step"]])
+    model = build_model(run.experiment, dataset.info.image_shape, dataset.info.num_classes)
+    if run.card["status"] not in ("created", "trained"):
+        progress.note(_continuation(run.card, saved))
+    # The card remembers where the weights come from: a run killed before its first checkpoint starts there again.
+    origin = run.card.get("init_from")
+    if origin is not None and saved is None:
+        transfer_weights(load_trained_model(Run.open(Path(origin))), model)
+        progress.note(f"Starting from the weights of {origin}.")
+    with reading_errors(dataset):
+        train(run.experiment, run, dataset, model, workers=workers, progress=progress)
 
 
 def _continuation(card: dict[str, Any], saved: checkpoints.Saved | None) -> str:
@@ -68,6 +93,8 @@ def _open_or_create(
     resume: bool,
     seed: int | None,
     progress: Progress,
+    *,
+    create: bool = True,
 ) -> Run:
     path = Path(config_or_run)
     looks_like_run = path.parent != Path() and path.suffix != ".toml" and not path.is_file()
@@ -91,6 +118,10 @@ def _open_or_create(
                 f"`larqnets train --resume {run.path}`, or choose another --name."
             )
         return run
+    if not create:
+        raise LarqnetsError(
+            f"The chief's run is not to be seen here as {runs / name}. --runs must be a folder that all machines share."
+        )
     # Everything that can be wrong with data or model is said before a folder exists.
     dataset = load_dataset(experiment.data)
     model = check_stages(experiment, dataset)

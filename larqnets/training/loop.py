@@ -16,6 +16,7 @@ from larqnets.errors import LarqnetsError
 from larqnets.run_folder import Run
 from larqnets.tasks.classification import make_loss
 from larqnets.training import checkpoints, environment, metrics
+from larqnets.training.distribution import Workers, join
 from larqnets.training.evaluation import Evaluator
 from larqnets.training.interrupt import TrainingInterruptedError, stop_on_signals
 from larqnets.training.progress import Progress, Silent
@@ -52,6 +53,7 @@ def train(
     dataset: "Dataset",
     model: tf.keras.Model,
     *,
+    workers: Workers | None = None,
     progress: Progress | None = None,
     stop: Callable[[int], bool] = lambda step: False,
 ) -> tf.keras.Model:
@@ -60,7 +62,8 @@ def train(
     Returns the trained model: `model` itself, or where the experiment has stages the model of the last one. A run that was
     interrupted or killed continues from its newest checkpoint, in whatever stage, on the same number of CPUs with the same
     bits as if nothing had happened; a finished run is left alone. The state before step s follows from (experiment, s).
-    SIGINT, SIGTERM or `stop(steps done)` returning True end the run after the current step, with a checkpoint.
+    SIGINT, SIGTERM or `stop(steps done)` returning True end the run after the current step, with a checkpoint. With
+    `workers` it is called in the scope of their strategy, by each of them.
 
     Raises TrainingInterruptedError after such an end; LarqnetsError when the loss is no longer finite, the config is not the
     checkpoint's, a stage finds a weight without partner, or something cannot be written.
@@ -69,7 +72,7 @@ def train(
     if run.card["status"] == "trained":
         progress.note(f"{run.path} is finished: {run.card['epochs_done']} epochs are trained. There is nothing to do.")
         return load_trained_model(run)
-    training = _Training(experiment, run, dataset, progress, stop)
+    training = _Training(experiment, run, dataset, workers or join(None), progress, stop)
     saved = training.resume()
     training.describe()
     first = saved.state.get("stage", 0) if saved else 0
@@ -106,16 +109,26 @@ class _Training:
     """One run: how far it is, over all stages, and what it writes. `step` and `epoch` count what is done."""
 
     def __init__(
-        self, experiment: Experiment, run: Run, dataset: "Dataset", progress: Progress, stop: Callable[[int], bool]
+        self,
+        experiment: Experiment,
+        run: Run,
+        dataset: "Dataset",
+        workers: Workers,
+        progress: Progress,
+        stop: Callable[[int], bool],
     ) -> None:
-        self.experiment, self.run, self.dataset, self.progress, self.stop = experiment, run, dataset, progress, stop
+        self.experiment, self.run, self.dataset, self.workers = experiment, run, dataset, workers
+        self.progress, self.stop = progress, stop
         self.stages = plan_stages(experiment, dataset)
+        for stage in self.stages:
+            workers.check_divides(stage.config.batch_size)
         self.total_steps, self.total_epochs = self.stages[-1].last_step, self.stages[-1].last_epoch
         self.hardware = environment.hardware()
         self.provenance = {
             "config": dataclasses.asdict(experiment),
             "versions": environment.versions(),
             "cpu_count": self.hardware["cpu_count"],
+            "replicas": workers.replicas,
             "data": dataset.fingerprint(),
         }
         self.step, self.epoch, self.rows, self.started = 0, 0, [], time.monotonic()
@@ -140,7 +153,8 @@ class _Training:
             images=dataclasses.asdict(self.dataset.info),
             versions=self.provenance["versions"],
             hardware=self.hardware,
-            determinism=environment.determinism(self.hardware["gpu"]),
+            distribution=self.workers.describe(),
+            determinism=environment.determinism(self.hardware["gpu"], self.workers.replicas),
         )
         metrics.write_rows(self.run.metrics, self.rows)
         self.summaries = metrics.Summaries(self.run.tensorboard, self.rows)
@@ -177,24 +191,26 @@ class _Training:
             train_step = in_mixed_precision(train_step)
         evaluator = Evaluator(state.model, loss)
         start = stage.data_step(self.step)
-        batches = iter(dataset.train_batches(config.batch_size, self.experiment.seed, start_step=start))
+        batches = iter(self.workers.batches(dataset, config.batch_size, self.experiment.seed, start))
 
         while self.epoch < stage.last_epoch:
             epoch_step, epoch_started, images_per_second = self.step, time.monotonic(), 0.0
             epoch_end = stage.first_step + (self.epoch + 1 - stage.first_epoch) * stage.steps_per_epoch
             while self.step < epoch_end:
-                if signalled() or self.stop(self.step):
+                if self.must_stop(signalled):
                     self.interrupt(state)
                 train_step(batches)
                 self.step += 1
                 if self.step % REPORT_EVERY == 0 or self.step == epoch_end:
-                    if int(totals.first_bad_step) >= 0:
-                        self.fail(stage, int(totals.first_bad_step))
+                    if int(totals.first_bad_step.numpy()) >= 0:
+                        self.fail(stage, int(totals.first_bad_step.numpy()))
                     images = (self.step - epoch_step) * config.batch_size
                     images_per_second = images / (time.monotonic() - epoch_started)
                     self.progress.step(self.step, *totals.means(), images_per_second)
 
-            test = evaluator(dataset.eval_batches("test", config.batch_size), stop=signalled)
+            # Several workers evaluate to the end: one cannot leave the others.
+            stop = signalled if self.workers.count == 1 else lambda: False
+            test = evaluator(dataset.eval_batches("test", config.batch_size), stop=stop)
             if test is None:
                 self.interrupt(state)
             if not math.isfinite(test.loss):
@@ -223,10 +239,16 @@ class _Training:
                 self.save(state)
             self.progress.epoch(row)
 
+    def must_stop(self, signalled: Callable[[], bool]) -> bool:
+        """Return whether to end before the next step; several workers agree on it, which takes time, now and then."""
+        if self.workers.count > 1 and self.step % REPORT_EVERY:
+            return False
+        return self.workers.any(signalled() or self.stop(self.step))
+
     def save(self, state: _StageState) -> None:
         """Write a checkpoint of this moment, if it is worth continuing from."""
-        if int(state.totals.first_bad_step) >= 0:
-            self.fail(state.stage, int(state.totals.first_bad_step))
+        if int(state.totals.first_bad_step.numpy()) >= 0:
+            self.fail(state.stage, int(state.totals.first_bad_step.numpy()))
         if not all_finite([*state.model.weights, *state.optimizer.variables]):
             self.fail(state.stage, self.step - state.stage.first_step - 1)
         seconds = time.monotonic() - self.started
@@ -299,6 +321,8 @@ def check_resumable(saved: checkpoints.Saved, provenance: dict[str, Any]) -> lis
     }
     if saved.state["cpu_count"] != provenance["cpu_count"]:
         changed["CPUs"] = (saved.state["cpu_count"], provenance["cpu_count"])
+    if saved.state.get("replicas", 1) != provenance["replicas"]:
+        changed["replicas"] = (saved.state.get("replicas", 1), provenance["replicas"])
     if changed:
         listed = ", ".join(f"{name} {before} -> {after}" for name, (before, after) in changed.items())
         notes.append(f"Continuing with {listed}: the result may differ in the last bits from an uninterrupted run.")

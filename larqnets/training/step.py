@@ -36,8 +36,8 @@ class EpochTotals(tf.Module):
 
     def means(self) -> tuple[float, float]:
         """Return loss and accuracy per image."""
-        images = max(1, int(self.images))
-        return float(self.loss) / images, int(self.correct) / images
+        images = max(1, int(self.images.numpy()))
+        return float(self.loss.numpy()) / images, int(self.correct.numpy()) / images
 
     def reset(self) -> None:
         """Start a new epoch."""
@@ -68,7 +68,8 @@ def make_train_step(
     gradient = ∂(mean loss + the layers' own losses)/∂w + λ · w for the kernels that weight decay λ acts on. Constraints
     of the weights, such as the clipping of latent kernels, are applied after the update. The step is
     `optimizer.iterations`. With a teacher the mean loss is h · loss(labels) + (1 - h) · distribution loss, h the config's
-    `hard_label_weight`. Estimators that sharpen with time find (first + step) / total in their weight `progress`, where
+    `hard_label_weight`. On several replicas (`tf.distribute`) each takes its part of the batch, and the sums of losses and
+    gradients are those of the whole one. Estimators that sharpen with time find (first + step) / total in their weight `progress`, where
     `progress` = (first, total), by default (0, the steps of the config).
     """
     weights = model.trainable_weights
@@ -76,13 +77,11 @@ def make_train_step(
     estimator_progress = [w for w in model.non_trainable_weights if w.name.rsplit("/", 1)[-1] == "progress:0"]
     first_step, total_steps = progress or (0, config.epochs * steps_per_epoch)
     hard = config.hard_label_weight
+    strategy = tf.distribute.get_strategy()
+    replicas = strategy.num_replicas_in_sync
 
-    @tf.function
-    def train_step(batches: Iterator[tuple[tf.Tensor, tf.Tensor]]) -> None:
-        step = tf.identity(optimizer.iterations)  # a copy: apply_gradients advances the variable
-        images, labels = next(batches)
-        for weight in estimator_progress:
-            weight.assign(tf.cast((first_step + step) / total_steps, weight.dtype))
+    def update(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Take the step on a replica's part of the batch; returns its share of the loss, its hits and images."""
         answers = None if teacher is None else teacher(images)
         with tf.GradientTape() as tape:
             logits = model(images, training=True)
@@ -90,15 +89,24 @@ def make_train_step(
             if answers is not None:
                 losses = hard * losses + (1 - hard) * distribution_loss(logits, answers, config.teacher_temperature)
             loss = tf.reduce_mean(losses)
-            objective = tf.add_n([loss, *model.losses])
+            objective = tf.add_n([loss, *model.losses]) / replicas
         gradients = tape.gradient(objective, weights)
         gradients = [
-            gradient + config.weight_decay * weight if id(weight) in decayed else gradient
+            gradient + config.weight_decay / replicas * weight if id(weight) in decayed else gradient
             for gradient, weight in zip(gradients, weights, strict=True)
         ]
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))  # sums the gradients of the replicas
+        return loss / replicas, correct(logits, labels), tf.shape(labels, tf.int64)[0]
+
+    @tf.function
+    def train_step(batches: Iterator[tuple[tf.Tensor, tf.Tensor]]) -> None:
+        step = tf.identity(optimizer.iterations)  # a copy: apply_gradients advances the variable
+        for weight in estimator_progress:
+            weight.assign(tf.cast((first_step + step) / total_steps, weight.dtype))
         optimizer.learning_rate.assign(learning_rate(config, steps_per_epoch, step))
-        optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        totals.add(loss, correct(logits, labels), tf.shape(labels, tf.int64)[0], step)
+        parts = strategy.run(update, next(batches))
+        loss, hits, images = (strategy.reduce("SUM", part, axis=None) for part in parts)
+        totals.add(loss, hits, images, step)
 
     return train_step
 

@@ -9,6 +9,7 @@ import larqnets.data.streams
 from larqnets import LarqnetsError
 from larqnets.config import DataConfig
 from larqnets.data import load_dataset
+from larqnets.data.augment import Share
 
 BATCH = 10
 STEPS = 5  # of 53 training images; an epoch leaves out 3
@@ -52,6 +53,14 @@ def test_a_fresh_pipeline_continues_an_uninterrupted_one(dataset):
         images, labels = take(dataset.train_batches(batch, seed=3, start_step=start), 1)[0]
         assert (labels == whole[start][1]).all()
         assert (images == whole[start][0]).all()
+
+
+def test_shares_of_a_batch_are_the_batch(dataset):
+    whole = take(dataset.train_batches(4, seed=3, start_step=1), 3)
+    shares = [take(dataset.train_batches(4, seed=3, start_step=1, share=Share(i, 2)), 3) for i in range(2)]
+    for (images, labels), *parts in zip(whole, *shares, strict=True):
+        assert (np.concatenate([x for x, _ in parts]) == images).all()
+        assert (np.concatenate([y for _, y in parts]) == labels).all()
 
 
 def test_seeds_differ(dataset):

@@ -140,9 +140,9 @@ def test_every_stage_trains_on_another_part_of_the_same_data_order():
     asked = []
 
     class Asked(MemoryDataset):
-        def train_batches(self, batch_size, seed, start_step=0, augment=True):
+        def train_batches(self, batch_size, seed, start_step=0, **options):
             asked.append((batch_size, seed, start_step))
-            return super().train_batches(batch_size, seed, start_step)
+            return super().train_batches(batch_size, seed, start_step, **options)
 
     experiment = staged(stage("a"), stage("b", batch_size=35), stage("c", batch_size=10))
     first, second, third = plan_stages(experiment, Asked())

@@ -45,7 +45,7 @@ class MemoryDataset:
     def fingerprint(self) -> str:
         return hashlib.sha256(self.images.tobytes() + self.labels.tobytes()).hexdigest()
 
-    def train_batches(self, batch_size: int, seed: int, start_step: int = 0, augment: bool = True) -> Any:
+    def train_batches(self, batch_size: int, seed: int, start_step: int = 0, *, share: Any = None) -> Any:
         steps = self.steps_per_epoch(batch_size)
         images, labels = tf.constant(self.images), tf.constant(self.labels)
 
