@@ -135,6 +135,7 @@ int Bconv::out_h() const { return state_ ? state_->plan.images.out_h : 0; }
 int Bconv::out_w() const { return state_ ? state_->plan.images.out_w : 0; }
 
 void Bconv::run(const void* input, void* output, const Parallel& parallel) {
+  if (!state_ || state_->plan.images.batch == 0) return;  // never given a shape, or it was refused
   State& s = *state_;
   const auto* in = static_cast<const uint8_t*>(input);
   auto* out = static_cast<uint8_t*>(output);
