@@ -1,0 +1,4 @@
+"""From a file to a trustworthy latency: the ARM64 runtime (native/), how it is built and how it is measured.
+
+Needs neither TensorFlow nor Larq: a small board installs little.
+"""

@@ -1,0 +1,62 @@
+"""Compile the native sources: for this machine with g++ or zig, for ARM64 Linux with zig (PyPI package `ziglang`)."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from larqnets.errors import LarqnetsError
+
+NATIVE = Path(__file__).parent / "native"
+KERNELS = tuple(
+    NATIVE / f"{name}.cc"
+    for name in ("bconv", "bconv_neon", "bconv_plan", "bconv_portable", "pool", "quantize", "reference")
+)
+TARGETS = {
+    # Every x86-64 since 2009 has popcnt; without the flag the compiler calls a table lookup.
+    "x86_64": ("-mpopcnt",),
+    # Raspberry Pi OS bullseye has glibc 2.31. Plain ARMv8.0: one binary for all cores.
+    "aarch64": ("-target", "aarch64-linux-gnu.2.28"),
+}
+# Multiply and add round separately, as in LCE's kernels; both compilers would fuse them for ARM64.
+FLAGS = ("-O2", "-ffp-contract=off", "-std=c++17", "-Wall", "-Wextra", "-Werror")
+
+
+def zig() -> list[str]:
+    """Return the command that starts zig; LarqnetsError when there is none."""
+    if importlib.util.find_spec("ziglang") is not None:
+        return [sys.executable, "-m", "ziglang"]
+    program = shutil.which("zig")
+    if program is None:
+        raise LarqnetsError('Compiling for ARM64 needs zig. Install it with: pip install "larqnets[runtime]".')
+    return [program]
+
+
+def compiler(target: str) -> list[str]:
+    """Return the C++ compiler and its flags for "x86_64" or "aarch64"; LarqnetsError when there is none."""
+    if target == "x86_64" and (program := shutil.which("g++")) is not None:
+        return [program, *TARGETS[target], *FLAGS]
+    return [*zig(), "c++", *TARGETS[target], *FLAGS]
+
+
+def compile_native(
+    sources: Sequence[Path], output: Path, target: str, *, shared: bool = False, extra: Sequence[str] = ()
+) -> None:
+    """Compile and link C++ `sources` into a program or shared library; `extra` flags come last.
+
+    The file is written beside and renamed. Raises LarqnetsError with the compiler's own words when it fails.
+    """
+    beside = output.with_name(f".{output.name}.{os.getpid()}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    command = [*compiler(target), f"-I{NATIVE}", *(["-shared", "-fPIC", "-fvisibility=hidden"] if shared else [])]
+    command += [*map(str, sources), "-o", str(beside), *extra]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise LarqnetsError(f"Compiling {output.name} for {target} failed: {done.stderr.strip()[-2000:]}")
+        beside.replace(output)
+    finally:
+        beside.unlink(missing_ok=True)
