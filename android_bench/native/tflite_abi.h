@@ -54,7 +54,7 @@ typedef struct {
 const char* TfLiteVersion();
 // tflite::logging_internal::MinimalLogger::SetMinimumLogSeverity; 1 info, 2 warning, 3 error. Returns the old one.
 int TfLiteSetMinimumLogSeverity(int severity) __asm__(
-    "_ZN6tflite15logging_internal13MinimalLogger21SetMinimumLogSeverityENS_11LogSeverityE");
+    "_ZN6tflite16logging_internal13MinimalLogger21SetMinimumLogSeverityENS_11LogSeverityE");
 TfLiteIntArray* TfLiteIntArrayCreate(int size);
 
 // Model and interpreter.
