@@ -118,7 +118,7 @@ def source_digest() -> str:
     for path in sorted(NATIVE.iterdir()):
         if path.suffix in (".cc", ".h", ".inc", ".S"):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    digest.update(repr((TARGETS["aarch64"], FLAGS, _flags(Path("."), Path(".")))).encode())
+    digest.update(repr((TARGETS["aarch64"], FLAGS, _flags(Path(), Path()))).encode())
     return digest.hexdigest()
 
 

@@ -167,7 +167,7 @@ def delegated_parts(model: Model, own: set[int]) -> list[list[int]]:
     """
     graph = model.subgraphs[0]
     computed = set(range(-1, len(graph.tensors))) - {t for op in graph.operators for t in op.outputs}
-    waiting = [op for op in graph.operators]
+    waiting = list(graph.operators)
     parts: list[list[int]] = []
     while waiting:
         part: list[int] = []
