@@ -11,7 +11,10 @@ from pathlib import Path
 from larqnets.errors import LarqnetsError
 
 NATIVE = Path(__file__).parent / "native"
-KERNELS = tuple(NATIVE / name for name in ("bconv.cc", "pool.cc", "quantize.cc", "reference.cc"))
+KERNELS = tuple(
+    NATIVE / f"{name}.cc"
+    for name in ("bconv", "bconv_neon", "bconv_plan", "bconv_portable", "pool", "quantize", "reference")
+)
 TARGETS = {
     # Every x86-64 since 2009 has popcnt; without the flag the compiler calls a table lookup.
     "x86_64": ("-mpopcnt",),

@@ -4,6 +4,7 @@
 #include <new>
 #include <vector>
 
+#include "bconv_plan.h"
 #include "geometry.h"
 #include "kernels.h"
 #include "reference.h"
@@ -58,11 +59,11 @@ std::vector<T> copy(const void* data, size_t count) {
 
 struct Bconv::State {
   Path path;
-  BconvParams params;
+  BconvPlan plan;
+  // For the reference alone, as given.
   std::vector<uint8_t> filter;
   std::vector<float> multiplier, bias;
   std::vector<int32_t> thresholds;
-  reference::Images images = {};
 };
 
 Bconv::Bconv() = default;
@@ -78,7 +79,7 @@ std::string Bconv::prepare(Path path, const BconvParams& p, const void* filter, 
   if (!error.empty()) return error;
   auto state = std::make_unique<State>();
   state->path = path;
-  state->params = p;
+  state->plan.params = p;
   const size_t tap_bytes = (static_cast<size_t>(p.channels_in) / p.groups + 31) / 32 * 4;
   state->filter = copy<uint8_t>(filter, size_t(p.channels_out) * p.filter_h * p.filter_w * tap_bytes);
   if (p.output == Output::kBits) {
@@ -86,6 +87,10 @@ std::string Bconv::prepare(Path path, const BconvParams& p, const void* filter, 
   } else {
     state->multiplier = copy<float>(multiplier, p.channels_out);
     state->bias = copy<float>(bias, p.channels_out);
+  }
+  if (path != Path::kReference) {
+    state->plan.pack(state->filter.data(), state->multiplier.data(), state->bias.data(), state->thresholds.data());
+    state->filter = {};
   }
   state_ = std::move(state);
   return "";
@@ -95,7 +100,9 @@ std::string Bconv::prepare(Path path, const BconvParams& p, const void* filter, 
 
 std::string Bconv::resize(int batch, int in_h, int in_w) try {
   if (!state_) return "A convolution was given a shape before its filter.";
-  const BconvParams& p = state_->params;
+  BconvPlan& plan = state_->plan;
+  const BconvParams& p = plan.params;
+  plan.images = {};
   if (batch < 1 || in_h < 1 || in_w < 1) return "The input of a convolution is empty.";
   Window rows, columns;
   std::string error = slide("height", in_h, p.filter_h, p.stride_h, p.dilation_h, p.padding, &rows);
@@ -107,19 +114,40 @@ std::string Bconv::resize(int batch, int in_h, int in_w) try {
       !product_fits({batch, rows.out, columns.out, out_bytes}, kMaxBytes)) {
     return "The input or output of a convolution is larger than 2 GiB.";
   }
-  state_->images = {batch, in_h, in_w, rows.out, columns.out, rows.before, columns.before};
+  const reference::Images images = {batch, in_h, in_w, rows.out, columns.out, rows.before, columns.before};
+  if (state_->path == Path::kReference) {
+    plan.images = images;
+    return "";
+  }
+  if (!product_fits({int64_t(plan.all_records()), kTilePixels * kRecordBytes, kMaxThreads}, kMaxBytes)) {
+    return "The filter of a convolution is too large: use fewer channels or a smaller window.";
+  }
+  plan.lay_out(images, rows.after, columns.after);
   return "";
 } catch (const std::bad_alloc&) {
   return "There is not enough memory for a convolution.";
 }
 
-int Bconv::out_h() const { return state_ ? state_->images.out_h : 0; }
-int Bconv::out_w() const { return state_ ? state_->images.out_w : 0; }
+int Bconv::out_h() const { return state_ ? state_->plan.images.out_h : 0; }
+int Bconv::out_w() const { return state_ ? state_->plan.images.out_w : 0; }
 
-void Bconv::run(const void* input, void* output, const Parallel&) {
-  const State& s = *state_;
-  reference::bconv(s.params, s.images, static_cast<const uint8_t*>(input), s.filter.data(), s.multiplier.data(),
-                   s.bias.data(), s.thresholds.data(), static_cast<uint8_t*>(output));
+void Bconv::run(const void* input, void* output, const Parallel& parallel) {
+  State& s = *state_;
+  const auto* in = static_cast<const uint8_t*>(input);
+  auto* out = static_cast<uint8_t*>(output);
+  switch (s.path) {
+    case Path::kReference:
+      return reference::bconv(s.plan.params, s.plan.images, in, s.filter.data(), s.multiplier.data(), s.bias.data(),
+                              s.thresholds.data(), out);
+    case Path::kPortable:
+      return run_portable(s.plan, in, out, parallel);
+    case Path::kNeon:
+#ifdef __aarch64__
+      return run_neon(s.plan, in, out, parallel);
+#else
+      return;  // prepare refuses it
+#endif
+  }
 }
 
 }  // namespace larqnets

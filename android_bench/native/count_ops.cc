@@ -1,0 +1,98 @@
+// Runs ops once to warm up and once inside a marked region each, on random data, one thread: the program that icount.c
+// counts. Arguments, region by region from 1: bconv:HEIGHT,WIDTH,IN,OUT,FILTER,STRIDE,PAD,OUTPUT with PAD one|zero and
+// OUTPUT float|int8|bits, or quantize:ROWS,CHANNELS.
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "kernels.h"
+#include "mark.h"
+
+using namespace larqnets;
+
+namespace {
+
+uint32_t state = 1;
+uint32_t random_word() {
+  state ^= state << 13;
+  state ^= state >> 17;
+  return state ^= state << 5;
+}
+
+// Words of random channels whose unused bits are 0.
+std::vector<uint32_t> random_bits(size_t rows, int channels) {
+  const size_t words = (static_cast<size_t>(channels) + 31) / 32;
+  std::vector<uint32_t> bits(rows * words);
+  for (size_t i = 0; i < bits.size(); ++i) {
+    bits[i] = random_word();
+    if (channels % 32 && i % words == words - 1) bits[i] &= (1u << channels % 32) - 1;
+  }
+  return bits;
+}
+
+int fail(const std::string& what) {
+  std::fprintf(stderr, "count_ops: %s\n", what.c_str());
+  return 1;
+}
+
+int count_bconv(const char* text, int region) {
+  int h, w, in, out, filter, stride;
+  char pad[8], output[8];
+  if (std::sscanf(text, "%d,%d,%d,%d,%d,%d,%7[a-z],%7[a-z0-9]", &h, &w, &in, &out, &filter, &stride, pad, output) != 8) {
+    return fail(std::string("cannot read bconv:") + text);
+  }
+  BconvParams p;
+  p.channels_in = in;
+  p.channels_out = out;
+  p.filter_h = p.filter_w = filter;
+  p.stride_h = p.stride_w = stride;
+  p.pad_value = std::strcmp(pad, "one") == 0;
+  p.output = std::strcmp(output, "float") == 0 ? Output::kFloat
+             : std::strcmp(output, "int8") == 0 ? Output::kInt8
+                                                : Output::kBits;
+  const int depth = filter * filter * in;
+  p.output_scale = 0.5 * depth;
+  const auto weights = random_bits(static_cast<size_t>(out) * filter * filter, in);
+  const std::vector<float> multiplier(out, 0.5f), bias(out, 0.25f);
+  const std::vector<int32_t> thresholds(out, depth / 2);
+  const auto input = random_bits(static_cast<size_t>(h) * w, in);
+  Bconv op;
+  std::string error = op.prepare(best_path(), p, weights.data(), multiplier.data(), bias.data(), thresholds.data());
+  if (error.empty()) error = op.resize(1, h, w);
+  if (!error.empty()) return fail(error);
+  std::vector<float> result(static_cast<size_t>(op.out_h()) * op.out_w() * out);
+  op.run(input.data(), result.data(), one_thread());
+  mark(region);
+  op.run(input.data(), result.data(), one_thread());
+  mark(0);
+  return 0;
+}
+
+int count_quantize(const char* text, int region) {
+  int rows, channels;
+  if (std::sscanf(text, "%d,%d", &rows, &channels) != 2) return fail(std::string("cannot read quantize:") + text);
+  std::vector<float> values(static_cast<size_t>(rows) * channels);
+  for (float& value : values) value = static_cast<float>(random_word() % 201) - 100;
+  std::vector<uint32_t> bits(static_cast<size_t>(rows) * ((channels + 31) / 32));
+  quantize_float(best_path(), values.data(), rows, channels, bits.data(), one_thread());
+  mark(region);
+  quantize_float(best_path(), values.data(), rows, channels, bits.data(), one_thread());
+  mark(0);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const char* colon = std::strchr(argv[i], ':');
+    const std::string op(argv[i], colon ? colon - argv[i] : std::strlen(argv[i]));
+    int status = 1;
+    if (op == "bconv" && colon) status = count_bconv(colon + 1, i);
+    else if (op == "quantize" && colon) status = count_quantize(colon + 1, i);
+    else return fail("unknown op " + op);
+    if (status) return status;
+  }
+  return 0;
+}
