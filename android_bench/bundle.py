@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from android_bench.compile import FLAGS, KERNELS, NATIVE, TARGETS, compile_native, zig
+from android_bench.instructions import SYSROOT
 from larqnets import __version__
 from larqnets.errors import LarqnetsError
 from larqnets.run_folder import cannot_write, write_atomically
@@ -34,8 +35,7 @@ OURS = "liblarqnets.so"
 RUNNER = "larqnets_runner"
 MANIFEST = "manifest.json"
 
-# Debian's libraries for other machines: what a program for ARM64 needs under qemu and on Android.
-CROSS = Path("/usr/aarch64-linux-gnu")
+# Of Debian's libraries for other machines: what a program for ARM64 needs under qemu and on Android.
 CROSS_PACKAGES = ("libc6-arm64-cross", "libgcc-s1-arm64-cross", "libstdc++6-arm64-cross")
 CROSS_FILES = (
     *("ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1"),
@@ -60,10 +60,10 @@ Debian's, unchanged; manifest.json names the packages, LICENSES/ holds their ter
 
 def cross_libraries_missing() -> str | None:
     """Return what to do when Debian's ARM64 libraries are not there, None when they are."""
-    missing = [name for name in CROSS_FILES if not (CROSS / "lib" / name).is_file()]
+    missing = [name for name in CROSS_FILES if not (SYSROOT / "lib" / name).is_file()]
     if not missing:
         return None
-    return f"{missing[0]} for ARM64 is not in {CROSS}/lib. Debian: {APT}."
+    return f"{missing[0]} for ARM64 is not in {SYSROOT}/lib. Debian: {APT}."
 
 
 def cache_folder() -> Path:
@@ -225,7 +225,7 @@ def _android(arm64: Path, android: Path, digest: str) -> None:
     for name in _manifest(arm64)["files"]:
         _put(android / name, (arm64 / name).read_bytes(), executable=name == RUNNER)
     for name in CROSS_FILES:
-        _put(android / name, (CROSS / "lib" / name).read_bytes(), executable=name.startswith("ld-"))
+        _put(android / name, (SYSROOT / "lib" / name).read_bytes(), executable=name.startswith("ld-"))
     for name in CROSS_PACKAGES:
         terms = Path("/usr/share/doc") / name / "copyright"
         if not terms.is_file():

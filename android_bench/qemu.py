@@ -17,14 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from android_bench.bundle import CROSS, RUNNER, cross_libraries_missing, open_bundle
-from android_bench.compile import NATIVE, zig
+from android_bench.bundle import RUNNER, cross_libraries_missing, open_bundle
+from android_bench.instructions import CPUS, SYSROOT, build_counter
 from deploy.tflite import Model, read_model
 from larqnets.errors import LarqnetsError
 
 ENGINE = "ARM64 under qemu (functional only)"
-# XNNPACK picks its kernels by what the CPU can do: the A72 (Raspberry Pi 4) has no dot products, the A76 (Pi 5) has.
-CPUS = ("cortex-a72", "cortex-a76")
 GROUPS = {"LceBconv2d": "binary", "LceQuantize": "glue", "LceDequantize": "glue", "LceBMaxPool2d": "glue"}
 INTERPRETER = "interpreter"
 
@@ -120,7 +118,7 @@ def count(source: Path | str | bytes, cpu: str = CPUS[0], *, xnnpack: bool = Tru
         )
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
-        plugin = _instruction_counter(here)
+        plugin = build_counter(here)
         (here / "model.tflite").write_bytes(model.content)
         arguments = ["--model", "model.tflite", "--count", *([] if xnnpack else ["--no-xnnpack"])]
         report = run_runner(folder, arguments, model.name, cpu=cpu, folder=here, plugin=f"{plugin},out=count.txt")
@@ -207,7 +205,7 @@ def run_runner(
     if qemu is None or setarch is None:
         tool = "qemu-aarch64" if qemu is None else "setarch"
         raise LarqnetsError(f"{tool} is not installed. Debian: apt-get install qemu-user util-linux.")
-    command = [setarch, "-R", qemu, "-L", str(CROSS), "-cpu", cpu, *(["-plugin", plugin] if plugin else [])]
+    command = [setarch, "-R", qemu, "-L", str(SYSROOT), "-cpu", cpu, *(["-plugin", plugin] if plugin else [])]
     done = subprocess.run([*command, str(bundle / RUNNER), *arguments], cwd=folder, env={}, capture_output=True)
     if done.returncode < 0:
         raise LarqnetsError(
@@ -219,16 +217,6 @@ def run_runner(
         said = [line for line in lines if line.startswith(f"{RUNNER}: ")] or lines[-1:]
         raise LarqnetsError(f"{name} cannot be run on ARM64: {said[0].removeprefix(f'{RUNNER}: ')}")
     return json.loads(done.stdout)
-
-
-def _instruction_counter(folder: Path) -> Path:
-    """Compile the plugin for qemu, a program of this machine, into `folder`."""
-    plugin, program = folder / "libicount.so", shutil.which("cc")
-    command = [*([program] if program else [*zig(), "cc"]), "-O2", "-fPIC", "-shared", "-o", str(plugin)]
-    done = subprocess.run([*command, str(NATIVE / "icount.c")], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise LarqnetsError(f"Compiling the instruction counter failed: {done.stderr.strip()[-2000:]}")
-    return plugin
 
 
 def _ready(bundle: Path | None) -> Path:

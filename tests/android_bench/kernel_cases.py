@@ -171,9 +171,7 @@ class Bconv:
         """The output by numpy: sums of products of +1, -1 and, where padded with zeros, 0."""
         (height, top, bottom), (width, left, right) = self.pads(0), self.pads(1)
         x, w = self.signs
-        x = np.pad(
-            x.astype(np.int64), ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=self.pad_value
-        )
+        x = np.pad(x.astype(np.int64), ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=self.pad_value)
         group_in, group_out = self.channels_in // self.groups, self.channels_out // self.groups
         sums = np.zeros((self.batch, height, width, self.channels_out), np.int64)
         for ky in range(self.filter[0]):
@@ -206,7 +204,9 @@ class Bconv:
 def bconvs(draw: st.DrawFn, channels: tuple[int, ...] = ()) -> Bconv:
     """Small convolutions of every kind."""
     groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
-    per_group = draw(st.sampled_from([32, 64, 96]) if groups > 1 else st.integers(1, 200) | st.sampled_from([64, 128, 256]))
+    per_group = draw(
+        st.sampled_from([32, 64, 96]) if groups > 1 else st.integers(1, 200) | st.sampled_from([64, 128, 256])
+    )
     filters = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
     dilations = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     padding = draw(st.sampled_from([SAME, VALID]))
@@ -279,7 +279,9 @@ def quantize(kind: int, rows: int, channels: int, zero_point: int, seed: int, th
     """LceQuantize of random values, special ones among them, and what it must give."""
     rng = np.random.default_rng(seed)
     if kind == 0:
-        x = rng.choice(np.array([0.0, -0.0, np.nan, -np.nan, np.inf, -np.inf, 1e-45, -1e-45, 1, -2], np.float32), (rows, channels))
+        x = rng.choice(
+            np.array([0.0, -0.0, np.nan, -np.nan, np.inf, -np.inf, 1e-45, -1e-45, 1, -2], np.float32), (rows, channels)
+        )
         minus = x < 0
     elif kind == 1:
         x = rng.integers(-128, 128, (rows, channels), np.int8)

@@ -24,7 +24,7 @@ def random_words(rng, shape, channels):
     """Packed values whose unused high bits are 0."""
     values = rng.integers(0, 2**32, (*shape, words(channels)), dtype=np.uint32)
     if channels % 32:
-        values[..., -1] &= (1 << channels % 32) - 1
+        values[..., -1] &= np.uint32((1 << channels % 32) - 1)
     return values.view(np.int32)
 
 
@@ -169,5 +169,3 @@ def dequantize(rng, *, shape=(1, 2, 3), channels=40, dtype="float32", scale=0.1,
     quantization = (scale, zero_point) if dtype == "int8" else None
     x = random_words(rng, shape, channels)
     return Node("LceDequantize", x, (*shape, channels), dtype, out_quantization=quantization)
-
-
