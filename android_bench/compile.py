@@ -51,7 +51,7 @@ def compile_native(
     """
     beside = output.with_name(f".{output.name}.{os.getpid()}")
     output.parent.mkdir(parents=True, exist_ok=True)
-    command = [*compiler(target), *(["-shared", "-fPIC", "-fvisibility=hidden"] if shared else [])]
+    command = [*compiler(target), f"-I{NATIVE}", *(["-shared", "-fPIC", "-fvisibility=hidden"] if shared else [])]
     command += [*map(str, sources), "-o", str(beside), *extra]
     try:
         done = subprocess.run(command, capture_output=True, text=True)

@@ -1,0 +1,41 @@
+"""The kernels' test program for this machine, and for ARM64 under qemu. What is missing is a skip with its reason."""
+
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from android_bench.compile import KERNELS, compile_native
+from android_bench.instructions import qemu_command
+from larqnets.errors import LarqnetsError
+
+SOURCES = [*KERNELS, Path(__file__).with_name("cases.cc")]
+
+
+def _or_skip(call: Callable, *arguments, **keywords):
+    try:
+        return call(*arguments, **keywords)
+    except LarqnetsError as error:
+        if "failed" in str(error):  # a compiler that is there and refuses is no skip
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def host_program(tmp_path_factory) -> list[str]:
+    """The program of cases.cc for x86-64, warnings as errors."""
+    if platform.machine() != "x86_64":
+        pytest.skip("compiles for x86-64")
+    program = tmp_path_factory.mktemp("host") / "cases"
+    _or_skip(compile_native, SOURCES, program, "x86_64", extra=["-pthread"])
+    return [str(program)]
+
+
+@pytest.fixture(scope="session")
+def arm_program(tmp_path_factory) -> list[str]:
+    """qemu and the program of cases.cc for ARM64."""
+    qemu = _or_skip(qemu_command)
+    program = tmp_path_factory.mktemp("arm") / "cases"
+    _or_skip(compile_native, SOURCES, program, "aarch64", extra=["-pthread"])
+    return [*qemu, str(program)]

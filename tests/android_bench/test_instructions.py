@@ -1,0 +1,83 @@
+"""Executed instructions of the kernels under qemu: the required numbers, and none may grow by more than 2 %."""
+
+from dataclasses import replace
+
+import pytest
+
+from android_bench.instructions import OPS, SQUARES, Bconv, Quantize, count_ops, qemu_command
+from larqnets.errors import LarqnetsError
+
+# Per op of OPS, with ziglang 0.17.0. `python -m android_bench.instructions` prints them; write down what a change saves.
+COMMITTED = {
+    "3x3 56x56 64->64 /1 one float": 3_353_612,
+    "3x3 28x28 128->128 /1 one float": 3_068_642,
+    "3x3 14x14 256->256 /1 one float": 2_956_883,
+    "3x3 7x7 512->512 /1 one float": 2_916_037,
+    "3x3 56x56 64->64 /1 zero float": 3_379_158,
+    "3x3 28x28 128->128 /1 zero float": 3_078_988,
+    "3x3 14x14 256->256 /1 zero float": 2_962_269,
+    "3x3 7x7 512->512 /1 zero float": 2_918_924,
+    "3x3 28x28 128->128 /1 one int8": 3_118_524,
+    "3x3 28x28 128->128 /1 one bits": 3_014_546,
+    "1x1 28x28 256->256 /1 one float": 1_631_732,
+    "3x3 28x28 128->256 /2 one float": 1_525_606,
+    "3x3 56x56 32->32 /1 one float": 1_043_444,
+    "3x3 28x28 96->96 /1 one float": 1_794_656,
+    "quantize 3136x64": 145_987,
+    "quantize 784x128": 73_075,
+    "quantize 196x256": 36_619,
+    "quantize 49x512": 18_391,
+}
+REQUIRED = dict(zip(SQUARES, (3.6e6, 3.2e6, 3.05e6, 3.0e6), strict=True))
+PER_MAC = {Bconv(28, 28, 256, 256, filter=1): 0.034, Bconv(56, 56, 32, 32): 0.040, Bconv(28, 28, 96, 96): 0.034}
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory):
+    try:
+        qemu_command()
+        return count_ops(tmp_path_factory.mktemp("count"))
+    except LarqnetsError as error:
+        if "failed" in str(error):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("op", OPS, ids=str)
+def test_no_op_executes_more_than_it_did(counted, op):
+    assert counted[op].instructions <= COMMITTED[str(op)] * 1.02
+
+
+def test_every_committed_number_is_of_an_op():
+    assert list(COMMITTED) == [str(op) for op in OPS]
+
+
+@pytest.mark.parametrize("square", SQUARES)
+def test_the_four_shapes_execute_what_is_required(counted, square):
+    size, channels = square
+    one = Bconv(size, size, channels, channels)
+    assert counted[one].instructions <= REQUIRED[square]
+    assert counted[replace(one, pad="zero")].instructions <= 1.02 * counted[one].instructions
+
+
+@pytest.mark.parametrize("op", PER_MAC, ids=str)
+def test_other_shapes_execute_what_is_required(counted, op):
+    assert counted[op].instructions <= PER_MAC[op] * op.macs
+
+
+@pytest.mark.parametrize("op", [op for op in OPS if isinstance(op, Quantize)], ids=str)
+def test_quantize_executes_at_most_three_quarters_per_value(counted, op):
+    assert counted[op].instructions <= 0.75 * op.rows * op.channels
+
+
+def test_counts_repeat_and_their_kinds_are_disjoint(counted, tmp_path):
+    few = OPS[:2]
+    again = count_ops(tmp_path, few)
+    assert again == {op: counted[op] for op in few}
+    for counts in counted.values():
+        assert 0 < counts.simd + counts.loads_stores < counts.instructions
+
+
+def test_both_processors_execute_the_same(counted, tmp_path):
+    other = count_ops(tmp_path, OPS[3:4], "cortex-a76")
+    assert other[OPS[3]].instructions == pytest.approx(counted[OPS[3]].instructions, rel=0.001)
