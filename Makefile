@@ -2,6 +2,8 @@
 # make test    every check; what is skipped is listed at the end with its reason
 # make bench-training    images/s of our training loop against plain Larq in model.fit, into results/training.json
 # make native  the ARM64 runtime into build/ (about 2 minutes the first time)
+# make wheels  packages into dist/: for ARM64 Linux with the runtime in it, and for every other machine
+# make arm64-python    an aarch64 CPython for the tests, to be run under qemu (Debian 12 only, nothing is installed)
 # make bench-kernels    executed instructions of kernels and networks on ARM64, into results/kernels.json
 # make lint    formatting and lint
 PYTHON ?= python3.11
@@ -10,7 +12,7 @@ CORE := .venv-core
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test bench-training native bench-kernels lint install clean
+.PHONY: demo test bench-training native wheels arm64-python bench-kernels lint install clean
 
 install: $(VENV)/.installed
 
@@ -41,6 +43,13 @@ bench-training: $(VENV)/.installed
 
 native: $(VENV)/.installed
 	$(BIN)/larqnets runtime build --output build
+
+wheels: native
+	LARQNETS_BUNDLE=build/arm64 $(BIN)/python -m build --wheel --no-isolation --outdir dist .
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+arm64-python: $(VENV)/.installed
+	tests/android_bench/arm64_python.sh build/arm64-python $(BIN)/python
 
 bench-kernels: native
 	$(BIN)/python -m android_bench.kernels
