@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from larqnets import LarqnetsError, __version__, require_keras_2
+from larqnets.errors import get_training
 
 runtime = typer.Typer(no_args_is_help=True, help="The ARM64 runtime: build it.")
 app = typer.Typer(
@@ -327,7 +328,7 @@ def _needs_training_extra(module: str) -> Any:
         if error.name is None or error.name.split(".")[0] in ("larqnets", "deploy"):
             raise
         raise LarqnetsError(
-            f'This needs TensorFlow and Larq, and {error.name} is not installed. Install them: pip install "larqnets[train]"'
+            f"This needs TensorFlow and Larq, and {error.name} is not installed. {get_training()}"
         ) from error
 
 

@@ -13,7 +13,7 @@ from android_bench.bundle import cross_libraries_missing
 from android_bench.compile import zig
 from android_bench.runtime import library_folder
 from larqnets import __version__
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, get_training, on_arm64_linux
 
 CORE = ("numpy", "typer", "rich", "jinja2", "flatbuffers", "matplotlib", "pillow")
 TRAIN = ("tensorflow", "tf_keras", "larq", "larq-compute-engine", "tensorflow-datasets", "importlib_resources")
@@ -31,18 +31,23 @@ def examine() -> dict[str, Any]:
     tools["zig"], zig_missing = _found(zig)
     tools["ARM64 libraries"] = cross_libraries_missing() is None
     emulator = qemu.missing()
-    on_arm = (platform.system(), platform.machine()) == ("Linux", "aarch64")
+    on_arm = on_arm64_linux()
+    on_x86 = platform.machine() in ("x86_64", "AMD64")
     train = all(packages[name] for name in TRAIN)
     findings = [f"{name} is missing: pip install larqnets" for name in CORE if not packages[name]]
     if not train:
         missing = ", ".join(name for name in TRAIN if not packages[name])
-        findings.append(f'train, convert, verify, evaluate need {missing}: pip install "larqnets[train]"')
+        findings.append(f"train, convert, verify, evaluate need {missing}. {get_training()}")
     if train and int((packages["numpy"] or "0").split(".")[0]) >= 2:
         findings.append('larq needs numpy below 2: pip install "numpy<2"')
     if os.environ.get("TF_USE_LEGACY_KERAS", "1").lower() not in ("1", "true"):
         findings.append("TF_USE_LEGACY_KERAS must be 1 for Larq: unset it")
-    findings += [f"{name} is not installed ({use})" for name, use in TOOLS.items() if not tools[name]]
-    findings += [reason for reason in (zig_missing, cross_libraries_missing()) if reason]
+    runs_models, runtime_missing = _found(library_folder) if on_arm else (train and on_x86, None)
+    # what emulates or compiles for ARM64 is of no use on ARM64
+    useful = {name: use for name, use in TOOLS.items() if not (on_arm and name == "qemu-aarch64")}
+    findings += [f"{name} is not installed ({use})" for name, use in useful.items() if not tools[name]]
+    for_arm = (runtime_missing,) if on_arm else (zig_missing, cross_libraries_missing())
+    findings += [reason for reason in for_arm if reason]
     return {
         "larqnets": __version__,
         "python": platform.python_version(),
@@ -54,7 +59,7 @@ def examine() -> dict[str, Any]:
         "can": {
             "inspect files": True,
             "train, convert, verify, evaluate": train,
-            "run models": _found(library_folder)[0] if on_arm else train and platform.machine() in ("x86_64", "AMD64"),
+            "run models": runs_models,
             "build the ARM64 runtime": tools["zig"],
             "run models on ARM64 under qemu": emulator is None,
         },
