@@ -43,7 +43,7 @@ native: $(VENV)/.installed
 	$(BIN)/larqnets runtime build --output build
 
 bench-kernels: native
-	$(BIN)/python -m android_bench.kernels
+	$(BIN)/larqnets bench-kernels
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
