@@ -52,7 +52,7 @@ arm64-python: $(VENV)/.installed
 	tests/android_bench/arm64_python.sh build/arm64-python $(BIN)/python
 
 bench-kernels: native
-	$(BIN)/python -m android_bench.kernels
+	$(BIN)/larqnets bench-kernels
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

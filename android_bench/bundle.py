@@ -6,6 +6,7 @@
 Everything in it is a file, nothing is installed; unchanged parts are kept, and the same sources give the same bytes.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,22 +143,37 @@ def build(output: Path, on_stage: Callable[[str], Any] = lambda _: None) -> dict
     digest = source_digest()
     try:
         arm64.mkdir(parents=True, exist_ok=True)
-        before = _manifest(arm64)
-        if before.get("sources") != digest or not _intact(arm64, before):
-            (arm64 / MANIFEST).unlink(missing_ok=True)
-            _clear(arm64, before)
-            on_stage("compile")
-            _put(arm64 / LIBRARY, library)
-            _compile(arm64)
-            _licences(arm64)
-            _write_manifest(arm64, digest, {})
-        missing = cross_libraries_missing()
-        if missing is None:
-            on_stage("android")
-            _android(arm64, android, digest)
+        with _locked(output):
+            return _build(arm64, android, library, digest, on_stage)
     except OSError as error:
         raise cannot_write(output, error) from error
+
+
+def _build(arm64: Path, android: Path, library: bytes, digest: str, on_stage: Callable[[str], Any]) -> dict[str, Any]:
+    before = _manifest(arm64)
+    if before.get("sources") != digest or not _intact(arm64, before):
+        (arm64 / MANIFEST).unlink(missing_ok=True)
+        _clear(arm64, before)
+        on_stage("compile")
+        _put(arm64 / LIBRARY, library)
+        _compile(arm64)
+        _licences(arm64)
+        _write_manifest(arm64, digest, {})
+    missing = cross_libraries_missing()
+    if missing is None:
+        on_stage("android")
+        _android(arm64, android, digest)
     return {"arm64": str(arm64), "android": None if missing else str(android), "left_out": missing} | _manifest(arm64)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep two builds out of one folder; the system releases the lock of a process that ends."""
+    import fcntl  # not on Windows, where nothing is built
+
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def open_bundle(folder: Path | None = None) -> Path:

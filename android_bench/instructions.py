@@ -1,7 +1,7 @@
 """Count executed instructions under qemu-aarch64: deterministic, and no latency.
 
 `python -m android_bench.instructions` prints what LceBconv2d and LceQuantize execute per shape, one thread, the second
-run. A program marks regions (native/mark.h), a plugin of ours counts them (native/icount.c).
+run, and how four threads share the convolutions. A program marks regions (native/mark.h), a plugin of ours counts them (native/icount.c).
 """
 
 import platform
@@ -41,6 +41,7 @@ class Bconv:
     stride: int = 1
     pad: str = "one"  # or "zero"
     output: str = "float"  # or "int8", "bits"
+    threads: int = 1
 
     @property
     def macs(self) -> int:
@@ -51,7 +52,7 @@ class Bconv:
     @property
     def argument(self) -> str:
         sizes = (self.height, self.width, self.channels_in, self.channels_out, self.filter, self.stride)
-        return f"bconv:{','.join(map(str, sizes))},{self.pad},{self.output}"
+        return f"bconv:{','.join(map(str, sizes))},{self.pad},{self.output},{self.threads}"
 
     def __str__(self) -> str:
         text = f"{self.filter}x{self.filter} {self.height}x{self.width} {self.channels_in}->{self.channels_out}"
@@ -64,15 +65,17 @@ class Quantize:
 
     rows: int
     channels: int
+    threads: int = 1
 
     @property
     def argument(self) -> str:
-        return f"quantize:{self.rows},{self.channels}"
+        return f"quantize:{self.rows},{self.channels},{self.threads}"
 
     def __str__(self) -> str:
         return f"quantize {self.rows}x{self.channels}"
 
 
+_REGIONS = 32  # per op, in count_ops.cc
 SQUARES = ((56, 64), (28, 128), (14, 256), (7, 512))  # height = width, channels in = out: the 3x3 shapes of ResNet-18
 OPS = (
     *(Bconv(size, size, c, c) for size, c in SQUARES),
@@ -133,11 +136,24 @@ def count_regions(counter: Path, command: Sequence[str], cpu: str = "cortex-a72"
 def count_ops(
     folder: Path, ops: Sequence[Bconv | Quantize] = OPS, cpu: str = "cortex-a72"
 ) -> dict[Bconv | Quantize, Counts]:
-    """Compile kernels and counter into `folder` and count each op alone, as it is called by the TFLite adapter."""
+    """Compile kernels and counter into `folder` and count each op alone, as it is called by the TFLite adapter.
+
+    Of an op with several threads only what is not shared among them is counted here.
+    """
+    regions = _count_each(folder, ops, cpu)
+    return {op: regions[_REGIONS * i] for i, op in enumerate(ops, 1)}
+
+
+def count_threads(folder: Path, op: Bconv | Quantize, cpu: str = "cortex-a72") -> list[Counts]:
+    """Count what each of an op's threads executes; the tasks are run one after the other, so that it repeats exactly."""
+    regions = _count_each(folder, [op], cpu)
+    return [regions[i] for i in range(_REGIONS + 1, 2 * _REGIONS) if i in regions]
+
+
+def _count_each(folder: Path, ops: Sequence[Bconv | Quantize], cpu: str) -> dict[int, Counts]:
     program = folder / "count_ops"
     compile_native([*KERNELS, NATIVE / "count_ops.cc"], program, "aarch64")
-    regions = count_regions(build_counter(folder), [str(program), *(op.argument for op in ops)], cpu)
-    return {op: regions[i] for i, op in enumerate(ops, 1)}
+    return count_regions(build_counter(folder), [str(program), *(op.argument for op in ops)], cpu)
 
 
 def main() -> int:
@@ -145,6 +161,8 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as folder:
             counted = count_ops(Path(folder))
+            squares = [Bconv(size, size, c, c, threads=4) for size, c in SQUARES]
+            shared = {op: count_threads(Path(folder), op) for op in squares}
     except LarqnetsError as error:
         print(error, file=sys.stderr)
         return 1
@@ -153,6 +171,9 @@ def main() -> int:
         size = op.macs if isinstance(op, Bconv) else op.rows * op.channels
         numbers = f"{counts.instructions:12,} {counts.simd:10,} {counts.loads_stores:12,}"
         print(f"{op!s:34} {numbers}  {counts.instructions / size:.4f}")
+    print("\nfour threads, instructions of each")
+    for op, threads in shared.items():
+        print(f"{op!s:34} " + " ".join(f"{counts.instructions:12,}" for counts in threads))
     return 0
 
 

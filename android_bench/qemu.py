@@ -88,7 +88,7 @@ class Count:
     """Executed instructions of one inference in steady state, on one thread.
 
     `instructions` is of an inference that nothing watches; the `ops` are of another one with a profiler, which costs
-    some instructions itself, so their sum is a little larger.
+    some instructions itself, so their sum is a little larger; none when they were not asked for.
     """
 
     cpu: str
@@ -106,8 +106,15 @@ class Count:
         return sum(op.instructions for op in self.ops if op.group == group)
 
 
-def count(source: Path | str | bytes, cpu: str = CPUS[0], *, xnnpack: bool = True, bundle: Path | None = None) -> Count:
-    """Count the instructions that one inference of a .tflite file executes on `cpu`, in total and per op.
+def count(
+    source: Path | str | bytes,
+    cpu: str = CPUS[0],
+    *,
+    per_op: bool = True,
+    xnnpack: bool = True,
+    bundle: Path | None = None,
+) -> Count:
+    """Count the instructions that one inference of a .tflite file executes on `cpu`, in total and `per_op`.
 
     Raises LarqnetsError when the file is damaged, or qemu, the ARM64 libraries, a C compiler or the bundle are missing.
     """
@@ -120,13 +127,14 @@ def count(source: Path | str | bytes, cpu: str = CPUS[0], *, xnnpack: bool = Tru
         here = Path(name)
         plugin = build_counter(here)
         (here / "model.tflite").write_bytes(model.content)
-        arguments = ["--model", "model.tflite", "--count", *([] if xnnpack else ["--no-xnnpack"])]
+        arguments = ["--model", "model.tflite", "--count", *(["--count-ops"] if per_op else [])]
+        arguments += [] if xnnpack else ["--no-xnnpack"]
         report = run_runner(folder, arguments, model.name, cpu=cpu, folder=here, plugin=f"{plugin},out=count.txt")
         regions = {}
         for line in (here / "count.txt").read_text().splitlines():
             region, *counts = map(int, line.split())
             regions[region] = tuple(counts)
-    return Count(cpu, *regions[1], _ops(model, report["counted_ops"], regions))
+    return Count(cpu, *regions[1], _ops(model, report["counted_ops"], regions) if per_op else [])
 
 
 def _ops(model: Model, events: list[dict[str, Any]], regions: dict[int, tuple[int, ...]]) -> list[OpCount]:

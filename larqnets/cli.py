@@ -251,7 +251,8 @@ def build(
     from android_bench import bundle
     from larqnets import tables
 
-    result = bundle.build(output)
+    with tables.Stages() as stages:
+        result = bundle.build(output, stages.stage)
     _show(result, lambda: tables.runtime(result), as_json)
 
 
@@ -290,6 +291,25 @@ def bench_training(
     from larqnets import tables
 
     _show(result, lambda: tables.bench(result, out), as_json)
+
+
+@app.command(name="bench-kernels", hidden=True)
+def bench_kernels(
+    models: Annotated[Path, typer.Option(help="Folder for the models that are counted.")] = Path("build/bench"),
+    out: Annotated[Path, typer.Option(help="Where the results are written.")] = Path("results/kernels.json"),
+    as_json: Json = False,
+) -> None:
+    """Count what convolutions and networks, binary, float and int8, execute on ARM64 under qemu."""
+    writer = _needs_training_extra("deploy.bench_models")
+    from android_bench import kernels
+    from larqnets import tables
+    from larqnets.run_folder import write_atomically
+
+    with tables.Stages() as stages:
+        writer.write_models(models, lambda name: stages.stage(f"writing {name}"))
+        rows = kernels.count_models(models, lambda name: stages.stage(f"counting {name}"))
+    write_atomically(out, json.dumps(rows, indent=1) + "\n")
+    _show(rows, lambda: kernels.tables(rows), as_json)
 
 
 @app.command(name="list")

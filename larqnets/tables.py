@@ -16,6 +16,9 @@ STAGES = {
     "verify": "verifying layer by layer and on real samples",
     "twins": "writing the float and int8 versions",
     "evaluate": "evaluating",
+    "library": "fetching TensorFlow Lite for ARM64",
+    "compile": "compiling (the first time about a minute)",
+    "android": "adding what Android needs",
 }
 
 
@@ -39,7 +42,7 @@ class Stages:
 
     def stage(self, name: str) -> None:
         """Name the stage that begins; without a terminal it becomes a line."""
-        self._text = STAGES[name]
+        self._text = STAGES.get(name, name)
         self._status.update(f"{self._text} ...")
         if not self._console.is_terminal:
             self._console.print(f"{self._text} ...", soft_wrap=True)

@@ -22,6 +22,9 @@ std::string check(const BconvParams& p, const void* multiplier, const void* bias
   if (p.pad_value != 0 && p.pad_value != 1) {
     return "pad_values is " + std::to_string(p.pad_value) + ", but an image can only be padded with 0 or 1.";
   }
+  if (static_cast<unsigned>(p.activation) > static_cast<unsigned>(Activation::kRelu6)) {
+    return "A binary convolution can be followed by relu, relu_n1_to_1 or relu6 only.";
+  }
   if (p.groups < 1 || p.channels_in % p.groups != 0 || p.channels_out % p.groups != 0) {
     return std::to_string(p.groups) + " groups do not divide " + std::to_string(p.channels_in) + " input and " +
            std::to_string(p.channels_out) + " output channels.";
@@ -132,6 +135,7 @@ int Bconv::out_h() const { return state_ ? state_->plan.images.out_h : 0; }
 int Bconv::out_w() const { return state_ ? state_->plan.images.out_w : 0; }
 
 void Bconv::run(const void* input, void* output, const Parallel& parallel) {
+  if (!state_ || state_->plan.images.batch == 0) return;  // never given a shape, or it was refused
   State& s = *state_;
   const auto* in = static_cast<const uint8_t*>(input);
   auto* out = static_cast<uint8_t*>(output);

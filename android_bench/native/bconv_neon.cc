@@ -54,12 +54,12 @@ template <int kPixels, Output kOutput, Extra kExtra>
 void narrow_blocks(const BconvPlan& plan, const Part& part, size_t pixel, size_t block, size_t end) {
   constexpr size_t kOutBytes = kOutput == Output::kFloat ? 32 : kOutput == Output::kInt8 ? 8 : 1;  // of eight channels
   const size_t lanes = plan.blocks.size() * kBlockChannels;
-  uint8_t* out[kPixels];
+  uint8_t* out = part.output + pixel * plan.out_pixel + plan.blocks[block].channel / 8 * kOutBytes +
+                 plan.blocks[block].channel % 8 * (kOutBytes / 8);
+  size_t out_stride = plan.out_pixel;
   const uint16_t* start[kPixels];
   int odd[kPixels];
   for (int p = 0; p < kPixels; ++p) {
-    out[p] = part.output + (pixel + p) * plan.out_pixel + plan.blocks[block].channel / 8 * kOutBytes +
-             plan.blocks[block].channel % 8 * (kOutBytes / 8);
     start[p] = nullptr;
     odd[p] = 0;
     if (kExtra != Extra::kNone && !plan.classes.empty()) {
@@ -70,13 +70,13 @@ void narrow_blocks(const BconvPlan& plan, const Part& part, size_t pixel, size_t
   const size_t records = plan.records, block_bytes = plan.block_bytes;
   const int rest = rest_of(plan);
   const uint8_t* filter = plan.filter.data() + block * block_bytes;
-  const float *multiplier = plan.multiplier.data(), *bias = plan.bias.data();
+  const float* affine = plan.affine.data() + block * 2 * kBlockChannels;
   const uint16_t *limits = plan.limits.data(), *odd_limits = plan.odd_limits.data();
   // A last block of fewer channels goes by way of `spare`; missing bits of a byte are 0 anyway.
   const int last_count = plan.blocks[end - 1].count;
   const bool partial = kOutput != Output::kBits && last_count < kBlockChannels;
   alignas(16) uint8_t spare[kPixels * kOutBytes];
-  uint8_t* partial_out[kPixels];
+  uint8_t* partial_out = nullptr;
   for (size_t stop = end - partial;; stop = end) {
     for (; block < stop; ++block, filter += block_bytes) {
       uint16x8_t sums[kPixels];
@@ -94,22 +94,23 @@ void narrow_blocks(const BconvPlan& plan, const Part& part, size_t pixel, size_t
         t.limits = vld1q_u16(limits + block * 8);
         if constexpr (kExtra == Extra::kAll) t.odd_limits = vld1q_u16(odd_limits + block * 8);
       } else {
-        t.m0 = vld1q_f32(multiplier + block * 8), t.m1 = vld1q_f32(multiplier + block * 8 + 4);
-        t.b0 = vld1q_f32(bias + block * 8), t.b1 = vld1q_f32(bias + block * 8 + 4);
+        t.m0 = vld1q_f32(affine), t.m1 = vld1q_f32(affine + 4);
+        t.b0 = vld1q_f32(affine + 8), t.b1 = vld1q_f32(affine + 12);
+        affine += 2 * kBlockChannels;
       }
-      for (int p = 0; p < kPixels; ++p) {
-        store<kOutput, kExtra>(plan, t, sums[p], odd[p], out[p]);
-        out[p] += kOutBytes;
-      }
+      uint8_t* to = out;
+      for (int p = 0; p < kPixels; ++p, to += out_stride) store<kOutput, kExtra>(plan, t, sums[p], odd[p], to);
+      out += kOutBytes;
     }
     if (block == end) break;
-    for (int p = 0; p < kPixels; ++p) {
-      partial_out[p] = out[p];
-      out[p] = spare + p * kOutBytes;
-    }
+    partial_out = out;
+    out = spare;
+    out_stride = kOutBytes;
   }
   if (!partial) return;
-  for (int p = 0; p < kPixels; ++p) std::memcpy(partial_out[p], spare + p * kOutBytes, last_count * (kOutBytes / 8));
+  for (int p = 0; p < kPixels; ++p) {
+    std::memcpy(partial_out + p * plan.out_pixel, spare + p * kOutBytes, last_count * (kOutBytes / 8));
+  }
 }
 
 // Any depth, and groups whose channels share bytes: 16-bit sums of a stretch of the depth are added up.

@@ -73,8 +73,7 @@ void BconvPlan::fold(const float* scale, const float* offset, const int32_t* lim
     limits.assign(lanes, UINT16_MAX);
     odd_limits.assign(lanes, UINT16_MAX);
   } else {
-    multiplier.assign(lanes, 0.0f);
-    bias.assign(lanes, 0.0f);
+    affine.assign(2 * lanes, 0.0f);
   }
   const double out_scale = p.output == Output::kInt8 ? p.output_scale : 1;
   const double zero_point = p.output == Output::kInt8 ? p.output_zero_point : 0;
@@ -88,8 +87,9 @@ void BconvPlan::fold(const float* scale, const float* offset, const int32_t* lim
         odd_limits[i] = static_cast<uint16_t>(std::clamp<int64_t>(limit[c], 0, UINT16_MAX));
       } else {
         const double back = offset[c] + static_cast<double>(depth) * scale[c];
-        multiplier[i] = static_cast<float>(-static_cast<double>(scale[c]) / out_scale);
-        bias[i] = static_cast<float>(back / out_scale + zero_point);
+        float* m = affine.data() + 2 * b * kBlockChannels + lane;
+        m[0] = static_cast<float>(-static_cast<double>(scale[c]) / out_scale);
+        m[kBlockChannels] = static_cast<float>(back / out_scale + zero_point);
       }
     }
   }

@@ -61,7 +61,7 @@ struct BconvPlan {
   Buffer filter;             // blocks x block_bytes
   std::vector<int32_t> tap_minus;      // per tap, per block: how many weights of the 8 channels are -1
   // Per block 8 values, also of channels that do not exist.
-  std::vector<float> multiplier, bias;
+  std::vector<float> affine;           // per block: 8 multipliers m, then 8 biases b
   std::vector<int32_t> thresholds;
   std::vector<uint16_t> limits, odd_limits;  // the same for 16-bit sums: bit = sum >= limit
   bool clamps = false;

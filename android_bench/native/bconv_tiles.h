@@ -58,8 +58,9 @@ inline void finish(const BconvPlan& plan, uint8_t* output, size_t pixel, size_t 
       continue;
     }
     if (plan.clamps) twice = std::clamp<int64_t>(twice, plan.clamp_min, plan.clamp_max);
-    const float product = static_cast<float>(twice) * plan.multiplier[lane0 + i];
-    const float result = product + plan.bias[lane0 + i];
+    const float* m = plan.affine.data() + 2 * lane0 + i;
+    const float product = static_cast<float>(twice) * m[0];
+    const float result = product + m[kBlockChannels];
     if (plan.params.output == Output::kFloat) {
       std::memcpy(out + c * 4, &result, 4);
     } else {
@@ -119,7 +120,7 @@ void run_tiles(BconvPlan& plan, const uint8_t* input, uint8_t* output, const Par
     if (pixel + 2 <= end) run_tile<Kernel, 2>(p, part, pixel), pixel += 2;
     if (pixel < end) run_tile<Kernel, 1>(p, part, pixel);
   };
-  parallel.run(parallel.pool, task, &job, size_t(job.parts.strips) * job.parts.parts);
+  run_tasks(parallel, task, &job, static_cast<size_t>(job.parts.strips) * job.parts.parts);
 }
 
 }  // namespace larqnets

@@ -1,6 +1,7 @@
-// Runs ops once to warm up and once inside a marked region each, on random data, one thread: the program that icount.c
-// counts. Arguments, region by region from 1: bconv:HEIGHT,WIDTH,IN,OUT,FILTER,STRIDE,PAD,OUTPUT with PAD one|zero and
-// OUTPUT float|int8|bits, or quantize:ROWS,CHANNELS.
+// Runs ops once to warm up and once inside a marked region each, on random data: the program that icount.c counts.
+// Arguments: bconv:HEIGHT,WIDTH,IN,OUT,FILTER,STRIDE,PAD,OUTPUT,THREADS with PAD one|zero and OUTPUT float|int8|bits, or
+// quantize:ROWS,CHANNELS,THREADS. The n-th op (from 1) is region 32 n. With more than one thread the tasks of the
+// threads run one after the other, task i in region 32 n + 1 + i, and region 32 n is what no thread shares.
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -31,15 +32,30 @@ std::vector<uint32_t> random_bits(size_t rows, int channels) {
   return bits;
 }
 
+// Runs task after task, each in a region of its own.
+void run_marked(void* base, void (*task)(void*, size_t), void* context, size_t range) {
+  const long region = *static_cast<long*>(base);
+  for (size_t i = 0; i < range; ++i) {
+    mark(region + 1 + static_cast<long>(i));
+    task(context, i);
+  }
+  mark(region);
+}
+
+Parallel parallel(long* region, int threads) {
+  return threads > 1 ? Parallel{run_marked, region, threads} : one_thread();
+}
+
 int fail(const std::string& what) {
   std::fprintf(stderr, "count_ops: %s\n", what.c_str());
   return 1;
 }
 
-int count_bconv(const char* text, int region) {
-  int h, w, in, out, filter, stride;
+int count_bconv(const char* text, long region) {
+  int h, w, in, out, filter, stride, threads;
   char pad[8], output[8];
-  if (std::sscanf(text, "%d,%d,%d,%d,%d,%d,%7[a-z],%7[a-z0-9]", &h, &w, &in, &out, &filter, &stride, pad, output) != 8) {
+  if (std::sscanf(text, "%d,%d,%d,%d,%d,%d,%7[a-z],%7[a-z0-9],%d", &h, &w, &in, &out, &filter, &stride, pad, output,
+                  &threads) != 9) {
     return fail(std::string("cannot read bconv:") + text);
   }
   BconvParams p;
@@ -64,20 +80,20 @@ int count_bconv(const char* text, int region) {
   std::vector<float> result(static_cast<size_t>(op.out_h()) * op.out_w() * out);
   op.run(input.data(), result.data(), one_thread());
   mark(region);
-  op.run(input.data(), result.data(), one_thread());
+  op.run(input.data(), result.data(), parallel(&region, threads));
   mark(0);
   return 0;
 }
 
-int count_quantize(const char* text, int region) {
-  int rows, channels;
-  if (std::sscanf(text, "%d,%d", &rows, &channels) != 2) return fail(std::string("cannot read quantize:") + text);
+int count_quantize(const char* text, long region) {
+  int rows, channels, threads;
+  if (std::sscanf(text, "%d,%d,%d", &rows, &channels, &threads) != 3) return fail(std::string("cannot read quantize:") + text);
   std::vector<float> values(static_cast<size_t>(rows) * channels);
   for (float& value : values) value = static_cast<float>(random_word() % 201) - 100;
   std::vector<uint32_t> bits(static_cast<size_t>(rows) * ((channels + 31) / 32));
   quantize_float(best_path(), values.data(), rows, channels, bits.data(), one_thread());
   mark(region);
-  quantize_float(best_path(), values.data(), rows, channels, bits.data(), one_thread());
+  quantize_float(best_path(), values.data(), rows, channels, bits.data(), parallel(&region, threads));
   mark(0);
   return 0;
 }
@@ -89,8 +105,8 @@ int main(int argc, char** argv) {
     const char* colon = std::strchr(argv[i], ':');
     const std::string op(argv[i], colon ? colon - argv[i] : std::strlen(argv[i]));
     int status = 1;
-    if (op == "bconv" && colon) status = count_bconv(colon + 1, i);
-    else if (op == "quantize" && colon) status = count_quantize(colon + 1, i);
+    if (op == "bconv" && colon) status = count_bconv(colon + 1, 32L * i);
+    else if (op == "quantize" && colon) status = count_quantize(colon + 1, 32L * i);
     else return fail("unknown op " + op);
     if (status) return status;
   }

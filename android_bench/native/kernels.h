@@ -31,6 +31,10 @@ struct Parallel {
   int threads;
 };
 Parallel one_thread();
+inline void run_tasks(const Parallel& parallel, void (*task)(void* context, size_t i), void* context, size_t range) {
+  if (range == 1) return task(context, 0);  // not worth waking a pool
+  parallel.run(parallel.pool, task, context, range);
+}
 constexpr int kMaxThreads = 16;  // more are not used
 
 struct BconvParams {

@@ -50,7 +50,7 @@ void MaxPool::run(const void* input, void* output, const Parallel& parallel) con
     const Job& j = *static_cast<const Job*>(context);
     j.pool->run_row(j.input, j.output, i);
   };
-  parallel.run(parallel.pool, row, &job, static_cast<size_t>(batch_) * out_h_);
+  run_tasks(parallel, row, &job, static_cast<size_t>(batch_) * out_h_);
 }
 
 // Output row `row` of all rows of the batch: the AND of the pixels inside, word by word, bytes in any alignment.

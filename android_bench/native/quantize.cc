@@ -153,7 +153,7 @@ void quantize(Path path, const void* in, int zero_point, size_t rows, size_t cha
   }
   Packing<Type> packing = {path, from, zero_point, rows, channels, to, rows_per_task(rows, channels, parallel.threads)};
   const auto task = [](void* context, size_t i) { static_cast<const Packing<Type>*>(context)->run(i); };
-  parallel.run(parallel.pool, task, &packing, (rows + packing.rows_per_task - 1) / packing.rows_per_task);
+  run_tasks(parallel, task, &packing, (rows + packing.rows_per_task - 1) / packing.rows_per_task);
 }
 
 template <class Value>
@@ -189,7 +189,7 @@ void dequantize(Path path, const void* in, Value plus, Value minus, size_t rows,
   Unpacking<Value> unpacking = {from, {plus, minus}, rows, channels, to,
                                 rows_per_task(rows, channels, parallel.threads)};
   const auto task = [](void* context, size_t i) { static_cast<const Unpacking<Value>*>(context)->run(i); };
-  parallel.run(parallel.pool, task, &unpacking, (rows + unpacking.rows_per_task - 1) / unpacking.rows_per_task);
+  run_tasks(parallel, task, &unpacking, (rows + unpacking.rows_per_task - 1) / unpacking.rows_per_task);
 }
 
 }  // namespace

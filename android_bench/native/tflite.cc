@@ -688,7 +688,7 @@ EXPORT larqnets_model* larqnets_create(const void* bytes, size_t size, const lar
       m->error.clear();
       return m.release();
     }
-    if (!m->error.empty()) problem += " " + m->error;
+    if (!m->error.empty()) problem = m->error;  // the cause, as the op or TFLite says it
   } catch (const std::exception&) {
   }
   if (error != nullptr && error_size > 0) std::snprintf(error, error_size, "%s", problem.c_str());

@@ -30,16 +30,18 @@ def random_words(rng, shape, channels):
 
 @dataclass
 class Node:
-    """An op; tensors are (shape, dtype, quantisation), constants arrays, None an absent input."""
+    """An op. Of `constants` an array is one, None an absent input, a pair (shape, dtype) a tensor that nothing computes."""
 
     name: str
     x: np.ndarray
     out_shape: tuple[int, ...]
     out_dtype: str
     options: dict[str, int] | bytes | None = None
-    constants: list[np.ndarray | None] = field(default_factory=list)
+    constants: list[np.ndarray | tuple | None] = field(default_factory=list)
     in_quantization: tuple[float, int] | None = None
     out_quantization: tuple[float, int] | None = None
+    in_shape: tuple[int, ...] | None = None  # as the file says it; None: that of x
+    has_input: bool = True
 
 
 def file_of(nodes):
@@ -70,12 +72,16 @@ def file_of(nodes):
         graph.tensors.append(t)
         return len(graph.tensors) - 1
 
+    def constant(value):
+        if value is None:
+            return -1
+        return tensor(*value) if isinstance(value, tuple) else tensor(value.shape, value.dtype.name, None, value)
+
     for node in nodes:
         op = schema.OperatorT()
         op.opcodeIndex = codes.index(node.name)
-        graph.inputs.append(tensor(node.x.shape, node.x.dtype.name, node.in_quantization))
-        op.inputs = [graph.inputs[-1]]
-        op.inputs += [-1 if c is None else tensor(c.shape, c.dtype.name, None, c) for c in node.constants]
+        graph.inputs.append(tensor(node.in_shape or node.x.shape, node.x.dtype.name, node.in_quantization))
+        op.inputs = [graph.inputs[-1] if node.has_input else -1, *map(constant, node.constants)]
         graph.outputs.append(tensor(node.out_shape, node.out_dtype, node.out_quantization))
         op.outputs = [graph.outputs[-1]]
         op.customOptions = options(node.options)

@@ -4,29 +4,29 @@ from dataclasses import replace
 
 import pytest
 
-from android_bench.instructions import OPS, SQUARES, Bconv, Quantize, count_ops, qemu_command
+from android_bench.instructions import OPS, SQUARES, Bconv, Quantize, count_ops, count_threads, qemu_command
 from larqnets.errors import LarqnetsError
 
 # Per op of OPS, with ziglang 0.17.0. `python -m android_bench.instructions` prints them; write down what a change saves.
 COMMITTED = {
-    "3x3 56x56 64->64 /1 one float": 3_353_612,
-    "3x3 28x28 128->128 /1 one float": 3_068_642,
-    "3x3 14x14 256->256 /1 one float": 2_956_883,
-    "3x3 7x7 512->512 /1 one float": 2_916_037,
-    "3x3 56x56 64->64 /1 zero float": 3_379_158,
-    "3x3 28x28 128->128 /1 zero float": 3_078_988,
-    "3x3 14x14 256->256 /1 zero float": 2_962_269,
-    "3x3 7x7 512->512 /1 zero float": 2_918_924,
-    "3x3 28x28 128->128 /1 one int8": 3_118_524,
-    "3x3 28x28 128->128 /1 one bits": 3_014_546,
-    "1x1 28x28 256->256 /1 one float": 1_631_732,
-    "3x3 28x28 128->256 /2 one float": 1_525_606,
-    "3x3 56x56 32->32 /1 one float": 1_043_444,
-    "3x3 28x28 96->96 /1 one float": 1_794_656,
-    "quantize 3136x64": 145_987,
-    "quantize 784x128": 73_075,
-    "quantize 196x256": 36_619,
-    "quantize 49x512": 18_391,
+    "3x3 56x56 64->64 /1 one float": 3_319_100,
+    "3x3 28x28 128->128 /1 one float": 3_057_650,
+    "3x3 14x14 256->256 /1 one float": 2_952_924,
+    "3x3 7x7 512->512 /1 one float": 2_914_412,
+    "3x3 56x56 64->64 /1 zero float": 3_354_284,
+    "3x3 28x28 128->128 /1 zero float": 3_076_046,
+    "3x3 14x14 256->256 /1 zero float": 2_964_944,
+    "3x3 7x7 512->512 /1 zero float": 2_921_806,
+    "3x3 28x28 128->128 /1 one int8": 3_120_272,
+    "3x3 28x28 128->128 /1 one bits": 3_013_060,
+    "1x1 28x28 256->256 /1 one float": 1_616_036,
+    "3x3 28x28 128->256 /2 one float": 1_521_647,
+    "3x3 56x56 32->32 /1 one float": 1_013_636,
+    "3x3 28x28 96->96 /1 one float": 1_784_840,
+    "quantize 3136x64": 145_953,
+    "quantize 784x128": 73_041,
+    "quantize 196x256": 36_585,
+    "quantize 49x512": 18_357,
 }
 REQUIRED = dict(zip(SQUARES, (3.6e6, 3.2e6, 3.05e6, 3.0e6), strict=True))
 PER_MAC = {Bconv(28, 28, 256, 256, filter=1): 0.034, Bconv(56, 56, 32, 32): 0.040, Bconv(28, 28, 96, 96): 0.034}
@@ -81,3 +81,13 @@ def test_counts_repeat_and_their_kinds_are_disjoint(counted, tmp_path):
 def test_both_processors_execute_the_same(counted, tmp_path):
     other = count_ops(tmp_path, OPS[3:4], "cortex-a76")
     assert other[OPS[3]].instructions == pytest.approx(counted[OPS[3]].instructions, rel=0.001)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 4])
+@pytest.mark.parametrize("square", SQUARES)
+def test_threads_share_the_work_evenly(counted, tmp_path, square, threads):
+    size, channels = square
+    one = Bconv(size, size, channels, channels)
+    each = [counts.instructions for counts in count_threads(tmp_path, replace(one, threads=threads))]
+    assert len(each) == threads
+    assert max(each) <= 1.06 * counted[one].instructions / threads

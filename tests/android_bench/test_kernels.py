@@ -115,6 +115,7 @@ REFUSED = {
     "no stride": (changed(stride_w=0), "strides"),
     "no dilation": (changed(dilation_h=-1), "dilations"),
     "pad value": (changed(pad_value=2), "0 or 1"),
+    "activation": (changed(activation=4), "relu6 only"),
     "groups of the output": (changed(groups=3), "3 groups do not divide"),
     "groups of few channels": (changed(groups=4), "multiple of 32"),
     "filter of 2^62": (changed(filter_h=HUGE, filter_w=HUGE), "filter of a convolution is too large"),
