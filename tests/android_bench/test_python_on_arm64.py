@@ -23,6 +23,7 @@ from deploy.inspect import inspect_model
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
 from larqnets.data.image import read_image
+from larqnets.data.info import normalisation
 
 ROOT = Path(__file__).parent.parent.parent
 ENGINE = r"larqnets on ARM64 \(neon kernels, TensorFlow Lite [^)]+\)"
@@ -135,8 +136,6 @@ def test_run(board):
     info = inspect_model(find_model("digits")).to_json()["metadata"]["preprocess"]
     logits = Interpreter(find_model("digits")).predict(read_image(find_model("digits").with_suffix(".png"), info))
     assert result["predictions"][0][0]["class"] == logits.argmax()
-    shown = board("-m", "larqnets.cli", "run", "digits")
-    assert re.search(rf"^engine: {ENGINE}$", shown.stdout, re.MULTILINE), shown.stderr
 
 
 def test_inspect_reads_the_same_as_here(board):
@@ -222,9 +221,10 @@ def test_interpreter_gives_what_lce_gives(board, tmp_path):
     model, rng = find_model("digits"), np.random.default_rng(7)
     shutil.copy(model, tmp_path / "model.tflite")
     with np.load(ROOT / "larqnets/data/digits/digits.npz") as digits:
-        images = next(v for v in digits.values() if v.ndim >= 3)[:100].reshape(-1, 8, 8, 1)
+        images = digits["images"][-100:].reshape(-1, 8, 8, 1)
     info = inspect_model(model).to_json()["metadata"]["preprocess"]
-    x = ((images / 255.0 - info["mean"]) / info["std"]).astype(np.float32)
+    scale, offset = normalisation(info["mean"], info["std"])
+    x = np.round(images * (255 / 16)).astype(np.float32) * scale + offset
     np.save(tmp_path / "x.npy", x)
     (tmp_path / "ops").mkdir()
     nodes = {f"quantize_{t}": quantize(rng, dtype=t) for t in ("float32", "int8", "bool")}
@@ -239,10 +239,10 @@ def test_interpreter_gives_what_lce_gives(board, tmp_path):
     engine, described, *errors = done.stdout.splitlines()
     assert re.fullmatch(ENGINE, engine)
     assert described == "[(1, 8, 8, 1)] [(1, 10)] [dtype('float32')] [dtype('float32')]"
-    assert [re.split(r"[,:.]", error)[0] for error in errors] == [
-        *["The model takes (1", "There is no sample to run", "The model takes float32 values", "The model takes (1"],
-        *["The model is empty", *["The model is not a valid TFLite model"] * 3],
-    ]
+    starts = ["The model takes (1, 8, 8, 1), ", "There is no sample", "The model takes float32 values, not float64"]
+    starts += ["The model takes (1, 8, 8, 1), ", "The model is empty", *["The model is not a valid TFLite model"] * 2]
+    starts += ["The model is not a .tflite file"]
+    assert [e[: len(start)] for e, start in zip(errors, starts, strict=True)] == starts, errors
     expected = Interpreter(model).predict(x)
     assert len(set(expected.argmax(axis=1))) == 10
     with np.load(tmp_path / "results.npz") as results:
