@@ -2,15 +2,20 @@
 
 import json
 import shutil
+import signal
 import subprocess
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from lce_graphs import bconv, file_of, quantize
 
+from android_bench import qemu
 from android_bench.bundle import RUNNER
 from android_bench.instructions import qemu_command
 from deploy.shipped import find_model
+from larqnets import LarqnetsError
 
 
 @pytest.fixture
@@ -153,3 +158,28 @@ def test_several_inputs_need_equal_numbers_of_samples(runner, tmp_path):
     done = runner("--model", "two.tflite", "--input", "a.npy", "--input", "b.npy")
     assert (done.returncode, done.stdout) == (1, "")
     assert "different numbers of samples" in done.stderr
+
+
+def test_a_crash_is_one_line_too(bundle, runner, tmp_path):
+    """What happens when Google's library trips over a file: here the signal comes from outside."""
+    command = [*qemu_command(), str(bundle / RUNNER), "--model", "model.tflite", "--rounds", "1", "--round-ms", "60000"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        while f"{RUNNER}\0" not in Path(f"/proc/{process.pid}/cmdline").read_text():
+            time.sleep(0.01)
+        time.sleep(1.5)  # it is in its rounds
+        process.send_signal(signal.SIGSEGV)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (1, "")
+    assert err == ("larqnets_runner: TensorFlow Lite crashed (signal 11) on this model. Convert or copy it again.\n")
+
+
+def test_a_death_is_one_sentence(bundle, monkeypatch):
+    def killed(command, **_):
+        return subprocess.CompletedProcess(command, -signal.SIGKILL, b"", b"")
+
+    monkeypatch.setattr(qemu.subprocess, "run", killed)
+    with pytest.raises(LarqnetsError, match=r"The ARM64 runner died on a\.tflite \(SIGKILL\)\."):
+        qemu.run_runner(bundle, [], "a.tflite")
