@@ -67,7 +67,7 @@ def board(wheel, tmp_path_factory):
     ]
     install += ["--only-binary=:all:", "--platform", "manylinux_2_30_aarch64", "--target", str(folder / "site")]
     subprocess.run([*install, str(wheel)], check=True, capture_output=True)
-    command = ["qemu-aarch64", "-cpu", "cortex-a72", "-L", str(root), str(python)]
+    command = [shutil.which("qemu-aarch64"), "-cpu", "cortex-a72", "-L", str(root), str(python)]
 
     def call(*arguments, cwd=folder):
         # an empty environment: nothing of this machine's Python, library or bundle can help
