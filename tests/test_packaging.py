@@ -32,6 +32,7 @@ FORBIDDEN = {
     "deploy/inspect.py": HEAVY,
     "deploy/shipped.py": HEAVY,
     "deploy": ("larqnets.cli",),
+    "android_bench": (*ABOVE_BACKBONES[:4], "larqnets.cli", *HEAVY),
 }
 
 
@@ -74,6 +75,7 @@ def _is_in(name, packages):
         *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.run_folder", "larqnets.backbones"),
         *("larqnets.data.image", "larqnets.doctor"),
         *("deploy.flatbuffer", "deploy.tflite", "deploy.inspect", "deploy.shipped", "deploy.classify"),
+        *("android_bench", "android_bench.compile", "android_bench.instructions"),
     ],
 )
 def test_core_modules_import_no_tensorflow(module):
@@ -96,9 +98,11 @@ def wheel(tmp_path_factory):
 
 def test_wheel_has_code_configs_data_and_licences(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    for package in ("larqnets", "deploy"):
+    for package in ("larqnets", "deploy", "android_bench"):
         expected = {p.relative_to(ROOT).as_posix() for p in (ROOT / package).rglob("*.py")}
         assert expected <= names
+    sources = {p.relative_to(ROOT).as_posix() for p in (ROOT / "android_bench/native").iterdir()}
+    assert "android_bench/native/kernels.h" in sources <= names
     assert {f"larqnets/configs/{p.name}" for p in (ROOT / "configs").glob("*.toml")} <= names
     assert any(name.endswith("/digits.npz") for name in names)
     models = {f"deploy/models/{p.name}" for p in (ROOT / "deploy/models").iterdir()}
@@ -106,7 +110,7 @@ def test_wheel_has_code_configs_data_and_licences(wheel):
     assert {"deploy/models/digits.tflite", "deploy/models/digits.png"} <= names
     (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
     assert {f"{info}/licenses/LICENSE", f"{info}/licenses/NOTICE", f"{info}/entry_points.txt"} <= names
-    assert {name.split("/")[0] for name in names} == {"larqnets", "deploy", info}
+    assert {name.split("/")[0] for name in names} == {"larqnets", "deploy", "android_bench", info}
 
 
 def test_wheel_finds_its_own_configs_and_models(wheel, tmp_path):
