@@ -49,7 +49,7 @@ BINARY_ONLY = (
     Convolution(56, 32, 32),
     Convolution(28, 96, 96),
 )
-NETWORK = ("birealnet", "resnet18", (112, 112, 3), 1000)
+NETWORK = ("resnet18", (112, 112, 3), 1000, "imagenet")  # backbone, image, classes, stem
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,10 @@ def _models() -> Iterator[tuple[str, str, bytes]]:
         if shape in COMPARED:
             yield "fp32", str(shape), _stock(_convolution(shape, binary=False), int8=False)
             yield "int8", str(shape), _stock(_convolution(shape, binary=False), int8=True)
-    name = f"{NETWORK[1]} {'x'.join(map(str, NETWORK[2]))}"
-    yield "network_binary", name, run_converter(_settled(create_model(*NETWORK)))
-    twin = _settled(create_model("real", *NETWORK[1:]))
+    backbone, image, classes, stem = NETWORK
+    name = f"{backbone} {'x'.join(map(str, image))}"
+    binary, twin = (_settled(create_model(m, backbone, image, classes, stem=stem)) for m in ("birealnet", "real"))
+    yield "network_binary", name, run_converter(binary)
     yield "network_float", name, _stock(twin, int8=False)
     yield "network_int8", name, _stock(twin, int8=True)
 

@@ -79,7 +79,11 @@ def _is_in(name, packages):
         *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.run_folder", "larqnets.backbones"),
         *("larqnets.data.image", "larqnets.doctor"),
         *("deploy.flatbuffer", "deploy.tflite", "deploy.inspect", "deploy.shipped", "deploy.classify"),
-        *("deploy.interpreter", *(f"android_bench.{p.stem}" for p in (ROOT / "android_bench").glob("[!_]*.py"))),
+        *(
+            "deploy.interpreter",
+            "android_bench",
+            *(f"android_bench.{p.stem}" for p in (ROOT / "android_bench").glob("[!_]*.py")),
+        ),
     ],
 )
 def test_core_modules_import_no_tensorflow(module):
@@ -105,6 +109,8 @@ def test_wheel_has_code_configs_data_and_licences(wheel):
     for package in ("larqnets", "deploy", "android_bench"):
         expected = {p.relative_to(ROOT).as_posix() for p in (ROOT / package).rglob("*.py")}
         assert expected <= names
+    sources = {p.relative_to(ROOT).as_posix() for p in (ROOT / "android_bench/native").iterdir()}
+    assert "android_bench/native/kernels.h" in sources <= names
     assert {f"larqnets/configs/{p.name}" for p in (ROOT / "configs").glob("*.toml")} <= names
     assert any(name.endswith("/digits.npz") for name in names)
     models = {f"deploy/models/{p.name}" for p in (ROOT / "deploy/models").iterdir()}

@@ -15,7 +15,8 @@ namespace {
 constexpr int64_t kMaxDepth = (int64_t{1} << 30) - 1;  // twice a sum must fit an int32
 
 std::string check(const BconvParams& p, const void* multiplier, const void* bias, const void* thresholds) {
-  if (p.channels_in < 1 || p.channels_out < 1) return "A convolution needs at least one input and one output channel.";
+  if (p.channels_in < 1 || p.channels_out < 1)
+    return "A convolution needs at least one input and one output channel.";
   if (p.filter_h < 1 || p.filter_w < 1) return "The filter of a convolution must be at least 1 x 1.";
   if (p.stride_h < 1 || p.stride_w < 1) return "The strides of a convolution must be at least 1.";
   if (p.dilation_h < 1 || p.dilation_w < 1) return "The dilations of a convolution must be at least 1.";
@@ -26,8 +27,8 @@ std::string check(const BconvParams& p, const void* multiplier, const void* bias
     return "A binary convolution can be followed by relu, relu_n1_to_1 or relu6 only.";
   }
   if (p.groups < 1 || p.channels_in % p.groups != 0 || p.channels_out % p.groups != 0) {
-    return std::to_string(p.groups) + " groups do not divide " + std::to_string(p.channels_in) + " input and " +
-           std::to_string(p.channels_out) + " output channels.";
+    return std::to_string(p.groups) + " groups do not divide " + std::to_string(p.channels_in) +
+           " input and " + std::to_string(p.channels_out) + " output channels.";
   }
   if (p.groups > 1 && p.channels_in / p.groups % 32 != 0) {
     return "A grouped convolution needs a multiple of 32 input channels per group, this one has " +
@@ -38,7 +39,8 @@ std::string check(const BconvParams& p, const void* multiplier, const void* bias
       !product_fits({p.channels_out, p.filter_h, p.filter_w, (group_in + 31) / 32 * 4}, kMaxBytes)) {
     return "The filter of a convolution is too large: use fewer channels or a smaller window.";
   }
-  if (p.output == Output::kBits) return thresholds ? "" : "A convolution with bit-packed output needs thresholds.";
+  if (p.output == Output::kBits)
+    return thresholds ? "" : "A convolution with bit-packed output needs thresholds.";
   if (!multiplier || !bias) return "A convolution without bit-packed output needs a multiplier and a bias.";
   if (p.output == Output::kInt8) {
     if (!(p.output_scale > 0) || !std::isfinite(p.output_scale)) {
@@ -92,7 +94,8 @@ std::string Bconv::prepare(Path path, const BconvParams& p, const void* filter, 
     state->bias = copy<float>(bias, p.channels_out);
   }
   if (path != Path::kReference) {
-    state->plan.pack(state->filter.data(), state->multiplier.data(), state->bias.data(), state->thresholds.data());
+    state->plan.pack(state->filter.data(), state->multiplier.data(), state->bias.data(),
+                     state->thresholds.data());
     state->filter = {};
   }
   state_ = std::move(state);
@@ -112,8 +115,9 @@ std::string Bconv::resize(int batch, int in_h, int in_w) try {
   if (error.empty()) error = slide("width", in_w, p.filter_w, p.stride_w, p.dilation_w, p.padding, &columns);
   if (!error.empty()) return error;
   const int64_t in_bytes = (int64_t{p.channels_in} + 31) / 32 * 4, out_bytes = int64_t{p.channels_out} * 4;
-  if (!product_fits({batch, int64_t{in_h} + rows.before + rows.after, int64_t{in_w} + columns.before + columns.after,
-                     in_bytes}, kMaxBytes) ||
+  if (!product_fits({batch, int64_t{in_h} + rows.before + rows.after,
+                     int64_t{in_w} + columns.before + columns.after, in_bytes},
+                    kMaxBytes) ||
       !product_fits({batch, rows.out, columns.out, out_bytes}, kMaxBytes)) {
     return "The input or output of a convolution is larger than 2 GiB.";
   }
@@ -141,10 +145,9 @@ void Bconv::run(const void* input, void* output, const Parallel& parallel) {
   auto* out = static_cast<uint8_t*>(output);
   switch (s.path) {
     case Path::kReference:
-      return reference::bconv(s.plan.params, s.plan.images, in, s.filter.data(), s.multiplier.data(), s.bias.data(),
-                              s.thresholds.data(), out);
-    case Path::kPortable:
-      return run_portable(s.plan, in, out, parallel);
+      return reference::bconv(s.plan.params, s.plan.images, in, s.filter.data(), s.multiplier.data(),
+                              s.bias.data(), s.thresholds.data(), out);
+    case Path::kPortable: return run_portable(s.plan, in, out, parallel);
     case Path::kNeon:
 #ifdef __aarch64__
       return run_neon(s.plan, in, out, parallel);

@@ -52,7 +52,9 @@ inline void store(const BconvPlan& plan, const Transform& t, uint16x8_t sums, in
 // Blocks [block, end) of one group, 16-bit sums, outputs that begin at a byte.
 template <int kPixels, Output kOutput, Extra kExtra>
 void narrow_blocks(const BconvPlan& plan, const Part& part, size_t pixel, size_t block, size_t end) {
-  constexpr size_t kOutBytes = kOutput == Output::kFloat ? 32 : kOutput == Output::kInt8 ? 8 : 1;  // of eight channels
+  constexpr size_t kOutBytes = kOutput == Output::kFloat  ? 32
+                               : kOutput == Output::kInt8 ? 8
+                                                          : 1;  // of eight channels
   const size_t lanes = plan.blocks.size() * kBlockChannels;
   uint8_t* out = part.output + pixel * plan.out_pixel + plan.blocks[block].channel / 8 * kOutBytes +
                  plan.blocks[block].channel % 8 * (kOutBytes / 8);
@@ -99,7 +101,8 @@ void narrow_blocks(const BconvPlan& plan, const Part& part, size_t pixel, size_t
         affine += 2 * kBlockChannels;
       }
       uint8_t* to = out;
-      for (int p = 0; p < kPixels; ++p, to += out_stride) store<kOutput, kExtra>(plan, t, sums[p], odd[p], to);
+      for (int p = 0; p < kPixels; ++p, to += out_stride)
+        store<kOutput, kExtra>(plan, t, sums[p], odd[p], to);
       out += kOutBytes;
     }
     if (block == end) break;
@@ -157,7 +160,8 @@ struct NeonKernel {
         halves |= plan.odd[plan.classes[pixel + p]] != 0;
       }
     }
-    if (plan.clamps || halves) return narrow_blocks<kPixels, kOutput, Extra::kAll>(plan, part, pixel, block, end);
+    if (plan.clamps || halves)
+      return narrow_blocks<kPixels, kOutput, Extra::kAll>(plan, part, pixel, block, end);
     if (starts) return narrow_blocks<kPixels, kOutput, Extra::kStart>(plan, part, pixel, block, end);
     narrow_blocks<kPixels, kOutput, Extra::kNone>(plan, part, pixel, block, end);
   }

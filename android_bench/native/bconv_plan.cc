@@ -57,7 +57,8 @@ void BconvPlan::pack(const uint8_t* packed, const float* scale, const float* off
         uint32_t word = load_word(from + i * 4);
         if (i % tap_words == tap_words - 1) word &= last_mask;  // bits that are no channel must not count
         std::memcpy(filter.data() + b * block_bytes + filter_position(*this, i, lane), &word, 4);
-        if (zeros) tap_minus[(i / tap_words * blocks.size() + b) * kBlockChannels + lane] += __builtin_popcount(word);
+        if (zeros)
+          tap_minus[(i / tap_words * blocks.size() + b) * kBlockChannels + lane] += __builtin_popcount(word);
       }
     }
   }
@@ -95,7 +96,8 @@ void BconvPlan::fold(const float* scale, const float* offset, const int32_t* lim
   }
   const int32_t k = static_cast<int32_t>(depth);
   clamps = p.activation != Activation::kNone && p.output != Output::kBits;
-  clamp_min = p.activation == Activation::kRelu ? 0 : k - std::min(k, p.activation == Activation::kRelu6 ? 6 : 1);
+  clamp_min =
+      p.activation == Activation::kRelu ? 0 : k - std::min(k, p.activation == Activation::kRelu6 ? 6 : 1);
   clamp_max = p.activation == Activation::kReluN1To1 ? k + std::min(k, 1) : k;
 }
 
@@ -109,8 +111,10 @@ void BconvPlan::lay_out(const reference::Images& geometry, int pad_bottom, int p
   pixels = static_cast<size_t>(images.batch) * images.out_h * images.out_w;
   windows.resize(pixels);
   for (size_t i = 0; i < pixels; ++i) {
-    const size_t x = i % images.out_w, y = i / images.out_w % images.out_h, n = i / images.out_w / images.out_h;
-    windows[i] = static_cast<uint32_t>(((n * bordered_h + y * p.stride_h) * bordered_w + x * p.stride_w) * in_pixel);
+    const size_t x = i % images.out_w, y = i / images.out_w % images.out_h,
+                 n = i / images.out_w / images.out_h;
+    windows[i] =
+        static_cast<uint32_t>(((n * bordered_h + y * p.stride_h) * bordered_w + x * p.stride_w) * in_pixel);
   }
   tile_bytes = (all_records() * kTilePixels * kRecordBytes + 256 + 63) / 64 * 64;
   tiles.resize(tile_bytes * kMaxThreads);
@@ -165,7 +169,9 @@ namespace {
 // The taps [first, last) that lie inside, for every output position of one dimension.
 struct Range {
   int first, last;
-  bool operator<(const Range& other) const { return first != other.first ? first < other.first : last < other.last; }
+  bool operator<(const Range& other) const {
+    return first != other.first ? first < other.first : last < other.last;
+  }
 };
 
 std::vector<Range> inside(int out, int in, int filter, int stride, int dilation, int before) {
@@ -190,26 +196,30 @@ void BconvPlan::plan_classes() {
   odd.clear();
   if (!borders || p.pad_value != 0) return;
   const auto rows = inside(images.out_h, images.in_h, p.filter_h, p.stride_h, p.dilation_h, images.pad_top);
-  const auto columns = inside(images.out_w, images.in_w, p.filter_w, p.stride_w, p.dilation_w, images.pad_left);
+  const auto columns =
+      inside(images.out_w, images.in_w, p.filter_w, p.stride_w, p.dilation_w, images.pad_left);
   std::map<std::pair<Range, Range>, uint32_t> ids = {{{{0, p.filter_h}, {0, p.filter_w}}, 0}};
   std::vector<std::pair<Range, Range>> found = {ids.begin()->first};
   const size_t image = static_cast<size_t>(images.out_h) * images.out_w;
   classes.resize(pixels);
   for (size_t i = 0; i < image; ++i) {
-    const auto entry = ids.insert({{rows[i / images.out_w], columns[i % images.out_w]}, uint32_t(found.size())});
+    const auto entry =
+        ids.insert({{rows[i / images.out_w], columns[i % images.out_w]}, uint32_t(found.size())});
     if (entry.second) found.push_back(entry.first->first);
     classes[i] = entry.first->second;
   }
   for (size_t i = image; i < pixels; ++i) classes[i] = classes[i - image];
 
-  // before[y][x] = weights that are -1 in the taps above y and left of x, so that a rectangle is four look-ups.
+  // before[y][x] = weights that are -1 in the taps above y and left of x, so that a rectangle is four
+  // look-ups.
   const size_t lanes = blocks.size() * kBlockChannels, across = static_cast<size_t>(p.filter_w) + 1;
   std::vector<int32_t> before((static_cast<size_t>(p.filter_h) + 1) * across * lanes, 0);
   const auto at = [&](size_t y, size_t x) { return before.data() + (y * across + x) * lanes; };
   for (int y = 0; y < p.filter_h; ++y) {
     for (int x = 0; x < p.filter_w; ++x) {
       const int32_t* minus = tap_minus.data() + (static_cast<size_t>(y) * p.filter_w + x) * lanes;
-      for (size_t i = 0; i < lanes; ++i) at(y + 1, x + 1)[i] = minus[i] + at(y, x + 1)[i] + at(y + 1, x)[i] - at(y, x)[i];
+      for (size_t i = 0; i < lanes; ++i)
+        at(y + 1, x + 1)[i] = minus[i] + at(y, x + 1)[i] + at(y + 1, x)[i] - at(y, x)[i];
     }
   }
   const int64_t group_in = p.channels_in / p.groups, taps = int64_t{p.filter_h} * p.filter_w;
@@ -221,9 +231,10 @@ void BconvPlan::plan_classes() {
     const int64_t outside = group_in * (taps - int64_t{y.last - y.first} * (x.last - x.first));
     odd[id] = outside % 2;
     for (size_t i = 0; i < lanes; ++i) {
-      const int32_t minus_inside = at(y.last, x.last)[i] - at(y.first, x.last)[i] - at(y.last, x.first)[i] +
-                                   at(y.first, x.first)[i];
-      const int32_t start = static_cast<int32_t>(outside / 2) - (at(p.filter_h, p.filter_w)[i] - minus_inside);
+      const int32_t minus_inside =
+          at(y.last, x.last)[i] - at(y.first, x.last)[i] - at(y.last, x.first)[i] + at(y.first, x.first)[i];
+      const int32_t start =
+          static_cast<int32_t>(outside / 2) - (at(p.filter_h, p.filter_w)[i] - minus_inside);
       starts[id * lanes + i] = start;
       starts16[id * lanes + i] = static_cast<uint16_t>(start);
     }
@@ -234,8 +245,10 @@ void BconvPlan::plan_classes() {
 void BconvPlan::add_borders(const uint8_t* input) {
   const size_t row_bytes = images.in_w * in_pixel, bordered_row = bordered_w * in_pixel;
   for (int n = 0; n < images.batch; ++n) {
-    uint8_t* to = bordered.data() + ((n * bordered_h + images.pad_top) * bordered_w + images.pad_left) * in_pixel;
-    for (int y = 0; y < images.in_h; ++y, to += bordered_row, input += row_bytes) std::memcpy(to, input, row_bytes);
+    uint8_t* to =
+        bordered.data() + ((n * bordered_h + images.pad_top) * bordered_w + images.pad_left) * in_pixel;
+    for (int y = 0; y < images.in_h; ++y, to += bordered_row, input += row_bytes)
+      std::memcpy(to, input, row_bytes);
   }
 }
 
@@ -243,7 +256,8 @@ Split split(size_t tiles, size_t blocks, int threads) {
   threads = std::clamp(threads, 1, kMaxThreads);
   Split best = {1, 1};
   size_t least = std::numeric_limits<size_t>::max();
-  for (int strips = threads; strips >= 1; --strips) {  // on equal terms more strips: each gathers its tiles once
+  for (int strips = threads; strips >= 1;
+       --strips) {  // on equal terms more strips: each gathers its tiles once
     const size_t parts = std::max<size_t>(1, std::min<size_t>(threads / strips, blocks));
     const size_t load = ((tiles + strips - 1) / strips) * ((blocks + parts - 1) / parts);
     if (load < least) {

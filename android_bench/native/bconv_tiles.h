@@ -1,4 +1,5 @@
-// The walk over tiles and blocks, the gather of a tile, and the plain end of a sum. `Kernel` supplies the inner loops.
+// The walk over tiles and blocks, the gather of a tile, and the plain end of a sum. `Kernel` supplies the
+// inner loops.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +14,7 @@ namespace larqnets {
 struct Part {
   const uint8_t* source;  // where windows start: the input or its bordered copy
   uint8_t* output;
-  uint8_t* tile;          // scratch
+  uint8_t* tile;  // scratch
   size_t block, block_end;
 };
 
@@ -104,15 +105,18 @@ void run_tiles(BconvPlan& plan, const uint8_t* input, uint8_t* output, const Par
     uint8_t* output;
     size_t tiles;
     Split parts;
-  } job = {&plan, plan.borders ? plan.bordered.data() : input, output, (plan.pixels + kTilePixels - 1) / kTilePixels,
+  } job = {&plan,
+           plan.borders ? plan.bordered.data() : input,
+           output,
+           (plan.pixels + kTilePixels - 1) / kTilePixels,
            {}};
   job.parts = split(job.tiles, plan.whole_bytes ? plan.blocks.size() : 1, parallel.threads);
   const auto task = [](void* context, size_t i) {
     const Job& j = *static_cast<const Job*>(context);
     const BconvPlan& p = *j.plan;
     const size_t strip = i / j.parts.parts, slice = i % j.parts.parts, blocks = p.blocks.size();
-    const Part part = {j.source, j.output, j.plan->tiles.data() + i * p.tile_bytes, blocks * slice / j.parts.parts,
-                       blocks * (slice + 1) / j.parts.parts};
+    const Part part = {j.source, j.output, j.plan->tiles.data() + i * p.tile_bytes,
+                       blocks * slice / j.parts.parts, blocks * (slice + 1) / j.parts.parts};
     size_t pixel = j.tiles * strip / j.parts.strips * kTilePixels;
     const size_t end = std::min(p.pixels, j.tiles * (strip + 1) / j.parts.strips * kTilePixels);
     for (; pixel + 8 <= end; pixel += 8) run_tile<Kernel, 8>(p, part, pixel);

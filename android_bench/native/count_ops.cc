@@ -1,7 +1,8 @@
-// Runs ops once to warm up and once inside a marked region each, on random data: the program that icount.c counts.
-// Arguments: bconv:HEIGHT,WIDTH,IN,OUT,FILTER,STRIDE,PAD,OUTPUT,THREADS with PAD one|zero and OUTPUT float|int8|bits, or
-// quantize:ROWS,CHANNELS,THREADS. The n-th op (from 1) is region 32 n. With more than one thread the tasks of the
-// threads run one after the other, task i in region 32 n + 1 + i, and region 32 n is what no thread shares.
+// Runs ops once to warm up and once inside a marked region each, on random data: the program that icount.c
+// counts. Arguments: bconv:HEIGHT,WIDTH,IN,OUT,FILTER,STRIDE,PAD,OUTPUT,THREADS with PAD one|zero and OUTPUT
+// float|int8|bits, or quantize:ROWS,CHANNELS,THREADS. The n-th op (from 1) is region 32 n. With more than one
+// thread the tasks of the threads run one after the other, task i in region 32 n + 1 + i, and region 32 n is
+// what no thread shares.
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -54,8 +55,8 @@ int fail(const std::string& what) {
 int count_bconv(const char* text, long region) {
   int h, w, in, out, filter, stride, threads;
   char pad[8], output[8];
-  if (std::sscanf(text, "%d,%d,%d,%d,%d,%d,%7[a-z],%7[a-z0-9],%d", &h, &w, &in, &out, &filter, &stride, pad, output,
-                  &threads) != 9) {
+  if (std::sscanf(text, "%d,%d,%d,%d,%d,%d,%7[a-z],%7[a-z0-9],%d", &h, &w, &in, &out, &filter, &stride, pad,
+                  output, &threads) != 9) {
     return fail(std::string("cannot read bconv:") + text);
   }
   BconvParams p;
@@ -64,7 +65,7 @@ int count_bconv(const char* text, long region) {
   p.filter_h = p.filter_w = filter;
   p.stride_h = p.stride_w = stride;
   p.pad_value = std::strcmp(pad, "one") == 0;
-  p.output = std::strcmp(output, "float") == 0 ? Output::kFloat
+  p.output = std::strcmp(output, "float") == 0  ? Output::kFloat
              : std::strcmp(output, "int8") == 0 ? Output::kInt8
                                                 : Output::kBits;
   const int depth = filter * filter * in;
@@ -74,7 +75,8 @@ int count_bconv(const char* text, long region) {
   const std::vector<int32_t> thresholds(out, depth / 2);
   const auto input = random_bits(static_cast<size_t>(h) * w, in);
   Bconv op;
-  std::string error = op.prepare(best_path(), p, weights.data(), multiplier.data(), bias.data(), thresholds.data());
+  std::string error =
+      op.prepare(best_path(), p, weights.data(), multiplier.data(), bias.data(), thresholds.data());
   if (error.empty()) error = op.resize(1, h, w);
   if (!error.empty()) return fail(error);
   std::vector<float> result(static_cast<size_t>(op.out_h()) * op.out_w() * out);
@@ -87,7 +89,8 @@ int count_bconv(const char* text, long region) {
 
 int count_quantize(const char* text, long region) {
   int rows, channels, threads;
-  if (std::sscanf(text, "%d,%d,%d", &rows, &channels, &threads) != 3) return fail(std::string("cannot read quantize:") + text);
+  if (std::sscanf(text, "%d,%d,%d", &rows, &channels, &threads) != 3)
+    return fail(std::string("cannot read quantize:") + text);
   std::vector<float> values(static_cast<size_t>(rows) * channels);
   for (float& value : values) value = static_cast<float>(random_word() % 201) - 100;
   std::vector<uint32_t> bits(static_cast<size_t>(rows) * ((channels + 31) / 32));
@@ -105,9 +108,12 @@ int main(int argc, char** argv) {
     const char* colon = std::strchr(argv[i], ':');
     const std::string op(argv[i], colon ? colon - argv[i] : std::strlen(argv[i]));
     int status = 1;
-    if (op == "bconv" && colon) status = count_bconv(colon + 1, 32L * i);
-    else if (op == "quantize" && colon) status = count_quantize(colon + 1, 32L * i);
-    else return fail("unknown op " + op);
+    if (op == "bconv" && colon)
+      status = count_bconv(colon + 1, 32L * i);
+    else if (op == "quantize" && colon)
+      status = count_quantize(colon + 1, 32L * i);
+    else
+      return fail("unknown op " + op);
     if (status) return status;
   }
   return 0;

@@ -1,8 +1,9 @@
 // Throws drawn parameters and data at the kernel core and compares the portable path with the reference:
 //   fuzz SECONDS SEED       cases 0, 1, 2, ... of a seed until the time is up
 //   fuzz replay SEED CASE   one of them again
-// Compile it with -fsanitize=address,undefined. Buffers have exactly the size of their tensor. Exits with 1, or as the
-// sanitizer does, and names the case when a path reads or writes elsewhere, results differ, or an error is no sentence.
+// Compile it with -fsanitize=address,undefined. Buffers have exactly the size of their tensor. Exits with 1,
+// or as the sanitizer does, and names the case when a path reads or writes elsewhere, results differ, or an
+// error is no sentence.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -62,7 +63,8 @@ class Draw {
 // Exactly `size` bytes, at an odd address now and then.
 class Bytes {
  public:
-  Bytes(Draw& draw, size_t size) : shift_(draw.one_in(2) ? 0 : draw.below(8)), memory_(new uint8_t[size + shift_]) {
+  Bytes(Draw& draw, size_t size)
+      : shift_(draw.one_in(2) ? 0 : draw.below(8)), memory_(new uint8_t[size + shift_]) {
     for (size_t i = 0; i < size; ++i) data()[i] = static_cast<uint8_t>(draw.bits());
   }
   uint8_t* data() { return memory_.get() + shift_; }
@@ -73,13 +75,14 @@ class Bytes {
 };
 
 using Wide = __int128;
-constexpr Wide kMost = 1 << 20;        // bytes of a tensor that is really made, products that are really computed
-constexpr Wide kRefused = INT32_MAX;   // bytes that must be refused above
+constexpr Wide kMost = 1 << 20;  // bytes of a tensor that is really made, products that are really computed
+constexpr Wide kRefused = INT32_MAX;  // bytes that must be refused above
 
 void clear_unused_bits(uint8_t* bits, size_t pixels, int channels) {
   const size_t bytes = (static_cast<size_t>(channels) + 31) / 32 * 4;
   for (size_t i = 0; i < pixels; ++i) {
-    for (size_t c = channels; c < bytes * 8; ++c) bits[i * bytes + c / 8] &= static_cast<uint8_t>(~(1 << c % 8));
+    for (size_t c = channels; c < bytes * 8; ++c)
+      bits[i * bytes + c / 8] &= static_cast<uint8_t>(~(1 << c % 8));
   }
 }
 
@@ -91,7 +94,9 @@ Parallel backwards(int threads) {
   return {run, nullptr, threads};
 }
 
-bool sentence(const std::string& error) { return error.empty() || (error.size() > 20 && error.back() == '.'); }
+bool sentence(const std::string& error) {
+  return error.empty() || (error.size() > 20 && error.back() == '.');
+}
 
 bool same(const uint8_t* a, const uint8_t* b, size_t size, bool floats) {
   if (!floats) return std::memcmp(a, b, size) == 0;
@@ -147,9 +152,10 @@ void fuzz_bconv(Draw& draw) {
   std::string errors[2];
   for (int i = 0; i < 2; ++i) {
     const bool absent = draw.wild && draw.one_in(20);
-    errors[i] = (i ? fast : slow).prepare(i ? Path::kPortable : Path::kReference, p, filter.data(),
-                                          absent ? nullptr : multiplier.data(), bias.data(),
-                                          absent ? nullptr : thresholds.data());
+    errors[i] =
+        (i ? fast : slow)
+            .prepare(i ? Path::kPortable : Path::kReference, p, filter.data(),
+                     absent ? nullptr : multiplier.data(), bias.data(), absent ? nullptr : thresholds.data());
     if (!sentence(errors[i])) fail("an error is no sentence");
   }
   if (errors[0].empty() && filter_bytes > kRefused) fail("a filter that is too large was taken");
@@ -159,8 +165,10 @@ void fuzz_bconv(Draw& draw) {
   }
 
   const Wide in_bytes = positive(batch) * positive(in_h) * positive(in_w) * words(p.channels_in) * 4;
-  const Wide padded_h = positive(in_h) + (p.padding == Padding::kSame ? Wide(p.filter_h - 1) * p.dilation_h : 0);
-  const Wide padded_w = positive(in_w) + (p.padding == Padding::kSame ? Wide(p.filter_w - 1) * p.dilation_w : 0);
+  const Wide padded_h =
+      positive(in_h) + (p.padding == Padding::kSame ? Wide(p.filter_h - 1) * p.dilation_h : 0);
+  const Wide padded_w =
+      positive(in_w) + (p.padding == Padding::kSame ? Wide(p.filter_w - 1) * p.dilation_w : 0);
   Wide padded = positive(batch) * words(p.channels_in) * 4;
   padded = padded * padded_h <= Wide(1) << 90 ? padded * padded_h : Wide(1) << 90;
   padded = padded > (Wide(1) << 60) ? padded : padded * padded_w;
@@ -179,7 +187,8 @@ void fuzz_bconv(Draw& draw) {
 
   const size_t pixels = static_cast<size_t>(batch) * in_h * in_w;
   Bytes input(draw, static_cast<size_t>(in_bytes));
-  const bool lawful = !draw.one_in(10);  // else bits that are no channel are set: any result, but no byte too far
+  const bool lawful =
+      !draw.one_in(10);  // else bits that are no channel are set: any result, but no byte too far
   if (lawful) clear_unused_bits(input.data(), pixels, p.channels_in);
   const size_t out_pixels = static_cast<size_t>(batch) * slow.out_h() * slow.out_w();
   const size_t out_bytes = out_pixels * (p.output == Output::kFloat  ? channels * 4
@@ -189,7 +198,8 @@ void fuzz_bconv(Draw& draw) {
   slow.run(input.data(), expected.data(), one_thread());
   fast.run(input.data(), found.data(), backwards(1 + draw.below(20)));
   ++compared;
-  if (lawful && !same(expected.data(), found.data(), out_bytes, p.output == Output::kFloat)) fail("results differ");
+  if (lawful && !same(expected.data(), found.data(), out_bytes, p.output == Output::kFloat))
+    fail("results differ");
 }
 
 void fuzz_pool(Draw& draw) {
@@ -207,7 +217,8 @@ void fuzz_pool(Draw& draw) {
   const std::string refused = slow.resize(batch, in_h, in_w, words);
   if (refused != fast.resize(batch, in_h, in_w, words) || !sentence(refused)) fail("errors of a pooling");
   const Wide work = Wide(batch) * in_h * in_w * words;
-  if (!refused.empty() || work > kMost || work * std::min<Wide>(p.filter_h, 99) * p.filter_w > 8 * kMost) return;
+  if (!refused.empty() || work > kMost || work * std::min<Wide>(p.filter_h, 99) * p.filter_w > 8 * kMost)
+    return;
   if (p.filter_h > 1000) return;
   const size_t bytes = static_cast<size_t>(words) * 4;
   Bytes input(draw, bytes * batch * in_h * in_w);
@@ -257,9 +268,12 @@ void fuzz_case(uint64_t seed, uint64_t index) {
   Draw draw(seed, index);
   draw.wild = draw.one_in(3);
   const int op = draw.below(6);
-  if (op < 4) fuzz_bconv(draw);
-  else if (op == 4) fuzz_pool(draw);
-  else fuzz_conversion(draw);
+  if (op < 4)
+    fuzz_bconv(draw);
+  else if (op == 4)
+    fuzz_pool(draw);
+  else
+    fuzz_conversion(draw);
 }
 
 }  // namespace

@@ -34,8 +34,8 @@ inline std::string slide(const char* name, int in, int filter, int stride, int d
   const int64_t extent = (int64_t{filter} - 1) * dilation + 1;
   if (padding == Padding::kValid) {
     if (extent > in) {
-      return std::string("The window is larger than the image: its ") + name + " is " + std::to_string(extent) +
-             ", the image's " + std::to_string(in) + ". Give a larger image.";
+      return std::string("The window is larger than the image: its ") + name + " is " +
+             std::to_string(extent) + ", the image's " + std::to_string(in) + ". Give a larger image.";
     }
     *window = {static_cast<int>((in - extent) / stride + 1), 0, 0};
     return "";

@@ -3,9 +3,10 @@
 //   cc -O2 -fPIC -shared -o libicount.so icount.c
 //   qemu-aarch64 -cpu cortex-a72 -plugin libicount.so,out=FILE PROGRAM
 //
-// Writes lines "region instructions simd loads_stores": all instructions, those of the group "data processing, SIMD and
-// floating point", those of the group "loads and stores" (of any register). Exact and repeatable with one thread;
-// counters are added to without locks. The declarations are those of qemu's plugin interface, version 1.
+// Writes lines "region instructions simd loads_stores": all instructions, those of the group "data
+// processing, SIMD and floating point", those of the group "loads and stores" (of any register). Exact and
+// repeatable with one thread; counters are added to without locks. The declarations are those of qemu's
+// plugin interface, version 1.
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,8 +26,8 @@ enum { ADD_U64 = 0 };
 
 typedef void (*translate_callback)(plugin_id, struct block*);
 typedef void (*exit_callback)(plugin_id, void*);
-typedef void (*syscall_callback)(plugin_id, unsigned cpu, int64_t number, uint64_t, uint64_t, uint64_t, uint64_t,
-                                 uint64_t, uint64_t, uint64_t, uint64_t);
+typedef void (*syscall_callback)(plugin_id, unsigned cpu, int64_t number, uint64_t, uint64_t, uint64_t,
+                                 uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, translate_callback);
 void qemu_plugin_register_vcpu_tb_exec_inline(struct block*, int operation, void* counter, uint64_t value);
@@ -55,8 +56,8 @@ static void leave_region(void) {
 }
 
 // A system call ends its block, so the counters stand right after it.
-static void on_syscall(plugin_id id, unsigned cpu, int64_t number, uint64_t to, uint64_t a2, uint64_t a3, uint64_t a4,
-                       uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8) {
+static void on_syscall(plugin_id id, unsigned cpu, int64_t number, uint64_t to, uint64_t a2, uint64_t a3,
+                       uint64_t a4, uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8) {
   (void)id, (void)cpu, (void)a2, (void)a3, (void)a4, (void)a5, (void)a6, (void)a7, (void)a8;
   if (number != kMarkSyscall) return;
   leave_region();
@@ -85,8 +86,8 @@ static void on_exit(plugin_id id, void* data) {
   if (!file) return;
   for (int i = 0; i < kRegions; ++i) {
     if (!counts[i][kAll]) continue;
-    fprintf(file, "%d %llu %llu %llu\n", i, (unsigned long long)counts[i][kAll], (unsigned long long)counts[i][kSimd],
-            (unsigned long long)counts[i][kLoadsStores]);
+    fprintf(file, "%d %llu %llu %llu\n", i, (unsigned long long)counts[i][kAll],
+            (unsigned long long)counts[i][kSimd], (unsigned long long)counts[i][kLoadsStores]);
   }
   fclose(file);
 }

@@ -18,11 +18,12 @@ typedef struct larqnets_model larqnets_model;
 enum { LARQNETS_MAX_RANK = 8 };
 
 typedef struct {
-  const char* name;    // owned by the model
-  int32_t type;        // number of TFLite's TfLiteType: 1 float32, 2 int32, 3 uint8, 4 int64, 6 bool, 7 int16, 9 int8
+  const char* name;  // owned by the model
+  int32_t
+      type;  // number of TFLite's TfLiteType: 1 float32, 2 int32, 3 uint8, 4 int64, 6 bool, 7 int16, 9 int8
   int32_t rank;
   int32_t dims[LARQNETS_MAX_RANK];
-  float scale;         // real = scale (stored - zero_point); scale 0: not quantised
+  float scale;  // real = scale (stored - zero_point); scale 0: not quantised
   int32_t zero_point;
   uint64_t bytes;
 } larqnets_tensor;

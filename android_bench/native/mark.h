@@ -1,5 +1,5 @@
-// Tells icount.c, the instruction counter for qemu, which region of the program runs; 0 is outside. One thread only.
-// On a real device it is an unknown system call, which does nothing.
+// Tells icount.c, the instruction counter for qemu, which region of the program runs; 0 is outside. One
+// thread only. On a real device it is an unknown system call, which does nothing.
 #pragma once
 
 #include <sys/syscall.h>

@@ -69,7 +69,8 @@ class OptionMap {
 
   bool text_equals(size_t position, const char* name) const {
     const size_t length = std::strlen(name) + 1;
-    return position <= size_ && length <= size_ - position && std::memcmp(data_ + position, name, length) == 0;
+    return position <= size_ && length <= size_ - position &&
+           std::memcmp(data_ + position, name, length) == 0;
   }
 
   bool number(size_t position, size_t width, int packed_type, int64_t* value) const {

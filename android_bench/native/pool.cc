@@ -21,9 +21,11 @@ std::string MaxPool::resize(int batch, int in_h, int in_w, int words) {
   if (batch < 1 || in_h < 1 || in_w < 1 || words < 1) return "The input of a pooling is empty.";
   Window rows, columns;
   std::string error = slide("height", in_h, params_.filter_h, params_.stride_h, 1, params_.padding, &rows);
-  if (error.empty()) error = slide("width", in_w, params_.filter_w, params_.stride_w, 1, params_.padding, &columns);
+  if (error.empty())
+    error = slide("width", in_w, params_.filter_w, params_.stride_w, 1, params_.padding, &columns);
   if (!error.empty()) return error;
-  if (!product_fits({batch, in_h, in_w, words, 4}, kMaxBytes)) return "The input of a pooling is larger than 2 GiB.";
+  if (!product_fits({batch, in_h, in_w, words, 4}, kMaxBytes))
+    return "The input of a pooling is larger than 2 GiB.";
   batch_ = batch;
   in_h_ = in_h;
   in_w_ = in_w;
@@ -53,7 +55,8 @@ void MaxPool::run(const void* input, void* output, const Parallel& parallel) con
   run_tasks(parallel, row, &job, static_cast<size_t>(batch_) * out_h_);
 }
 
-// Output row `row` of all rows of the batch: the AND of the pixels inside, word by word, bytes in any alignment.
+// Output row `row` of all rows of the batch: the AND of the pixels inside, word by word, bytes in any
+// alignment.
 void MaxPool::run_row(const uint8_t* input, uint8_t* output, size_t row) const {
   const size_t bytes = static_cast<size_t>(words_) * 4;
   const size_t image = row / out_h_;

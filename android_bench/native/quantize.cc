@@ -151,7 +151,8 @@ void quantize(Path path, const void* in, int zero_point, size_t rows, size_t cha
     reference::quantize(element_is_minus<Type>, from, zero_point, rows, channels, to);
     return;
   }
-  Packing<Type> packing = {path, from, zero_point, rows, channels, to, rows_per_task(rows, channels, parallel.threads)};
+  Packing<Type> packing = {
+      path, from, zero_point, rows, channels, to, rows_per_task(rows, channels, parallel.threads)};
   const auto task = [](void* context, size_t i) { static_cast<const Packing<Type>*>(context)->run(i); };
   run_tasks(parallel, task, &packing, (rows + packing.rows_per_task - 1) / packing.rows_per_task);
 }
@@ -186,38 +187,44 @@ void dequantize(Path path, const void* in, Value plus, Value minus, size_t rows,
     reference::dequantize(from, &plus, &minus, sizeof(Value), rows, channels, to);
     return;
   }
-  Unpacking<Value> unpacking = {from, {plus, minus}, rows, channels, to,
-                                rows_per_task(rows, channels, parallel.threads)};
+  Unpacking<Value> unpacking = {
+      from, {plus, minus}, rows, channels, to, rows_per_task(rows, channels, parallel.threads)};
   const auto task = [](void* context, size_t i) { static_cast<const Unpacking<Value>*>(context)->run(i); };
   run_tasks(parallel, task, &unpacking, (rows + unpacking.rows_per_task - 1) / unpacking.rows_per_task);
 }
 
 }  // namespace
 
-void quantize_float(Path path, const void* in, size_t rows, size_t channels, void* out, const Parallel& parallel) {
+void quantize_float(Path path, const void* in, size_t rows, size_t channels, void* out,
+                    const Parallel& parallel) {
   quantize<Float>(path, in, 0, rows, channels, out, parallel);
 }
 void quantize_int8(Path path, const void* in, int zero_point, size_t rows, size_t channels, void* out,
                    const Parallel& parallel) {
   quantize<Int8>(path, in, zero_point, rows, channels, out, parallel);
 }
-void quantize_bool(Path path, const void* in, size_t rows, size_t channels, void* out, const Parallel& parallel) {
+void quantize_bool(Path path, const void* in, size_t rows, size_t channels, void* out,
+                   const Parallel& parallel) {
   quantize<Bool>(path, in, 0, rows, channels, out, parallel);
 }
-void dequantize_float(Path path, const void* in, size_t rows, size_t channels, void* out, const Parallel& parallel) {
+void dequantize_float(Path path, const void* in, size_t rows, size_t channels, void* out,
+                      const Parallel& parallel) {
   dequantize<float>(path, in, 1.0f, -1.0f, rows, channels, out, parallel);
 }
-void dequantize_int8(Path path, const void* in, int8_t plus, int8_t minus, size_t rows, size_t channels, void* out,
-                     const Parallel& parallel) {
+void dequantize_int8(Path path, const void* in, int8_t plus, int8_t minus, size_t rows, size_t channels,
+                     void* out, const Parallel& parallel) {
   dequantize<int8_t>(path, in, plus, minus, rows, channels, out, parallel);
 }
-void dequantize_bool(Path path, const void* in, size_t rows, size_t channels, void* out, const Parallel& parallel) {
+void dequantize_bool(Path path, const void* in, size_t rows, size_t channels, void* out,
+                     const Parallel& parallel) {
   dequantize<uint8_t>(path, in, 1, 0, rows, channels, out, parallel);
 }
 
 std::string int8_signs(double scale, int zero_point, int8_t* plus, int8_t* minus) {
-  if (!(scale > 0) || !std::isfinite(scale)) return "The scale of an int8 tensor must be positive and finite.";
-  if (zero_point < -128 || zero_point > 127) return "The zero point of an int8 tensor must lie between -128 and 127.";
+  if (!(scale > 0) || !std::isfinite(scale))
+    return "The scale of an int8 tensor must be positive and finite.";
+  if (zero_point < -128 || zero_point > 127)
+    return "The zero point of an int8 tensor must lie between -128 and 127.";
   const double offset = std::min(std::round(1 / scale), 1000.0);
   *plus = static_cast<int8_t>(std::min(127.0, zero_point + offset));
   *minus = static_cast<int8_t>(std::max(-128.0, zero_point - offset));

@@ -10,7 +10,9 @@ namespace {
 // +1 or -1: channel c of the pixel whose words begin at `pixel`.
 int sign(const uint8_t* pixel, size_t c) { return pixel[c / 8] >> (c % 8) & 1 ? -1 : 1; }
 
-void set_sign(uint8_t* pixel, size_t c, bool minus) { pixel[c / 8] |= static_cast<uint8_t>(minus << (c % 8)); }
+void set_sign(uint8_t* pixel, size_t c, bool minus) {
+  pixel[c / 8] |= static_cast<uint8_t>(minus << (c % 8));
+}
 
 size_t packed_bytes(size_t channels) { return (channels + 31) / 32 * 4; }
 
@@ -55,8 +57,9 @@ void bconv(const BconvParams& p, const Images& g, const uint8_t* input, const ui
               const int64_t x = int64_t{ox} * p.stride_w + int64_t{kx} * p.dilation_w - g.pad_left;
               const bool inside = y >= 0 && y < g.in_h && x >= 0 && x < g.in_w;
               for (size_t c = 0; c < group_in; ++c) {
-                const int value = inside ? sign(input + ((int64_t{n} * g.in_h + y) * g.in_w + x) * in_bytes, first + c)
-                                         : p.pad_value;
+                const int value =
+                    inside ? sign(input + ((int64_t{n} * g.in_h + y) * g.in_w + x) * in_bytes, first + c)
+                           : p.pad_value;
                 sum += value * sign(tap, c);
               }
             }
@@ -93,7 +96,8 @@ void max_pool(const PoolParams& p, const Images& g, int words, const uint8_t* in
             const int64_t y = int64_t{oy} * p.stride_h + ky - g.pad_top;
             const int64_t x = int64_t{ox} * p.stride_w + kx - g.pad_left;
             if (y < 0 || y >= g.in_h || x < 0 || x >= g.in_w) continue;
-            for (size_t i = 0; i < bytes; ++i) output[i] &= input[((int64_t{n} * g.in_h + y) * g.in_w + x) * bytes + i];
+            for (size_t i = 0; i < bytes; ++i)
+              output[i] &= input[((int64_t{n} * g.in_h + y) * g.in_w + x) * bytes + i];
           }
         }
       }
@@ -101,8 +105,8 @@ void max_pool(const PoolParams& p, const Images& g, int words, const uint8_t* in
   }
 }
 
-void quantize(bool (*is_minus)(const uint8_t* in, size_t i, int zero_point), const uint8_t* in, int zero_point,
-              size_t rows, size_t channels, uint8_t* out) {
+void quantize(bool (*is_minus)(const uint8_t* in, size_t i, int zero_point), const uint8_t* in,
+              int zero_point, size_t rows, size_t channels, uint8_t* out) {
   const size_t bytes = packed_bytes(channels);
   std::memset(out, 0, rows * bytes);
   for (size_t row = 0; row < rows; ++row) {
@@ -112,8 +116,8 @@ void quantize(bool (*is_minus)(const uint8_t* in, size_t i, int zero_point), con
   }
 }
 
-void dequantize(const uint8_t* in, const void* plus, const void* minus, size_t size, size_t rows, size_t channels,
-                uint8_t* out) {
+void dequantize(const uint8_t* in, const void* plus, const void* minus, size_t size, size_t rows,
+                size_t channels, uint8_t* out) {
   for (size_t row = 0; row < rows; ++row) {
     for (size_t c = 0; c < channels; ++c) {
       const bool is_minus = sign(in + row * packed_bytes(channels), c) < 0;

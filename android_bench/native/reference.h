@@ -14,12 +14,13 @@ struct Images {
 
 void bconv(const BconvParams& params, const Images& images, const uint8_t* input, const uint8_t* filter,
            const float* multiplier, const float* bias, const int32_t* thresholds, uint8_t* output);
-void max_pool(const PoolParams& params, const Images& images, int words, const uint8_t* input, uint8_t* output);
+void max_pool(const PoolParams& params, const Images& images, int words, const uint8_t* input,
+              uint8_t* output);
 // is_minus(in, i): whether value i is -1.
-void quantize(bool (*is_minus)(const uint8_t* in, size_t i, int zero_point), const uint8_t* in, int zero_point,
-              size_t rows, size_t channels, uint8_t* out);
+void quantize(bool (*is_minus)(const uint8_t* in, size_t i, int zero_point), const uint8_t* in,
+              int zero_point, size_t rows, size_t channels, uint8_t* out);
 // One of two values of `size` bytes for every bit.
-void dequantize(const uint8_t* in, const void* plus, const void* minus, size_t size, size_t rows, size_t channels,
-                uint8_t* out);
+void dequantize(const uint8_t* in, const void* plus, const void* minus, size_t size, size_t rows,
+                size_t channels, uint8_t* out);
 
 }  // namespace larqnets::reference

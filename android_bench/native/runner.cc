@@ -30,7 +30,8 @@ namespace {
 
 constexpr const char* kUsage =
     "usage: larqnets_runner --model FILE [options]\n"
-    "  --input FILE       values of one input, raw or .npy, one sample after another; once per input of the model\n"
+    "  --input FILE       values of one input, raw or .npy, one sample after another; once per input of the "
+    "model\n"
     "  --output PREFIX    write every output of every sample to PREFIX.0.npy, PREFIX.1.npy, ...\n"
     "  --threads N        threads, default 1\n"
     "  --cpus MASK        run on these cores only; hexadecimal, bit i is core i, e.g. f0\n"
@@ -76,9 +77,10 @@ void fail(const char* format, ...) {
 extern "C" void on_crash(int signal_number) {
   const char* what = signal_number == SIGABRT ? "gave up" : "crashed";
   char line[160];
-  const int n = std::snprintf(line, sizeof line,
-                              "larqnets_runner: TensorFlow Lite %s (signal %d) on this model. Convert or copy it again.\n",
-                              what, signal_number);
+  const int n = std::snprintf(
+      line, sizeof line,
+      "larqnets_runner: TensorFlow Lite %s (signal %d) on this model. Convert or copy it again.\n", what,
+      signal_number);
   if (write(STDERR_FILENO, line, static_cast<size_t>(n)) < 0) _exit(1);
   _exit(1);
 }
@@ -107,7 +109,8 @@ uint64_t parse_number(const std::string& option, const char* text, int base, uin
   char* end = nullptr;
   errno = 0;
   const unsigned long long value = std::strtoull(text, &end, base);
-  if (end == text || *end != 0 || errno != 0 || std::strchr(text, '-') != nullptr || value < low || value > high) {
+  if (end == text || *end != 0 || errno != 0 || std::strchr(text, '-') != nullptr || value < low ||
+      value > high) {
     wrong_usage(option + " cannot be '" + text + "'");
   }
   return value;
@@ -121,24 +124,40 @@ Options parse(int argc, char** argv) {
       if (i + 1 >= argc) wrong_usage(option + " lacks its value");
       return argv[++i];
     };
-    auto number = [&](int low) { return static_cast<int>(parse_number(option, value(), 10, low, 100000000)); };
-    if (option == "--model") o.model = value();
-    else if (option == "--input") o.inputs.emplace_back(value());
-    else if (option == "--output") o.output = value();
-    else if (option == "--threads") o.threads = static_cast<int>(parse_number(option, value(), 10, 1, 256));
-    else if (option == "--cpus") o.cpus = parse_number(option, value(), 16, 1, UINT64_MAX);
-    else if (option == "--no-xnnpack") o.xnnpack = false;
-    else if (option == "--warmup-runs") o.warmup_runs = number(0);
-    else if (option == "--warmup-ms") o.warmup_ms = number(0);
-    else if (option == "--rounds") o.rounds = number(0);
-    else if (option == "--round-runs") o.round_runs = number(1);
-    else if (option == "--round-ms") o.round_ms = number(0);
-    else if (option == "--profile") o.profile = number(1);
-    else if (option == "--count") o.count = true;
-    else if (option == "--count-ops") o.count_ops = true;
+    auto number = [&](int low) {
+      return static_cast<int>(parse_number(option, value(), 10, low, 100000000));
+    };
+    if (option == "--model")
+      o.model = value();
+    else if (option == "--input")
+      o.inputs.emplace_back(value());
+    else if (option == "--output")
+      o.output = value();
+    else if (option == "--threads")
+      o.threads = static_cast<int>(parse_number(option, value(), 10, 1, 256));
+    else if (option == "--cpus")
+      o.cpus = parse_number(option, value(), 16, 1, UINT64_MAX);
+    else if (option == "--no-xnnpack")
+      o.xnnpack = false;
+    else if (option == "--warmup-runs")
+      o.warmup_runs = number(0);
+    else if (option == "--warmup-ms")
+      o.warmup_ms = number(0);
+    else if (option == "--rounds")
+      o.rounds = number(0);
+    else if (option == "--round-runs")
+      o.round_runs = number(1);
+    else if (option == "--round-ms")
+      o.round_ms = number(0);
+    else if (option == "--profile")
+      o.profile = number(1);
+    else if (option == "--count")
+      o.count = true;
+    else if (option == "--count-ops")
+      o.count_ops = true;
     else if (option == "--version") {
-      std::printf("larqnets %s, TensorFlow Lite %s, kernels %s\n", larqnets_version(), larqnets_tflite_version(),
-                  larqnets_kernels());
+      std::printf("larqnets %s, TensorFlow Lite %s, kernels %s\n", larqnets_version(),
+                  larqnets_tflite_version(), larqnets_kernels());
       std::exit(0);
     } else if (option == "--help" || option == "-h") {
       std::printf("%s", kUsage);
@@ -188,8 +207,9 @@ struct NumpyType {
   const char* name;
   size_t size;
 };
-constexpr NumpyType kTypes[] = {{1, "<f4", 4},  {2, "<i4", 4}, {3, "|u1", 1},  {4, "<i8", 8},  {6, "|b1", 1},  {7, "<i2", 2},
-                                {9, "|i1", 1}, {10, "<f2", 2}, {11, "<f8", 8}, {13, "<u8", 8}, {16, "<u4", 4}, {17, "<u2", 2}};
+constexpr NumpyType kTypes[] = {{1, "<f4", 4},  {2, "<i4", 4},  {3, "|u1", 1},  {4, "<i8", 8},
+                                {6, "|b1", 1},  {7, "<i2", 2},  {9, "|i1", 1},  {10, "<f2", 2},
+                                {11, "<f8", 8}, {13, "<u8", 8}, {16, "<u4", 4}, {17, "<u2", 2}};
 
 const NumpyType& numpy_type(const larqnets_tensor& tensor) {
   for (const NumpyType& t : kTypes) {
@@ -200,7 +220,8 @@ const NumpyType& numpy_type(const larqnets_tensor& tensor) {
 
 std::string shape_of(const larqnets_tensor& tensor) {
   std::string text = "(";
-  for (int i = 0; i < tensor.rank; ++i) text += std::to_string(tensor.dims[i]) + (i + 1 < tensor.rank ? ", " : "");
+  for (int i = 0; i < tensor.rank; ++i)
+    text += std::to_string(tensor.dims[i]) + (i + 1 < tensor.rank ? ", " : "");
   return text + ")";
 }
 
@@ -220,12 +241,14 @@ Samples read_samples(const std::string& path, const larqnets_tensor& tensor) {
   if (bytes >= 10 && std::memcmp(data, "\x93NUMPY", 6) == 0) {
     const size_t before = data[6] == 1 ? 10 : 12;
     size_t length = data[8] | static_cast<size_t>(data[9]) << 8;
-    if (before == 12 && bytes >= 12) length |= static_cast<size_t>(data[10]) << 16 | static_cast<size_t>(data[11]) << 24;
+    if (before == 12 && bytes >= 12)
+      length |= static_cast<size_t>(data[10]) << 16 | static_cast<size_t>(data[11]) << 24;
     if (bytes < before || length > bytes - before) fail("%s is cut off.", path.c_str());
     const std::string header(reinterpret_cast<const char*>(data) + before, length);
     const NumpyType& type = numpy_type(tensor);
     if (header.find(std::string("'descr': '") + type.name + "'") == std::string::npos) {
-      fail("%s does not hold values of type %s, which input '%s' takes.", path.c_str(), type.name, tensor.name);
+      fail("%s does not hold values of type %s, which input '%s' takes.", path.c_str(), type.name,
+           tensor.name);
     }
     if (header.find("'fortran_order': False") == std::string::npos) {
       fail("%s is in Fortran order. Save it with numpy.ascontiguousarray.", path.c_str());
@@ -252,13 +275,23 @@ Samples read_samples(const std::string& path, const larqnets_tensor& tensor) {
 }
 
 // Writes a .npy beside its place and renames it, so that a full disk leaves no half file under the name.
-void write_npy(const std::string& path, const larqnets_tensor& tensor, const std::vector<uint8_t>& data, size_t count) {
-  std::string shape = std::to_string(count * (tensor.rank > 0 ? static_cast<size_t>(tensor.dims[0]) : 1)) + ",";
+void write_npy(const std::string& path, const larqnets_tensor& tensor, const std::vector<uint8_t>& data,
+               size_t count) {
+  std::string shape =
+      std::to_string(count * (tensor.rank > 0 ? static_cast<size_t>(tensor.dims[0]) : 1)) + ",";
   for (int i = 1; i < tensor.rank; ++i) shape += (i > 1 ? ", " : " ") + std::to_string(tensor.dims[i]);
-  std::string header = std::string("{'descr': '") + numpy_type(tensor).name + "', 'fortran_order': False, 'shape': (" +
-                       shape + "), }";
+  std::string header = std::string("{'descr': '") + numpy_type(tensor).name +
+                       "', 'fortran_order': False, 'shape': (" + shape + "), }";
   header += std::string(63 - (header.size() + 10) % 64, ' ') + "\n";
-  const uint8_t preamble[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, static_cast<uint8_t>(header.size() & 255),
+  const uint8_t preamble[10] = {0x93,
+                                'N',
+                                'U',
+                                'M',
+                                'P',
+                                'Y',
+                                1,
+                                0,
+                                static_cast<uint8_t>(header.size() & 255),
                                 static_cast<uint8_t>(header.size() >> 8)};
   const std::string temporary = path + ".writing";
   FILE* file = std::fopen(temporary.c_str(), "wb");
@@ -304,7 +337,8 @@ using Fields = std::vector<std::pair<std::string, std::string>>;
 
 std::string object(const Fields& fields) {
   std::string result = "{";
-  for (const auto& [name, value] : fields) result += (result.size() > 1 ? ", " : "") + quoted(name) + ": " + value;
+  for (const auto& [name, value] : fields)
+    result += (result.size() > 1 ? ", " : "") + quoted(name) + ": " + value;
   return result + "}";
 }
 
@@ -369,16 +403,19 @@ std::string conditions(uint64_t mask) {
   for (int i = 0; i < 64; ++i) {
     if (!(mask >> i & 1)) continue;
     const std::string folder = "/sys/devices/system/cpu/cpu" + std::to_string(i) + "/cpufreq/";
-    const std::string now = read_line(folder + "scaling_cur_freq"), most = read_line(folder + "cpuinfo_max_freq");
+    const std::string now = read_line(folder + "scaling_cur_freq"),
+                      most = read_line(folder + "cpuinfo_max_freq");
     if (now.empty() && most.empty()) continue;
-    clocks.push_back({std::to_string(i), object({{"khz", quoted(now)},
-                                                 {"max_khz", quoted(most)},
-                                                 {"governor", quoted(read_line(folder + "scaling_governor"))}})});
+    clocks.push_back(
+        {std::to_string(i), object({{"khz", quoted(now)},
+                                    {"max_khz", quoted(most)},
+                                    {"governor", quoted(read_line(folder + "scaling_governor"))}})});
   }
   for (int i = 0; i < 128; ++i) {
     const std::string zone = "/sys/class/thermal/thermal_zone" + std::to_string(i) + "/";
     const std::string value = read_line(zone + "temp");
-    if (!value.empty()) temperatures.push_back({std::to_string(i) + " " + read_line(zone + "type"), quoted(value)});
+    if (!value.empty())
+      temperatures.push_back({std::to_string(i) + " " + read_line(zone + "type"), quoted(value)});
   }
   // Raspberry Pi: bits for under-voltage and throttling, now and since the start.
   const std::string throttled = read_line("/sys/devices/platform/soc/soc:firmware/get_throttled");
@@ -408,9 +445,11 @@ class Model {
     model_ = larqnets_create(content.data.get(), content.size, &options, error, sizeof error);
     if (model_ == nullptr) fail("cannot load %s: %s", name_.c_str(), error);
     inputs_.resize(static_cast<size_t>(larqnets_num_inputs(model_)));
-    for (size_t i = 0; i < inputs_.size(); ++i) check(larqnets_input(model_, static_cast<int32_t>(i), &inputs_[i]));
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      check(larqnets_input(model_, static_cast<int32_t>(i), &inputs_[i]));
     outputs_.resize(static_cast<size_t>(larqnets_num_outputs(model_)));
-    for (size_t i = 0; i < outputs_.size(); ++i) check(larqnets_output(model_, static_cast<int32_t>(i), &outputs_[i]));
+    for (size_t i = 0; i < outputs_.size(); ++i)
+      check(larqnets_output(model_, static_cast<int32_t>(i), &outputs_[i]));
   }
   ~Model() { larqnets_destroy(model_); }
   Model(const Model&) = delete;
@@ -462,7 +501,8 @@ std::vector<Samples> made_up(const std::vector<larqnets_tensor>& inputs) {
     };
     if (tensor.type == 1) {
       auto* values = reinterpret_cast<float*>(s.content.data.get());
-      for (size_t i = 0; i < tensor.bytes / 4; ++i) values[i] = static_cast<float>(next()) / 1073741824.0f - 1;
+      for (size_t i = 0; i < tensor.bytes / 4; ++i)
+        values[i] = static_cast<float>(next()) / 1073741824.0f - 1;
     } else {
       for (size_t i = 0; i < tensor.bytes; ++i) {
         s.content.data.get()[i] = static_cast<uint8_t>(tensor.type == 6 ? next() >> 30 : next() >> 20);
@@ -479,7 +519,8 @@ std::vector<uint64_t> repeat(Model& model, int runs, int ms) {
   std::vector<uint64_t> latencies;
   latencies.reserve(static_cast<size_t>(runs));
   const uint64_t start = now_ns();
-  while (latencies.size() < static_cast<size_t>(runs) || now_ns() - start < static_cast<uint64_t>(ms) * 1000000u) {
+  while (latencies.size() < static_cast<size_t>(runs) ||
+         now_ns() - start < static_cast<uint64_t>(ms) * 1000000u) {
     const uint64_t before = now_ns();
     model.invoke();
     latencies.push_back(now_ns() - before);
@@ -493,7 +534,8 @@ std::string rounds_json(Model& model, const Options& o) {
     const std::string before = conditions(affinity());
     std::vector<std::string> latencies;
     for (uint64_t ns : repeat(model, o.round_runs, o.round_ms)) latencies.push_back(std::to_string(ns));
-    rounds.push_back(object({{"ns", list(latencies)}, {"before", before}, {"after", conditions(affinity())}}));
+    rounds.push_back(
+        object({{"ns", list(latencies)}, {"before", before}, {"after", conditions(affinity())}}));
   }
   return list(rounds);
 }
@@ -555,7 +597,8 @@ int run(const Options& o) {
   if (!o.inputs.empty() && o.inputs.size() != model.inputs().size()) {
     fail("%s takes %zu inputs, not %zu.", o.model.c_str(), model.inputs().size(), o.inputs.size());
   }
-  for (size_t i = 0; i < o.inputs.size(); ++i) samples.push_back(read_samples(o.inputs[i], model.inputs()[i]));
+  for (size_t i = 0; i < o.inputs.size(); ++i)
+    samples.push_back(read_samples(o.inputs[i], model.inputs()[i]));
   for (const Samples& s : samples) {
     if (s.count != samples[0].count) fail("the inputs have different numbers of samples.");
   }

@@ -2,8 +2,6 @@
 //
 // Shapes, types and options come from the file and are checked here, before a kernel sees them; what does not fit is
 // reported in one sentence. No exception leaves a function that C code calls.
-#include "tflite_abi.h"
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -19,6 +17,7 @@
 #include "larqnets.h"
 #include "mark.h"
 #include "options.h"
+#include "tflite_abi.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -60,7 +59,8 @@ class Node {
 
   // Empty, or why the node does not have these numbers of inputs and outputs and its first input.
   std::string check_arity(int inputs) const {
-    if (num_inputs_ != inputs) return "has " + std::to_string(num_inputs_) + " inputs, not " + std::to_string(inputs);
+    if (num_inputs_ != inputs)
+      return "has " + std::to_string(num_inputs_) + " inputs, not " + std::to_string(inputs);
     if (num_outputs_ != 1) return "has " + std::to_string(num_outputs_) + " outputs, not 1";
     if (!has_input(0) || input(0) == nullptr) return "lacks its input";
     if (outputs_[0] == kTfLiteOptionalTensor || output() == nullptr) return "lacks its output";
@@ -108,7 +108,8 @@ int64_t product(const Dims& dims, size_t begin, size_t end) {
 }
 
 // A constant of the file with this type and shape; null, and why not, otherwise.
-const void* constant(const Node& node, int index, int type, const Dims& dims, const char* noun, std::string* problem) {
+const void* constant(const Node& node, int index, int type, const Dims& dims, const char* noun,
+                     std::string* problem) {
   const TfLiteOpaqueTensor* tensor = node.has_input(index) ? node.input(index) : nullptr;
   if (tensor == nullptr) {
     *problem = std::string("lacks its ") + noun;
@@ -116,12 +117,13 @@ const void* constant(const Node& node, int index, int type, const Dims& dims, co
   }
   const Dims found = dims_of(tensor);
   if (TfLiteOpaqueTensorType(tensor) != type || found != dims) {
-    *problem = std::string("has ") + noun + " of " + type_name(TfLiteOpaqueTensorType(tensor)) + " " + text(found) +
-               " instead of " + type_name(type) + " " + text(dims);
+    *problem = std::string("has ") + noun + " of " + type_name(TfLiteOpaqueTensorType(tensor)) + " " +
+               text(found) + " instead of " + type_name(type) + " " + text(dims);
     return nullptr;
   }
   const void* data = TfLiteOpaqueTensorData(tensor);
-  const uint64_t bytes = static_cast<uint64_t>(product(dims, 0, dims.size())) * 4;  // all are float32 or int32
+  const uint64_t bytes =
+      static_cast<uint64_t>(product(dims, 0, dims.size())) * 4;  // all are float32 or int32
   if (TfLiteOpaqueTensorGetAllocationType(tensor) != kTfLiteMmapRo || (data == nullptr && bytes > 0) ||
       TfLiteOpaqueTensorByteSize(tensor) != bytes) {
     *problem = std::string("has ") + noun + " that are not a constant of the file";
@@ -161,7 +163,8 @@ struct Sizes {
   size_t input = 0;
   size_t output = 0;
   bool hold(const Node& node) const {
-    return TfLiteOpaqueTensorByteSize(node.input(0)) == input && TfLiteOpaqueTensorByteSize(node.output()) == output &&
+    return TfLiteOpaqueTensorByteSize(node.input(0)) == input &&
+           TfLiteOpaqueTensorByteSize(node.output()) == output &&
            (input == 0 || TfLiteOpaqueTensorData(node.input(0)) != nullptr) &&
            (output == 0 || TfLiteOpaqueTensorData(node.output()) != nullptr);
   }
@@ -254,7 +257,8 @@ class DequantizeOp {
     }
     if (std::string problem = node.resize_output(dims); !problem.empty()) return problem;
     sizes_.take(node);
-    if (sizes_.input != rows_ * words * 4 || sizes_.output != rows_ * channels_ * (type_ == kTfLiteFloat32 ? 4 : 1)) {
+    if (sizes_.input != rows_ * words * 4 ||
+        sizes_.output != rows_ * channels_ * (type_ == kTfLiteFloat32 ? 4 : 1)) {
       return "writes a tensor that is too large";
     }
     return "";
@@ -309,7 +313,8 @@ class BconvOp {
       return std::string("reads ") + type_name(TfLiteOpaqueTensorType(node.input(0))) + " " + text(in);
     }
     if (in[3] != words_of(params_.channels_in)) {
-      return "reads " + std::to_string(in[3]) + " words for " + std::to_string(params_.channels_in) + " channels";
+      return "reads " + std::to_string(in[3]) + " words for " + std::to_string(params_.channels_in) +
+             " channels";
     }
     if (!packed_) {
       if (std::string problem = pack(node, in); !problem.empty()) return problem;
@@ -345,13 +350,15 @@ class BconvOp {
     params_.filter_h = filter[1];
     params_.filter_w = filter[2];
     if (in[3] % filter[3] != 0) {
-      return "has filters of " + std::to_string(filter[3]) + " words for " + std::to_string(in[3]) + " input words";
+      return "has filters of " + std::to_string(filter[3]) + " words for " + std::to_string(in[3]) +
+             " input words";
     }
     params_.groups = in[3] / filter[3];
     if (params_.groups > 1 && (params_.channels_in % (32 * static_cast<int64_t>(params_.groups)) != 0 ||
                                params_.channels_out % params_.groups != 0)) {
       return "cannot split " + std::to_string(params_.channels_in) + " channels and " +
-             std::to_string(params_.channels_out) + " filters into " + std::to_string(params_.groups) + " groups";
+             std::to_string(params_.channels_out) + " filters into " + std::to_string(params_.groups) +
+             " groups";
     }
     switch (TfLiteOpaqueTensorType(node.output())) {
       case kTfLiteFloat32: params_.output = Output::kFloat; break;
@@ -374,7 +381,8 @@ class BconvOp {
     if (params_.output == Output::kBits) {
       if (problem.empty()) thresholds = constant(node, 4, kTfLiteInt32, per_filter, "thresholds", &problem);
     } else {
-      if (problem.empty()) multiplier = constant(node, 2, kTfLiteFloat32, per_filter, "multipliers", &problem);
+      if (problem.empty())
+        multiplier = constant(node, 2, kTfLiteFloat32, per_filter, "multipliers", &problem);
       if (problem.empty()) bias = constant(node, 3, kTfLiteFloat32, per_filter, "biases", &problem);
     }
     if (!problem.empty()) return problem;
@@ -412,7 +420,8 @@ class MaxPoolOp {
     }
     if (in.size() != 4 || any_negative(in)) return "reads a tensor of shape " + text(in);
     if (std::string problem = said(pool_.prepare(best_path(), params_)); !problem.empty()) return problem;
-    if (std::string problem = said(pool_.resize(in[0], in[1], in[2], in[3])); !problem.empty()) return problem;
+    if (std::string problem = said(pool_.resize(in[0], in[1], in[2], in[3])); !problem.empty())
+      return problem;
     const Dims out = {in[0], pool_.out_h(), pool_.out_w(), in[3]};
     if (std::string problem = node.resize_output(out); !problem.empty()) return problem;
     sizes_.take(node);
@@ -441,7 +450,8 @@ class MaxPoolOp {
 template <typename Op>
 TfLiteStatus report(TfLiteOpaqueContext* context, const std::string& problem) {
   if (problem.empty()) return kTfLiteOk;
-  TfLiteOpaqueContextReportError(context, "%s %s%s", Op::kName, problem.c_str(), problem.back() == '.' ? "" : ".");
+  TfLiteOpaqueContextReportError(context, "%s %s%s", Op::kName, problem.c_str(),
+                                 problem.back() == '.' ? "" : ".");
   return kTfLiteError;
 }
 
@@ -477,8 +487,9 @@ TfLiteStatus prepare(void*, TfLiteOpaqueContext* context, TfLiteOpaqueNode* node
 
 template <typename Op>
 TfLiteStatus invoke(void* parallel, TfLiteOpaqueContext* context, TfLiteOpaqueNode* node) {
-  return guarded<Op>(context, node,
-                     [&](Op& op, const Node& n) { return op.run(n, *static_cast<const Parallel*>(parallel)); });
+  return guarded<Op>(context, node, [&](Op& op, const Node& n) {
+    return op.run(n, *static_cast<const Parallel*>(parallel));
+  });
 }
 
 struct DeleteOperator {
@@ -501,9 +512,9 @@ void run_in_pool(void* pool, void (*task)(void*, size_t), void* context, size_t 
 }
 
 uint64_t now_ns() {
-  return static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-          .count());
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                   std::chrono::steady_clock::now().time_since_epoch())
+                                   .count());
 }
 
 }  // namespace
@@ -545,7 +556,9 @@ struct larqnets_model {
 
 namespace {
 
-larqnets_model* owner(TfLiteTelemetryProfilerStruct* profiler) { return static_cast<larqnets_model*>(profiler->data); }
+larqnets_model* owner(TfLiteTelemetryProfilerStruct* profiler) {
+  return static_cast<larqnets_model*>(profiler->data);
+}
 
 // TFLite reports several lines for one failure, the cause first; they become one sentence after the other.
 void take_message(void* user_data, const char* format, va_list arguments) {
@@ -580,24 +593,25 @@ uint32_t on_begin(TfLiteTelemetryProfilerStruct* p, const char* name, int64_t op
   if (subgraph != 0) return UINT32_MAX;
   add_event(m, name, op, false, 0);
   const auto handle = static_cast<uint32_t>(m->event_count - 1);
-  if (m->mark == LARQNETS_MARK_OPS) larqnets::mark(++m->region);
   try {
     if (m->started.size() <= handle) m->started.resize(handle + 1);
   } catch (const std::exception&) {
     return UINT32_MAX;
   }
   m->started[handle] = now_ns();
+  if (m->mark == LARQNETS_MARK_OPS) larqnets::mark(++m->region);  // last, so that only the op is counted
   return handle;
 }
 
 void on_end(TfLiteTelemetryProfilerStruct* p, uint32_t handle) {
   larqnets_model* m = owner(p);
   if (handle >= m->event_count) return;
-  m->events[handle].nanoseconds = now_ns() - m->started[handle];
   if (m->mark == LARQNETS_MARK_OPS) larqnets::mark(++m->region);
+  m->events[handle].nanoseconds = now_ns() - m->started[handle];
 }
 
-void on_delegated_op(TfLiteTelemetryProfilerStruct* p, const char* name, uint64_t microseconds, int64_t op, int64_t) {
+void on_delegated_op(TfLiteTelemetryProfilerStruct* p, const char* name, uint64_t microseconds, int64_t op,
+                     int64_t) {
   add_event(owner(p), name, op, true, 1000 * microseconds);
 }
 
@@ -652,7 +666,8 @@ std::string build(larqnets_model* m, const void* bytes, size_t size, const larqn
     m->parallel.pool = m->own_pool;
   }
   m->parallel.run = larqnets::run_in_pool;
-  m->parallel.threads = m->parallel.pool == nullptr ? 1 : static_cast<int>(pthreadpool_get_threads_count(m->parallel.pool));
+  m->parallel.threads =
+      m->parallel.pool == nullptr ? 1 : static_cast<int>(pthreadpool_get_threads_count(m->parallel.pool));
 
   m->operators.push_back(larqnets::registered<larqnets::QuantizeOp>(&m->parallel));
   m->operators.push_back(larqnets::registered<larqnets::DequantizeOp>(&m->parallel));
@@ -663,7 +678,8 @@ std::string build(larqnets_model* m, const void* bytes, size_t size, const larqn
     m->profiled = true;
     m->profiler.data = m;
     m->profiler.ReportTelemetryEvent = [](TfLiteTelemetryProfilerStruct*, const char*, uint64_t) {};
-    m->profiler.ReportTelemetryOpEvent = [](TfLiteTelemetryProfilerStruct*, const char*, int64_t, int64_t, uint64_t) {};
+    m->profiler.ReportTelemetryOpEvent = [](TfLiteTelemetryProfilerStruct*, const char*, int64_t, int64_t,
+                                            uint64_t) {};
     m->profiler.ReportSettings = [](TfLiteTelemetryProfilerStruct*, const char*, const void*) {};
     m->profiler.ReportBeginOpInvokeEvent = on_begin;
     m->profiler.ReportEndOpInvokeEvent = on_end;
@@ -678,8 +694,8 @@ std::string build(larqnets_model* m, const void* bytes, size_t size, const larqn
 
 }  // namespace
 
-EXPORT larqnets_model* larqnets_create(const void* bytes, size_t size, const larqnets_options* options, char* error,
-                                       size_t error_size) {
+EXPORT larqnets_model* larqnets_create(const void* bytes, size_t size, const larqnets_options* options,
+                                       char* error, size_t error_size) {
   std::string problem = "There is no memory for the model.";
   try {
     auto m = std::make_unique<larqnets_model>();
@@ -720,7 +736,8 @@ EXPORT int larqnets_output(larqnets_model* m, int32_t index, larqnets_tensor* de
 EXPORT int larqnets_set_input(larqnets_model* m, int32_t index, const void* data, size_t bytes) {
   const bool known = index >= 0 && index < larqnets_num_inputs(m);
   TfLiteTensor* tensor = known ? TfLiteInterpreterGetInputTensor(m->interpreter, index) : nullptr;
-  if (tensor == nullptr || TfLiteTensorByteSize(tensor) != bytes || (bytes > 0 && TfLiteTensorData(tensor) == nullptr)) {
+  if (tensor == nullptr || TfLiteTensorByteSize(tensor) != bytes ||
+      (bytes > 0 && TfLiteTensorData(tensor) == nullptr)) {
     m->error = "The input has another size than the model takes.";
     return 1;
   }
@@ -743,7 +760,8 @@ EXPORT int larqnets_invoke(larqnets_model* m) {
 EXPORT int larqnets_get_output(larqnets_model* m, int32_t index, void* data, size_t bytes) {
   const bool known = index >= 0 && index < larqnets_num_outputs(m);
   const TfLiteTensor* tensor = known ? TfLiteInterpreterGetOutputTensor(m->interpreter, index) : nullptr;
-  if (tensor == nullptr || TfLiteTensorByteSize(tensor) != bytes || (bytes > 0 && TfLiteTensorData(tensor) == nullptr)) {
+  if (tensor == nullptr || TfLiteTensorByteSize(tensor) != bytes ||
+      (bytes > 0 && TfLiteTensorData(tensor) == nullptr)) {
     m->error = "The output has another size than asked for.";
     return 1;
   }

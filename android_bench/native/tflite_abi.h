@@ -87,18 +87,19 @@ void* TfLiteTensorData(const TfLiteTensor*);
 TfLiteQuantizationParams TfLiteTensorQuantizationParams(const TfLiteTensor*);
 
 // Custom ops. `user_data` is the last argument of TfLiteOperatorCreate; Init's return value is the node's own state.
-TfLiteOperator* TfLiteOperatorCreate(int32_t builtin_code, const char* custom_name, int version, void* user_data);
+TfLiteOperator* TfLiteOperatorCreate(int32_t builtin_code, const char* custom_name, int version,
+                                     void* user_data);
 void TfLiteOperatorDelete(TfLiteOperator*);
-TfLiteStatus TfLiteOperatorSetInitWithData(TfLiteOperator*,
-                                           void* (*)(void* user_data, TfLiteOpaqueContext*, const char*, size_t));
+TfLiteStatus TfLiteOperatorSetInitWithData(TfLiteOperator*, void* (*)(void* user_data, TfLiteOpaqueContext*,
+                                                                      const char*, size_t));
 TfLiteStatus TfLiteOperatorSetFreeWithData(TfLiteOperator*,
                                            void (*)(void* user_data, TfLiteOpaqueContext*, void* node_state));
-TfLiteStatus TfLiteOperatorSetPrepareWithData(TfLiteOperator*, TfLiteStatus (*)(void* user_data,
-                                                                                TfLiteOpaqueContext*,
-                                                                                TfLiteOpaqueNode*));
-TfLiteStatus TfLiteOperatorSetInvokeWithData(TfLiteOperator*, TfLiteStatus (*)(void* user_data,
-                                                                               TfLiteOpaqueContext*,
-                                                                               TfLiteOpaqueNode*));
+TfLiteStatus TfLiteOperatorSetPrepareWithData(TfLiteOperator*,
+                                              TfLiteStatus (*)(void* user_data, TfLiteOpaqueContext*,
+                                                               TfLiteOpaqueNode*));
+TfLiteStatus TfLiteOperatorSetInvokeWithData(TfLiteOperator*,
+                                             TfLiteStatus (*)(void* user_data, TfLiteOpaqueContext*,
+                                                              TfLiteOpaqueNode*));
 void* TfLiteOpaqueNodeGetUserData(const TfLiteOpaqueNode*);
 TfLiteStatus TfLiteOpaqueNodeInputs(const TfLiteOpaqueNode*, const int** indices, int* count);
 TfLiteStatus TfLiteOpaqueNodeOutputs(const TfLiteOpaqueNode*, const int** indices, int* count);
@@ -111,7 +112,8 @@ size_t TfLiteOpaqueTensorByteSize(const TfLiteOpaqueTensor*);
 void* TfLiteOpaqueTensorData(const TfLiteOpaqueTensor*);
 int32_t TfLiteOpaqueTensorGetAllocationType(const TfLiteOpaqueTensor*);
 TfLiteQuantizationParams TfLiteOpaqueTensorGetQuantizationParams(const TfLiteOpaqueTensor*);
-TfLiteStatus TfLiteOpaqueContextResizeTensor(TfLiteOpaqueContext*, TfLiteOpaqueTensor*, TfLiteIntArray* taken);
+TfLiteStatus TfLiteOpaqueContextResizeTensor(TfLiteOpaqueContext*, TfLiteOpaqueTensor*,
+                                             TfLiteIntArray* taken);
 void TfLiteOpaqueContextReportError(TfLiteOpaqueContext*, const char* format, ...);
 
 // XNNPACK delegate and its thread pool. We set the first field alone; the room behind it is more than any version of
@@ -129,7 +131,8 @@ void* TfLiteXNNPackDelegateGetThreadPool(TfLiteDelegate*);  // null with one thr
 void* pthreadpool_create(size_t threads);
 void pthreadpool_destroy(void* pool);
 size_t pthreadpool_get_threads_count(void* pool);  // 1 for null
-void pthreadpool_parallelize_1d(void* pool, void (*task)(void*, size_t), void* context, size_t range, uint32_t flags);
+void pthreadpool_parallelize_1d(void* pool, void (*task)(void*, size_t), void* context, size_t range,
+                                uint32_t flags);
 
 // Per-op profile. All callbacks must be set; the struct must outlive the interpreter.
 typedef struct TfLiteTelemetryProfilerStruct {

@@ -1,7 +1,8 @@
 // Runs ops on cases from a file, for kernel_cases.py: cases PATH INPUT OUTPUT, PATH reference|portable|neon.
 //
-// Every buffer lies flush against a page that may not be touched, with its end or (place 1) its start, so that one byte too
-// far ends the program; place 1 also leaves it unaligned for loads of more than a byte where sizes allow it.
+// Every buffer lies flush against a page that may not be touched, with its end or (place 1) its start, so
+// that one byte too far ends the program; place 1 also leaves it unaligned for loads of more than a byte
+// where sizes allow it.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -54,7 +55,8 @@ void run_threads(void* pool, void (*task)(void*, size_t), void* context, size_t 
   for (std::thread& other : others) other.join();
 }
 
-// Runs one case; returns the error. inputs: filter, multiplier, bias, thresholds, input (convolution), or input alone.
+// Runs one case; returns the error. inputs: filter, multiplier, bias, thresholds, input (convolution), or
+// input alone.
 std::string run_case(Path path, Header& h, void* const* inputs, void* output, int32_t* out_size) {
   const Parallel parallel = h.threads > 1 ? Parallel{run_threads, &h.threads, h.threads} : one_thread();
   const int32_t* v = h.ints;
@@ -64,7 +66,8 @@ std::string run_case(Path path, Header& h, void* const* inputs, void* output, in
     BconvParams p;
     p.channels_in = v[0], p.channels_out = v[1], p.filter_h = v[2], p.filter_w = v[3], p.groups = v[4];
     p.stride_h = v[5], p.stride_w = v[6], p.dilation_h = v[7], p.dilation_w = v[8];
-    p.padding = static_cast<Padding>(v[9]), p.pad_value = v[10], p.activation = static_cast<Activation>(v[11]);
+    p.padding = static_cast<Padding>(v[9]), p.pad_value = v[10],
+    p.activation = static_cast<Activation>(v[11]);
     p.output = static_cast<Output>(v[12]), p.output_zero_point = v[13], p.output_scale = h.scale;
     Bconv op;
     error = op.prepare(path, p, inputs[0], inputs[1], inputs[2], inputs[3]);
@@ -95,7 +98,8 @@ std::string run_case(Path path, Header& h, void* const* inputs, void* output, in
     int8_t plus = 0, minus = 0;
     if (v[2] == 0) dequantize_float(path, inputs[4], rows, channels, output, parallel);
     if (v[2] == 1) error = int8_signs(h.scale, v[3], &plus, &minus);
-    if (v[2] == 1 && error.empty()) dequantize_int8(path, inputs[4], plus, minus, rows, channels, output, parallel);
+    if (v[2] == 1 && error.empty())
+      dequantize_int8(path, inputs[4], plus, minus, rows, channels, output, parallel);
     if (v[2] == 2) dequantize_bool(path, inputs[4], rows, channels, output, parallel);
   }
   return error;

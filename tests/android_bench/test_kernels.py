@@ -161,8 +161,9 @@ def test_a_pooling_refuses_wrong_numbers(host_program, tmp_path):
         assert words in result.error
 
 
-def test_the_test_program_notices_a_byte_too_far(host_program, tmp_path):
+@pytest.mark.parametrize("machine", ["host", "arm"])
+def test_the_test_program_notices_a_byte_too_far(request, tmp_path, machine):
     case = GOOD.case()
     short = replace(case, output_bytes=case.output_bytes - 1)
-    with pytest.raises(AssertionError, match="exit -"):
-        run_cases(host_program, "portable", [short], tmp_path)
+    with pytest.raises(AssertionError, match="exit -11"):
+        run_cases(request.getfixturevalue(f"{machine}_program"), "portable", [short], tmp_path)
