@@ -1,6 +1,10 @@
 # make demo    train, convert, prove and inspect a first binary network (about 2 minutes after installation)
 # make test    every check; what is skipped is listed at the end with its reason
 # make bench-training    images/s of our training loop against plain Larq in model.fit, into results/training.json
+# make native  the ARM64 runtime into build/ (about 2 minutes the first time)
+# make wheels  packages into dist/: for ARM64 Linux with the runtime in it, and for every other machine
+# make arm64-python    an aarch64 CPython for the tests, to be run under qemu (Debian 12 only, nothing is installed)
+# make bench-kernels    executed instructions of kernels and networks on ARM64, into results/kernels.json
 # make lint    formatting and lint
 PYTHON ?= python3.11
 VENV := .venv
@@ -8,7 +12,7 @@ CORE := .venv-core
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test bench-training lint install clean
+.PHONY: demo test bench-training native wheels arm64-python bench-kernels lint install clean
 
 install: $(VENV)/.installed
 
@@ -36,6 +40,19 @@ test: $(VENV)/.installed $(CORE)/.installed
 
 bench-training: $(VENV)/.installed
 	$(BIN)/larqnets bench-training
+
+native: $(VENV)/.installed
+	$(BIN)/larqnets runtime build --output build
+
+wheels: native
+	LARQNETS_BUNDLE=build/arm64 $(BIN)/python -m build --wheel --no-isolation --outdir dist .
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+arm64-python: $(VENV)/.installed
+	tests/android_bench/arm64_python.sh build/arm64-python $(BIN)/python
+
+bench-kernels: native
+	$(BIN)/larqnets bench-kernels
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

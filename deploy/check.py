@@ -31,10 +31,11 @@ def verify_file(
     source: Path | None,
     dataset: str | None = None,
     data_dir: str | None = None,
+    device: str | None = None,
     on_sample: Callable[[int], Any] | None = None,
 ) -> Verification:
-    """Verify a .tflite file against the run or Keras file it came from, by default the run that holds it."""
-    interpreter = Interpreter(file)
+    """Verify a .tflite file against the run or Keras file it came from, by default the run that holds it; `device`: see Interpreter."""
+    interpreter = Interpreter(file, device=device)
     source = source or run_of(file)
     if source is None:
         raise LarqnetsError(f"{file} does not lie in a run folder. Name what it was converted from with --source.")
@@ -53,6 +54,7 @@ def verify_file(
         samples.labels,
         real_samples=samples.real,
         allowed_float=entry.get("float_fallbacks", ()),
+        device=device,
         on_sample=on_sample,
     )
 

@@ -14,14 +14,21 @@ from larqnets.run_folder import write_atomically
 
 
 def classify(
-    model: Path, inputs: Path, *, output: Path | None = None, top: int = 3, num_threads: int = 1
+    model: Path,
+    inputs: Path,
+    *,
+    output: Path | None = None,
+    top: int = 3,
+    num_threads: int = 1,
+    device: str | None = None,
 ) -> dict[str, Any]:
     """Run `model` on an image file, or on a .npy array (N, H, W, C) of ready values.
 
     An image is preprocessed as the file's metadata says. Returns engine and per input the most probable labels, by
-    softmax of the logits; writes the raw outputs to `output` if given. Raises LarqnetsError.
+    softmax of the logits; writes the raw outputs to `output` if given; `device`: see
+    Interpreter. Raises LarqnetsError.
     """
-    interpreter = Interpreter(model, num_threads)
+    interpreter = Interpreter(model, num_threads, device)
     preprocess = preprocessing(interpreter)
     if inputs.suffix == ".npy":
         x = _read_array(inputs)

@@ -88,7 +88,7 @@ def convert(
     on_stage("rebuild")
     export = export_model(model)
     on_stage("convert")
-    content = _run_converter(export.model)
+    content = run_converter(export.model)
     file = read_model(content)
     matched = contents.match_layers(file, export.binary_layers)
     fallbacks = contents.find_fallbacks(file, export.binary_layers, matched)
@@ -199,7 +199,7 @@ def _entry(f: Converted) -> dict[str, Any]:
     }
 
 
-def _run_converter(model: tf.keras.Model) -> bytes:
+def run_converter(model: tf.keras.Model) -> bytes:
     """Run the LCE converter on a SavedModel with a fixed batch, the only path that keeps every binary layer."""
     call = tf.function(lambda image: model(image, training=False), autograph=False)
     signature = call.get_concrete_function(tf.TensorSpec(model.input_shape, tf.float32, name="image"))

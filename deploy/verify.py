@@ -77,20 +77,22 @@ def verify(
     real_samples: bool = True,
     allowed_float: Collection[str] = (),
     seed: int = 0,
+    device: str | None = None,
     on_sample: Callable[[int], Any] | None = None,
 ) -> Verification:
     """Compare a converted file with the trained Keras model that it came from.
 
     `images`: float32 (N, H, W, C), preprocessed as for training, at least 1,000 for a verdict worth having; `labels`
-    (N,) integers, None when unknown; `allowed_float`: binary layers that may be without a 1-bit op. Raises LarqnetsError when the file does not fit the model at all.
+    (N,) integers, None when unknown; `allowed_float`: binary layers that may be without a 1-bit op;
+    `device`: where the file runs, see Interpreter. Raises LarqnetsError when the file does not fit the model at all.
     """
-    interpreter = Interpreter(content)
+    interpreter = Interpreter(content, device=device)
     if interpreter.input_shapes[0][1:] != tuple(model.input_shape[1:]):
         raise LarqnetsError(
             f"The file takes {interpreter.input_shapes[0]} and the model {model.input_shape}: they do not belong together."
         )
     layers, unchecked, logits_difference = _compare_layers(
-        content, model, _probe_inputs(images, seed), min(len(images), LAYERWISE_SAMPLES)
+        content, model, _probe_inputs(images, seed), min(len(images), LAYERWISE_SAMPLES), device
     )
     trained = model.predict(images, batch_size=128, verbose=0)
     converted = interpreter.predict(images, on_sample)
@@ -150,7 +152,7 @@ def _probe_inputs(images: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _compare_layers(
-    content: bytes, model: tf.keras.Model, images: np.ndarray, num_real: int
+    content: bytes, model: tf.keras.Model, images: np.ndarray, num_real: int, device: str | None
 ) -> tuple[list[LayerResult], list[str], float]:
     file = read_model(content)
     described = describe_binary_layers(model)
@@ -158,7 +160,7 @@ def _compare_layers(
     matched = match_layers(file, binary)
     unchecked = [layer.name for layer in described if layer.name not in matched]
     order = [layer for layer in binary if layer.name in matched]
-    bits, logits = _file_signs(content, [matched[layer.name] for layer in order], images)
+    bits, logits = _file_signs(content, [matched[layer.name] for layer in order], images, device)
     channels = [layer.signs.shape[2] for layer in order]
     forced = {
         layer.name: unpack_bits(words, c).astype(np.float32)
@@ -172,10 +174,12 @@ def _compare_layers(
     return results, unchecked, float(np.max(np.abs(keras_logits - logits) / scale))
 
 
-def _file_signs(content: bytes, ops: list[Operator], images: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+def _file_signs(
+    content: bytes, ops: list[Operator], images: np.ndarray, device: str | None
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Return the bit-packed input of every op, (N, H, W, words), and the file's logits."""
     tensors = list(dict.fromkeys(op.inputs[0] for op in ops))
-    outputs = Interpreter(tap(content, tensors)).predict(images)
+    outputs = Interpreter(tap(content, tensors), device=device).predict(images)
     outputs = outputs if isinstance(outputs, list) else [outputs]
     by_tensor = dict(zip(tensors, outputs, strict=False))
     return [by_tensor[op.inputs[0]] for op in ops], outputs[-1]

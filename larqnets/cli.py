@@ -13,7 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from larqnets import LarqnetsError, __version__, require_keras_2
+from larqnets.errors import get_training
 
+runtime = typer.Typer(no_args_is_help=True, help="The ARM64 runtime: build it.")
 app = typer.Typer(
     name="larqnets",
     help="Train binary neural networks, convert them to 1-bit TFLite files, prove them equal, run them.",
@@ -23,11 +25,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(runtime, name="runtime")
+
 _CTRL_C = 130  # what Typer makes of KeyboardInterrupt
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout instead of tables.")]
 DataDir = Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")]
 DataName = Annotated[str | None, typer.Option("--dataset", help="Images to use: a data set's name or folder:PATH.")]
+Device = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Where it runs: qemu, an emulated ARM64. Default: here.")
+]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]
 
 
@@ -158,6 +165,7 @@ def verify(
     ] = None,
     dataset: DataName = None,
     data_dir: DataDir = None,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Prove again that a file is equal to the model it came from, layer by layer and end to end."""
@@ -166,7 +174,7 @@ def verify(
 
     with tables.Stages() as stages:
         stages.stage("verify")
-        result = check.verify_file(file, source, dataset, data_dir, on_sample=stages.sample)
+        result = check.verify_file(file, source, dataset, data_dir, device, on_sample=stages.sample)
     _show(result.to_json(), lambda: tables.verification(result.to_json()), as_json)
     if not result.equal:
         raise LarqnetsError(f"{file} is not equal to its model: {'; '.join(result.reasons)}. Convert it again.")
@@ -216,6 +224,7 @@ def run(
     output: Annotated[Path | None, typer.Option(help="Write the raw outputs to this .npy file.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Run a model on an image or on an array: labels with their probabilities, or raw values."""
@@ -223,8 +232,39 @@ def run(
     from deploy.shipped import example_of, find_model
     from larqnets import tables
 
-    result = classify(find_model(file), inputs or example_of(file), output=output, top=top, num_threads=threads)
+    source = find_model(file)
+    result = classify(source, inputs or example_of(file), output=output, top=top, num_threads=threads, device=device)
     _show(result, lambda: tables.labels(result), as_json)
+
+
+@app.command()
+def benchmark(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help=".tflite files, or names of shipped models.")],
+    device: Annotated[str, typer.Option(metavar="NAME", help="Where they run: qemu.")],
+    cpu: Annotated[str, typer.Option(help="CPU that qemu emulates: cortex-a72, cortex-a76.")] = "cortex-a72",
+    as_json: Json = False,
+) -> None:
+    """Count the instructions that models execute on an emulated ARM64; no latency, that needs a device."""
+    from android_bench.benchmark import benchmark_files
+    from deploy.shipped import find_model
+    from larqnets import tables
+
+    result = benchmark_files([find_model(file) for file in files], device, cpu)
+    _show(result, lambda: tables.benchmark(result), as_json)
+
+
+@runtime.command()
+def build(
+    output: Annotated[Path, typer.Option(help="Folder to build into.")] = Path("build"),
+    as_json: Json = False,
+) -> None:
+    """Build the ARM64 runtime: runner, library, TensorFlow Lite, licences, checksums; for Android too."""
+    from android_bench import bundle
+    from larqnets import tables
+
+    with tables.Stages() as stages:
+        result = bundle.build(output, stages.stage)
+    _show(result, lambda: tables.runtime(result), as_json)
 
 
 @app.command()
@@ -277,6 +317,25 @@ def bench_training(
     _show(result, lambda: tables.bench(result, out), as_json)
 
 
+@app.command(name="bench-kernels", hidden=True)
+def bench_kernels(
+    models: Annotated[Path, typer.Option(help="Folder for the models that are counted.")] = Path("build/bench"),
+    out: Annotated[Path, typer.Option(help="Where the results are written.")] = Path("results/kernels.json"),
+    as_json: Json = False,
+) -> None:
+    """Count what convolutions and networks, binary, float and int8, execute on ARM64 under qemu."""
+    writer = _needs_training_extra("deploy.bench_models")
+    from android_bench import kernels
+    from larqnets import tables
+    from larqnets.run_folder import write_atomically
+
+    with tables.Stages() as stages:
+        writer.write_models(models, lambda name: stages.stage(f"writing {name}"))
+        rows = kernels.count_models(models, lambda name: stages.stage(f"counting {name}"))
+    write_atomically(out, json.dumps(rows, indent=1) + "\n")
+    _show(rows, lambda: kernels.tables(rows), as_json)
+
+
 @app.command(name="list")
 def list_(
     what: Annotated[str, typer.Argument(help="methods, backbones, datasets, configs, models or runs.")],
@@ -313,7 +372,7 @@ def _needs_training_extra(module: str) -> Any:
         if error.name is None or error.name.split(".")[0] in ("larqnets", "deploy"):
             raise
         raise LarqnetsError(
-            f'This needs TensorFlow and Larq, and {error.name} is not installed. Install them: pip install "larqnets[train]"'
+            f"This needs TensorFlow and Larq, and {error.name} is not installed. {get_training()}"
         ) from error
 
 

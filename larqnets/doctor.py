@@ -4,10 +4,16 @@ import importlib.metadata
 import os
 import platform
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from android_bench import qemu
+from android_bench.bundle import cross_libraries_missing
+from android_bench.compile import zig
+from android_bench.runtime import library_folder
 from larqnets import __version__
+from larqnets.errors import LarqnetsError, get_training, on_arm64_linux
 
 CORE = ("numpy", "typer", "rich", "jinja2", "flatbuffers", "matplotlib", "pillow")
 TRAIN = ("tensorflow", "tf_keras", "larq", "larq-compute-engine", "tensorflow-datasets", "importlib_resources")
@@ -22,16 +28,26 @@ def examine() -> dict[str, Any]:
     """Return versions and findings; a finding is what is missing and the one line that helps."""
     packages = {name: _version(name) for name in (*CORE, *TRAIN)}
     tools = {name: shutil.which(name) is not None for name in TOOLS}
+    tools["zig"], zig_missing = _found(zig)
+    tools["ARM64 libraries"] = cross_libraries_missing() is None
+    emulator = qemu.missing()
+    on_arm = on_arm64_linux()
+    on_x86 = platform.machine() in ("x86_64", "AMD64")
     train = all(packages[name] for name in TRAIN)
     findings = [f"{name} is missing: pip install larqnets" for name in CORE if not packages[name]]
     if not train:
         missing = ", ".join(name for name in TRAIN if not packages[name])
-        findings.append(f'train, convert, verify, evaluate need {missing}: pip install "larqnets[train]"')
+        findings.append(f"train, convert, verify, evaluate need {missing}. {get_training()}")
     if train and int((packages["numpy"] or "0").split(".")[0]) >= 2:
         findings.append('larq needs numpy below 2: pip install "numpy<2"')
     if os.environ.get("TF_USE_LEGACY_KERAS", "1").lower() not in ("1", "true"):
         findings.append("TF_USE_LEGACY_KERAS must be 1 for Larq: unset it")
-    findings += [f"{name} is not installed ({use})" for name, use in TOOLS.items() if not tools[name]]
+    runs_models, runtime_missing = _found(library_folder) if on_arm else (train and on_x86, None)
+    # what emulates or compiles for ARM64 is of no use on ARM64
+    useful = {name: use for name, use in TOOLS.items() if not (on_arm and name == "qemu-aarch64")}
+    findings += [f"{name} is not installed ({use})" for name, use in useful.items() if not tools[name]]
+    for_arm = (runtime_missing,) if on_arm else (zig_missing, cross_libraries_missing())
+    findings += [reason for reason in for_arm if reason]
     return {
         "larqnets": __version__,
         "python": platform.python_version(),
@@ -43,10 +59,21 @@ def examine() -> dict[str, Any]:
         "can": {
             "inspect files": True,
             "train, convert, verify, evaluate": train,
-            "run models": train and platform.machine() in ("x86_64", "AMD64"),
+            "run models": runs_models,
+            "build the ARM64 runtime": tools["zig"],
+            "run models on ARM64 under qemu": emulator is None,
         },
         "findings": findings,
     }
+
+
+def _found(search: Callable[[], Any]) -> tuple[bool, str | None]:
+    """Return whether a search for a tool succeeds, and if not, what its error says."""
+    try:
+        search()
+    except LarqnetsError as error:
+        return False, str(error)
+    return True, None
 
 
 def _version(name: str) -> str | None:

@@ -1,6 +1,7 @@
 """The one exception that means "the user can act on this"."""
 
 import difflib
+import platform
 from collections.abc import Iterable
 
 
@@ -12,3 +13,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the closest known name, or an empty string when none is close."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def get_training() -> str:
+    """Return the sentence that says how to get what training and conversion need; on ARM64 Linux nothing can be installed."""
+    if on_arm64_linux():
+        return "The converter exists for x86-64 only: do this there and copy the .tflite file"
+    return 'Install them: pip install "larqnets[train]"'
+
+
+def on_arm64_linux() -> bool:
+    """Return whether this is a machine that runs the ARM64 runtime itself."""
+    return (platform.system(), platform.machine()) == ("Linux", "aarch64")

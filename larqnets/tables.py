@@ -16,6 +16,9 @@ STAGES = {
     "verify": "verifying layer by layer and on real samples",
     "twins": "writing the float and int8 versions",
     "evaluate": "evaluating",
+    "library": "fetching TensorFlow Lite for ARM64",
+    "compile": "compiling (the first time about a minute)",
+    "android": "adding what Android needs",
 }
 
 
@@ -39,7 +42,7 @@ class Stages:
 
     def stage(self, name: str) -> None:
         """Name the stage that begins; without a terminal it becomes a line."""
-        self._text = STAGES[name]
+        self._text = STAGES.get(name, name)
         self._status.update(f"{self._text} ...")
         if not self._console.is_terminal:
             self._console.print(f"{self._text} ...", soft_wrap=True)
@@ -257,3 +260,27 @@ def doctor(report: dict[str, Any]) -> list[Any]:
     versions |= {name: version or "missing" for name, version in report["packages"].items()}
     lines = [f"- {escape(text)}" for text in report["findings"]] or ["nothing is missing"]
     return [facts(versions), "", facts(report["can"], "can"), "", "findings", *lines]
+
+
+def runtime(result: dict[str, Any]) -> list[Any]:
+    """Where the built runtime lies and what is in it."""
+    parts: list[Any] = [f"ARM64 Linux: {result['arm64']}"]
+    parts += [f"  {name}  sha256 {sha256[:12]}..." for name, sha256 in result["files"].items()]
+    android = f"Android: {result['android']}" if result["android"] else f"Android: left out. {result['left_out']}"
+    return [*parts, android]
+
+
+def benchmark(result: dict[str, Any]) -> list[Any]:
+    """Instructions of every model by op, and the groups side by side."""
+    parts: list[Any] = []
+    for model in result["models"]:
+        table = Table("op", "group", "instructions", "share", box=None, pad_edge=False)
+        for column in table.columns[2:]:
+            column.justify = "right"
+        total = sum(model["groups"].values())
+        for op in model["ops"]:
+            share = op["instructions"] / total
+            table.add_row(escape(op["name"]), op["group"], f"{op['instructions']:,}", f"{share:.1%}")
+        groups = ", ".join(f"{name} {value / total:.1%}" for name, value in model["groups"].items())
+        parts += [f"{escape(model['model'])}: {model['instructions']:,} instructions per inference", table, groups, ""]
+    return [*parts, f"ARM64 under qemu, {result['cpu']}: {result['meaning']}"]

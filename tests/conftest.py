@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-import larqnets  # noqa: F401 - before any test module imports TensorFlow: it chooses Keras 2 for the process
+import larqnets
 
 NO_SKIP = os.environ.get("LARQNETS_NO_SKIP") == "1"
 
@@ -82,6 +82,27 @@ def cli(monkeypatch, capfd, tmp_path, tfds_dir) -> Callable[..., Outcome]:
         return Outcome(end.value.code or 0, out, err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Generator[Path, None, None]:
+    """The ARM64 runtime as `make native` builds it; LARQNETS_RUNTIME names it for this process and its children."""
+    from android_bench import bundle, qemu
+
+    if (reason := qemu.missing()) is not None:
+        pytest.skip(reason)
+    try:
+        built = Path(bundle.build(Path(__file__).parent.parent / "build")["arm64"])
+    except larqnets.LarqnetsError as error:
+        if "failed" in str(error):  # a compiler that is there and refuses is no skip
+            raise
+        pytest.skip(str(error))
+    before = os.environ.get("LARQNETS_RUNTIME")
+    os.environ["LARQNETS_RUNTIME"] = str(built)
+    yield built
+    os.environ.pop("LARQNETS_RUNTIME")
+    if before is not None:
+        os.environ["LARQNETS_RUNTIME"] = before
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,11 @@ FORBIDDEN = {
     "deploy/inspect.py": HEAVY,
     "deploy/shipped.py": HEAVY,
     "deploy": ("larqnets.cli",),
-    "android_bench": (*ABOVE_BACKBONES[:4], "larqnets.cli", *HEAVY),
+    # measuring needs a file's structure, and nothing that trains or converts
+    "android_bench": (
+        *(*ABOVE_BACKBONES[:5], *HEAVY, "larqnets.models", "larqnets.backbones", "larqnets.layers"),
+        *(f"deploy.{p.stem}" for p in (ROOT / "deploy").glob("[!_]*.py") if p.stem not in ("flatbuffer", "tflite")),
+    ),
 }
 
 
@@ -75,7 +79,11 @@ def _is_in(name, packages):
         *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.run_folder", "larqnets.backbones"),
         *("larqnets.data.image", "larqnets.doctor"),
         *("deploy.flatbuffer", "deploy.tflite", "deploy.inspect", "deploy.shipped", "deploy.classify"),
-        *("android_bench", "android_bench.compile", "android_bench.instructions"),
+        *(
+            "deploy.interpreter",
+            "android_bench",
+            *(f"android_bench.{p.stem}" for p in (ROOT / "android_bench").glob("[!_]*.py")),
+        ),
     ],
 )
 def test_core_modules_import_no_tensorflow(module):
@@ -110,6 +118,10 @@ def test_wheel_has_code_configs_data_and_licences(wheel):
     assert {"deploy/models/digits.tflite", "deploy/models/digits.png"} <= names
     (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
     assert {f"{info}/licenses/LICENSE", f"{info}/licenses/NOTICE", f"{info}/entry_points.txt"} <= names
+    native = {p.relative_to(ROOT).as_posix() for p in (ROOT / "android_bench/native").iterdir()}
+    assert native <= names, "`larqnets runtime build` compiles from an installed package"
+    assert not any(name.startswith("android_bench/lib/") for name in names)
+    assert wheel.name.endswith("-py3-none-any.whl")
     assert {name.split("/")[0] for name in names} == {"larqnets", "deploy", "android_bench", info}
 
 

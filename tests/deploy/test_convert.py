@@ -231,7 +231,7 @@ def test_unknown_target_lists_what_exists():
 
 def test_an_unequal_file_is_not_published(monkeypatch):
     """The converter is made to lie: one multiplier's sign is turned in its output."""
-    real = conversion._run_converter
+    real = conversion.run_converter
 
     def lying(model):
         content = bytearray(real(model))
@@ -242,6 +242,6 @@ def test_an_unequal_file_is_not_published(monkeypatch):
         content[where + 3] ^= 0x80
         return bytes(content)
 
-    monkeypatch.setattr(conversion, "_run_converter", lying)
+    monkeypatch.setattr(conversion, "run_converter", lying)
     with pytest.raises(LarqnetsError, match="not equal to the trained model and is not published"):
         convert(train_a_step(create_model("birealnet", "resnet8", (16, 16, 3), 10)), SAMPLES)

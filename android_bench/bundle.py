@@ -1,0 +1,308 @@
+"""Build the ARM64 runtime: our ops and runner, Google's TFLite library from its pinned wheel, licences, checksums.
+
+    OUTPUT/arm64/     larqnets_runner, liblarqnets.so, libLiteRtRuntimeCApi.so, LICENSES/, manifest.json
+    OUTPUT/android/   the same with glibc's loader and libraries, which Android does not have, and README.txt
+
+Everything in it is a file, nothing is installed; unchanged parts are kept, and the same sources give the same bytes.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from android_bench.compile import FLAGS, KERNELS, NATIVE, TARGETS, compile_native, zig
+from android_bench.instructions import SYSROOT
+from larqnets import __version__
+from larqnets.errors import LarqnetsError
+from larqnets.run_folder import cannot_write, write_atomically
+
+# The newest release whose library exports TFLite's C API; later ones have another interface without custom ops.
+TFLITE = "ai-edge-litert==2.0.3"
+WHEEL = "ai_edge_litert-2.0.3-cp311-cp311-manylinux_2_27_aarch64.whl"
+WHEEL_SHA256 = "2d3c0867af845230d060bd555b0942b960caabe9d1cce98bcb3536b380ded372"
+LIBRARY = "libLiteRtRuntimeCApi.so"
+LIBRARY_SHA256 = "ef2b76075498716283012cff4fe3bd85cfdf71125aebc86a4965d7657814866b"
+
+OURS = "liblarqnets.so"
+RUNNER = "larqnets_runner"
+MANIFEST = "manifest.json"
+
+# Of Debian's libraries for other machines: what a program for ARM64 needs under qemu and on Android.
+CROSS_PACKAGES = ("libc6-arm64-cross", "libgcc-s1-arm64-cross", "libstdc++6-arm64-cross")
+CROSS_FILES = (
+    *("ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1"),
+    *("libgcc_s.so.1", "libstdc++.so.6"),
+)
+APT = f"apt-get install {' '.join(CROSS_PACKAGES)}"
+
+ANDROID_README = f"""How to run this on an ARM64 Android device (Android 5 or newer; not tried on a device yet)
+
+Android has another C library than Linux, so the program brings its own and is started through its loader:
+
+  adb push android /data/local/tmp/larqnets
+  adb push model.tflite /data/local/tmp/larqnets/
+  adb shell
+  cd /data/local/tmp/larqnets && chmod +x ld-linux-aarch64.so.1 {RUNNER}
+  ./ld-linux-aarch64.so.1 --library-path . ./{RUNNER} --model model.tflite --rounds 5
+
+`--cpus f0` keeps it on cores 4 to 7. Only a shell may do this, an app may not. The glibc, libgcc and libstdc++ files are
+Debian's, unchanged; manifest.json names the packages, LICENSES/ holds their terms; their source: https://sources.debian.org
+"""
+
+
+def cross_libraries_missing() -> str | None:
+    """Return what to do when Debian's ARM64 libraries are not there, None when they are."""
+    missing = [name for name in CROSS_FILES if not (SYSROOT / "lib" / name).is_file()]
+    if not missing:
+        return None
+    return f"{missing[0]} for ARM64 is not in {SYSROOT}/lib. Debian: {APT}."
+
+
+def cache_folder() -> Path:
+    """Return where downloads are kept: $XDG_CACHE_HOME/larqnets."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "larqnets"
+
+
+def tflite_library() -> bytes:
+    """Return Google's library for aarch64, from the cache or through pip, checked by SHA-256 of wheel and library.
+
+    Raises LarqnetsError when it can be had from nowhere or is another file than the pinned one.
+    """
+    wheel = cache_folder() / WHEEL
+    if not wheel.is_file():
+        _download(wheel)
+    content = wheel.read_bytes()
+    if hashlib.sha256(content).hexdigest() != WHEEL_SHA256:
+        raise LarqnetsError(f"{wheel} is not the pinned file: its SHA-256 is another. Delete it and build again.")
+    with zipfile.ZipFile(wheel) as archive:
+        library = archive.read(f"ai_edge_litert/{LIBRARY}")
+    if hashlib.sha256(library).hexdigest() != LIBRARY_SHA256:
+        raise LarqnetsError(f"{LIBRARY} in {wheel} is not the pinned file. Update larqnets.")
+    return library
+
+
+def _download(wheel: Path) -> None:
+    try:
+        wheel.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=wheel.parent) as folder:
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+            command += ["--only-binary=:all:", "--platform", "manylinux_2_27_aarch64", "--python-version", "3.11"]
+            done = subprocess.run([*command, "--dest", folder, TFLITE], capture_output=True, text=True)
+            found = Path(folder) / WHEEL
+            if done.returncode != 0 or not found.is_file():
+                reason = ([line for line in done.stderr.splitlines() if line.strip()] or ["pip found another file"])[-1]
+                raise LarqnetsError(
+                    f"{TFLITE} for aarch64 cannot be downloaded: {reason.strip()}. Check the connection and pip's index, "
+                    f"or put {WHEEL} into {wheel.parent}."
+                )
+            if hashlib.sha256(found.read_bytes()).hexdigest() != WHEEL_SHA256:
+                raise LarqnetsError(
+                    f"The index delivers another {WHEEL} than the pinned one. Use an index that you trust."
+                )
+            found.replace(wheel)
+    except OSError as error:
+        raise cannot_write(wheel, error) from error
+
+
+def source_digest() -> str:
+    """Return a SHA-256 over all native sources and compiler flags: two bundles with the same one are the same."""
+    digest = hashlib.sha256(__version__.encode() + LIBRARY_SHA256.encode())
+    for path in sorted(NATIVE.iterdir()):
+        if path.suffix in (".cc", ".h", ".inc", ".S"):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    digest.update(repr((TARGETS["aarch64"], FLAGS, _flags(Path(), Path()))).encode())
+    return digest.hexdigest()
+
+
+def _flags(source: Path, libraries: Path) -> tuple[list[str], list[str]]:
+    """Return the flags of our library and of the runner; they find each other and Google's library beside themselves."""
+    common = [f'-DLARQNETS_VERSION="{__version__}"', f"-ffile-prefix-map={source}=native", "-s", "-Wl,-rpath,$ORIGIN"]
+    return (
+        [*common, f"-Wl,-soname,{OURS}", "-Wl,-z,defs", f"-L{libraries}", "-lLiteRtRuntimeCApi"],
+        [*common, f"-L{libraries}", "-llarqnets", "-Wl,--allow-shlib-undefined"],
+    )
+
+
+def build(output: Path, on_stage: Callable[[str], Any] = lambda _: None) -> dict[str, Any]:
+    """Build the bundle into `output` and return what is there; unchanged sources are not compiled again.
+
+    `on_stage` is called with what is being done. Raises LarqnetsError when zig or the pinned library cannot be had.
+    """
+    on_stage("library")
+    library = tflite_library()
+    arm64, android = output / "arm64", output / "android"
+    digest = source_digest()
+    try:
+        arm64.mkdir(parents=True, exist_ok=True)
+        with _locked(output):
+            return _build(arm64, android, library, digest, on_stage)
+    except OSError as error:
+        raise cannot_write(output, error) from error
+
+
+def _build(arm64: Path, android: Path, library: bytes, digest: str, on_stage: Callable[[str], Any]) -> dict[str, Any]:
+    before = _manifest(arm64)
+    if before.get("sources") != digest or not _intact(arm64, before):
+        (arm64 / MANIFEST).unlink(missing_ok=True)
+        _clear(arm64, before)
+        on_stage("compile")
+        _put(arm64 / LIBRARY, library)
+        _compile(arm64)
+        _licences(arm64)
+        _write_manifest(arm64, digest, {})
+    missing = cross_libraries_missing()
+    if missing is None:
+        on_stage("android")
+        _android(arm64, android, digest)
+    return {"arm64": str(arm64), "android": None if missing else str(android), "left_out": missing} | _manifest(arm64)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep two builds out of one folder; the system releases the lock of a process that ends."""
+    import fcntl  # not on Windows, where nothing is built
+
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def open_bundle(folder: Path | None = None) -> Path:
+    """Return a built bundle's folder: `folder`, or $LARQNETS_RUNTIME, or build/arm64 here.
+
+    Raises LarqnetsError when there is none, a file of it was changed, or other sources than these made it.
+    """
+    folder = folder or Path(os.environ.get("LARQNETS_RUNTIME") or "build/arm64")
+    manifest = _manifest(folder)
+    if not manifest:
+        raise LarqnetsError(
+            f"There is no ARM64 runtime in {folder}. Build it with `larqnets runtime build`, or name its folder in "
+            "LARQNETS_RUNTIME."
+        )
+    if not _intact(folder, manifest):
+        raise LarqnetsError(f"The ARM64 runtime in {folder} is damaged. Build it again with `larqnets runtime build`.")
+    if manifest.get("larqnets") != __version__ or manifest.get("sources") != source_digest():
+        raise LarqnetsError(
+            f"Other sources than these made the ARM64 runtime in {folder}. Build it again with `larqnets runtime build`."
+        )
+    return folder.resolve()
+
+
+def _compile(folder: Path) -> None:
+    ours, runner = _flags(NATIVE, folder)
+    compile_native([*KERNELS, NATIVE / "tflite.cc"], folder / OURS, "aarch64", shared=True, extra=ours)
+    compile_native([NATIVE / "runner.cc"], folder / RUNNER, "aarch64", extra=runner)
+
+
+def _licences(folder: Path) -> None:
+    """Ours, and of what is linked in or lies beside: LiteRT and LLVM's libc++ are under Apache 2.0 as we are."""
+    licences = folder / "LICENSES"
+    licences.mkdir(exist_ok=True)
+    for name in ("LICENSE", "NOTICE"):
+        _put(licences / name, _own(name))
+    note = (
+        f"{LIBRARY} is Google's, unchanged, from {WHEEL} ({TFLITE}): Copyright The TensorFlow Authors and Google LLC, "
+        "Apache License 2.0, see LICENSE.\n"
+        f"{OURS} and {RUNNER} contain parts of LLVM's libc++, libc++abi, libunwind and compiler-rt: Apache License 2.0 "
+        "with LLVM exceptions.\n"
+    )
+    _put(licences / "THIRD_PARTY", note.encode())
+
+
+def _own(name: str) -> bytes:
+    """Return our LICENSE or NOTICE, from the source tree or from the installed package."""
+    path = Path(__file__).parent.parent / name
+    if path.is_file():
+        return path.read_bytes()
+    for file in importlib.metadata.files("larqnets") or ():
+        if file.name == name and "licenses" in file.parts:
+            return Path(file.locate()).read_bytes()
+    raise LarqnetsError(f"The file {name} of larqnets is missing. Install larqnets again.")
+
+
+def _android(arm64: Path, android: Path, digest: str) -> None:
+    android.mkdir(exist_ok=True)
+    packages = {name: _debian_version(name) for name in CROSS_PACKAGES}
+    before = _manifest(android)
+    if before.get("sources") == digest and before.get("debian") == packages and _intact(android, before):
+        return
+    (android / MANIFEST).unlink(missing_ok=True)
+    _clear(android, before)
+    (android / "LICENSES").mkdir(exist_ok=True)
+    for name in _manifest(arm64)["files"]:
+        _put(android / name, (arm64 / name).read_bytes(), executable=name == RUNNER)
+    for name in CROSS_FILES:
+        _put(android / name, (SYSROOT / "lib" / name).read_bytes(), executable=name.startswith("ld-"))
+    for name in CROSS_PACKAGES:
+        terms = Path("/usr/share/doc") / name / "copyright"
+        if not terms.is_file():
+            raise LarqnetsError(f"{terms} is missing, without which the libraries may not be passed on. Debian: {APT}.")
+        _put(android / "LICENSES" / f"{name}.copyright", terms.read_bytes())
+    _put(android / "README.txt", ANDROID_README.encode())
+    _write_manifest(android, digest, {"debian": packages})
+
+
+def _debian_version(package: str) -> str | None:
+    try:
+        command = ["dpkg-query", "--show", "--showformat=${Version}", package]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _put(path: Path, content: bytes, *, executable: bool = False) -> None:
+    write_atomically(path, content)
+    path.chmod(0o755 if executable else 0o644)
+
+
+def _clear(folder: Path, manifest: dict[str, Any]) -> None:
+    """Delete what an older build wrote, and nothing else."""
+    for name in manifest.get("files", {}):
+        if ".." not in Path(name).parts and not Path(name).is_absolute():
+            (folder / name).unlink(missing_ok=True)
+
+
+def _write_manifest(folder: Path, digest: str, more: dict[str, Any]) -> None:
+    done = subprocess.run([*zig(), "version"], capture_output=True, text=True)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    manifest = {
+        "larqnets": __version__,
+        "target": "aarch64 Linux, glibc 2.28 for our files, 2.30 for the library",
+        "tflite": TFLITE,
+        "wheel": {"name": WHEEL, "sha256": WHEEL_SHA256},
+        "sources": digest,
+        "zig": done.stdout.strip(),
+        **more,
+        "files": {path.relative_to(folder).as_posix(): _sha256(path) for path in paths},
+    }
+    _put(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Return a bundle's manifest, empty when there is none that can be read."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _intact(folder: Path, manifest: dict[str, Any]) -> bool:
+    """Return whether every file of the manifest is there as it was written."""
+    try:
+        return all(_sha256(folder / name) == sha256 for name, sha256 in manifest["files"].items())
+    except (OSError, KeyError, AttributeError):
+        return False
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

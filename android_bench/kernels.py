@@ -1,0 +1,92 @@
+"""`make bench-kernels`, second half: count what the models of deploy/bench_models.py execute on ARM64 under qemu.
+
+The result is a list of {cpu, shape, kind, macs, instructions}. Everything is of one inference in steady state on one
+thread, and never a latency.
+
+kind: `larqnets_bconv` and `lce_quantize` are the ops alone (macs of lce_quantize: the floats that it packs);
+`xnnpack_fp32`, `xnnpack_int8` and `network_*` are whole inferences.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from android_bench.instructions import CPUS
+from android_bench.qemu import Count, count
+from deploy.tflite import read_model
+from larqnets.errors import LarqnetsError
+
+
+def count_models(folder: Path, on_model: Callable[[str], Any] = lambda _: None) -> list[dict[str, Any]]:
+    """Count every model of `folder`/models.json on every CPU; `on_model` is called with each file's name."""
+    rows = []
+    for model in _index(folder):
+        on_model(model["file"])
+        for cpu in CPUS:
+            counted = count(folder / model["file"], cpu, per_op=model["kind"] == "bconv")
+            for kind, macs, instructions in _parts(model, counted, folder):
+                row = {"cpu": cpu, "shape": model["shape"], "kind": kind, "macs": macs, "instructions": instructions}
+                rows.append(row)
+    return sorted(rows, key=lambda row: CPUS.index(row["cpu"]))
+
+
+def _index(folder: Path) -> list[dict[str, Any]]:
+    try:
+        return json.loads((folder / "models.json").read_text())
+    except (OSError, ValueError) as error:
+        raise LarqnetsError(f"{folder} holds no models to count. Run `make bench-kernels`.") from error
+
+
+def _parts(model: dict[str, Any], counted: Count, folder: Path) -> list[tuple[str, int, int]]:
+    """Return (kind, macs, instructions) for what a model is there to show."""
+    if model["kind"] != "bconv":
+        kind = model["kind"] if model["kind"].startswith("network_") else f"xnnpack_{model['kind']}"
+        return [(kind, model["macs"], counted.instructions)]
+    ops = {op.name: op.instructions for op in counted.ops}
+    graph = read_model(folder / model["file"]).subgraphs[0]
+    floats = math.prod(graph.tensors[graph.inputs[0]].shape)
+    return [("larqnets_bconv", model["macs"], ops["LceBconv2d"]), ("lce_quantize", floats, ops["LceQuantize"])]
+
+
+def tables(rows: list[dict[str, Any]]) -> list[Table]:
+    """Return per CPU a table of the convolutions, one line a shape, and one of the networks."""
+    result = []
+    for cpu in CPUS:
+        found = {(row["shape"], row["kind"]): row for row in rows if row["cpu"] == cpu}
+        table = Table(title=f"{cpu}: million instructions of one convolution", box=None, title_justify="left")
+        for column in (
+            "shape",
+            "binary",
+            "per MAC",
+            "fp32",
+            "fp32/binary",
+            "int8",
+            "int8/binary",
+            "LceQuantize per float",
+        ):
+            table.add_column(column, justify="left" if column == "shape" else "right")
+        for (shape, kind), row in found.items():
+            if kind != "larqnets_bconv":
+                continue
+            mine, cells = row["instructions"], []
+            for other in ("xnnpack_fp32", "xnnpack_int8"):
+                theirs = found.get((shape, other), {}).get("instructions")
+                cells += [f"{theirs / 1e6:.2f}", f"{theirs / mine:.1f}"] if theirs else ["", ""]
+            packing = found[shape, "lce_quantize"]
+            per_float = f"{packing['instructions'] / packing['macs']:.3f}"
+            table.add_row(shape, f"{mine / 1e6:.3f}", f"{mine / row['macs']:.4f}", *cells, per_float)
+        networks = Table(title=f"{cpu}: million instructions of one inference", box=None, title_justify="left")
+        for column in ("network", "kind", "instructions", "to binary"):
+            networks.add_column(column, justify="left" if column in ("network", "kind") else "right")
+        for (shape, kind), row in found.items():
+            if kind.startswith("network_"):
+                ratio = row["instructions"] / found[shape, "network_binary"]["instructions"]
+                networks.add_row(
+                    shape, kind.removeprefix("network_"), f"{row['instructions'] / 1e6:.1f}", f"{ratio:.1f}"
+                )
+        result += [table, networks]
+    return result

@@ -1,0 +1,240 @@
+"""ARM64 without ARM64 hardware: the bundle's runner under qemu's user mode, for results and for instruction counts.
+
+Time under qemu means nothing and is never reported. What a program computes is what it computes on a device, and the
+number of instructions it executes is exact and repeats: the same file, the same CPU model, the same count.
+"""
+
+import io
+import json
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from android_bench.bundle import RUNNER, cross_libraries_missing, open_bundle
+from android_bench.instructions import CPUS, SYSROOT, build_counter
+from deploy.tflite import Model, read_model
+from larqnets.errors import LarqnetsError
+
+ENGINE = "ARM64 under qemu (functional only)"
+GROUPS = {"LceBconv2d": "binary", "LceQuantize": "glue", "LceDequantize": "glue", "LceBMaxPool2d": "glue"}
+INTERPRETER = "interpreter"
+
+
+def missing() -> str | None:
+    """Return what is missing to run ARM64 programs here and how to get it, None when nothing is."""
+    if shutil.which("qemu-aarch64") is None:
+        return "qemu-aarch64 is not installed. Debian: apt-get install qemu-user."
+    return cross_libraries_missing()
+
+
+class QemuModel:
+    """A model whose runs are runs of the ARM64 runner under qemu, one process for all samples of a call.
+
+    Raises LarqnetsError when qemu, the ARM64 libraries or the bundle are missing.
+    """
+
+    engine = ENGINE
+
+    def __init__(self, model: Model, num_threads: int = 1, *, cpu: str = CPUS[0], bundle: Path | None = None) -> None:
+        self._bundle = _ready(bundle)
+        self._model, self._num_threads, self._cpu = model, num_threads, cpu
+        graph = model.subgraphs[0]
+        inputs, outputs = ([graph.tensors[i] for i in indices] for indices in (graph.inputs, graph.outputs))
+        self.input_shapes, self.output_shapes = ([t.shape for t in tensors] for tensors in (inputs, outputs))
+        self.input_types, self.output_types = ([_dtype(t.dtype) for t in tensors] for tensors in (inputs, outputs))
+
+    def predict(self, x: np.ndarray, on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
+        """Run samples (N, ...): every output for all of them, (N, ...). `on_sample` is called once, at the end."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "model.tflite").write_bytes(self._model.content)
+            values = io.BytesIO()
+            np.save(values, np.ascontiguousarray(x))
+            (folder / "x.npy").write_bytes(values.getvalue())
+            arguments = ["--model", "model.tflite", "--input", "x.npy", "--output", "y"]
+            arguments += ["--threads", str(self._num_threads)]
+            run_runner(self._bundle, arguments, self._model.name, cpu=self._cpu, folder=folder)
+            results = [np.load(folder / f"y.{i}.npy") for i in range(len(self.output_shapes))]
+        if on_sample is not None:
+            on_sample(len(x))
+        return results
+
+
+@dataclass(frozen=True)
+class OpCount:
+    """Executed instructions of one step of an inference.
+
+    `name`: the op, all ops of the file that XNNPACK runs at one go joined by " + ", or "interpreter" for what TFLite
+    itself does between the ops. `ops`: their numbers in the file; empty when they are not known.
+    """
+
+    name: str
+    ops: tuple[int, ...]
+    group: str  # binary: 1-bit convolutions; glue: packing, unpacking, binary pooling, the interpreter; real: the rest
+    instructions: int
+    simd: int
+    loads_stores: int
+
+
+@dataclass(frozen=True)
+class Count:
+    """Executed instructions of one inference in steady state, on one thread.
+
+    `instructions` is of an inference that nothing watches; the `ops` are of another one with a profiler, which costs
+    some instructions itself, so their sum is a little larger; none when they were not asked for.
+    """
+
+    cpu: str
+    instructions: int
+    simd: int
+    loads_stores: int
+    ops: list[OpCount]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self)
+
+    def of(self, group: str) -> int:
+        """Return the instructions of one group of ops."""
+        return sum(op.instructions for op in self.ops if op.group == group)
+
+
+def count(
+    source: Path | str | bytes,
+    cpu: str = CPUS[0],
+    *,
+    per_op: bool = True,
+    xnnpack: bool = True,
+    bundle: Path | None = None,
+) -> Count:
+    """Count the instructions that one inference of a .tflite file executes on `cpu`, in total and `per_op`.
+
+    Raises LarqnetsError when the file is damaged, or qemu, the ARM64 libraries, a C compiler or the bundle are missing.
+    """
+    folder, model = _ready(bundle), read_model(source)
+    if model.unknown_ops:
+        raise LarqnetsError(
+            f"{model.name} needs the unknown op {model.unknown_ops[0]}. Convert it again without that op."
+        )
+    with tempfile.TemporaryDirectory() as name:
+        here = Path(name)
+        plugin = build_counter(here)
+        (here / "model.tflite").write_bytes(model.content)
+        arguments = ["--model", "model.tflite", "--count", *(["--count-ops"] if per_op else [])]
+        arguments += [] if xnnpack else ["--no-xnnpack"]
+        report = run_runner(folder, arguments, model.name, cpu=cpu, folder=here, plugin=f"{plugin},out=count.txt")
+        regions = {}
+        for line in (here / "count.txt").read_text().splitlines():
+            region, *counts = map(int, line.split())
+            regions[region] = tuple(counts)
+    return Count(cpu, *regions[1], _ops(model, report["counted_ops"], regions) if per_op else [])
+
+
+def _ops(model: Model, events: list[dict[str, Any]], regions: dict[int, tuple[int, ...]]) -> list[OpCount]:
+    """Join the counted regions with the ops of the file: region 3 + 2 i is the i-th own op, 2 + 2 i what comes before it."""
+    operators = model.subgraphs[0].operators
+    gaps: list[list[str]] = [[]]  # XNNPACK's kernels before every own op
+    own: list[int] = []
+    for event in events:
+        if event["in_delegate"]:
+            gaps[-1].append(event["name"])
+        else:
+            own.append(event["op"])
+            gaps.append([])
+    delegated = delegated_parts(model, set(own))
+    known = len(delegated) == sum(map(bool, gaps))
+    result, between = [], (0, 0, 0)
+    for i, kernels in enumerate(gaps):
+        counts = regions.get(2 + 2 * i, (0, 0, 0))
+        if kernels:
+            part = tuple(delegated.pop(0)) if known else ()
+            name = " + ".join(operators[k].name for k in part) if known else " + ".join(kernels)
+            result.append(OpCount(name, part, "real", *counts))
+        else:
+            between = tuple(a + b for a, b in zip(between, counts, strict=True))
+        if i < len(own):
+            name = operators[own[i]].name
+            result.append(OpCount(name, (own[i],), GROUPS.get(name, "real"), *regions[3 + 2 * i]))
+    return [*result, OpCount(INTERPRETER, (), "glue", *between)]
+
+
+def delegated_parts(model: Model, own: set[int]) -> list[list[int]]:
+    """Return the ops that a delegate runs, part by part, when `own` are the ones that it leaves.
+
+    As TFLite does it: a part takes, in the order of the file and as long as there is one, every op of its kind
+    (delegated or not) whose inputs are computed; then the next part begins.
+    """
+    graph = model.subgraphs[0]
+    computed = set(range(-1, len(graph.tensors))) - {t for op in graph.operators for t in op.outputs}
+    waiting = list(graph.operators)
+    parts: list[list[int]] = []
+    while waiting:
+        part: list[int] = []
+        kind: bool | None = None
+        progress = True
+        while progress:
+            progress = False
+            for op in list(waiting):
+                if not computed.issuperset(op.inputs) or kind not in (None, op.index in own):
+                    continue
+                kind, progress = op.index in own, True
+                computed.update(op.outputs)
+                waiting.remove(op)
+                part.append(op.index)
+        if not part:
+            return []  # a cycle, which TFLite itself would refuse
+        if kind is False:
+            parts.append(part)
+    return parts
+
+
+def run_runner(
+    bundle: Path,
+    arguments: Sequence[str],
+    name: str,
+    *,
+    cpu: str = CPUS[0],
+    folder: Path | None = None,
+    plugin: str | None = None,
+) -> dict[str, Any]:
+    """Start the runner under qemu in `folder` and return the JSON that it prints; `name` is the model in messages.
+
+    The environment is empty and addresses are not random, so that counts repeat. Raises LarqnetsError with the runner's
+    own sentence when it fails, and when it dies.
+    """
+    qemu, setarch = shutil.which("qemu-aarch64"), shutil.which("setarch")
+    if qemu is None or setarch is None:
+        tool = "qemu-aarch64" if qemu is None else "setarch"
+        raise LarqnetsError(f"{tool} is not installed. Debian: apt-get install qemu-user util-linux.")
+    command = [setarch, "-R", qemu, "-L", str(SYSROOT), "-cpu", cpu, *(["-plugin", plugin] if plugin else [])]
+    done = subprocess.run([*command, str(bundle / RUNNER), *arguments], cwd=folder, env={}, capture_output=True)
+    if done.returncode < 0:
+        raise LarqnetsError(
+            f"The ARM64 runner died on {name} ({signal.Signals(-done.returncode).name}). Convert the model again, or give "
+            "it less work at once."
+        )
+    if done.returncode != 0:
+        lines = done.stderr.decode(errors="backslashreplace").strip().splitlines() or ["it did not say why."]
+        said = [line for line in lines if line.startswith(f"{RUNNER}: ")] or lines[-1:]
+        raise LarqnetsError(f"{name} cannot be run on ARM64: {said[0].removeprefix(f'{RUNNER}: ')}")
+    return json.loads(done.stdout)
+
+
+def _ready(bundle: Path | None) -> Path:
+    if (reason := missing()) is not None:
+        raise LarqnetsError(f"Running on ARM64 needs an emulator here: {reason}")
+    return open_bundle(bundle)
+
+
+def _dtype(name: str) -> np.dtype:
+    try:
+        return np.dtype(name)
+    except TypeError as error:
+        raise LarqnetsError(f"A tensor of type {name} cannot be given to the model or read from it.") from error

@@ -1,0 +1,139 @@
+"""Python on the board: TensorFlow Lite with the Larq ops in this process, through ctypes on liblarqnets.so.
+
+The library and Google's lie beside each other: in android_bench/lib/ of a wheel for aarch64, or in the folder that
+LARQNETS_RUNTIME names (a bundle's arm64/). A damaged file can abort the process; every file passes our validator first.
+"""
+
+import ctypes
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deploy.tflite import Model
+from larqnets.errors import LarqnetsError
+
+LIBRARY = "liblarqnets.so"
+_TYPES = {1: "<f4", 2: "<i4", 3: "u1", 4: "<i8", 6: "?", 7: "<i2", 9: "i1", 10: "<f2", 11: "<f8", 13: "<u8"}
+_ERROR_BYTES = 4096
+
+
+class _Tensor(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("type", ctypes.c_int32),
+        ("rank", ctypes.c_int32),
+        ("dims", ctypes.c_int32 * 8),
+        ("scale", ctypes.c_float),
+        ("zero_point", ctypes.c_int32),
+        ("bytes", ctypes.c_uint64),
+    )
+
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.dims[: self.rank])
+
+    def dtype(self) -> np.dtype:
+        if self.type not in _TYPES:
+            raise LarqnetsError(f"The tensor {self.name!r} has a type that numpy does not have (number {self.type}).")
+        return np.dtype(_TYPES[self.type])
+
+
+class _Options(ctypes.Structure):
+    _fields_ = (("threads", ctypes.c_int32), ("xnnpack", ctypes.c_int32), ("profile", ctypes.c_int32))
+
+
+def library_folder() -> Path:
+    """Return the folder of liblarqnets.so; raises LarqnetsError when there is none."""
+    named = os.environ.get("LARQNETS_RUNTIME")
+    folder = Path(named) if named else Path(__file__).parent / "lib"
+    if not (folder / LIBRARY).is_file():
+        raise LarqnetsError(
+            f"{LIBRARY} is not in {folder}. Install the aarch64 wheel of larqnets, or name the folder of a runtime that "
+            "`larqnets runtime build` made in LARQNETS_RUNTIME."
+        )
+    return folder
+
+
+class NativeModel:
+    """A model loaded into this process. Raises LarqnetsError when the library is missing or refuses the model."""
+
+    def __init__(self, model: Model, num_threads: int = 1) -> None:
+        self._handle: int | None = None
+        self._library = _load(library_folder() / LIBRARY)
+        self._name, self._content = model.name, model.content  # the library uses the bytes where they are
+        error = ctypes.create_string_buffer(_ERROR_BYTES)
+        options = _Options(num_threads, 1, 0)
+        self._handle = self._library.larqnets_create(
+            self._content, len(self._content), ctypes.byref(options), error, _ERROR_BYTES
+        )
+        if not self._handle:
+            raise LarqnetsError(f"{model.name} cannot be loaded: {error.value.decode(errors='backslashreplace')}")
+        self._inputs = self._describe(self._library.larqnets_num_inputs, self._library.larqnets_input)
+        self._outputs = self._describe(self._library.larqnets_num_outputs, self._library.larqnets_output)
+        self.input_shapes, self.input_types = [t.shape() for t in self._inputs], [t.dtype() for t in self._inputs]
+        self.output_shapes, self.output_types = [t.shape() for t in self._outputs], [t.dtype() for t in self._outputs]
+        version, kernels = (
+            f().decode() for f in (self._library.larqnets_tflite_version, self._library.larqnets_kernels)
+        )
+        self.engine = f"larqnets on ARM64 ({kernels} kernels, TensorFlow Lite {version})"
+
+    def __del__(self) -> None:
+        if self._handle:
+            self._library.larqnets_destroy(self._handle)
+
+    def predict(self, x: np.ndarray, on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
+        """Run samples (N, ...) one after another: every output for all of them, (N, ...)."""
+        batch = self.input_shapes[0][0]
+        parts: list[list[np.ndarray]] = [[] for _ in self._outputs]
+        for start in range(0, len(x), batch):
+            values = np.ascontiguousarray(x[start : start + batch])
+            self._check(self._library.larqnets_set_input(self._handle, 0, values.ctypes.data, values.nbytes))
+            self._check(self._library.larqnets_invoke(self._handle))
+            for i, (shape, dtype) in enumerate(zip(self.output_shapes, self.output_types, strict=True)):
+                y = np.empty(shape, dtype)
+                self._check(self._library.larqnets_get_output(self._handle, i, y.ctypes.data, y.nbytes))
+                parts[i].append(y)
+            if on_sample is not None:
+                on_sample(start + batch)
+        return [np.concatenate(part) for part in parts]
+
+    def _describe(self, number: Any, describe: Any) -> list[_Tensor]:
+        tensors = [_Tensor() for _ in range(number(self._handle))]
+        for i, tensor in enumerate(tensors):
+            self._check(describe(self._handle, i, ctypes.byref(tensor)))
+        return tensors
+
+    def _check(self, status: int) -> None:
+        if status:
+            reason = self._library.larqnets_error(self._handle).decode(errors="backslashreplace")
+            raise LarqnetsError(f"{self._name} cannot be run: {reason}")
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise LarqnetsError(
+            f"{path} cannot be loaded: {error}. It is for ARM64 Linux with glibc 2.30 or newer."
+        ) from error
+    pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32
+    signatures = {
+        "larqnets_create": (pointer, [text, ctypes.c_size_t, pointer, text, ctypes.c_size_t]),
+        "larqnets_destroy": (None, [pointer]),
+        "larqnets_error": (text, [pointer]),
+        "larqnets_num_inputs": (number, [pointer]),
+        "larqnets_num_outputs": (number, [pointer]),
+        "larqnets_input": (number, [pointer, number, pointer]),
+        "larqnets_output": (number, [pointer, number, pointer]),
+        "larqnets_set_input": (number, [pointer, number, pointer, ctypes.c_size_t]),
+        "larqnets_invoke": (number, [pointer]),
+        "larqnets_get_output": (number, [pointer, number, pointer, ctypes.c_size_t]),
+        "larqnets_tflite_version": (text, []),
+        "larqnets_kernels": (text, []),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library

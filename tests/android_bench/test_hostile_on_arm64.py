@@ -1,0 +1,160 @@
+"""Damaged and wrong files on ARM64: one sentence each, from the validator, and from the ops when nothing is before them."""
+
+import subprocess
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lce_graphs import bconv, dequantize, file_of, max_pool, options, quantize
+
+from android_bench.bundle import RUNNER
+from android_bench.instructions import qemu_command
+from deploy.interpreter import Interpreter
+from deploy.shipped import find_model
+from deploy.tflite import read_model
+from larqnets import LarqnetsError
+
+RNG = np.random.default_rng(0)
+GOOD = bconv(RNG, channels=64, filters=8)
+BITS = bconv(RNG, channels=64, filters=8, output="int32")
+POOL = max_pool(RNG, channels=64)
+PACK, UNPACK = quantize(RNG), dequantize(RNG)
+
+
+def option(node, **changed):
+    """The node with options changed; None leaves one out."""
+    return replace(node, options={k: v for k, v in (node.options | changed).items() if v is not None})
+
+
+def constant(node, position, value):
+    return replace(node, constants=[value if i == position else c for i, c in enumerate(node.constants, 1)])
+
+
+FLIPPED = bytearray(options(GOOD.options).tobytes())
+FLIPPED[-1] ^= 0xFF
+KERNEL = GOOD.constants[0]
+WRONG = {
+    "no options": (replace(GOOD, options=None), "lacks the option channels_in"),
+    "options of text": (replace(GOOD, options=b"\x04text\x00\x05\x14\x01"), "lacks the option channels_in"),
+    "options of one byte": (replace(GOOD, options=b"\x01"), "lacks the option channels_in"),
+    "damaged options": (replace(GOOD, options=bytes(FLIPPED)), "lacks the option channels_in"),
+    "pool without options": (replace(POOL, options=None), "lacks the option filter_height"),
+    **{f"no {name}": (option(GOOD, **{name: None}), f"lacks the option {name}") for name in GOOD.options},
+    "stride 0": (option(GOOD, stride_height=0), "has stride_height = 0"),
+    "dilation -1": (option(GOOD, dilation_width_factor=-1), "has dilation_width_factor = -1"),
+    "padding 2": (option(GOOD, padding=2), "has padding = 2"),
+    "pad value 7": (option(GOOD, pad_values=7), "has pad_values = 7"),
+    "activation 5": (option(GOOD, fused_activation_function=5), "has fused_activation_function = 5"),
+    "64-bit stride": (option(GOOD, stride_width=2**33), "has stride_width = 8589934592"),
+    "pool stride 0": (option(POOL, stride_width=0), "has stride_width = 0"),
+    "window beyond": (option(POOL, filter_height=2**31 - 1, padding=1), "window is larger than the image"),
+    "dilation beyond": (option(GOOD, dilation_height_factor=2**31 - 1, padding=1), "window is larger than the image"),
+    "channel mismatch": (option(GOOD, channels_in=65), "reads 2 words for 65 channels"),
+    "no such channels": (option(GOOD, channels_in=2**31 - 1), "reads 2 words for 2147483647 channels"),
+    "filter words": (constant(GOOD, 1, np.zeros((8, 3, 3, 3), np.int32)), "filters of 3 words for 2 input words"),
+    "bad groups": (option(constant(GOOD, 1, np.zeros((8, 3, 3, 1), np.int32)), channels_in=33), "into 2 groups"),
+    "groups of filters": (
+        replace(
+            bconv(RNG, channels=64, filters=7),
+            constants=[np.zeros((7, 3, 3, 1), np.int32), *bconv(RNG, channels=64, filters=7).constants[1:]],
+        ),
+        "cannot split 64 channels and 7 filters into 2 groups",
+    ),
+    "filter of rank 3": (constant(GOOD, 1, np.zeros((8, 3, 6), np.int32)), "has a filter of shape [8,3,6]"),
+    "empty filter": (constant(GOOD, 1, np.zeros((8, 0, 3, 2), np.int32)), "has a filter of shape [8,0,3,2]"),
+    "float filter": (constant(GOOD, 1, KERNEL.astype(np.float32)), "filter"),
+    "absent filter": (constant(GOOD, 1, None), "lacks its filter"),
+    "computed filter": (constant(GOOD, 1, (KERNEL.shape, "int32")), "not a constant"),
+    "absent multipliers": (constant(GOOD, 2, None), "lacks its multipliers"),
+    "absent biases": (constant(GOOD, 3, None), "lacks its biases"),
+    "short biases": (constant(GOOD, 3, np.zeros(7, np.float32)), "has biases of float32"),
+    "integer multipliers": (constant(GOOD, 2, np.zeros(8, np.int32)), "has multipliers of int32"),
+    "computed multipliers": (constant(GOOD, 2, ((8,), "float32")), "not a constant"),
+    "absent thresholds": (constant(BITS, 4, None), "lacks its thresholds"),
+    "long thresholds": (constant(BITS, 4, np.zeros(9, np.int32)), "has thresholds of int32"),
+    "four inputs": (replace(GOOD, constants=GOOD.constants[:3]), "has 4 inputs, not 5"),
+    "absent input": (replace(GOOD, has_input=False), "lacks its input"),
+    "absent input of a pool": (replace(POOL, has_input=False), "lacks its input"),
+    "float input": (replace(GOOD, x=GOOD.x.astype(np.float32)), "reads float32"),
+    "input of rank 3": (replace(GOOD, in_shape=(5, 6, 2)), "reads int32"),
+    "boolean output": (replace(GOOD, out_dtype="bool"), "writes"),
+    "int8 without scale": (replace(GOOD, out_dtype="int8"), "int8 values without a scale"),
+    "scale 0": (replace(GOOD, out_dtype="int8", out_quantization=(0.0, 0)), "int8 values without a scale"),
+    "huge input": (replace(GOOD, in_shape=(1, 40_000, 40_000, 2)), "larger than 2 GiB"),
+    "absurd input": (replace(GOOD, in_shape=(2**31 - 1, 2**31 - 1, 2**31 - 1, 2)), "overflowed"),
+    "negative input": (replace(GOOD, in_shape=(1, -5, 6, 2)), "overflowed"),
+    "empty input": (replace(GOOD, in_shape=(1, 0, 6, 2)), "is empty"),
+    "float pool": (replace(POOL, x=POOL.x.astype(np.float32)), "int32"),
+    "packs integers": (replace(PACK, x=PACK.x.astype(np.int32)), "a type that it cannot pack"),
+    "packs into floats": (replace(PACK, out_dtype="float32"), "writes values that are not int32"),
+    "unpacks to other channels": (replace(UNPACK, out_shape=(1, 2, 3, 400)), "unpacks"),
+    "unpacks to another rank": (replace(UNPACK, out_shape=(6, 40)), "unpacks"),
+    "unpacks floats": (replace(UNPACK, x=UNPACK.x.astype(np.float32)), "reads values that are not int32"),
+    "unpacks to int8 without scale": (replace(UNPACK, out_dtype="int8"), "must be positive"),
+}
+
+
+def run_unvalidated(bundle, folder, content):
+    """Run a file that nothing has looked at before."""
+    (folder / "model.tflite").write_bytes(content)
+    command = [*qemu_command(), str(bundle / RUNNER), "--model", "model.tflite"]
+    return subprocess.run(command, cwd=folder, capture_output=True, timeout=120)
+
+
+def assert_one_line(done):
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert done.stderr.startswith(b"larqnets_runner: ")
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(("node", "reason"), WRONG.values(), ids=WRONG)
+def test_ops_refuse_what_does_not_fit(bundle, tmp_path, node, reason):
+    content, _ = file_of([node])
+    done = run_unvalidated(bundle, tmp_path, content)
+    assert_one_line(done)
+    assert reason in done.stderr.decode()
+
+
+@pytest.mark.parametrize(("node", "reason"), WRONG.values(), ids=WRONG)
+def test_the_interpreter_refuses_it_in_one_sentence(bundle, node, reason):
+    content, inputs = file_of([node])
+    with pytest.raises(LarqnetsError) as error:
+        Interpreter(content, device="qemu").predict(inputs[0])
+    assert "\n" not in str(error.value)
+    assert "signal" not in str(error.value)
+
+
+def test_unknown_custom_op_is_named(bundle, tmp_path):
+    done = run_unvalidated(bundle, tmp_path, file_of([replace(GOOD, name="LceBconv9")])[0])
+    assert_one_line(done)
+    assert "LceBconv9" in done.stderr.decode()
+
+
+DIGITS = find_model("digits").read_bytes()
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_flipped_bits_never_kill_the_runner(bundle, tmp_path_factory, data):
+    """Whatever Google's library makes of it: a result, or one line."""
+    content = bytearray(DIGITS)
+    for _ in range(data.draw(st.integers(1, 4))):
+        # the tables, not the weights: those lie at the front and may be anything
+        position = data.draw(st.one_of(st.integers(8, 400), st.integers(len(content) - 20_000, len(content) - 1)))
+        content[position] ^= 1 << data.draw(st.integers(0, 7))
+    done = run_unvalidated(bundle, tmp_path_factory.mktemp("flipped"), bytes(content))
+    if done.returncode != 0:
+        assert_one_line(done)
+    try:
+        read_model(bytes(content))
+    except LarqnetsError:
+        with pytest.raises(LarqnetsError):
+            Interpreter(bytes(content), device="qemu")
+
+
+@pytest.mark.parametrize("length", [9, 100, 5_000, len(DIGITS) // 2, len(DIGITS) - 1])
+def test_cut_files_never_kill_the_runner(bundle, tmp_path, length):
+    assert_one_line(run_unvalidated(bundle, tmp_path, DIGITS[:length]))

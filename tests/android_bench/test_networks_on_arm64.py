@@ -1,0 +1,143 @@
+"""Converted networks of every method on ARM64: proven equal layer by layer, and through the command line."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from android_bench.qemu import ENGINE, count, delegated_parts
+from deploy.convert import Samples, convert, convert_twin
+from deploy.interpreter import Interpreter
+from deploy.shipped import find_model
+from deploy.tflite import read_model
+from deploy.verify import verify
+from larqnets import LarqnetsError, create_model
+from larqnets.models import method_matrix
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(size=(32, 16, 16, 3)).astype(np.float32)
+LABELS = RNG.integers(0, 10, 32).astype(np.int32)
+SAMPLES = Samples(IMAGES, LABELS, 32)
+# Every method once, on the first backbone where it builds.
+METHODS = {m: next(b for b in ("resnet8", "vgg_small", *row) if not row[b]) for m, row in method_matrix().items()}
+
+
+def network(method, backbone):
+    tf.keras.utils.set_random_seed(0)
+    model = create_model(method, backbone, (16, 16, 3), 10, width=0.5 if backbone == "vgg_small" else 2.0)
+    for layer in model.layers:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            layer.beta.assign(0.3 * RNG.normal(size=layer.beta.shape))
+    for _ in range(30):  # BatchNorm statistics settle
+        model(IMAGES, training=True)
+    return model
+
+
+@pytest.mark.parametrize(("method", "backbone"), METHODS.items(), ids=METHODS)
+def test_every_method_is_equal_on_arm64(bundle, method, backbone):
+    model = network(method, backbone)
+    content = convert(model, SAMPLES).content
+    result = verify(content, model, IMAGES, LABELS, device="qemu")
+    assert result.engine == ENGINE
+    assert result.equal, result.reasons
+    assert bool(result.layers) == (method != "real")
+    ours, lce = (Interpreter(content, device=device).predict(IMAGES) for device in ("qemu", None))
+    np.testing.assert_allclose(ours, lce, rtol=1e-3, atol=1e-3 * np.abs(lce).max())
+
+
+def test_int8_twin_runs_on_arm64(bundle):
+    model = network("real", "resnet8")
+    content = convert_twin(model, SAMPLES, IMAGES, {}, "").content
+    ours, lce = (Interpreter(content, device=device).predict(IMAGES) for device in ("qemu", None))
+    scale = np.abs(lce).max()
+    assert np.mean(np.abs(ours - lce)) < 0.02 * scale  # other kernels may round a step elsewhere
+    assert np.mean(ours.argmax(-1) == lce.argmax(-1)) > 0.9
+
+
+def test_counts_repeat_and_add_up(bundle):
+    content = read_model(find_model("digits")).content
+    first, second = count(content), count(content)
+    assert first == second
+    assert first.simd + first.loads_stores < first.instructions
+    total = sum(op.instructions for op in first.ops)
+    assert 0.8 * total < first.instructions <= total  # the profiler of the second inference executes some itself
+    names = [op.name for op in read_model(content).subgraphs[0].operators]
+    assert sorted(i for op in first.ops for i in op.ops) == list(range(len(names)))
+    assert [op.group for op in first.ops].count("binary") == names.count("LceBconv2d")
+    for op in first.ops:
+        assert op.name == (" + ".join(names[i] for i in op.ops) or "interpreter")
+
+
+def test_a76_has_other_int8_kernels_and_the_same_binary_ones(bundle):
+    content = read_model(find_model("digits")).content
+    a72, a76 = (count(content, cpu) for cpu in ("cortex-a72", "cortex-a76"))
+    assert a72.of("binary") == a76.of("binary")
+
+
+def test_without_xnnpack_every_op_is_counted_by_itself(bundle):
+    content = read_model(find_model("digits")).content
+    ops = count(content, xnnpack=False).ops
+    assert [op.ops for op in ops[:-1]] == [(i,) for i in range(len(read_model(content).subgraphs[0].operators))]
+
+
+def test_delegated_parts_are_taken_in_waves():
+    model = read_model(find_model("digits"))
+    operators = model.subgraphs[0].operators
+    own = {op.index for op in operators if op.name.startswith("Lce")}
+    parts = delegated_parts(model, own)
+    assert sorted(i for part in parts for i in part) == sorted(set(range(len(operators))) - own)
+    assert delegated_parts(model, set()) == [list(range(len(operators)))]
+    assert delegated_parts(model, set(range(len(operators)))) == []
+
+
+def test_command_line_runs_on_arm64(bundle, cli, demo, tmp_path):
+    x = RNG.normal(size=(3, 8, 8, 1)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    done = cli("run", demo.binary, "x.npy", "--output", "y.npy", "--device", "qemu", "--threads", 2, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["engine"] == ENGINE
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), Interpreter(demo.binary).predict(x), rtol=1e-3, atol=1e-3)
+
+
+def test_command_line_verifies_on_arm64(bundle, cli, demo):
+    done = cli("verify", demo.binary, "--device", "qemu", "--json")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert result["equal"]
+    assert result["engine"] == ENGINE
+
+
+def test_command_line_counts_instructions(bundle, cli, demo):
+    done = cli("benchmark", demo.binary, "digits", "--device", "qemu", "--json")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert result["meaning"] == "functional and instruction counts only, no latency"
+    assert [model["instructions"] > 100_000 for model in result["models"]] == [True, True]
+    for model in result["models"]:
+        assert sum(model["groups"].values()) == sum(op["instructions"] for op in model["ops"])
+        assert model["groups"]["binary"] > 0
+    assert "1-bit" not in cli("benchmark", "digits", "--device", "qemu").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["benchmark", "digits", "--device", "adb"], "The device 'adb' is not there yet"),
+        (["benchmark", "digits", "--device", "qemu", "--cpu", "cortex-z1"], "There is no CPU 'cortex-z1'"),
+        (["run", "digits", "--device", "pi"], "There is no device 'pi'"),
+        (["benchmark", "missing.tflite", "--device", "qemu"], "missing.tflite"),
+    ],
+)
+def test_what_is_not_there_is_said(cli, arguments, sentence):
+    done = cli(*arguments)
+    assert done.code == 1
+    assert sentence in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_without_a_bundle_the_command_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("LARQNETS_RUNTIME", str(tmp_path))
+    monkeypatch.setattr("android_bench.qemu.missing", lambda: None)
+    with pytest.raises(LarqnetsError, match="larqnets runtime build"):
+        Interpreter(read_model(find_model("digits")).content, device="qemu")
