@@ -117,7 +117,7 @@ def source_digest() -> str:
     """Return a SHA-256 over all native sources and compiler flags: two bundles with the same one are the same."""
     digest = hashlib.sha256(__version__.encode() + LIBRARY_SHA256.encode())
     for path in sorted(NATIVE.iterdir()):
-        if path.suffix in (".cc", ".h", ".inc", ".S"):
+        if path.suffix in (".cc", ".h") or path.name == "THIRD_PARTY":
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
     digest.update(repr((TARGETS["aarch64"], FLAGS, _flags(Path(), Path()))).encode())
     return digest.hexdigest()
@@ -204,18 +204,12 @@ def _compile(folder: Path) -> None:
 
 
 def _licences(folder: Path) -> None:
-    """Ours, and of what is linked in or lies beside: LiteRT and LLVM's libc++ are under Apache 2.0 as we are."""
+    """Ours, and of what is linked in or lies beside: Google's wheel itself carries none."""
     licences = folder / "LICENSES"
     licences.mkdir(exist_ok=True)
     for name in ("LICENSE", "NOTICE"):
         _put(licences / name, _own(name))
-    note = (
-        f"{LIBRARY} is Google's, unchanged, from {WHEEL} ({TFLITE}): Copyright The TensorFlow Authors and Google LLC, "
-        "Apache License 2.0, see LICENSE.\n"
-        f"{OURS} and {RUNNER} contain parts of LLVM's libc++, libc++abi, libunwind and compiler-rt: Apache License 2.0 "
-        "with LLVM exceptions.\n"
-    )
-    _put(licences / "THIRD_PARTY", note.encode())
+    _put(licences / "THIRD_PARTY", (NATIVE / "THIRD_PARTY").read_bytes())
 
 
 def _own(name: str) -> bytes:
