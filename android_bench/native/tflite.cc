@@ -158,15 +158,22 @@ class OptionReader {
   std::string problem_;
 };
 
+// Where the first input and the output are now.
+struct Buffers {
+  const void* in;
+  void* out;
+};
+
 // Sizes that Prepare computed, compared again before a kernel touches memory.
 struct Sizes {
   size_t input = 0;
   size_t output = 0;
-  bool hold(const Node& node) const {
-    return TfLiteOpaqueTensorByteSize(node.input(0)) == input &&
-           TfLiteOpaqueTensorByteSize(node.output()) == output &&
-           (input == 0 || TfLiteOpaqueTensorData(node.input(0)) != nullptr) &&
-           (output == 0 || TfLiteOpaqueTensorData(node.output()) != nullptr);
+  bool find(const Node& node, Buffers* buffers) const {
+    const TfLiteOpaqueTensor* in = node.input(0);
+    const TfLiteOpaqueTensor* out = node.output();
+    *buffers = {TfLiteOpaqueTensorData(in), TfLiteOpaqueTensorData(out)};
+    return TfLiteOpaqueTensorByteSize(in) == input && TfLiteOpaqueTensorByteSize(out) == output &&
+           (input == 0 || buffers->in != nullptr) && (output == 0 || buffers->out != nullptr);
   }
   void take(const Node& node) {
     input = TfLiteOpaqueTensorByteSize(node.input(0));
@@ -206,9 +213,9 @@ class QuantizeOp {
   }
 
   std::string run(const Node& node, const Parallel& parallel) {
-    if (!sizes_.hold(node)) return "has a tensor whose size changed";
-    const void* in = TfLiteOpaqueTensorData(node.input(0));
-    void* out = TfLiteOpaqueTensorData(node.output());
+    Buffers buffers;
+    if (!sizes_.find(node, &buffers)) return "has a tensor whose size changed";
+    const auto [in, out] = buffers;
     const Path path = best_path();
     if (type_ == kTfLiteFloat32) {
       quantize_float(path, in, rows_, channels_, out, parallel);
@@ -265,9 +272,9 @@ class DequantizeOp {
   }
 
   std::string run(const Node& node, const Parallel& parallel) {
-    if (!sizes_.hold(node)) return "has a tensor whose size changed";
-    const void* in = TfLiteOpaqueTensorData(node.input(0));
-    void* out = TfLiteOpaqueTensorData(node.output());
+    Buffers buffers;
+    if (!sizes_.find(node, &buffers)) return "has a tensor whose size changed";
+    const auto [in, out] = buffers;
     const Path path = best_path();
     if (type_ == kTfLiteFloat32) {
       dequantize_float(path, in, rows_, channels_, out, parallel);
@@ -334,8 +341,9 @@ class BconvOp {
   }
 
   std::string run(const Node& node, const Parallel& parallel) {
-    if (!sizes_.hold(node)) return "has a tensor whose size changed";
-    kernel_.run(TfLiteOpaqueTensorData(node.input(0)), TfLiteOpaqueTensorData(node.output()), parallel);
+    Buffers buffers;
+    if (!sizes_.find(node, &buffers)) return "has a tensor whose size changed";
+    kernel_.run(buffers.in, buffers.out, parallel);
     return "";
   }
 
@@ -433,8 +441,9 @@ class MaxPoolOp {
   }
 
   std::string run(const Node& node, const Parallel& parallel) {
-    if (!sizes_.hold(node)) return "has a tensor whose size changed";
-    pool_.run(TfLiteOpaqueTensorData(node.input(0)), TfLiteOpaqueTensorData(node.output()), parallel);
+    Buffers buffers;
+    if (!sizes_.find(node, &buffers)) return "has a tensor whose size changed";
+    pool_.run(buffers.in, buffers.out, parallel);
     return "";
   }
 
