@@ -1,8 +1,8 @@
 // C interface of liblarqnets.so: TensorFlow Lite with the Larq ops. What the runner and Python call.
 //
-// Functions that can fail return 0 for success; larqnets_error() then says in one sentence what went wrong. A model is
-// used by one thread at a time. Damaged files can crash Google's library: validate them first, and load files from
-// strangers in a process that you can lose.
+// Functions that can fail return 0 for success; larqnets_error() then says in one sentence what went wrong. A
+// model is used by one thread at a time. Damaged files can crash Google's library: validate them first, and
+// load files from strangers in a process that you can lose.
 #ifndef LARQNETS_LARQNETS_H_
 #define LARQNETS_LARQNETS_H_
 
@@ -38,8 +38,8 @@ typedef struct {
 
 // What each invocation marks for an instruction counter (see mark.h).
 enum { LARQNETS_MARK_NOTHING = 0, LARQNETS_MARK_INVOKE = 1, LARQNETS_MARK_OPS = 2 };
-// Regions: 1 a whole invocation; with LARQNETS_MARK_OPS 2 + 2 i what comes before the i-th op that is not in a delegate
-// (a delegate's ops, and TFLite's own work), 3 + 2 i that op.
+// Regions: 1 a whole invocation; with LARQNETS_MARK_OPS 2 + 2 i what comes before the i-th op that is not in
+// a delegate (a delegate's ops, and TFLite's own work), 3 + 2 i that op.
 enum { LARQNETS_REGION_INVOKE = 1, LARQNETS_REGION_FIRST_GAP = 2 };
 
 typedef struct {
@@ -48,8 +48,8 @@ typedef struct {
   int32_t profile;  // 1: larqnets_events() and LARQNETS_MARK_OPS work; costs time in every invocation
 } larqnets_options;
 
-// Loads a .tflite file from memory, which must stay as it is until larqnets_destroy. Returns null and writes a sentence
-// to `error` when it cannot.
+// Loads a .tflite file from memory, which must stay as it is until larqnets_destroy. Returns null and writes
+// a sentence to `error` when it cannot.
 larqnets_model* larqnets_create(const void* bytes, size_t size, const larqnets_options* options, char* error,
                                 size_t error_size);
 void larqnets_destroy(larqnets_model*);

@@ -1,9 +1,10 @@
 // The custom options of the Larq ops: a FlexBuffers map of integers, read without trusting a byte of it.
 //
-// Layout (all numbers little-endian, "width" = 1, 2, 4 or 8 bytes): the last byte is the width of the root, the byte
-// before it the root's type (type << 2 | log2 of the child's width), before that the root value: for a map the distance
-// back to its first value. Before the values lie, each of the map's width: distance back to the keys, width of a key
-// entry, number of entries; behind the values one type byte per entry. Keys are NUL-terminated strings.
+// Layout (all numbers little-endian, "width" = 1, 2, 4 or 8 bytes): the last byte is the width of the root,
+// the byte before it the root's type (type << 2 | log2 of the child's width), before that the root value: for
+// a map the distance back to its first value. Before the values lie, each of the map's width: distance back
+// to the keys, width of a key entry, number of entries; behind the values one type byte per entry. Keys are
+// NUL-terminated strings.
 #ifndef LARQNETS_OPTIONS_H_
 #define LARQNETS_OPTIONS_H_
 

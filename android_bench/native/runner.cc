@@ -1,7 +1,7 @@
 // larqnets_runner: loads a .tflite file, feeds it, times it, prints one JSON object on stdout.
 //
-// Exit codes: 0 done, 1 could not (one line on stderr), 2 wrong usage. Everything is measured in nanoseconds of the
-// monotonic clock; judging the numbers is left to who reads them.
+// Exit codes: 0 done, 1 could not (one line on stderr), 2 wrong usage. Everything is measured in nanoseconds
+// of the monotonic clock; judging the numbers is left to who reads them.
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -73,7 +73,8 @@ void fail(const char* format, ...) {
   std::exit(2);
 }
 
-// Google's library trusts the file; what damage it does not notice ends here, as one line instead of a core dump.
+// Google's library trusts the file; what damage it does not notice ends here, as one line instead of a core
+// dump.
 extern "C" void on_crash(int signal_number) {
   const char* what = signal_number == SIGABRT ? "gave up" : "crashed";
   char line[160];
@@ -396,8 +397,8 @@ void pin(uint64_t mask) {
   }
 }
 
-// Frequencies in kHz of the cores in `mask`, temperatures in thousandths of a degree Celsius; what cannot be read is
-// left out.
+// Frequencies in kHz of the cores in `mask`, temperatures in thousandths of a degree Celsius; what cannot be
+// read is left out.
 std::string conditions(uint64_t mask) {
   Fields clocks, temperatures;
   for (int i = 0; i < 64; ++i) {
@@ -566,8 +567,8 @@ std::string profile_json(const Content& content, const Options& o, const std::ve
   return list(ops);
 }
 
-// Marks the ops of the second invocation of a model of its own, whose profiler costs instructions; says which op is
-// which region.
+// Marks the ops of the second invocation of a model of its own, whose profiler costs instructions; says which
+// op is which region.
 std::string counted_ops_json(const Content& content, const Options& o, const std::vector<Samples>& samples) {
   Model model(content, o, true);
   model.set_sample(samples, 0);

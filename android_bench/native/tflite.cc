@@ -1,7 +1,7 @@
 // All that touches TensorFlow Lite: the Larq ops on top of kernels.h, and the C interface of larqnets.h.
 //
-// Shapes, types and options come from the file and are checked here, before a kernel sees them; what does not fit is
-// reported in one sentence. No exception leaves a function that C code calls.
+// Shapes, types and options come from the file and are checked here, before a kernel sees them; what does not
+// fit is reported in one sentence. No exception leaves a function that C code calls.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -158,22 +158,18 @@ class OptionReader {
   std::string problem_;
 };
 
-// Where the first input and the output are now.
-struct Buffers {
-  const void* in;
-  void* out;
-};
-
 // Sizes that Prepare computed, compared again before a kernel touches memory.
 struct Sizes {
   size_t input = 0;
   size_t output = 0;
-  bool find(const Node& node, Buffers* buffers) const {
-    const TfLiteOpaqueTensor* in = node.input(0);
-    const TfLiteOpaqueTensor* out = node.output();
-    *buffers = {TfLiteOpaqueTensorData(in), TfLiteOpaqueTensorData(out)};
-    return TfLiteOpaqueTensorByteSize(in) == input && TfLiteOpaqueTensorByteSize(out) == output &&
-           (input == 0 || buffers->in != nullptr) && (output == 0 || buffers->out != nullptr);
+  // The data of the first input and of the output; false when the sizes are others now.
+  bool open(const Node& node, const void** in, void** out) const {
+    const TfLiteOpaqueTensor* source = node.input(0);
+    const TfLiteOpaqueTensor* result = node.output();
+    *in = TfLiteOpaqueTensorData(source);
+    *out = TfLiteOpaqueTensorData(result);
+    return TfLiteOpaqueTensorByteSize(source) == input && TfLiteOpaqueTensorByteSize(result) == output &&
+           (input == 0 || *in != nullptr) && (output == 0 || *out != nullptr);
   }
   void take(const Node& node) {
     input = TfLiteOpaqueTensorByteSize(node.input(0));
@@ -181,8 +177,8 @@ struct Sizes {
   }
 };
 
-// Every op is a class with: a constructor from its options, prepare(), and run(). Both return what is wrong as a clause
-// about the op, or empty; `said` makes one of a kernel's own sentence.
+// Every op is a class with: a constructor from its options, prepare(), and run(). Both return what is wrong
+// as a clause about the op, or empty; `said` makes one of a kernel's own sentence.
 std::string said(const std::string& sentence) { return sentence.empty() ? "" : "is refused: " + sentence; }
 
 class QuantizeOp {
@@ -213,9 +209,9 @@ class QuantizeOp {
   }
 
   std::string run(const Node& node, const Parallel& parallel) {
-    Buffers buffers;
-    if (!sizes_.find(node, &buffers)) return "has a tensor whose size changed";
-    const auto [in, out] = buffers;
+    const void* in;
+    void* out;
+    if (!sizes_.open(node, &in, &out)) return "has a tensor whose size changed";
     const Path path = best_path();
     if (type_ == kTfLiteFloat32) {
       quantize_float(path, in, rows_, channels_, out, parallel);
@@ -272,9 +268,9 @@ class DequantizeOp {
   }
 
   std::string run(const Node& node, const Parallel& parallel) {
-    Buffers buffers;
-    if (!sizes_.find(node, &buffers)) return "has a tensor whose size changed";
-    const auto [in, out] = buffers;
+    const void* in;
+    void* out;
+    if (!sizes_.open(node, &in, &out)) return "has a tensor whose size changed";
     const Path path = best_path();
     if (type_ == kTfLiteFloat32) {
       dequantize_float(path, in, rows_, channels_, out, parallel);
@@ -341,9 +337,10 @@ class BconvOp {
   }
 
   std::string run(const Node& node, const Parallel& parallel) {
-    Buffers buffers;
-    if (!sizes_.find(node, &buffers)) return "has a tensor whose size changed";
-    kernel_.run(buffers.in, buffers.out, parallel);
+    const void* in;
+    void* out;
+    if (!sizes_.open(node, &in, &out)) return "has a tensor whose size changed";
+    kernel_.run(in, out, parallel);
     return "";
   }
 
@@ -441,9 +438,10 @@ class MaxPoolOp {
   }
 
   std::string run(const Node& node, const Parallel& parallel) {
-    Buffers buffers;
-    if (!sizes_.find(node, &buffers)) return "has a tensor whose size changed";
-    pool_.run(buffers.in, buffers.out, parallel);
+    const void* in;
+    void* out;
+    if (!sizes_.open(node, &in, &out)) return "has a tensor whose size changed";
+    pool_.run(in, out, parallel);
     return "";
   }
 
@@ -585,7 +583,8 @@ void take_message(void* user_data, const char* format, va_list arguments) {
 
 void add_event(larqnets_model* m, const char* name, int64_t op, bool in_delegate, uint64_t nanoseconds) {
   try {
-    // Entries are reused: after the first invocation nothing is allocated while the clock or the counter runs.
+    // Entries are reused: after the first invocation nothing is allocated while the clock or the counter
+    // runs.
     if (m->event_count == m->events.size()) m->events.emplace_back();
     Event& event = m->events[m->event_count];
     if (event.name != name) event.name = name;

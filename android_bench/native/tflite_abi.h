@@ -1,6 +1,6 @@
-// The part of TensorFlow Lite's C API that we call, declared by ourselves: names, numbers and layouts are those that
-// libLiteRtRuntimeCApi.so of ai-edge-litert 2.0.3 (aarch64) exports. Only structs that cross the border by value or
-// whose fields we touch have a layout here; all others stay opaque.
+// The part of TensorFlow Lite's C API that we call, declared by ourselves: names, numbers and layouts are
+// those that libLiteRtRuntimeCApi.so of ai-edge-litert 2.0.3 (aarch64) exports. Only structs that cross the
+// border by value or whose fields we touch have a layout here; all others stay opaque.
 #ifndef LARQNETS_TFLITE_ABI_H_
 #define LARQNETS_TFLITE_ABI_H_
 
@@ -52,7 +52,8 @@ typedef struct {
 } TfLiteIntArray;
 
 const char* TfLiteVersion();
-// tflite::logging_internal::MinimalLogger::SetMinimumLogSeverity; 1 info, 2 warning, 3 error. Returns the old one.
+// tflite::logging_internal::MinimalLogger::SetMinimumLogSeverity; 1 info, 2 warning, 3 error. Returns the old
+// one.
 int TfLiteSetMinimumLogSeverity(int severity) __asm__(
     "_ZN6tflite16logging_internal13MinimalLogger21SetMinimumLogSeverityENS_11LogSeverityE");
 TfLiteIntArray* TfLiteIntArrayCreate(int size);
@@ -86,7 +87,8 @@ const char* TfLiteTensorName(const TfLiteTensor*);
 void* TfLiteTensorData(const TfLiteTensor*);
 TfLiteQuantizationParams TfLiteTensorQuantizationParams(const TfLiteTensor*);
 
-// Custom ops. `user_data` is the last argument of TfLiteOperatorCreate; Init's return value is the node's own state.
+// Custom ops. `user_data` is the last argument of TfLiteOperatorCreate; Init's return value is the node's own
+// state.
 TfLiteOperator* TfLiteOperatorCreate(int32_t builtin_code, const char* custom_name, int version,
                                      void* user_data);
 void TfLiteOperatorDelete(TfLiteOperator*);
@@ -116,8 +118,8 @@ TfLiteStatus TfLiteOpaqueContextResizeTensor(TfLiteOpaqueContext*, TfLiteOpaqueT
                                              TfLiteIntArray* taken);
 void TfLiteOpaqueContextReportError(TfLiteOpaqueContext*, const char* format, ...);
 
-// XNNPACK delegate and its thread pool. We set the first field alone; the room behind it is more than any version of
-// the library has filled.
+// XNNPACK delegate and its thread pool. We set the first field alone; the room behind it is more than any
+// version of the library has filled.
 typedef struct {
   int32_t num_threads;
   uint8_t rest[508];
