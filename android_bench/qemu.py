@@ -4,7 +4,6 @@ Time under qemu means nothing and is never reported. What a program computes is 
 number of instructions it executes is exact and repeats: the same file, the same CPU model, the same count.
 """
 
-import io
 import json
 import shutil
 import signal
@@ -50,20 +49,19 @@ class QemuModel:
         self.input_shapes, self.output_shapes = ([t.shape for t in tensors] for tensors in (inputs, outputs))
         self.input_types, self.output_types = ([_dtype(t.dtype) for t in tensors] for tensors in (inputs, outputs))
 
-    def predict(self, x: np.ndarray, on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
-        """Run samples (N, ...): every output for all of them, (N, ...). `on_sample` is called once, at the end."""
+    def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
+        """Run samples (N, ...) of every input: every output for all of them. `on_sample` is called once, at the end."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "model.tflite").write_bytes(self._model.content)
-            values = io.BytesIO()
-            np.save(values, np.ascontiguousarray(x))
-            (folder / "x.npy").write_bytes(values.getvalue())
-            arguments = ["--model", "model.tflite", "--input", "x.npy", "--output", "y"]
-            arguments += ["--threads", str(self._num_threads)]
+            arguments = ["--model", "model.tflite", "--output", "y", "--threads", str(self._num_threads)]
+            for i, values in enumerate(inputs):
+                np.save(folder / f"x{i}.npy", np.ascontiguousarray(values))
+                arguments += ["--input", f"x{i}.npy"]
             run_runner(self._bundle, arguments, self._model.name, cpu=self._cpu, folder=folder)
             results = [np.load(folder / f"y.{i}.npy") for i in range(len(self.output_shapes))]
         if on_sample is not None:
-            on_sample(len(x))
+            on_sample(len(inputs[0]))
         return results
 
 

@@ -6,7 +6,7 @@ LARQNETS_RUNTIME names (a bundle's arm64/). A damaged file can abort the process
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,20 +83,19 @@ class NativeModel:
         if self._handle:
             self._library.larqnets_destroy(self._handle)
 
-    def predict(self, x: np.ndarray, on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
-        """Run samples (N, ...) one after another: every output for all of them, (N, ...)."""
-        batch = self.input_shapes[0][0]
+    def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
+        """Run samples (N, ...) of every input one after another: every output for all of them, (N, ...)."""
         parts: list[list[np.ndarray]] = [[] for _ in self._outputs]
-        for start in range(0, len(x), batch):
-            values = np.ascontiguousarray(x[start : start + batch])
-            self._check(self._library.larqnets_set_input(self._handle, 0, values.ctypes.data, values.nbytes))
+        for done, values in enumerate(one_run_each(inputs, self.input_shapes), 1):
+            for i, value in enumerate(values):
+                self._check(self._library.larqnets_set_input(self._handle, i, value.ctypes.data, value.nbytes))
             self._check(self._library.larqnets_invoke(self._handle))
             for i, (shape, dtype) in enumerate(zip(self.output_shapes, self.output_types, strict=True)):
                 y = np.empty(shape, dtype)
                 self._check(self._library.larqnets_get_output(self._handle, i, y.ctypes.data, y.nbytes))
                 parts[i].append(y)
             if on_sample is not None:
-                on_sample(start + batch)
+                on_sample(done * len(values[0]))
         return [np.concatenate(part) for part in parts]
 
     def _describe(self, number: Any, describe: Any) -> list[_Tensor]:
@@ -109,6 +108,15 @@ class NativeModel:
         if status:
             reason = self._library.larqnets_error(self._handle).decode(errors="backslashreplace")
             raise LarqnetsError(f"{self._name} cannot be run: {reason}")
+
+
+def one_run_each(inputs: list[np.ndarray], shapes: list[tuple[int, ...]]) -> Iterator[list[np.ndarray]]:
+    """Yield contiguous values of every input for one run after another."""
+    for run in range(len(inputs[0]) // shapes[0][0]):
+        yield [
+            np.ascontiguousarray(value[run * shape[0] : (run + 1) * shape[0]])
+            for value, shape in zip(inputs, shapes, strict=True)
+        ]
 
 
 def _load(path: Path) -> ctypes.CDLL:

@@ -1,6 +1,7 @@
 """`larqnets run`: one image or array through a .tflite file. Needs numpy, Pillow and an engine, no TensorFlow."""
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,20 @@ def classify(
     num_threads: int = 1,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Run `model` on an image file, or on a .npy array (N, H, W, C) of ready values.
+    """Run `model` on an image file, on a .npy array (N, ...) of ready values, or on a .npz of one for every input.
 
-    An image is preprocessed as the file's metadata says. Returns engine and per input the most probable labels, by
-    softmax of the logits; writes the raw outputs to `output` if given; `device`: see
-    Interpreter. Raises LarqnetsError.
+    An image is preprocessed as the file's metadata says. Returns engine and per sample the most probable labels, by
+    softmax of the logits; writes the raw outputs to `output` if given: the one to a .npy, all as output_0, output_1, ...
+    to a .npz. `device`: see Interpreter. Raises LarqnetsError.
     """
+    if output is not None and output.suffix not in (".npy", ".npz"):
+        raise LarqnetsError(f"{output} names no kind of file for arrays. Let it end in .npy or .npz.")
     interpreter = Interpreter(model, num_threads, device)
     preprocess = preprocessing(interpreter)
-    if inputs.suffix == ".npy":
-        x = _read_array(inputs)
-        if x.dtype.kind == "f" and not np.isfinite(x).all():
+    x: np.ndarray | list[np.ndarray]
+    if inputs.suffix in (".npy", ".npz"):
+        x = _read_arrays(inputs)
+        if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in x):
             raise LarqnetsError(f"{inputs} holds NaN or infinite values. Mend what wrote it.")
     elif preprocess is None:
         raise LarqnetsError(
@@ -41,15 +45,21 @@ def classify(
         )
     else:
         x = read_image(inputs, preprocess)
-    y = interpreter.predict(x)
-    if isinstance(y, list):
-        raise LarqnetsError(f"{model} has {len(y)} outputs; only models with one are run. Use larqnets.Interpreter.")
+    if len(interpreter.output_shapes) > 1 and output is not None and output.suffix != ".npz":
+        raise LarqnetsError(f"{model} has {len(interpreter.output_shapes)} outputs. Write them with --output FILE.npz.")
+    results = interpreter.predict(x)
+    results = results if isinstance(results, list) else [results]
     if output is not None:
         buffer = io.BytesIO()
-        np.save(buffer, y)
+        if output.suffix == ".npz":
+            np.savez(buffer, **{f"output_{i}": y for i, y in enumerate(results)})
+        else:
+            np.save(buffer, results[0])
         write_atomically(output, buffer.getvalue())
-    result = {"model": str(model), "engine": interpreter.engine, "input": str(inputs), "output_shape": list(y.shape)}
-    if y.ndim == 2 and y.dtype == np.float32:
+    y = results[0]
+    result: dict[str, Any] = {"model": str(model), "engine": interpreter.engine, "input": str(inputs)}
+    result["output_shapes"] = [list(each.shape) for each in results]
+    if len(results) == 1 and y.ndim == 2 and y.dtype == np.float32:
         if not np.isfinite(y).all():
             raise LarqnetsError(
                 f"The model's outputs for {inputs} are NaN or infinite. Give smaller values, or train the model again."
@@ -90,8 +100,9 @@ def _ranked(logits: np.ndarray, names: list[str], top: int) -> list[dict[str, An
     return [{"label": names[i], "class": int(i), "probability": float(probabilities[i])} for i in best]
 
 
-def _read_array(path: Path) -> np.ndarray:
+def _read_arrays(path: Path) -> list[np.ndarray]:
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        loaded = np.load(path, allow_pickle=False)
+        return [loaded] if isinstance(loaded, np.ndarray) else [loaded[name] for name in loaded.files]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise LarqnetsError(f"{path} cannot be read as a .npy array: {error}. Write it with numpy.save.") from error

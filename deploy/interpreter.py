@@ -7,12 +7,13 @@ still, do not load files from strangers in a process that you cannot lose.
 """
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from android_bench.runtime import NativeModel, one_run_each
 from deploy.tflite import Model, read_model
 from larqnets.errors import LarqnetsError
 
@@ -21,7 +22,10 @@ DEVICES = ("qemu",)
 
 
 class Engine(Protocol):
-    """What runs a model. `predict` takes checked samples (N, ...) and returns every output for all of them, (N, ...)."""
+    """What runs a model.
+
+    `predict` takes checked samples (N, ...) of every input and returns every output for all of them, (N, ...).
+    """
 
     engine: str
     input_shapes: list[tuple[int, ...]]
@@ -29,7 +33,7 @@ class Engine(Protocol):
     input_types: list[np.dtype]
     output_types: list[np.dtype]
 
-    def predict(self, x: np.ndarray, on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]: ...
+    def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]: ...
 
 
 class Interpreter:
@@ -72,23 +76,37 @@ class Interpreter:
         """Data type of every output."""
         return self._native.output_types
 
-    def predict(self, x: np.ndarray, on_sample: Callable[[int], Any] | None = None) -> Any:
+    def predict(self, x: np.ndarray | Sequence[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> Any:
         """Run samples (N, ...) one after another: (N, ...) for one output, a list of them for several.
 
-        A model has a fixed batch size, usually 1; N must be a multiple of it. `on_sample` is called with the number of
-        samples done. Raises LarqnetsError when shape or type do not fit.
+        `x`: the samples, for a model with several inputs a list of those of every input. A model has a fixed batch size,
+        usually 1; N must be a multiple of it. `on_sample` is called with the number of samples done. Raises
+        LarqnetsError when number, shape or type do not fit.
         """
-        if len(self.input_shapes) != 1 or not self.input_shapes[0]:
-            raise LarqnetsError(f"Only models with one input are run here, this one has {len(self.input_shapes)}.")
-        (shape,), (dtype,) = self.input_shapes, self.input_types
-        x = np.asarray(x)
-        if x.ndim != len(shape) or x.shape[1:] != shape[1:] or shape[0] == 0 or len(x) % shape[0]:
-            raise LarqnetsError(f"The model takes {shape}, repeated along the first axis, not {x.shape}.")
-        if x.dtype != dtype:
-            raise LarqnetsError(f"The model takes {dtype} values, not {x.dtype}.")
-        if not len(x):
+        inputs = list(x) if isinstance(x, list | tuple) else [x]
+        if len(inputs) != len(self.input_shapes):
+            raise LarqnetsError(f"The model has {len(self.input_shapes)} inputs, not {len(inputs)}.")
+        runs = []
+        for i, (shape, dtype) in enumerate(zip(self.input_shapes, self.input_types, strict=True)):
+            inputs[i] = value = np.asarray(inputs[i])
+            if (
+                not shape
+                or value.ndim != len(shape)
+                or value.shape[1:] != shape[1:]
+                or not shape[0]
+                or len(value) % shape[0]
+            ):
+                raise LarqnetsError(f"The model takes {shape}, repeated along the first axis, not {value.shape}.")
+            if value.dtype != dtype:
+                raise LarqnetsError(f"The model takes {dtype} values, not {value.dtype}.")
+            runs.append(len(value) // shape[0])
+        if len(set(runs)) > 1:
+            raise LarqnetsError(
+                f"The inputs hold samples for {', '.join(map(str, runs))} runs. Give each equally many."
+            )
+        if not runs[0]:
             raise LarqnetsError("There is no sample to run.")
-        outputs = self._native.predict(x, on_sample)
+        outputs = self._native.predict(inputs, on_sample)
         return outputs[0] if len(outputs) == 1 else outputs
 
 
@@ -117,16 +135,15 @@ class _LceModel:
         self.input_types = [np.dtype(t) for t in self._native.input_types]
         self.output_types = [np.dtype(t) for t in self._native.output_types]
 
-    def predict(self, x: np.ndarray, on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
-        batch = self.input_shapes[0][0]
+    def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
         results = []
-        for start in range(0, len(x), batch):
+        for done, values in enumerate(one_run_each(inputs, self.input_shapes), 1):
             try:
-                results.append(self._native.predict([np.ascontiguousarray(x[start : start + batch])]))
+                results.append(self._native.predict(values))
             except (RuntimeError, ValueError) as error:
                 raise _refused(error) from error
             if on_sample is not None:
-                on_sample(start + batch)
+                on_sample(done * len(values[0]))
         return [np.concatenate(parts) for parts in zip(*results, strict=True)]
 
 
@@ -143,8 +160,6 @@ def _load_engine(model: Model, num_threads: int, device: str | None) -> Engine:
     if device is not None:
         raise LarqnetsError(f"There is no device '{device}' in this version. Use {DEVICES[0]}.")
     if platform.system() == "Linux" and platform.machine() == "aarch64":
-        from android_bench.runtime import NativeModel
-
         return NativeModel(model, num_threads)
     if platform.machine() not in ("x86_64", "AMD64") and platform.system() != "Darwin":
         raise LarqnetsError(

@@ -218,10 +218,11 @@ def run(
     inputs: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[INPUT]", help="An image, or a .npy of ready values. Default: a shipped model's example."
+            metavar="[INPUT]",
+            help="An image, a .npy of ready values, a .npz of one for every input. Default: a shipped model's example.",
         ),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Write the raw outputs to this .npy file.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the raw output to this .npy, or all to this .npz.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
     device: Device = None,

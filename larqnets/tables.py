@@ -250,7 +250,8 @@ def labels(result: dict[str, Any]) -> list[Any]:
             table.add_row(escape(entry["label"]), f"{entry['probability']:.2%}")
         parts += [escape(head), table]
     if "output" in result:
-        parts.append(f"raw outputs of shape {tuple(result['output_shape'])}: {result['output']}")
+        shapes = ", ".join(str(tuple(shape)) for shape in result["output_shapes"])
+        parts.append(f"raw outputs of shape {shapes}: {result['output']}")
     return [*parts, f"engine: {result['engine']}"]
 
 

@@ -128,6 +128,19 @@ def test_pip_on_the_board_takes_the_wheel(board, wheel):
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
+def test_several_inputs_and_outputs(board, tmp_path):
+    rng = np.random.default_rng(1)
+    content, inputs = file_of([quantize(rng), quantize(rng, shape=(1, 5), channels=3)])
+    (tmp_path / "two.tflite").write_bytes(content)
+    inputs = [np.nan_to_num(x) for x in inputs]
+    np.savez(tmp_path / "x.npz", *inputs)
+    done = board("-m", "larqnets.cli", "run", "two.tflite", "x.npz", "--output", "y.npz", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "y.npz") as written:
+        for i, y in enumerate(Interpreter(content).predict(inputs)):
+            np.testing.assert_array_equal(written[f"output_{i}"], y)
+
+
 def test_run(board):
     done = board("-m", "larqnets.cli", "run", "digits", "--json", "--threads", 2)
     assert (done.returncode, done.stderr) == (0, "")
