@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from android_bench.qemu import CPUS, count
+from android_bench.emulator import CPUS
+from android_bench.qemu import count
 from larqnets.errors import LarqnetsError
 
 MEANING = "functional and instruction counts only, no latency"

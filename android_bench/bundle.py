@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from android_bench.compile import FLAGS, KERNELS, NATIVE, TARGETS, compile_native, zig
-from android_bench.instructions import SYSROOT
+from android_bench.emulator import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
 from larqnets import __version__
 from larqnets.errors import LarqnetsError
 from larqnets.run_folder import cannot_write, write_atomically
@@ -36,14 +36,6 @@ OURS = "liblarqnets.so"
 RUNNER = "larqnets_runner"
 MANIFEST = "manifest.json"
 
-# Of Debian's libraries for other machines: what a program for ARM64 needs under qemu and on Android.
-CROSS_PACKAGES = ("libc6-arm64-cross", "libgcc-s1-arm64-cross", "libstdc++6-arm64-cross")
-CROSS_FILES = (
-    *("ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1"),
-    *("libgcc_s.so.1", "libstdc++.so.6"),
-)
-APT = f"apt-get install {' '.join(CROSS_PACKAGES)}"
-
 ANDROID_README = f"""How to run this on an ARM64 Android device (Android 5 or newer; not tried on a device yet)
 
 Android has another C library than Linux, so the program brings its own and is started through its loader:
@@ -57,14 +49,6 @@ Android has another C library than Linux, so the program brings its own and is s
 `--cpus f0` keeps it on cores 4 to 7. Only a shell may do this, an app may not. The glibc, libgcc and libstdc++ files are
 Debian's, unchanged; manifest.json names the packages, LICENSES/ holds their terms; their source: https://sources.debian.org
 """
-
-
-def cross_libraries_missing() -> str | None:
-    """Return what to do when Debian's ARM64 libraries are not there, None when they are."""
-    missing = [name for name in CROSS_FILES if not (SYSROOT / "lib" / name).is_file()]
-    if not missing:
-        return None
-    return f"{missing[0]} for ARM64 is not in {SYSROOT}/lib. Debian: {APT}."
 
 
 def cache_folder() -> Path:
@@ -239,7 +223,9 @@ def _android(arm64: Path, android: Path, digest: str) -> None:
     for name in CROSS_PACKAGES:
         terms = Path("/usr/share/doc") / name / "copyright"
         if not terms.is_file():
-            raise LarqnetsError(f"{terms} is missing, without which the libraries may not be passed on. Debian: {APT}.")
+            raise LarqnetsError(
+                f"{terms} is missing, without which the libraries may not be passed on. Debian: apt-get install {name}."
+            )
         _put(android / "LICENSES" / f"{name}.copyright", terms.read_bytes())
     _put(android / "README.txt", ANDROID_README.encode())
     _write_manifest(android, digest, {"debian": packages})

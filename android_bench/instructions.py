@@ -1,32 +1,18 @@
-"""Count executed instructions under qemu-aarch64: deterministic, and no latency.
+"""Count the executed instructions of the kernels alone, without TFLite: deterministic, and no latency.
 
 `python -m android_bench.instructions` prints what LceBconv2d and LceQuantize execute per shape, one thread, the second
-run, and how four threads share the convolutions. A program marks regions (native/mark.h), a plugin of ours counts them (native/icount.c).
+run, and how four threads share the convolutions.
 """
 
-import platform
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from android_bench.compile import KERNELS, NATIVE, compile_native, zig
+from android_bench.compile import KERNELS, NATIVE, compile_native
+from android_bench.emulator import CPUS, Counts, build_counter, count_regions
 from larqnets.errors import LarqnetsError
-
-SYSROOT = Path("/usr/aarch64-linux-gnu")  # where Debian's libc6-arm64-cross lies
-CPUS = ("cortex-a72", "cortex-a76")  # Raspberry Pi 4 and 5
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Executed instructions of a region; simd and loads_stores by the main encoding groups of A64, disjoint."""
-
-    instructions: int
-    simd: int
-    loads_stores: int
 
 
 @dataclass(frozen=True)
@@ -90,51 +76,8 @@ OPS = (
 )
 
 
-def qemu_command(cpu: str = "cortex-a72") -> list[str]:
-    """Return what comes before an ARM64 program to run it here; LarqnetsError when something is missing."""
-    if platform.machine() == "aarch64":
-        raise LarqnetsError("Instructions are counted on x86-64. Measure time on this machine instead.")
-    qemu = shutil.which("qemu-aarch64")
-    if qemu is None:
-        raise LarqnetsError("Running ARM64 programs here needs qemu-aarch64. On Debian: apt install qemu-user.")
-    if not (SYSROOT / "lib" / "ld-linux-aarch64.so.1").is_file():
-        raise LarqnetsError(f"There is no ARM64 libc in {SYSROOT}. On Debian: apt install libc6-arm64-cross.")
-    return [qemu, "-L", str(SYSROOT), "-cpu", cpu]
-
-
-def build_counter(folder: Path) -> Path:
-    """Compile the plugin into `folder` with the C compiler of this machine, or zig."""
-    output = folder / "libicount.so"
-    compiler = next(([c] for name in ("cc", "gcc", "clang") if (c := shutil.which(name))), None) or [*zig(), "cc"]
-    done = subprocess.run(
-        [*compiler, "-O2", "-fPIC", "-shared", "-o", str(output), str(NATIVE / "icount.c")],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode != 0:
-        raise LarqnetsError(f"Compiling the instruction counter failed: {done.stderr.strip()[-2000:]}")
-    return output
-
-
-def count_regions(counter: Path, command: Sequence[str], cpu: str = "cortex-a72") -> dict[int, Counts]:
-    """Run an ARM64 program and its arguments; return region -> counts. Region 0 is what lies outside of the marks.
-
-    Counts repeat exactly for one thread: the environment is empty and addresses are not randomised. Raises
-    LarqnetsError when the program fails.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "counts"
-        program, *arguments = qemu_command(cpu)
-        run = ["env", "-i", "setarch", "-R", program, *arguments, "-plugin", f"{counter},out={out}", *command]
-        done = subprocess.run(run, capture_output=True, text=True)
-        if done.returncode != 0 or not out.is_file():
-            raise LarqnetsError(f"{Path(command[0]).name} failed under qemu: {done.stderr.strip()[-2000:]}")
-        lines = [[int(value) for value in line.split()] for line in out.read_text().splitlines()]
-    return {region: Counts(*counts) for region, *counts in lines}
-
-
 def count_ops(
-    folder: Path, ops: Sequence[Bconv | Quantize] = OPS, cpu: str = "cortex-a72"
+    folder: Path, ops: Sequence[Bconv | Quantize] = OPS, cpu: str = CPUS[0]
 ) -> dict[Bconv | Quantize, Counts]:
     """Compile kernels and counter into `folder` and count each op alone, as it is called by the TFLite adapter.
 
@@ -144,7 +87,7 @@ def count_ops(
     return {op: regions[_REGIONS * i] for i, op in enumerate(ops, 1)}
 
 
-def count_threads(folder: Path, op: Bconv | Quantize, cpu: str = "cortex-a72") -> list[Counts]:
+def count_threads(folder: Path, op: Bconv | Quantize, cpu: str = CPUS[0]) -> list[Counts]:
     """Count what each of an op's threads executes; the tasks are run one after the other, so that it repeats exactly."""
     regions = _count_each(folder, [op], cpu)
     return [regions[i] for i in range(_REGIONS + 1, 2 * _REGIONS) if i in regions]

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.table import Table
 
-from android_bench.instructions import CPUS
+from android_bench.emulator import CPUS
 from android_bench.qemu import Count, count
 from deploy.tflite import read_model
 from larqnets.errors import LarqnetsError

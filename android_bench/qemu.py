@@ -5,32 +5,24 @@ number of instructions it executes is exact and repeats: the same file, the same
 """
 
 import json
-import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from android_bench.bundle import RUNNER, cross_libraries_missing, open_bundle
-from android_bench.instructions import CPUS, SYSROOT, build_counter
+from android_bench.bundle import RUNNER, open_bundle
+from android_bench.emulator import CPUS, Counts, build_counter, qemu_command, read_counts
 from deploy.tflite import Model, read_model
 from larqnets.errors import LarqnetsError
 
 ENGINE = "ARM64 under qemu (functional only)"
 GROUPS = {"LceBconv2d": "binary", "LceQuantize": "glue", "LceDequantize": "glue", "LceBMaxPool2d": "glue"}
 INTERPRETER = "interpreter"
-
-
-def missing() -> str | None:
-    """Return what is missing to run ARM64 programs here and how to get it, None when nothing is."""
-    if shutil.which("qemu-aarch64") is None:
-        return "qemu-aarch64 is not installed. Debian: apt-get install qemu-user."
-    return cross_libraries_missing()
 
 
 class QemuModel:
@@ -128,14 +120,11 @@ def count(
         arguments = ["--model", "model.tflite", "--count", *(["--count-ops"] if per_op else [])]
         arguments += [] if xnnpack else ["--no-xnnpack"]
         report = run_runner(folder, arguments, model.name, cpu=cpu, folder=here, plugin=f"{plugin},out=count.txt")
-        regions = {}
-        for line in (here / "count.txt").read_text().splitlines():
-            region, *counts = map(int, line.split())
-            regions[region] = tuple(counts)
-    return Count(cpu, *regions[1], _ops(model, report["counted_ops"], regions) if per_op else [])
+        regions = read_counts(here / "count.txt")
+    return Count(cpu, *astuple(regions[1]), _ops(model, report["counted_ops"], regions) if per_op else [])
 
 
-def _ops(model: Model, events: list[dict[str, Any]], regions: dict[int, tuple[int, ...]]) -> list[OpCount]:
+def _ops(model: Model, events: list[dict[str, Any]], regions: dict[int, Counts]) -> list[OpCount]:
     """Join the counted regions with the ops of the file: region 3 + 2 i is the i-th own op, 2 + 2 i what comes before it."""
     operators = model.subgraphs[0].operators
     gaps: list[list[str]] = [[]]  # XNNPACK's kernels before every own op
@@ -148,19 +137,19 @@ def _ops(model: Model, events: list[dict[str, Any]], regions: dict[int, tuple[in
             gaps.append([])
     delegated = delegated_parts(model, set(own))
     known = len(delegated) == sum(map(bool, gaps))
-    result, between = [], (0, 0, 0)
+    result, between = [], Counts(0, 0, 0)
     for i, kernels in enumerate(gaps):
-        counts = regions.get(2 + 2 * i, (0, 0, 0))
+        counts = regions.get(2 + 2 * i, Counts(0, 0, 0))
         if kernels:
             part = tuple(delegated.pop(0)) if known else ()
             name = " + ".join(operators[k].name for k in part) if known else " + ".join(kernels)
-            result.append(OpCount(name, part, "real", *counts))
+            result.append(OpCount(name, part, "real", *astuple(counts)))
         else:
-            between = tuple(a + b for a, b in zip(between, counts, strict=True))
+            between += counts
         if i < len(own):
             name = operators[own[i]].name
-            result.append(OpCount(name, (own[i],), GROUPS.get(name, "real"), *regions[3 + 2 * i]))
-    return [*result, OpCount(INTERPRETER, (), "glue", *between)]
+            result.append(OpCount(name, (own[i],), GROUPS.get(name, "real"), *astuple(regions[3 + 2 * i])))
+    return [*result, OpCount(INTERPRETER, (), "glue", *astuple(between))]
 
 
 def delegated_parts(model: Model, own: set[int]) -> list[list[int]]:
@@ -207,12 +196,8 @@ def run_runner(
     The environment is empty and addresses are not random, so that counts repeat. Raises LarqnetsError with the runner's
     own sentence when it fails, and when it dies.
     """
-    qemu, setarch = shutil.which("qemu-aarch64"), shutil.which("setarch")
-    if qemu is None or setarch is None:
-        tool = "qemu-aarch64" if qemu is None else "setarch"
-        raise LarqnetsError(f"{tool} is not installed. Debian: apt-get install qemu-user util-linux.")
-    command = [setarch, "-R", qemu, "-L", str(SYSROOT), "-cpu", cpu, *(["-plugin", plugin] if plugin else [])]
-    done = subprocess.run([*command, str(bundle / RUNNER), *arguments], cwd=folder, env={}, capture_output=True)
+    command = [*qemu_command(cpu, plugin), str(bundle / RUNNER), *arguments]
+    done = subprocess.run(command, cwd=folder, env={}, capture_output=True)
     if done.returncode < 0:
         raise LarqnetsError(
             f"The ARM64 runner died on {name} ({signal.Signals(-done.returncode).name}). Convert the model again, or give "
@@ -226,8 +211,7 @@ def run_runner(
 
 
 def _ready(bundle: Path | None) -> Path:
-    if (reason := missing()) is not None:
-        raise LarqnetsError(f"Running on ARM64 needs an emulator here: {reason}")
+    qemu_command()  # what is missing is said before a bundle is asked for
     return open_bundle(bundle)
 
 

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from android_bench import qemu
-from android_bench.bundle import cross_libraries_missing
+from android_bench import emulator
 from android_bench.compile import zig
 from android_bench.runtime import library_folder
 from larqnets import __version__
@@ -29,8 +28,7 @@ def examine() -> dict[str, Any]:
     packages = {name: _version(name) for name in (*CORE, *TRAIN)}
     tools = {name: shutil.which(name) is not None for name in TOOLS}
     tools["zig"], zig_missing = _found(zig)
-    tools["ARM64 libraries"] = cross_libraries_missing() is None
-    emulator = qemu.missing()
+    tools["ARM64 libraries"] = emulator.cross_libraries_missing() is None
     on_arm = on_arm64_linux()
     on_x86 = platform.machine() in ("x86_64", "AMD64")
     train = all(packages[name] for name in TRAIN)
@@ -46,7 +44,7 @@ def examine() -> dict[str, Any]:
     # what emulates or compiles for ARM64 is of no use on ARM64
     useful = {name: use for name, use in TOOLS.items() if not (on_arm and name == "qemu-aarch64")}
     findings += [f"{name} is not installed ({use})" for name, use in useful.items() if not tools[name]]
-    for_arm = (runtime_missing,) if on_arm else (zig_missing, cross_libraries_missing())
+    for_arm = (runtime_missing,) if on_arm else (zig_missing, emulator.cross_libraries_missing())
     findings += [reason for reason in for_arm if reason]
     return {
         "larqnets": __version__,
@@ -61,7 +59,7 @@ def examine() -> dict[str, Any]:
             "train, convert, verify, evaluate": train,
             "run models": runs_models,
             "build the ARM64 runtime": tools["zig"],
-            "run models on ARM64 under qemu": emulator is None,
+            "run models on ARM64 under qemu": emulator.missing() is None,
         },
         "findings": findings,
     }

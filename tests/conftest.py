@@ -87,9 +87,9 @@ def cli(monkeypatch, capfd, tmp_path, tfds_dir) -> Callable[..., Outcome]:
 @pytest.fixture(scope="session")
 def bundle() -> Generator[Path, None, None]:
     """The ARM64 runtime as `make native` builds it; LARQNETS_RUNTIME names it for this process and its children."""
-    from android_bench import bundle, qemu
+    from android_bench import bundle, emulator
 
-    if (reason := qemu.missing()) is not None:
+    if (reason := emulator.missing()) is not None:
         pytest.skip(reason)
     try:
         built = Path(bundle.build(Path(__file__).parent.parent / "build")["arm64"])

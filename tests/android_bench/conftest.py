@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from android_bench.compile import KERNELS, compile_native
-from android_bench.instructions import qemu_command
+from android_bench.emulator import qemu_command
 from larqnets.errors import LarqnetsError
 
 SOURCES = [*KERNELS, Path(__file__).with_name("cases.cc")]

@@ -12,7 +12,7 @@ import pytest
 
 from android_bench import bundle as bundles
 from android_bench.bundle import LIBRARY, MANIFEST, OURS, RUNNER, build, open_bundle
-from android_bench.instructions import SYSROOT, qemu_command
+from android_bench.emulator import SYSROOT
 from deploy.shipped import find_model
 from larqnets import LarqnetsError
 
@@ -86,7 +86,7 @@ def test_the_android_folder_runs_by_its_own_loader(second):
     """As on Android: no system libraries, no environment; the folder brings its loader."""
     folder = second / "android"
     shutil.copy(find_model("digits"), second / "model.tflite")
-    command = [qemu_command()[0], "./ld-linux-aarch64.so.1", "--library-path", ".", f"./{RUNNER}"]
+    command = [shutil.which("qemu-aarch64"), "./ld-linux-aarch64.so.1", "--library-path", ".", f"./{RUNNER}"]
     done = subprocess.run([*command, "--model", "../model.tflite"], cwd=folder, env={}, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["kernels"] == "neon"
@@ -129,7 +129,7 @@ def test_without_an_index_and_a_cache_one_sentence(tmp_path, monkeypatch):
 
 
 def test_without_cross_libraries_android_is_left_out(bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr(bundles, "SYSROOT", tmp_path / "nowhere")
+    monkeypatch.setattr("android_bench.emulator.SYSROOT", tmp_path / "nowhere")
     built = build(tmp_path / "out")
     assert built["android"] is None
     assert "apt-get install libc6-arm64-cross" in built["left_out"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lce_graphs import bconv, dequantize, file_of, max_pool, options, quantize
 
 from android_bench.bundle import RUNNER
-from android_bench.instructions import qemu_command
+from android_bench.emulator import qemu_command
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
 from deploy.tflite import read_model

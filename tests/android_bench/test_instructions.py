@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from android_bench.instructions import OPS, SQUARES, Bconv, Quantize, count_ops, count_threads, qemu_command
+from android_bench.emulator import qemu_command
+from android_bench.instructions import OPS, SQUARES, Bconv, Quantize, count_ops, count_threads
 from larqnets.errors import LarqnetsError
 
 # Per op of OPS, with ziglang 0.17.0. `python -m android_bench.instructions` prints them; write down what a change saves.

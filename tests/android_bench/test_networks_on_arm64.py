@@ -176,6 +176,6 @@ def test_what_is_not_there_is_said(cli, arguments, sentence):
 
 def test_without_a_bundle_the_command_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("LARQNETS_RUNTIME", str(tmp_path))
-    monkeypatch.setattr("android_bench.qemu.missing", lambda: None)
+    monkeypatch.setattr("android_bench.qemu.qemu_command", list)
     with pytest.raises(LarqnetsError, match="larqnets runtime build"):
         Interpreter(read_model(find_model("digits")).content, device="qemu")

@@ -13,7 +13,7 @@ from lce_graphs import bconv, file_of, quantize
 
 from android_bench import qemu
 from android_bench.bundle import RUNNER
-from android_bench.instructions import qemu_command
+from android_bench.emulator import qemu_command
 from deploy.shipped import find_model
 from larqnets import LarqnetsError
 

@@ -1,0 +1,99 @@
+"""ARM64 programs on another machine: qemu's user mode with Debian's ARM64 libraries, and a plugin that counts.
+
+Results are those of a device, executed instructions are exact and repeat, time means nothing. A program marks regions
+(native/mark.h), the plugin counts each of them (native/icount.c).
+"""
+
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from android_bench.compile import NATIVE, zig
+from larqnets.errors import LarqnetsError
+
+CPUS = ("cortex-a72", "cortex-a76")  # Raspberry Pi 4 and 5
+
+# Of Debian's libraries for other machines: what a program for ARM64 needs under qemu and on Android.
+SYSROOT = Path("/usr/aarch64-linux-gnu")
+CROSS_PACKAGES = ("libc6-arm64-cross", "libgcc-s1-arm64-cross", "libstdc++6-arm64-cross")
+CROSS_FILES = (
+    *("ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1"),
+    *("libgcc_s.so.1", "libstdc++.so.6"),
+)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Executed instructions of a region; simd and loads_stores by the main encoding groups of A64, disjoint."""
+
+    instructions: int
+    simd: int
+    loads_stores: int
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+def cross_libraries_missing() -> str | None:
+    """Return what to do when Debian's ARM64 libraries are not there, None when they are."""
+    missing = [name for name in CROSS_FILES if not (SYSROOT / "lib" / name).is_file()]
+    if not missing:
+        return None
+    return f"{missing[0]} for ARM64 is not in {SYSROOT}/lib. Debian: apt-get install {' '.join(CROSS_PACKAGES)}."
+
+
+def missing() -> str | None:
+    """Return what is missing to run ARM64 programs here and how to get it, None when nothing is."""
+    for tool, package in (("qemu-aarch64", "qemu-user"), ("setarch", "util-linux")):
+        if shutil.which(tool) is None:
+            return f"{tool} is not installed. Debian: apt-get install {package}."
+    return cross_libraries_missing()
+
+
+def qemu_command(cpu: str = CPUS[0], plugin: str | None = None) -> list[str]:
+    """Return what comes before an ARM64 program and its arguments to run it here.
+
+    Addresses are not randomised: with an empty environment and one thread, every count repeats exactly. Raises
+    LarqnetsError on ARM64 itself, and when something is missing.
+    """
+    if platform.machine() == "aarch64":
+        raise LarqnetsError("This machine is ARM64 itself and needs no emulator. Leave out --device qemu.")
+    if (reason := missing()) is not None:
+        raise LarqnetsError(f"Running on ARM64 needs an emulator here: {reason}")
+    command = ["setarch", "-R", "qemu-aarch64", "-L", str(SYSROOT), "-cpu", cpu]
+    return [*(shutil.which(word) or word for word in command), *(["-plugin", plugin] if plugin else [])]
+
+
+def build_counter(folder: Path) -> Path:
+    """Compile the plugin into `folder` with the C compiler of this machine, or zig."""
+    output = folder / "libicount.so"
+    compiler = next(([c] for name in ("cc", "gcc", "clang") if (c := shutil.which(name))), None) or [*zig(), "cc"]
+    done = subprocess.run(
+        [*compiler, "-O2", "-fPIC", "-shared", "-o", str(output), str(NATIVE / "icount.c")],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise LarqnetsError(f"Compiling the instruction counter failed: {done.stderr.strip()[-2000:]}")
+    return output
+
+
+def read_counts(path: Path) -> dict[int, Counts]:
+    """Return region -> counts of a file that the plugin wrote; region 0 is what lies outside of the marks."""
+    lines = [[int(value) for value in line.split()] for line in path.read_text().splitlines()]
+    return {region: Counts(*counts) for region, *counts in lines}
+
+
+def count_regions(counter: Path, command: Sequence[str], cpu: str = CPUS[0]) -> dict[int, Counts]:
+    """Run an ARM64 program and its arguments; return region -> counts. Raises LarqnetsError when the program fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "counts"
+        run = [*qemu_command(cpu, f"{counter},out={out}"), *command]
+        done = subprocess.run(run, env={}, capture_output=True, text=True)
+        if done.returncode != 0 or not out.is_file():
+            raise LarqnetsError(f"{Path(command[0]).name} failed under qemu: {done.stderr.strip()[-2000:]}")
+        return read_counts(out)
