@@ -62,7 +62,8 @@ def launch(
 
 def _train(run: Run, dataset: Dataset, workers: Workers, progress: Progress) -> None:
     saved = checkpoints.latest(run)
-    workers.check_same("run", [dump_config(run.experiment), dataset.fingerprint(), saved and saved.state["step"]])
+    if workers.count > 1:
+        workers.check_same("run", [dump_config(run.experiment), dataset.fingerprint(), saved and saved.state["step"]])
     model = build_model(run.experiment, dataset.info.image_shape, dataset.info.num_classes)
     if run.card["status"] not in ("created", "trained"):
         progress.note(_continuation(run.card, saved))
