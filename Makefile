@@ -36,7 +36,7 @@ demo: $(VENV)/.installed
 	$(BIN)/larqnets convert runs/demo --target arm64 --twins --twin-run runs/demo-real
 
 test: $(VENV)/.installed $(CORE)/.installed
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 bench-training: $(VENV)/.installed
 	$(BIN)/larqnets bench-training
