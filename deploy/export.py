@@ -9,8 +9,10 @@ Scale folding: with the kernel a_o s_o, s_o = +-1, and BatchNorm g (x - m) / sqr
     g (a z - m) / sqrt(v + e) + b  =  (a g) (z - m / a) / sqrt(v + e) + b,      z = conv(sign x, s)
 
 so gamma becomes a g and the moving mean m / a. Between them may stand what commutes with a > 0: ReLU and poolings.
+The shifts of RPReLU and RSign are folded in `deploy.shifts`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +24,7 @@ import larq as lq  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from deploy.shifts import fold_shifts, foldable, plain  # noqa: E402
 from larqnets.errors import LarqnetsError  # noqa: E402
 
 layers = tf.keras.layers
@@ -172,10 +175,13 @@ def export_model(model: tf.keras.Model) -> Export:
     binary = describe_binary_layers(model)
     exportable = {layer.name: layer for layer in binary if not layer.problem}
     folded = {name: bn for name in exportable if (bn := _batch_norm_behind(model.get_layer(name))) is not None}
+    activations = foldable(model)
 
     def rebuild(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
         if layer.name in exportable:
             return _exported(layer, scaled=layer.name not in folded and not _all_one(exportable[layer.name]))
+        if layer.name in activations:
+            return plain(layer)
         return type(layer).from_config(layer.get_config())
 
     shape = model.input_shape[1:]
@@ -185,7 +191,8 @@ def export_model(model: tf.keras.Model) -> Export:
     if isinstance(model, tf.keras.Sequential):
         model = tf.keras.Model(model.inputs, model.outputs, name=model.name)
     rebuilt = tf.keras.models.clone_model(model, input_tensors=fresh, clone_function=rebuild)
-    _copy_weights(model, rebuilt, exportable, folded)
+    _copy_weights(model, rebuilt, exportable, folded, activations)
+    fold_shifts(rebuilt, activations)
     return Export(rebuilt, binary, _warnings(model, exportable))
 
 
@@ -244,13 +251,15 @@ def _copy_weights(
     rebuilt: tf.keras.Model,
     exportable: dict[str, BinaryLayer],
     folded: dict[str, tf.keras.layers.BatchNormalization],
+    activations: Collection[str],
 ) -> None:
+    """Set all weights of the rebuilt model but those of the folded `activations`."""
     for layer in model.layers:
         if layer.name in exportable:
             binary = exportable[layer.name]
             bias = layer.bias.numpy() if layer.use_bias else None
             rebuilt.get_layer(layer.name).load(binary.signs, binary.scale, bias)
-        elif layer.get_weights():
+        elif layer.get_weights() and layer.name not in activations:
             rebuilt.get_layer(layer.name).set_weights(layer.get_weights())
     for name, norm in folded.items():
         _fold_scale(rebuilt.get_layer(norm.name), exportable[name].scale)
