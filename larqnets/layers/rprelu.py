@@ -10,7 +10,7 @@ class RPReLU(tf.keras.layers.Layer):
     """f(x) = x - gamma_c + zeta_c where x > gamma_c, else beta_c (x - gamma_c) + zeta_c: (N, H, W, C) -> (N, H, W, C).
 
     Learned per channel: `shift_in` gamma and `shift_out` zeta, 0 at first, `slope` beta, 0.25 at first.
-    Paper: ReActNet, section 4.2, eq. 2.
+    Paper: ReActNet, section 4.2.
     """
 
     def build(self, input_shape: Any) -> None:

@@ -11,7 +11,7 @@ class RSign(tf.keras.layers.Layer):
 
     With the sign of the convolution behind it this is RSign: +1 where x >= alpha_c, else -1. The sign stays the
     convolution's own, so that its estimator sees the shifted value: dL/dalpha_c = -sum g(x - alpha_c) dL/dsign over N, H, W.
-    Paper: ReActNet, section 4.2, eq. 1 (there > instead of >=, which differs at the threshold itself).
+    Paper: ReActNet, section 4.2 (there > instead of >=, which differs at the threshold itself).
     """
 
     def build(self, input_shape: Any) -> None:

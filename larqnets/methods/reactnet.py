@@ -13,7 +13,7 @@ from larqnets.quantizers import ApproxSign, MagnitudeSign
 @METHODS.register("reactnet")
 @dataclass(frozen=True)
 class ReActNet(BiRealNet):
-    """x <- RPReLU(BN(bconv(RSign x)) + shortcut(x)) (figure 4), one shortcut per convolution as in Bi-Real Net.
+    """x <- RPReLU(BN(bconv(RSign x)) + shortcut(x)), one shortcut per convolution as in Bi-Real Net (section 4).
 
     Shortcuts: average-pool where the size halves; x twice, side by side, where a 1x1 convolution doubles the channels.
     The paper has two convolutions C -> C there, one on each copy; here they are one convolution C -> 2C, which is the same
