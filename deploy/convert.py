@@ -216,7 +216,7 @@ def run_converter(model: tf.keras.Model) -> bytes:
 def _real_constants(export: Export, matched: dict[str, Any]) -> tuple[int, int]:
     """Predict the bytes of the kernels that stay real, and of their biases.
 
-    TFLite gives every convolution a bias, which takes up the BatchNorm behind it; a dense layer has one if it is not 0.
+    TFLite gives every convolution a bias, which takes up the BatchNorm behind it; a dense layer has one if that is not 0.
     """
     kernels, biases = 0, 0
     for layer in export.model.layers:
@@ -224,7 +224,9 @@ def _real_constants(export: Export, matched: dict[str, Any]) -> tuple[int, int]:
         if kernel is None or layer.name in matched:
             continue
         kernels += 4 * int(np.prod(kernel.shape))
-        with_bias = not isinstance(layer, tf.keras.layers.Dense) or (layer.use_bias and np.any(layer.bias.numpy()))
+        normalised = [isinstance(n.outbound_layer, tf.keras.layers.BatchNormalization) for n in layer.outbound_nodes]
+        biased = layer.use_bias and np.any(layer.bias.numpy())
+        with_bias = not isinstance(layer, tf.keras.layers.Dense) or biased or normalised == [True]
         biases += 4 * layer.output_shape[-1] if with_bias else 0
     return kernels, biases
 

@@ -9,8 +9,11 @@ Scale folding: with the kernel a_o s_o, s_o = +-1, and BatchNorm g (x - m) / sqr
     g (a z - m) / sqrt(v + e) + b  =  (a g) (z - m / a) / sqrt(v + e) + b,      z = conv(sign x, s)
 
 so gamma becomes a g and the moving mean m / a. Between them may stand what commutes with a > 0: ReLU and poolings.
+Weights-only layers (w1a32), which say so by their class, become ordinary layers with the kernel that they compute with.
+The shifts of RPReLU and RSign are folded in `deploy.shifts`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +25,9 @@ import larq as lq  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from deploy.shifts import fold_shifts, foldable, plain  # noqa: E402
 from larqnets.errors import LarqnetsError  # noqa: E402
+from larqnets.layers.binary_weights import BinaryWeightConv2D, BinaryWeightDense  # noqa: E402
 
 layers = tf.keras.layers
 
@@ -121,9 +126,19 @@ class ExportedDense(tf.keras.layers.Layer):
         self.conv.load(signs, scale, bias)
 
 
+def weights_only_layers(model: tf.keras.Model) -> list[str]:
+    """Return the names of the layers with binary kernels on real input that are meant so: no 1-bit op can come of them."""
+    declared = [layer for layer in model.layers if isinstance(layer, BinaryWeightConv2D | BinaryWeightDense)]
+    return [layer.name for layer in declared if kernel_quantizers(layer) and layer.input_quantizer is None]
+
+
 def describe_binary_layers(model: tf.keras.Model) -> list[BinaryLayer]:
-    """Return every layer of the model that was trained as binary, with the reason where it cannot become a 1-bit op."""
-    return [_describe(layer) for layer in model.layers if kernel_quantizers(layer)]
+    """Return every layer of the model that was trained as binary, with the reason where it cannot become a 1-bit op.
+
+    Layers that are weights-only by declaration are none of them.
+    """
+    weights_only = weights_only_layers(model)
+    return [_describe(layer) for layer in model.layers if kernel_quantizers(layer) and layer.name not in weights_only]
 
 
 def _describe(layer: tf.keras.layers.Layer) -> BinaryLayer:
@@ -172,10 +187,16 @@ def export_model(model: tf.keras.Model) -> Export:
     binary = describe_binary_layers(model)
     exportable = {layer.name: layer for layer in binary if not layer.problem}
     folded = {name: bn for name in exportable if (bn := _batch_norm_behind(model.get_layer(name))) is not None}
+    activations = foldable(model)
+    weights_only = weights_only_layers(model)
 
     def rebuild(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
         if layer.name in exportable:
             return _exported(layer, scaled=layer.name not in folded and not _all_one(exportable[layer.name]))
+        if layer.name in activations:
+            return plain(layer)
+        if layer.name in weights_only:
+            return _with_constant_kernel(layer)
         return type(layer).from_config(layer.get_config())
 
     shape = model.input_shape[1:]
@@ -185,8 +206,14 @@ def export_model(model: tf.keras.Model) -> Export:
     if isinstance(model, tf.keras.Sequential):
         model = tf.keras.Model(model.inputs, model.outputs, name=model.name)
     rebuilt = tf.keras.models.clone_model(model, input_tensors=fresh, clone_function=rebuild)
-    _copy_weights(model, rebuilt, exportable, folded)
-    return Export(rebuilt, binary, _warnings(model, exportable))
+    _copy_weights(model, rebuilt, exportable, folded, {*activations, *weights_only})
+    for name in weights_only:
+        trained, constant = model.get_layer(name), rebuilt.get_layer(name)
+        constant.kernel.assign(quantized_kernel(trained))
+        if trained.use_bias:
+            constant.bias.assign(trained.bias)
+    fold_shifts(rebuilt, activations)
+    return Export(rebuilt, binary, _warnings(model, exportable, weights_only))
 
 
 def _check_structure(model: tf.keras.Model) -> None:
@@ -239,18 +266,25 @@ def _exported(layer: tf.keras.layers.Layer, *, scaled: bool) -> ExportedConv2D |
     return ExportedConv2D(**shared, **{key: config[key] for key in geometry})
 
 
+def _with_constant_kernel(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+    """Return the weights-only layer without quantizer; its kernel is still to be set."""
+    return type(layer).from_config({**layer.get_config(), "kernel_quantizer": None, "kernel_constraint": None})
+
+
 def _copy_weights(
     model: tf.keras.Model,
     rebuilt: tf.keras.Model,
     exportable: dict[str, BinaryLayer],
     folded: dict[str, tf.keras.layers.BatchNormalization],
+    others: Collection[str],
 ) -> None:
+    """Set the weights of all layers of the rebuilt model but the named `others`."""
     for layer in model.layers:
         if layer.name in exportable:
             binary = exportable[layer.name]
             bias = layer.bias.numpy() if layer.use_bias else None
             rebuilt.get_layer(layer.name).load(binary.signs, binary.scale, bias)
-        elif layer.get_weights():
+        elif layer.get_weights() and layer.name not in others:
             rebuilt.get_layer(layer.name).set_weights(layer.get_weights())
     for name, norm in folded.items():
         _fold_scale(rebuilt.get_layer(norm.name), exportable[name].scale)
@@ -275,8 +309,13 @@ def _fold_scale(norm: tf.keras.layers.BatchNormalization, scale: np.ndarray) -> 
     norm.moving_mean.assign(np.where(dead, 0, mean / safe))
 
 
-def _warnings(model: tf.keras.Model, exportable: dict[str, BinaryLayer]) -> list[str]:
+def _warnings(model: tf.keras.Model, exportable: dict[str, BinaryLayer], weights_only: list[str]) -> list[str]:
     found = []
+    if weights_only:
+        found.append(
+            f"{len(weights_only)} layers have binary weights on real input (w1a32), for which there is no 1-bit op: this "
+            "file stores and runs them as float; --twins adds one with int8 kernels of -127 and +127 that runs as int8."
+        )
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
             smallest = float(layer.moving_variance.numpy().min())

@@ -202,7 +202,8 @@ def convert_source(
 
 def _check_binary(model: tf.keras.Model, run: Run) -> None:
     """Raise LarqnetsError when a binary method's run stands in a stage whose weights are real."""
-    if get_method(run.experiment.model.method).precision != "real" and not export.describe_binary_layers(model):
+    binary = export.describe_binary_layers(model) or export.weights_only_layers(model)
+    if get_method(run.experiment.model.method).precision != "real" and not binary:
         raise LarqnetsError(
             f"The weights of {run.path} are still real: its newest checkpoint is of a stage that is not binary. "
             "Train it to its end, and let the last of its [[stages]] have precision = 'binary'."

@@ -22,6 +22,8 @@ from deploy.export import BinaryLayer, describe_binary_layers
 from deploy.interpreter import Interpreter
 from deploy.tflite import Operator, read_model, unpack_bits
 from larqnets.errors import LarqnetsError
+from larqnets.layers.rprelu import RPReLU
+from larqnets.layers.rsign import RSign
 
 # Relative to the numbers that a pre-sign value is made of (`_made_of`), not to the value itself: those may cancel to
 # nearly nothing. float32 keeps 6e-8 of each, and a value passes a few dozen operations between two signs.
@@ -211,7 +213,7 @@ def _made_of(model: tf.keras.Model, binary: dict[str, BinaryLayer]) -> dict[str,
     """Return per binary layer, per channel of its input, how large the numbers are that the input is a sum of.
 
     Walks the graph: a binary convolution gives SUMMATION a K, BatchNorm multiplies and adds |multiplier mean| + |bias|,
-    an addition adds. Other layers are left out (0): the observed values stand for them.
+    an addition adds, shifts add their size. Other layers are left out (0): the observed values stand for them.
     """
     outputs: dict[str, Any] = {}
     inputs: dict[str, Any] = {}
@@ -235,8 +237,16 @@ def _output_made_of(layer: tf.keras.layers.Layer, binary: BinaryLayer | None, gi
         multiplier = np.abs(multiplier * layer.gamma.numpy()) if layer.scale else multiplier
         beta = np.abs(layer.beta.numpy()) if layer.center else 0.0
         return multiplier * (given[0] + np.abs(layer.moving_mean.numpy())) + beta
+    if isinstance(layer, RSign):
+        return given[0] + np.abs(layer.threshold.numpy())
+    if isinstance(layer, RPReLU):
+        steepest = np.maximum(np.abs(layer.slope.numpy()), 1)
+        return steepest * (given[0] + np.abs(layer.shift_in.numpy())) + np.abs(layer.shift_out.numpy())
     if isinstance(layer, kinds.Add):
         return sum(given)
+    if isinstance(layer, kinds.Concatenate) and layer.axis == -1:
+        parts = zip(given, layer.input_shape, strict=True)
+        return np.concatenate([np.broadcast_to(part, shape[-1:]) for part, shape in parts])
     if isinstance(layer, kinds.Flatten):
         return np.tile(given[0], layer.output_shape[-1] // np.size(given[0])) if np.size(given[0]) > 1 else given[0]
     keeps = (kinds.ReLU, kinds.PReLU, kinds.Dropout, kinds.MaxPooling2D, kinds.AveragePooling2D)

@@ -116,4 +116,4 @@ def list_backbones(pattern: str = "*") -> list[str]:
 
 
 def _load() -> None:
-    from larqnets.backbones import resnet, vgg  # noqa: F401 - importing them registers them
+    from larqnets.backbones import reactnet, resnet, vgg  # noqa: F401 - importing them registers them

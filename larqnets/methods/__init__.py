@@ -36,7 +36,7 @@ def batch_norm(x: Tensor, name: str) -> Tensor:
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=several, name=name)(x)
 
 
-def _geometry(unit: Unit) -> dict[str, Any]:
+def convolution_options(unit: Unit) -> dict[str, Any]:
     """The arguments that real and binary convolutions share: SAME, no bias."""
     return {
         "filters": unit.filters,
@@ -52,7 +52,7 @@ def _geometry(unit: Unit) -> dict[str, Any]:
 def real_conv(x: Tensor, unit: Unit, name: str) -> Tensor:
     """A real-valued convolution without bias, He-normal, zero padding."""
     return layers.Conv2D(
-        **_geometry(unit),
+        **convolution_options(unit),
         kernel_initializer="he_normal",
         name=name,
     )(x)
@@ -72,7 +72,7 @@ def binary_conv(
     estimators' gradient window they would never move again.
     """
     return lq.layers.QuantConv2D(
-        **_geometry(unit),
+        **convolution_options(unit),
         pad_values=1.0,
         input_quantizer=input_quantizer,
         kernel_quantizer=kernel_quantizer,
@@ -210,4 +210,4 @@ def get_method(name: str, **options: Any) -> Method:
 
 
 def _load() -> None:
-    from larqnets.methods import binarynet, birealnet, real, xnornet  # noqa: F401 - importing them registers them
+    from larqnets.methods import binaryconnect, binarynet, birealnet, reactnet, real, xnornet  # noqa: F401 - importing them registers them

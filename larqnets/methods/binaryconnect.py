@@ -1,0 +1,67 @@
+"""BinaryConnect (Courbariaux et al. 2015, arXiv 1511.00363): binary weights, real activations."""
+
+from dataclasses import dataclass
+
+import larq as lq
+
+from larqnets.backbones import Backbone, Stem, Unit
+from larqnets.layers.binary_weights import BinaryWeightConv2D, BinaryWeightDense
+from larqnets.methods import METHODS, Tensor, batch_norm, convolution_options, layers, max_pool, stem_pool
+from larqnets.methods.real import Real
+from larqnets.quantizers import SteSign, StochasticSign
+
+
+@METHODS.register("binaryconnect")
+@dataclass(frozen=True)
+class BinaryConnect(Real):
+    """conv with sign(w) -> [pool] -> BN -> ReLU; first and last layers too, BatchNorm behind the last (section 2).
+
+    `stochastic` draws the signs while training: +1 with probability clip((w + 1)/2, 0, 1) (section 2.3). The gradient
+    for sign(w) is taken for w, and latents are clipped to [-1, 1] (section 2.4).
+    Weights only: there is no 1-bit op for real input, so the network runs as float or int8, and saves storage alone.
+    Departures: updates are not scaled by Glorot's factor; with `stochastic` the trained network has the latents' signs,
+    where the paper tests the real latents. On residual backbones, which the paper does not have, projections are binary.
+    """
+
+    name = "binaryconnect"
+    precision = "w1a32"
+    paper = "BinaryConnect: Training Deep Neural Networks with binary weights during propagations, arXiv 1511.00363"
+    figure = "conv with binary weights -> [pool] -> BN -> ReLU"
+
+    stochastic: bool = False
+
+    def stem(self, x: Tensor, stem: Stem) -> Tensor:
+        """Convolution with a binary kernel, BatchNorm, ReLU, and the ImageNet stem's pooling."""
+        y = self._conv(x, Unit(stem.filters, stem.kernel_size, stem.strides), "stem_conv")
+        return stem_pool(layers.ReLU(name="stem_relu")(batch_norm(y, "stem_bn")), stem)
+
+    def projection(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
+        """1x1 convolution with a binary kernel and the stride, BatchNorm."""
+        return batch_norm(self._conv(x, Unit(filters, 1, strides), name), f"{name}_bn")
+
+    def head(self, x: Tensor, backbone: Backbone, num_classes: int) -> Tensor:
+        """Dense layer with a binary kernel, BatchNorm."""
+        y = BinaryWeightDense(
+            num_classes,
+            use_bias=False,
+            kernel_quantizer=self._sign(),
+            kernel_constraint="weight_clip",
+            kernel_initializer="glorot_normal",
+            name="classifier",
+        )(self.features(x, backbone))
+        return batch_norm(y, "classifier_bn")
+
+    def _linear(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        return batch_norm(max_pool(self._conv(x, unit, name), unit, name), f"{name}_bn")
+
+    def _conv(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        return BinaryWeightConv2D(
+            **convolution_options(unit),
+            kernel_quantizer=self._sign(),
+            kernel_constraint="weight_clip",
+            kernel_initializer="glorot_normal",
+            name=name,
+        )(x)
+
+    def _sign(self) -> lq.quantizers.Quantizer:
+        return StochasticSign() if self.stochastic else SteSign()
