@@ -22,6 +22,7 @@ from deploy.export import BinaryLayer, describe_binary_layers
 from deploy.interpreter import Interpreter
 from deploy.tflite import Operator, read_model, unpack_bits
 from larqnets.errors import LarqnetsError
+from larqnets.layers.hard_tanh import HardTanh
 
 # Relative to the numbers that a pre-sign value is made of (`_made_of`), not to the value itself: those may cancel to
 # nearly nothing. float32 keeps 6e-8 of each, and a value passes a few dozen operations between two signs.
@@ -239,7 +240,7 @@ def _output_made_of(layer: tf.keras.layers.Layer, binary: BinaryLayer | None, gi
         return sum(given)
     if isinstance(layer, kinds.Flatten):
         return np.tile(given[0], layer.output_shape[-1] // np.size(given[0])) if np.size(given[0]) > 1 else given[0]
-    keeps = (kinds.ReLU, kinds.PReLU, kinds.Dropout, kinds.MaxPooling2D, kinds.AveragePooling2D)
+    keeps = (kinds.ReLU, kinds.PReLU, HardTanh, kinds.Dropout, kinds.MaxPooling2D, kinds.AveragePooling2D)
     return given[0] if isinstance(layer, (*keeps, kinds.GlobalAveragePooling2D, kinds.GlobalMaxPooling2D)) else 0.0
 
 
