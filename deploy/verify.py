@@ -238,6 +238,8 @@ def _output_made_of(layer: tf.keras.layers.Layer, binary: BinaryLayer | None, gi
         return multiplier * (given[0] + np.abs(layer.moving_mean.numpy())) + beta
     if isinstance(layer, kinds.Add):
         return sum(given)
+    if getattr(layer, "activation", None) is tf.keras.activations.sigmoid:
+        return 1.0  # SD-BNN's offset, which is added to the value before a sign
     if isinstance(layer, kinds.Flatten):
         return np.tile(given[0], layer.output_shape[-1] // np.size(given[0])) if np.size(given[0]) > 1 else given[0]
     keeps = (kinds.ReLU, kinds.PReLU, HardTanh, kinds.Dropout, kinds.MaxPooling2D, kinds.AveragePooling2D)
