@@ -28,6 +28,7 @@ import tensorflow as tf  # noqa: E402
 from deploy.shifts import fold_shifts, foldable, plain  # noqa: E402
 from larqnets.errors import LarqnetsError  # noqa: E402
 from larqnets.layers.binary_weights import BinaryWeightConv2D, BinaryWeightDense  # noqa: E402
+from larqnets.layers.hard_tanh import HardTanh  # noqa: E402
 
 layers = tf.keras.layers
 
@@ -197,6 +198,8 @@ def export_model(model: tf.keras.Model) -> Export:
             return plain(layer)
         if layer.name in weights_only:
             return _with_constant_kernel(layer)
+        if isinstance(layer, HardTanh) and _only_signs_behind(layer, exportable):
+            return layers.Activation("linear", name=layer.name)  # sign(clip(x, -1, 1)) = sign(x)
         return type(layer).from_config(layer.get_config())
 
     shape = model.input_shape[1:]
@@ -254,6 +257,12 @@ def _batch_norm_behind(layer: tf.keras.layers.Layer) -> tf.keras.layers.BatchNor
         clipped = isinstance(layer, layers.ReLU) and (layer.max_value is not None or layer.threshold != 0)
         if not isinstance(layer, commuting) or clipped:
             return None
+
+
+def _only_signs_behind(layer: tf.keras.layers.Layer, exportable: dict[str, BinaryLayer]) -> bool:
+    """Return whether nothing but the sign of the layer's output is used."""
+    consumers = [node.outbound_layer.name for node in layer.outbound_nodes]
+    return bool(consumers) and all(name in exportable for name in consumers)
 
 
 def _exported(layer: tf.keras.layers.Layer, *, scaled: bool) -> ExportedConv2D | ExportedDense:

@@ -22,6 +22,7 @@ from deploy.export import BinaryLayer, describe_binary_layers
 from deploy.interpreter import Interpreter
 from deploy.tflite import Operator, read_model, unpack_bits
 from larqnets.errors import LarqnetsError
+from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
 
@@ -247,9 +248,11 @@ def _output_made_of(layer: tf.keras.layers.Layer, binary: BinaryLayer | None, gi
     if isinstance(layer, kinds.Concatenate) and layer.axis == -1:
         parts = zip(given, layer.input_shape, strict=True)
         return np.concatenate([np.broadcast_to(part, shape[-1:]) for part, shape in parts])
+    if getattr(layer, "activation", None) is tf.keras.activations.sigmoid:
+        return 1.0  # SD-BNN's offset, which is added to the value before a sign
     if isinstance(layer, kinds.Flatten):
         return np.tile(given[0], layer.output_shape[-1] // np.size(given[0])) if np.size(given[0]) > 1 else given[0]
-    keeps = (kinds.ReLU, kinds.PReLU, kinds.Dropout, kinds.MaxPooling2D, kinds.AveragePooling2D)
+    keeps = (kinds.ReLU, kinds.PReLU, HardTanh, kinds.Dropout, kinds.MaxPooling2D, kinds.AveragePooling2D)
     return given[0] if isinstance(layer, (*keeps, kinds.GlobalAveragePooling2D, kinds.GlobalMaxPooling2D)) else 0.0
 
 

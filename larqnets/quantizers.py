@@ -11,6 +11,7 @@ stands in for the derivative of sign:
     stochastic_sign     +1 with probability hard(x)      1[|x| <= 1]                       BinaryConnect
     magnitude_sign      mean|w_o| sign(w)                1[|w| <= 1]                       kernels of Bi-Real
     xnor_sign           mean|v_o| sign(v), v centred     see the function                  kernels of XNOR-Net
+    libra_sign          2^s_o sign(v), v standardised    as ede_sign, through v            kernels of IR-Net
 
     clip                clip(x, -1, 1)                   its derivative                    activations of a real stage
     tanh                tanh(x)                          its derivative                    activations of a real stage
@@ -23,6 +24,8 @@ from typing import Any
 import larq as lq
 import numpy as np
 import tensorflow as tf
+
+_TINY = 1e-24  # a variance below is that of equal weights
 
 _register = tf.keras.utils.register_keras_serializable("larqnets")
 
@@ -61,6 +64,22 @@ def ede_sign(x: tf.Tensor, t: tf.Tensor | float) -> tf.Tensor:
     """Sign with the error decay estimator g(x) = k t (1 - tanh(t x)^2), k = max(1/t, 1) (IR-Net, eq. 11)."""
     t = tf.cast(t, x.dtype)
     return _estimator(x, sign(x), tf.maximum(1 / t, 1) * t * (1 - tf.tanh(t * x) ** 2))
+
+
+def libra_sign(w: tf.Tensor, t: tf.Tensor | float) -> tf.Tensor:
+    """2^s_o sign(v) with v = (w - mean_o) / std_o and s_o = round(log2 mean|v_o|) per filter o (IR-Net, eq. 6 to 8).
+
+    std is the unbiased one. The gradient is 2^s_o times that of `ede_sign` at v, and goes on through mean and std; s is
+    detached. A filter of equal weights has v = 0 and the scale 1.
+    """
+    axes = list(range(w.shape.rank - 1))
+    weights_per_filter = np.prod(w.shape[:-1])
+    centred = w - tf.reduce_mean(w, axis=axes, keepdims=True)
+    variance = tf.reduce_sum(centred**2, axis=axes, keepdims=True) / max(1, weights_per_filter - 1)
+    v = centred * tf.math.rsqrt(tf.maximum(variance, _TINY))
+    magnitude = filter_scale(v)
+    exponent = tf.round(tf.math.log(tf.where(magnitude > 0, magnitude, 1)) / np.log(2))
+    return tf.stop_gradient(tf.pow(2.0, exponent)) * ede_sign(v, t)
 
 
 def stochastic_sign(x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -194,14 +213,28 @@ class EdeSign(lq.quantizers.Quantizer):
         self.progress = self.add_weight("progress", shape=(), initializer="zeros", trainable=False)
         super().build(input_shape)
 
+    @property
+    def t(self) -> tf.Tensor:
+        """The current t."""
+        low, high = np.log(self.t_min), np.log(self.t_max)
+        return tf.exp(low + (high - low) * self.progress)
+
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Binarise with the current t."""
-        low, high = np.log(self.t_min), np.log(self.t_max)
-        return ede_sign(inputs, tf.exp(low + (high - low) * self.progress))
+        return ede_sign(inputs, self.t)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {**super().get_config(), "t_min": self.t_min, "t_max": self.t_max}
+
+
+@_register
+class LibraSign(EdeSign):
+    """`libra_sign` for kernels, with the t of `EdeSign`."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Standardise and binarise every filter with the current t."""
+        return libra_sign(inputs, self.t)
 
 
 @_register

@@ -42,13 +42,20 @@ def test_a_method_declares_what_it_is(method):
 BINARY = [method for method in list_methods() if METHODS.get(method).precision == "w1a1"]
 
 
+def shapes(model):
+    """Names and shapes of all weights but those that quantizers own, which come and go with them."""
+    signs = [getattr(layer, f"{part}_quantizer", None) for layer in model.layers for part in ("input", "kernel")]
+    owned = {id(w) for s in signs if isinstance(s, tf.keras.layers.Layer) for w in s.weights}
+    return [(w.name, w.shape) for w in model.weights if id(w) not in owned]
+
+
 @pytest.mark.parametrize("precision", ["real", "binary_activations"])
 @pytest.mark.parametrize("method", BINARY)
 def test_a_stage_with_fewer_signs_is_the_same_network_with_the_same_names(method, precision, tmp_path):
     binary = create_model(method, "resnet8", (8, 8, 1), 10, width=0.25)
     model = create_model(method, "resnet8", (8, 8, 1), 10, width=0.25, precision=precision, surrogate="tanh")
     assert [layer.name for layer in model.layers] == [layer.name for layer in binary.layers]
-    assert [(w.name, w.shape) for w in model.weights] == [(w.name, w.shape) for w in binary.weights]
+    assert shapes(model) == shapes(binary)
     assert count(model).to_json()["totals"]["binary_weights"] == 0
     for before, after in zip(binary.layers, model.layers, strict=True):
         if getattr(before, "kernel_quantizer", None) is not None:

@@ -15,7 +15,16 @@ GRADIENTS = {
     q.identity_sign: [1, 1, 1, 1, 1, 1, 1],
     q.approx_sign: [0, 0, 1, 2, 1, 0, 0],
 }
-CLASSES = [q.SteSign, q.IdentitySign, q.ApproxSign, q.MagnitudeSign, q.XnorSign, q.EdeSign, q.StochasticSign]
+CLASSES = [
+    q.SteSign,
+    q.IdentitySign,
+    q.ApproxSign,
+    q.MagnitudeSign,
+    q.XnorSign,
+    q.EdeSign,
+    q.LibraSign,
+    q.StochasticSign,
+]
 # TensorFlow flushes subnormal numbers to zero, whose sign is +1
 finite = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
 
@@ -109,6 +118,57 @@ def test_xnor_sign_formula():
 def test_xnor_sign_ignores_a_shift_common_to_the_input_channels():
     w = np.random.default_rng(1).normal(scale=0.1, size=(3, 3, 8, 4)).astype(np.float32)
     np.testing.assert_allclose(q.xnor_sign(tf.constant(w + 0.25)), q.xnor_sign(tf.constant(w)), atol=1e-6)
+
+
+def smooth(w, t):
+    """`libra_sign` with k tanh(t v) in the place of the sign, whose derivative is the estimator's g."""
+    n = np.prod(w.shape[:-1])
+    centred = w - tf.reduce_mean(w, axis=(0, 1, 2))
+    v = centred / tf.sqrt(tf.reduce_sum(centred**2, axis=(0, 1, 2)) / (n - 1))
+    return max(1 / t, 1) * tf.tanh(t * v)
+
+
+@pytest.mark.parametrize("t", [0.1, 1.0, 5.0])
+def test_libra_gradient_goes_through_mean_and_deviation(t):
+    """Autodiff of the smooth twin is the gradient, since a Gaussian filter has the scale 2^0."""
+    w = np.random.default_rng(0).normal(size=(3, 3, 16, 4)).astype(np.float32)
+    upstream = tf.random.stateless_normal(w.shape, [1, 2])
+    found = gradient(lambda x: q.libra_sign(x, t), w, upstream)
+    np.testing.assert_allclose(found, gradient(lambda x: smooth(x, t), w, upstream), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found.mean(axis=(0, 1, 2)), 0, atol=1e-6)  # v does not see a shift of the filter
+
+
+def test_libra_sign_golden_values():
+    """Two filters by hand: (1, 2, 3, 6) has mean 3, mean|v| = 1.5 / 2.16 = 0.69 and so the scale 2^-1; (0, 0, 0, 4) has
+    mean 1, std 2, mean|v| = 0.75 and the scale 2^0.
+    """
+    w = tf.constant([[1.0, 0], [2, 0], [3, 0], [6, 4]])[tf.newaxis, tf.newaxis]
+    expected = np.array([[-0.5, -1], [-0.5, -1], [0.5, -1], [0.5, 1]])
+    np.testing.assert_array_equal(q.libra_sign(w, 1.0)[0, 0], expected)
+
+
+@given(factor=st.floats(0.01, 100), shift=st.floats(-2, 2))
+@settings(max_examples=20, deadline=None)
+def test_libra_sign_ignores_scale_and_shift_of_a_filter(factor, shift):
+    w = np.random.default_rng(2).normal(size=(3, 3, 8, 4)).astype(np.float32)
+    clear = np.abs(w - w.mean(axis=(0, 1, 2))) > 1e-3 * (1 + abs(shift) / factor)  # rounding may turn the others
+    moved = q.libra_sign(tf.constant(factor * w + shift, tf.float32), 1.0).numpy()
+    np.testing.assert_array_equal(moved[clear], q.libra_sign(tf.constant(w), 1.0).numpy()[clear])
+
+
+def test_libra_scale_is_a_power_of_two_and_one_for_gaussian_filters():
+    w = np.random.default_rng(3).normal(scale=0.05, size=(3, 3, 64, 32)).astype(np.float32)
+    np.testing.assert_array_equal(np.abs(q.libra_sign(tf.constant(w), 1.0)), 1)
+    sparse = w * (np.random.default_rng(4).random(w.shape) < 0.02)  # heavy tails: mean|v| is about 0.11
+    exponents = np.log2(np.abs(q.libra_sign(tf.constant(sparse), 1.0)))
+    np.testing.assert_array_equal(exponents, np.round(exponents))
+    assert exponents.max() < -1
+
+
+def test_libra_of_equal_weights_is_finite():
+    w = tf.fill([3, 3, 2, 4], 0.25)
+    np.testing.assert_array_equal(q.libra_sign(w, 1.0), 1)
+    assert np.isfinite(gradient(lambda x: q.libra_sign(x, 1.0), w)).all()
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda c: c.__name__)

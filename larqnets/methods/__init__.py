@@ -210,4 +210,13 @@ def get_method(name: str, **options: Any) -> Method:
 
 
 def _load() -> None:
-    from larqnets.methods import binaryconnect, binarynet, birealnet, reactnet, real, xnornet  # noqa: F401 - importing them registers them
+    from larqnets.methods import (  # noqa: F401 - importing them registers them
+        binaryconnect,
+        binarynet,
+        birealnet,
+        irnet,
+        reactnet,
+        real,
+        sdbnn,
+        xnornet,
+    )

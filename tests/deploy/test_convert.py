@@ -11,6 +11,7 @@ from deploy import convert as conversion
 from deploy.convert import Samples, convert, convert_twin, publish
 from deploy.inspect import inspect_model
 from deploy.tflite import read_model
+from deploy.verify import verify
 from larqnets import LarqnetsError, create_model
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
@@ -57,8 +58,8 @@ def test_every_method_trains_saves_loads_converts_and_is_equal(method, backbone,
         assert ops.totals["binary_mac_share"] > 0.8
         float_macs = [op for op in ops.ops if op.kind == "float"]
         assert {op.layer for op in ops.ops if op.kind == "binary"} == {r.layer for r in converted.verification.layers}
-        # beside the 1-bit ops only the stem, projections and the classifier compute in float
-        assert all(any(w in op.layer for w in ("stem", "projection", "classifier")) for op in float_macs)
+        # beside the 1-bit ops only the stem, projections, SD-BNN's offsets and the classifier compute in float
+        assert all(any(w in op.layer for w in ("stem", "projection", "_asd_", "classifier")) for op in float_macs)
     else:
         assert converted.variant == "float"
         assert ops.totals["binary"]["ops"] == 0
@@ -69,6 +70,49 @@ def test_xnor_with_its_input_scale_stays_1_bit():
     converted = convert(model, SAMPLES)
     assert converted.verification.equal
     assert len(converted.verification.layers) == 6
+
+
+SDBNN = {
+    "without ASD": {"asd": False},
+    "without WSD": {"wsd": False},
+    "ImageNet": {"estimator": "quadratic", "nonlinearity": "prelu", "downsample": "pooled", "reduction": 8},
+    "plain blocks": {"shortcut_per_conv": False, "downsample": "pad"},
+}
+
+
+def sdbnn(**options):
+    tf.keras.utils.set_random_seed(0)
+    return train_a_step(create_model("sdbnn", "resnet8", (16, 16, 3), 10, width=2.0, **options))
+
+
+@pytest.mark.parametrize("options", SDBNN.values(), ids=SDBNN)
+def test_sdbnn_with_its_options_is_1_bit_and_equal(options):
+    converted = convert(sdbnn(**options), Samples(IMAGES))
+    assert converted.verification.equal
+    assert converted.bytes_check.matches
+    assert len(converted.verification.layers) == 6
+    offsets = [op for op in inspect_model(converted.content).ops if op.op == "LOGISTIC"]
+    assert len(offsets) == 6 * options.get("asd", True)
+
+
+def test_verification_sees_both_shifts_of_sdbnn():
+    """A model with other offsets is not the file's, be they those of an activation or those that turn signs of a kernel."""
+    model = sdbnn(wsd_coefficient=2.0)
+    content = convert(model, Samples(IMAGES)).content
+    changed = "stage2_block1_conv2"
+    sentences = [
+        (model.get_layer(f"{changed}_asd_expand").kernel, f"layer '{changed}': "),
+        (
+            model.get_layer(changed).kernel_quantizer.alpha,
+            f"no 1-bit op of the file has the kernel of layer '{changed}'",
+        ),
+    ]
+    for weight, sentence in sentences:
+        before = weight.numpy()
+        weight.assign(before + 3)
+        assert any(reason.startswith(sentence) for reason in verify(content, model, IMAGES).reasons)
+        weight.assign(before)
+    assert verify(content, model, IMAGES).equal
 
 
 def model_with(layer):

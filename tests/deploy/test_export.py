@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from deploy.export import describe_binary_layers, export_model, is_sign
 from larqnets import LarqnetsError, quantizers
+from larqnets.layers.hard_tanh import HardTanh
 
 layers = tf.keras.layers
 RNG = np.random.default_rng(0)
@@ -72,6 +73,8 @@ STACKS = {
         ),
         norm(),
     ],
+    "hardtanh before a sign": lambda: [conv(), norm(), HardTanh(), conv(), norm()],
+    "hardtanh before an average": lambda: [conv(), norm(), HardTanh(), layers.AvgPool2D(2), conv(), norm()],
     "our quantizers": lambda: [
         conv(input_quantizer=quantizers.ApproxSign(), kernel_quantizer=quantizers.XnorSign()),
         norm(),
@@ -98,6 +101,15 @@ def test_exported_kernels_are_plus_minus_one(stack):
         target = getattr(layer, "conv", layer)
         if hasattr(target, "kernel"):
             assert set(np.unique(target.kernel)) == {-1, 1}
+
+
+def test_a_hardtanh_of_which_only_the_sign_is_used_is_dropped():
+    inputs = tf.keras.Input((8, 8, 32))
+    first, second = HardTanh(name="first"), HardTanh(name="second")
+    x = second(norm()(conv()(first(inputs))))
+    exported = export_model(shake(tf.keras.Model(inputs, layers.Add()([norm()(conv()(x)), x])))).model
+    assert not isinstance(exported.get_layer("first"), HardTanh)
+    assert isinstance(exported.get_layer("second"), HardTanh)  # the sum uses its value
 
 
 def test_a_filter_of_zeros_becomes_a_constant():

@@ -1,0 +1,112 @@
+"""IR-Net (Qin et al. 2020, arXiv 1909.10788): kernels that keep information, gradients that sharpen with time."""
+
+from dataclasses import dataclass
+
+from larqnets.backbones import Backbone, Block, Stem, Unit
+from larqnets.errors import LarqnetsError, nearest
+from larqnets.layers.hard_tanh import HardTanh
+from larqnets.layers.padded_shortcut import PaddedShortcut
+from larqnets.methods import (
+    METHODS,
+    Method,
+    Tensor,
+    average_pool,
+    batch_norm,
+    binary_conv,
+    layers,
+    max_pool,
+    stem_conv,
+    stem_pool,
+)
+from larqnets.quantizers import EdeSign, LibraSign
+
+DOWNSAMPLE = ("projection", "pooled", "pad")
+
+
+@METHODS.register("irnet")
+@dataclass(frozen=True)
+class IrNet(Method):
+    """x <- hardtanh(BN(bconv(sign x)) + shortcut(x)); without residual blocks the sum is left out.
+
+    Kernels: Libra (section 3.2), standardised and balanced before the sign, scaled by a power of two; kernels and
+    activations have the error decay estimator (section 3.3), whose t grows from `t_min` to 10. The paper's code has
+    `t_min` 1e-3 on residual networks and 0.1 on VGG-Small.
+
+    `shortcut_per_conv`: one shortcut around every convolution, as in its ResNet-20 and ImageNet networks; off, one
+    around the block, as in its ResNet-18 for CIFAR. `downsample`: how the shortcut changes shape, by a real 1x1
+    convolution with the stride ("projection"), after an average-pool ("pooled"), or with zeros ("pad").
+    Departures: padding is +1, latent kernels start Glorot-normal and stay in [-1, 1], t grows with every step instead of
+    every epoch, and where the hardtanh of the ImageNet stem stands, before its max-pool, is reconstructed.
+    """
+
+    name = "irnet"
+    precision = "w1a1"
+    paper = "Forward and Backward Information Retention for Accurate Binary Neural Networks, arXiv 1909.10788"
+    figure = "sign -> bconv -> [max-pool] -> BN -> + shortcut -> hardtanh"
+
+    t_min: float = 1e-3
+    shortcut_per_conv: bool = True
+    downsample: str = "projection"
+
+    def check(self, backbone: Backbone) -> None:
+        """Raise LarqnetsError when an option has a value that means nothing."""
+        if self.downsample not in DOWNSAMPLE:
+            raise LarqnetsError(
+                f"Option 'downsample' of method '{self.name}' is {self.downsample!r}, but must be one of "
+                f"{', '.join(DOWNSAMPLE)}.{nearest(self.downsample, DOWNSAMPLE)}"
+            )
+        if not 0 < self.t_min <= 10:
+            raise LarqnetsError(
+                f"Option 't_min' of method '{self.name}' is {self.t_min}, but must lie above 0 and not above 10."
+            )
+
+    def stem(self, x: Tensor, stem: Stem) -> Tensor:
+        """Real convolution, BatchNorm, hardtanh, and the max-pool of the ImageNet stem."""
+        return stem_pool(self.activation(batch_norm(stem_conv(x, stem), "stem_bn"), "stem"), stem)
+
+    def convolution(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """Sign, binary convolution, max-pool, BatchNorm."""
+        y = binary_conv(x, unit, name, EdeSign(self.t_min), LibraSign(self.t_min))
+        return batch_norm(max_pool(y, unit, name), f"{name}_bn")
+
+    def activation(self, x: Tensor, name: str) -> Tensor:
+        """Clip to [-1, 1]."""
+        return HardTanh(name=f"{name}_hardtanh")(x)
+
+    def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """Build a position without a shortcut of its own."""
+        return average_pool(self.activation(self.convolution(x, unit, name), name), unit, name)
+
+    def block(self, x: Tensor, block: Block, name: str) -> Tensor:
+        """Residual blocks have the activation behind the sum: around every convolution, or once at the end."""
+        if block.join != "add":
+            return super().block(x, block, name)
+        names = [f"{name}_conv{i}" for i in range(1, len(block.units) + 1)]
+        if self.shortcut_per_conv:
+            for unit, conv in zip(block.units, names, strict=True):
+                x = self._sum(self.convolution(x, unit, conv), x, conv)
+            return x
+        y = x
+        for unit, conv in zip(block.units[:-1], names[:-1], strict=True):
+            y = self.unit(y, unit, conv)
+        return self._sum(self.convolution(y, block.units[-1], names[-1]), x, name)
+
+    def _sum(self, y: Tensor, x: Tensor, name: str) -> Tensor:
+        return self.activation(layers.Add(name=f"{name}_add")([y, self.shortcut(x, y, name)]), name)
+
+    def projection(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
+        """The shortcut where the shape changes, as `downsample` says."""
+        if self.downsample == "pad":
+            if filters < x.shape[-1]:
+                raise LarqnetsError(
+                    f"A padded shortcut cannot go from {x.shape[-1]} channels to {filters}. Use downsample = 'projection'."
+                )
+            return PaddedShortcut(filters, strides, name=name)(x)
+        if self.downsample == "pooled" and strides > 1:
+            x, strides = layers.AvgPool2D(strides, padding="same", name=f"{name}_pool")(x), 1
+        return super().projection(x, filters, strides, name)
+
+    def features(self, x: Tensor, backbone: Backbone) -> Tensor:
+        """Global average and BatchNorm; VGG's flattened map goes to the classifier as it is."""
+        features = super().features(x, backbone)
+        return features if backbone.head == "flatten" else batch_norm(features, "head_bn")

@@ -1,0 +1,90 @@
+"""SD-BNN (Xue et al. 2021, arXiv 2103.02394): move the boundary of the sign instead of scaling what it gives."""
+
+from dataclasses import dataclass
+
+import larq as lq
+import tensorflow as tf
+
+from larqnets.backbones import Backbone, Stem, Unit
+from larqnets.errors import LarqnetsError, nearest
+from larqnets.layers.self_distribution import WeightSelfDistribution, activation_self_distribution
+from larqnets.methods import METHODS, Method, Tensor, batch_norm, binary_conv, layers, max_pool, stem_conv, stem_pool
+from larqnets.methods.irnet import IrNet
+from larqnets.quantizers import ApproxSign, EdeSign, SteSign
+
+ESTIMATORS = ("ede", "quadratic")
+ACTIVATIONS = ("hardtanh", "prelu")
+
+
+@METHODS.register("sdbnn")
+@dataclass(frozen=True)
+class SdBnn(IrNet):
+    """x <- hardtanh(BN(bconv(sign(x + s(x)))) + shortcut(x)), the kernel being sign(w + d(w)); no scales.
+
+    IR-Net's networks and options with two parts in the place of Libra, each of which can be switched off: `asd`, the
+    offset s(x) of the activations with a head whose hidden layer is `reduction` times narrower (the paper's 16 for CIFAR,
+    8 for ImageNet), and `wsd`, the offset d(w) of the kernels, `wsd_coefficient` times a learned part of the filter's mean.
+
+    `estimator`: "ede" for both signs (CIFAR), or "quadratic" for activations with the clipped identity for kernels
+    (ImageNet). `nonlinearity`: "hardtanh" (CIFAR) or "prelu", one slope a channel from 0.25 (ImageNet). On the ImageNet
+    stem no activation stands in the stem and no BatchNorm before the classifier, as in the paper's code; its shortcut is
+    `downsample` = "pooled". Departures: padding is +1, latent kernels start Glorot-normal and stay in [-1, 1], and t
+    grows with every step instead of every epoch.
+    """
+
+    name = "sdbnn"
+    precision = "w1a1"
+    paper = "Self-Distribution Binary Neural Networks, arXiv 2103.02394"
+    figure = "ASD -> sign -> bconv (WSD) -> [max-pool] -> BN -> + shortcut -> hardtanh"
+
+    asd: bool = True
+    wsd: bool = True
+    reduction: int = 16
+    wsd_coefficient: float = 0.01
+    estimator: str = "ede"
+    nonlinearity: str = "hardtanh"
+
+    def check(self, backbone: Backbone) -> None:
+        """Raise LarqnetsError when an option has a value that means nothing."""
+        super().check(backbone)
+        for option, choices in (("estimator", ESTIMATORS), ("nonlinearity", ACTIVATIONS)):
+            value = getattr(self, option)
+            if value not in choices:
+                raise LarqnetsError(
+                    f"Option '{option}' of method '{self.name}' is {value!r}, but must be one of "
+                    f"{', '.join(choices)}.{nearest(value, choices)}"
+                )
+        if self.reduction < 1:
+            raise LarqnetsError(
+                f"Option 'reduction' of method '{self.name}' is {self.reduction}, but must be 1 or more."
+            )
+
+    def stem(self, x: Tensor, stem: Stem) -> Tensor:
+        """As IR-Net's for small images; for ImageNet convolution, BatchNorm and max-pool without an activation."""
+        if not stem.max_pool:
+            return super().stem(x, stem)
+        return stem_pool(batch_norm(stem_conv(x, stem), "stem_bn"), stem)
+
+    def convolution(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """ASD, sign, binary convolution of the WSD kernel, max-pool, BatchNorm."""
+        if self.asd:
+            x = activation_self_distribution(x, self.reduction, f"{name}_asd")
+        y = binary_conv(x, unit, name, *self._signs())
+        return batch_norm(max_pool(y, unit, name), f"{name}_bn")
+
+    def _signs(self) -> tuple[lq.quantizers.Quantizer, lq.quantizers.Quantizer]:
+        """The quantizers of activations and kernel."""
+        ede = self.estimator == "ede"
+        kernel = EdeSign(self.t_min) if ede else SteSign()
+        kernel = WeightSelfDistribution(kernel, self.wsd_coefficient) if self.wsd else kernel
+        return (EdeSign(self.t_min) if ede else ApproxSign()), kernel
+
+    def activation(self, x: Tensor, name: str) -> Tensor:
+        """Hardtanh, or PReLU with a slope per channel."""
+        if self.nonlinearity == "hardtanh":
+            return super().activation(x, name)
+        return layers.PReLU(tf.keras.initializers.Constant(0.25), shared_axes=[1, 2], name=f"{name}_prelu")(x)
+
+    def features(self, x: Tensor, backbone: Backbone) -> Tensor:
+        """As IR-Net's; with the ImageNet stem the global average alone."""
+        return Method.features(self, x, backbone) if backbone.stem.max_pool else super().features(x, backbone)
