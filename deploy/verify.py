@@ -238,6 +238,8 @@ def _output_made_of(layer: tf.keras.layers.Layer, binary: BinaryLayer | None, gi
         return multiplier * (given[0] + np.abs(layer.moving_mean.numpy())) + beta
     if isinstance(layer, kinds.Add):
         return sum(given)
+    if isinstance(layer, kinds.Rescaling):
+        return np.abs(layer.scale) * given[0] + np.abs(layer.offset)
     if getattr(layer, "activation", None) is tf.keras.activations.sigmoid:
         return 1.0  # SD-BNN's offset, which is added to the value before a sign
     if isinstance(layer, kinds.Flatten):

@@ -210,4 +210,4 @@ def get_method(name: str, **options: Any) -> Method:
 
 
 def _load() -> None:
-    from larqnets.methods import binarynet, birealnet, irnet, real, sdbnn, xnornet  # noqa: F401 - importing them registers them
+    from larqnets.methods import binarynet, birealnet, dorefa, irnet, real, sdbnn, xnornet  # noqa: F401 - importing them registers them
