@@ -58,12 +58,12 @@ def identity_sign(x: tf.Tensor) -> tf.Tensor:
 
 
 def half_sign(x: tf.Tensor) -> tf.Tensor:
-    """Sign with g(x) = 2 on [-1/2, 1/2], else 0: DoReFa-Net's 1-bit activation of x + 1/2, as 2 a - 1 (section 2.2)."""
+    """Sign with g(x) = 2 on [-1/2, 1/2], else 0: DoReFa-Net's 1-bit activation of x + 1/2, as 2 a - 1 (section 2.4)."""
     return _estimator(x, sign(x), 2 * tf.cast(tf.abs(x) <= 0.5, x.dtype))
 
 
 def layer_sign(w: tf.Tensor) -> tf.Tensor:
-    """mean|w| sign(w), one scale for the whole kernel, with g(w) = 1 (DoReFa-Net, eq. 7; gradient as in released code)."""
+    """mean|w| sign(w), one scale for the whole kernel, with g(w) = 1 (DoReFa-Net, section 2.3)."""
     return _estimator(w, tf.reduce_mean(tf.abs(w)) * sign(w), tf.ones_like(w))
 
 
@@ -79,7 +79,7 @@ def ede_sign(x: tf.Tensor, t: tf.Tensor | float) -> tf.Tensor:
 
 
 def libra_sign(w: tf.Tensor, t: tf.Tensor | float) -> tf.Tensor:
-    """2^s_o sign(v) with v = (w - mean_o) / std_o and s_o = round(log2 mean|v_o|) per filter o (IR-Net, eq. 6 to 8).
+    """2^s_o sign(v) with v = (w - mean_o) / std_o and s_o = round(log2 mean|v_o|) per filter o (IR-Net, section 3.2).
 
     std is the unbiased one. The gradient is 2^s_o times that of `ede_sign` at v, and goes on through mean and std; s is
     detached. A filter of equal weights has v = 0 and the scale 1.

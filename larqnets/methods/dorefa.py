@@ -21,7 +21,7 @@ from larqnets.quantizers import HalfSign, LayerSign
 @METHODS.register("dorefa")
 @dataclass(frozen=True)
 class DoReFa(Method):
-    """a = round(clip(x, 0, 1)) -> bconv with mean|w| sign(w) -> [max-pool] -> BN (sections 2.2 and 2.3).
+    """a = round(clip(x, 0, 1)) -> bconv with mean|w| sign(w) -> [max-pool] -> BN (sections 2.3 and 2.4).
 
     A 1-bit op knows no 0, so the network is written with b = 2 a - 1 = sign(x - 1/2):
 
