@@ -248,6 +248,8 @@ def _output_made_of(layer: tf.keras.layers.Layer, binary: BinaryLayer | None, gi
     if isinstance(layer, kinds.Concatenate) and layer.axis == -1:
         parts = zip(given, layer.input_shape, strict=True)
         return np.concatenate([np.broadcast_to(part, shape[-1:]) for part, shape in parts])
+    if isinstance(layer, kinds.Rescaling):
+        return np.abs(layer.scale) * given[0] + np.abs(layer.offset)
     if getattr(layer, "activation", None) is tf.keras.activations.sigmoid:
         return 1.0  # SD-BNN's offset, which is added to the value before a sign
     if isinstance(layer, kinds.Flatten):

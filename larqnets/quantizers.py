@@ -5,9 +5,11 @@ stands in for the derivative of sign:
 
     name                forward                          gradient g(x)                     used for
     ste_sign            sign(x)                          1[|x| <= 1]                       BinaryNet, XNOR; kernels of Bi-Real
-    identity_sign       sign(x)                          1                                 DoReFa, ABC-Net kernels
+    identity_sign       sign(x)                          1                                 ABC-Net kernels
     approx_sign         sign(x)                          (2 - 2|x|) 1[|x| < 1]             activations of Bi-Real, ReActNet
     ede_sign            sign(x)                          k t (1 - tanh(t x)^2)             IR-Net, SD-BNN on CIFAR
+    half_sign           sign(x)                          2 1[|x| <= 1/2]                   activations of DoReFa
+    layer_sign          mean|w| sign(w)                  1                                 kernels of DoReFa
     stochastic_sign     +1 with probability hard(x)      1[|x| <= 1]                       BinaryConnect
     magnitude_sign      mean|w_o| sign(w)                1[|w| <= 1]                       kernels of Bi-Real
     xnor_sign           mean|v_o| sign(v), v centred     see the function                  kernels of XNOR-Net
@@ -55,6 +57,16 @@ def identity_sign(x: tf.Tensor) -> tf.Tensor:
     return _estimator(x, sign(x), tf.ones_like(x))
 
 
+def half_sign(x: tf.Tensor) -> tf.Tensor:
+    """Sign with g(x) = 2 on [-1/2, 1/2], else 0: DoReFa-Net's 1-bit activation of x + 1/2, as 2 a - 1 (section 2.4)."""
+    return _estimator(x, sign(x), 2 * tf.cast(tf.abs(x) <= 0.5, x.dtype))
+
+
+def layer_sign(w: tf.Tensor) -> tf.Tensor:
+    """mean|w| sign(w), one scale for the whole kernel, with g(w) = 1 (DoReFa-Net, section 2.3)."""
+    return _estimator(w, tf.reduce_mean(tf.abs(w)) * sign(w), tf.ones_like(w))
+
+
 def approx_sign(x: tf.Tensor) -> tf.Tensor:
     """Sign with the piecewise quadratic estimator g(x) = 2 - 2|x| for |x| < 1, else 0 (Bi-Real Net, section 3.3)."""
     return _estimator(x, sign(x), tf.maximum(2 - 2 * tf.abs(x), 0))
@@ -67,7 +79,7 @@ def ede_sign(x: tf.Tensor, t: tf.Tensor | float) -> tf.Tensor:
 
 
 def libra_sign(w: tf.Tensor, t: tf.Tensor | float) -> tf.Tensor:
-    """2^s_o sign(v) with v = (w - mean_o) / std_o and s_o = round(log2 mean|v_o|) per filter o (IR-Net, eq. 6 to 8).
+    """2^s_o sign(v) with v = (w - mean_o) / std_o and s_o = round(log2 mean|v_o|) per filter o (IR-Net, section 3.2).
 
     std is the unbiased one. The gradient is 2^s_o times that of `ede_sign` at v, and goes on through mean and std; s is
     detached. A filter of equal weights has v = 0 and the scale 1.
@@ -149,6 +161,20 @@ class IdentitySign(_SignQuantizer):
     """`identity_sign` as a layer."""
 
     function = staticmethod(identity_sign)
+
+
+@_register
+class HalfSign(_SignQuantizer):
+    """`half_sign` as a layer, for activations."""
+
+    function = staticmethod(half_sign)
+
+
+@_register
+class LayerSign(_SignQuantizer):
+    """`layer_sign` as a layer, for kernels."""
+
+    function = staticmethod(layer_sign)
 
 
 @_register

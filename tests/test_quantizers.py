@@ -14,6 +14,7 @@ GRADIENTS = {
     q.ste_sign: [0, 1, 1, 1, 1, 1, 0],
     q.identity_sign: [1, 1, 1, 1, 1, 1, 1],
     q.approx_sign: [0, 0, 1, 2, 1, 0, 0],
+    q.half_sign: [0, 0, 2, 2, 2, 0, 0],
 }
 CLASSES = [
     q.SteSign,
@@ -118,6 +119,12 @@ def test_xnor_sign_formula():
 def test_xnor_sign_ignores_a_shift_common_to_the_input_channels():
     w = np.random.default_rng(1).normal(scale=0.1, size=(3, 3, 8, 4)).astype(np.float32)
     np.testing.assert_allclose(q.xnor_sign(tf.constant(w + 0.25)), q.xnor_sign(tf.constant(w)), atol=1e-6)
+
+
+def test_layer_sign_has_one_scale_for_the_kernel_and_the_identity_behind_it():
+    w = np.random.default_rng(5).normal(size=(3, 3, 4, 6)).astype(np.float32)
+    np.testing.assert_allclose(q.layer_sign(tf.constant(w)), np.abs(w).mean() * np.where(w >= 0, 1, -1), rtol=1e-5)
+    np.testing.assert_array_equal(gradient(q.layer_sign, w), 1)
 
 
 def smooth(w, t):

@@ -214,6 +214,7 @@ def _load() -> None:
         binaryconnect,
         binarynet,
         birealnet,
+        dorefa,
         irnet,
         reactnet,
         real,

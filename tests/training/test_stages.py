@@ -136,6 +136,21 @@ def test_a_stage_begins_with_the_kernels_of_the_one_before_bit_for_bit(tmp_path,
     assert same_bits(trained, begun)  # BatchNorm and all else too
 
 
+@pytest.mark.parametrize("method", ["irnet", "sdbnn"])
+def test_weights_of_the_signs_themselves_begin_fresh_in_a_stage_and_resume(tmp_path, method):
+    """The progress of EDE and SD-BNN's alpha exist only where there is a sign; a run stopped there ends the same."""
+    experiment = staged(*STAGES[1:], model=ModelConfig(method, "resnet8", width=0.25))
+    whole = train_once(experiment, Run.create(tmp_path, "whole", experiment))
+    sign = whole.get_layer("stage1_block1_conv1").kernel_quantizer
+    assert len(sign.weights) == (1 if method == "irnet" else 2)
+    if method == "sdbnn":
+        assert np.any(sign.alpha.numpy() != 0)
+    run = Run.create(tmp_path, "broken", experiment)
+    for step in (9, 17):
+        stopped_at(step, experiment, run)
+    assert same_bits(train_once(experiment, run), whole)
+
+
 def test_every_stage_trains_on_another_part_of_the_same_data_order():
     asked = []
 
