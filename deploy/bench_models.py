@@ -15,6 +15,7 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
+from android_bench.instructions import SQUARES
 from deploy.convert import run_converter
 from deploy.export import export_model
 from deploy.inspect import inspect_model
@@ -41,7 +42,7 @@ class Convolution:
         return f"{text} zero padding" if self.pad_value == 0 else text
 
 
-COMPARED = tuple(Convolution(size, c, c) for size, c in ((56, 64), (28, 128), (14, 256), (7, 512)))
+COMPARED = tuple(Convolution(size, c, c) for size, c in SQUARES)
 BINARY_ONLY = (
     *(Convolution(c.size, c.channels, c.filters, pad_value=0) for c in COMPARED),
     Convolution(28, 256, 256, window=1),

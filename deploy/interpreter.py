@@ -15,7 +15,7 @@ import numpy as np
 
 from android_bench.runtime import NativeModel, one_run_each
 from deploy.tflite import Model, read_model
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, on_arm64_linux
 
 TRAIN_INSTALL = 'pip install "larqnets[train]"'
 DEVICES = ("qemu",)
@@ -159,7 +159,7 @@ def _load_engine(model: Model, num_threads: int, device: str | None) -> Engine:
         return QemuModel(model, num_threads)
     if device is not None:
         raise LarqnetsError(f"There is no device '{device}' in this version. Use {DEVICES[0]}.")
-    if platform.system() == "Linux" and platform.machine() == "aarch64":
+    if on_arm64_linux():
         return NativeModel(model, num_threads)
     if platform.machine() not in ("x86_64", "AMD64") and platform.system() != "Darwin":
         raise LarqnetsError(
