@@ -278,7 +278,10 @@ def summary(
     classes: Annotated[int, typer.Option(min=2, help="Classes, when SUBJECT is a method.")] = 1000,
     stem: Annotated[str, typer.Option(help="imagenet or small, when SUBJECT is a method.")] = "imagenet",
     width: Annotated[float, typer.Option(min=1 / 64, max=64, help="Width factor, when SUBJECT is a method.")] = 1.0,
-    overrides: Set = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the method, or a key of the config."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Count parameters, bits and 1-bit and real MACs of a network before it is trained."""

@@ -180,7 +180,7 @@ def parse_config(text: str, source: str, overrides: Sequence[str] = ()) -> Exper
     except tomllib.TOMLDecodeError as error:
         raise LarqnetsError(f"{source} is not valid TOML: {error}.") from error
     for override in overrides:
-        _apply_override(tables, override)
+        apply_override(tables, override)
     return from_mapping(Experiment, _with_train_in_stages(tables), "", source)
 
 
@@ -215,7 +215,8 @@ def _toml(value: object) -> str:
     return repr(value)
 
 
-def _apply_override(tables: dict[str, Any], override: str) -> None:
+def apply_override(tables: dict[str, Any], override: str) -> None:
+    """Set the key that `override` ("train.epochs=2") names in nested tables; raises LarqnetsError for what it cannot."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise LarqnetsError(f"--set '{override}' is not of the form key=value, e.g. --set train.epochs=2.")
