@@ -91,6 +91,19 @@ def test_wsd_with_coefficient_0_is_plain_sign():
     np.testing.assert_array_equal(quantizer(coefficient=0.0)(tf.constant(W)), np.where(W >= 0, 1, -1))
 
 
+def test_wsd_is_plain_sign_where_its_offset_vanishes():
+    """Where alpha is far below 0, and for filters whose mean is 0; here the coefficient would turn half of the signs."""
+    np.testing.assert_array_equal(quantizer(-60 * np.ones(6), 100.0)(tf.constant(W)), np.where(W >= 0, 1, -1))
+    balanced = np.round(1024 * np.concatenate([W, -W])) / 1024  # every filter sums to 0, whatever the order
+    np.testing.assert_array_equal(quantizer(coefficient=100.0)(tf.constant(balanced)), np.where(balanced >= 0, 1, -1))
+
+
+def test_wsd_is_not_plain_sign_at_the_start():
+    """A filter with the mean 1: -0.004 + 0.01 sigmoid(0) 1 = 0.001 is positive, -0.006 + 0.005 is not."""
+    w = tf.reshape(tf.constant([-0.004, -0.006, 2.0, 2.01]), (1, 1, 4, 1))
+    np.testing.assert_array_equal(np.ravel(WeightSelfDistribution(SteSign())(w)), [1, -1, 1, 1])
+
+
 def test_wsd_ignores_a_positive_factor_and_a_negative_one_negates():
     made = quantizer(RNG.normal(size=6), 1.0)
     signs = made(tf.constant(W)).numpy()
@@ -143,18 +156,18 @@ def test_ede_begins_as_the_identity_on_the_unit_interval():
     np.testing.assert_allclose(tape.gradient(y, x), 1, atol=1.1e-6)  # 1 - tanh(1e-3)^2 is 1 - 1e-6
 
 
-NETWORKS = {  # backbone, options, parameters of the ASD heads, alphas
-    "resnet18": ((32, 32, 3), {"shortcut_per_conv": False}, 141_824, 3_840),
-    "resnet20": ((32, 32, 3), {"downsample": "pad"}, 3_552, 672),
-    "vgg_small": ((32, 32, 3), {"t_min": 0.1}, 53_248, 1_664),
-    "resnet18_imagenet": ((224, 224, 3), {"reduction": 8, "downsample": "pooled"}, 283_648, 3_840),
-    "resnet34_imagenet": ((224, 224, 3), {"reduction": 8, "downsample": "pooled"}, 564_224, 7_552),
+NETWORKS = {  # image, options, parameters of the ASD heads, alphas, millions of additions for means and offsets
+    "resnet18": ((32, 32, 3), {"shortcut_per_conv": False}, 141_824, 3_840, 1.10),
+    "resnet20": ((32, 32, 3), {"downsample": "pad"}, 3_552, 672, 0.37),
+    "vgg_small": ((32, 32, 3), {"t_min": 0.1}, 53_248, 1_664, 0.56),
+    "resnet18_imagenet": ((224, 224, 3), {"reduction": 8, "downsample": "pooled"}, 283_648, 3_840, 3.36),
+    "resnet34_imagenet": ((224, 224, 3), {"reduction": 8, "downsample": "pooled"}, 564_224, 7_552, 5.87),
 }
 
 
 @pytest.mark.parametrize(("name", "network"), NETWORKS.items(), ids=NETWORKS)
 def test_heads_and_alphas_have_the_sizes_of_the_specification(name, network):
-    shape, options, heads, alphas = network
+    shape, options, heads, alphas, additions = network
     stem = {"stem": "imagenet"} if "imagenet" in name else {}
     model = create_model("sdbnn", name.split("_imagenet")[0], shape, 10, **stem, **options)
     of = lambda part: sum(int(np.prod(w.shape)) for w in model.trainable_weights if part in w.name)  # noqa: E731
@@ -162,6 +175,9 @@ def test_heads_and_alphas_have_the_sizes_of_the_specification(name, network):
     assert of("/alpha:0") == alphas
     counted = [layer for layer in count(model).layers if "_asd_" in layer.layer]
     assert sum(layer.real_macs for layer in counted) == sum(layer.real_weights for layer in counted) == heads
+    shifted = [layer.output_shape[1:] for layer in model.layers if layer.name.endswith("_asd")]
+    # one addition for the mean and one for the offset; the specification has two digits behind the point
+    assert 2 * sum(map(np.prod, shifted)) / 1e6 == pytest.approx(additions, abs=0.005)
 
 
 def test_the_heads_add_a_sixth_of_a_percent_to_the_operations_of_resnet18():
@@ -181,6 +197,26 @@ def test_without_asd_and_wsd_nothing_but_sign_is_left():
     for layer in plain.layers:
         if getattr(layer, "kernel_quantizer", None) is not None:
             assert isinstance(layer.kernel_quantizer, EdeSign)
+
+
+@pytest.mark.parametrize("options", [{"wsd": False}, {"wsd_coefficient": 0.0}], ids=["off", "coefficient 0"])
+def test_without_its_shifts_it_is_irnets_network_with_plain_signs_bit_for_bit(monkeypatch, options):
+    """From the same seed, in a training step: logits, gradients, statistics of BatchNorm."""
+    monkeypatch.setattr("larqnets.methods.irnet.LibraSign", EdeSign)
+    x = tf.constant(RNG.normal(size=(4, 8, 8, 1)).astype(np.float32))
+    results = []
+    for method, chosen in (("irnet", {}), ("sdbnn", {"asd": False, **options})):
+        tf.keras.utils.set_random_seed(0)
+        model = create_model(method, "resnet8", (8, 8, 1), 10, **chosen)
+        weights = [weight for weight in model.trainable_weights if "/alpha:0" not in weight.name]
+        with tf.GradientTape() as tape:
+            logits = model(x, training=True)
+            loss = tf.reduce_sum(logits**2)
+        statistics = [weight for weight in model.non_trainable_weights if "/moving_" in weight.name]
+        results.append([logits, *tape.gradient(loss, weights), *statistics])
+    assert len(results[0]) > 50
+    for plain, ours in zip(*results, strict=True):
+        np.testing.assert_array_equal(plain, ours)
 
 
 def test_scaling_the_latent_kernels_leaves_the_logits_alone():

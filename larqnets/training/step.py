@@ -46,7 +46,7 @@ class EpochTotals(tf.Module):
 
 
 def make_optimizer(config: TrainConfig) -> tf.keras.optimizers.Optimizer:
-    """Return the optimizer of a config; the step sets its learning rate."""
+    """Return the optimizer of a config; the step sets its learning rate. Adam's epsilon is Keras' 1e-7 (PyTorch: 1e-8)."""
     if config.optimizer == "sgd":
         return tf.keras.optimizers.SGD(config.learning_rate, momentum=config.momentum, nesterov=config.nesterov)
     return tf.keras.optimizers.Adam(config.learning_rate)
