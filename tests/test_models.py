@@ -209,3 +209,10 @@ def test_every_shipped_experiment_has_a_network_and_schedules(name):
         make_loss(stage)
     shape = (64, 64, 3) if experiment.model.stem == "imagenet" else (16, 16, 3)
     assert build_model(narrow, shape, 10).output_shape == (None, 10)
+
+
+@pytest.mark.parametrize("method", list_methods())
+def test_every_batchnorm_has_the_constants_of_the_papers(method):
+    model = create_model(method, "resnet8", (8, 8, 1), 10, width=0.25)
+    norms = [layer for layer in model.layers if isinstance(layer, tf.keras.layers.BatchNormalization)]
+    assert {(layer.epsilon, layer.momentum) for layer in norms} == {(1e-5, 0.9)}

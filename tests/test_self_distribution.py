@@ -1,13 +1,15 @@
 """SD-BNN's shifts of activations and kernels, its networks and their counts against the specification."""
 
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from larqnets import LarqnetsError, create_model
 from larqnets.counts import count
+from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.self_distribution import WeightSelfDistribution, activation_self_distribution
-from larqnets.quantizers import EdeSign, SteSign, ede_sign
+from larqnets.quantizers import ApproxSign, EdeSign, SteSign, ede_sign
 
 RNG = np.random.default_rng(0)
 W = RNG.normal(0.05, 0.1, size=(3, 3, 8, 6)).astype(np.float32)
@@ -220,6 +222,24 @@ def test_without_its_shifts_it_is_irnets_network_with_plain_signs_bit_for_bit(mo
     assert len(results[0]) > 50
     for plain, ours in zip(*results, strict=True):
         np.testing.assert_array_equal(plain, ours)
+
+
+def test_the_network_for_imagenet_and_the_one_for_small_images():
+    """PReLU and the quadratic estimator, a bare stem and head; hardtanh and EDE, a hardtanh in the stem, BatchNorm at the end."""
+    options = {"reduction": 8, "estimator": "quadratic", "nonlinearity": "prelu", "downsample": "pooled"}
+    large = create_model("sdbnn", "resnet18", (64, 64, 3), 10, stem="imagenet", width=1 / 16, **options)
+    small = create_model("sdbnn", "resnet18", (8, 8, 3), 10, width=1 / 16)
+    of = lambda model, kind: [layer for layer in model.layers if isinstance(layer, kind)]  # noqa: E731
+    assert (len(of(large, HardTanh)), len(of(large, tf.keras.layers.PReLU))) == (0, 16)
+    assert (len(of(small, HardTanh)), len(of(small, tf.keras.layers.PReLU))) == (17, 0)
+    for layer in of(large, tf.keras.layers.PReLU):
+        np.testing.assert_array_equal(layer.alpha, np.full((1, 1, layer.output_shape[-1]), 0.25))
+    for model, head, signs in ((large, "head_pool", (ApproxSign, SteSign)), (small, "head_bn", (EdeSign, EdeSign))):
+        assert model.get_layer("classifier").inbound_nodes[0].inbound_layers.name == head
+        convolutions = of(model, lq.layers.QuantConv2D)
+        assert len(convolutions) == 16
+        for layer in convolutions:
+            assert (type(layer.input_quantizer), type(layer.kernel_quantizer.quantizer)) == signs
 
 
 def test_scaling_the_latent_kernels_leaves_the_logits_alone():
