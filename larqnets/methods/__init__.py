@@ -215,6 +215,7 @@ def _load() -> None:
         binarynet,
         birealnet,
         dorefa,
+        elasticlink,
         irnet,
         reactnet,
         real,
