@@ -14,7 +14,7 @@ the converted file.
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import larq as lq
 import tensorflow as tf
@@ -193,7 +193,10 @@ def list_methods(pattern: str = "*") -> list[str]:
 
 
 def get_method(name: str, **options: Any) -> Method:
-    """Return the method called `name` with its options set; an option it does not have is a LarqnetsError."""
+    """Return the method called `name` with its options set.
+
+    Raises LarqnetsError for an option that it does not have, a value of another type, or one that its Literal lacks.
+    """
     _load()
     kind = METHODS.get(name)
     known = {field.name: field for field in dataclasses.fields(kind)}
@@ -203,9 +206,15 @@ def get_method(name: str, **options: Any) -> Method:
                 f"Method '{name}' has no option '{option}'.{nearest(option, known)} "
                 f"It has {', '.join(known) if known else 'no options'}."
             )
-        expected = type(known[option].default)
+        annotation, expected = known[option].type, type(known[option].default)
         if not isinstance(value, expected):
             raise LarqnetsError(f"Option '{option}' of method '{name}' must be {expected.__name__}, not {value!r}.")
+        if get_origin(annotation) is Literal and value not in get_args(annotation):
+            choices = get_args(annotation)
+            raise LarqnetsError(
+                f"Option '{option}' of method '{name}' is {value!r}, but must be one of "
+                f"{', '.join(choices)}.{nearest(value, choices)}"
+            )
     return kind(**options)
 
 
