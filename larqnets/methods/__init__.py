@@ -121,6 +121,15 @@ def average_pool(x: Tensor, unit: Unit, name: str) -> Tensor:
     return layers.AvgPool2D(2, name=f"{name}_pool")(x) if unit.pool == "average" else x
 
 
+def refuse_bottlenecks(method: str, backbone: Backbone, remedy: str) -> None:
+    """Raise LarqnetsError on bottlenecks, for methods with a shortcut around every convolution."""
+    if backbone.has_bottlenecks:
+        raise LarqnetsError(
+            f"{method} puts a shortcut around every convolution, and in the bottlenecks of '{backbone.name}' that is a real "
+            f"1x1 convolution beside every binary one, which then saves nothing. {remedy}"
+        )
+
+
 @dataclass(frozen=True)
 class Method:
     """How a network is built on a backbone. Subclasses are frozen dataclasses: their fields are the method's options."""

@@ -16,6 +16,7 @@ from larqnets.methods import (
     binary_conv,
     layers,
     max_pool,
+    refuse_bottlenecks,
     stem_conv,
     stem_pool,
 )
@@ -48,11 +49,13 @@ class IrNet(Method):
     downsample: Literal["projection", "pooled", "pad"] = "projection"
 
     def check(self, backbone: Backbone) -> None:
-        """Raise LarqnetsError when an option has a value that means nothing."""
+        """Raise LarqnetsError when an option means nothing, or nothing on this backbone."""
         if not 0 < self.t_min <= 10:
             raise LarqnetsError(
                 f"Option 't_min' of method '{self.name}' is {self.t_min}, but must lie above 0 and not above 10."
             )
+        if self.shortcut_per_conv:
+            refuse_bottlenecks(self.name, backbone, "Use options = { shortcut_per_conv = false }.")
 
     def stem(self, x: Tensor, stem: Stem) -> Tensor:
         """Real convolution, BatchNorm, hardtanh, and the max-pool of the ImageNet stem."""

@@ -43,7 +43,7 @@ class SdBnn(IrNet):
     nonlinearity: Literal["hardtanh", "prelu"] = "hardtanh"
 
     def check(self, backbone: Backbone) -> None:
-        """Raise LarqnetsError when an option has a value that means nothing."""
+        """Raise LarqnetsError when an option means nothing, or nothing on this backbone."""
         super().check(backbone)
         if self.reduction < 1:
             raise LarqnetsError(
