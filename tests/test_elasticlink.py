@@ -336,6 +336,7 @@ def test_saved_and_loaded_it_is_the_same(options, tmp_path):
         ({"expand": "tiles"}, "must be one of tile, pad. Did you mean 'tile'"),
         ({"activations": "reactt"}, "must be one of prelu, react. Did you mean 'react'"),
         ({"estimator": "edee"}, "must be one of quadratic, ede. Did you mean 'ede'"),
+        ({"dw": "dense"}, "must be one of real, binary, dense3x3. Did you mean 'dense3x3'"),
         ({"gama": "scalar"}, "has no option 'gama'. Did you mean 'gamma'"),
         ({"width": 0.7}, "cannot link 45 channels to 179, since neither count is a multiple of the other"),
     ],
@@ -360,6 +361,39 @@ def test_growing_channels_are_counted_in_blocks_that_concatenate():
     grown = Backbone("grows", Stem(8), ((Block((Unit(4),), join="concat"), Block((Unit(8),), join="none")),))
     with pytest.raises(LarqnetsError, match="cannot link 12 channels to 8"):
         get_method("elasticlink").check(grown)
+
+
+SEPARABLE = Backbone("separable", Stem(32), ((Block((Unit(32, 3, 2, groups=32), Unit(64, 1)), join="none"),),))
+
+
+def separable(**options):
+    """One block of MobileNet: depthwise 3x3 with stride 2, pointwise 32 -> 64."""
+    method = get_method("elasticlink", **options)
+    image = tf.keras.Input((8, 8, 1))
+    features = method.body(method.stem(image, SEPARABLE.stem), SEPARABLE)
+    return tf.keras.Model(image, method.head(features[-1], SEPARABLE, 10))
+
+
+@pytest.mark.parametrize(("dw", "links"), [("real", [2]), ("binary", [1, 2]), ("dense3x3", [1, 2])])
+def test_depthwise_positions(dw, links):
+    """A real one has no link; a binary one has one, and no 1-bit op; a full 3x3 is like every other convolution."""
+    model = shaken(separable(dw=dw))
+    found = [layer.name for layer in model.layers if isinstance(layer, LinkScale)]
+    assert found == [f"stage1_block1_conv{i}_link" for i in links]
+    depthwise = model.get_layer("stage1_block1_conv1")
+    assert isinstance(depthwise, layers.DepthwiseConv2D) == (dw != "dense3x3")
+    assert (getattr(depthwise, "depthwise_quantizer", None) is not None) == (dw == "binary")
+    samples = Samples(normal(32, 8, 8, 1))
+    if dw == "binary":
+        with pytest.raises(
+            LarqnetsError, match="'stage1_block1_conv1' is not a 1-bit op: a QuantDepthwiseConv2D has no"
+        ):
+            convert(model, samples)
+    converted = convert(model, samples, allow_float=dw == "binary")
+    assert converted.verification.equal
+    ops = [op.op for op in inspect_model(converted.content).ops]
+    assert ops.count("LceBconv2d") == (2 if dw == "dense3x3" else 1)
+    assert ops.count("DEPTHWISE_CONV_2D") == (0 if dw == "dense3x3" else 1)
 
 
 # The device.
