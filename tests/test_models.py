@@ -1,5 +1,7 @@
 """Backbones, methods and every pair of them: structure, counts against the papers, and one sentence where none is built."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,10 +10,14 @@ from hypothesis import strategies as st
 
 from larqnets import LarqnetsError, create_model, list_backbones, list_methods
 from larqnets.backbones import get_backbone
+from larqnets.config import list_configs, load_config
 from larqnets.counts import count
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
 from larqnets.quantizers import Tanh
+from larqnets.tasks.classification import make_loss
+from larqnets.training import build_model
+from larqnets.training.schedules import check_schedule
 
 PAIRS = [(method, backbone) for method, row in method_matrix().items() for backbone in row]
 
@@ -108,7 +114,8 @@ def totals(*args, **options):
 
 @pytest.mark.parametrize(
     ("backbone", "expected"),
-    [("resnet18", 11_689_512), ("resnet34", 21_797_672)],  # trainable parameters of the ImageNet networks (torchvision)
+    # trainable parameters of the ImageNet networks (torchvision)
+    [("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032)],
 )
 def test_real_resnets_have_the_published_number_of_parameters(backbone, expected):
     model = create_model("real", backbone, (224, 224, 3), 1000, stem="imagenet")
@@ -142,16 +149,31 @@ def test_bireal_unit_with_zero_batchnorm_scale_is_the_identity():
     np.testing.assert_array_equal(before, after)
 
 
-@pytest.mark.parametrize("method", ["birealnet", "binarynet", "xnornet"])
-def test_scaling_latent_kernels_leaves_trained_logits_alone(method):
-    """A positive factor on a latent filter cancels in the BatchNorm behind it (train mode, epsilon negligible)."""
+@pytest.mark.parametrize("method", ["irnet", "sdbnn"])
+def test_bottlenecks_have_one_shortcut_around_the_block(method):
+    with pytest.raises(
+        LarqnetsError, match=r"a real 1x1 convolution beside every binary one.*shortcut_per_conv = false"
+    ):
+        create_model(method, "resnet50", (32, 32, 3), 10)
+    model = create_model(method, "resnet26", (16, 16, 3), 10, width=0.125, shortcut_per_conv=False)
+    assert len([layer for layer in model.layers if layer.name.endswith("_projection")]) == 4
+
+
+@pytest.mark.parametrize("method", [method for method in list_methods() if METHODS.get(method).precision != "real"])
+def test_scaling_latent_filters_leaves_trained_logits_alone(method):
+    """A positive factor for every filter cancels in the BatchNorm behind it, or before it (train mode).
+
+    The kernel is large, so that BatchNorm's epsilon is no more than the last bit of a variance, and the factors are powers
+    of two, which round nothing: logits of size 1 agree to 1e-4.
+    """
     tf.keras.utils.set_random_seed(0)
-    model = create_model(method, "resnet8", (16, 16, 3), 10)
-    x = np.random.default_rng(0).normal(size=(16, 16, 16, 3)).astype(np.float32)
+    model = create_model(method, "resnet8", (8, 8, 3), 10)
+    x = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype(np.float32)
+    latent = model.get_layer("stage1_block1_conv1").kernel.latent_variable
+    latent.assign(64 * latent)
     before = model(x, training=True).numpy()
-    scaled = model.get_layer("stage1_block1_conv1")
-    scaled.kernel.latent_variable.assign(scaled.kernel.latent_variable * 0.5)
-    np.testing.assert_allclose(model(x, training=True), before, atol=2e-2)
+    latent.assign(latent * 2.0 ** (1 + np.arange(latent.shape[-1]) % 3))
+    np.testing.assert_allclose(model(x, training=True), before, atol=1e-4)
 
 
 def test_first_block_input_has_both_signs():
@@ -268,7 +290,7 @@ def test_impossible_models_are_refused_in_one_sentence(arguments, options, sente
 
 
 def test_lists_take_globs():
-    assert list_backbones("resnet*") == ["resnet18", "resnet20", "resnet34", "resnet8"]
+    assert list_backbones("resnet*") == ["resnet18", "resnet20", "resnet26", "resnet34", "resnet50", "resnet8"]
     assert "birealnet" in list_methods("bi*")
     assert list_methods("nothing*") == []
 
@@ -286,3 +308,22 @@ def test_xnor_input_scale_is_the_papers_map():
     magnitude = np.pad(np.abs(x).mean(-1)[0], 1)
     expected = [[magnitude[i : i + 3, j : j + 3].sum() / 9 for j in range(6)] for i in range(5)]
     np.testing.assert_allclose(InputScale(3)(x)[0, :, :, 0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", list_configs())
+def test_every_shipped_experiment_has_a_network_and_schedules(name):
+    """At a sixteenth of its width, in the precision of its first stage: the others take fewer signs away."""
+    experiment = load_config(name)
+    narrow = dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, width=1 / 16))
+    for stage in experiment.training_stages:
+        check_schedule(stage)
+        make_loss(stage)
+    shape = (64, 64, 3) if experiment.model.stem == "imagenet" else (16, 16, 3)
+    assert build_model(narrow, shape, 10).output_shape == (None, 10)
+
+
+@pytest.mark.parametrize("method", list_methods())
+def test_every_batchnorm_has_the_constants_of_the_papers(method):
+    model = create_model(method, "resnet8", (8, 8, 1), 10, width=0.25)
+    norms = [layer for layer in model.layers if isinstance(layer, tf.keras.layers.BatchNormalization)]
+    assert {(layer.epsilon, layer.momentum) for layer in norms} == {(1e-5, 0.9)}

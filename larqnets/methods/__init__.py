@@ -15,7 +15,7 @@ the converted file.
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import larq as lq
 import tensorflow as tf
@@ -38,7 +38,11 @@ def batch_norm(x: Tensor, name: str) -> Tensor:
 
 
 def convolution_options(unit: Unit) -> dict[str, Any]:
-    """The arguments that real and binary convolutions share: SAME, no bias."""
+    """The arguments that real and binary convolutions share: SAME, no bias.
+
+    At stride 2 TensorFlow's SAME pads an even size below and on the right only, where the papers' PyTorch code pads all
+    sides: the same network on images that are moved by a pixel, into which weights of theirs do not fit.
+    """
     return {
         "filters": unit.filters,
         "kernel_size": unit.kernel_size,
@@ -142,6 +146,15 @@ def average_pool(x: Tensor, unit: Unit, name: str) -> Tensor:
     return layers.AvgPool2D(2, name=f"{name}_pool")(x) if unit.pool == "average" else x
 
 
+def refuse_bottlenecks(method: str, backbone: Backbone, remedy: str) -> None:
+    """Raise LarqnetsError on bottlenecks, for methods with a shortcut around every convolution."""
+    if backbone.has_bottlenecks:
+        raise LarqnetsError(
+            f"{method} puts a shortcut around every convolution, and in the bottlenecks of '{backbone.name}' that is a real "
+            f"1x1 convolution beside every binary one, which then saves nothing. {remedy}"
+        )
+
+
 @dataclass(frozen=True)
 class Method:
     """How a network is built on a backbone. Subclasses are frozen dataclasses: their fields are the method's options."""
@@ -224,7 +237,10 @@ def list_methods(pattern: str = "*") -> list[str]:
 
 
 def get_method(name: str, **options: Any) -> Method:
-    """Return the method called `name` with its options set; an option it does not have is a LarqnetsError."""
+    """Return the method called `name` with its options set.
+
+    Raises LarqnetsError for an option that it does not have, a value of another type, or one that its Literal lacks.
+    """
     _load()
     kind = METHODS.get(name)
     known = {field.name: field for field in dataclasses.fields(kind)}
@@ -234,9 +250,15 @@ def get_method(name: str, **options: Any) -> Method:
                 f"Method '{name}' has no option '{option}'.{nearest(option, known)} "
                 f"It has {', '.join(known) if known else 'no options'}."
             )
-        expected = type(known[option].default)
+        annotation, expected = known[option].type, type(known[option].default)
         if not isinstance(value, expected):
             raise LarqnetsError(f"Option '{option}' of method '{name}' must be {expected.__name__}, not {value!r}.")
+        if get_origin(annotation) is Literal and value not in get_args(annotation):
+            choices = get_args(annotation)
+            raise LarqnetsError(
+                f"Option '{option}' of method '{name}' is {value!r}, but must be one of "
+                f"{', '.join(choices)}.{nearest(value, choices)}"
+            )
     return kind(**options)
 
 
@@ -246,6 +268,7 @@ def _load() -> None:
         binarynet,
         birealnet,
         dorefa,
+        elasticlink,
         irnet,
         reactnet,
         real,
