@@ -85,7 +85,7 @@ class Count:
     instructions: int
     simd: int
     loads_stores: int
-    ops: list[OpCount]
+    ops: tuple[OpCount, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -121,10 +121,10 @@ def count(
         arguments += [] if xnnpack else ["--no-xnnpack"]
         report = run_runner(folder, arguments, model.name, cpu=cpu, folder=here, plugin=f"{plugin},out=count.txt")
         regions = read_counts(here / "count.txt")
-    return Count(cpu, *astuple(regions[1]), _ops(model, report["counted_ops"], regions) if per_op else [])
+    return Count(cpu, *astuple(regions[1]), _ops(model, report["counted_ops"], regions) if per_op else ())
 
 
-def _ops(model: Model, events: list[dict[str, Any]], regions: dict[int, Counts]) -> list[OpCount]:
+def _ops(model: Model, events: list[dict[str, Any]], regions: dict[int, Counts]) -> tuple[OpCount, ...]:
     """Join the counted regions with the ops of the file: region 3 + 2 i is the i-th own op, 2 + 2 i what comes before it."""
     operators = model.subgraphs[0].operators
     gaps: list[list[str]] = [[]]  # XNNPACK's kernels before every own op
@@ -149,7 +149,7 @@ def _ops(model: Model, events: list[dict[str, Any]], regions: dict[int, Counts])
         if i < len(own):
             name = operators[own[i]].name
             result.append(OpCount(name, (own[i],), GROUPS.get(name, "real"), *astuple(regions[3 + 2 * i])))
-    return [*result, OpCount(INTERPRETER, (), "glue", *astuple(between))]
+    return (*result, OpCount(INTERPRETER, (), "glue", *astuple(between)))
 
 
 def delegated_parts(model: Model, own: set[int]) -> list[list[int]]:
