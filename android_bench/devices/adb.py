@@ -44,8 +44,9 @@ class Adb:
 
     def open(self) -> None:
         """Choose the device when no serial was given, and see that it answers."""
-        if ":" in self.address and self.address not in states(self._client):
-            self._adb("connect", self.address)  # a device in the network, which the server may have given up
+        if ":" in self.address and states(self._client).get(self.address) != "device":
+            self._adb("disconnect", self.address)  # a device in the network, which the server may have given up
+            self._adb("connect", self.address)
         found = states(self._client)
         self.address = _choose(self.address or os.environ.get("ANDROID_SERIAL", ""), found)
         self.name = f"adb:{self.address}"
@@ -81,6 +82,10 @@ class Adb:
     def abort(self) -> None:
         """See Link."""
         self._client.abort()
+
+    def resume(self) -> None:
+        """See Link."""
+        self._client.resume()
 
     def close(self) -> None:
         """See Link; the adb server is the user's and stays."""

@@ -9,6 +9,7 @@ beside, compared with its SHA-256 on the device, and renamed.
 
 import base64
 import binascii
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -19,7 +20,7 @@ from shlex import quote
 from typing import Any, Protocol
 
 from android_bench.bundle import RUNNER, read_runtime
-from android_bench.devices.link import SHELL_PATIENCE_S, DeviceLostError, Link, Output
+from android_bench.devices.link import DeviceLostError, Link
 from android_bench.devices.probe import PROBE, STATE, Facts, parse_facts, parse_state, unusable
 from android_bench.record import Kind, State
 from larqnets.errors import LarqnetsError
@@ -81,6 +82,7 @@ class Board:
         self.link, self._on_send = link, on_send
         self.kind = link.kind
         self._runtime = ""
+        self._running = False  # a runner, or one that was cut off
 
     @property
     def name(self) -> str:
@@ -100,6 +102,7 @@ class Board:
     def open(self) -> None:
         """See Device."""
         self.link.open()
+        self._stop_own()
 
     def facts(self) -> Facts:
         """Say what it is, whether or not it can be used."""
@@ -111,6 +114,11 @@ class Board:
         facts = self.facts()
         if self.link.emulator is None and (sentence := unusable(facts, self.name)) is not None:
             raise LarqnetsError(sentence)
+        if self.link.shell(f"{self._find_runner()} && echo yes").text.strip() == "yes":
+            raise LarqnetsError(
+                f"Another session is measuring on {self.name}. Wait for it; if there is none, larqnets devices --clean "
+                f"--device {self.name} ends what it left there."
+            )
         return facts
 
     def push(self, files: Mapping[str, bytes]) -> Installed:
@@ -170,12 +178,14 @@ class Board:
         """See Device. `arguments` name files of the cache as ../NAME."""
         command = " ".join(map(quote, [*self.link.launcher, f"./{RUNNER}", *arguments]))
         # In the background, so that its number is known to `close` when the connection breaks in between.
+        self._running = True
         output = self.link.shell(
             f"cd {quote(f'{self.cache}/{self._runtime}')} || exit 125\n"
             f"{command} </dev/null 2>../run.err &\npid=$!\necho $pid >../{_PID}\nwait $pid\ncode=$?\nrm -f ../{_PID}\n"
             'echo "@@ err"\ncat ../run.err\nexit $code',
             timeout_s,
         )
+        self._running = False
         said, _, err = output.text.partition("@@ err\n")
         if output.code != 0:
             raise self._failed(output.code, err, model)
@@ -237,13 +247,19 @@ class Board:
             raise LarqnetsError(f"{self.name} cannot remove {self.cache}: {done.text.strip()}. Remove it by hand.")
         return size
 
-    def stop_runner(self) -> Output:
+    def _find_runner(self) -> str:
+        """Return shell that succeeds, with its number in $pid, when a runner that was started from here is alive."""
+        file = quote(f"{self.cache}/{_PID}")
+        return f"[ -f {file} ] && pid=$(cat {file}) && grep -q {RUNNER} /proc/$pid/cmdline 2>/dev/null"
+
+    def stop_runner(self) -> None:
         """End a runner that a broken connection or Ctrl-C left behind."""
-        return self.link.shell(
-            f"cd {quote(self.cache)} 2>/dev/null && [ -f {_PID} ] && pid=$(cat {_PID}) && "
-            f"grep -q {RUNNER} /proc/$pid/cmdline 2>/dev/null && kill $pid\nrm -f {quote(f'{self.cache}/{_PID}')}",
-            SHELL_PATIENCE_S,
-        )
+        self.link.shell(f"{self._find_runner()} && kill $pid\nrm -f {quote(f'{self.cache}/{_PID}')}")
+        self._running = False
+
+    def _stop_own(self) -> None:
+        if self._running:
+            self.stop_runner()
 
     def abort(self) -> None:
         """See Device."""
@@ -251,6 +267,9 @@ class Board:
 
     def close(self) -> None:
         """See Device."""
+        self.link.resume()
+        with contextlib.suppress(LarqnetsError):  # the device may be gone, and the runner ends by itself
+            self._stop_own()
         self.link.close()
 
 

@@ -7,24 +7,23 @@ client's exit code says, and what a login shell prints before is left out.
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from android_bench.clock import StoppedError
 from android_bench.record import Kind
 from larqnets.errors import LarqnetsError
 
 _BEGIN, _END = "@@begin", "@@end"
+_LOOK_S = 0.3
 SHELL_PATIENCE_S = 60.0  # for scripts that only look around
 _SEND_BYTES_PER_S = 100_000  # slower than this no connection is waited for
 
 
 class DeviceLostError(LarqnetsError):
     """The connection to a device broke; it may come back."""
-
-
-class StoppedError(Exception):
-    """The user asked to stop."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,10 @@ class Link(Protocol):
         """Write a file; raises LarqnetsError when the device refuses it, DeviceLostError when the connection breaks."""
 
     def abort(self) -> None:
-        """End what is running, from another thread, and refuse everything but `close` from then on."""
+        """End what is running, from another thread, and refuse everything until `resume`."""
+
+    def resume(self) -> None:
+        """Take commands again."""
 
     def close(self) -> None:
         """Leave nothing open here."""
@@ -86,12 +88,20 @@ class Client:
             self._process = process = subprocess.Popen(
                 command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
             )
+        deadline, to_write = time.monotonic() + timeout_s, stdin or None
         with process:
             try:
-                out, err = process.communicate(stdin, timeout=timeout_s)
-            except subprocess.TimeoutExpired as error:
-                process.kill()
-                raise TimeoutError from error
+                while True:
+                    # In short pieces: another process may hold the pipes open when this one was ended (ssh's master does).
+                    try:
+                        out, err = process.communicate(to_write, timeout=_LOOK_S)
+                        break
+                    except subprocess.TimeoutExpired:
+                        to_write = None  # it is remembered
+                        if self._stopped:
+                            raise StoppedError from None
+                        if time.monotonic() > deadline:
+                            raise TimeoutError from None
             except BaseException:
                 process.kill()
                 raise
@@ -105,6 +115,10 @@ class Client:
             self._stopped = True
             if self._process is not None:
                 self._process.kill()
+
+    def resume(self) -> None:
+        """Take commands again."""
+        self._stopped = False
 
 
 def framed(script: str) -> str:
@@ -125,11 +139,11 @@ def send_patience_s(size: int) -> float:
 
 
 def last_line(*texts: bytes) -> str:
-    """Return the last line that says something, of the first text that does."""
+    """Return the last line that says something, of the first text that does; one that speaks of an error goes before."""
     for text in texts:
         lines = [line.strip() for line in text.decode(errors="backslashreplace").splitlines() if line.strip()]
         if lines:
-            return lines[-1]
+            return next((line for line in reversed(lines) if "error" in line), lines[-1])
     return "it did not say why"
 
 

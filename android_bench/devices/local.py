@@ -64,5 +64,9 @@ class Local:
         """See Link."""
         self._client.abort()
 
+    def resume(self) -> None:
+        """See Link."""
+        self._client.resume()
+
     def close(self) -> None:
         """See Link."""

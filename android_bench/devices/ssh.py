@@ -97,6 +97,10 @@ class Ssh:
         """See Link."""
         self._client.abort()
 
+    def resume(self) -> None:
+        """See Link."""
+        self._client.resume()
+
     def close(self) -> None:
         """See Link."""
         self._end()
