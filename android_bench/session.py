@@ -129,6 +129,7 @@ class Measurement:
             try:
                 for entrant in self._entrants:
                     self._persist(self._look, entrant)
+                self._need_one()
                 self._save()
                 for number in range(self._protocol.rounds):
                     self._round(number)
@@ -309,9 +310,14 @@ class Measurement:
             if reason is not None:
                 return reason
             self._usual_mhz = self._usual_mhz or after.clocks_mhz
-        if all(model.fault is not None for model in self._models.values()):
-            raise LarqnetsError("No model can be measured there. " + next(iter(self._models.values())).fault)
+        self._need_one()
         return None
+
+    def _need_one(self) -> None:
+        """Raise LarqnetsError when no model is left that can be measured."""
+        faults = [model.fault for model in self._models.values()]
+        if None not in faults:
+            raise LarqnetsError(f"No model can be measured there. {faults[0]}")
 
     def _profile(self, entrant: Entrant) -> None:
         runs = self._protocol.profile_runs

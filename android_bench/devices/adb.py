@@ -44,7 +44,7 @@ class Adb:
 
     def open(self) -> None:
         """Choose the device when no serial was given, and see that it answers."""
-        if ":" in self.address and states(self._client).get(self.address) != "device":
+        if ":" in self.address and states(self._client).get(self.address) in (None, "offline"):
             self._adb("disconnect", self.address)  # a device in the network, which the server may have given up
             self._adb("connect", self.address)
         found = states(self._client)

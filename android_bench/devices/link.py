@@ -6,8 +6,8 @@ client's exit code says, and what a login shell prints before is left out.
 
 import re
 import subprocess
+import tempfile
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -17,7 +17,6 @@ from android_bench.record import Kind
 from larqnets.errors import LarqnetsError
 
 _BEGIN, _END = "@@begin", "@@end"
-_LOOK_S = 0.3
 SHELL_PATIENCE_S = 60.0  # for scripts that only look around
 _SEND_BYTES_PER_S = 100_000  # slower than this no connection is waited for
 
@@ -81,33 +80,28 @@ class Client:
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command to its end; raises TimeoutError when it takes too long, StoppedError after `abort`."""
-        pipe = subprocess.PIPE
-        with self._lock:
+        # Files, not pipes: ssh's master holds them too and would keep a pipe open when its client was ended.
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            given.write(stdin)
+            given.seek(0)
+            with self._lock:
+                if self._stopped:
+                    raise StoppedError
+                self._process = process = subprocess.Popen(
+                    command, stdin=given, stdout=out, stderr=err, env=environment, start_new_session=True
+                )
+            try:
+                process.wait(timeout_s)
+            except subprocess.TimeoutExpired as error:
+                raise TimeoutError from error
+            finally:
+                process.kill()
+                process.wait()
             if self._stopped:
                 raise StoppedError
-            self._process = process = subprocess.Popen(
-                command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
-            )
-        deadline, to_write = time.monotonic() + timeout_s, stdin or None
-        with process:
-            try:
-                while True:
-                    # In short pieces: another process may hold the pipes open when this one was ended (ssh's master does).
-                    try:
-                        out, err = process.communicate(to_write, timeout=_LOOK_S)
-                        break
-                    except subprocess.TimeoutExpired:
-                        to_write = None  # it is remembered
-                        if self._stopped:
-                            raise StoppedError from None
-                        if time.monotonic() > deadline:
-                            raise TimeoutError from None
-            except BaseException:
-                process.kill()
-                raise
-        if self._stopped:
-            raise StoppedError
-        return subprocess.CompletedProcess(command, process.returncode, out, err)
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(command, process.returncode, out.read(), err.read())
 
     def abort(self) -> None:
         """End the running program and refuse others."""

@@ -188,7 +188,7 @@ def test_unplugged_in_a_push_and_back(adb, phone, no_runtime):
     fails(board.open, "There is no device|is offline|no device")
     phone.plug()
     board.open()
-    assert board.push(big).sent == 5_000_000
+    assert board.push(big).sent >= 5_000_000
     board.close()
 
 
