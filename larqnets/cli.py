@@ -93,7 +93,9 @@ def train(
 
 @app.command()
 def sweep(
-    configs: Annotated[list[str], typer.Argument(metavar="CONFIG...", help="Names or paths of configs.")],
+    configs: Annotated[
+        list[str], typer.Argument(metavar="CONFIG...", help="Names or paths of configs; NAME@0,1,2 with its own seeds.")
+    ],
     seeds: Annotated[str | None, typer.Option(help="Seeds for each of them: 0,1,2. Default: the config's.")] = None,
     overrides: Set = None,
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
@@ -276,7 +278,10 @@ def summary(
     classes: Annotated[int, typer.Option(min=2, help="Classes, when SUBJECT is a method.")] = 1000,
     stem: Annotated[str, typer.Option(help="imagenet or small, when SUBJECT is a method.")] = "imagenet",
     width: Annotated[float, typer.Option(min=1 / 64, max=64, help="Width factor, when SUBJECT is a method.")] = 1.0,
-    overrides: Set = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the method, or a key of the config."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Count parameters, bits and 1-bit and real MACs of a network before it is trained."""
@@ -299,6 +304,22 @@ def curves(
 
     result = draw_curves(runs, output)
     _show(result, lambda: f"{len(runs)} runs drawn into {output}", as_json)
+
+
+@app.command()
+def pareto(
+    table: Annotated[Path, typer.Argument(help="The CSV that `larqnets sweep` wrote.")],
+    output: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")] = Path("pareto.png"),
+    cost: Annotated[str, typer.Option(help="The column against which accuracy is drawn.")] = "arm64_instructions",
+    title: Annotated[str, typer.Option(help="Head of the picture.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Compare the methods of a sweep: accuracy over seeds against cost, and which of them no other one beats."""
+    from larqnets import pareto as comparison
+    from larqnets import tables
+
+    result = comparison.pareto(table, output, cost, title)
+    _show(result, lambda: tables.pareto(result), as_json)
 
 
 @app.command(name="bench-training", hidden=True)

@@ -16,6 +16,7 @@ STAGES = {
     "verify": "verifying layer by layer and on real samples",
     "twins": "writing the float and int8 versions",
     "evaluate": "evaluating",
+    "count": "counting its instructions on an emulated ARM64",
     "library": "fetching TensorFlow Lite for ARM64",
     "compile": "compiling (the first time about a minute)",
     "android": "adding what Android needs",
@@ -110,7 +111,18 @@ def _stages(stages: list[dict[str, Any]]) -> dict[str, str]:
 
 def sweep(result: dict[str, Any]) -> list[Any]:
     """The table of a sweep."""
-    columns = ("method", "backbone", "seed", "test", "converted", "bytes", "1-bit MACs", "real MACs", "seconds")
+    columns = (
+        "method",
+        "backbone",
+        "seed",
+        "test",
+        "converted",
+        "bytes",
+        "1-bit MACs",
+        "real MACs",
+        "seconds",
+        "ARM64",
+    )
     table = Table(*columns, box=None, title_justify="left", pad_edge=False)
     for column in table.columns[2:]:
         column.justify = "right"
@@ -118,8 +130,22 @@ def sweep(result: dict[str, Any]) -> list[Any]:
         accuracies = [_word("accuracy", row[key]) for key in ("test_accuracy", "converted_test_accuracy")]
         sizes = [_word(key, row[key]) for key in ("file_bytes", "binary_macs", "float_macs")]
         cells = ("-" if cell == "not known" else cell for cell in (*accuracies, *sizes))
-        table.add_row(row["method"], row["backbone"], str(row["seed"]), *cells, f"{row['seconds']:.0f}")
-    return [table, f"table: {result['csv']}"]
+        instructions = "-" if row["arm64_instructions"] is None else f"{row['arm64_instructions']:,}"
+        table.add_row(row["method"], row["backbone"], str(row["seed"]), *cells, f"{row['seconds']:.0f}", instructions)
+    return [table, "ARM64: executed instructions of an inference, Cortex-A72 under qemu", f"table: {result['csv']}"]
+
+
+def pareto(result: dict[str, Any]) -> list[Any]:
+    """The methods of a sweep, the most accurate first."""
+    cost = result["cost"].replace("_", " ")
+    table = Table("method", "backbone", "seeds", "test accuracy", "lowest", "highest", cost, "front", box=None)
+    for column in table.columns[2:7]:
+        column.justify = "right"
+    for p in result["points"]:
+        accuracies = [f"{p[name]:.2%}" for name in ("accuracy", "lowest", "highest")]
+        front = "yes" if p["on_front"] else ""
+        table.add_row(p["method"], p["backbone"], str(p["seeds"]), *accuracies, f"{p['cost']:,.0f}", front)
+    return [table, f"accuracy of the converted files, mean over seeds; picture: {result['picture']}"]
 
 
 def bench(result: dict[str, Any], path: Path) -> list[Any]:
