@@ -3,10 +3,11 @@
 import dataclasses
 import shlex
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+from android_bench import record
 from android_bench.clock import StoppedError
 from android_bench.devices import FORMS, link_to
 from android_bench.devices.device import Board, Device
@@ -20,7 +21,6 @@ from larqnets.errors import LarqnetsError
 
 MEANING = "functional and instruction counts only, no latency"
 GROUPS = ("binary", "real", "glue")
-MIN_ROUNDS = 1
 
 
 def count_files(files: Sequence[Path], cpu: str = CPUS[0]) -> dict[str, Any]:
@@ -93,46 +93,65 @@ def continuation(path: Path) -> Request:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """The sessions that have a record, complete or not, their files, and what went wrong, a sentence or two each."""
+
+    sessions: tuple[Session, ...]
+    files: tuple[Path, ...]
+    problems: tuple[str, ...]
+
+
 def measure(
     wanted: Request,
     host: Callable[[bytes], Engine],
     on_progress: Callable[[str], Any] = lambda _: None,
     connect: Callable[[str, Callable[[str], Any]], Device] = lambda spec, on_send: Board(link_to(spec), on_send),
-) -> list[Session]:
+) -> Outcome:
     """Measure on every device at the same time, a session each; their records lie in `wanted.out`.
 
-    `host` loads a file's bytes into what computes the outputs to compare with. Raises LarqnetsError, after all sessions
-    have ended, when one of them could not end as asked; what it measured is in its record. Ctrl-C stops all of them.
+    `host` loads a file's bytes into what computes the outputs to compare with. What goes wrong on one device does not
+    stop the others; Ctrl-C stops all. Raises LarqnetsError when nothing could begin.
     """
     entrants = line_up(wanted.files)
     for entrant in without_twin(entrants):
-        on_progress(f"{entrant.name} has no twin to be compared with: `larqnets convert --twins` writes them")
+        on_progress(f"{entrant.name} has no twin to be compared with; `larqnets convert --twins` writes them.")
     expected = {}
     for entrant in entrants:
         on_progress(f"computing what {entrant.name} returns on this machine")
         expected[entrant.sha256] = expect(entrant.model, host, wanted.protocol.seed)
-    measurements = [
-        Measurement(
-            connect(spec, say),
-            entrants,
-            expected,
-            wanted.protocol,
-            wanted.out,
-            threads=wanted.threads,
-            mask=wanted.cores,
-            on_progress=say,
-            earlier=wanted.earlier,
+    measurements = []
+    for spec in wanted.devices:
+        say = on_progress if len(wanted.devices) == 1 else _voice(spec, on_progress)
+        measurements.append(
+            Measurement(
+                connect(spec, say),
+                entrants,
+                expected,
+                wanted.protocol,
+                wanted.out,
+                threads=wanted.threads,
+                mask=wanted.cores,
+                on_progress=say,
+                earlier=wanted.earlier,
+            )
         )
-        for spec in wanted.devices
-        for say in [_voice(spec, on_progress, alone=len(wanted.devices) == 1)]
-    ]
     with ThreadPoolExecutor(len(measurements)) as pool:
         running = {pool.submit(measurement.measure): measurement for measurement in measurements}
         stopped = _wait(running)
-    failures = [_failure(future, measurement) for future, measurement in running.items()]
-    if sentences := [sentence for sentence in failures if sentence is not None]:
-        raise LarqnetsError(" ".join(dict.fromkeys(["Stopped.", *sentences] if stopped else sentences)))
-    return [future.result() for future in running]
+    problems = [problem for future, m in running.items() if (problem := _problem(future, m)) is not None]
+    begun = [m for m in measurements if m.has_record]
+    return Outcome(
+        tuple(m.session() for m in begun),
+        tuple(m.path for m in begun),
+        tuple(["Stopped.", *problems] if stopped else problems),
+    )
+
+
+def to_json(outcome: Outcome, wanted: Request) -> Any:
+    """Return the record of the session, or a list of them when several devices were asked for."""
+    records = [record.to_json(session) for session in outcome.sessions]
+    return records[0] if len(wanted.devices) == 1 else records
 
 
 def _wait(running: dict[Future[Session], Measurement]) -> bool:
@@ -140,7 +159,7 @@ def _wait(running: dict[Future[Session], Measurement]) -> bool:
     stopped = False
     while not all(future.done() for future in running):
         try:
-            wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+            wait(running, timeout=0.2)
         except KeyboardInterrupt:
             stopped = True
             for measurement in running.values():
@@ -148,20 +167,20 @@ def _wait(running: dict[Future[Session], Measurement]) -> bool:
     return stopped
 
 
-def _failure(future: Future[Session], measurement: Measurement) -> str | None:
-    """Return in a sentence or two what went wrong with a session, where its record is and how to go on."""
+def _problem(future: Future[Session], measurement: Measurement) -> str | None:
+    """Return what went wrong with a session, where its record is and how to go on; None when nothing did."""
     error = future.exception()
     if error is None:
         faults = [model.fault for model in future.result().models if model.fault]
-        return f"{faults[0]} Everything else is in {measurement.path}." if faults else None
+        return f"{faults[0]} Everything else was measured: {measurement.path}." if faults else None
     if not isinstance(error, LarqnetsError | StoppedError):
         raise error
     said = "" if isinstance(error, StoppedError) else f"{error} "
     if not measurement.has_record:
-        return f"{said}Nothing was measured."
+        return f"{said}Nothing was measured." if isinstance(error, StoppedError) else str(error)
     path = shlex.quote(str(measurement.path))
     return f"{said}What was measured is in {path}. Continue with: larqnets benchmark --resume {path}"
 
 
-def _voice(spec: str, on_progress: Callable[[str], Any], *, alone: bool) -> Callable[[str], Any]:
-    return on_progress if alone else lambda text: on_progress(f"{spec}: {text}")
+def _voice(spec: str, on_progress: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda text: on_progress(f"{spec}: {text}")

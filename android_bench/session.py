@@ -135,8 +135,8 @@ class Measurement:
                     self._round(number)
                 for entrant in self._entrants:
                     self._persist(self._profile, entrant)
-                self._trace.append(self._sample())
                 self._complete = all(model.fault is None for model in self._models.values())
+                self._last_state()
             except StoppedError:
                 self._event("fault", "Stopped by the user.")
                 raise
@@ -170,6 +170,12 @@ class Measurement:
             trace=tuple(self._trace),
             events=tuple(self._events),
         )
+
+    def _last_state(self) -> None:
+        try:
+            self._trace.append(self._sample())
+        except DeviceLostError as error:
+            self._event("warning", f"{error} Everything had been measured.")
 
     def _prepare(self) -> None:
         """Find out what the device is and bring the files there; nothing before the first state is worth a record."""
@@ -220,6 +226,8 @@ class Measurement:
         for number in range(self._protocol.rounds):
             if not self._has(number):
                 self._discard(number, "the session was stopped in this round")
+        kept = sorted((r for model in self._models.values() for r in model.kept), key=lambda r: r.started_s)
+        self._usual_mhz = kept[0].after.clocks_mhz if kept else {}
 
     def _look(self, entrant: Entrant) -> None:
         """Run a model once for its outputs and once for its memory; learn what the device really is."""
@@ -268,10 +276,10 @@ class Measurement:
             self._event("warning", f"Round {number + 1} does not count: {reason}.")
             self._save()
             if attempt == MAX_ATTEMPTS:
-                raise thermal.HotError(
-                    f"Round {number + 1} was throttled {attempt} times: {reason}. Cool the device, or use fewer threads or "
-                    "slower cores."
+                remedy = (
+                    "Use the supply that its maker names" if "voltage" in reason else "Cool it, or use fewer threads"
                 )
+                raise thermal.HotError(f"Round {number + 1} was throttled {attempt} times: {reason}. {remedy}.")
             self._clock.sleep(PAUSE_S)
         self._save()
 
@@ -317,7 +325,7 @@ class Measurement:
         """Raise LarqnetsError when no model is left that can be measured."""
         faults = [model.fault for model in self._models.values()]
         if None not in faults:
-            raise LarqnetsError(f"No model can be measured there. {faults[0]}")
+            raise LarqnetsError(faults[0] if len(faults) == 1 else f"No model can be measured there. {faults[0]}")
 
     def _profile(self, entrant: Entrant) -> None:
         runs = self._protocol.profile_runs

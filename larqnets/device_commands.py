@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from larqnets import LarqnetsError
 from larqnets.command import Json, needs_training_extra, show
 
 app = typer.Typer()
@@ -15,18 +16,72 @@ app.add_typer(runtime, name="runtime")
 
 @app.command()
 def benchmark(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help=".tflite files, or names of shipped models.")],
-    device: Annotated[str, typer.Option(metavar="NAME", help="Where they run: qemu.")],
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE...", help=".tflite files, or names of shipped models.")
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="adb, adb:SERIAL, ssh:USER@HOST, local, or qemu; several are measured side by side."
+        ),
+    ] = None,
+    threads: Annotated[str, typer.Option(help="Threads, each on a core of its own; big: as many as big cores.")] = "1",
+    cores: Annotated[
+        str | None, typer.Option(metavar="MASK", help="Run on these cores, hexadecimal. Default: the fastest.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds that must count. Default: 10.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="At least 1,024 invocations and 60 s of every model.")
+    ] = False,
+    max_temp: Annotated[
+        float | None, typer.Option(min=1, max=150, help="Begin no round above this temperature, in °C. Default: 60.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the record.")] = Path("results"),
+    resume: Annotated[Path | None, typer.Option(metavar="RECORD", help="Continue a session that was stopped.")] = None,
     cpu: Annotated[str, typer.Option(help="CPU that qemu emulates: cortex-a72, cortex-a76.")] = "cortex-a72",
     as_json: Json = False,
 ) -> None:
-    """Count the instructions that models execute on an emulated ARM64; no latency, that needs a device."""
-    from android_bench.benchmark import benchmark_files
+    """Measure the latency of models on phones and boards; with --device qemu count instructions instead."""
+    from android_bench import benchmark as bench
+    from deploy.interpreter import host_engine
     from deploy.shipped import find_model
     from larqnets import tables
 
-    result = benchmark_files([find_model(file) for file in files], device, cpu)
-    show(result, lambda: tables.benchmark(result), as_json)
+    if resume is not None and (files or device):
+        raise typer.BadParameter("--resume takes files, device and protocol from the record. Leave the others out.")
+    if resume is None and not (files and device):
+        raise typer.BadParameter("Name files to measure and a device: larqnets benchmark FILE... --device adb")
+    paths = [find_model(file) for file in files or ()]
+    if device == ["qemu"]:
+        counted = bench.count_files(paths, cpu)
+        show(counted, lambda: tables.benchmark(counted), as_json)
+        return
+    options = {"threads": threads, "cores": cores, "rounds": rounds, "strict": strict, "max_temp": max_temp, "out": out}
+    wanted = bench.continuation(resume) if resume else bench.request(paths, device or (), **options)
+    with tables.Stages() as stages:
+        outcome = bench.measure(wanted, host_engine, stages.say)
+    if outcome.sessions:
+        show(bench.to_json(outcome, wanted), lambda: tables.measured(outcome), as_json)
+    if outcome.problems:
+        raise LarqnetsError(" ".join(outcome.problems))
+
+
+@app.command()
+def devices(
+    device: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="adb:SERIAL, ssh:USER@HOST or local. Default: all but ssh.")
+    ] = None,
+    clean: Annotated[bool, typer.Option("--clean", help="Remove our files from them.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the devices that can be measured on: what they are, how warm, whether something slows them down."""
+    from android_bench.devices.survey import survey
+    from larqnets import tables
+
+    found = survey(device or (), clean=clean)
+    show(found, lambda: tables.devices(found), as_json)
+    if device and found["problems"]:
+        raise LarqnetsError(" ".join(found["problems"]))
 
 
 @runtime.command()

@@ -48,6 +48,13 @@ class Stages:
         if not self._console.is_terminal:
             self._console.print(f"{self._text} ...", soft_wrap=True)
 
+    def say(self, text: str) -> None:
+        """Show what is being done; a sentence stays to be read."""
+        if not text.endswith("."):
+            self.stage(escape(text))
+        else:
+            self._console.print(escape(text), soft_wrap=True)
+
     def sample(self, done: int) -> None:
         """Show the number of samples done, at most ten times a second."""
         if time.monotonic() - self._shown > 0.1:
@@ -311,3 +318,71 @@ def benchmark(result: dict[str, Any]) -> list[Any]:
         groups = ", ".join(f"{name} {value / total:.1%}" for name, value in model["groups"].items())
         parts += [f"{escape(model['model'])}: {model['instructions']:,} instructions per inference", table, groups, ""]
     return [*parts, f"ARM64 under qemu, {result['cpu']}: {result['meaning']}"]
+
+
+def measured(outcome: Any) -> list[Any]:
+    """The sessions of a benchmark, whether device and host agree, and where the records are."""
+    from android_bench.summary import summarise
+
+    parts = sessions([summarise(session) for session in outcome.sessions])
+    for session_, path in zip(outcome.sessions, outcome.files, strict=True):
+        for model in session_.models:
+            if (equality := model.equality) is not None:
+                verdict = "equal to" if equality.equal else "DIFFERENT from"
+                parts.append(
+                    f"{escape(model.name)}: outputs {verdict} those of {escape(equality.engine)}, {equality.samples} samples, "
+                    f"largest difference {equality.max_difference:.2g} (allowed {equality.tolerance:.2g})"
+                )
+        parts.append(f"record: {escape(str(path))}")
+    return parts
+
+
+def devices(found: dict[str, Any]) -> list[Any]:
+    """What can be measured on, one device after another."""
+    parts: list[Any] = []
+    for device in found["devices"]:
+        parts += [facts(_device(device), device["device"]), ""]
+    parts += [f"- {escape(text)}" for text in found["problems"]]
+    return [*parts, "A board is shown when it is named: larqnets devices --device ssh:USER@HOST", found["note"]]
+
+
+def _device(device: dict[str, Any]) -> dict[str, Any]:
+    system = (device["os"], device["kernel"], device["machine"], device["libc"])
+    bits = None if device["bits"] is None else f"{device['bits']} bits"
+    kinds = [
+        f"{', '.join(map(str, c['cores']))}: {c['part'] or 'not known'}, "
+        + ("clock not known" if c["max_mhz"] is None else f"at most {c['max_mhz']:.0f} MHz")
+        + (f", governor {c['governor']}" if c["governor"] else "")
+        for c in device["clusters"]
+    ]
+    temperature = (
+        None if device["temperature_c"] is None else f"{device['temperature_c']:.1f} °C ({device['temperature_zone']})"
+    )
+    battery = (
+        None
+        if device["battery_percent"] is None
+        else f"{device['battery_percent']} %" + (", charging" if device["charging"] else "")
+    )
+    throttled = {
+        "throttled now": ", ".join(device["throttled_now"] or []) or "no",
+        "since it started": ", ".join(device["throttled_since_boot"] or []) or "no",
+    }
+    shown = {
+        "use": "functional only, no latency: " + device["emulator"]
+        if device["functional_only"]
+        else device["reason"] or "yes",
+        "model": device["model"],
+        "SoC": device["soc"],
+        **{"cores" if i == 0 else f"cores {i + 1}": kind for i, kind in enumerate(kinds)},
+        "memory": None if device["memory_mb"] is None else f"{device['memory_mb']:,} MiB",
+        "system": ", ".join(word for word in (*system, bits) if word) or None,
+        "temperature": temperature,
+        **({} if device["throttled_now"] is None else throttled),
+        "Android's thermal status": device["thermal_status"],
+        "battery": battery,
+        "load": device["load"],
+        "our files": f"{device['cache_bytes'] / 2**20:.1f} MiB in {device['cache']}",
+        "removed": None if device["removed_bytes"] is None else f"{device['removed_bytes'] / 2**20:.1f} MiB",
+    }
+    always = ("model", "SoC", "temperature")
+    return {name: value for name, value in shown.items() if value is not None or name in always}

@@ -59,13 +59,15 @@ def adb(tmp_path_factory) -> Generator[Callable, None, None]:
         pytest.skip("adb is not installed. Debian: apt-get install adb.")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    home = {"HOME": str(tmp_path_factory.mktemp("adb home"))}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("adb home")))
         patch.delenv("ANDROID_SERIAL", raising=False)
 
         def call(*arguments: str) -> str:
-            done = subprocess.run(["adb", *arguments], capture_output=True, text=True, timeout=60)
+            done = subprocess.run(
+                ["adb", *arguments], capture_output=True, text=True, timeout=60, env=os.environ | home
+            )
             return done.stdout + done.stderr
 
         call("start-server")

@@ -194,7 +194,7 @@ def test_a_slow_clock_is_throttling(make):
 def test_a_device_that_always_throttles_ends_it_and_keeps_the_rest(make):
     device, measurement = make()
     throttles_after(device, lambda number: number > 3)
-    with pytest.raises(thermal.HotError, match=r"Round 2 was throttled 3 times: .*Cool the device"):
+    with pytest.raises(thermal.HotError, match=r"Round 2 was throttled 3 times: .*Cool it"):
         measurement.measure()
     result = read_session(measurement.path)
     assert not result.complete
