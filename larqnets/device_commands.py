@@ -58,10 +58,11 @@ def benchmark(
         return
     options = {"threads": threads, "cores": cores, "rounds": rounds, "strict": strict, "max_temp": max_temp, "out": out}
     wanted = bench.continuation(resume) if resume else bench.request(paths, device or (), **options)
+    summarise = None if as_json else bench.summariser()
     with tables.Stages() as stages:
         outcome = bench.measure(wanted, host_engine, stages.say)
     if outcome.sessions:
-        show(bench.to_json(outcome, wanted), lambda: tables.measured(outcome), as_json)
+        show(bench.to_json(outcome, wanted), lambda: tables.measured(outcome, summarise), as_json)
     if outcome.problems:
         raise LarqnetsError(" ".join(outcome.problems))
 

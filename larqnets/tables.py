@@ -320,10 +320,8 @@ def benchmark(result: dict[str, Any]) -> list[Any]:
     return [*parts, f"ARM64 under qemu, {result['cpu']}: {result['meaning']}"]
 
 
-def measured(outcome: Any) -> list[Any]:
+def measured(outcome: Any, summarise: Any) -> list[Any]:
     """The sessions of a benchmark, whether device and host agree, and where the records are."""
-    from android_bench.summary import summarise
-
     parts = sessions([summarise(session) for session in outcome.sessions])
     for session_, path in zip(outcome.sessions, outcome.files, strict=True):
         for model in session_.models:
