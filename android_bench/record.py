@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from android_bench.qemu import Count
+from deploy.tflite import printable
 from larqnets.config import from_mapping
 from larqnets.errors import LarqnetsError
 from larqnets.run_folder import write_atomically
@@ -288,7 +289,16 @@ def parse_session(text: str, source: str) -> Session:
         newer = isinstance(version, int) and version > SCHEMA_VERSION
         remedy = "Update larqnets" if newer else "Open it with the version of larqnets that wrote it"
         raise LarqnetsError(f"{source} has schema version {version!r}, this larqnets reads {SCHEMA_VERSION}. {remedy}.")
-    return from_mapping(Session, values, "", source)
+    return from_mapping(Session, _printable(values), "", source)
+
+
+def _printable(value: Any) -> Any:
+    """Return a JSON value with control characters escaped: its strings come from devices and files, and go to terminals."""
+    if isinstance(value, dict):
+        return {printable(key): _printable(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_printable(entry) for entry in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def _refuse(constant: str) -> None:

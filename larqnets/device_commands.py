@@ -85,6 +85,35 @@ def devices(
         raise LarqnetsError(" ".join(found["problems"]))
 
 
+@app.command()
+def report(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Sessions that `benchmark` wrote.")],
+    html: Annotated[Path | None, typer.Option(help="Write one page that opens offline.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the same as Markdown.")] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Is the second of two sessions slower than the first? Then exit with 1.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show sessions: latency with intervals beside the twins, where the time goes, how far to trust it."""
+    from larqnets import tables
+
+    if not compare:
+        from android_bench.report import write_report
+
+        summaries = write_report(files, html, markdown)
+        written = [f"written: {path}" for path in (html, markdown) if path is not None]
+        show([s.to_json() for s in summaries], lambda: [*tables.sessions(summaries), *written], as_json)
+        return
+    if len(files) != 2 or html is not None or markdown is not None:
+        raise typer.BadParameter("--compare takes two sessions, the baseline first, and writes no page.")
+    from android_bench.comparison import compare_files
+
+    result = compare_files(*files)
+    show(result.to_json(), lambda: tables.comparison(result.to_json()), as_json)
+    result.check()
+
+
 @runtime.command()
 def build(
     output: Annotated[Path, typer.Option(help="Folder to build into.")] = Path("build"),

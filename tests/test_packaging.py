@@ -122,6 +122,7 @@ def test_wheel_has_code_configs_data_and_licences(wheel):
     assert {f"{info}/licenses/LICENSE", f"{info}/licenses/NOTICE", f"{info}/entry_points.txt"} <= names
     native = {p.relative_to(ROOT).as_posix() for p in (ROOT / "android_bench/native").iterdir()}
     assert native <= names, "`larqnets runtime build` compiles from an installed package"
+    assert {"android_bench/templates/report.html", "android_bench/templates/report.md"} <= names
     assert not any(name.startswith("android_bench/lib/") for name in names)
     assert wheel.name.endswith("-py3-none-any.whl")
     assert {name.split("/")[0] for name in names} == {"larqnets", "deploy", "android_bench", info}
@@ -183,6 +184,12 @@ def test_core_alone_says_how_to_get_the_rest(core, tmp_path, arguments):
     assert done.stderr.startswith("larqnets: ")
     assert done.stderr.endswith(f"{INSTALL}\n")
     assert done.stderr.count("\n") == 1
+
+
+def test_core_alone_says_what_statistics_need(core, tmp_path):
+    done = _larqnets(core, ["report", "session.json"], tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == 'larqnets: Statistics need scipy, which is not installed: pip install "larqnets[bench]"\n'
 
 
 def test_core_installs_and_inspects_on_python_3_13(wheel, tmp_path):

@@ -64,7 +64,7 @@ RUNTIME = Runtime(
 
 def sha256(name: str) -> str:
     """A hash for a file that does not exist."""
-    return hashlib.sha256(name.encode()).hexdigest()
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def state(at_s: float, temperature: float = 40.0) -> State:
