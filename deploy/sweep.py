@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -15,6 +16,9 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
+from android_bench.bundle import open_bundle
+from android_bench.emulator import CPUS, qemu_command
+from android_bench.qemu import count
 from deploy.check import evaluate_subject
 from deploy.convert import TARGETS
 from deploy.inspect import inspect_model
@@ -51,7 +55,8 @@ class Planned:
 class Row:
     """A line of the table. Accuracies are fractions of the whole test set, `seconds` is training time over all resumes.
 
-    Without a conversion, what is read from the converted file is None.
+    Without a conversion, what is read from the converted file is None. `arm64_instructions` are those of one inference of
+    the file on an emulated Cortex-A72, one thread; None where nothing can emulate it.
     """
 
     method: str
@@ -63,6 +68,7 @@ class Row:
     binary_macs: int | None
     float_macs: int | None
     seconds: float
+    arm64_instructions: int | None
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
@@ -80,14 +86,15 @@ def sweep(
 ) -> dict[str, Any]:
     """Run every config with every seed ("0,1,2"; None: the config's own) and write `table` after each of them.
 
-    Returns {"csv": path, "rows": [...], "failed": [{"run", "reason"}, ...]}; one that fails does not stop the others.
+    A config written NAME@0,1,2 has seeds of its own. Returns {"csv": path, "rows": [...], "failed": [{"run", "reason"}, ...]}; one that fails does not stop the others.
     Raises LarqnetsError before anything is trained when a config, the seeds, a run's name or the table is wrong, and
     TrainingInterruptedError after SIGINT or SIGTERM.
     """
     planned = plan(configs, seeds, overrides, runs)
     table = table or runs / "sweep.csv"
     _check_table(table)
-    rows = {p.run: row for p in planned if (row := _finished(p, convert)) is not None}
+    counted = convert and _can_count(progress)
+    rows = {p.run: row for p in planned if (row := _finished(p, convert, counted)) is not None}
     failed: list[dict[str, str]] = []
     _write(table, planned, rows)
     for number, p in enumerate(planned, 1):
@@ -96,7 +103,7 @@ def sweep(
             progress.note(f"{p.run} is finished: {_words(rows[p.run])}.")
             continue
         try:
-            rows[p.run] = _run(p, overrides, convert, progress)
+            rows[p.run] = _run(p, overrides, convert, counted, progress)
         except TrainingInterruptedError as error:
             raise TrainingInterruptedError(
                 f"Stopped in {p.run.name}, experiment {number} of {len(planned)}, with a checkpoint. "
@@ -119,9 +126,12 @@ def sweep(
 def plan(configs: Sequence[str], seeds: str | None, overrides: Sequence[str], runs: Path) -> list[Planned]:
     """Return the experiments in the order of the configs, each with all its seeds; raises LarqnetsError as `sweep` does."""
     planned: dict[Path, Planned] = {}
-    for config in configs:
+    for entry in configs:
+        config, chosen = entry, seeds
+        if (own := re.fullmatch(r"(.+)@([\d,]+)", entry)) is not None:
+            config, chosen = own.groups()
         experiment = load_config(config, overrides)
-        for seed in [experiment.seed] if seeds is None else _parse_seeds(seeds):
+        for seed in [experiment.seed] if chosen is None else _parse_seeds(chosen):
             run = runs / default_name(Path(config).stem, seed)
             if run in planned:
                 raise LarqnetsError(
@@ -142,13 +152,24 @@ def _parse_seeds(text: str) -> list[int]:
     try:
         seeds = [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise LarqnetsError(f"--seeds '{text}' is no list of numbers. Write e.g. --seeds 0,1,2.") from error
+        raise LarqnetsError(f"The seeds '{text}' are no list of numbers. Write e.g. --seeds 0,1,2.") from error
     if min(seeds) < 0 or max(seeds) >= 2**31:
-        raise LarqnetsError(f"--seeds '{text}' has a seed outside 0 to 2147483647. Write e.g. --seeds 0,1,2.")
+        raise LarqnetsError(f"The seeds '{text}' have one outside 0 to 2147483647. Write e.g. --seeds 0,1,2.")
     return list(dict.fromkeys(seeds))
 
 
-def _run(p: Planned, overrides: Sequence[str], convert: bool, progress: SweepProgress) -> Row:
+def _can_count(progress: SweepProgress) -> bool:
+    """Return whether instructions on ARM64 can be counted here, and tell why not."""
+    try:
+        qemu_command()
+        open_bundle()
+    except LarqnetsError as error:
+        progress.note(f"arm64_instructions stays empty: {error}")
+        return False
+    return True
+
+
+def _run(p: Planned, overrides: Sequence[str], convert: bool, counted: bool, progress: SweepProgress) -> Row:
     tf.keras.backend.clear_session()  # the graphs of the experiment before, which would pile up
     launch(
         p.config,
@@ -167,12 +188,16 @@ def _run(p: Planned, overrides: Sequence[str], convert: bool, progress: SweepPro
             progress.stage("evaluate")
             result = evaluate_subject(p.run / TARGET / manifest["file"])
             run.update_card(converted_test_accuracy=result["accuracy"], converted_test_images=result["images"])
-    row = _finished(p, convert)
+    if counted and (file := _converted_file(run := Run.open(p.run))) is not None and _counted(run, file) is None:
+        progress.stage("count")
+        instructions = count(file, CPUS[0], per_op=False).instructions
+        run.update_card(arm64={"instructions": instructions, "cpu": CPUS[0], "file_sha256": _sha256(file)})
+    row = _finished(p, convert, counted)
     assert row is not None, p.run
     return row
 
 
-def _finished(p: Planned, convert: bool) -> Row | None:
+def _finished(p: Planned, convert: bool, counted: bool) -> Row | None:
     """Return the row of an experiment that needs nothing more, else None."""
     if not p.run.exists():
         return None
@@ -180,9 +205,13 @@ def _finished(p: Planned, convert: bool) -> Row | None:
     if run.card["status"] != "trained":
         return None
     measured: tuple[Any, ...] = (None, None, None, None)
+    instructions = None
     if convert:
         file = _converted_file(run)
         if file is None:
+            return None
+        instructions = _counted(run, file)
+        if counted and instructions is None:
             return None
         totals = inspect_model(file).totals
         measured = (
@@ -192,7 +221,19 @@ def _finished(p: Planned, convert: bool) -> Row | None:
             totals["float"]["macs"],
         )
     card = run.card
-    return Row(card["method"], card["backbone"], card["seed"], card["test_accuracy"], *measured, card["seconds"])
+    return Row(
+        card["method"], card["backbone"], card["seed"], card["test_accuracy"], *measured, card["seconds"], instructions
+    )
+
+
+def _counted(run: Run, file: Path) -> int | None:
+    """Return the instructions that were counted for the file, None where none were."""
+    counted = run.card.get("arm64") or {}
+    return counted["instructions"] if counted.get("file_sha256") == _sha256(file) else None
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _converted_file(run: Run) -> Path | None:
@@ -204,7 +245,7 @@ def _converted_file(run: Run) -> Path | None:
         entry = manifest["files"][file.stem]
         source = manifest["source"]
         current = (
-            hashlib.sha256(file.read_bytes()).hexdigest() == entry["sha256"]
+            _sha256(file) == entry["sha256"]
             and source["run"]["epochs_done"] == run.card["epochs_done"]
             and source["preprocess"]["dataset"] == run.card["images"]["name"]
             and run.card["converted_test_images"] == run.card["images"]["num_test"]
@@ -218,7 +259,9 @@ def _check_table(path: Path) -> None:
     """Raise LarqnetsError when the table cannot be written, or would replace a file that is no such table."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.read_text(encoding="utf-8").partition("\n")[0].strip() not in ("", ",".join(COLUMNS)):
+        header = path.read_text(encoding="utf-8").partition("\n")[0].strip() if path.exists() else ""
+        # A table that an earlier version wrote has fewer columns.
+        if header and header not in (",".join(COLUMNS), ",".join(COLUMNS[:-1])):
             raise LarqnetsError(f"{path} is there and is not the table of a sweep. Choose another file with --csv.")
     except UnicodeDecodeError as error:
         raise LarqnetsError(f"{path} is there and is not a CSV file. Choose another file with --csv.") from error

@@ -55,12 +55,15 @@ class TrainConfig:
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.9  # sgd only
+    nesterov: bool = False  # sgd only: the gradient is taken where the momentum will have led
     schedule: Literal["constant", "cosine", "linear", "exponential", "step"] = "cosine"  # after the warm-up, to the end
     final_learning_rate: float = 0.0  # where the schedule ends; exponential needs it above 0
     step_epochs: tuple[float, ...] = ()  # step only: after each of these epochs the rate is multiplied by step_factor
     step_factor: float = 0.1
     warmup_epochs: float = 0.0  # linear from 0
-    weight_decay: float = 0.0  # L2 on kernels that are real while training, never on latents, BatchNorm, biases
+    weight_decay: float = 0.0  # L2, added to the gradient
+    weight_decay_on: Literal["real_kernels", "all"] = "real_kernels"  # kernels that are real while training, or also
+    # latents, BatchNorm, biases, slopes, thresholds: what PyTorch's optimizers decay, and so many papers' code
     loss: Literal["cross_entropy", "squared_hinge"] = "cross_entropy"
     label_smoothing: float = 0.0
     teacher: str = ""  # a run folder, or keras:NAME of keras.applications; its answers replace the labels in the loss
@@ -180,7 +183,7 @@ def parse_config(text: str, source: str, overrides: Sequence[str] = ()) -> Exper
     except tomllib.TOMLDecodeError as error:
         raise LarqnetsError(f"{source} is not valid TOML: {error}.") from error
     for override in overrides:
-        _apply_override(tables, override)
+        apply_override(tables, override)
     return from_mapping(Experiment, _with_train_in_stages(tables), "", source)
 
 
@@ -215,7 +218,8 @@ def _toml(value: object) -> str:
     return repr(value)
 
 
-def _apply_override(tables: dict[str, Any], override: str) -> None:
+def apply_override(tables: dict[str, Any], override: str) -> None:
+    """Set the key that `override` ("train.epochs=2") names in nested tables; raises LarqnetsError for what it cannot."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise LarqnetsError(f"--set '{override}' is not of the form key=value, e.g. --set train.epochs=2.")

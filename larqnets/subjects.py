@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
-from larqnets.config import load_config
+from larqnets.config import apply_override, load_config
 from larqnets.data import load_dataset
 from larqnets.errors import LarqnetsError
-from larqnets.methods import list_methods
+from larqnets.methods import get_method, list_methods
 from larqnets.models import create_model
 from larqnets.run_folder import Run
 from larqnets.training import build_model
@@ -25,12 +26,17 @@ def model_of(
 ) -> tf.keras.Model:
     """Build the network of a method with its backbone, a run, a config, or load a Keras file; weights do not matter.
 
-    `image`: "HxWxC". Raises LarqnetsError when the subject is none of them.
+    `image`: "HxWxC". `overrides` are options of the method ("reduction=8"), or of a config. Raises LarqnetsError when the
+    subject is none of them.
     """
     if backbone is not None:
         if stem not in ("imagenet", "small"):
             raise LarqnetsError(f"The stem is 'imagenet' or 'small', not '{stem}'.")
-        return create_model(subject, backbone, _shape(image), classes, stem=stem, width=width)
+        options: dict[str, Any] = {}
+        for override in overrides:
+            apply_override(options, override)
+        get_method(subject, **options)  # names none of its options as one of create_model's own arguments
+        return create_model(subject, backbone, _shape(image), classes, stem=stem, width=width, **options)
     path = Path(subject)
     if path.suffix in (".keras", ".h5", ".hdf5"):
         from deploy.sources import load_keras_file

@@ -20,6 +20,7 @@ STAGES = {
     "verify": "verifying layer by layer and on real samples",
     "twins": "writing the float and int8 versions",
     "evaluate": "evaluating",
+    "count": "counting its instructions on an emulated ARM64",
     "library": "fetching TensorFlow Lite for ARM64",
     "compile": "compiling (the first time about a minute)",
     "android": "adding what Android needs",
@@ -50,6 +51,13 @@ class Stages:
         self._status.update(f"{self._text} ...")
         if not self._console.is_terminal:
             self._console.print(f"{self._text} ...", soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """Show what is being done; a sentence stays to be read."""
+        if not text.endswith("."):
+            self.stage(escape(text))
+        else:
+            self._console.print(escape(text), soft_wrap=True)
 
     def sample(self, done: int) -> None:
         """Show the number of samples done, at most ten times a second."""
@@ -114,7 +122,18 @@ def _stages(stages: list[dict[str, Any]]) -> dict[str, str]:
 
 def sweep(result: dict[str, Any]) -> list[Any]:
     """The table of a sweep."""
-    columns = ("method", "backbone", "seed", "test", "converted", "bytes", "1-bit MACs", "real MACs", "seconds")
+    columns = (
+        "method",
+        "backbone",
+        "seed",
+        "test",
+        "converted",
+        "bytes",
+        "1-bit MACs",
+        "real MACs",
+        "seconds",
+        "ARM64",
+    )
     table = Table(*columns, box=None, title_justify="left", pad_edge=False)
     for column in table.columns[2:]:
         column.justify = "right"
@@ -122,8 +141,22 @@ def sweep(result: dict[str, Any]) -> list[Any]:
         accuracies = [_word("accuracy", row[key]) for key in ("test_accuracy", "converted_test_accuracy")]
         sizes = [_word(key, row[key]) for key in ("file_bytes", "binary_macs", "float_macs")]
         cells = ("-" if cell == "not known" else cell for cell in (*accuracies, *sizes))
-        table.add_row(row["method"], row["backbone"], str(row["seed"]), *cells, f"{row['seconds']:.0f}")
-    return [table, f"table: {result['csv']}"]
+        instructions = "-" if row["arm64_instructions"] is None else f"{row['arm64_instructions']:,}"
+        table.add_row(row["method"], row["backbone"], str(row["seed"]), *cells, f"{row['seconds']:.0f}", instructions)
+    return [table, "ARM64: executed instructions of an inference, Cortex-A72 under qemu", f"table: {result['csv']}"]
+
+
+def pareto(result: dict[str, Any]) -> list[Any]:
+    """The methods of a sweep, the most accurate first."""
+    cost = result["cost"].replace("_", " ")
+    table = Table("method", "backbone", "seeds", "test accuracy", "lowest", "highest", cost, "front", box=None)
+    for column in table.columns[2:7]:
+        column.justify = "right"
+    for p in result["points"]:
+        accuracies = [f"{p[name]:.2%}" for name in ("accuracy", "lowest", "highest")]
+        front = "yes" if p["on_front"] else ""
+        table.add_row(p["method"], p["backbone"], str(p["seeds"]), *accuracies, f"{p['cost']:,.0f}", front)
+    return [table, f"accuracy of the converted files, mean over seeds; picture: {result['picture']}"]
 
 
 def bench(result: dict[str, Any], path: Path) -> list[Any]:
@@ -349,3 +382,71 @@ def comparison(result: dict[str, Any]) -> list[Any]:
     ]
     remarks += [f"differs: {text}" for text in result["differences"]]
     return [f"{result['baseline']}, then {result['candidate']}", table, *map(escape, remarks)]
+
+
+def measured(outcome: Any) -> list[Any]:
+    """The sessions of a benchmark, whether device and host agree, and where the records are."""
+    from android_bench.summary import summarise
+
+    parts = sessions([summarise(session) for session in outcome.sessions])
+    for session_, path in zip(outcome.sessions, outcome.files, strict=True):
+        for model in session_.models:
+            if (equality := model.equality) is not None:
+                verdict = "equal to" if equality.equal else "DIFFERENT from"
+                parts.append(
+                    f"{escape(model.name)}: outputs {verdict} those of {escape(equality.engine)}, {equality.samples} samples, "
+                    f"largest difference {equality.max_difference:.2g} (allowed {equality.tolerance:.2g})"
+                )
+        parts.append(f"record: {escape(str(path))}")
+    return parts
+
+
+def devices(found: dict[str, Any]) -> list[Any]:
+    """What can be measured on, one device after another."""
+    parts: list[Any] = []
+    for device in found["devices"]:
+        parts += [facts(_device(device), device["device"]), ""]
+    parts += [f"- {escape(text)}" for text in found["problems"]]
+    return [*parts, "A board is shown when it is named: larqnets devices --device ssh:USER@HOST", found["note"]]
+
+
+def _device(device: dict[str, Any]) -> dict[str, Any]:
+    system = (device["os"], device["kernel"], device["machine"], device["libc"])
+    bits = None if device["bits"] is None else f"{device['bits']} bits"
+    kinds = [
+        f"{', '.join(map(str, c['cores']))}: {c['part'] or 'not known'}, "
+        + ("clock not known" if c["max_mhz"] is None else f"at most {c['max_mhz']:.0f} MHz")
+        + (f", governor {c['governor']}" if c["governor"] else "")
+        for c in device["clusters"]
+    ]
+    temperature = (
+        None if device["temperature_c"] is None else f"{device['temperature_c']:.1f} °C ({device['temperature_zone']})"
+    )
+    battery = (
+        None
+        if device["battery_percent"] is None
+        else f"{device['battery_percent']} %" + (", charging" if device["charging"] else "")
+    )
+    throttled = {
+        "throttled now": ", ".join(device["throttled_now"] or []) or "no",
+        "since it started": ", ".join(device["throttled_since_boot"] or []) or "no",
+    }
+    shown = {
+        "use": "functional only, no latency: " + device["emulator"]
+        if device["functional_only"]
+        else device["reason"] or "yes",
+        "model": device["model"],
+        "SoC": device["soc"],
+        **{"cores" if i == 0 else f"cores {i + 1}": kind for i, kind in enumerate(kinds)},
+        "memory": None if device["memory_mb"] is None else f"{device['memory_mb']:,} MiB",
+        "system": ", ".join(word for word in (*system, bits) if word) or None,
+        "temperature": temperature,
+        **({} if device["throttled_now"] is None else throttled),
+        "Android's thermal status": device["thermal_status"],
+        "battery": battery,
+        "load": device["load"],
+        "our files": f"{device['cache_bytes'] / 2**20:.1f} MiB in {device['cache']}",
+        "removed": None if device["removed_bytes"] is None else f"{device['removed_bytes'] / 2**20:.1f} MiB",
+    }
+    always = ("model", "SoC", "temperature")
+    return {name: value for name, value in shown.items() if value is not None or name in always}

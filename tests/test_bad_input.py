@@ -87,6 +87,11 @@ def test_names_that_do_not_exist(cli):
         (["evaluate", "RUN", "--split", "tets"], ["no split 'tets'", "test or train"]),
         (["evaluate", "RUN", "--dataset", "digit"], ["no data set 'digit'"]),
         (["summary", "birealnet", "--backbone", "resnet8", "--image", "8x8"], ["'8x8' is no image shape", "224x224x3"]),
+        (
+            ["summary", "sdbnn", "--backbone", "resnet8", "--set", "reducton=8"],
+            ["has no option 'reducton'", "'reduction'"],
+        ),
+        (["summary", "sdbnn", "--backbone", "resnet8", "--set", "width=2"], ["has no option 'width'"]),
         (["summary", "birealnet", "--backbone", "resnet8", "--stem", "big"], ["'imagenet' or 'small', not 'big'"]),
         (["train", "digits", "--runs", "RUNS", "--name", "demo"], ["already exists", "--name", "--resume"]),
         (

@@ -107,6 +107,17 @@ def test_summary_counts_what_the_file_holds(demo, cli):
     assert counted["binary_macs"] == found["binary"]["macs"]
 
 
+def test_summary_takes_options_of_a_method(cli):
+    """SD-BNN's heads on ResNet-18: 283,648 weights with reduction 8 (its section on cost), half of them with 16."""
+    heads = {}
+    for option in ("reduction=8", "reduction=16", "asd=false"):
+        done = cli("summary", "sdbnn", "--backbone", "resnet18", "--set", option, "--json")
+        assert done.code == 0, done.err
+        heads[option] = json.loads(done.out)["totals"]["real_macs"]
+    assert heads["reduction=8"] - heads["asd=false"] == 283_648
+    assert heads["reduction=16"] - heads["asd=false"] == 283_648 // 2
+
+
 def test_runs_are_listed_with_their_accuracy(demo, cli, card):
     listed = cli("list", "runs", "--runs", demo.folder / "runs")
     assert f"birealnet on resnet8, digits, trained, test accuracy {card['test_accuracy']:.2%}" in listed.out

@@ -1,15 +1,21 @@
 """Backbones, methods and every pair of them: structure, counts against the papers, and one sentence where none is built."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from larqnets import LarqnetsError, create_model, list_backbones, list_methods
 from larqnets.backbones import get_backbone
+from larqnets.config import list_configs, load_config
 from larqnets.counts import count
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
 from larqnets.quantizers import Tanh
+from larqnets.tasks.classification import make_loss
+from larqnets.training import build_model
+from larqnets.training.schedules import check_schedule
 
 PAIRS = [(method, backbone) for method, row in method_matrix().items() for backbone in row]
 
@@ -119,16 +125,21 @@ def test_bireal_unit_with_zero_batchnorm_scale_is_the_identity():
     np.testing.assert_array_equal(before, after)
 
 
-@pytest.mark.parametrize("method", ["birealnet", "binarynet", "xnornet"])
-def test_scaling_latent_kernels_leaves_trained_logits_alone(method):
-    """A positive factor on a latent filter cancels in the BatchNorm behind it (train mode, epsilon negligible)."""
+@pytest.mark.parametrize("method", [method for method in list_methods() if METHODS.get(method).precision != "real"])
+def test_scaling_latent_filters_leaves_trained_logits_alone(method):
+    """A positive factor for every filter cancels in the BatchNorm behind it, or before it (train mode).
+
+    The kernel is large, so that BatchNorm's epsilon is no more than the last bit of a variance, and the factors are powers
+    of two, which round nothing: logits of size 1 agree to 1e-4.
+    """
     tf.keras.utils.set_random_seed(0)
-    model = create_model(method, "resnet8", (16, 16, 3), 10)
-    x = np.random.default_rng(0).normal(size=(16, 16, 16, 3)).astype(np.float32)
+    model = create_model(method, "resnet8", (8, 8, 3), 10)
+    x = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype(np.float32)
+    latent = model.get_layer("stage1_block1_conv1").kernel.latent_variable
+    latent.assign(64 * latent)
     before = model(x, training=True).numpy()
-    scaled = model.get_layer("stage1_block1_conv1")
-    scaled.kernel.latent_variable.assign(scaled.kernel.latent_variable * 0.5)
-    np.testing.assert_allclose(model(x, training=True), before, atol=2e-2)
+    latent.assign(latent * 2.0 ** (1 + np.arange(latent.shape[-1]) % 3))
+    np.testing.assert_allclose(model(x, training=True), before, atol=1e-4)
 
 
 def test_first_block_input_has_both_signs():
@@ -186,3 +197,22 @@ def test_xnor_input_scale_is_the_papers_map():
     magnitude = np.pad(np.abs(x).mean(-1)[0], 1)
     expected = [[magnitude[i : i + 3, j : j + 3].sum() / 9 for j in range(6)] for i in range(5)]
     np.testing.assert_allclose(InputScale(3)(x)[0, :, :, 0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", list_configs())
+def test_every_shipped_experiment_has_a_network_and_schedules(name):
+    """At a sixteenth of its width, in the precision of its first stage: the others take fewer signs away."""
+    experiment = load_config(name)
+    narrow = dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, width=1 / 16))
+    for stage in experiment.training_stages:
+        check_schedule(stage)
+        make_loss(stage)
+    shape = (64, 64, 3) if experiment.model.stem == "imagenet" else (16, 16, 3)
+    assert build_model(narrow, shape, 10).output_shape == (None, 10)
+
+
+@pytest.mark.parametrize("method", list_methods())
+def test_every_batchnorm_has_the_constants_of_the_papers(method):
+    model = create_model(method, "resnet8", (8, 8, 1), 10, width=0.25)
+    norms = [layer for layer in model.layers if isinstance(layer, tf.keras.layers.BatchNormalization)]
+    assert {(layer.epsilon, layer.momentum) for layer in norms} == {(1e-5, 0.9)}

@@ -37,7 +37,11 @@ def batch_norm(x: Tensor, name: str) -> Tensor:
 
 
 def convolution_options(unit: Unit) -> dict[str, Any]:
-    """The arguments that real and binary convolutions share: SAME, no bias."""
+    """The arguments that real and binary convolutions share: SAME, no bias.
+
+    At stride 2 TensorFlow's SAME pads an even size below and on the right only, where the papers' PyTorch code pads all
+    sides: the same network on images that are moved by a pixel, into which weights of theirs do not fit.
+    """
     return {
         "filters": unit.filters,
         "kernel_size": unit.kernel_size,

@@ -28,8 +28,9 @@ class SdBnn(IrNet):
     `estimator`: "ede" for both signs (CIFAR), or "quadratic" for activations with the clipped identity for kernels
     (ImageNet). `nonlinearity`: "hardtanh" (CIFAR) or "prelu", one slope a channel from 0.25 (ImageNet). On the ImageNet
     stem no activation stands in the stem and no BatchNorm before the classifier, as in the paper's code; its shortcut is
-    `downsample` = "pooled". Departures: padding is +1, latent kernels start Glorot-normal and stay in [-1, 1], and t
-    grows with every step instead of every epoch.
+    `downsample` = "pooled". Departures: padding is +1, latent kernels start Glorot-normal and stay in [-1, 1] (released:
+    He-normal, on ImageNet uniform in [0, 0.001]), the classifier starts Glorot-uniform, and t grows with every step
+    instead of every epoch.
     """
 
     name = "sdbnn"

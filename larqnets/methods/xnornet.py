@@ -15,7 +15,8 @@ class XnorNet(Method):
 
     `input_scale` multiplies the result by the paper's map K of mean input magnitudes (eq. 11). The released code leaves
     it out, and on a device it is float work behind every binary convolution, so the default is off.
-    First and last layers are real with ReLU around them. Departure: padding is +1.
+    First and last layers are real with ReLU around them. Departures: padding is +1, latent kernels start Glorot-normal and
+    are centred on the fly, not where they are stored.
     """
 
     name = "xnornet"

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from android_bench.qemu import count
 from deploy.sweep import COLUMNS, plan
 from larqnets.errors import LarqnetsError
 
@@ -66,7 +67,7 @@ def test_a_killed_sweep_keeps_its_table_and_goes_on(swept):
         ("real", "resnet8", "0"),
     ]
     shown = json.loads(outcome.out)
-    assert [{k: str(v) for k, v in row.items()} for row in shown["rows"]] == rows
+    assert [{k: "" if v is None else str(v) for k, v in row.items()} for row in shown["rows"]] == rows
     assert shown["failed"] == []
 
 
@@ -86,6 +87,43 @@ def test_rows_say_what_card_and_file_say(swept):
         assert int(row["float_macs"]) > 0
 
 
+def test_instructions_are_counted_where_an_emulator_is(bundle, swept, cli, monkeypatch):
+    folder, _, _ = swept
+    monkeypatch.chdir(folder)
+    outcome = cli("sweep", "digits", "digits_real", *TINY, "--csv", "results/table.csv", "--json")
+    assert outcome.code == 0, outcome.err
+    for row, file in zip(
+        json.loads(outcome.out)["rows"], ("digits-seed0/arm64/binary", "digits_real-seed0/arm64/float"), strict=True
+    ):
+        assert row["arm64_instructions"] == count(folder / f"runs/{file}.tflite", per_op=False).instructions
+    again = cli("sweep", "digits", "digits_real", *TINY, "--csv", "results/table.csv")
+    assert "counting" not in again.err
+
+
+def test_without_a_runtime_the_column_is_empty_and_that_is_said(swept, cli, monkeypatch, tmp_path):
+    folder, _, _ = swept
+    monkeypatch.setenv("LARQNETS_RUNTIME", str(tmp_path / "nowhere"))
+    monkeypatch.chdir(folder)
+    outcome = cli("sweep", "digits", *TINY, "--seeds", "1", "--csv", tmp_path / "other.csv")
+    assert outcome.code == 0, outcome.err
+    assert "arm64_instructions stays empty: " in outcome.err
+    assert table(tmp_path / "other.csv")[0]["arm64_instructions"] == ""
+
+
+def test_a_table_of_an_earlier_version_is_written_anew(swept, cli, monkeypatch, tmp_path):
+    folder, _, _ = swept
+    old = tmp_path / "old.csv"
+    old.write_text(",".join(COLUMNS[:-1]) + "\n")
+    monkeypatch.chdir(folder)
+    assert cli("sweep", "digits", *TINY, "--csv", old).code == 0
+    assert len(table(old)) == 1
+
+
+def test_a_config_may_have_seeds_of_its_own(tmp_path):
+    planned = plan(["digits@3,4", "digits_real"], "5", (), tmp_path)
+    assert [p.run.name for p in planned] == ["digits-seed3", "digits-seed4", "digits_real-seed5"]
+
+
 def test_a_run_of_a_sweep_is_the_run_alone(swept, process, tmp_path):
     folder, _, _ = swept
     assert process("train", "digits_real", *TINY, cwd=tmp_path).code == 0
@@ -94,7 +132,7 @@ def test_a_run_of_a_sweep_is_the_run_alone(swept, process, tmp_path):
 
 def test_a_second_time_nothing_is_trained_and_a_stale_file_is_converted_again(swept, cli, monkeypatch):
     folder, _, _ = swept
-    before = table(folder / "results/table.csv")
+    before = table(folder / "results/table.csv")  # with or without instructions, as the machine has it
     path = folder / "runs/digits-seed0/arm64/binary.tflite"
     good = path.read_bytes()
     path.write_bytes(good[:-1] + b"?")
@@ -129,8 +167,9 @@ def test_mistakes_are_told_before_anything_runs(cli, tmp_path):
     for arguments, message in [
         (["digits", "digitz"], "There is no config 'digitz'. Did you mean"),
         (["digits", "digits"], "Two experiments of the sweep would be the run runs/digits-seed0"),
-        (["digits", "--seeds", "1,x"], "--seeds '1,x' is no list of numbers"),
-        (["digits", "--seeds", "-1"], "has a seed outside 0"),
+        (["digits", "--seeds", "1,x"], "The seeds '1,x' are no list of numbers"),
+        (["digits", "--seeds", "-1"], "have one outside 0"),
+        (["digits@1,,2"], "The seeds '1,,2' are no list of numbers"),
         (["digits", "--csv", "notes.txt"], "notes.txt is there and is not the table of a sweep"),
     ]:
         (tmp_path / "notes.txt").write_text("mine\n")

@@ -1,0 +1,118 @@
+"""`larqnets pareto`: accuracy against cost of the experiments in a sweep's table, as rows and as one picture."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from larqnets.errors import LarqnetsError, nearest
+from larqnets.run_folder import write_atomically
+
+COSTS = {
+    "arm64_instructions": "instructions per inference (ARM64, one thread)",
+    "file_bytes": "file size in bytes",
+    "binary_macs": "1-bit multiply-accumulates",
+    "float_macs": "real multiply-accumulates",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method on a backbone over its seeds; accuracies are those of the converted file, fractions of the test set."""
+
+    method: str
+    backbone: str
+    seeds: int
+    accuracy: float  # the mean
+    lowest: float
+    highest: float
+    cost: float
+    on_front: bool = False  # no other is at least as accurate at no more cost
+
+
+def pareto(table: Path, output: Path, cost: str = "arm64_instructions", title: str = "") -> dict[str, Any]:
+    """Draw the table of a sweep into `output` (.png, .svg or .pdf): a point a method, bars from its worst to best seed.
+
+    Returns {"picture", "cost", "points": [...]}, the most accurate first. Raises LarqnetsError for a file that is no such
+    table, a column that is not there or empty, an unknown kind of picture, or one that cannot be written.
+    """
+    if output.suffix not in (".png", ".svg", ".pdf"):
+        raise LarqnetsError(f"{output} names no kind of picture. Let it end in .png, .svg or .pdf.")
+    if cost not in COSTS:
+        raise LarqnetsError(f"There is no cost '{cost}'.{nearest(cost, COSTS)} Use one of: {', '.join(COSTS)}.")
+    points = with_front(_read(table, cost))
+    write_atomically(output, _draw(points, cost, title, output.suffix[1:]))
+    return {"picture": str(output), "cost": cost, "points": [asdict(point) for point in points]}
+
+
+def with_front(points: Sequence[Point]) -> list[Point]:
+    """Return the points, the most accurate first, with `on_front` set on those that no other one dominates."""
+
+    def dominated(p: Point) -> bool:
+        return any(
+            q.accuracy >= p.accuracy and q.cost <= p.cost and (q.accuracy, q.cost) != (p.accuracy, p.cost)
+            for q in points
+        )
+
+    marked = [Point(**{**asdict(p), "on_front": not dominated(p)}) for p in points]
+    return sorted(marked, key=lambda p: (-p.accuracy, p.cost))
+
+
+def _read(table: Path, cost: str) -> list[Point]:
+    groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if not row[cost]:
+                    raise LarqnetsError(
+                        f"{table} has no {cost} for {row['method']}, seed {row['seed']}. Give the sweep's command again "
+                        "where it can be measured."
+                    )
+                measured = (float(row["converted_test_accuracy"]), float(row[cost]))
+                groups.setdefault((row["method"], row["backbone"]), []).append(measured)
+    except OSError as error:
+        raise LarqnetsError(f"Cannot read {table}: {error.strerror}.") from error
+    except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+        raise LarqnetsError(f"{table} is not the table of a sweep with the column {cost}.") from error
+    if not groups:
+        raise LarqnetsError(f"{table} has no rows yet. Let the sweep finish an experiment first.")
+    result = []
+    for (method, backbone), measured in groups.items():
+        accuracies, costs = zip(*measured, strict=True)
+        result.append(
+            Point(method, backbone, len(measured), fmean(accuracies), min(accuracies), max(accuracies), fmean(costs))
+        )
+    return result
+
+
+def _draw(points: Sequence[Point], cost: str, title: str, kind: str) -> bytes:
+    # The object interface: pyplot would choose a display.
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    axes = figure.subplots()
+    front = sorted((p for p in points if p.on_front), key=lambda p: p.cost)
+    axes.step([p.cost for p in front], [p.accuracy for p in front], where="post", color="0.6", linewidth=1, zorder=1)
+    several = len({p.backbone for p in points}) > 1
+    for p in points:
+        colour = "C0" if p.on_front else "C7"
+        bars = [[p.accuracy - p.lowest], [p.highest - p.accuracy]]
+        axes.errorbar([p.cost], [p.accuracy], yerr=bars, fmt="o", color=colour, capsize=3, markersize=5)
+        label = f"{p.method} {p.backbone}" if several else p.method
+        axes.annotate(label, (p.cost, p.accuracy), xytext=(7, 4), textcoords="offset points", fontsize=9)
+    axes.set_xscale("log")
+    axes.margins(x=0.12, y=0.1)
+    axes.set_xlabel(COSTS[cost])
+    axes.set_ylabel("test accuracy of the converted file")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.grid(alpha=0.3, which="both")
+    if title:
+        axes.set_title(title, fontsize=10)
+    figure.text(0.995, 0.005, "bars: worst to best seed; line: Pareto front", ha="right", fontsize=8, color="0.4")
+    picture = io.BytesIO()
+    figure.savefig(picture, format=kind, dpi=110)
+    return picture.getvalue()
