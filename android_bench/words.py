@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from android_bench.record import Cluster, Session, State
 from android_bench.stats import Interval
 from android_bench.summary import ModelSummary, Pairing, Summary
+from android_bench.thermal import chip_temperature
 
 
 def ms(value: float | None, like: float | None = None) -> str:
@@ -104,9 +105,10 @@ def _clocks(session: Session, states: Sequence[State]) -> str:
 
 
 def _warmth(session: Session, states: Sequence[State]) -> str:
-    hottest = [max(state.temperatures_c.values()) for state in states if state.temperatures_c]
-    words = f"hottest zone {_range(hottest, 1)} °C in the rounds that count" if hottest else "no temperature readable"
-    start = [max(state.temperatures_c.values()) for state in session.trace[:1] if state.temperatures_c]
+    start, chip = ([t[1] for s in some if (t := chip_temperature(s))] for some in (session.trace[:1], states))
+    words = (
+        f"processor {_range(chip, 1)} °C before and after the rounds that count" if chip else "no temperature readable"
+    )
     words += "".join(f", {degrees:.1f} °C at the start" for degrees in start)
     gate = session.protocol.start_temperature_c
     return f"{words}; no gate" if gate is None else f"{words}; a round began at {gate:.0f} °C or below"

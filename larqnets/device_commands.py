@@ -45,7 +45,7 @@ def benchmark(
     from android_bench import benchmark as bench
     from deploy.interpreter import host_engine
     from deploy.shipped import find_model
-    from larqnets import tables
+    from larqnets import device_tables, tables
 
     if resume is not None and (files or device):
         raise typer.BadParameter("--resume takes files, device and protocol from the record. Leave the others out.")
@@ -54,14 +54,14 @@ def benchmark(
     paths = [find_model(file) for file in files or ()]
     if device == ["qemu"]:
         counted = bench.count_files(paths, cpu)
-        show(counted, lambda: tables.benchmark(counted), as_json)
+        show(counted, lambda: device_tables.benchmark(counted), as_json)
         return
     options = {"threads": threads, "cores": cores, "rounds": rounds, "strict": strict, "max_temp": max_temp, "out": out}
     wanted = bench.continuation(resume) if resume else bench.request(paths, device or (), **options)
     with tables.Stages() as stages:
         outcome = bench.measure(wanted, host_engine, stages.say)
     if outcome.sessions:
-        show(bench.to_json(outcome, wanted), lambda: tables.measured(outcome), as_json)
+        show(bench.to_json(outcome, wanted), lambda: device_tables.measured(outcome), as_json)
     if outcome.problems:
         raise LarqnetsError(" ".join(outcome.problems))
 
@@ -76,10 +76,10 @@ def devices(
 ) -> None:
     """List the devices that can be measured on: what they are, how warm, whether something slows them down."""
     from android_bench.devices.survey import survey
-    from larqnets import tables
+    from larqnets import device_tables
 
     found = survey(device or (), clean=clean)
-    show(found, lambda: tables.devices(found), as_json)
+    show(found, lambda: device_tables.devices(found), as_json)
     if device and found["problems"]:
         raise LarqnetsError(" ".join(found["problems"]))
 
@@ -95,21 +95,21 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Show sessions: latency with intervals beside the twins, where the time goes, how far to trust it."""
-    from larqnets import tables
+    from larqnets import device_tables
 
     if not compare:
         from android_bench.report import write_report
 
         summaries = write_report(files, html, markdown)
         written = [f"written: {path}" for path in (html, markdown) if path is not None]
-        show([s.to_json() for s in summaries], lambda: [*tables.sessions(summaries), *written], as_json)
+        show([s.to_json() for s in summaries], lambda: [*device_tables.sessions(summaries), *written], as_json)
         return
     if len(files) != 2 or html is not None or markdown is not None:
         raise typer.BadParameter("--compare takes two sessions, the baseline first, and writes no page.")
     from android_bench.comparison import compare_files
 
     result = compare_files(*files)
-    show(result.to_json(), lambda: tables.comparison(result.to_json()), as_json)
+    show(result.to_json(), lambda: device_tables.comparison(result.to_json()), as_json)
     result.check()
 
 

@@ -16,7 +16,7 @@ from android_bench.comparison import compare
 from android_bench.qemu import Count
 from android_bench.record import Event, parse_session, to_json, write_session
 from android_bench.report import to_html, to_markdown
-from android_bench.summary import pareto_front, summarise
+from android_bench.summary import summarise
 from larqnets.errors import LarqnetsError
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
@@ -146,21 +146,6 @@ def test_ratios_use_the_rounds_that_both_have():
     (pairing,) = summarise(session(a, b)).models[0].pairings
     assert pairing.ratio.rounds == 10
     assert pairing.ratio.ratio == pytest.approx(1, abs=0.01)
-
-
-@given(
-    st.dictionaries(
-        st.text(max_size=3), st.tuples(st.integers(1, 9), st.none() | st.integers(0, 9).map(lambda a: a / 10))
-    )
-)
-def test_pareto_front(points):
-    front = pareto_front(points)
-    known = {name: point for name, point in points.items() if point[1] is not None}
-    assert front <= known.keys()
-    assert bool(front) == bool(known)
-    for name, (ms, accuracy) in known.items():
-        beaten = any(m <= ms and a >= accuracy and (m < ms or a > accuracy) for m, a in known.values())
-        assert (name in front) != beaten
 
 
 def changed(record, **changes):
