@@ -156,7 +156,9 @@ def _doubts(model: ModelSummary, session: Session) -> list[str]:
     if kept < MIN_ROUNDS:
         found.append(f"fewer than {MIN_ROUNDS} rounds: no interval and no comparison.")
     if own is not None and own.noise > NOISY:
-        found.append(f"its rounds scatter by {own.noise:.1%}: differences below {3 * own.noise:.1%} say nothing.")
+        found.append(
+            f"its rounds scatter by {own.noise:.1%}: beside another session only differences above {3 * own.noise:.1%} count."
+        )
     if steady is not None and steady.drifts:
         found.append(
             f"later rounds are {_change(steady.change)} than earlier ones: the device was not in a steady state."

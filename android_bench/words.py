@@ -20,7 +20,7 @@ def ms(value: float | None, like: float | None = None) -> str:
 
 def percent(value: float | None, decimals: int = 1) -> str:
     """Return a fraction as percent."""
-    return "–" if value is None else f"{100 * value:.{decimals}f} %"
+    return "–" if value is None else f"{value:.{decimals}%}"
 
 
 def kib(value: int | None) -> str:
@@ -58,13 +58,19 @@ def twin_words(model: ModelSummary) -> str:
     return "" if model.pairings else "no round counts for both it and a twin"
 
 
+def device_name(session: Session) -> str:
+    """Return what a reader calls the device."""
+    device = session.device
+    return device.model or device.address or ("this machine" if device.kind == "local" else "unknown device")
+
+
 def facts(summary: Summary) -> list[tuple[str, str]]:
     """Return what was measured on: label and words."""
     session = summary.session
     device, cores = session.device, session.cores
     system = [device.os, device.kernel, f"{device.bits} bit" if device.bits else None, device.libc]
     memory = f"{device.memory_mb / 1024:.1f} GiB memory" if device.memory_mb else None
-    link = {"adb": "over adb", "ssh": "over ssh", "local": "this machine", "qemu": "qemu"}[device.kind]
+    link = {"adb": "over adb", "ssh": "over ssh", "local": "measured on itself", "qemu": "qemu"}[device.kind]
     threads = f"{cores.threads} thread{'s' if cores.threads > 1 else ''}"
     found = [
         (

@@ -38,17 +38,23 @@ def sessions(summaries: Sequence["Summary"]) -> list[Any]:
 def session(summary: "Summary") -> list[Any]:
     """One session; without ARM64 hardware it has no latency."""
     from android_bench.words import facts as device_facts
-    from android_bench.words import interval_words, ms, pairing_words, twin_words
+    from android_bench.words import interval_words, kib, ms, pairing_words, twin_words
 
     known = facts(dict(device_facts(summary)))
     table = Table("model", box=None, pad_edge=False)
-    for heading in ("median, ms", "95 % interval", "p90, ms") if summary.timed else ("instructions",):
+    counted = any(model.record.instructions for model in summary.models)
+    untimed = ("file", "instructions") if counted else ("file",)
+    for heading in ("median, ms", "95% interval", "p90, ms") if summary.timed else untimed:
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("beside its twins" if summary.timed else "")
+    if summary.timed:
+        table.add_column("beside its twins")
     for model in summary.models:
-        own, counted = model.latency, model.record.instructions
+        own, count = model.latency, model.record.instructions
         if not summary.timed:
-            cells = ["not counted" if counted is None else f"{counted.instructions:,}", ""]
+            cells = [
+                kib(model.record.bytes),
+                *(["not counted" if count is None else f"{count.instructions:,}"] * counted),
+            ]
         elif own is None:
             cells = ["none", "", "", twin_words(model)]
         else:
@@ -63,7 +69,7 @@ def session(summary: "Summary") -> list[Any]:
 
 def comparison(result: dict[str, Any]) -> list[Any]:
     """Two sessions, model by model, and what else differs between them."""
-    columns = ("model", "before, ms", "after, ms", "ratio", "95 % interval", "p", "counts from", "verdict")
+    columns = ("model", "before, ms", "after, ms", "ratio", "95% interval", "p", "counts from", "verdict")
 
     table = Table(*columns, box=None, pad_edge=False)
     for column in table.columns[1:-1]:
