@@ -56,12 +56,18 @@ def benchmark(
         counted = bench.count_files(paths, cpu)
         show(counted, lambda: device_tables.benchmark(counted), as_json)
         return
+    if not as_json:
+        from android_bench.summary import summarise  # what statistics need is said before anything is measured
     options = {"threads": threads, "cores": cores, "rounds": rounds, "strict": strict, "max_temp": max_temp, "out": out}
     wanted = bench.continuation(resume) if resume else bench.request(paths, device or (), **options)
     with tables.Stages() as stages:
         outcome = bench.measure(wanted, host_engine, stages.say)
     if outcome.sessions:
-        show(bench.to_json(outcome, wanted), lambda: device_tables.measured(outcome), as_json)
+        show(
+            bench.to_json(outcome, wanted),
+            lambda: device_tables.measured(outcome, [summarise(session) for session in outcome.sessions]),
+            as_json,
+        )
     if outcome.problems:
         raise LarqnetsError(" ".join(outcome.problems))
 

@@ -94,11 +94,9 @@ def comparison(result: dict[str, Any]) -> list[Any]:
     return [f"{result['baseline']}, then {result['candidate']}", table, *map(escape, remarks)]
 
 
-def measured(outcome: Any) -> list[Any]:
+def measured(outcome: Any, summaries: Sequence["Summary"]) -> list[Any]:
     """The sessions of a benchmark, whether device and host agree, and where the records are."""
-    from android_bench.summary import summarise
-
-    parts = sessions([summarise(session) for session in outcome.sessions])
+    parts = sessions(summaries)
     for session_, path in zip(outcome.sessions, outcome.files, strict=True):
         for model in session_.models:
             if (equality := model.equality) is not None:
