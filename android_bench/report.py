@@ -12,7 +12,17 @@ from android_bench import UNTRIED, plots
 from android_bench.profile import GROUP_NAMES
 from android_bench.record import Session, read_session
 from android_bench.summary import ModelSummary, Summary, summarise
-from android_bench.words import facts, interval_words, kib, ms, pairing_words, percent, provenance, twin_words
+from android_bench.words import (
+    device_name,
+    facts,
+    interval_words,
+    kib,
+    ms,
+    pairing_words,
+    percent,
+    provenance,
+    twin_words,
+)
 from larqnets import __version__
 from larqnets.run_folder import write_atomically
 
@@ -65,7 +75,10 @@ def _render(template: str, sessions: Sequence[Session], *, autoescape: bool) -> 
         "time_plot": lambda summary, page: Markup(plots.over_time(summary, page) or ""),
     }
     summaries = [summarise(session) for session in sessions]
-    pages = [{"summary": s, "facts": facts(s), "provenance": provenance(s)} for s in summaries]
+    pages = [
+        {"summary": s, "name": device_name(s.session), "facts": facts(s), "provenance": provenance(s)}
+        for s in summaries
+    ]
     return environment.get_template(template).render(pages=pages, untried=UNTRIED, version=__version__)
 
 

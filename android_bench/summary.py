@@ -3,7 +3,7 @@
 Pure functions of a record. A session that no ARM64 hardware ran has no times here, whatever its rounds hold.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from android_bench.stats import (
     steadiness,
     verdict,
 )
+from larqnets.pareto import on_front
 
 NOISY = MIN_DIFFERENCE / 3  # above it, 3 x noise and not 2 % is the smallest difference that counts
 
@@ -85,21 +86,14 @@ def summarise(session: Session) -> Summary:
         models = tuple(ModelSummary(record, has_twin=_has_twin(record, session)) for record in session.models)
     else:
         latencies = {m.name: latency([r.latencies_ms for r in m.kept]) for m in session.models if m.kept}
-        front = pareto_front(
-            {m.name: (latencies[m.name].median_ms, m.accuracy) for m in session.models if m.name in latencies}
-        )
+        points = {
+            m.name: (latencies[m.name].median_ms, m.accuracy)
+            for m in session.models
+            if m.name in latencies and m.accuracy is not None
+        }
+        front = {name for name, on in zip(points, on_front(list(points.values())), strict=True) if on}
         models = tuple(_summarise(m, session, latencies.get(m.name), on_front=m.name in front) for m in session.models)
     return Summary(session, models, tuple(_warnings(session, models)))
-
-
-def pareto_front(points: Mapping[str, tuple[float, float | None]]) -> set[str]:
-    """Return the names whose (latency, accuracy) no other has beaten: faster or equal, and as accurate or better, not both equal."""
-    known = {name: (ms, accuracy) for name, (ms, accuracy) in points.items() if accuracy is not None}
-    return {
-        name
-        for name, (ms, accuracy) in known.items()
-        if not any(m <= ms and a >= accuracy and (m, a) != (ms, accuracy) for m, a in known.values())
-    }
 
 
 def pair(this: ModelRecord, other: ModelRecord) -> Pairing | None:
@@ -162,7 +156,9 @@ def _doubts(model: ModelSummary, session: Session) -> list[str]:
     if kept < MIN_ROUNDS:
         found.append(f"fewer than {MIN_ROUNDS} rounds: no interval and no comparison.")
     if own is not None and own.noise > NOISY:
-        found.append(f"its rounds scatter by {own.noise:.1%}: differences below {3 * own.noise:.1%} say nothing.")
+        found.append(
+            f"its rounds scatter by {own.noise:.1%}: beside another session only differences above {3 * own.noise:.1%} count."
+        )
     if steady is not None and steady.drifts:
         found.append(
             f"later rounds are {_change(steady.change)} than earlier ones: the device was not in a steady state."

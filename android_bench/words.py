@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from android_bench.record import Cluster, Session, State
 from android_bench.stats import Interval
 from android_bench.summary import ModelSummary, Pairing, Summary
+from android_bench.thermal import chip_temperature
 
 
 def ms(value: float | None, like: float | None = None) -> str:
@@ -19,7 +20,7 @@ def ms(value: float | None, like: float | None = None) -> str:
 
 def percent(value: float | None, decimals: int = 1) -> str:
     """Return a fraction as percent."""
-    return "–" if value is None else f"{100 * value:.{decimals}f} %"
+    return "–" if value is None else f"{value:.{decimals}%}"
 
 
 def kib(value: int | None) -> str:
@@ -57,13 +58,19 @@ def twin_words(model: ModelSummary) -> str:
     return "" if model.pairings else "no round counts for both it and a twin"
 
 
+def device_name(session: Session) -> str:
+    """Return what a reader calls the device."""
+    device = session.device
+    return device.model or device.address or ("this machine" if device.kind == "local" else "unknown device")
+
+
 def facts(summary: Summary) -> list[tuple[str, str]]:
     """Return what was measured on: label and words."""
     session = summary.session
     device, cores = session.device, session.cores
     system = [device.os, device.kernel, f"{device.bits} bit" if device.bits else None, device.libc]
     memory = f"{device.memory_mb / 1024:.1f} GiB memory" if device.memory_mb else None
-    link = {"adb": "over adb", "ssh": "over ssh", "local": "this machine", "qemu": "qemu"}[device.kind]
+    link = {"adb": "over adb", "ssh": "over ssh", "local": "measured on itself", "qemu": "qemu"}[device.kind]
     threads = f"{cores.threads} thread{'s' if cores.threads > 1 else ''}"
     found = [
         (
@@ -104,9 +111,10 @@ def _clocks(session: Session, states: Sequence[State]) -> str:
 
 
 def _warmth(session: Session, states: Sequence[State]) -> str:
-    hottest = [max(state.temperatures_c.values()) for state in states if state.temperatures_c]
-    words = f"hottest zone {_range(hottest, 1)} °C in the rounds that count" if hottest else "no temperature readable"
-    start = [max(state.temperatures_c.values()) for state in session.trace[:1] if state.temperatures_c]
+    start, chip = ([t[1] for s in some if (t := chip_temperature(s))] for some in (session.trace[:1], states))
+    words = (
+        f"processor {_range(chip, 1)} °C before and after the rounds that count" if chip else "no temperature readable"
+    )
     words += "".join(f", {degrees:.1f} °C at the start" for degrees in start)
     gate = session.protocol.start_temperature_c
     return f"{words}; no gate" if gate is None else f"{words}; a round began at {gate:.0f} °C or below"

@@ -186,8 +186,11 @@ def test_core_alone_says_how_to_get_the_rest(core, tmp_path, arguments):
     assert done.stderr.count("\n") == 1
 
 
-def test_core_alone_says_what_statistics_need(core, tmp_path):
-    done = _larqnets(core, ["report", "session.json"], tmp_path)
+@pytest.mark.parametrize(
+    "arguments", [["report", "s.json"], ["benchmark", "digits", "--device", "local"]], ids=" ".join
+)
+def test_core_alone_says_what_statistics_need(core, tmp_path, arguments):
+    done = _larqnets(core, arguments, tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == 'larqnets: Statistics need scipy, which is not installed: pip install "larqnets[bench]"\n'
 

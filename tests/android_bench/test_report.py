@@ -16,7 +16,7 @@ from android_bench.comparison import compare
 from android_bench.qemu import Count
 from android_bench.record import Event, parse_session, to_json, write_session
 from android_bench.report import to_html, to_markdown
-from android_bench.summary import pareto_front, summarise
+from android_bench.summary import summarise
 from larqnets.errors import LarqnetsError
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
@@ -74,7 +74,7 @@ def test_outline_of_a_page():
     assert [line for line in page.outline if line[:2] != "dt"] == [
         "h1 synthetic phone: latency of 3 models",
         "h3 Latency",
-        *("th model", "th median, ms", "th 95 % interval", "th p90, ms", "th beside its twins"),
+        *("th model", "th median, ms", "th 95% interval", "th p90, ms", "th beside its twins"),
         "h3 What else it costs",
         *("th model", "th accuracy", "th file", "th peak memory", "th load, ms", "th first inference, ms"),
         *("th rounds that count", "th noise"),
@@ -85,7 +85,7 @@ def test_outline_of_a_page():
         *("th layer", "th ms", "th share"),
         "h3 Discarded rounds",
         "h3 The same on the device as on the host",
-        *("th model", "th outputs", "th largest difference", "th allowed", "th same class", "th samples", "th host"),
+        *("th model", "th outputs", "th largest difference", "th allowed", "th same class", "th samples"),
         "h3 Provenance",
     ]
     facts = [line[3:] for line in page.outline if line.startswith("dt ")]
@@ -146,21 +146,6 @@ def test_ratios_use_the_rounds_that_both_have():
     (pairing,) = summarise(session(a, b)).models[0].pairings
     assert pairing.ratio.rounds == 10
     assert pairing.ratio.ratio == pytest.approx(1, abs=0.01)
-
-
-@given(
-    st.dictionaries(
-        st.text(max_size=3), st.tuples(st.integers(1, 9), st.none() | st.integers(0, 9).map(lambda a: a / 10))
-    )
-)
-def test_pareto_front(points):
-    front = pareto_front(points)
-    known = {name: point for name, point in points.items() if point[1] is not None}
-    assert front <= known.keys()
-    assert bool(front) == bool(known)
-    for name, (ms, accuracy) in known.items():
-        beaten = any(m <= ms and a >= accuracy and (m < ms or a > accuracy) for m, a in known.values())
-        assert (name in front) != beaten
 
 
 def changed(record, **changes):
@@ -248,9 +233,9 @@ def check_hostile(hostile):
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\ud800-\udfff]", html + markdown)
     assert "<" not in markdown
-    for line in markdown.splitlines():
-        if line.startswith("|") and "---" not in line:
-            assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) in (5, 6, 9), line
+    for block in markdown.split("\n\n"):
+        columns = {len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in block.splitlines() if line.startswith("|")}
+        assert len(columns) <= 1, block
     return page
 
 
