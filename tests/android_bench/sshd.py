@@ -110,9 +110,10 @@ class Sshd:
     def stop(self) -> None:
         """Break connections and take no others."""
         if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
+            self._process.send_signal(signal.SIGSTOP)  # no connection begins between the look and the end
             self.cut()
+            self._process.kill()
+            self._process.wait()
             self._process = None
 
     def _children(self) -> list[int]:
