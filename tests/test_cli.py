@@ -52,7 +52,8 @@ def test_version_and_help(cli):
     assert re.fullmatch(r"larqnets \d+\.\d+\.\d+\n", cli("--version").out)
     helped = cli("--help")
     assert helped.code == 0
-    for verb in ("train", "sweep", "convert", "verify", "evaluate", "inspect", "run", "summary", "list", "doctor"):
+    verbs = ("train", "sweep", "convert", "verify", "evaluate", "inspect", "run", "report", "summary", "list", "doctor")
+    for verb in verbs:
         assert re.search(rf"\b{verb}\b", helped.out)
         assert cli(verb, "--help").code == 0
 

@@ -174,7 +174,7 @@ def test_command_line_counts_instructions(bundle, cli, demo):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["benchmark", "digits", "--device", "adb"], "The device 'adb' is not there yet"),
+        (["benchmark", "digits", "--device", "usb"], "There is no device 'usb'. Use adb, adb:SERIAL"),
         (["benchmark", "digits", "--device", "qemu", "--cpu", "cortex-z1"], "There is no CPU 'cortex-z1'"),
         (["run", "digits", "--device", "pi"], "There is no device 'pi'"),
         (["benchmark", "missing.tflite", "--device", "qemu"], "missing.tflite"),
