@@ -148,6 +148,13 @@ def measure(
     )
 
 
+def summariser() -> Callable[[Session], Any]:
+    """Return what turns a session into numbers; raises LarqnetsError without scipy: before a measurement, not after it."""
+    from android_bench.summary import summarise
+
+    return summarise
+
+
 def to_json(outcome: Outcome, wanted: Request) -> Any:
     """Return the record of the session, or a list of them when several devices were asked for."""
     records = [record.to_json(session) for session in outcome.sessions]

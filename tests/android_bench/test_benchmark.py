@@ -231,6 +231,17 @@ def test_what_cannot_be_asked_for(cli, tmp_path, arguments, code, words):
     assert not (tmp_path / "results").exists()
 
 
+def test_without_scipy_it_is_said_before_anything_is_measured(cli, tmp_path, monkeypatch):
+    for name in ("scipy", "android_bench.stats", "android_bench.summary"):
+        monkeypatch.setitem(sys.modules, name, None) if name == "scipy" else monkeypatch.delitem(
+            sys.modules, name, False
+        )
+    done = cli("benchmark", "digits", "--device", "local")
+    assert (done.code, done.out) == (1, "")
+    assert 'pip install "larqnets[bench]"' in done.err
+    assert "looking at the device" not in done.err
+
+
 def test_requests():
     wanted = request([], ["adb"], threads="big", rounds=12, strict=True, max_temp=45.0)
     assert wanted.threads is None

@@ -124,6 +124,15 @@ def test_specs():
         fails(lambda wrong=wrong: link_to(wrong), "There is no device", "adb:SERIAL")
 
 
+def test_this_machine_is_a_device_when_it_is_arm64(monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    link = link_to("local")
+    link.open()
+    assert (link.emulator, link.launcher) == (None, ())
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert link_to("local").emulator == "qemu on x86_64"
+
+
 def test_output_is_framed():
     noise = b"Welcome!\r\n@@begin\r\ntwo\r\nlines\r\n@@end 3\r\n"
     assert unframed(noise) == Output(3, "two\nlines\n")
