@@ -14,9 +14,10 @@ from android_bench.devices.device import Board, Device
 from android_bench.emulator import CPUS
 from android_bench.equality import Engine, expect
 from android_bench.lineup import line_up, without_twin
+from android_bench.protocol import DEFAULT, STRICT
 from android_bench.qemu import count
 from android_bench.record import Protocol, Session, read_session
-from android_bench.session import DEFAULT, STRICT, Measurement
+from android_bench.session import Measurement
 from larqnets.errors import LarqnetsError
 
 MEANING = "functional and instruction counts only, no latency"
@@ -71,6 +72,8 @@ def request(
         raise LarqnetsError("qemu counts instructions and has no latency. Give it a command of its own.")
     for name in devices:
         link_to(name)
+        if devices.count(name) > 1:
+            raise LarqnetsError(f"--device {name} is given twice. Two sessions on one device would disturb each other.")
     if threads != "big" and not (threads.isdecimal() and 1 <= int(threads) <= 64):
         raise LarqnetsError(f"--threads is a number from 1, or big for the number of big cores, not '{threads}'.")
     changes: dict[str, Any] = {} if rounds is None else {"rounds": rounds}
@@ -146,13 +149,6 @@ def measure(
         tuple(m.path for m in begun),
         tuple(["Stopped.", *problems] if stopped else problems),
     )
-
-
-def summariser() -> Callable[[Session], Any]:
-    """Return what turns a session into numbers; raises LarqnetsError without scipy: before a measurement, not after it."""
-    from android_bench.summary import summarise
-
-    return summarise
 
 
 def to_json(outcome: Outcome, wanted: Request) -> Any:

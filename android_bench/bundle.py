@@ -39,7 +39,8 @@ MANIFEST = "manifest.json"
 
 ANDROID_README = f"""How to run this on an ARM64 Android device (Android 5 or newer; not tried on a device yet)
 
-Android has another C library than Linux, so the program brings its own and is started through its loader:
+`larqnets benchmark model.tflite --device adb` does all of this and measures. By hand: Android has another C library than
+Linux, so the program brings its own and is started through its loader:
 
   adb push android /data/local/tmp/larqnets
   adb push model.tflite /data/local/tmp/larqnets/

@@ -25,6 +25,8 @@ from android_bench.devices.link import DeviceLostError
 from android_bench.devices.probe import to_device
 from android_bench.equality import Expected, compare
 from android_bench.lineup import Entrant
+from android_bench.protocol import functional
+from android_bench.qemu import count
 from android_bench.record import (
     SCHEMA_VERSION,
     Cores,
@@ -42,38 +44,11 @@ from android_bench.record import Device as DeviceRecord
 from larqnets import __version__
 from larqnets.errors import LarqnetsError
 
-DEFAULT = Protocol(
-    rounds=10,
-    round_runs=50,
-    round_ms=1000,
-    warmup_runs=10,
-    warmup_ms=1000,
-    strict=False,
-    seed=0,
-    xnnpack=True,
-    profile_runs=50,
-    start_temperature_c=60.0,
-    gate_timeout_s=600.0,
-)
-STRICT = dataclasses.replace(DEFAULT, round_runs=103, round_ms=6000, strict=True)  # 10 x 103 >= 1024, 10 x 6 s = 60 s
 MAX_ATTEMPTS = 3  # of one round
 PAUSE_S = 30.0  # after a throttled round
 RETURN_S = 120.0  # how long a lost device is waited for
 RETURN_POLL_S = 3.0
 MAX_LOSSES = 5
-
-
-def functional(protocol: Protocol) -> Protocol:
-    """Return what is left of a protocol where time means nothing: enough to see that everything works."""
-    return dataclasses.replace(
-        protocol,
-        rounds=min(protocol.rounds, 2),
-        round_runs=min(protocol.round_runs, 3),
-        round_ms=0,
-        warmup_runs=min(protocol.warmup_runs, 1),
-        warmup_ms=0,
-        profile_runs=min(protocol.profile_runs, 2),
-    )
 
 
 class Measurement:
@@ -247,6 +222,10 @@ class Measurement:
         report = self._run(entrant)
         if report is not None:
             self._update(entrant.name, peak_memory_kb=report["peak_memory_kb"])
+        if self._device.kind == "local" and self._facts.functional_only:
+            self._update(
+                entrant.name, instructions=count(entrant.model.content, per_op=False)
+            )  # all that qemu can tell
 
     def _learn(self, report: dict[str, Any]) -> None:
         self._runtime = Runtime(

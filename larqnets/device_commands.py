@@ -56,13 +56,18 @@ def benchmark(
         counted = bench.count_files(paths, cpu)
         show(counted, lambda: device_tables.benchmark(counted), as_json)
         return
+    if not as_json:
+        from android_bench.summary import summarise  # what statistics need is said before anything is measured
     options = {"threads": threads, "cores": cores, "rounds": rounds, "strict": strict, "max_temp": max_temp, "out": out}
     wanted = bench.continuation(resume) if resume else bench.request(paths, device or (), **options)
-    summarise = None if as_json else bench.summariser()
     with tables.Stages() as stages:
         outcome = bench.measure(wanted, host_engine, stages.say)
     if outcome.sessions:
-        show(bench.to_json(outcome, wanted), lambda: device_tables.measured(outcome, summarise), as_json)
+        show(
+            bench.to_json(outcome, wanted),
+            lambda: device_tables.measured(outcome, [summarise(session) for session in outcome.sessions]),
+            as_json,
+        )
     if outcome.problems:
         raise LarqnetsError(" ".join(outcome.problems))
 
@@ -121,11 +126,11 @@ def build(
 ) -> None:
     """Build the ARM64 runtime: runner, library, TensorFlow Lite, licences, checksums; for Android too."""
     from android_bench import bundle
-    from larqnets import device_tables, tables
+    from larqnets import tables
 
     with tables.Stages() as stages:
         result = bundle.build(output, stages.stage)
-    show(result, lambda: device_tables.runtime(result), as_json)
+    show(result, lambda: tables.runtime(result), as_json)
 
 
 @app.command(name="bench-kernels", hidden=True)

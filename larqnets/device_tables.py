@@ -1,6 +1,6 @@
-"""What was built for devices, found and measured on them, as tables for people; numbers are those of `--json`."""
+"""What was measured or found on devices, as tables for people; every number comes from what `--json` prints."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
@@ -9,17 +9,7 @@ from rich.table import Table
 from larqnets.tables import facts
 
 if TYPE_CHECKING:
-    from android_bench.benchmark import Outcome
-    from android_bench.record import Session
     from android_bench.summary import Summary
-
-
-def runtime(result: dict[str, Any]) -> list[Any]:
-    """Where the built runtime lies and what is in it."""
-    parts: list[Any] = [f"ARM64 Linux: {result['arm64']}"]
-    parts += [f"  {name}  sha256 {sha256[:12]}..." for name, sha256 in result["files"].items()]
-    android = f"Android: {result['android']}" if result["android"] else f"Android: left out. {result['left_out']}"
-    return [*parts, android]
 
 
 def benchmark(result: dict[str, Any]) -> list[Any]:
@@ -38,9 +28,75 @@ def benchmark(result: dict[str, Any]) -> list[Any]:
     return [*parts, f"ARM64 under qemu, {result['cpu']}: {result['meaning']}"]
 
 
-def measured(outcome: "Outcome", summarise: Callable[["Session"], "Summary"]) -> list[Any]:
+def sessions(summaries: Sequence["Summary"]) -> list[Any]:
+    """Sessions one after another: what was measured on, latencies beside the twins, warnings."""
+    from android_bench import UNTRIED
+
+    return [*(part for summary in summaries for part in session(summary)), UNTRIED]
+
+
+def session(summary: "Summary") -> list[Any]:
+    """One session; without ARM64 hardware it has no latency."""
+    from android_bench.words import facts as device_facts
+    from android_bench.words import interval_words, kib, ms, pairing_words, twin_words
+
+    known = facts(dict(device_facts(summary)))
+    table = Table("model", box=None, pad_edge=False)
+    counted = any(model.record.instructions for model in summary.models)
+    untimed = ("file", "instructions") if counted else ("file",)
+    for heading in ("median, ms", "95% interval", "p90, ms") if summary.timed else untimed:
+        table.add_column(heading, justify="right", no_wrap=True)
+    if summary.timed:
+        table.add_column("beside its twins")
+    for model in summary.models:
+        own, count = model.latency, model.record.instructions
+        if not summary.timed:
+            cells = [
+                kib(model.record.bytes),
+                *(["not counted" if count is None else f"{count.instructions:,}"] * counted),
+            ]
+        elif own is None:
+            cells = ["none", "", "", twin_words(model)]
+        else:
+            words = [word for word in (twin_words(model), *(pairing_words(p, model) for p in model.pairings)) if word]
+            interval = interval_words(own.interval_ms, own.median_ms)
+            cells = [ms(own.median_ms), interval, ms(own.p90_ms, own.median_ms), "\n".join(words)]
+        table.add_row(escape(model.record.name), *map(escape, cells))
+    remarks = [] if summary.timed else ["No ARM64 hardware ran these files: no time is shown."]
+    remarks += [f"warning: {escape(text)}" for text in summary.warnings]
+    return [known, "", table, *remarks, ""]
+
+
+def comparison(result: dict[str, Any]) -> list[Any]:
+    """Two sessions, model by model, and what else differs between them."""
+    columns = ("model", "before, ms", "after, ms", "ratio", "95% interval", "p", "counts from", "verdict")
+
+    table = Table(*columns, box=None, pad_edge=False)
+    for column in table.columns[1:-1]:
+        column.justify = "right"
+    for row in result["rows"]:
+        ratio = row["ratio"]
+        if ratio is None:
+            table.add_row(escape(row["name"]), *["-"] * 6, "undecided: no round counts")
+            continue
+        interval, p = ratio["interval"], ratio["p"]
+        numbers = [f"{row['baseline_ms']:.4g}", f"{row['candidate_ms']:.4g}", f"{ratio['ratio']:.3f}"]
+        numbers.append("-" if interval is None else f"{interval['low']:.3f} to {interval['high']:.3f}")
+        numbers += ["-" if p is None else f"{p:.2g}", f"{row['threshold']:.1%}"]
+        table.add_row(escape(row["name"]), *numbers, row["verdict"] + (": too few rounds" if p is None else ""))
+    remarks = [f"not compared: {text}" for text in result["unmatched"]]
+    remarks += [
+        f"matched by {row['matched_by']}, the files differ: {row['name']}"
+        for row in result["rows"]
+        if row["matched_by"] == "name"
+    ]
+    remarks += [f"differs: {text}" for text in result["differences"]]
+    return [f"{result['baseline']}, then {result['candidate']}", table, *map(escape, remarks)]
+
+
+def measured(outcome: Any, summaries: Sequence["Summary"]) -> list[Any]:
     """The sessions of a benchmark, whether device and host agree, and where the records are."""
-    parts = sessions([summarise(session) for session in outcome.sessions])
+    parts = sessions(summaries)
     for session_, path in zip(outcome.sessions, outcome.files, strict=True):
         for model in session_.models:
             if (equality := model.equality) is not None:
@@ -102,68 +158,3 @@ def _device(device: dict[str, Any]) -> dict[str, Any]:
     }
     always = ("model", "SoC", "temperature")
     return {name: value for name, value in shown.items() if value is not None or name in always}
-
-
-def sessions(summaries: Sequence["Summary"]) -> list[Any]:
-    """Sessions one after another: what was measured on, latencies beside the twins, warnings."""
-    from android_bench import UNTRIED
-
-    return [*(part for summary in summaries for part in session(summary)), UNTRIED]
-
-
-def session(summary: "Summary") -> list[Any]:
-    """One session; without ARM64 hardware it has no latency."""
-    from android_bench.words import facts as device_facts
-    from android_bench.words import interval_words, kib, ms, pairing_words, twin_words
-
-    known = facts(dict(device_facts(summary)))
-    table = Table("model", box=None, pad_edge=False)
-    counted = any(model.record.instructions for model in summary.models)
-    untimed = ("file", "instructions") if counted else ("file",)
-    for heading in ("median, ms", "95% interval", "p90, ms") if summary.timed else untimed:
-        table.add_column(heading, justify="right", no_wrap=True)
-    if summary.timed:
-        table.add_column("beside its twins")
-    for model in summary.models:
-        own, count = model.latency, model.record.instructions
-        if not summary.timed:
-            cells = [
-                kib(model.record.bytes),
-                *(["not counted" if count is None else f"{count.instructions:,}"] * counted),
-            ]
-        elif own is None:
-            cells = ["none", "", "", twin_words(model)]
-        else:
-            words = [word for word in (twin_words(model), *(pairing_words(p, model) for p in model.pairings)) if word]
-            interval = interval_words(own.interval_ms, own.median_ms)
-            cells = [ms(own.median_ms), interval, ms(own.p90_ms, own.median_ms), "\n".join(words)]
-        table.add_row(escape(model.record.name), *map(escape, cells))
-    remarks = [] if summary.timed else ["No ARM64 hardware ran these files: no time is shown."]
-    remarks += [f"warning: {escape(text)}" for text in summary.warnings]
-    return [known, "", table, *remarks, ""]
-
-
-def comparison(result: dict[str, Any]) -> list[Any]:
-    """Two sessions, model by model, and what else differs between them."""
-    columns = ("model", "before, ms", "after, ms", "ratio", "95% interval", "p", "counts from", "verdict")
-    table = Table(*columns, box=None, pad_edge=False)
-    for column in table.columns[1:-1]:
-        column.justify = "right"
-    for row in result["rows"]:
-        ratio = row["ratio"]
-        if ratio is None:
-            table.add_row(escape(row["name"]), *["-"] * 6, "undecided: no round counts")
-            continue
-        interval, p = ratio["interval"], ratio["p"]
-        numbers = [f"{row['baseline_ms']:.4g}", f"{row['candidate_ms']:.4g}", f"{ratio['ratio']:.3f}"]
-        numbers.append("-" if interval is None else f"{interval['low']:.3f} to {interval['high']:.3f}")
-        numbers += ["-" if p is None else f"{p:.2g}", f"{row['threshold']:.1%}"]
-        table.add_row(escape(row["name"]), *numbers, row["verdict"] + (": too few rounds" if p is None else ""))
-    remarks = [f"not compared: {text}" for text in result["unmatched"]]
-    remarks += [
-        f"matched by {row['matched_by']}, the files differ: {row['name']}"
-        for row in result["rows"]
-        if row["matched_by"] == "name"
-    ]
-    remarks += [f"differs: {text}" for text in result["differences"]]
-    return [f"{result['baseline']}, then {result['candidate']}", table, *map(escape, remarks)]

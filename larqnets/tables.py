@@ -294,3 +294,11 @@ def doctor(report: dict[str, Any]) -> list[Any]:
     versions |= {name: version or "missing" for name, version in report["packages"].items()}
     lines = [f"- {escape(text)}" for text in report["findings"]] or ["nothing is missing"]
     return [facts(versions), "", facts(report["can"], "can"), "", "findings", *lines]
+
+
+def runtime(result: dict[str, Any]) -> list[Any]:
+    """Where the built runtime lies and what is in it."""
+    parts: list[Any] = [f"ARM64 Linux: {result['arm64']}"]
+    parts += [f"  {name}  sha256 {sha256[:12]}..." for name, sha256 in result["files"].items()]
+    android = f"Android: {result['android']}" if result["android"] else f"Android: left out. {result['left_out']}"
+    return [*parts, android]

@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 from larqnets import LarqnetsError, create_model, list_backbones, list_methods
 from larqnets.backbones import get_backbone
@@ -20,19 +22,39 @@ from larqnets.training.schedules import check_schedule
 PAIRS = [(method, backbone) for method, row in method_matrix().items() for backbone in row]
 
 
+def smallest_image(backbone):
+    """The side of the smallest image that the backbone takes with its small stem: every halving needs two pixels."""
+    return 2 ** sum(unit.strides == 2 or unit.pool != "none" for unit in get_backbone(backbone).units)
+
+
 @pytest.mark.parametrize(("method", "backbone"), PAIRS)
 def test_every_pair_builds_or_says_why_not(method, backbone):
     reason = method_matrix()[method][backbone]
+    shape = (smallest_image(backbone), smallest_image(backbone), 3)
     if reason:
         assert reason.endswith(".")
         assert method in reason
         with pytest.raises(LarqnetsError, match=reason[:40]):
-            create_model(method, backbone, (16, 16, 3), 5, width=0.125)
+            create_model(method, backbone, shape, 5, width=0.125)
         return
-    model = create_model(method, backbone, (16, 16, 3), 5, width=0.125)
+    model = create_model(method, backbone, shape, 5, width=0.125)
     assert model.output_shape == (None, 5)
-    y = model(np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype(np.float32))
+    y = model(np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32))
     assert np.isfinite(y).all()
+
+
+@pytest.mark.parametrize("backbone", list_backbones())
+def test_an_image_that_ends_before_the_network_is_refused(backbone):
+    side = smallest_image(backbone) // 2
+    with pytest.raises(LarqnetsError, match=f"Images of {side}x{side} are too small for {backbone}: nothing is left"):
+        create_model("real", backbone, (side, side, 3), 5)
+
+
+def test_a_pooling_drops_the_last_row_of_an_odd_size():
+    """7 -> 3 -> 1 -> nothing; a stride of 2 would give 7 -> 4 -> 2 -> 1."""
+    with pytest.raises(LarqnetsError, match="Images of 7x8 are too small for vgg_small"):
+        create_model("real", "vgg_small", (7, 8, 3), 5)
+    assert create_model("real", "resnet18", (7, 8, 3), 5, width=0.125).output_shape == (None, 5)
 
 
 @pytest.mark.parametrize("method", list_methods())
@@ -91,7 +113,8 @@ def totals(*args, **options):
 
 @pytest.mark.parametrize(
     ("backbone", "expected"),
-    [("resnet18", 11_689_512), ("resnet34", 21_797_672)],  # trainable parameters of the ImageNet networks (torchvision)
+    # trainable parameters of the ImageNet networks (torchvision)
+    [("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032)],
 )
 def test_real_resnets_have_the_published_number_of_parameters(backbone, expected):
     model = create_model("real", backbone, (224, 224, 3), 1000, stem="imagenet")
@@ -125,6 +148,16 @@ def test_bireal_unit_with_zero_batchnorm_scale_is_the_identity():
     np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.parametrize("method", ["irnet", "sdbnn"])
+def test_bottlenecks_have_one_shortcut_around_the_block(method):
+    with pytest.raises(
+        LarqnetsError, match=r"a real 1x1 convolution beside every binary one.*shortcut_per_conv = false"
+    ):
+        create_model(method, "resnet50", (32, 32, 3), 10)
+    model = create_model(method, "resnet26", (16, 16, 3), 10, width=0.125, shortcut_per_conv=False)
+    assert len([layer for layer in model.layers if layer.name.endswith("_projection")]) == 4
+
+
 @pytest.mark.parametrize("method", [method for method in list_methods() if METHODS.get(method).precision != "real"])
 def test_scaling_latent_filters_leaves_trained_logits_alone(method):
     """A positive factor for every filter cancels in the BatchNorm behind it, or before it (train mode).
@@ -148,6 +181,54 @@ def test_first_block_input_has_both_signs():
         model = create_model(method, "resnet8", (8, 8, 1), 10)
         inbound = model.get_layer("stage1_block1_conv1").inbound_nodes[0].inbound_layers
         assert not isinstance(inbound, tf.keras.layers.ReLU)
+
+
+def test_mobilenet_v1_is_table_1_of_its_paper():
+    """Rows of the table: stride of the depthwise convolution, channels in and out of the pointwise one, side behind it."""
+    rows = [(1, 32, 64, 112), (2, 64, 128, 56), (1, 128, 128, 56), (2, 128, 256, 28), (1, 256, 256, 28)]
+    rows += [(2, 256, 512, 14), *[(1, 512, 512, 14)] * 5, (2, 512, 1024, 7), (1, 1024, 1024, 7)]
+    model = create_model("real", "mobilenet_v1", (224, 224, 3), 1000, stem="imagenet")
+    assert model.get_layer("stem_conv").output_shape == (None, 112, 112, 32)
+    convolutions = [layer for layer in model.layers if layer.name.endswith(("_conv1", "_conv2"))]
+    found = [
+        (depthwise.strides[0], pointwise.kernel.shape[2], pointwise.kernel.shape[3], pointwise.output_shape[1])
+        for depthwise, pointwise in zip(convolutions[0::2], convolutions[1::2], strict=True)
+    ]
+    assert found == rows
+    assert all(layer.depthwise_kernel.shape[:2] == (3, 3) for layer in convolutions[0::2])
+    assert all(layer.kernel.shape[:2] == (1, 1) for layer in convolutions[1::2])
+
+
+def test_mobilenet_v1_has_as_many_parameters_as_that_of_keras():
+    """BatchNorm and the classifier with them; 569 million multiply-adds are the paper's (table 4)."""
+    model = create_model("real", "mobilenet_v1", (224, 224, 3), 1000, stem="imagenet")
+    reference = tf.keras.applications.MobileNet(weights=None)
+    ours, theirs = (sum(int(np.prod(w.shape)) for w in m.trainable_weights) for m in (model, reference))
+    assert ours == theirs
+    assert round(count(model).to_json()["totals"]["real_macs"] / 1e6) == 569
+
+
+@pytest.mark.parametrize("method", [m for m in BINARY if not method_matrix()[m]["mobilenet_v1"]])
+def test_depthwise_convolutions_are_real_and_pointwise_ones_binary(method):
+    model = create_model(method, "mobilenet_v1", (16, 16, 3), 5, width=0.125)
+    counted = {entry.layer: entry for entry in count(model).layers}
+    for stage, blocks in enumerate((1, 2, 2, 6, 2), 1):
+        for block in range(1, blocks + 1):
+            depthwise, pointwise = (counted[f"stage{stage}_block{block}_conv{i}"] for i in (1, 2))
+            assert depthwise.type == "DepthwiseConv2D"
+            assert depthwise.real_macs > depthwise.binary_weights == depthwise.binary_macs == 0
+            assert pointwise.binary_macs > pointwise.real_macs == 0
+    for layer in model.layers:  # and every sign sees both signs
+        if getattr(layer, "input_quantizer", None) is not None and layer.name != "classifier":
+            assert not isinstance(layer.inbound_nodes[0].inbound_layers, tf.keras.layers.ReLU)
+
+
+@given(st.floats(1 / 64, 64))
+def test_a_depthwise_position_stays_one_at_every_width(width):
+    wide, plain = get_backbone("mobilenet_v1", width=width), get_backbone("mobilenet_v1")
+    assert [unit.depthwise for unit in wide.units] == [unit.depthwise for unit in plain.units]
+    channels = [wide.stem.filters, *(unit.filters for unit in wide.units)]
+    assert all(unit.filters == before for unit, before in zip(wide.units, channels, strict=False) if unit.depthwise)
 
 
 def test_width_scales_every_filter_and_names_stay():
@@ -179,7 +260,7 @@ def test_impossible_models_are_refused_in_one_sentence(arguments, options, sente
 
 
 def test_lists_take_globs():
-    assert list_backbones("resnet*") == ["resnet18", "resnet20", "resnet34", "resnet8"]
+    assert list_backbones("resnet*") == ["resnet18", "resnet20", "resnet26", "resnet34", "resnet50", "resnet8"]
     assert "birealnet" in list_methods("bi*")
     assert list_methods("nothing*") == []
 

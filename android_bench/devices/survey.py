@@ -45,14 +45,15 @@ def survey(specs: Sequence[str] = (), *, clean: bool = False) -> dict[str, Any]:
 
 def _describe(board: Board) -> dict[str, Any]:
     facts, state = board.facts(), board.state(0.0)
+    reason = None if board.link.emulator else unusable(facts, board.name)
     hottest = chip_temperature(state)
     flags = state.throttled
     return {
         "device": board.name,
         **{key: value for key, value in dataclasses.asdict(facts).items() if key != "cores"},
         "clusters": [dataclasses.asdict(cluster) for cluster in clusters(facts.cores)],
-        "usable": board.link.emulator is not None or unusable(facts, board.name) is None,
-        "reason": None if board.link.emulator else unusable(facts, board.name),
+        "usable": reason is None,
+        "reason": reason,
         "functional_only": facts.emulator is not None,
         "temperature_c": None if hottest is None else hottest[1],
         "temperature_zone": None if hottest is None else hottest[0],

@@ -438,9 +438,9 @@ std::string peak_memory_kb() {
   return kb < 0 ? "null" : std::to_string(kb);
 }
 
-// What translates ARM64 to another machine's instructions here, empty on ARM64 itself: times then mean nothing.
-// qemu's user mode answers like the system that it is not, but its process bears its own name, and the kernel
-// says what it runs on (kernel.arch since Linux 6.1, /proc/cpuinfo before, which newer qemus make up).
+// What translates ARM64 to another machine's instructions here, empty on ARM64 itself: times then mean
+// nothing. qemu's user mode answers like the system that it is not, but its process bears its own name, and
+// the kernel says what it runs on (kernel.arch since Linux 6.1; /proc/cpuinfo, which newer qemus make up).
 std::string emulator() {
   if (read_line("/proc/self/status").find("qemu") != std::string::npos) return "qemu";
   const std::string arch = read_line("/proc/sys/kernel/arch");
@@ -449,7 +449,9 @@ std::string emulator() {
   if (file == nullptr) return "";
   char line[256];
   bool x86 = false;
-  while (!x86 && std::fgets(line, sizeof line, file) != nullptr) x86 = std::strncmp(line, "vendor_id", 9) == 0;
+  while (!x86 && std::fgets(line, sizeof line, file) != nullptr) {
+    x86 = std::strncmp(line, "vendor_id", 9) == 0;
+  }
   std::fclose(file);
   return x86 ? "an emulator on x86" : "";
 }

@@ -5,6 +5,7 @@
     body(x, backbone)      block after block; returns the output of every stage
       block(x, block)      its units in order, then the join with the block's input
         unit(x, unit)      sign, convolution, pooling, normalisation, link, activation of one position
+        depthwise(x, unit) the same of a depthwise position (MobileNet), real-valued unless the paper says otherwise
         shortcut(x, like)  identity, or `projection` where the shape changes
     stem(x), head(x)       first and last layers, real-valued unless the paper says otherwise
 
@@ -14,7 +15,7 @@ the converted file.
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import larq as lq
 import tensorflow as tf
@@ -60,6 +61,26 @@ def real_conv(x: Tensor, unit: Unit, name: str) -> Tensor:
         kernel_initializer="he_normal",
         name=name,
     )(x)
+
+
+def depthwise_options(unit: Unit) -> dict[str, Any]:
+    """The arguments that real and binary depthwise convolutions share: SAME, no bias."""
+    return {
+        "kernel_size": unit.kernel_size,
+        "strides": unit.strides,
+        "dilation_rate": unit.dilation,
+        "padding": "same",
+        "use_bias": False,
+    }
+
+
+def depthwise_conv(x: Tensor, unit: Unit, name: str) -> Tensor:
+    """A real-valued depthwise convolution, kernel (k, k, C, 1), without bias, zero padding.
+
+    He-normal: variance 2/k^2, since an output sums k^2 values. Keras takes k^2 for the fan out of such a kernel.
+    """
+    he_normal = tf.keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
+    return layers.DepthwiseConv2D(**depthwise_options(unit), depthwise_initializer=he_normal, name=name)(x)
 
 
 def binary_conv(
@@ -125,6 +146,15 @@ def average_pool(x: Tensor, unit: Unit, name: str) -> Tensor:
     return layers.AvgPool2D(2, name=f"{name}_pool")(x) if unit.pool == "average" else x
 
 
+def refuse_bottlenecks(method: str, backbone: Backbone, remedy: str) -> None:
+    """Raise LarqnetsError on bottlenecks, for methods with a shortcut around every convolution."""
+    if backbone.has_bottlenecks:
+        raise LarqnetsError(
+            f"{method} puts a shortcut around every convolution, and in the bottlenecks of '{backbone.name}' that is a real "
+            f"1x1 convolution beside every binary one, which then saves nothing. {remedy}"
+        )
+
+
 @dataclass(frozen=True)
 class Method:
     """How a network is built on a backbone. Subclasses are frozen dataclasses: their fields are the method's options."""
@@ -145,6 +175,15 @@ class Method:
         """Build one convolution position: (N, H, W, C) -> (N, H/strides, W/strides, unit.filters)."""
         raise NotImplementedError
 
+    def depthwise(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """Build one depthwise position: real convolution, max-pool, BatchNorm, average-pool.
+
+        (N, H, W, C) -> (N, H/strides, W/strides, C). It stays real: no 1-bit op exists for it, and a binary 3x3 filter on
+        one binary channel gives ten different values. No activation, for the next unit may begin with its sign.
+        """
+        y = batch_norm(max_pool(depthwise_conv(x, unit, name), unit, name), f"{name}_bn")
+        return average_pool(y, unit, name)
+
     def projection(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
         """The shortcut where the shape changes: a real 1x1 convolution with the stride, and BatchNorm."""
         return batch_norm(real_conv(x, Unit(filters, 1, strides), name), f"{name}_bn")
@@ -160,7 +199,8 @@ class Method:
         """Units in order, then the block's join."""
         y = x
         for i, unit in enumerate(block.units, 1):
-            y = self.unit(y, unit, f"{name}_conv{i}")
+            build = self.depthwise if unit.depthwise else self.unit
+            y = build(y, unit, f"{name}_conv{i}")
         if block.join == "add":
             return layers.Add(name=f"{name}_add")([y, self.shortcut(x, y, name)])
         if block.join == "concat":
@@ -197,7 +237,10 @@ def list_methods(pattern: str = "*") -> list[str]:
 
 
 def get_method(name: str, **options: Any) -> Method:
-    """Return the method called `name` with its options set; an option it does not have is a LarqnetsError."""
+    """Return the method called `name` with its options set.
+
+    Raises LarqnetsError for an option that it does not have, a value of another type, or one that its Literal lacks.
+    """
     _load()
     kind = METHODS.get(name)
     known = {field.name: field for field in dataclasses.fields(kind)}
@@ -207,9 +250,15 @@ def get_method(name: str, **options: Any) -> Method:
                 f"Method '{name}' has no option '{option}'.{nearest(option, known)} "
                 f"It has {', '.join(known) if known else 'no options'}."
             )
-        expected = type(known[option].default)
+        annotation, expected = known[option].type, type(known[option].default)
         if not isinstance(value, expected):
             raise LarqnetsError(f"Option '{option}' of method '{name}' must be {expected.__name__}, not {value!r}.")
+        if get_origin(annotation) is Literal and value not in get_args(annotation):
+            choices = get_args(annotation)
+            raise LarqnetsError(
+                f"Option '{option}' of method '{name}' is {value!r}, but must be one of "
+                f"{', '.join(choices)}.{nearest(value, choices)}"
+            )
     return kind(**options)
 
 
@@ -219,6 +268,7 @@ def _load() -> None:
         binarynet,
         birealnet,
         dorefa,
+        elasticlink,
         irnet,
         reactnet,
         real,

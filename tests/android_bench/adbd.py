@@ -18,6 +18,7 @@ from pathlib import Path
 from guest import PHONE_MODEL, Guest
 
 _VERSION, _MAXDATA = 0x01000001, 256 * 1024  # since this version checksums are not looked at
+_PUBLIC_KEY = 3  # of AUTH's kinds
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 
 
@@ -112,7 +113,8 @@ class _Connection:
             return
         if command in (b"CNXN", b"AUTH"):
             if self.device.unauthorized:
-                self.send(b"AUTH", 1, 0, os.urandom(20))
+                if (command, first) != (b"AUTH", _PUBLIC_KEY):  # for that one a person has to agree, who is not there
+                    self.send(b"AUTH", 1, 0, os.urandom(20))
                 return
             banner = f"device::ro.product.name=double;ro.product.model={PHONE_MODEL};ro.product.device=d;features=shell_v2,cmd"
             self.send(b"CNXN", _VERSION, _MAXDATA, banner.encode())

@@ -19,8 +19,8 @@ import pytest
 
 from android_bench import session, thermal
 from android_bench.benchmark import Request, measure, request
+from android_bench.protocol import DEFAULT
 from android_bench.record import parse_session, read_session
-from android_bench.session import DEFAULT
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
 from larqnets import LarqnetsError
@@ -110,6 +110,7 @@ def test_without_arm_hardware_no_latency_is_shown(bundle, cli, tmp_path, monkeyp
     measured = read_session(path)
     assert measured.device.functional_only
     assert (measured.cores.threads, measured.device.kind) == (2, "local")
+    assert f"{measured.models[0].instructions.instructions:,}" in done.out
 
 
 def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(bundle, cli, trio, tmp_path, monkeypatch):
@@ -215,6 +216,7 @@ def test_killed_for_memory(bundle, pi, cli, tmp_path):
         (["--resume", "x.json"], 1, "Cannot read x.json"),
         (["digits", "--device", "usb"], 1, "There is no device 'usb'. Use adb, adb:SERIAL"),
         (["digits", "--device", "qemu", "--device", "local"], 1, "qemu counts instructions and has no latency"),
+        (["digits", "--device", "local", "--device", "local"], 1, "--device local is given twice"),
         (["digits", "--device", "local", "--threads", "many"], 1, "--threads is a number from 1"),
         (["digits", "--device", "local", "--threads", "0"], 1, "--threads is a number from 1"),
         (["digits", "--device", "local", "--rounds", "0"], 2, "Invalid value for '--rounds'"),

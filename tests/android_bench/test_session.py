@@ -17,8 +17,9 @@ from android_bench.devices.device import RunnerError
 from android_bench.devices.link import DeviceLostError
 from android_bench.equality import compare, expect
 from android_bench.lineup import line_up, without_twin
+from android_bench.protocol import DEFAULT, STRICT
 from android_bench.record import read_session, to_json
-from android_bench.session import DEFAULT, STRICT, Measurement
+from android_bench.session import Measurement
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
 from deploy.tflite import read_model
