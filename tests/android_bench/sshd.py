@@ -93,7 +93,7 @@ class Sshd:
         command = [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        for _ in range(200):
+        for _ in range(1000):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
@@ -110,9 +110,10 @@ class Sshd:
     def stop(self) -> None:
         """Break connections and take no others."""
         if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
+            self._process.send_signal(signal.SIGSTOP)  # no connection begins between the look and the end
             self.cut()
+            self._process.kill()
+            self._process.wait()
             self._process = None
 
     def _children(self) -> list[int]:

@@ -111,6 +111,8 @@ def test_without_arm_hardware_no_latency_is_shown(bundle, cli, tmp_path, monkeyp
     assert measured.device.functional_only
     assert (measured.cores.threads, measured.device.kind) == (2, "local")
     assert f"{measured.models[0].instructions.instructions:,}" in done.out
+    assert cli("report", path, "--html", "page.html").code == 0
+    assert "functional run, no latency" in (tmp_path / "page.html").read_text()
 
 
 def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(bundle, cli, trio, tmp_path, monkeypatch):

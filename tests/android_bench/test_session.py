@@ -20,6 +20,7 @@ from android_bench.lineup import line_up, without_twin
 from android_bench.protocol import DEFAULT, STRICT
 from android_bench.record import read_session, to_json
 from android_bench.session import Measurement
+from android_bench.summary import summarise
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
 from deploy.tflite import read_model
@@ -110,6 +111,20 @@ def test_the_whole_way(make):
     plain = [arguments for _, arguments in device.runs if not {"--rounds", "--output", "--profile"} & set(arguments)]
     assert len(plain) == 3
     assert not any({"--rounds", "--profile"} <= set(arguments) for _, arguments in device.runs)
+
+
+def test_its_record_is_what_the_report_reads(make):
+    _, measurement = make(protocol=dataclasses.replace(SHORT, rounds=8))
+    summary = summarise(measurement.measure())
+    assert summary.timed
+    for model in summary.models:
+        assert model.latency.median_ms == pytest.approx(LATENCIES[model.record.name], rel=0.02)
+        assert model.latency.interval_ms.low <= model.latency.median_ms <= model.latency.interval_ms.high
+        assert model.init_ms == 12.5
+        assert model.breakdown.groups["binary"].ms > 0
+    (pairing,) = summary.models[1].pairings  # b beside the first model, which takes half as long
+    assert (pairing.other, pairing.verdict) == ("a", "faster")
+    assert pairing.ratio.ratio == pytest.approx(0.5, rel=0.02)
 
 
 def test_every_round_has_every_model_once_in_an_order_of_its_own(make):
