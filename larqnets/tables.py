@@ -254,6 +254,7 @@ def counts(name: str, values: dict[str, Any]) -> list[Any]:
         numbers = (f"{layer[k]:,}" for k in ("binary_weights", "real_weights", "binary_macs", "real_macs"))
         table.add_row(escape(layer["layer"]), layer["type"], "x".join(map(str, layer["output_shape"])), *numbers)
     totals = values["totals"]
+    depthwise = [layer["real_weights"] for layer in values["layers"] if layer["type"] == "DepthwiseConv2D"]
     shown = {
         "network": name,
         "parameters": totals["parameters"],
@@ -263,6 +264,9 @@ def counts(name: str, values: dict[str, Any]) -> list[Any]:
         "binary_mac_share": totals["binary_mac_share"],
         "OPs (1-bit/64 + real)": int(totals["operations"]),
     }
+    if depthwise and totals["binary_macs"]:
+        number, weights = len(depthwise), sum(depthwise)
+        shown["stay real"] = f"{number} depthwise convolutions, {weights:,} weights: no 1-bit op exists for them"
     return [table, "", facts(shown)]
 
 

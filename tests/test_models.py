@@ -39,7 +39,8 @@ def test_every_pair_builds_or_says_why_not(method, backbone):
         return
     model = create_model(method, backbone, shape, 5, width=0.125)
     assert model.output_shape == (None, 5)
-    y = model(np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32))
+    # Kernels of -1 and +1 multiply the size of what they see; only the statistics of a batch keep 121 layers finite.
+    y = model(np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32), training=True)
     assert np.isfinite(y).all()
 
 
@@ -206,6 +207,35 @@ def test_mobilenet_v1_has_as_many_parameters_as_that_of_keras():
     ours, theirs = (sum(int(np.prod(w.shape)) for w in m.trainable_weights) for m in (model, reference))
     assert ours == theirs
     assert round(count(model).to_json()["totals"]["real_macs"] / 1e6) == 569
+
+
+def test_densenet121_is_table_1_of_its_paper():
+    """Channels and side behind every dense block and transition, on ImageNet."""
+    model = create_model("real", "densenet121", (224, 224, 3), 1000, stem="imagenet")
+    ends = [f"stage{s}_block{n}_concat" for s, n in enumerate((6, 12, 24, 16), 1)]
+    transitions = [f"stage{s}_block{n}_conv1_pool" for s, n in enumerate((7, 13, 25), 1)]
+    assert model.get_layer("stem_pool").output_shape == (None, 56, 56, 64)
+    assert [model.get_layer(end).output_shape[2:] for end in ends] == [(56, 256), (28, 512), (14, 1024), (7, 1024)]
+    assert [model.get_layer(end).output_shape[2:] for end in transitions] == [(28, 128), (14, 256), (7, 512)]
+    assert conv_weights(model) == conv_weights(tf.keras.applications.DenseNet121(weights=None))
+    assert len([layer for layer in model.layers if hasattr(layer, "kernel")]) == 121
+
+
+def test_vgg16_is_configuration_d_of_its_paper():
+    model = create_model("real", "vgg16", (224, 224, 3), 1000, stem="imagenet")
+    reference = tf.keras.applications.VGG16(weights=None)
+    both = [
+        [layer.output_shape for layer in m.layers if isinstance(layer, tf.keras.layers.Conv2D)]
+        for m in (model, reference)
+    ]
+    assert both[0] == both[1]
+    assert conv_weights(model) == conv_weights(reference)
+    assert len([layer for layer in model.layers if isinstance(layer, tf.keras.layers.MaxPool2D)]) == 5
+    assert shapes(model) == shapes(create_model("real", "vgg16", (32, 32, 3), 1000))
+
+
+def conv_weights(model):
+    return sum(int(np.prod(layer.kernel.shape)) for layer in model.layers if isinstance(layer, tf.keras.layers.Conv2D))
 
 
 @pytest.mark.parametrize("method", [m for m in BINARY if not method_matrix()[m]["mobilenet_v1"]])

@@ -135,4 +135,4 @@ def list_backbones(pattern: str = "*") -> list[str]:
 
 
 def _load() -> None:
-    from larqnets.backbones import mobilenet, reactnet, resnet, vgg  # noqa: F401 - importing them registers them
+    from larqnets.backbones import densenet, mobilenet, reactnet, resnet, vgg  # noqa: F401 - importing them registers them
