@@ -54,7 +54,7 @@ class ElasticLink(Method):
     name = "elasticlink"
     precision = "w1a1"
     paper = "Elastic-Link for Binarized Neural Network, arXiv 2112.10149"
-    figure = "sign -> bconv -> BN -> + gamma T(x) -> PReLU, T = pool, squeeze or expand (reconstructed)"
+    figure = "sign -> bconv -> BN -> + gamma T(x) -> PReLU (reconstructed)"
 
     gamma: Literal["scalar", "channel"] = "scalar"
     gamma_init: float = 1.0
