@@ -10,7 +10,7 @@ Scale folding: with the kernel a_o s_o, s_o = +-1, and BatchNorm g (x - m) / sqr
 
 so gamma becomes a g and the moving mean m / a. Between them may stand what commutes with a > 0: ReLU and poolings.
 Weights-only layers (w1a32), which say so by their class, become ordinary layers with the kernel that they compute with.
-The shifts of RPReLU and RSign are folded in `deploy.shifts`.
+The shifts of RPReLU and RSign are folded in `deploy.shifts`, the constants of Elastic-Link in `deploy.links`.
 """
 
 from collections.abc import Collection
@@ -25,6 +25,7 @@ import larq as lq  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from deploy.links import Links  # noqa: E402
 from deploy.shifts import fold_shifts, foldable, plain  # noqa: E402
 from larqnets.errors import LarqnetsError  # noqa: E402
 from larqnets.layers.binary_weights import BinaryWeightConv2D, BinaryWeightDense  # noqa: E402
@@ -189,11 +190,16 @@ def export_model(model: tf.keras.Model) -> Export:
     exportable = {layer.name: layer for layer in binary if not layer.problem}
     folded = {name: bn for name in exportable if (bn := _batch_norm_behind(model.get_layer(name))) is not None}
     activations = foldable(model)
+    links = Links(model, exportable)
     weights_only = weights_only_layers(model)
 
     def rebuild(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
         if layer.name in exportable:
-            return _exported(layer, scaled=layer.name not in folded and not _all_one(exportable[layer.name]))
+            takes_norm = layer.name in links.moved
+            scaled = takes_norm or (layer.name not in folded and not _all_one(exportable[layer.name]))
+            return _exported(layer, scaled=scaled, biased=takes_norm or layer.use_bias)
+        if (stand_in := links.stand_in(layer)) is not None:
+            return stand_in
         if layer.name in activations:
             return plain(layer)
         if layer.name in weights_only:
@@ -209,12 +215,13 @@ def export_model(model: tf.keras.Model) -> Export:
     if isinstance(model, tf.keras.Sequential):
         model = tf.keras.Model(model.inputs, model.outputs, name=model.name)
     rebuilt = tf.keras.models.clone_model(model, input_tensors=fresh, clone_function=rebuild)
-    _copy_weights(model, rebuilt, exportable, folded, {*activations, *weights_only})
+    _copy_weights(model, rebuilt, exportable, folded, {*activations, *weights_only, *links.names})
     for name in weights_only:
         trained, constant = model.get_layer(name), rebuilt.get_layer(name)
         constant.kernel.assign(quantized_kernel(trained))
         if trained.use_bias:
             constant.bias.assign(trained.bias)
+    links.set_constants(rebuilt, exportable)
     fold_shifts(rebuilt, activations)
     return Export(rebuilt, binary, _warnings(model, exportable, weights_only))
 
@@ -265,10 +272,10 @@ def _only_signs_behind(layer: tf.keras.layers.Layer, exportable: dict[str, Binar
     return bool(consumers) and all(name in exportable for name in consumers)
 
 
-def _exported(layer: tf.keras.layers.Layer, *, scaled: bool) -> ExportedConv2D | ExportedDense:
+def _exported(layer: tf.keras.layers.Layer, *, scaled: bool, biased: bool) -> ExportedConv2D | ExportedDense:
     config = layer.get_config()
     after = tf.keras.activations.serialize(layer.activation or tf.keras.activations.linear)
-    shared = {"name": layer.name, "scaled": scaled, "biased": layer.use_bias, "after": after}
+    shared = {"name": layer.name, "scaled": scaled, "biased": biased, "after": after}
     if isinstance(layer, lq.layers.QuantDense):
         return ExportedDense(layer.units, **shared)
     geometry = ("filters", "kernel_size", "strides", "padding", "dilation_rate", "pad_values")
@@ -289,11 +296,13 @@ def _copy_weights(
 ) -> None:
     """Set the weights of all layers of the rebuilt model but the named `others`."""
     for layer in model.layers:
+        if layer.name in others:
+            continue
         if layer.name in exportable:
             binary = exportable[layer.name]
             bias = layer.bias.numpy() if layer.use_bias else None
             rebuilt.get_layer(layer.name).load(binary.signs, binary.scale, bias)
-        elif layer.get_weights() and layer.name not in others:
+        elif layer.get_weights():
             rebuilt.get_layer(layer.name).set_weights(layer.get_weights())
     for name, norm in folded.items():
         _fold_scale(rebuilt.get_layer(norm.name), exportable[name].scale)

@@ -6,9 +6,10 @@ ones by a constant per channel, the offset: trained = exported + offset.
     RPReLU        wants u with offset gamma: the BatchNorm behind the sum u = BN(conv) + shortcut gives the difference,
                   beta <- beta - (gamma - offset of u). It is then a plain PReLU, whose output has offset zeta.
     RSign         sign(x - alpha), takes it up: alpha <- alpha - offset
-    BatchNorm     takes it up: mean <- mean - offset
+    BatchNorm     takes it up: mean <- mean - offset; one that has moved into a convolution (deploy.links), in its bias
     dense         takes it up: bias <- bias + W^T offset
     1x1 conv      hands on W^T offset; sums, concatenations and poolings hand it on as it is
+    Elastic-Link  hands on gamma T(offset), T being linear but for a squeeze by max
 
 What is left of an RPReLU and RSign on the device is one PRELU and one SUB of a constant. A constant cannot leave through a
 sign, a padded convolution, an activation or the network's output; an RPReLU whose zeta would have to stays as it is.
@@ -20,6 +21,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deploy.links import MovedNorm, is_norm, layers_before, layers_behind
+from larqnets.layers.channel_match import ChannelMatch
+from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
 
@@ -47,7 +51,7 @@ def fold_shifts(rebuilt: tf.keras.Model, folded: dict[str, RPReLU]) -> None:
     """Change the weights of the rebuilt model so that its PReLU layers compute what the RPReLU of the same name did."""
     offsets: dict[str, np.ndarray] = {}
     for layer in rebuilt.layers:
-        given = [offsets[before.name] for before in _before(layer)]
+        given = [offsets[before.name] for before in layers_before(layer)]
         if layer.name not in folded:
             offsets[layer.name] = _offset_behind(layer, given)
             continue
@@ -58,39 +62,28 @@ def fold_shifts(rebuilt: tf.keras.Model, folded: dict[str, RPReLU]) -> None:
         offsets[layer.name] = activation.shift_out.numpy()
 
 
-def _before(layer: layers.Layer) -> list[layers.Layer]:
-    before = layer.inbound_nodes[0].inbound_layers if layer.inbound_nodes else []
-    return before if isinstance(before, list) else [before]
-
-
-def _behind(layer: layers.Layer) -> list[layers.Layer]:
-    return [node.outbound_layer for node in layer.outbound_nodes]
-
-
-def _norm_before(layer: layers.Layer) -> layers.BatchNormalization | None:
+def _norm_before(layer: layers.Layer) -> layers.BatchNormalization | MovedNorm | None:
     """Return the BatchNorm whose beta reaches only this layer, directly or through one addition."""
-    for candidate in _before(layer):
-        summands = _before(candidate) if isinstance(candidate, layers.Add) and len(_behind(candidate)) == 1 else []
+    for candidate in layers_before(layer):
+        summands = (
+            layers_before(candidate) if isinstance(candidate, layers.Add) and len(layers_behind(candidate)) == 1 else []
+        )
         for norm in (candidate, *summands):
-            if _is_norm(norm) and norm.center and len(_behind(norm)) == 1:
+            has_beta = isinstance(norm, MovedNorm) or (is_norm(norm) and norm.center)
+            if has_beta and len(layers_behind(norm)) == 1:
                 return norm
     return None
 
 
-def _is_norm(layer: layers.Layer) -> bool:
-    """Return whether the layer is a BatchNorm over the last axis, the only one that offsets stand on."""
-    return isinstance(layer, layers.BatchNormalization) and list(layer.axis) == [len(layer.output_shape) - 1]
-
-
 def _leaves(layer: layers.Layer) -> bool:
     """Return whether a constant on the layer's output is taken up wherever it goes."""
-    behind = _behind(layer)
+    behind = layers_behind(layer)
     return bool(behind) and all(len(after.inbound_nodes) == 1 and _takes(after) for after in behind)
 
 
 def _takes(layer: layers.Layer) -> bool:
     """Return whether the layer takes up a constant on its input, or hands it on to layers that do."""
-    if isinstance(layer, RSign | RPReLU) or _is_norm(layer):
+    if isinstance(layer, RSign | RPReLU) or is_norm(layer):
         return True
     if type(layer) is layers.Dense and layer.use_bias:
         return True
@@ -100,12 +93,14 @@ def _takes(layer: layers.Layer) -> bool:
 def _hands_on(layer: layers.Layer) -> bool:
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         return False
+    if isinstance(layer, ChannelMatch):
+        return layer.squeeze != "max" or layer.input_shape[-1] <= layer.filters
     if isinstance(layer, layers.Concatenate):
         return layer.axis in (-1, len(layer.output_shape) - 1)
     if type(layer) is layers.Conv2D:
         is_linear = layer.activation in (None, tf.keras.activations.linear)
         return is_linear and layer.kernel_size == (1, 1) and layer.groups == 1
-    return isinstance(layer, (*_SAME_OFFSET, layers.Add, layers.Flatten))
+    return isinstance(layer, (*_SAME_OFFSET, LinkScale, layers.Add, layers.Flatten))
 
 
 def _offset_behind(layer: layers.Layer, given: list[np.ndarray]) -> np.ndarray:
@@ -119,10 +114,16 @@ def _offset_behind(layer: layers.Layer, given: list[np.ndarray]) -> np.ndarray:
         layer.shift_in.assign_sub(given[0])
     elif isinstance(layer, layers.BatchNormalization):
         layer.moving_mean.assign_sub(given[0])
+    elif isinstance(layer, MovedNorm):
+        layer.beta.assign_add(given[0])
     elif isinstance(layer, layers.Dense):
         layer.bias.assign_add(given[0] @ layer.kernel.numpy())
     elif isinstance(layer, layers.Conv2D):
         return given[0] @ layer.kernel.numpy()[0, 0]
+    elif isinstance(layer, LinkScale):
+        return given[0] * layer.gamma.numpy()
+    elif isinstance(layer, ChannelMatch):
+        return layer(given[0].reshape(1, 1, 1, -1)).numpy()[0, 0, 0]
     elif isinstance(layer, layers.Add):
         return np.sum(np.broadcast_arrays(*given), axis=0)
     elif isinstance(layer, layers.Concatenate):

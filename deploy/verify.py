@@ -22,7 +22,9 @@ from deploy.export import BinaryLayer, describe_binary_layers
 from deploy.interpreter import Interpreter
 from deploy.tflite import Operator, read_model, unpack_bits
 from larqnets.errors import LarqnetsError
+from larqnets.layers.channel_match import ChannelMatch
 from larqnets.layers.hard_tanh import HardTanh
+from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
 
@@ -238,6 +240,11 @@ def _output_made_of(layer: tf.keras.layers.Layer, binary: BinaryLayer | None, gi
         multiplier = np.abs(multiplier * layer.gamma.numpy()) if layer.scale else multiplier
         beta = np.abs(layer.beta.numpy()) if layer.center else 0.0
         return multiplier * (given[0] + np.abs(layer.moving_mean.numpy())) + beta
+    if isinstance(layer, LinkScale):
+        return np.abs(layer.gamma.numpy()) * given[0]
+    if isinstance(layer, ChannelMatch):
+        channels = np.broadcast_to(given[0], layer.input_shape[-1:]).astype(np.float32)
+        return layer(channels.reshape(1, 1, 1, -1)).numpy()[0, 0, 0]
     if isinstance(layer, RSign):
         return given[0] + np.abs(layer.threshold.numpy())
     if isinstance(layer, RPReLU):

@@ -85,7 +85,8 @@ def totals(*args, **options):
 
 @pytest.mark.parametrize(
     ("backbone", "expected"),
-    [("resnet18", 11_689_512), ("resnet34", 21_797_672)],  # trainable parameters of the ImageNet networks (torchvision)
+    # trainable parameters of the ImageNet networks (torchvision)
+    [("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032)],
 )
 def test_real_resnets_have_the_published_number_of_parameters(backbone, expected):
     model = create_model("real", backbone, (224, 224, 3), 1000, stem="imagenet")
@@ -117,6 +118,16 @@ def test_bireal_unit_with_zero_batchnorm_scale_is_the_identity():
     )
     before, after = probe(np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype(np.float32))
     np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("method", ["irnet", "sdbnn"])
+def test_bottlenecks_have_one_shortcut_around_the_block(method):
+    with pytest.raises(
+        LarqnetsError, match=r"a real 1x1 convolution beside every binary one.*shortcut_per_conv = false"
+    ):
+        create_model(method, "resnet50", (32, 32, 3), 10)
+    model = create_model(method, "resnet26", (16, 16, 3), 10, width=0.125, shortcut_per_conv=False)
+    assert len([layer for layer in model.layers if layer.name.endswith("_projection")]) == 4
 
 
 @pytest.mark.parametrize("method", ["birealnet", "binarynet", "xnornet"])
@@ -168,7 +179,7 @@ def test_impossible_models_are_refused_in_one_sentence(arguments, options, sente
 
 
 def test_lists_take_globs():
-    assert list_backbones("resnet*") == ["resnet18", "resnet20", "resnet34", "resnet8"]
+    assert list_backbones("resnet*") == ["resnet18", "resnet20", "resnet26", "resnet34", "resnet50", "resnet8"]
     assert "birealnet" in list_methods("bi*")
     assert list_methods("nothing*") == []
 

@@ -72,6 +72,12 @@ class Backbone:
         """The ways in which its blocks join."""
         return {block.join for stage in self.stages for block in stage}
 
+    @property
+    def has_bottlenecks(self) -> bool:
+        """Whether it has residual blocks that begin and end with a 1x1 convolution, which changes the channels."""
+        kernels = [[unit.kernel_size for unit in b.units] for stage in self.stages for b in stage if b.join == "add"]
+        return any(len(sizes) > 1 and sizes[0] == sizes[-1] == 1 for sizes in kernels)
+
 
 BACKBONES: Registry[Callable[[StemKind], Backbone]] = Registry("backbone")
 

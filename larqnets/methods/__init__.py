@@ -14,7 +14,7 @@ the converted file.
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import larq as lq
 import tensorflow as tf
@@ -121,6 +121,15 @@ def average_pool(x: Tensor, unit: Unit, name: str) -> Tensor:
     return layers.AvgPool2D(2, name=f"{name}_pool")(x) if unit.pool == "average" else x
 
 
+def refuse_bottlenecks(method: str, backbone: Backbone, remedy: str) -> None:
+    """Raise LarqnetsError on bottlenecks, for methods with a shortcut around every convolution."""
+    if backbone.has_bottlenecks:
+        raise LarqnetsError(
+            f"{method} puts a shortcut around every convolution, and in the bottlenecks of '{backbone.name}' that is a real "
+            f"1x1 convolution beside every binary one, which then saves nothing. {remedy}"
+        )
+
+
 @dataclass(frozen=True)
 class Method:
     """How a network is built on a backbone. Subclasses are frozen dataclasses: their fields are the method's options."""
@@ -193,7 +202,10 @@ def list_methods(pattern: str = "*") -> list[str]:
 
 
 def get_method(name: str, **options: Any) -> Method:
-    """Return the method called `name` with its options set; an option it does not have is a LarqnetsError."""
+    """Return the method called `name` with its options set.
+
+    Raises LarqnetsError for an option that it does not have, a value of another type, or one that its Literal lacks.
+    """
     _load()
     kind = METHODS.get(name)
     known = {field.name: field for field in dataclasses.fields(kind)}
@@ -203,9 +215,15 @@ def get_method(name: str, **options: Any) -> Method:
                 f"Method '{name}' has no option '{option}'.{nearest(option, known)} "
                 f"It has {', '.join(known) if known else 'no options'}."
             )
-        expected = type(known[option].default)
+        annotation, expected = known[option].type, type(known[option].default)
         if not isinstance(value, expected):
             raise LarqnetsError(f"Option '{option}' of method '{name}' must be {expected.__name__}, not {value!r}.")
+        if get_origin(annotation) is Literal and value not in get_args(annotation):
+            choices = get_args(annotation)
+            raise LarqnetsError(
+                f"Option '{option}' of method '{name}' is {value!r}, but must be one of "
+                f"{', '.join(choices)}.{nearest(value, choices)}"
+            )
     return kind(**options)
 
 
@@ -215,6 +233,7 @@ def _load() -> None:
         binarynet,
         birealnet,
         dorefa,
+        elasticlink,
         irnet,
         reactnet,
         real,

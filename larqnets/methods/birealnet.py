@@ -4,7 +4,17 @@ from dataclasses import dataclass
 
 from larqnets.backbones import Backbone, Block, Stem, Unit
 from larqnets.errors import LarqnetsError
-from larqnets.methods import METHODS, Method, Tensor, batch_norm, binary_conv, layers, stem_conv, stem_pool
+from larqnets.methods import (
+    METHODS,
+    Method,
+    Tensor,
+    batch_norm,
+    binary_conv,
+    layers,
+    refuse_bottlenecks,
+    stem_conv,
+    stem_pool,
+)
 from larqnets.quantizers import ApproxSign, MagnitudeSign
 
 
@@ -24,12 +34,13 @@ class BiRealNet(Method):
     figure = "sign -> bconv -> BN -> + shortcut, one shortcut per convolution"
 
     def check(self, backbone: Backbone) -> None:
-        """A shortcut around every convolution needs residual blocks."""
+        """A shortcut around every convolution needs residual blocks, and no bottlenecks."""
         if backbone.joins != {"add"}:
             raise LarqnetsError(
                 f"{self.name} puts a shortcut around every convolution, and '{backbone.name}' is not made of residual "
                 "blocks. Use a resnet backbone, or binarynet or xnornet."
             )
+        refuse_bottlenecks(self.name, backbone, "Use resnet18 or another backbone of basic blocks, or elasticlink.")
 
     def stem(self, x: Tensor, stem: Stem) -> Tensor:
         """Real convolution and BatchNorm, no activation: the first sign must see both signs."""

@@ -1,9 +1,10 @@
 """IR-Net (Qin et al. 2020, arXiv 1909.10788): kernels that keep information, gradients that sharpen with time."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from larqnets.backbones import Backbone, Block, Stem, Unit
-from larqnets.errors import LarqnetsError, nearest
+from larqnets.errors import LarqnetsError
 from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.padded_shortcut import PaddedShortcut
 from larqnets.methods import (
@@ -15,12 +16,11 @@ from larqnets.methods import (
     binary_conv,
     layers,
     max_pool,
+    refuse_bottlenecks,
     stem_conv,
     stem_pool,
 )
 from larqnets.quantizers import EdeSign, LibraSign
-
-DOWNSAMPLE = ("projection", "pooled", "pad")
 
 
 @METHODS.register("irnet")
@@ -46,19 +46,16 @@ class IrNet(Method):
 
     t_min: float = 1e-3
     shortcut_per_conv: bool = True
-    downsample: str = "projection"
+    downsample: Literal["projection", "pooled", "pad"] = "projection"
 
     def check(self, backbone: Backbone) -> None:
-        """Raise LarqnetsError when an option has a value that means nothing."""
-        if self.downsample not in DOWNSAMPLE:
-            raise LarqnetsError(
-                f"Option 'downsample' of method '{self.name}' is {self.downsample!r}, but must be one of "
-                f"{', '.join(DOWNSAMPLE)}.{nearest(self.downsample, DOWNSAMPLE)}"
-            )
+        """Raise LarqnetsError when an option means nothing, or nothing on this backbone."""
         if not 0 < self.t_min <= 10:
             raise LarqnetsError(
                 f"Option 't_min' of method '{self.name}' is {self.t_min}, but must lie above 0 and not above 10."
             )
+        if self.shortcut_per_conv:
+            refuse_bottlenecks(self.name, backbone, "Use options = { shortcut_per_conv = false }.")
 
     def stem(self, x: Tensor, stem: Stem) -> Tensor:
         """Real convolution, BatchNorm, hardtanh, and the max-pool of the ImageNet stem."""
