@@ -234,6 +234,7 @@ def _load() -> None:
         birealnet,
         dorefa,
         elasticlink,
+        groupnet,
         irnet,
         reactnet,
         real,
