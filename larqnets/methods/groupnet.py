@@ -131,7 +131,9 @@ class GroupNet(Method):
     def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         """Sign, binary convolution (in `lbd` the sum of K), ReLU, BatchNorm."""
         if self.variant == "lbd":
-            y = self.total([self._binary_conv(x, unit, f"{name}_base{j}") for j in range(1, self.k + 1)], f"{name}_total")
+            y = self.total(
+                [self._binary_conv(x, unit, f"{name}_base{j}") for j in range(1, self.k + 1)], f"{name}_total"
+            )
         else:
             y = self._binary_conv(x, unit, name)
         return batch_norm(layers.ReLU(name=f"{name}_relu")(y), f"{name}_bn")
