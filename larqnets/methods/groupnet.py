@@ -74,12 +74,11 @@ class GroupNet(Method):
 
     def body(self, x: Tensor, backbone: Backbone) -> list[Tensor]:
         """Block after block in K branches; returns the mean of the branches behind every stage."""
-        xs, outputs, blocks = [x] * self._branches, [], 0
+        hs, total, outputs, blocks = [x] * self._branches, x, [], 0
         for s, stage in enumerate(backbone.stages, 1):
             for b, block in enumerate(stage, 1):
                 name = f"stage{s}_block{b}"
-                if blocks:
-                    xs = self.connect(hs, total, blocks, name)
+                xs = self.connect(hs, total, blocks, name) if blocks else hs
                 hs = self.branches(xs, block, name)
                 total = self.total(hs, f"{name}_total")
                 blocks += 1
