@@ -2,3 +2,8 @@
 
 Needs neither TensorFlow nor Larq: a small board installs little.
 """
+
+UNTRIED = (
+    "This version was tried with device doubles under qemu alone, never on a phone or board: if a number looks wrong, "
+    "it may be."
+)

@@ -1,25 +1,35 @@
-"""`larqnets benchmark`: what a model costs. So far on an emulated ARM64, where cost means executed instructions."""
+"""`larqnets benchmark`: sessions on devices, side by side, or the instructions of models on an emulated ARM64."""
 
-from collections.abc import Sequence
+import dataclasses
+import shlex
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+from android_bench import record
+from android_bench.clock import StoppedError
+from android_bench.devices import FORMS, link_to
+from android_bench.devices.device import Board, Device
 from android_bench.emulator import CPUS
+from android_bench.equality import Engine, expect
+from android_bench.lineup import line_up, without_twin
+from android_bench.protocol import DEFAULT, STRICT
 from android_bench.qemu import count
+from android_bench.record import Protocol, Session, read_session
+from android_bench.session import Measurement
 from larqnets.errors import LarqnetsError
 
 MEANING = "functional and instruction counts only, no latency"
 GROUPS = ("binary", "real", "glue")
 
 
-def benchmark_files(files: Sequence[Path], device: str, cpu: str = CPUS[0]) -> dict[str, Any]:
-    """Count the instructions of one inference of every file, in total and per group and op.
+def count_files(files: Sequence[Path], cpu: str = CPUS[0]) -> dict[str, Any]:
+    """Count the instructions of one inference of every file under qemu, in total and per group and op.
 
     Returns device, cpu, meaning and per file `instructions`, `groups` (binary: 1-bit convolutions; real: all other
     layers, float or int8; glue: packing and the interpreter) and `ops`. Raises LarqnetsError.
     """
-    if device != "qemu":
-        raise LarqnetsError(f"The device '{device}' is not there yet. Use --device qemu, which counts instructions.")
     if cpu not in CPUS:
         raise LarqnetsError(f"There is no CPU '{cpu}'. Use one of: {', '.join(CPUS)}.")
     models = []
@@ -28,4 +38,152 @@ def benchmark_files(files: Sequence[Path], device: str, cpu: str = CPUS[0]) -> d
         models.append(
             {"model": str(file), "groups": {group: counted.of(group) for group in GROUPS}, **counted.to_json()}
         )
-    return {"device": device, "cpu": cpu, "meaning": MEANING, "models": models}
+    return {"device": "qemu", "cpu": cpu, "meaning": MEANING, "models": models}
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is to be measured, where and how. `threads`: None takes as many as there are big cores."""
+
+    files: tuple[Path, ...]
+    devices: tuple[str, ...]
+    protocol: Protocol = DEFAULT
+    threads: int | None = 1
+    cores: str | None = None
+    out: Path = Path("results")
+    earlier: Session | None = None
+
+
+def request(
+    files: Sequence[Path],
+    devices: Sequence[str],
+    *,
+    threads: str = "1",
+    cores: str | None = None,
+    rounds: int | None = None,
+    strict: bool = False,
+    max_temp: float | None = None,
+    out: Path = Path("results"),
+) -> Request:
+    """Return the request of these options; raises LarqnetsError for what cannot be."""
+    if not devices:
+        raise LarqnetsError(f"Say where to measure: --device {FORMS}.")
+    if "qemu" in devices:
+        raise LarqnetsError("qemu counts instructions and has no latency. Give it a command of its own.")
+    for name in devices:
+        link_to(name)
+        if devices.count(name) > 1:
+            raise LarqnetsError(f"--device {name} is given twice. Two sessions on one device would disturb each other.")
+    if threads != "big" and not (threads.isdecimal() and 1 <= int(threads) <= 64):
+        raise LarqnetsError(f"--threads is a number from 1, or big for the number of big cores, not '{threads}'.")
+    changes: dict[str, Any] = {} if rounds is None else {"rounds": rounds}
+    if max_temp is not None:
+        changes["start_temperature_c"] = max_temp
+    protocol = dataclasses.replace(STRICT if strict else DEFAULT, **changes)
+    number = None if threads == "big" else int(threads)
+    return Request(tuple(files), tuple(devices), protocol, number, cores, out)
+
+
+def continuation(path: Path) -> Request:
+    """Return the request that continues a session; raises LarqnetsError when it is complete or cannot be read."""
+    session = read_session(path)
+    if session.complete:
+        raise LarqnetsError(f"{path} is complete. Begin a new session without --resume.")
+    device = session.device.kind + (f":{session.device.address}" if session.device.address else "")
+    files = tuple(Path(model.file) for model in session.models)
+    return Request(
+        files, (device,), session.protocol, session.cores.threads, session.cores.mask, path.parent, earlier=session
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """The sessions that have a record, complete or not, their files, and what went wrong, a sentence or two each."""
+
+    sessions: tuple[Session, ...]
+    files: tuple[Path, ...]
+    problems: tuple[str, ...]
+
+
+def measure(
+    wanted: Request,
+    host: Callable[[bytes], Engine],
+    on_progress: Callable[[str], Any] = lambda _: None,
+    connect: Callable[[str, Callable[[str], Any]], Device] = lambda spec, on_send: Board(link_to(spec), on_send),
+) -> Outcome:
+    """Measure on every device at the same time, a session each; their records lie in `wanted.out`.
+
+    `host` loads a file's bytes into what computes the outputs to compare with. What goes wrong on one device does not
+    stop the others; Ctrl-C stops all. Raises LarqnetsError when nothing could begin.
+    """
+    entrants = line_up(wanted.files)
+    for entrant in without_twin(entrants):
+        on_progress(f"{entrant.name} has no twin to be compared with; `larqnets convert --twins` writes them.")
+    expected = {}
+    for entrant in entrants:
+        on_progress(f"computing what {entrant.name} returns on this machine")
+        expected[entrant.sha256] = expect(entrant.model, host, wanted.protocol.seed)
+    measurements = []
+    for spec in wanted.devices:
+        say = on_progress if len(wanted.devices) == 1 else _voice(spec, on_progress)
+        measurements.append(
+            Measurement(
+                connect(spec, say),
+                entrants,
+                expected,
+                wanted.protocol,
+                wanted.out,
+                threads=wanted.threads,
+                mask=wanted.cores,
+                on_progress=say,
+                earlier=wanted.earlier,
+            )
+        )
+    with ThreadPoolExecutor(len(measurements)) as pool:
+        running = {pool.submit(measurement.measure): measurement for measurement in measurements}
+        stopped = _wait(running)
+    problems = [problem for future, m in running.items() if (problem := _problem(future, m)) is not None]
+    begun = [m for m in measurements if m.has_record]
+    return Outcome(
+        tuple(m.session() for m in begun),
+        tuple(m.path for m in begun),
+        tuple(["Stopped.", *problems] if stopped else problems),
+    )
+
+
+def to_json(outcome: Outcome, wanted: Request) -> Any:
+    """Return the record of the session, or a list of them when several devices were asked for."""
+    records = [record.to_json(session) for session in outcome.sessions]
+    return records[0] if len(wanted.devices) == 1 else records
+
+
+def _wait(running: dict[Future[Session], Measurement]) -> bool:
+    """Wait for all sessions; returns whether Ctrl-C stopped them."""
+    stopped = False
+    while not all(future.done() for future in running):
+        try:
+            wait(running, timeout=0.2)
+        except KeyboardInterrupt:
+            stopped = True
+            for measurement in running.values():
+                measurement.abort()
+    return stopped
+
+
+def _problem(future: Future[Session], measurement: Measurement) -> str | None:
+    """Return what went wrong with a session, where its record is and how to go on; None when nothing did."""
+    error = future.exception()
+    if error is None:
+        faults = [model.fault for model in future.result().models if model.fault]
+        return f"{faults[0]} Everything else was measured: {measurement.path}." if faults else None
+    if not isinstance(error, LarqnetsError | StoppedError):
+        raise error
+    said = "" if isinstance(error, StoppedError) else f"{error} "
+    if not measurement.has_record:
+        return f"{said}Nothing was measured." if isinstance(error, StoppedError) else str(error)
+    path = shlex.quote(str(measurement.path))
+    return f"{said}What was measured is in {path}. Continue with: larqnets benchmark --resume {path}"
+
+
+def _voice(spec: str, on_progress: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda text: on_progress(f"{spec}: {text}")

@@ -16,8 +16,9 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from android_bench.compile import FLAGS, KERNELS, NATIVE, TARGETS, compile_native, zig
 from android_bench.emulator import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
@@ -38,7 +39,8 @@ MANIFEST = "manifest.json"
 
 ANDROID_README = f"""How to run this on an ARM64 Android device (Android 5 or newer; not tried on a device yet)
 
-Android has another C library than Linux, so the program brings its own and is started through its loader:
+`larqnets benchmark model.tflite --device adb` does all of this and measures. By hand: Android has another C library than
+Linux, so the program brings its own and is started through its loader:
 
   adb push android /data/local/tmp/larqnets
   adb push model.tflite /data/local/tmp/larqnets/
@@ -161,11 +163,13 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def open_bundle(folder: Path | None = None) -> Path:
-    """Return a built bundle's folder: `folder`, or $LARQNETS_RUNTIME, or build/arm64 here.
+    """Return a built bundle's folder: `folder`, or $LARQNETS_RUNTIME, or what a wheel for ARM64 carries, or build/arm64 here.
 
     Raises LarqnetsError when there is none, a file of it was changed, or other sources than these made it.
     """
-    folder = folder or Path(os.environ.get("LARQNETS_RUNTIME") or "build/arm64")
+    carried = Path(__file__).parent / "lib"
+    default = carried if (carried / MANIFEST).is_file() else Path("build/arm64")
+    folder = folder or Path(os.environ.get("LARQNETS_RUNTIME") or default)
     manifest = _manifest(folder)
     if not manifest:
         raise LarqnetsError(
@@ -179,6 +183,28 @@ def open_bundle(folder: Path | None = None) -> Path:
             f"Other sources than these made the ARM64 runtime in {folder}. Build it again with `larqnets runtime build`."
         )
     return folder.resolve()
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What goes to a device: name -> content of runner and libraries, and the digest of the sources they came from."""
+
+    files: dict[str, bytes]
+    sources: str
+
+
+def read_runtime(target: Literal["arm64", "android"]) -> Runtime:
+    """Return the runtime for Linux or for Android; raises LarqnetsError when it is not built."""
+    folder = open_bundle()
+    if target == "android":
+        android = folder.parent / "android"
+        if not (android / MANIFEST).is_file():
+            reason = cross_libraries_missing() or "It was not built."
+            raise LarqnetsError(f"There is no runtime for Android in {android}. {reason} Then: larqnets runtime build")
+        folder = open_bundle(android)
+    manifest = _manifest(folder)
+    names = [name for name in manifest["files"] if "/" not in name and not name.endswith(".txt")]
+    return Runtime({name: (folder / name).read_bytes() for name in names}, manifest["sources"])
 
 
 def _compile(folder: Path) -> None:

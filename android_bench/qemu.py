@@ -85,7 +85,7 @@ class Count:
     instructions: int
     simd: int
     loads_stores: int
-    ops: list[OpCount]
+    ops: tuple[OpCount, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -121,35 +121,46 @@ def count(
         arguments += [] if xnnpack else ["--no-xnnpack"]
         report = run_runner(folder, arguments, model.name, cpu=cpu, folder=here, plugin=f"{plugin},out=count.txt")
         regions = read_counts(here / "count.txt")
-    return Count(cpu, *astuple(regions[1]), _ops(model, report["counted_ops"], regions) if per_op else [])
+    return Count(cpu, *astuple(regions[1]), _ops(model, report["counted_ops"], regions) if per_op else ())
 
 
-def _ops(model: Model, events: list[dict[str, Any]], regions: dict[int, Counts]) -> list[OpCount]:
+def _ops(model: Model, events: list[dict[str, Any]], regions: dict[int, Counts]) -> tuple[OpCount, ...]:
     """Join the counted regions with the ops of the file: region 3 + 2 i is the i-th own op, 2 + 2 i what comes before it."""
     operators = model.subgraphs[0].operators
-    gaps: list[list[str]] = [[]]  # XNNPACK's kernels before every own op
-    own: list[int] = []
-    for event in events:
-        if event["in_delegate"]:
-            gaps[-1].append(event["name"])
-        else:
-            own.append(event["op"])
-            gaps.append([])
-    delegated = delegated_parts(model, set(own))
-    known = len(delegated) == sum(map(bool, gaps))
     result, between = [], Counts(0, 0, 0)
-    for i, kernels in enumerate(gaps):
+    for i, (kernels, part, own) in enumerate(steps(model, events)):
         counts = regions.get(2 + 2 * i, Counts(0, 0, 0))
         if kernels:
-            part = tuple(delegated.pop(0)) if known else ()
-            name = " + ".join(operators[k].name for k in part) if known else " + ".join(kernels)
-            result.append(OpCount(name, part, "real", *astuple(counts)))
+            name = " + ".join([operators[k].name for k in part] or [kernel["name"] for kernel in kernels])
+            result.append(OpCount(name, tuple(part), "real", *astuple(counts)))
         else:
             between += counts
-        if i < len(own):
-            name = operators[own[i]].name
-            result.append(OpCount(name, (own[i],), GROUPS.get(name, "real"), *astuple(regions[3 + 2 * i])))
-    return [*result, OpCount(INTERPRETER, (), "glue", *astuple(between))]
+        if own is not None:
+            name = operators[own["op"]].name
+            result.append(OpCount(name, (own["op"],), GROUPS.get(name, "real"), *astuple(regions[3 + 2 * i])))
+    return (*result, OpCount(INTERPRETER, (), "glue", *astuple(between)))
+
+
+def steps(
+    model: Model, events: Sequence[dict[str, Any]]
+) -> list[tuple[list[dict[str, Any]], list[int], dict[str, Any] | None]]:
+    """Cut the runner's events (name, op, in_delegate) at the ops that TFLite itself calls.
+
+    Returns for each: XNNPACK's kernels before it, which may be none, the ops of the file that those kernels run (empty when
+    not known), and its own event; at last the kernels behind them all, with None.
+    """
+    result: list[tuple[list[dict[str, Any]], list[int], dict[str, Any] | None]] = []
+    kernels: list[dict[str, Any]] = []
+    for event in [*events, None]:
+        if event is not None and event["in_delegate"]:
+            kernels.append(event)
+        else:
+            result.append((kernels, [], event))
+            kernels = []
+    parts = delegated_parts(model, {own["op"] for _, _, own in result if own is not None})
+    if len(parts) == sum(bool(kernels) for kernels, _, _ in result):
+        result = [(kernels, parts.pop(0) if kernels else [], own) for kernels, _, own in result]
+    return result
 
 
 def delegated_parts(model: Model, own: set[int]) -> list[list[int]]:

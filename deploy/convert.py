@@ -26,7 +26,7 @@ import tensorflow as tf
 
 from deploy import contents
 from deploy.edit import add_metadata
-from deploy.export import Export, export_model
+from deploy.export import Export, export_model, main_kernel
 from deploy.inspect import inspect_model
 from deploy.interpreter import Interpreter
 from deploy.tflite import Model, read_model
@@ -220,7 +220,7 @@ def _real_constants(export: Export, matched: dict[str, Any]) -> tuple[int, int]:
     """
     kernels, biases = 0, 0
     for layer in export.model.layers:
-        kernel = getattr(layer, "kernel", getattr(layer, "depthwise_kernel", None))
+        kernel = main_kernel(layer)
         if kernel is None or layer.name in matched:
             continue
         kernels += 4 * int(np.prod(kernel.shape))
@@ -262,7 +262,7 @@ def _layer_names(file: Model, model: tf.keras.Model, known: dict[int, str]) -> d
 def _with_kernel(model: tf.keras.Model, name: str) -> str:
     """Return the layer with a kernel that was fused with the named one, e.g. the convolution before a BatchNorm."""
     layer = model.get_layer(name)
-    while not hasattr(layer, "kernel") and not hasattr(layer, "depthwise_kernel"):
+    while main_kernel(layer) is None:
         before = layer.inbound_nodes[0].inbound_layers
         if isinstance(before, list):
             return name

@@ -28,7 +28,11 @@ import tensorflow as tf  # noqa: E402
 from deploy.links import Links  # noqa: E402
 from deploy.shifts import fold_shifts, foldable, plain  # noqa: E402
 from larqnets.errors import LarqnetsError  # noqa: E402
-from larqnets.layers.binary_weights import BinaryWeightConv2D, BinaryWeightDense  # noqa: E402
+from larqnets.layers.binary_weights import (  # noqa: E402
+    BinaryWeightConv2D,
+    BinaryWeightDense,
+    BinaryWeightDepthwiseConv2D,
+)
 from larqnets.layers.hard_tanh import HardTanh  # noqa: E402
 
 layers = tf.keras.layers
@@ -73,7 +77,12 @@ def is_sign(quantizer: Any) -> bool:
 def quantized_kernel(layer: tf.keras.layers.Layer) -> np.ndarray:
     """Return the kernel that the layer computes with, after its quantizer."""
     with lq.context.quantized_scope(True):
-        return np.asarray(tf.convert_to_tensor(layer.kernel))
+        return np.asarray(tf.convert_to_tensor(main_kernel(layer)))
+
+
+def main_kernel(layer: tf.keras.layers.Layer) -> Any:
+    """Return the layer's kernel, that of a depthwise convolution too; None where there is none."""
+    return getattr(layer, "kernel", getattr(layer, "depthwise_kernel", None))
 
 
 @tf.keras.utils.register_keras_serializable("larqnets")
@@ -130,7 +139,8 @@ class ExportedDense(tf.keras.layers.Layer):
 
 def weights_only_layers(model: tf.keras.Model) -> list[str]:
     """Return the names of the layers with binary kernels on real input that are meant so: no 1-bit op can come of them."""
-    declared = [layer for layer in model.layers if isinstance(layer, BinaryWeightConv2D | BinaryWeightDense)]
+    kinds = BinaryWeightConv2D | BinaryWeightDense | BinaryWeightDepthwiseConv2D
+    declared = [layer for layer in model.layers if isinstance(layer, kinds)]
     return [layer.name for layer in declared if kernel_quantizers(layer) and layer.input_quantizer is None]
 
 
@@ -218,7 +228,7 @@ def export_model(model: tf.keras.Model) -> Export:
     _copy_weights(model, rebuilt, exportable, folded, {*activations, *weights_only, *links.names})
     for name in weights_only:
         trained, constant = model.get_layer(name), rebuilt.get_layer(name)
-        constant.kernel.assign(quantized_kernel(trained))
+        main_kernel(constant).assign(quantized_kernel(trained))
         if trained.use_bias:
             constant.bias.assign(trained.bias)
     links.set_constants(rebuilt, exportable)
@@ -284,7 +294,9 @@ def _exported(layer: tf.keras.layers.Layer, *, scaled: bool, biased: bool) -> Ex
 
 def _with_constant_kernel(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
     """Return the weights-only layer without quantizer; its kernel is still to be set."""
-    return type(layer).from_config({**layer.get_config(), "kernel_quantizer": None, "kernel_constraint": None})
+    config = layer.get_config()
+    part = "depthwise" if "depthwise_quantizer" in config else "kernel"
+    return type(layer).from_config({**config, f"{part}_quantizer": None, f"{part}_constraint": None})
 
 
 def _copy_weights(

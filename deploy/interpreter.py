@@ -110,6 +110,20 @@ class Interpreter:
         return outputs[0] if len(outputs) == 1 else outputs
 
 
+def host_engine(content: bytes) -> Interpreter:
+    """Return what runs a file on this machine: its own engine, or for want of it our ARM64 runtime under qemu.
+
+    Raises LarqnetsError, with what the machine's own engine needs, when there is neither.
+    """
+    try:
+        return Interpreter(content)
+    except LarqnetsError as error:
+        try:
+            return Interpreter(content, device="qemu")
+        except LarqnetsError:
+            raise error from None
+
+
 class _LceModel:
     """A model in the Larq Compute Engine's interpreter."""
 

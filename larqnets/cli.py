@@ -4,18 +4,16 @@ Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 could
 stdout carries one JSON value and nothing else. TensorFlow is imported inside the verbs that need it.
 """
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from larqnets import LarqnetsError, __version__, require_keras_2
-from larqnets.errors import get_training
+from larqnets import LarqnetsError, __version__, device_commands
+from larqnets.command import Json, needs_training_extra, show
 
-runtime = typer.Typer(no_args_is_help=True, help="The ARM64 runtime: build it.")
 app = typer.Typer(
     name="larqnets",
     help="Train binary neural networks, convert them to 1-bit TFLite files, prove them equal, run them.",
@@ -25,11 +23,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.add_typer(runtime, name="runtime")
+app.add_typer(device_commands.app)  # without a name: its commands are ours
 
 _CTRL_C = 130  # what Typer makes of KeyboardInterrupt
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout instead of tables.")]
 DataDir = Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")]
 DataName = Annotated[str | None, typer.Option("--dataset", help="Images to use: a data set's name or folder:PATH.")]
 Device = Annotated[
@@ -65,7 +62,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train the experiment of CONFIG into runs/NAME."""
-    launch = _needs_training_extra("larqnets.training.launch").launch
+    launch = needs_training_extra("larqnets.training.launch").launch
     from larqnets.training.distribution import WorkerLostError
     from larqnets.training.progress import Terminal
 
@@ -88,7 +85,7 @@ def train(
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *([] if resume else ["--resume"])])
     from larqnets import tables
 
-    _show({**run.card, "run": str(run.path)}, lambda: tables.card(run.card, run.path), as_json)
+    show({**run.card, "run": str(run.path)}, lambda: tables.card(run.card, run.path), as_json)
 
 
 @app.command()
@@ -104,7 +101,7 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Train, convert and evaluate experiments one after another into a CSV; given again, it goes on where it was."""
-    run_sweep = _needs_training_extra("deploy.sweep").sweep
+    run_sweep = needs_training_extra("deploy.sweep").sweep
     from larqnets import tables
     from larqnets.training.progress import Terminal
 
@@ -118,7 +115,7 @@ def sweep(
             convert=convert,
             progress=progress,
         )
-    _show(result, lambda: tables.sweep(result), as_json)
+    show(result, lambda: tables.sweep(result), as_json)
     if failed := result["failed"]:
         count = len(failed) + len(result["rows"])
         reasons = " ".join(f"{entry['run']}: {entry['reason']}" for entry in failed)
@@ -140,7 +137,7 @@ def convert(
     as_json: Json = False,
 ) -> None:
     """Convert to a 1-bit TFLite file, prove it equal to what was trained, write it with a manifest."""
-    sources = _needs_training_extra("deploy.sources")
+    sources = needs_training_extra("deploy.sources")
     from larqnets import tables
 
     with tables.Stages() as stages:
@@ -156,7 +153,7 @@ def convert(
             on_stage=stages.stage,
             on_sample=stages.sample,
         )
-    _show(manifest, lambda: tables.conversion(manifest), as_json)
+    show(manifest, lambda: tables.conversion(manifest), as_json)
 
 
 @app.command()
@@ -171,13 +168,13 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Prove again that a file is equal to the model it came from, layer by layer and end to end."""
-    check = _needs_training_extra("deploy.check")
+    check = needs_training_extra("deploy.check")
     from larqnets import tables
 
     with tables.Stages() as stages:
         stages.stage("verify")
         result = check.verify_file(file, source, dataset, data_dir, device, on_sample=stages.sample)
-    _show(result.to_json(), lambda: tables.verification(result.to_json()), as_json)
+    show(result.to_json(), lambda: tables.verification(result.to_json()), as_json)
     if not result.equal:
         raise LarqnetsError(f"{file} is not equal to its model: {'; '.join(result.reasons)}. Convert it again.")
 
@@ -192,13 +189,13 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure the accuracy of a run or of a .tflite file on real images."""
-    check = _needs_training_extra("deploy.check")
+    check = needs_training_extra("deploy.check")
     from larqnets import tables
 
     with tables.Stages() as stages:
         stages.stage("evaluate")
         result = check.evaluate_subject(subject, split, limit, dataset, data_dir, on_sample=stages.sample)
-    _show(result, lambda: tables.facts(result), as_json)
+    show(result, lambda: tables.facts(result), as_json)
 
 
 @app.command()
@@ -211,7 +208,7 @@ def inspect(
     from deploy.shipped import find_model
 
     inspection = inspect_model(find_model(file))
-    _show(inspection.to_json(), lambda: render(inspection), as_json)
+    show(inspection.to_json(), lambda: render(inspection), as_json)
 
 
 @app.command()
@@ -237,37 +234,7 @@ def run(
 
     source = find_model(file)
     result = classify(source, inputs or example_of(file), output=output, top=top, num_threads=threads, device=device)
-    _show(result, lambda: tables.labels(result), as_json)
-
-
-@app.command()
-def benchmark(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help=".tflite files, or names of shipped models.")],
-    device: Annotated[str, typer.Option(metavar="NAME", help="Where they run: qemu.")],
-    cpu: Annotated[str, typer.Option(help="CPU that qemu emulates: cortex-a72, cortex-a76.")] = "cortex-a72",
-    as_json: Json = False,
-) -> None:
-    """Count the instructions that models execute on an emulated ARM64; no latency, that needs a device."""
-    from android_bench.benchmark import benchmark_files
-    from deploy.shipped import find_model
-    from larqnets import tables
-
-    result = benchmark_files([find_model(file) for file in files], device, cpu)
-    _show(result, lambda: tables.benchmark(result), as_json)
-
-
-@runtime.command()
-def build(
-    output: Annotated[Path, typer.Option(help="Folder to build into.")] = Path("build"),
-    as_json: Json = False,
-) -> None:
-    """Build the ARM64 runtime: runner, library, TensorFlow Lite, licences, checksums; for Android too."""
-    from android_bench import bundle
-    from larqnets import tables
-
-    with tables.Stages() as stages:
-        result = bundle.build(output, stages.stage)
-    _show(result, lambda: tables.runtime(result), as_json)
+    show(result, lambda: tables.labels(result), as_json)
 
 
 @app.command()
@@ -285,12 +252,12 @@ def summary(
     as_json: Json = False,
 ) -> None:
     """Count parameters, bits and 1-bit and real MACs of a network before it is trained."""
-    subjects = _needs_training_extra("larqnets.subjects")
+    subjects = needs_training_extra("larqnets.subjects")
     from larqnets import tables
 
     model = subjects.model_of(subject, backbone, image, classes, stem, width, overrides or ())
-    counts = _needs_training_extra("larqnets.counts").count(model)
-    _show({"model": model.name, **counts.to_json()}, lambda: tables.counts(model.name, counts.to_json()), as_json)
+    counts = needs_training_extra("larqnets.counts").count(model)
+    show({"model": model.name, **counts.to_json()}, lambda: tables.counts(model.name, counts.to_json()), as_json)
 
 
 @app.command()
@@ -303,7 +270,7 @@ def curves(
     from larqnets.curves import draw_curves
 
     result = draw_curves(runs, output)
-    _show(result, lambda: f"{len(runs)} runs drawn into {output}", as_json)
+    show(result, lambda: f"{len(runs)} runs drawn into {output}", as_json)
 
 
 @app.command()
@@ -319,7 +286,7 @@ def pareto(
     from larqnets import tables
 
     result = comparison.pareto(table, output, cost, title)
-    _show(result, lambda: tables.pareto(result), as_json)
+    show(result, lambda: tables.pareto(result), as_json)
 
 
 @app.command(name="bench-training", hidden=True)
@@ -333,29 +300,10 @@ def bench_training(
     as_json: Json = False,
 ) -> None:
     """Measure images per second of our training loop against plain Larq layers in model.fit."""
-    result = _needs_training_extra("larqnets.training.bench").bench(cases or (), pairs, overrides or (), out)
+    result = needs_training_extra("larqnets.training.bench").bench(cases or (), pairs, overrides or (), out)
     from larqnets import tables
 
-    _show(result, lambda: tables.bench(result, out), as_json)
-
-
-@app.command(name="bench-kernels", hidden=True)
-def bench_kernels(
-    models: Annotated[Path, typer.Option(help="Folder for the models that are counted.")] = Path("build/bench"),
-    out: Annotated[Path, typer.Option(help="Where the results are written.")] = Path("results/kernels.json"),
-    as_json: Json = False,
-) -> None:
-    """Count what convolutions and networks, binary, float and int8, execute on ARM64 under qemu."""
-    writer = _needs_training_extra("deploy.bench_models")
-    from android_bench import kernels
-    from larqnets import tables
-    from larqnets.run_folder import write_atomically
-
-    with tables.Stages() as stages:
-        writer.write_models(models, lambda name: stages.stage(f"writing {name}"))
-        rows = kernels.count_models(models, lambda name: stages.stage(f"counting {name}"))
-    write_atomically(out, json.dumps(rows, indent=1) + "\n")
-    _show(rows, lambda: kernels.tables(rows), as_json)
+    show(result, lambda: tables.bench(result, out), as_json)
 
 
 @app.command(name="list")
@@ -368,8 +316,8 @@ def list_(
     """List what there is. `methods` also shows on which backbones each one builds, and why not on the others."""
     from larqnets import listing
 
-    names, render = listing.listing(what, pattern, runs, load=_needs_training_extra)
-    _show(names, render, as_json)
+    names, render = listing.listing(what, pattern, runs, load=needs_training_extra)
+    show(names, render, as_json)
 
 
 @app.command()
@@ -379,37 +327,7 @@ def doctor(as_json: Json = False) -> None:
     from larqnets import tables
 
     report = diagnosis.examine()
-    _show(report, lambda: tables.doctor(report), as_json)
-
-
-def _needs_training_extra(module: str) -> Any:
-    """Import a module that needs TensorFlow and Larq, or say in one line how to install them."""
-    from larqnets.terminal import captured_stderr, quiet_import
-
-    try:
-        with captured_stderr():
-            require_keras_2()
-        return quiet_import(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] in ("larqnets", "deploy"):
-            raise
-        raise LarqnetsError(
-            f"This needs TensorFlow and Larq, and {error.name} is not installed. {get_training()}"
-        ) from error
-
-
-def _show(value: Any, render: Any, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(value, indent=2, allow_nan=False))
-        return
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120)  # a log or a pipe has no width of its own
-    rendered = render()
-    for part in rendered if isinstance(rendered, list) else [rendered]:
-        console.print(part, soft_wrap=isinstance(part, str))
+    show(report, lambda: tables.doctor(report), as_json)
 
 
 def main() -> None:

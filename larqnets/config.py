@@ -55,12 +55,15 @@ class TrainConfig:
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.9  # sgd only
+    nesterov: bool = False  # sgd only: the gradient is taken where the momentum will have led
     schedule: Literal["constant", "cosine", "linear", "exponential", "step"] = "cosine"  # after the warm-up, to the end
     final_learning_rate: float = 0.0  # where the schedule ends; exponential needs it above 0
     step_epochs: tuple[float, ...] = ()  # step only: after each of these epochs the rate is multiplied by step_factor
     step_factor: float = 0.1
     warmup_epochs: float = 0.0  # linear from 0
-    weight_decay: float = 0.0  # L2 on kernels that are real while training, never on latents, BatchNorm, biases
+    weight_decay: float = 0.0  # L2, added to the gradient
+    weight_decay_on: Literal["real_kernels", "all"] = "real_kernels"  # kernels that are real while training, or also
+    # latents, BatchNorm, biases, slopes, thresholds: what PyTorch's optimizers decay, and so many papers' code
     loss: Literal["cross_entropy", "squared_hinge"] = "cross_entropy"
     label_smoothing: float = 0.0
     teacher: str = ""  # a run folder, or keras:NAME of keras.applications; its answers replace the labels in the loss
@@ -254,7 +257,7 @@ def _with_train_in_stages(tables: dict[str, Any]) -> dict[str, Any]:
 def from_mapping(kind: type, values: dict[str, Any], where: str, source: str) -> Any:
     """Build the frozen dataclass `kind` from a mapping with the strict checks of a config file.
 
-    `where` is the path of the mapping's keys ("" or "train."), `source` names the file; both are for the errors.
+    Fields may be dataclasses, `tuple[X, ...]`, `dict[str, X]`, `X | None`, Literals and plain values. `where` is the path of the mapping's keys ("" or "train."), `source` names the file; both are for the errors.
     """
     fields = {f.name: f for f in dataclasses.fields(kind)}
     hints = typing.get_type_hints(kind)
@@ -267,16 +270,21 @@ def from_mapping(kind: type, values: dict[str, Any], where: str, source: str) ->
     for name, spec in fields.items():
         if name not in values and spec.default is spec.default_factory is dataclasses.MISSING:
             raise LarqnetsError(f"{source}: '{where}{name}' is missing.")
-    return kind(**arguments)
+    try:
+        return kind(**arguments)
+    except ValueError as error:  # the values do not fit together
+        raise LarqnetsError(f"{source}: {where and f'{where[:-1]}: '}{error}") from error
 
 
 def _convert(value: object, hint: Any, where: str, source: str) -> Any:
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):  # X | None; TOML has no null, JSON has
+        if value is None:
+            return None
+        hint = next(h for h in typing.get_args(hint) if h is not type(None))
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
             raise LarqnetsError(f"{source}: '{where}' must be a table, not {value!r}.")
         return from_mapping(typing.cast(type, hint), value, f"{where}.", source)
-    if isinstance(hint, types.UnionType):
-        hint = next(h for h in typing.get_args(hint) if h is not type(None))
     if typing.get_origin(hint) is Literal:
         choices = typing.get_args(hint)
         if value not in choices:
@@ -291,7 +299,12 @@ def _convert(value: object, hint: Any, where: str, source: str) -> Any:
             raise LarqnetsError(f"{source}: '{where}' must be a list, not {value!r}.")
         item, _ = typing.get_args(hint)
         return tuple(_convert(entry, item, f"{where}.{i}", source) for i, entry in enumerate(value))
-    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+    if expected is dict and isinstance(value, dict):
+        _, item = typing.get_args(hint)
+        return {key: _convert(entry, item, f"{where}.{key}", source) for key, entry in value.items()}
+    if hint is Any:
+        return value
+    if expected is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1000:
         value = float(value)
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         raise LarqnetsError(f"{source}: '{where}' must be of type {expected.__name__}, not {value!r}.")

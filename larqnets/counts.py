@@ -63,9 +63,9 @@ def count(model: tf.keras.Model) -> Counts:
     return Counts([c for c in map(_count_layer, model.layers) if c.binary_weights or c.real_weights or c.real_macs])
 
 
-def is_binary_kernel(layer: tf.keras.layers.Layer) -> bool:
-    """Return whether the layer's kernel is quantized to one bit."""
-    return getattr(getattr(layer, "kernel_quantizer", None), "precision", None) == 1
+def is_binary_kernel(layer: tf.keras.layers.Layer, part: str = "kernel") -> bool:
+    """Return whether the layer's kernel, or its "depthwise" one, is quantized to one bit."""
+    return getattr(getattr(layer, f"{part}_quantizer", None), "precision", None) == 1
 
 
 def _size(weights: Iterable[Any]) -> int:
@@ -74,7 +74,7 @@ def _size(weights: Iterable[Any]) -> int:
 
 def _estimator_state(layer: tf.keras.layers.Layer) -> list[Any]:
     """Return what gradient estimators keep in the layer while training; no deployed network has it."""
-    quantizers = [getattr(layer, name, None) for name in ("input_quantizer", "kernel_quantizer")]
+    quantizers = [getattr(layer, name, None) for name in ("input_quantizer", "kernel_quantizer", "depthwise_quantizer")]
     return [w for q in quantizers for w in getattr(q, "weights", [])]
 
 
@@ -85,8 +85,9 @@ def _count_layer(layer: tf.keras.layers.Layer) -> LayerCount:
     depthwise = _size([layer.depthwise_kernel]) if hasattr(layer, "depthwise_kernel") else 0
     positions = int(np.prod(shape[:-1])) if len(shape) == 3 else 1
     macs = positions * (kernel + depthwise)
-    binary = kernel if is_binary_kernel(layer) else 0
-    both = binary and getattr(layer, "input_quantizer", None) is not None
+    binary = (kernel if is_binary_kernel(layer) else 0) + (depthwise if is_binary_kernel(layer, "depthwise") else 0)
+    # There is no 1-bit depthwise op, whatever its input.
+    both = binary and not depthwise and getattr(layer, "input_quantizer", None) is not None
     return LayerCount(
         layer.name,
         type(layer).__name__,

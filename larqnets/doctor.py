@@ -15,6 +15,7 @@ from larqnets import __version__
 from larqnets.errors import LarqnetsError, get_training, on_arm64_linux
 
 CORE = ("numpy", "typer", "rich", "jinja2", "flatbuffers", "matplotlib", "pillow")
+BENCH = ("scipy",)
 TRAIN = ("tensorflow", "tf_keras", "larq", "larq-compute-engine", "tensorflow-datasets", "importlib_resources")
 TOOLS = {
     "adb": "Android devices; Debian: apt-get install adb",
@@ -25,17 +26,20 @@ TOOLS = {
 
 def examine() -> dict[str, Any]:
     """Return versions and findings; a finding is what is missing and the one line that helps."""
-    packages = {name: _version(name) for name in (*CORE, *TRAIN)}
+    packages = {name: _version(name) for name in (*CORE, *BENCH, *TRAIN)}
     tools = {name: shutil.which(name) is not None for name in TOOLS}
     tools["zig"], zig_missing = _found(zig)
     tools["ARM64 libraries"] = emulator.cross_libraries_missing() is None
     on_arm = on_arm64_linux()
     on_x86 = platform.machine() in ("x86_64", "AMD64")
     train = all(packages[name] for name in TRAIN)
+    statistics = all(packages[name] for name in BENCH)
     findings = [f"{name} is missing: pip install larqnets" for name in CORE if not packages[name]]
     if not train:
         missing = ", ".join(name for name in TRAIN if not packages[name])
         findings.append(f"train, convert, verify, evaluate need {missing}. {get_training()}")
+    if not statistics:
+        findings.append('statistics of latencies and their report need scipy: pip install "larqnets[bench]"')
     if train and int((packages["numpy"] or "0").split(".")[0]) >= 2:
         findings.append('larq needs numpy below 2: pip install "numpy<2"')
     if os.environ.get("TF_USE_LEGACY_KERAS", "1").lower() not in ("1", "true"):
@@ -58,6 +62,7 @@ def examine() -> dict[str, Any]:
             "inspect files": True,
             "train, convert, verify, evaluate": train,
             "run models": runs_models,
+            "report latencies": statistics,
             "build the ARM64 runtime": tools["zig"],
             "run models on ARM64 under qemu": emulator.missing() is None,
         },

@@ -58,7 +58,9 @@ def _table(title: str, rows: list[tuple[str, str]]) -> list[Any]:
 
 def _shape_words(backbone: Any) -> str:
     widths = sorted({unit.filters for unit in backbone.units})
-    return f"{len(backbone.units)} convolutions behind the stem, widths {', '.join(map(str, widths))}"
+    depthwise = sum(unit.depthwise for unit in backbone.units)
+    some = f" ({depthwise} depthwise)" if depthwise else ""
+    return f"{len(backbone.units)} convolutions{some} behind the stem, widths {', '.join(map(str, widths))}"
 
 
 def _run_words(path: Path) -> str:
@@ -84,13 +86,19 @@ def _methods(pattern: str, load: Callable[[str], Any]) -> tuple[list[str], Calla
         for name in names:
             method = methods.METHODS.get(name)
             table.add_row(name, method.precision, escape(method.figure))
-        matrix = models.method_matrix()
-        backbones = models.list_backbones()
-        pairs = Table("method", *backbones, title="\nbuilds on", title_justify="left", box=None)
-        reasons = []
-        for name in names:
-            pairs.add_row(name, *("no" if matrix[name][b] else "yes" for b in backbones))
-            reasons += [why for why in matrix[name].values() if why]
-        return [table, pairs, *(f"no: {why}" for why in dict.fromkeys(reasons))]
+        return [table, *_pairs({name: row for name, row in models.method_matrix().items() if name in names})]
 
     return names, render
+
+
+def _pairs(matrix: dict[str, dict[str, str]]) -> list[Any]:
+    """Return which method builds on which backbone, and why not: a sentence that holds for several is said once."""
+    table = Table("method", "builds on", "not on", title="\nbackbones", title_justify="left", box=None)
+    reasons: dict[str, str] = {}
+    for method, row in matrix.items():
+        refused = [backbone for backbone, why in row.items() if why]
+        builds = [backbone for backbone, why in row.items() if not why]
+        table.add_row(method, ", ".join(builds) if refused else f"all {len(row)}", ", ".join(refused))
+        for backbone in refused:
+            reasons.setdefault(row[backbone].replace(f"'{backbone}'", ""), f"why not: {row[backbone]}")
+    return [table, *map(escape, reasons.values())] if matrix else []

@@ -106,7 +106,7 @@ def _with_less_binary(model: tf.keras.Model, precision: Precision, surrogate: Su
 
 
 def _check_shape(backbone: Backbone, input_shape: tuple[int, ...], num_classes: int) -> None:
-    """Walk the spatial size down the backbone: a 2x2 pooling needs at least 2x2, and shortcuts need whole strides."""
+    """Walk the spatial size down the backbone: strides round it up (SAME), 2x2 poolings round it down."""
     if len(input_shape) != 3 or any(not isinstance(n, int) or n < 1 for n in input_shape):
         raise LarqnetsError(
             f"The input shape must be (height, width, channels) of positive integers, not {input_shape}."
@@ -115,13 +115,13 @@ def _check_shape(backbone: Backbone, input_shape: tuple[int, ...], num_classes: 
         raise LarqnetsError(f"A classifier needs at least 2 classes, not {num_classes}.")
     for size in input_shape[:2]:
         left = size
-        steps = [backbone.stem.strides, 2 if backbone.stem.max_pool else 1]
+        steps = [(backbone.stem.strides, False), (2 if backbone.stem.max_pool else 1, False)]
         for unit in backbone.units:
-            steps += [unit.strides, 1 if unit.pool == "none" else 2]
-        for step in steps:
+            steps += [(unit.strides, False), (1 if unit.pool == "none" else 2, True)]
+        for step, round_down in steps:
             if left < step:
                 raise LarqnetsError(
                     f"Images of {input_shape[0]}x{input_shape[1]} are too small for {backbone.name}: nothing is left "
                     "to halve. Use a larger data.image_size, a smaller backbone, or stem = 'small'."
                 )
-            left = -(-left // step)
+            left = left // step if round_down else -(-left // step)

@@ -51,14 +51,17 @@ def pareto(table: Path, output: Path, cost: str = "arm64_instructions", title: s
 def with_front(points: Sequence[Point]) -> list[Point]:
     """Return the points, the most accurate first, with `on_front` set on those that no other one dominates."""
 
-    def dominated(p: Point) -> bool:
-        return any(
-            q.accuracy >= p.accuracy and q.cost <= p.cost and (q.accuracy, q.cost) != (p.accuracy, p.cost)
-            for q in points
-        )
-
-    marked = [Point(**{**asdict(p), "on_front": not dominated(p)}) for p in points]
+    front = on_front([(p.cost, p.accuracy) for p in points])
+    marked = [Point(**{**asdict(p), "on_front": on}) for p, on in zip(points, front, strict=True)]
     return sorted(marked, key=lambda p: (-p.accuracy, p.cost))
+
+
+def on_front(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Return for every (cost, accuracy) whether no other one costs at most as much and is at least as accurate."""
+    return [
+        not any(c <= cost and a >= accuracy and (c, a) != (cost, accuracy) for c, a in points)
+        for cost, accuracy in points
+    ]
 
 
 def _read(table: Path, cost: str) -> list[Point]:

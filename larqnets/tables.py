@@ -48,6 +48,13 @@ class Stages:
         if not self._console.is_terminal:
             self._console.print(f"{self._text} ...", soft_wrap=True)
 
+    def say(self, text: str) -> None:
+        """Show what is being done; a sentence stays to be read."""
+        if not text.endswith("."):
+            self.stage(escape(text))
+        else:
+            self._console.print(escape(text), soft_wrap=True)
+
     def sample(self, done: int) -> None:
         """Show the number of samples done, at most ten times a second."""
         if time.monotonic() - self._shown > 0.1:
@@ -254,6 +261,7 @@ def counts(name: str, values: dict[str, Any]) -> list[Any]:
         numbers = (f"{layer[k]:,}" for k in ("binary_weights", "real_weights", "binary_macs", "real_macs"))
         table.add_row(escape(layer["layer"]), layer["type"], "x".join(map(str, layer["output_shape"])), *numbers)
     totals = values["totals"]
+    depthwise = [layer["real_weights"] for layer in values["layers"] if layer["type"] == "DepthwiseConv2D"]
     shown = {
         "network": name,
         "parameters": totals["parameters"],
@@ -263,6 +271,9 @@ def counts(name: str, values: dict[str, Any]) -> list[Any]:
         "binary_mac_share": totals["binary_mac_share"],
         "OPs (1-bit/64 + real)": int(totals["operations"]),
     }
+    if depthwise and totals["binary_macs"]:
+        number, weights = len(depthwise), sum(depthwise)
+        shown["stay real"] = f"{number} depthwise convolutions, {weights:,} weights: no 1-bit op exists for them"
     return [table, "", facts(shown)]
 
 
@@ -295,19 +306,3 @@ def runtime(result: dict[str, Any]) -> list[Any]:
     parts += [f"  {name}  sha256 {sha256[:12]}..." for name, sha256 in result["files"].items()]
     android = f"Android: {result['android']}" if result["android"] else f"Android: left out. {result['left_out']}"
     return [*parts, android]
-
-
-def benchmark(result: dict[str, Any]) -> list[Any]:
-    """Instructions of every model by op, and the groups side by side."""
-    parts: list[Any] = []
-    for model in result["models"]:
-        table = Table("op", "group", "instructions", "share", box=None, pad_edge=False)
-        for column in table.columns[2:]:
-            column.justify = "right"
-        total = sum(model["groups"].values())
-        for op in model["ops"]:
-            share = op["instructions"] / total
-            table.add_row(escape(op["name"]), op["group"], f"{op['instructions']:,}", f"{share:.1%}")
-        groups = ", ".join(f"{name} {value / total:.1%}" for name, value in model["groups"].items())
-        parts += [f"{escape(model['model'])}: {model['instructions']:,} instructions per inference", table, groups, ""]
-    return [*parts, f"ARM64 under qemu, {result['cpu']}: {result['meaning']}"]

@@ -1,5 +1,7 @@
 """The command line as scripts see it: exit codes, streams, JSON, signals."""
 
+import importlib
+import io
 import json
 import os
 import re
@@ -7,8 +9,12 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from larqnets import list_backbones, list_methods, listing
 
 LISTED = {
     "methods": "birealnet",
@@ -46,7 +52,8 @@ def test_version_and_help(cli):
     assert re.fullmatch(r"larqnets \d+\.\d+\.\d+\n", cli("--version").out)
     helped = cli("--help")
     assert helped.code == 0
-    for verb in ("train", "sweep", "convert", "verify", "evaluate", "inspect", "run", "summary", "list", "doctor"):
+    verbs = ("train", "sweep", "convert", "verify", "evaluate", "inspect", "run", "report", "summary", "list", "doctor")
+    for verb in verbs:
         assert re.search(rf"\b{verb}\b", helped.out)
         assert cli(verb, "--help").code == 0
 
@@ -74,6 +81,32 @@ def test_list_prints_names(cli, what, member):
     assert member in cli("list", what).out
     assert json.loads(cli("list", what, f"{member[:3]}*", "--json").out) == [n for n in names if n[:3] == member[:3]]
     assert json.loads(cli("list", what, "no-such-*", "--json").out) == []
+
+
+def test_list_methods_says_in_80_columns_what_builds_on_what_and_why_not():
+    _, render = listing.listing("methods", "*", Path("runs"), importlib.import_module)
+    console = Console(width=80, file=io.StringIO())
+    tables = [part for part in render() if not isinstance(part, str)]
+    console.print(*tables)
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    assert max(map(len, lines)) <= 80
+    _title, _header, *rows = re.split(r"\n (?=\w)", "\n".join(lines[lines.index("backbones") :]))
+    assert {row.split()[0] for row in rows} == set(list_methods())
+    assert all("all" in row or set(re.findall(r"\w+", row)) >= set(list_backbones()) for row in rows)
+    reasons = [part for part in render() if isinstance(part, str)]
+    assert len(reasons) == len(set(reasons)) > 0
+    assert all(reason.startswith("why not: ") for reason in reasons)
+
+
+def test_summary_names_what_a_binary_network_keeps_real(cli):
+    arguments = ("--backbone", "mobilenet_v1", "--image", "32x32x3", "--stem", "small", "--width", "0.25")
+    layers = json.loads(cli("summary", "binarynet", *arguments, "--json").out)["layers"]
+    depthwise = [layer for layer in layers if layer["type"] == "DepthwiseConv2D"]
+    assert len(depthwise) == 13
+    weights = sum(layer["real_weights"] for layer in depthwise)
+    sentence = f"13 depthwise convolutions, {weights:,} weights: no 1-bit op exists for them"
+    assert sentence in cli("summary", "binarynet", *arguments).out
+    assert "stay real" not in cli("summary", "real", *arguments).out
 
 
 def test_list_runs_prints_names(demo, cli):

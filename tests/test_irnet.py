@@ -30,6 +30,23 @@ def test_every_sign_sees_a_hardtanh():
             assert isinstance(layer.inbound_nodes[0].inbound_layers, HardTanh)
 
 
+@pytest.mark.parametrize(
+    ("backbone", "stem", "before"),
+    [
+        ("resnet18", "small", "head_bn"),
+        ("resnet18", "imagenet", "head_bn"),
+        ("vgg_small", "small", "head_flatten"),
+    ],
+)
+def test_stem_and_head_are_those_of_the_released_code(backbone, stem, before):
+    """A hardtanh in the stem, before the max-pool; BatchNorm before the classifier, but not in VGG-Small."""
+    model = create_model("irnet", backbone, (64, 64, 3), 10, stem=stem, width=1 / 16)
+    first = [layer.name for layer in model.layers[1:5]]
+    assert first[:3] == ["stem_conv", "stem_bn", "stem_hardtanh"]
+    assert (first[3] == "stem_pool") == (stem == "imagenet")
+    assert model.get_layer("classifier").inbound_nodes[0].inbound_layers.name == before
+
+
 def test_a_padded_shortcut_has_no_weights_and_keeps_every_second_pixel():
     padded = create_model("irnet", "resnet20", (32, 32, 3), 10, downsample="pad")
     assert len(names(padded, PaddedShortcut)) == 2

@@ -1,32 +1,61 @@
 """Backbones, methods and every pair of them: structure, counts against the papers, and one sentence where none is built."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 from larqnets import LarqnetsError, create_model, list_backbones, list_methods
 from larqnets.backbones import get_backbone
+from larqnets.config import list_configs, load_config
 from larqnets.counts import count
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
 from larqnets.quantizers import Tanh
+from larqnets.tasks.classification import make_loss
+from larqnets.training import build_model
+from larqnets.training.schedules import check_schedule
 
 PAIRS = [(method, backbone) for method, row in method_matrix().items() for backbone in row]
+
+
+def smallest_image(backbone):
+    """The side of the smallest image that the backbone takes with its small stem: every halving needs two pixels."""
+    return 2 ** sum(unit.strides == 2 or unit.pool != "none" for unit in get_backbone(backbone).units)
 
 
 @pytest.mark.parametrize(("method", "backbone"), PAIRS)
 def test_every_pair_builds_or_says_why_not(method, backbone):
     reason = method_matrix()[method][backbone]
+    shape = (smallest_image(backbone), smallest_image(backbone), 3)
     if reason:
         assert reason.endswith(".")
         assert method in reason
         with pytest.raises(LarqnetsError, match=reason[:40]):
-            create_model(method, backbone, (16, 16, 3), 5, width=0.125)
+            create_model(method, backbone, shape, 5, width=0.125)
         return
-    model = create_model(method, backbone, (16, 16, 3), 5, width=0.125)
+    model = create_model(method, backbone, shape, 5, width=0.125)
     assert model.output_shape == (None, 5)
-    y = model(np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype(np.float32))
+    # Kernels of -1 and +1 multiply the size of what they see; only the statistics of a batch keep 121 layers finite.
+    y = model(np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32), training=True)
     assert np.isfinite(y).all()
+
+
+@pytest.mark.parametrize("backbone", list_backbones())
+def test_an_image_that_ends_before_the_network_is_refused(backbone):
+    side = smallest_image(backbone) // 2
+    with pytest.raises(LarqnetsError, match=f"Images of {side}x{side} are too small for {backbone}: nothing is left"):
+        create_model("real", backbone, (side, side, 3), 5)
+
+
+def test_a_pooling_drops_the_last_row_of_an_odd_size():
+    """7 -> 3 -> 1 -> nothing; a stride of 2 would give 7 -> 4 -> 2 -> 1."""
+    with pytest.raises(LarqnetsError, match="Images of 7x8 are too small for vgg_small"):
+        create_model("real", "vgg_small", (7, 8, 3), 5)
+    assert create_model("real", "resnet18", (7, 8, 3), 5, width=0.125).output_shape == (None, 5)
 
 
 @pytest.mark.parametrize("method", list_methods())
@@ -130,16 +159,21 @@ def test_bottlenecks_have_one_shortcut_around_the_block(method):
     assert len([layer for layer in model.layers if layer.name.endswith("_projection")]) == 4
 
 
-@pytest.mark.parametrize("method", ["birealnet", "binarynet", "xnornet"])
-def test_scaling_latent_kernels_leaves_trained_logits_alone(method):
-    """A positive factor on a latent filter cancels in the BatchNorm behind it (train mode, epsilon negligible)."""
+@pytest.mark.parametrize("method", [method for method in list_methods() if METHODS.get(method).precision != "real"])
+def test_scaling_latent_filters_leaves_trained_logits_alone(method):
+    """A positive factor for every filter cancels in the BatchNorm behind it, or before it (train mode).
+
+    The kernel is large, so that BatchNorm's epsilon is no more than the last bit of a variance, and the factors are powers
+    of two, which round nothing: logits of size 1 agree to 1e-4.
+    """
     tf.keras.utils.set_random_seed(0)
-    model = create_model(method, "resnet8", (16, 16, 3), 10)
-    x = np.random.default_rng(0).normal(size=(16, 16, 16, 3)).astype(np.float32)
+    model = create_model(method, "resnet8", (8, 8, 3), 10)
+    x = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype(np.float32)
+    latent = model.get_layer("stage1_block1_conv1").kernel.latent_variable
+    latent.assign(64 * latent)
     before = model(x, training=True).numpy()
-    scaled = model.get_layer("stage1_block1_conv1")
-    scaled.kernel.latent_variable.assign(scaled.kernel.latent_variable * 0.5)
-    np.testing.assert_allclose(model(x, training=True), before, atol=2e-2)
+    latent.assign(latent * 2.0 ** (1 + np.arange(latent.shape[-1]) % 3))
+    np.testing.assert_allclose(model(x, training=True), before, atol=1e-4)
 
 
 def test_first_block_input_has_both_signs():
@@ -148,6 +182,83 @@ def test_first_block_input_has_both_signs():
         model = create_model(method, "resnet8", (8, 8, 1), 10)
         inbound = model.get_layer("stage1_block1_conv1").inbound_nodes[0].inbound_layers
         assert not isinstance(inbound, tf.keras.layers.ReLU)
+
+
+def test_mobilenet_v1_is_table_1_of_its_paper():
+    """Rows of the table: stride of the depthwise convolution, channels in and out of the pointwise one, side behind it."""
+    rows = [(1, 32, 64, 112), (2, 64, 128, 56), (1, 128, 128, 56), (2, 128, 256, 28), (1, 256, 256, 28)]
+    rows += [(2, 256, 512, 14), *[(1, 512, 512, 14)] * 5, (2, 512, 1024, 7), (1, 1024, 1024, 7)]
+    model = create_model("real", "mobilenet_v1", (224, 224, 3), 1000, stem="imagenet")
+    assert model.get_layer("stem_conv").output_shape == (None, 112, 112, 32)
+    convolutions = [layer for layer in model.layers if layer.name.endswith(("_conv1", "_conv2"))]
+    found = [
+        (depthwise.strides[0], pointwise.kernel.shape[2], pointwise.kernel.shape[3], pointwise.output_shape[1])
+        for depthwise, pointwise in zip(convolutions[0::2], convolutions[1::2], strict=True)
+    ]
+    assert found == rows
+    assert all(layer.depthwise_kernel.shape[:2] == (3, 3) for layer in convolutions[0::2])
+    assert all(layer.kernel.shape[:2] == (1, 1) for layer in convolutions[1::2])
+
+
+def test_mobilenet_v1_has_as_many_parameters_as_that_of_keras():
+    """BatchNorm and the classifier with them; 569 million multiply-adds are the paper's (table 4)."""
+    model = create_model("real", "mobilenet_v1", (224, 224, 3), 1000, stem="imagenet")
+    reference = tf.keras.applications.MobileNet(weights=None)
+    ours, theirs = (sum(int(np.prod(w.shape)) for w in m.trainable_weights) for m in (model, reference))
+    assert ours == theirs
+    assert round(count(model).to_json()["totals"]["real_macs"] / 1e6) == 569
+
+
+def test_densenet121_is_table_1_of_its_paper():
+    """Channels and side behind every dense block and transition, on ImageNet."""
+    model = create_model("real", "densenet121", (224, 224, 3), 1000, stem="imagenet")
+    ends = [f"stage{s}_block{n}_concat" for s, n in enumerate((6, 12, 24, 16), 1)]
+    transitions = [f"stage{s}_block{n}_conv1_pool" for s, n in enumerate((7, 13, 25), 1)]
+    assert model.get_layer("stem_pool").output_shape == (None, 56, 56, 64)
+    assert [model.get_layer(end).output_shape[2:] for end in ends] == [(56, 256), (28, 512), (14, 1024), (7, 1024)]
+    assert [model.get_layer(end).output_shape[2:] for end in transitions] == [(28, 128), (14, 256), (7, 512)]
+    assert conv_weights(model) == conv_weights(tf.keras.applications.DenseNet121(weights=None))
+    assert len([layer for layer in model.layers if hasattr(layer, "kernel")]) == 121
+
+
+def test_vgg16_is_configuration_d_of_its_paper():
+    model = create_model("real", "vgg16", (224, 224, 3), 1000, stem="imagenet")
+    reference = tf.keras.applications.VGG16(weights=None)
+    both = [
+        [layer.output_shape for layer in m.layers if isinstance(layer, tf.keras.layers.Conv2D)]
+        for m in (model, reference)
+    ]
+    assert both[0] == both[1]
+    assert conv_weights(model) == conv_weights(reference)
+    assert len([layer for layer in model.layers if isinstance(layer, tf.keras.layers.MaxPool2D)]) == 5
+    assert shapes(model) == shapes(create_model("real", "vgg16", (32, 32, 3), 1000))
+
+
+def conv_weights(model):
+    return sum(int(np.prod(layer.kernel.shape)) for layer in model.layers if isinstance(layer, tf.keras.layers.Conv2D))
+
+
+@pytest.mark.parametrize("method", [m for m in BINARY if not method_matrix()[m]["mobilenet_v1"]])
+def test_depthwise_convolutions_are_real_and_pointwise_ones_binary(method):
+    model = create_model(method, "mobilenet_v1", (16, 16, 3), 5, width=0.125)
+    counted = {entry.layer: entry for entry in count(model).layers}
+    for stage, blocks in enumerate((1, 2, 2, 6, 2), 1):
+        for block in range(1, blocks + 1):
+            depthwise, pointwise = (counted[f"stage{stage}_block{block}_conv{i}"] for i in (1, 2))
+            assert depthwise.type == "DepthwiseConv2D"
+            assert depthwise.real_macs > depthwise.binary_weights == depthwise.binary_macs == 0
+            assert pointwise.binary_macs > pointwise.real_macs == 0
+    for layer in model.layers:  # and every sign sees both signs
+        if getattr(layer, "input_quantizer", None) is not None and layer.name != "classifier":
+            assert not isinstance(layer.inbound_nodes[0].inbound_layers, tf.keras.layers.ReLU)
+
+
+@given(st.floats(1 / 64, 64))
+def test_a_depthwise_position_stays_one_at_every_width(width):
+    wide, plain = get_backbone("mobilenet_v1", width=width), get_backbone("mobilenet_v1")
+    assert [unit.depthwise for unit in wide.units] == [unit.depthwise for unit in plain.units]
+    channels = [wide.stem.filters, *(unit.filters for unit in wide.units)]
+    assert all(unit.filters == before for unit, before in zip(wide.units, channels, strict=False) if unit.depthwise)
 
 
 def test_width_scales_every_filter_and_names_stay():
@@ -197,3 +308,22 @@ def test_xnor_input_scale_is_the_papers_map():
     magnitude = np.pad(np.abs(x).mean(-1)[0], 1)
     expected = [[magnitude[i : i + 3, j : j + 3].sum() / 9 for j in range(6)] for i in range(5)]
     np.testing.assert_allclose(InputScale(3)(x)[0, :, :, 0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", list_configs())
+def test_every_shipped_experiment_has_a_network_and_schedules(name):
+    """At a sixteenth of its width, in the precision of its first stage: the others take fewer signs away."""
+    experiment = load_config(name)
+    narrow = dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, width=1 / 16))
+    for stage in experiment.training_stages:
+        check_schedule(stage)
+        make_loss(stage)
+    shape = (64, 64, 3) if experiment.model.stem == "imagenet" else (16, 16, 3)
+    assert build_model(narrow, shape, 10).output_shape == (None, 10)
+
+
+@pytest.mark.parametrize("method", list_methods())
+def test_every_batchnorm_has_the_constants_of_the_papers(method):
+    model = create_model(method, "resnet8", (8, 8, 1), 10, width=0.25)
+    norms = [layer for layer in model.layers if isinstance(layer, tf.keras.layers.BatchNormalization)]
+    assert {(layer.epsilon, layer.momentum) for layer in norms} == {(1e-5, 0.9)}

@@ -17,6 +17,7 @@ HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tens
 
 # Package or module -> what it must not import: design, dependency direction.
 ABOVE_BACKBONES = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data", "larqnets.cli", "deploy")
+READERS = ("flatbuffer", "tflite", "inspect")
 FORBIDDEN = {
     "larqnets/layers": (*ABOVE_BACKBONES, "larqnets.models", "larqnets.backbones"),
     "larqnets/quantizers.py": (*ABOVE_BACKBONES, "larqnets.backbones", "larqnets.models"),
@@ -32,10 +33,10 @@ FORBIDDEN = {
     "deploy/inspect.py": HEAVY,
     "deploy/shipped.py": HEAVY,
     "deploy": ("larqnets.cli",),
-    # measuring needs a file's structure, and nothing that trains or converts
+    # measuring reads files and names their layers; it needs nothing that trains or converts
     "android_bench": (
         *(*ABOVE_BACKBONES[:5], *HEAVY, "larqnets.models", "larqnets.backbones", "larqnets.layers"),
-        *(f"deploy.{p.stem}" for p in (ROOT / "deploy").glob("[!_]*.py") if p.stem not in ("flatbuffer", "tflite")),
+        *(f"deploy.{p.stem}" for p in (ROOT / "deploy").glob("[!_]*.py") if p.stem not in READERS),
     ),
 }
 
@@ -50,12 +51,12 @@ def test_imports_point_downwards(place, forbidden):
             assert not _is_in(name, forbidden), f"{file.relative_to(ROOT)} imports {name}"
 
 
-def test_command_line_imports_tensorflow_only_inside_verbs():
-    top = [
-        node for node in ast.parse((ROOT / "larqnets/cli.py").read_text()).body if not isinstance(node, ast.FunctionDef)
-    ]
+@pytest.mark.parametrize("module", ["cli", "command", "device_commands"])
+def test_command_line_imports_tensorflow_only_inside_verbs(module):
+    tree = ast.parse((ROOT / f"larqnets/{module}.py").read_text())
+    top = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
     for name in _imports(ast.Module(top, [])):
-        assert not _is_in(name, (*HEAVY, "deploy", "numpy", *ABOVE_BACKBONES[:4])), name
+        assert not _is_in(name, (*HEAVY, "deploy", "numpy", "android_bench", *ABOVE_BACKBONES[:4])), name
 
 
 def _imports(tree):
@@ -83,6 +84,7 @@ def _is_in(name, packages):
             "deploy.interpreter",
             "android_bench",
             *(f"android_bench.{p.stem}" for p in (ROOT / "android_bench").glob("[!_]*.py")),
+            *(f"android_bench.devices.{p.stem}" for p in (ROOT / "android_bench/devices").glob("[!_]*.py")),
         ),
     ],
 )
@@ -120,6 +122,7 @@ def test_wheel_has_code_configs_data_and_licences(wheel):
     assert {f"{info}/licenses/LICENSE", f"{info}/licenses/NOTICE", f"{info}/entry_points.txt"} <= names
     native = {p.relative_to(ROOT).as_posix() for p in (ROOT / "android_bench/native").iterdir()}
     assert native <= names, "`larqnets runtime build` compiles from an installed package"
+    assert {"android_bench/templates/report.html", "android_bench/templates/report.md"} <= names
     assert not any(name.startswith("android_bench/lib/") for name in names)
     assert wheel.name.endswith("-py3-none-any.whl")
     assert {name.split("/")[0] for name in names} == {"larqnets", "deploy", "android_bench", info}
@@ -181,6 +184,15 @@ def test_core_alone_says_how_to_get_the_rest(core, tmp_path, arguments):
     assert done.stderr.startswith("larqnets: ")
     assert done.stderr.endswith(f"{INSTALL}\n")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["report", "s.json"], ["benchmark", "digits", "--device", "local"]], ids=" ".join
+)
+def test_core_alone_says_what_statistics_need(core, tmp_path, arguments):
+    done = _larqnets(core, arguments, tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == 'larqnets: Statistics need scipy, which is not installed: pip install "larqnets[bench]"\n'
 
 
 def test_core_installs_and_inspects_on_python_3_13(wheel, tmp_path):

@@ -81,6 +81,12 @@ def test_stochastic_sign_is_certain_outside_one():
         np.testing.assert_array_equal(q.stochastic_sign(x, tf.constant([0, seed])), [-1, -1, 1, 1])
 
 
+def test_stochastic_sign_has_the_clipped_identity_behind_it_whatever_is_drawn():
+    for seed in range(3):
+        found = gradient(lambda x, seed=seed: q.stochastic_sign(x, tf.constant([0, seed])), X)
+        np.testing.assert_array_equal(found, GRADIENTS[q.ste_sign])
+
+
 def test_stochastic_layer_counts_draws_and_is_plain_when_not_training():
     layer = q.StochasticSign(seed=3)
     x = tf.zeros([1000])
@@ -91,15 +97,22 @@ def test_stochastic_layer_counts_draws_and_is_plain_when_not_training():
     np.testing.assert_array_equal(layer(x, training=False), np.ones(1000))
 
 
+def centred_and_clipped(w):
+    """What XNOR-Net takes the signs of."""
+    return np.clip(w - w.mean(axis=2, keepdims=True), -1, 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "approximated"), [(q.magnitude_sign, lambda w: w), (q.xnor_sign, centred_and_clipped)]
+)
 @given(w=hnp.arrays(np.float32, (3, 3, 4, 5), elements=st.floats(-2, 2, width=32)))
 @settings(max_examples=20, deadline=None)
-def test_magnitude_sign_is_the_best_scale_for_its_signs(w):
-    """alpha = mean|w| minimises ||w - alpha sign(w)||^2, so any other alpha is worse (XNOR-Net, eq. 6)."""
-    binary = q.magnitude_sign(tf.constant(w)).numpy()
-    signs = np.where(w >= 0, 1, -1)
-    error = ((w - binary) ** 2).sum(axis=(0, 1, 2))
+def test_the_scale_of_a_filter_is_the_best_for_its_signs(function, approximated, w):
+    """alpha = mean|v| minimises ||v - alpha sign(v)||^2, so any other alpha is worse (XNOR-Net, eq. 6)."""
+    binary, v = function(tf.constant(w)).numpy(), approximated(w)
+    error = ((v - binary) ** 2).sum(axis=(0, 1, 2))
     for change in (0.9, 1.1):
-        assert np.all(((w - change * np.abs(binary) * signs) ** 2).sum(axis=(0, 1, 2)) >= error - 1e-4)
+        assert np.all(((v - change * binary) ** 2).sum(axis=(0, 1, 2)) >= error - 1e-4)
 
 
 def test_magnitude_sign_gradient_is_the_clipped_identity_without_scale():
@@ -109,7 +122,7 @@ def test_magnitude_sign_gradient_is_the_clipped_identity_without_scale():
 
 def test_xnor_sign_formula():
     w = np.random.default_rng(0).normal(size=(3, 3, 8, 4)).astype(np.float32)
-    v = np.clip(w - w.mean(axis=2, keepdims=True), -1, 1)
+    v = centred_and_clipped(w)
     alpha = np.abs(v).mean(axis=(0, 1, 2))
     np.testing.assert_allclose(q.xnor_sign(tf.constant(w)), alpha * np.where(v >= 0, 1, -1), rtol=1e-5)
     expected = (1 / 72 + alpha * (np.abs(v) < 1)) * (1 - 1 / 8)

@@ -1,13 +1,15 @@
 """SD-BNN's shifts of activations and kernels, its networks and their counts against the specification."""
 
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from larqnets import LarqnetsError, create_model
 from larqnets.counts import count
+from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.self_distribution import WeightSelfDistribution, activation_self_distribution
-from larqnets.quantizers import EdeSign, SteSign, ede_sign
+from larqnets.quantizers import ApproxSign, EdeSign, SteSign, ede_sign
 
 RNG = np.random.default_rng(0)
 W = RNG.normal(0.05, 0.1, size=(3, 3, 8, 6)).astype(np.float32)
@@ -18,7 +20,8 @@ def sigmoid(x):
 
 
 def asd(channels=32, reduction=16, size=5):
-    """The offset s and the shifted activations of random weights, as a model of two outputs."""
+    """The offset s and the shifted activations of random weights, always the same, as a model of two outputs."""
+    tf.keras.utils.set_random_seed(0)
     a = tf.keras.Input((size, size, channels))
     shifted = activation_self_distribution(a, reduction, "asd")
     model = tf.keras.Model(a, shifted)
@@ -61,7 +64,9 @@ def test_asd_of_few_channels_has_a_hidden_width_of_one():
 
 
 def test_asd_gradient_reaches_the_activation_through_the_mean_too():
-    model, a = asd(), tf.constant(RNG.normal(size=(1, 5, 5, 32)).astype(np.float32))
+    model, a = asd(), tf.constant(np.abs(RNG.normal(size=(1, 5, 5, 32))).astype(np.float32))
+    reduce = model.get_layer("asd_reduce").kernel
+    reduce.assign(tf.abs(reduce))  # so that the hidden layer's ReLUs pass: of two, both were closed now and then
     with tf.GradientTape() as tape:
         tape.watch(a)
         s = model(a)[0]
@@ -89,6 +94,19 @@ def test_wsd_golden_values_at_the_start_are_a_shift_of_half_the_coefficient():
 
 def test_wsd_with_coefficient_0_is_plain_sign():
     np.testing.assert_array_equal(quantizer(coefficient=0.0)(tf.constant(W)), np.where(W >= 0, 1, -1))
+
+
+def test_wsd_is_plain_sign_where_its_offset_vanishes():
+    """Where alpha is far below 0, and for filters whose mean is 0; here the coefficient would turn half of the signs."""
+    np.testing.assert_array_equal(quantizer(-60 * np.ones(6), 100.0)(tf.constant(W)), np.where(W >= 0, 1, -1))
+    balanced = np.round(1024 * np.concatenate([W, -W])) / 1024  # every filter sums to 0, whatever the order
+    np.testing.assert_array_equal(quantizer(coefficient=100.0)(tf.constant(balanced)), np.where(balanced >= 0, 1, -1))
+
+
+def test_wsd_is_not_plain_sign_at_the_start():
+    """A filter with the mean 1: -0.004 + 0.01 sigmoid(0) 1 = 0.001 is positive, -0.006 + 0.005 is not."""
+    w = tf.reshape(tf.constant([-0.004, -0.006, 2.0, 2.01]), (1, 1, 4, 1))
+    np.testing.assert_array_equal(np.ravel(WeightSelfDistribution(SteSign())(w)), [1, -1, 1, 1])
 
 
 def test_wsd_ignores_a_positive_factor_and_a_negative_one_negates():
@@ -143,18 +161,18 @@ def test_ede_begins_as_the_identity_on_the_unit_interval():
     np.testing.assert_allclose(tape.gradient(y, x), 1, atol=1.1e-6)  # 1 - tanh(1e-3)^2 is 1 - 1e-6
 
 
-NETWORKS = {  # backbone, options, parameters of the ASD heads, alphas
-    "resnet18": ((32, 32, 3), {"shortcut_per_conv": False}, 141_824, 3_840),
-    "resnet20": ((32, 32, 3), {"downsample": "pad"}, 3_552, 672),
-    "vgg_small": ((32, 32, 3), {"t_min": 0.1}, 53_248, 1_664),
-    "resnet18_imagenet": ((224, 224, 3), {"reduction": 8, "downsample": "pooled"}, 283_648, 3_840),
-    "resnet34_imagenet": ((224, 224, 3), {"reduction": 8, "downsample": "pooled"}, 564_224, 7_552),
+NETWORKS = {  # image, options, parameters of the ASD heads, alphas, millions of additions for means and offsets
+    "resnet18": ((32, 32, 3), {"shortcut_per_conv": False}, 141_824, 3_840, 1.10),
+    "resnet20": ((32, 32, 3), {"downsample": "pad"}, 3_552, 672, 0.37),
+    "vgg_small": ((32, 32, 3), {"t_min": 0.1}, 53_248, 1_664, 0.56),
+    "resnet18_imagenet": ((224, 224, 3), {"reduction": 8, "downsample": "pooled"}, 283_648, 3_840, 3.36),
+    "resnet34_imagenet": ((224, 224, 3), {"reduction": 8, "downsample": "pooled"}, 564_224, 7_552, 5.87),
 }
 
 
 @pytest.mark.parametrize(("name", "network"), NETWORKS.items(), ids=NETWORKS)
 def test_heads_and_alphas_have_the_sizes_of_the_specification(name, network):
-    shape, options, heads, alphas = network
+    shape, options, heads, alphas, additions = network
     stem = {"stem": "imagenet"} if "imagenet" in name else {}
     model = create_model("sdbnn", name.split("_imagenet")[0], shape, 10, **stem, **options)
     of = lambda part: sum(int(np.prod(w.shape)) for w in model.trainable_weights if part in w.name)  # noqa: E731
@@ -162,6 +180,9 @@ def test_heads_and_alphas_have_the_sizes_of_the_specification(name, network):
     assert of("/alpha:0") == alphas
     counted = [layer for layer in count(model).layers if "_asd_" in layer.layer]
     assert sum(layer.real_macs for layer in counted) == sum(layer.real_weights for layer in counted) == heads
+    shifted = [layer.output_shape[1:] for layer in model.layers if layer.name.endswith("_asd")]
+    # one addition for the mean and one for the offset; the specification has two digits behind the point
+    assert 2 * sum(map(np.prod, shifted)) / 1e6 == pytest.approx(additions, abs=0.005)
 
 
 def test_the_heads_add_a_sixth_of_a_percent_to_the_operations_of_resnet18():
@@ -181,6 +202,44 @@ def test_without_asd_and_wsd_nothing_but_sign_is_left():
     for layer in plain.layers:
         if getattr(layer, "kernel_quantizer", None) is not None:
             assert isinstance(layer.kernel_quantizer, EdeSign)
+
+
+@pytest.mark.parametrize("options", [{"wsd": False}, {"wsd_coefficient": 0.0}], ids=["off", "coefficient 0"])
+def test_without_its_shifts_it_is_irnets_network_with_plain_signs_bit_for_bit(monkeypatch, options):
+    """From the same seed, in a training step: logits, gradients, statistics of BatchNorm."""
+    monkeypatch.setattr("larqnets.methods.irnet.LibraSign", EdeSign)
+    x = tf.constant(RNG.normal(size=(4, 8, 8, 1)).astype(np.float32))
+    results = []
+    for method, chosen in (("irnet", {}), ("sdbnn", {"asd": False, **options})):
+        tf.keras.utils.set_random_seed(0)
+        model = create_model(method, "resnet8", (8, 8, 1), 10, **chosen)
+        weights = [weight for weight in model.trainable_weights if "/alpha:0" not in weight.name]
+        with tf.GradientTape() as tape:
+            logits = model(x, training=True)
+            loss = tf.reduce_sum(logits**2)
+        statistics = [weight for weight in model.non_trainable_weights if "/moving_" in weight.name]
+        results.append([logits, *tape.gradient(loss, weights), *statistics])
+    assert len(results[0]) > 50
+    for plain, ours in zip(*results, strict=True):
+        np.testing.assert_array_equal(plain, ours)
+
+
+def test_the_network_for_imagenet_and_the_one_for_small_images():
+    """PReLU and the quadratic estimator, a bare stem and head; hardtanh and EDE, a hardtanh in the stem, BatchNorm at the end."""
+    options = {"reduction": 8, "estimator": "quadratic", "nonlinearity": "prelu", "downsample": "pooled"}
+    large = create_model("sdbnn", "resnet18", (64, 64, 3), 10, stem="imagenet", width=1 / 16, **options)
+    small = create_model("sdbnn", "resnet18", (8, 8, 3), 10, width=1 / 16)
+    of = lambda model, kind: [layer for layer in model.layers if isinstance(layer, kind)]  # noqa: E731
+    assert (len(of(large, HardTanh)), len(of(large, tf.keras.layers.PReLU))) == (0, 16)
+    assert (len(of(small, HardTanh)), len(of(small, tf.keras.layers.PReLU))) == (17, 0)
+    for layer in of(large, tf.keras.layers.PReLU):
+        np.testing.assert_array_equal(layer.alpha, np.full((1, 1, layer.output_shape[-1]), 0.25))
+    for model, head, signs in ((large, "head_pool", (ApproxSign, SteSign)), (small, "head_bn", (EdeSign, EdeSign))):
+        assert model.get_layer("classifier").inbound_nodes[0].inbound_layers.name == head
+        convolutions = of(model, lq.layers.QuantConv2D)
+        assert len(convolutions) == 16
+        for layer in convolutions:
+            assert (type(layer.input_quantizer), type(layer.kernel_quantizer.quantizer)) == signs
 
 
 def test_scaling_the_latent_kernels_leaves_the_logits_alone():

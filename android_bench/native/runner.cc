@@ -438,6 +438,24 @@ std::string peak_memory_kb() {
   return kb < 0 ? "null" : std::to_string(kb);
 }
 
+// What translates ARM64 to another machine's instructions here, empty on ARM64 itself: times then mean
+// nothing. qemu's user mode answers like the system that it is not, but its process bears its own name, and
+// the kernel says what it runs on (kernel.arch since Linux 6.1; /proc/cpuinfo, which newer qemus make up).
+std::string emulator() {
+  if (read_line("/proc/self/status").find("qemu") != std::string::npos) return "qemu";
+  const std::string arch = read_line("/proc/sys/kernel/arch");
+  if (!arch.empty() && arch != "aarch64") return "an emulator on " + arch;
+  FILE* file = std::fopen("/proc/cpuinfo", "r");
+  if (file == nullptr) return "";
+  char line[256];
+  bool x86 = false;
+  while (!x86 && std::fgets(line, sizeof line, file) != nullptr) {
+    x86 = std::strncmp(line, "vendor_id", 9) == 0;
+  }
+  std::fclose(file);
+  return x86 ? "an emulator on x86" : "";
+}
+
 class Model {
  public:
   Model(const Content& content, const Options& o, bool profile) : name_(o.model) {
@@ -640,12 +658,14 @@ int run(const Options& o) {
   for (const larqnets_tensor& t : model.outputs()) outputs_json.push_back(tensor_json(t));
   utsname system = {};
   uname(&system);
+  const std::string emulated = emulator();
   const Fields report = {
       {"larqnets", quoted(larqnets_version())},
       {"tflite", quoted(larqnets_tflite_version())},
       {"kernels", quoted(larqnets_kernels())},
       {"xnnpack", o.xnnpack ? "true" : "false"},
       {"system", quoted(std::string(system.sysname) + " " + system.release + " " + system.machine)},
+      {"emulator", emulated.empty() ? "null" : quoted(emulated)},
       {"hwcap", quoted(hexadecimal(getauxval(AT_HWCAP)))},
       {"hwcap2", quoted(hexadecimal(getauxval(AT_HWCAP2)))},
       {"threads", std::to_string(o.threads)},

@@ -31,6 +31,11 @@ class Unit:
     groups: int = 1
     pool: Literal["none", "max", "average"] = "none"
 
+    @property
+    def depthwise(self) -> bool:
+        """Whether every channel has a filter of its own (MobileNet): as many groups as filters, and more than one."""
+        return self.groups == self.filters > 1
+
 
 @dataclass(frozen=True)
 class Block:
@@ -94,13 +99,21 @@ def only_small_stem(name: str, kind: StemKind) -> None:
 
 
 def scaled(backbone: Backbone, width: float) -> Backbone:
-    """Multiply every number of filters by `width`, rounded, at least 1."""
+    """Multiply every number of filters by `width`, rounded, at least 1; a depthwise position stays one.
+
+    With a single channel there is no telling depthwise from ordinary, so where there is such a position the least is 2.
+    """
+    least = 2 if any(unit.depthwise for unit in backbone.units) else 1
 
     def wide(filters: int) -> int:
-        return max(1, round(filters * width))
+        return max(least, round(filters * width))
+
+    def wide_unit(unit: Unit) -> Unit:
+        filters = wide(unit.filters)
+        return replace(unit, filters=filters, groups=filters if unit.depthwise else unit.groups)
 
     def wide_block(block: Block) -> Block:
-        return replace(block, units=tuple(replace(u, filters=wide(u.filters)) for u in block.units))
+        return replace(block, units=tuple(map(wide_unit, block.units)))
 
     return replace(
         backbone,
@@ -122,4 +135,4 @@ def list_backbones(pattern: str = "*") -> list[str]:
 
 
 def _load() -> None:
-    from larqnets.backbones import reactnet, resnet, vgg  # noqa: F401 - importing them registers them
+    from larqnets.backbones import densenet, mobilenet, reactnet, resnet, vgg  # noqa: F401 - importing them registers them

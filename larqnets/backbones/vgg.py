@@ -1,23 +1,38 @@
-"""VGG-Small: the plain network of BinaryConnect without its two hidden dense layers (SD-BNN, IR-Net tables)."""
+"""VGG: plain 3x3 convolutions and max-pools (Simonyan and Zisserman 2014, arXiv 1409.1556)."""
 
-from larqnets.backbones import BACKBONES, Backbone, Block, StemKind, Unit, only_small_stem, stem
+from larqnets.backbones import BACKBONES, Backbone, Block, Stage, Stem, StemKind, Unit, only_small_stem
+
+
+def _pooled_at_the_end(filters: int, convolutions: int) -> Stage:
+    """Return 3x3 convolutions, each a block without join; the last one has the max-pool."""
+    pools = ["none"] * (convolutions - 1) + ["max"]
+    return tuple(Block((Unit(filters, pool=pool),), join="none") for pool in pools)
 
 
 @BACKBONES.register("vgg_small")
 def vgg_small(kind: StemKind) -> Backbone:
-    """3x3 convolutions 128 (stem), 128 pool, 256, 256 pool, 512, 512 pool; the head sees the flattened map."""
+    """BinaryConnect's network without its two hidden dense layers, as in the tables of SD-BNN and IR-Net.
+
+    128 (stem), 128 pool, 256, 256 pool, 512, 512 pool; the head sees the flattened map.
+    """
     only_small_stem("vgg_small", kind)
+    stages = _pooled_at_the_end(128, 1), _pooled_at_the_end(256, 2), _pooled_at_the_end(512, 2)
+    return Backbone("vgg_small", Stem(128), stages, head="flatten")
 
-    def alone(filters: int, pooled: bool) -> Block:
-        return Block((Unit(filters, pool="max" if pooled else "none"),), join="none")
 
-    return Backbone(
-        "vgg_small",
-        stem(kind, 128),
-        (
-            (alone(128, True),),
-            (alone(256, False), alone(256, True)),
-            (alone(512, False), alone(512, True)),
-        ),
-        head="flatten",
+@BACKBONES.register("vgg16")
+def vgg16(kind: StemKind) -> Backbone:
+    """The 13 convolutions of configuration D: 64 (stem), 64 pool, 128 x2 pool, 256 x3 pool, 512 x3 pool, 512 x3 pool.
+
+    Both stems are the paper's 3x3 with stride 1. Departure: its two hidden dense layers of 4096, 119.5 million of its 138.4
+    million parameters, are left out. The head is the global average and one classifier, as in the VGG-16 with BatchNorm
+    of the CIFAR literature, where the last map is 1x1 and its average is itself.
+    """
+    stages = (
+        _pooled_at_the_end(64, 1),
+        _pooled_at_the_end(128, 2),
+        _pooled_at_the_end(256, 3),
+        _pooled_at_the_end(512, 3),
+        _pooled_at_the_end(512, 3),
     )
+    return Backbone("vgg16", Stem(64), stages)

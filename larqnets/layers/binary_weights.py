@@ -14,5 +14,10 @@ class BinaryWeightConv2D(lq.layers.QuantConv2D):
 
 
 @tf.keras.utils.register_keras_serializable("larqnets")
+class BinaryWeightDepthwiseConv2D(lq.layers.QuantDepthwiseConv2D):
+    """y_c = x_c * q(w_c) with real x, one filter a channel: (N, H, W, C) -> (N, H', W', C)."""
+
+
+@tf.keras.utils.register_keras_serializable("larqnets")
 class BinaryWeightDense(lq.layers.QuantDense):
     """y = x q(w) with real x: (N, features) -> (N, units)."""

@@ -14,7 +14,7 @@ def check_link(channels: int, filters: int) -> None:
     """Raise LarqnetsError unless one of the two counts is a multiple of the other."""
     if max(channels, filters) % min(channels, filters):
         raise LarqnetsError(
-            f"elasticlink cannot link {channels} channels to {filters}, since neither count is a multiple of the other. "
+            f"elasticlink links channel counts of which one divides the other, and cannot link {channels} to {filters}. "
             "Use another width or backbone."
         )
 

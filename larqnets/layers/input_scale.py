@@ -20,6 +20,8 @@ class InputScale(tf.keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Return K."""
         magnitude = tf.reduce_mean(tf.abs(inputs), axis=-1, keepdims=True)
+        if self.kernel_size == self.strides == 1:
+            return magnitude
         pads = [self._padding(size) for size in inputs.shape[1:3]]
         padded = tf.pad(magnitude, [[0, 0], *pads, [0, 0]])
         return tf.nn.avg_pool2d(padded, self.kernel_size, self.strides, "VALID")

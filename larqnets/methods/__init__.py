@@ -5,6 +5,7 @@
     body(x, backbone)      block after block; returns the output of every stage
       block(x, block)      its units in order, then the join with the block's input
         unit(x, unit)      sign, convolution, pooling, normalisation, link, activation of one position
+        depthwise(x, unit) the same of a depthwise position (MobileNet), real-valued unless the paper says otherwise
         shortcut(x, like)  identity, or `projection` where the shape changes
     stem(x), head(x)       first and last layers, real-valued unless the paper says otherwise
 
@@ -37,7 +38,11 @@ def batch_norm(x: Tensor, name: str) -> Tensor:
 
 
 def convolution_options(unit: Unit) -> dict[str, Any]:
-    """The arguments that real and binary convolutions share: SAME, no bias."""
+    """The arguments that real and binary convolutions share: SAME, no bias.
+
+    At stride 2 TensorFlow's SAME pads an even size below and on the right only, where the papers' PyTorch code pads all
+    sides: the same network on images that are moved by a pixel, into which weights of theirs do not fit.
+    """
     return {
         "filters": unit.filters,
         "kernel_size": unit.kernel_size,
@@ -56,6 +61,26 @@ def real_conv(x: Tensor, unit: Unit, name: str) -> Tensor:
         kernel_initializer="he_normal",
         name=name,
     )(x)
+
+
+def depthwise_options(unit: Unit) -> dict[str, Any]:
+    """The arguments that real and binary depthwise convolutions share: SAME, no bias."""
+    return {
+        "kernel_size": unit.kernel_size,
+        "strides": unit.strides,
+        "dilation_rate": unit.dilation,
+        "padding": "same",
+        "use_bias": False,
+    }
+
+
+def depthwise_conv(x: Tensor, unit: Unit, name: str) -> Tensor:
+    """A real-valued depthwise convolution, kernel (k, k, C, 1), without bias, zero padding.
+
+    He-normal: variance 2/k^2, since an output sums k^2 values. Keras takes k^2 for the fan out of such a kernel.
+    """
+    he_normal = tf.keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
+    return layers.DepthwiseConv2D(**depthwise_options(unit), depthwise_initializer=he_normal, name=name)(x)
 
 
 def binary_conv(
@@ -150,6 +175,15 @@ class Method:
         """Build one convolution position: (N, H, W, C) -> (N, H/strides, W/strides, unit.filters)."""
         raise NotImplementedError
 
+    def depthwise(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """Build one depthwise position: real convolution, max-pool, BatchNorm, average-pool.
+
+        (N, H, W, C) -> (N, H/strides, W/strides, C). It stays real: no 1-bit op exists for it, and a binary 3x3 filter on
+        one binary channel gives ten different values. No activation, for the next unit may begin with its sign.
+        """
+        y = batch_norm(max_pool(depthwise_conv(x, unit, name), unit, name), f"{name}_bn")
+        return average_pool(y, unit, name)
+
     def projection(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
         """The shortcut where the shape changes: a real 1x1 convolution with the stride, and BatchNorm."""
         return batch_norm(real_conv(x, Unit(filters, 1, strides), name), f"{name}_bn")
@@ -165,7 +199,8 @@ class Method:
         """Units in order, then the block's join."""
         y = x
         for i, unit in enumerate(block.units, 1):
-            y = self.unit(y, unit, f"{name}_conv{i}")
+            build = self.depthwise if unit.depthwise else self.unit
+            y = build(y, unit, f"{name}_conv{i}")
         if block.join == "add":
             return layers.Add(name=f"{name}_add")([y, self.shortcut(x, y, name)])
         if block.join == "concat":

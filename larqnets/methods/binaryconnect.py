@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import larq as lq
+import tensorflow as tf
 
 from larqnets.backbones import Backbone, Stem, Unit
-from larqnets.layers.binary_weights import BinaryWeightConv2D, BinaryWeightDense
-from larqnets.methods import METHODS, Tensor, batch_norm, convolution_options, layers, max_pool, stem_pool
+from larqnets.layers.binary_weights import BinaryWeightConv2D, BinaryWeightDense, BinaryWeightDepthwiseConv2D
+from larqnets.methods import METHODS, Tensor, batch_norm, convolution_options, depthwise_options, layers, stem_pool
 from larqnets.methods.real import Real
 from larqnets.quantizers import SteSign, StochasticSign
 
@@ -20,7 +21,8 @@ class BinaryConnect(Real):
     for sign(w) is taken for w, and latents are clipped to [-1, 1] (section 2.4).
     Weights only: there is no 1-bit op for real input, so the network runs as float or int8, and saves storage alone.
     Departures: updates are not scaled by Glorot's factor; with `stochastic` the trained network has the latents' signs,
-    where the paper tests the real latents. On residual backbones, which the paper does not have, projections are binary.
+    where the paper tests the real latents. On residual backbones, which the paper does not have, projections are binary,
+    and so are MobileNet's depthwise kernels.
     """
 
     name = "binaryconnect"
@@ -51,10 +53,15 @@ class BinaryConnect(Real):
         )(self.features(x, backbone))
         return batch_norm(y, "classifier_bn")
 
-    def _linear(self, x: Tensor, unit: Unit, name: str) -> Tensor:
-        return batch_norm(max_pool(self._conv(x, unit, name), unit, name), f"{name}_bn")
-
     def _conv(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        if unit.depthwise:
+            return BinaryWeightDepthwiseConv2D(
+                **depthwise_options(unit),
+                depthwise_quantizer=self._sign(),
+                depthwise_constraint="weight_clip",
+                depthwise_initializer=tf.keras.initializers.VarianceScaling(1.0, "fan_out", "truncated_normal"),
+                name=name,
+            )(x)
         return BinaryWeightConv2D(
             **convolution_options(unit),
             kernel_quantizer=self._sign(),

@@ -25,8 +25,8 @@ class BinaryNet(Method):
 
     Latent kernels are clipped to [-1, 1]. The classifier is binary and followed by BatchNorm, whose output is the logits.
     Departures from the paper: the first convolution is real (the paper binarises its weights, but its input is the real
-    image, which no 1-bit op takes), and padding is +1. On residual backbones, which the paper does not have, projections
-    are binary 1x1 convolutions.
+    image, which no 1-bit op takes), padding is +1, and updates are not scaled by Glorot's factor. On residual backbones,
+    which the paper does not have, projections are binary 1x1 convolutions.
     """
 
     name = "binarynet"

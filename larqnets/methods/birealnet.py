@@ -25,7 +25,7 @@ class BiRealNet(Method):
 
     Kernels: mean|w_o| sign(w), clipped identity; activations: piecewise quadratic estimator (section 3.3).
     Departures from the paper: the binary convolutions pad with +1 instead of 0, so that the deployed op needs no
-    correction, and latent kernels start Glorot-normal, not all positive as in the released code.
+    correction; latent kernels start Glorot-normal, not all positive as in the released code, and are clipped to [-1, 1].
     """
 
     name = "birealnet"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import larq as lq
 import tensorflow as tf
 
 from larqnets.backbones import Backbone, Block, Stem, Unit
@@ -18,12 +19,13 @@ from larqnets.methods import (
     average_pool,
     batch_norm,
     binary_conv,
+    depthwise_options,
     layers,
     max_pool,
     stem_conv,
     stem_pool,
 )
-from larqnets.quantizers import ApproxSign, EdeSign, MagnitudeSign
+from larqnets.quantizers import ApproxSign, EdeSign, MagnitudeSign, SteSign
 
 
 @METHODS.register("elasticlink")
@@ -33,6 +35,8 @@ class ElasticLink(Method):
 
     T(x), without weights: average-pool where the size halves, then `squeeze` or `expand` where the number of channels
     changes; one count must be a multiple of the other. gamma is learned, one number or one per channel. f is a PReLU.
+    With `gamma_init` 1 a unit begins as Bi-Real Net's; in residual blocks the link and the block's shortcut then add up from
+    block to block, and 0.1 trained better on the digits.
 
     Reconstructed: the paper's equations and tables were not at hand. From its abstract and a summary are the sum of real
     input and output, that squeeze and expand align them, and the learned factor; where gamma, BatchNorm and activation
@@ -42,13 +46,15 @@ class ElasticLink(Method):
     or ReActNet's RSign and RPReLU ("react"), where T links the tensor before RSign's threshold. `estimator`: that of the
     activations' sign, Bi-Real Net's quadratic or IR-Net's EDE; kernels are mean|w_o| sign(w) with the clipped identity.
     `activation_scale`: XNOR-Net's map K on the convolution's output, float work on a device. `block_shortcut`: the
-    residual block's own shortcut; ReActNet's body is built without. Departure: padding is +1.
+    residual block's own shortcut; ReActNet's body is built without. `dw`: MobileNet's depthwise positions stay real and
+    without a link ("real"), are binary with one ("binary", for training only: no device has a 1-bit op for it; its kernel
+    is sign(w) without scale), or become full binary 3x3 convolutions ("dense3x3"). Departure: padding is +1.
     """
 
     name = "elasticlink"
     precision = "w1a1"
-    paper = "Elastic-Link for Binarized Neural Networks, arXiv 2112.10149"
-    figure = "sign -> bconv -> BN -> + gamma T(x) -> PReLU, T = pool, squeeze or expand (reconstructed)"
+    paper = "Elastic-Link for Binarized Neural Network, arXiv 2112.10149"
+    figure = "sign -> bconv -> BN -> + gamma T(x) -> PReLU (reconstructed)"
 
     gamma: Literal["scalar", "channel"] = "scalar"
     gamma_init: float = 1.0
@@ -59,6 +65,7 @@ class ElasticLink(Method):
     estimator: Literal["quadratic", "ede"] = "quadratic"
     activation_scale: bool = False
     block_shortcut: bool = True
+    dw: Literal["real", "binary", "dense3x3"] = "real"
 
     def check(self, backbone: Backbone) -> None:
         """Raise LarqnetsError where two channel counts cannot be linked."""
@@ -87,6 +94,12 @@ class ElasticLink(Method):
         y = RPReLU(name=f"{name}_rprelu")(y) if self.activations == "react" else self._prelu(y, name)
         return average_pool(y, unit, name)
 
+    def depthwise(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """A depthwise position, as `dw` says."""
+        if self.dw == "real":
+            return super().depthwise(x, unit, name)
+        return self.unit(x, replace(unit, groups=1) if self.dw == "dense3x3" else unit, name)
+
     def projection(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
         """The block's shortcut where the shape changes: average-pool, a real 1x1 convolution, BatchNorm."""
         if strides > 1:
@@ -101,7 +114,10 @@ class ElasticLink(Method):
     def _convolution(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         sign = ApproxSign() if self.estimator == "quadratic" else EdeSign()
         shifted = RSign(name=f"{name}_rsign")(x) if self.activations == "react" else x
-        y = binary_conv(shifted, unit, name, sign, MagnitudeSign())
+        if unit.depthwise:
+            y = _binary_depthwise_conv(shifted, unit, name, sign)
+        else:
+            y = binary_conv(shifted, unit, name, sign, MagnitudeSign())
         if self.activation_scale:
             scale = InputScale(unit.kernel_size, unit.strides, name=f"{name}_scale")(x)
             y = layers.Multiply(name=f"{name}_scaled")([y, scale])
@@ -120,3 +136,15 @@ class ElasticLink(Method):
     def _prelu(self, x: Tensor, name: str) -> Tensor:
         slope = tf.keras.initializers.Constant(0.25)
         return layers.PReLU(slope, shared_axes=[1, 2], name=f"{name}_prelu")(x)
+
+
+def _binary_depthwise_conv(x: Tensor, unit: Unit, name: str, sign: lq.quantizers.Quantizer) -> Tensor:
+    return lq.layers.QuantDepthwiseConv2D(
+        **depthwise_options(unit),
+        pad_values=1.0,
+        input_quantizer=sign,
+        depthwise_quantizer=SteSign(),
+        depthwise_constraint="weight_clip",
+        depthwise_initializer=tf.keras.initializers.VarianceScaling(1.0, "fan_out", "truncated_normal"),
+        name=name,
+    )(x)

@@ -35,8 +35,9 @@ class IrNet(Method):
     `shortcut_per_conv`: one shortcut around every convolution, as in its ResNet-20 and ImageNet networks; off, one
     around the block, as in its ResNet-18 for CIFAR. `downsample`: how the shortcut changes shape, by a real 1x1
     convolution with the stride ("projection"), after an average-pool ("pooled"), or with zeros ("pad").
-    Departures: padding is +1, latent kernels start Glorot-normal and stay in [-1, 1], t grows with every step instead of
-    every epoch, and where the hardtanh of the ImageNet stem stands, before its max-pool, is reconstructed.
+    Departures: padding is +1, latent kernels start Glorot-normal and stay in [-1, 1], the classifier starts
+    Glorot-uniform, t grows with every step instead of every epoch, and the stem always ends with a hardtanh, which the
+    released ResNet-18 for CIFAR alone does not have.
     """
 
     name = "irnet"

@@ -18,8 +18,8 @@ class ReActNet(BiRealNet):
     Shortcuts: average-pool where the size halves; x twice, side by side, where a 1x1 convolution doubles the channels.
     The paper has two convolutions C -> C there, one on each copy; here they are one convolution C -> 2C, which is the same
     function. Where a residual backbone changes the channels otherwise, the shortcut is Bi-Real Net's projection.
-    Estimators as in Bi-Real Net. Departures: padding is +1; weight decay spares the thresholds and shifts, which the
-    released code decays in step 1.
+    Estimators as in Bi-Real Net. Departures: padding is +1; latent kernels start and stay as in Bi-Real Net; weight decay
+    acts on the classifier too and spares the thresholds, where the released code does the opposite in step 1.
     """
 
     name = "reactnet"

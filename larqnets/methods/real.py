@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 
 from larqnets.backbones import Block, Unit
-from larqnets.methods import METHODS, Method, Tensor, average_pool, batch_norm, layers, max_pool, real_conv
+from larqnets.methods import (
+    METHODS,
+    Method,
+    Tensor,
+    average_pool,
+    batch_norm,
+    depthwise_conv,
+    layers,
+    max_pool,
+    real_conv,
+)
 
 
 @METHODS.register("real")
@@ -20,6 +30,10 @@ class Real(Method):
         """Convolution, max-pool, BatchNorm, ReLU, average-pool."""
         return average_pool(layers.ReLU(name=f"{name}_relu")(self._linear(x, unit, name)), unit, name)
 
+    def depthwise(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """As every unit, so with the ReLU."""
+        return self.unit(x, unit, name)
+
     def block(self, x: Tensor, block: Block, name: str) -> Tensor:
         """As `Method.block`, but a residual block's last ReLU follows the addition."""
         if block.join != "add":
@@ -32,4 +46,7 @@ class Real(Method):
         return layers.ReLU(name=f"{name}_relu")(y)
 
     def _linear(self, x: Tensor, unit: Unit, name: str) -> Tensor:
-        return batch_norm(max_pool(real_conv(x, unit, name), unit, name), f"{name}_bn")
+        return batch_norm(max_pool(self._conv(x, unit, name), unit, name), f"{name}_bn")
+
+    def _conv(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        return (depthwise_conv if unit.depthwise else real_conv)(x, unit, name)

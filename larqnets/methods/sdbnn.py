@@ -24,10 +24,11 @@ class SdBnn(IrNet):
     8 for ImageNet), and `wsd`, the offset d(w) of the kernels, `wsd_coefficient` times a learned part of the filter's mean.
 
     `estimator`: "ede" for both signs (CIFAR), or "quadratic" for activations with the clipped identity for kernels
-    (ImageNet). `nonlinearity`: "hardtanh" (CIFAR) or "prelu", one slope a channel from 0.25 (ImageNet). On the ImageNet
-    stem no activation stands in the stem and no BatchNorm before the classifier, as in the paper's code; its shortcut is
-    `downsample` = "pooled". Departures: padding is +1, latent kernels start Glorot-normal and stay in [-1, 1], and t
-    grows with every step instead of every epoch.
+    (ImageNet). `nonlinearity`: "hardtanh" (CIFAR) or "prelu", one slope a channel from 0.25 (ImageNet). Behind the
+    ImageNet stem with its max-pool, no activation stands in the stem and no BatchNorm before the classifier, as in the
+    paper's code; its shortcut is `downsample` = "pooled". Departures: padding is +1, latent kernels start Glorot-normal
+    and stay in [-1, 1] (released: He-normal, on ImageNet uniform in [0, 0.001]), the classifier starts Glorot-uniform, and
+    t grows with every step instead of every epoch.
     """
 
     name = "sdbnn"

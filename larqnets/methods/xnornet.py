@@ -4,7 +4,17 @@ from dataclasses import dataclass
 
 from larqnets.backbones import Backbone, Unit
 from larqnets.layers.input_scale import InputScale
-from larqnets.methods import METHODS, Method, Tensor, average_pool, batch_norm, binary_conv, layers, max_pool
+from larqnets.methods import (
+    METHODS,
+    Method,
+    Tensor,
+    average_pool,
+    batch_norm,
+    binary_conv,
+    depthwise_conv,
+    layers,
+    max_pool,
+)
 from larqnets.quantizers import SteSign, XnorSign
 
 
@@ -15,7 +25,8 @@ class XnorNet(Method):
 
     `input_scale` multiplies the result by the paper's map K of mean input magnitudes (eq. 11). The released code leaves
     it out, and on a device it is float work behind every binary convolution, so the default is off.
-    First and last layers are real with ReLU around them. Departure: padding is +1.
+    First and last layers are real with ReLU around them. Departures: padding is +1, latent kernels start Glorot-normal and
+    are centred on the fly, not where they are stored.
     """
 
     name = "xnornet"
@@ -33,6 +44,10 @@ class XnorNet(Method):
             scale = InputScale(unit.kernel_size, unit.strides, name=f"{name}_scale")(x)
             y = layers.Multiply(name=f"{name}_scaled")([y, scale])
         return average_pool(max_pool(y, unit, name), unit, name)
+
+    def depthwise(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """The real convolution and pooling alone: the next unit begins with its BatchNorm."""
+        return average_pool(max_pool(depthwise_conv(x, unit, name), unit, name), unit, name)
 
     def features(self, x: Tensor, backbone: Backbone) -> Tensor:
         """BatchNorm and ReLU before the real classifier, since a unit ends with its convolution."""

@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step."""
+"""The learning rate as a pure function of the step. It moves with every step, where most papers' code waits for the epoch."""
 
 import math
 

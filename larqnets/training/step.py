@@ -46,9 +46,9 @@ class EpochTotals(tf.Module):
 
 
 def make_optimizer(config: TrainConfig) -> tf.keras.optimizers.Optimizer:
-    """Return the optimizer of a config; the step sets its learning rate."""
+    """Return the optimizer of a config; the step sets its learning rate. Adam's epsilon is Keras' 1e-7 (PyTorch: 1e-8)."""
     if config.optimizer == "sgd":
-        return tf.keras.optimizers.SGD(config.learning_rate, momentum=config.momentum)
+        return tf.keras.optimizers.SGD(config.learning_rate, momentum=config.momentum, nesterov=config.nesterov)
     return tf.keras.optimizers.Adam(config.learning_rate)
 
 
@@ -65,15 +65,16 @@ def make_train_step(
 ) -> Callable[[Iterator[tuple[tf.Tensor, tf.Tensor]]], None]:
     """Return a function that takes the next batch from an iterator and updates model, optimizer and totals.
 
-    gradient = ∂(mean loss + the layers' own losses)/∂w + λ · w for the kernels that weight decay λ acts on. Constraints
-    of the weights, such as the clipping of latent kernels, are applied after the update. The step is
-    `optimizer.iterations`. With a teacher the mean loss is h · loss(labels) + (1 - h) · distribution loss, h the config's
+    gradient = ∂(mean loss + the layers' own losses)/∂w + λ · w for the weights that weight decay λ acts on: the real kernels
+    of `decayed_kernels`, or all trainable ones. Constraints of the weights, such as the clipping of latent kernels, are
+    applied after the update. The step is `optimizer.iterations`. With a teacher the mean loss is h · loss(labels) + (1 - h) · distribution loss, h the config's
     `hard_label_weight`. On several replicas (`tf.distribute`) each takes its part of the batch, and the sums of losses and
     gradients are those of the whole one. Estimators that sharpen with time find (first + step) / total in their weight `progress`, where
     `progress` = (first, total), by default (0, the steps of the config).
     """
     weights = model.trainable_weights
-    decayed = {id(kernel) for kernel in decayed_kernels(model)} if config.weight_decay else set()
+    may_decay = weights if config.weight_decay_on == "all" else decayed_kernels(model)
+    decayed = {id(weight) for weight in may_decay} if config.weight_decay else set()
     estimator_progress = [w for w in model.non_trainable_weights if w.name.rsplit("/", 1)[-1] == "progress:0"]
     first_step, total_steps = progress or (0, config.epochs * steps_per_epoch)
     hard = config.hard_label_weight

@@ -129,7 +129,7 @@ def _quantizers(model: tf.keras.Model) -> list[tuple[tf.keras.layers.Layer, str,
 
 
 def decayed_kernels(model: tf.keras.Model) -> list[tf.Variable]:
-    """Return the trainable kernels that weight decay acts on: those of layers without a kernel quantizer.
+    """Return the trainable kernels that weight decay acts on by default: those of layers without a kernel quantizer.
 
     In a stage with real weights these are all, also those that are binary later (step 1 of ReActNet). Latent binary
     kernels are left out, since only their sign counts, and so is all that is no kernel: BatchNorm, biases, slopes,

@@ -25,9 +25,10 @@ SAMPLES = Samples(IMAGES, LABELS, 32)
 METHODS = {m: next(b for b in ("resnet8", "vgg_small", *row) if not row[b]) for m, row in method_matrix().items()}
 
 
-def network(method, backbone):
+def network(method, backbone, **options):
     tf.keras.utils.set_random_seed(0)
-    model = create_model(method, backbone, (16, 16, 3), 10, width=0.5 if backbone == "vgg_small" else 2.0)
+    options = {"width": 0.5 if backbone == "vgg_small" else 2.0, **options}
+    model = create_model(method, backbone, (16, 16, 3), 10, **options)
     for layer in model.layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             layer.beta.assign(0.3 * RNG.normal(size=layer.beta.shape))
@@ -46,6 +47,17 @@ def test_every_method_is_equal_on_arm64(bundle, method, backbone):
     assert bool(result.layers) == (get_method(method).precision == "w1a1")
     ours, lce = (Interpreter(content, device=device).predict(IMAGES) for device in ("qemu", None))
     np.testing.assert_allclose(ours, lce, rtol=1e-3, atol=1e-3 * np.abs(lce).max())
+
+
+def test_squeezed_and_expanded_links_are_equal_on_arm64(bundle):
+    """Elastic-Link's bottlenecks are the only networks with SPLIT."""
+    model = network("elasticlink", "resnet26", width=0.25, placement="pre")
+    content = convert(model, SAMPLES).content
+    assert "SPLIT" in [op.name for op in read_model(content).subgraphs[0].operators]
+    result = verify(content, model, IMAGES, LABELS, device="qemu")
+    assert result.engine == ENGINE
+    assert result.equal, result.reasons
+    assert len(result.layers) == 24
 
 
 def test_int8_twin_runs_on_arm64(bundle):
@@ -162,7 +174,7 @@ def test_command_line_counts_instructions(bundle, cli, demo):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["benchmark", "digits", "--device", "adb"], "The device 'adb' is not there yet"),
+        (["benchmark", "digits", "--device", "usb"], "There is no device 'usb'. Use adb, adb:SERIAL"),
         (["benchmark", "digits", "--device", "qemu", "--cpu", "cortex-z1"], "There is no CPU 'cortex-z1'"),
         (["run", "digits", "--device", "pi"], "There is no device 'pi'"),
         (["benchmark", "missing.tflite", "--device", "qemu"], "missing.tflite"),

@@ -45,6 +45,7 @@ def test_rounds_profile_and_facts(runner):
     assert report["threads"] == 2
     assert report["kernels"] == "neon"
     assert report["xnnpack"] is True
+    assert report["emulator"] == "qemu"
     assert report["cpus"] == report["cpus_before"]
     assert report["init_ms"] > 0
     assert report["first_inference_ms"] > 0

@@ -8,7 +8,10 @@ from deploy.convert import Samples, convert, convert_twin
 from deploy.export import describe_binary_layers, export_model, weights_only_layers
 from deploy.tflite import read_model
 from larqnets import create_model
+from larqnets.backbones import Stem, get_backbone
+from larqnets.counts import count
 from larqnets.layers.binary_weights import BinaryWeightConv2D
+from larqnets.methods import get_method
 from larqnets.quantizers import SteSign
 
 RNG = np.random.default_rng(0)
@@ -55,6 +58,28 @@ def test_exported_layers_have_constant_kernels_and_keep_their_bias():
     np.testing.assert_allclose(rebuilt(x), model(x), rtol=1e-5, atol=1e-5)
     assert rebuilt.layers[1].kernel_quantizer is None
     assert set(np.unique(rebuilt.layers[1].kernel)) == {-1, 1}
+
+
+def test_depthwise_kernels_stay_the_signs_of_their_latents():
+    """One block as in MobileNet, depthwise 3x3 with stride 2, then 1x1: equal as float, two values per filter as int8."""
+    tf.keras.utils.set_random_seed(0)
+    method, image = get_method("binaryconnect"), tf.keras.Input((16, 16, 3))
+    depthwise, pointwise = get_backbone("mobilenet_v1", width=0.25).stages[1][0].units
+    x = method.stem(image, Stem(depthwise.filters))
+    x = method.unit(method.depthwise(x, depthwise, "depthwise"), pointwise, "pointwise")
+    model = tf.keras.Model(image, tf.keras.layers.Dense(10)(tf.keras.layers.GlobalAvgPool2D()(x)))
+    for _ in range(30):
+        model(IMAGES, training=True)
+    signs = np.sign(model.get_layer("depthwise").depthwise_kernel.latent_variable)[..., 0]
+    assert count(model).to_json()["totals"]["binary_weights"] == 27 * 16 + 9 * 16 + 16 * 32
+
+    whole, small = convert(model, SAMPLES), convert_twin(model, SAMPLES, IMAGES, {}, "")
+    assert whole.verification.equal
+    assert whole.bytes_check.matches
+    assert whole.warnings[0].startswith("3 layers have binary weights on real input (w1a32)")
+    file = read_model(small.content)
+    (op,) = [op for op in file.subgraphs[0].operators if op.name == "DEPTHWISE_CONV_2D"]
+    np.testing.assert_array_equal(file.subgraphs[0].tensors[op.inputs[1]].data(file)[0], 127 * signs)
 
 
 def test_only_what_is_binary_on_real_input_is_weights_only():

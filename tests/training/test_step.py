@@ -48,18 +48,38 @@ def test_weight_decay_touches_real_kernels_only():
     assert kernels == {"stem/kernel:0", "depthwise/depthwise_kernel:0", "classifier/kernel:0"}
 
 
-def test_weight_decay_adds_lambda_w_to_the_gradient():
+@pytest.mark.parametrize("on", ["real_kernels", "all"])
+def test_weight_decay_adds_lambda_w_to_the_gradient(on):
     rate, decay = 0.1, 0.5
     plain, decayed = mixed_model(), mixed_model()
     decayed.set_weights(plain.get_weights())
     before = {weight.name: weight.numpy() for weight in plain.trainable_weights}
     for model, weight_decay in ((plain, 0.0), (decayed, decay)):
-        step, _ = step_of(model, optimizer="sgd", momentum=0.0, learning_rate=rate, weight_decay=weight_decay)
+        settings = {"momentum": 0.0, "learning_rate": rate, "weight_decay": weight_decay, "weight_decay_on": on}
+        step, _ = step_of(model, optimizer="sgd", **settings)
         step()
-    names = {weight.name for weight in decayed_kernels(decayed)}
+    names = {
+        weight.name for weight in (decayed_kernels(decayed) if on == "real_kernels" else decayed.trainable_weights)
+    }
+    assert ("binary/kernel:0" in names) == ("bn/gamma:0" in names) == (on == "all")
     for without, having in zip(plain.trainable_weights, decayed.trainable_weights, strict=True):
         expected = without.numpy() - (rate * decay * before[having.name] if having.name in names else 0)
         np.testing.assert_allclose(having.numpy(), expected, atol=1e-6, err_msg=having.name)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momentum_and_nesterov_follow_their_formulas(nesterov):
+    """v <- m v - r g; w <- w + v, or with Nesterov w <- w + m v - r g; here r = 0.5, m = 0.8 and g = w."""
+    optimizer = make_optimizer(
+        TrainConfig(epochs=1, optimizer="sgd", learning_rate=0.5, momentum=0.8, nesterov=nesterov)
+    )
+    weight = tf.Variable(1.0)
+    w, v = 1.0, 0.0
+    for _ in range(3):
+        v = 0.8 * v - 0.5 * w
+        w += 0.8 * v - 0.5 * w if nesterov else v
+        optimizer.apply_gradients([(tf.identity(weight), weight)])
+        assert float(weight) == pytest.approx(w, rel=1e-6)
 
 
 def test_latent_binary_kernels_stay_inside_the_clip():

@@ -1,0 +1,36 @@
+"""Devices to measure on: adb, ssh, this machine. `open_board` turns what --device names into one.
+
+A link (adb.py, ssh.py, local.py) runs a shell script and sends a file; everything else is the same for all (device.py).
+What a device says is parsed by pure functions (linux.py, android.py, raspberry.py, probe.py).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from android_bench.devices.adb import Adb
+from android_bench.devices.device import Board
+from android_bench.devices.link import Link
+from android_bench.devices.local import Local
+from android_bench.devices.ssh import Ssh
+from larqnets.errors import LarqnetsError
+
+FORMS = "adb, adb:SERIAL, ssh:USER@HOST, local or qemu"
+
+
+def link_to(spec: str) -> Link:
+    """Return the link that --device names: split at the first colon, for a serial may hold some itself."""
+    kind, colon, rest = spec.partition(":")
+    if kind == "adb" and (rest or not colon) and not rest.startswith("-"):
+        return Adb(rest)
+    if kind == "ssh" and rest and not rest.startswith("-"):  # ssh would take it for an option
+        return Ssh(rest)
+    if spec == "local":
+        return Local()
+    raise LarqnetsError(f"There is no device '{spec}'. Use {FORMS}.")
+
+
+def open_board(spec: str, on_send: Callable[[str], Any] = lambda _: None) -> Board:
+    """Return the device that --device names, connected; raises LarqnetsError."""
+    board = Board(link_to(spec), on_send)
+    board.open()
+    return board

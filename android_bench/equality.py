@@ -1,0 +1,108 @@
+"""The same input bytes on the device and on the host: the inputs, the host's outputs, and how far the device's are away."""
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from android_bench.record import Equality
+from deploy.tflite import Model
+from larqnets.errors import LarqnetsError
+
+SAMPLES = 8
+# Relative to the largest output. LCE's own tests allow 1e-3 for float; int8 kernels may round a step elsewhere in every
+# layer, which a network of many layers carries on.
+FLOAT_TOLERANCE, INT8_TOLERANCE = 1e-3, 0.1
+
+
+class Engine(Protocol):
+    """What computes on the host: deploy.interpreter.Interpreter."""
+
+    engine: str
+
+    def predict(self, x: list[np.ndarray]) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Inputs of one model as .npy files, and the host's outputs for them; without outputs `why` says why not."""
+
+    inputs: list[bytes]
+    outputs: list[np.ndarray]
+    engine: str
+    why: str | None
+
+
+def expect(model: Model, host: Callable[[bytes], Engine], seed: int = 0) -> Expected:
+    """Make inputs from a seed and run them on the host; `host` loads a file's bytes and may raise LarqnetsError."""
+    values = _inputs(model, seed)
+    files = [_npy(value) for value in values]
+    try:
+        engine = host(model.content)
+        outputs = engine.predict(values)
+    except LarqnetsError as error:
+        return Expected(files, [], "", str(error))
+    return Expected(files, outputs if isinstance(outputs, list) else [outputs], engine.engine, None)
+
+
+def _inputs(model: Model, seed: int) -> list[np.ndarray]:
+    """Return SAMPLES runs of every input: floats are normally distributed, bytes of any value, other integers 0 or 1."""
+    rng = np.random.default_rng(seed)
+    graph = model.subgraphs[0]
+    values = []
+    for tensor in (graph.tensors[i] for i in graph.inputs):
+        shape = (SAMPLES * tensor.shape[0], *tensor.shape[1:])
+        dtype = np.dtype(tensor.dtype)
+        if dtype.kind == "f":
+            values.append(rng.normal(size=shape).astype(dtype))
+        elif dtype.itemsize == 1 and dtype.kind in "iu":
+            info = np.iinfo(dtype)
+            values.append(rng.integers(info.min, info.max, shape, dtype, endpoint=True))
+        else:
+            values.append(rng.integers(0, 2, shape).astype(dtype))
+    return values
+
+
+def _npy(values: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
+def compare(expected: Expected, model: Model, outputs: Sequence[bytes]) -> Equality:
+    """Hold the device's outputs (.npy files) against the host's: largest difference, and how often argmax agrees.
+
+    Raises LarqnetsError when the device returned others than it should.
+    """
+    found = [np.load(io.BytesIO(output)) for output in outputs]
+    for mine, theirs in zip(expected.outputs, found, strict=True):
+        if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
+            raise LarqnetsError(
+                f"The device returned {theirs.dtype} {theirs.shape} where {mine.dtype} {mine.shape} is due. Build the "
+                "runtime again: larqnets runtime build"
+            )
+    is_int8 = any(tensor.dtype in ("int8", "uint8") for tensor in model.subgraphs[0].tensors)
+    pairs = [
+        (mine.astype(np.float64), theirs.astype(np.float64))
+        for mine, theirs in zip(expected.outputs, found, strict=True)
+    ]
+    scale = max(float(np.abs(mine).max(initial=0)) for mine, _ in pairs)
+    tolerance = (INT8_TOLERANCE if is_int8 else FLOAT_TOLERANCE) * scale
+    differences = [float(np.abs(mine - theirs).max(initial=0)) for mine, theirs in pairs]
+    largest = max(differences) if all(map(np.isfinite, differences)) else float(np.finfo(np.float64).max)
+    agreement = min(
+        float(np.mean(mine.reshape(len(mine), -1).argmax(-1) == theirs.reshape(len(theirs), -1).argmax(-1)))
+        for mine, theirs in pairs
+    )
+    return Equality(
+        inputs_sha256=hashlib.sha256(b"".join(expected.inputs)).hexdigest(),
+        samples=len(pairs[0][0]),
+        max_difference=largest,
+        argmax_agreement=agreement,
+        tolerance=tolerance,
+        equal=largest <= tolerance,
+        engine=expected.engine,
+    )

@@ -1,0 +1,125 @@
+"""Which files a session measures: those that were named, and beside every binary one its float and int8 twin."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from android_bench.record import ModelRecord, Role
+from deploy.tflite import Model, read_model
+from larqnets.errors import LarqnetsError
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One file of a session. `entry`: what the manifest beside it says of it, empty when there is none."""
+
+    name: str
+    path: Path
+    model: Model
+    sha256: str
+    role: Role | None
+    twin_of: str | None
+    entry: dict[str, Any]
+
+    def record(self) -> ModelRecord:
+        """Return its record before anything was measured."""
+        accuracy = self.entry.get("test_accuracy")
+        return ModelRecord(
+            name=self.name,
+            file=str(self.path),
+            sha256=self.sha256,
+            bytes=len(self.model.content),
+            role=self.role,
+            twin_of=self.twin_of,
+            accuracy=accuracy,
+            accuracy_source=None if accuracy is None else f"test set, {self.path.parent / 'manifest.json'}",
+            init_ms=(),
+            first_inference_ms=(),
+            rounds=(),
+            peak_memory_kb=None,
+            profile=None,
+            equality=None,
+            instructions=None,
+            fault=None,
+        )
+
+
+def line_up(files: Sequence[Path]) -> list[Entrant]:
+    """Return the files, each once, and the twins that `convert --twins` wrote beside the binary ones.
+
+    Raises LarqnetsError when a file is damaged or needs an op that the runtime lacks, or a twin is not the file that its
+    manifest describes.
+    """
+    found: dict[str, tuple[Path, Model, dict[str, Any]]] = {}
+    binary_of: dict[str, str] = {}
+    for path in files:
+        model = _read(path)
+        sha256 = _sha256(model)
+        entries = _manifest(path)
+        found.setdefault(sha256, (path, model, _entry(entries, sha256)))
+        if entries.get("binary", {}).get("sha256") == sha256:
+            for twin in (entries[role] for role in ("float", "int8") if role in entries):
+                twin_path = path.parent / twin["file"]
+                twin_model = _read(twin_path)
+                if _sha256(twin_model) != twin["sha256"]:
+                    raise LarqnetsError(
+                        f"{twin_path} is not the file that its manifest describes. Convert the run again with --twins."
+                    )
+                found.setdefault(twin["sha256"], (twin_path, twin_model, twin))
+                binary_of[twin["sha256"]] = sha256
+    names = _names([path for path, _, _ in found.values()])
+    return [
+        Entrant(name, path, model, sha256, _role(entry), binary_of.get(sha256), entry)
+        for name, (sha256, (path, model, entry)) in zip(names, found.items(), strict=True)
+    ]
+
+
+def without_twin(entrants: Sequence[Entrant]) -> list[Entrant]:
+    """Return the entrants that are nobody's twin and have none: their latency has nothing to be compared with."""
+    have = {entrant.twin_of for entrant in entrants}
+    return [entrant for entrant in entrants if entrant.twin_of is None and entrant.sha256 not in have]
+
+
+def _read(path: Path) -> Model:
+    model = read_model(path)
+    if model.unknown_ops:
+        raise LarqnetsError(
+            f"{path} needs the op {sorted(model.unknown_ops)[0]}, which the runtime does not have. Convert the network "
+            "again without that op."
+        )
+    return model
+
+
+def _manifest(path: Path) -> dict[str, dict[str, Any]]:
+    """Return variant -> entry of the manifest beside a file, empty when there is none that can be read."""
+    try:
+        entries = json.loads((path.parent / "manifest.json").read_text(encoding="utf-8"))["files"]
+        return {role: entry for role, entry in entries.items() if {"file", "sha256"} <= entry.keys()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _entry(entries: dict[str, dict[str, Any]], sha256: str) -> dict[str, Any]:
+    return next(({"role": role, **entry} for role, entry in entries.items() if entry["sha256"] == sha256), {})
+
+
+def _role(entry: dict[str, Any]) -> Role | None:
+    role = entry.get("role") or Path(entry.get("file", "")).stem
+    return role if role in get_args(Role) else None
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Return the shortest ends of the paths that differ, without arm64/ and .tflite."""
+    parts = [[part for part in path.resolve().with_suffix("").parts if part != "arm64"] for path in paths]
+    for length in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(own[-length:]) for own in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
+
+
+def _sha256(model: Model) -> str:
+    return hashlib.sha256(model.content).hexdigest()

@@ -1,0 +1,311 @@
+"""The record of one benchmark session: frozen dataclasses = the schema of results/*.json, strict reading, atomic writing.
+
+Every key is there in every file; what could not be found out is null. A file with an unknown or missing key, or of
+another schema version, is refused in one sentence. Times inside a session are seconds since its start.
+"""
+
+import dataclasses
+import datetime
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from android_bench.qemu import Count
+from deploy.tflite import printable
+from larqnets.config import from_mapping
+from larqnets.errors import LarqnetsError
+from larqnets.run_folder import write_atomically
+
+SCHEMA_VERSION = 1
+MAX_SAMPLES = 5000  # of a round, in the file
+
+Kind = Literal["adb", "ssh", "local", "qemu"]
+Role = Literal["binary", "float", "int8"]
+Group = Literal["binary", "real", "glue"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How it was measured, as asked for."""
+
+    rounds: int  # that must be kept, of every model
+    round_runs: int  # invocations of a round, at least
+    round_ms: int  # and at least this long
+    warmup_runs: int  # before the invocations that count, of every process
+    warmup_ms: int
+    strict: bool
+    seed: int  # of the order of the models in every round
+    xnnpack: bool
+    profile_runs: int  # of the pass that times every op; 0: no such pass
+    start_temperature_c: float | None  # the thermal gate: a round begins at or below it; None: no gate
+    gate_timeout_s: float | None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Cores of one kind."""
+
+    cores: tuple[int, ...]
+    max_mhz: float | None
+    governor: str | None
+    part: str | None  # e.g. Cortex-A76
+
+
+@dataclass(frozen=True)
+class Device:
+    """What was measured on."""
+
+    kind: Kind
+    address: str  # adb: the serial; ssh: user@host; else ""
+    model: str | None
+    soc: str | None
+    clusters: tuple[Cluster, ...]
+    memory_mb: int | None
+    os: str | None
+    kernel: str | None
+    machine: str | None  # uname -m
+    bits: int | None  # of the userland: 32 or 64
+    libc: str | None
+    functional_only: bool  # no ARM64 hardware ran the files: times mean nothing and are never shown
+    notes: tuple[str, ...]  # what was guessed, and from what
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Where the process was pinned to."""
+
+    mask: str  # hexadecimal, bit i is core i
+    cores: tuple[int, ...]
+    threads: int
+    choice: str  # why these, e.g. "the cores with the highest maximum clock"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What ran the models: from the bundle's manifest and from the runner itself."""
+
+    sources: str  # SHA-256 over the native sources and flags
+    files: dict[str, str]  # name -> SHA-256
+    larqnets: str
+    tflite: str
+    kernels: str
+    system: str  # uname, as the runner sees it
+    hwcap: str
+    hwcap2: str
+
+
+@dataclass(frozen=True)
+class State:
+    """The device at one moment; what cannot be read is left out of the mappings, or null."""
+
+    at_s: float
+    clocks_mhz: dict[str, float]  # core -> scaling_cur_freq
+    clock_limits_mhz: dict[str, float]  # core -> scaling_max_freq; below the cluster's max_mhz the core is capped
+    temperatures_c: dict[str, float]  # zone -> degrees Celsius
+    thermal_status: int | None  # Android: 0 none, 1 light, 2 moderate, 3 severe, 4 critical, 5 emergency, 6 shutdown
+    throttled: int | None  # Raspberry Pi, vcgencmd get_throttled: bits 0-3 now, bits 16-19 since boot
+    load: float | None  # of the last minute
+    battery_percent: int | None
+    charging: bool | None
+    screen_on: bool | None
+
+
+@dataclass(frozen=True)
+class Round:
+    """One model's share of a round. All models are run in every round, so rounds of one number belong together."""
+
+    number: int  # from 0; a round that is redone keeps its number
+    order: int  # place of the model in the random order of this round, from 0
+    started_s: float
+    ended_s: float
+    runs: int  # invocations
+    latencies_ms: tuple[float, ...]  # of every one, in order; of more than MAX_SAMPLES evenly chosen ones (`thin`)
+    before: State
+    after: State
+    discarded: str | None  # why it does not count; None: it counts
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for latencies that cannot be."""
+        if any(not ms > 0 for ms in self.latencies_ms):
+            raise ValueError(f"A latency of round {self.number} is not above 0 ms.")
+        if self.runs < len(self.latencies_ms) or self.runs < 0:
+            raise ValueError(f"Round {self.number} has more latencies than runs.")
+        if self.discarded is None and not self.latencies_ms:
+            raise ValueError(f"Round {self.number} counts, but has no latencies.")
+
+
+@dataclass(frozen=True)
+class OpTime:
+    """Mean time of one step of an inference in the profiling pass (`android_bench.profile`)."""
+
+    name: str  # an op of the file, or XNNPACK's name of its kernel
+    ops: tuple[int, ...]  # numbers in the file; empty when not known
+    layers: tuple[str, ...]  # layers of the network that these ops came from; empty when not known
+    group: Group  # binary: 1-bit convolutions; glue: packing, unpacking, binary pooling; real: the rest, float or int8
+    mean_ms: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The profiling pass, in order of execution."""
+
+    runs: int
+    ops: tuple[OpTime, ...]
+
+
+@dataclass(frozen=True)
+class Equality:
+    """The same input bytes on the device and on the host."""
+
+    inputs_sha256: str
+    samples: int
+    max_difference: float
+    argmax_agreement: float  # fraction of the samples
+    tolerance: float  # that max_difference was held against
+    equal: bool
+    engine: str  # what computed the host's outputs
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """One file and everything that was measured of it."""
+
+    name: str  # in tables, unique in the session
+    file: str
+    sha256: str
+    bytes: int
+    role: Role | None  # from the manifest beside the file; None: there is none
+    twin_of: str | None  # SHA-256 of the binary file that this is the float or int8 twin of
+    accuracy: float | None  # fraction
+    accuracy_source: str | None
+    init_ms: tuple[float, ...]  # loading and planning, of every process that was started for the rounds
+    first_inference_ms: tuple[float, ...]  # of every such process
+    rounds: tuple[Round, ...]  # in the order of time, discarded ones too
+    peak_memory_kb: int | None  # VmHWM of a pass of its own
+    profile: Profile | None
+    equality: Equality | None
+    instructions: Count | None  # qemu alone
+    fault: str | None  # why some of it is missing, in one sentence
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a hash that is none, or two rounds that count under one number."""
+        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise ValueError(f"The SHA-256 of {self.name!r} is none.")
+        numbers = [r.number for r in self.kept]
+        if len(numbers) != len(set(numbers)):
+            raise ValueError(f"Two rounds of {self.name!r} that count have the same number.")
+
+    @property
+    def kept(self) -> tuple[Round, ...]:
+        """The rounds that count, by number."""
+        return tuple(sorted((r for r in self.rounds if r.discarded is None), key=lambda r: r.number))
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened beside the plan."""
+
+    at_s: float
+    kind: Literal["warning", "fault", "skipped", "note"]
+    model: str | None  # its name, when it concerns one alone
+    text: str
+
+
+@dataclass(frozen=True)
+class Session:
+    """One session on one device."""
+
+    schema_version: int
+    session: str  # name of the file without .json
+    created: str  # UTC, ISO 8601
+    larqnets: str
+    complete: bool  # nothing that was asked for is missing
+    protocol: Protocol
+    device: Device
+    cores: Cores
+    runtime: Runtime | None  # None: it never came to run
+    models: tuple[ModelRecord, ...]
+    trace: tuple[State, ...]  # outside of the rounds: at the start, while the thermal gate waited, at the end
+    events: tuple[Event, ...]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a time that is none, or names and twins that do not fit together."""
+        try:
+            datetime.datetime.fromisoformat(self.created)
+        except ValueError as error:
+            raise ValueError(f"{self.created!r} is no time in ISO 8601.") from error
+        names = [model.name for model in self.models]
+        if len(names) != len(set(names)):
+            raise ValueError("Two models of the session have the same name.")
+
+
+def thin(latencies: Sequence[float], limit: int = MAX_SAMPLES) -> tuple[float, ...]:
+    """Return at most `limit` of the samples, evenly chosen over the time of the round and in its order."""
+    if len(latencies) <= limit:
+        return tuple(latencies)
+    return tuple(latencies[i * len(latencies) // limit] for i in range(limit))
+
+
+def to_json(session: Session) -> dict[str, Any]:
+    """Return the session as a JSON object."""
+    return dataclasses.asdict(session)
+
+
+def write_session(session: Session, path: Path) -> None:
+    """Write the session atomically; raises LarqnetsError when the folder cannot be written or the disk is full."""
+    write_atomically(path, json.dumps(to_json(session), indent=1, allow_nan=False) + "\n")
+
+
+def read_session(path: Path) -> Session:
+    """Read a session; raises LarqnetsError when it is not there, damaged, no session, or of another schema version."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LarqnetsError(
+            f"Cannot read {path}: {error.strerror}. Give a file that `larqnets benchmark` wrote."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise LarqnetsError(f"{path} is no session: it is not UTF-8 text.") from error
+    return parse_session(text, str(path))
+
+
+def parse_session(text: str, source: str) -> Session:
+    """Turn JSON text into a Session; `source` names the text in errors."""
+    try:
+        values = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise LarqnetsError(
+            f"{source} is damaged or no session: {reason}. Measure again, or restore a copy."
+        ) from error
+    if not isinstance(values, dict) or "schema_version" not in values:
+        raise LarqnetsError(f"{source} is no session. Give a file that `larqnets benchmark` wrote.")
+    version = values["schema_version"]
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        newer = isinstance(version, int) and version > SCHEMA_VERSION
+        remedy = "Update larqnets" if newer else "Open it with the version of larqnets that wrote it"
+        raise LarqnetsError(f"{source} has schema version {version!r}, this larqnets reads {SCHEMA_VERSION}. {remedy}.")
+    return from_mapping(Session, _printable(values), "", source)
+
+
+def _printable(value: Any) -> Any:
+    """Return a JSON value with control characters escaped: its strings come from devices and files, and go to terminals."""
+    if isinstance(value, dict):
+        return {printable(key): _printable(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_printable(entry) for entry in value]
+    return printable(value) if isinstance(value, str) else value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is too large a number")
+    return value

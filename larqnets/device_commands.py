@@ -1,0 +1,152 @@
+"""Commands about devices: build what runs there, measure, count. `larqnets.cli` takes them in."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from larqnets import LarqnetsError
+from larqnets.command import Json, needs_training_extra, show
+
+app = typer.Typer()
+runtime = typer.Typer(no_args_is_help=True, help="The ARM64 runtime: build it.")
+app.add_typer(runtime, name="runtime")
+
+
+@app.command()
+def benchmark(
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE...", help=".tflite files, or names of shipped models.")
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="adb, adb:SERIAL, ssh:USER@HOST, local, or qemu; several are measured side by side."
+        ),
+    ] = None,
+    threads: Annotated[str, typer.Option(help="Threads, each on a core of its own; big: as many as big cores.")] = "1",
+    cores: Annotated[
+        str | None, typer.Option(metavar="MASK", help="Run on these cores, hexadecimal. Default: the fastest.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds that must count. Default: 10.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="At least 1,024 invocations and 60 s of every model.")
+    ] = False,
+    max_temp: Annotated[
+        float | None, typer.Option(min=1, max=150, help="Begin no round above this temperature, in °C. Default: 60.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the record.")] = Path("results"),
+    resume: Annotated[Path | None, typer.Option(metavar="RECORD", help="Continue a session that was stopped.")] = None,
+    cpu: Annotated[str, typer.Option(help="CPU that qemu emulates: cortex-a72, cortex-a76.")] = "cortex-a72",
+    as_json: Json = False,
+) -> None:
+    """Measure the latency of models on phones and boards; with --device qemu count instructions instead."""
+    from android_bench import benchmark as bench
+    from deploy.interpreter import host_engine
+    from deploy.shipped import find_model
+    from larqnets import device_tables, tables
+
+    if resume is not None and (files or device):
+        raise typer.BadParameter("--resume takes files, device and protocol from the record. Leave the others out.")
+    if resume is None and not (files and device):
+        raise typer.BadParameter("Name files to measure and a device: larqnets benchmark FILE... --device adb")
+    paths = [find_model(file) for file in files or ()]
+    if device == ["qemu"]:
+        counted = bench.count_files(paths, cpu)
+        show(counted, lambda: device_tables.benchmark(counted), as_json)
+        return
+    if not as_json:
+        from android_bench.summary import summarise  # what statistics need is said before anything is measured
+    options = {"threads": threads, "cores": cores, "rounds": rounds, "strict": strict, "max_temp": max_temp, "out": out}
+    wanted = bench.continuation(resume) if resume else bench.request(paths, device or (), **options)
+    with tables.Stages() as stages:
+        outcome = bench.measure(wanted, host_engine, stages.say)
+    if outcome.sessions:
+        show(
+            bench.to_json(outcome, wanted),
+            lambda: device_tables.measured(outcome, [summarise(session) for session in outcome.sessions]),
+            as_json,
+        )
+    if outcome.problems:
+        raise LarqnetsError(" ".join(outcome.problems))
+
+
+@app.command()
+def devices(
+    device: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="adb:SERIAL, ssh:USER@HOST or local. Default: all but ssh.")
+    ] = None,
+    clean: Annotated[bool, typer.Option("--clean", help="Remove our files from them.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the devices that can be measured on: what they are, how warm, whether something slows them down."""
+    from android_bench.devices.survey import survey
+    from larqnets import device_tables
+
+    found = survey(device or (), clean=clean)
+    show(found, lambda: device_tables.devices(found), as_json)
+    if device and found["problems"]:
+        raise LarqnetsError(" ".join(found["problems"]))
+
+
+@app.command()
+def report(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Sessions that `benchmark` wrote.")],
+    html: Annotated[Path | None, typer.Option(help="Write one page that opens offline.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the same as Markdown.")] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Is the second of two sessions slower than the first? Then exit with 1.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show sessions: latency with intervals beside the twins, where the time goes, how far to trust it."""
+    from larqnets import device_tables
+
+    if not compare:
+        from android_bench.report import write_report
+
+        summaries = write_report(files, html, markdown)
+        written = [f"written: {path}" for path in (html, markdown) if path is not None]
+        show([s.to_json() for s in summaries], lambda: [*device_tables.sessions(summaries), *written], as_json)
+        return
+    if len(files) != 2 or html is not None or markdown is not None:
+        raise typer.BadParameter("--compare takes two sessions, the baseline first, and writes no page.")
+    from android_bench.comparison import compare_files
+
+    result = compare_files(*files)
+    show(result.to_json(), lambda: device_tables.comparison(result.to_json()), as_json)
+    result.check()
+
+
+@runtime.command()
+def build(
+    output: Annotated[Path, typer.Option(help="Folder to build into.")] = Path("build"),
+    as_json: Json = False,
+) -> None:
+    """Build the ARM64 runtime: runner, library, TensorFlow Lite, licences, checksums; for Android too."""
+    from android_bench import bundle
+    from larqnets import tables
+
+    with tables.Stages() as stages:
+        result = bundle.build(output, stages.stage)
+    show(result, lambda: tables.runtime(result), as_json)
+
+
+@app.command(name="bench-kernels", hidden=True)
+def bench_kernels(
+    models: Annotated[Path, typer.Option(help="Folder for the models that are counted.")] = Path("build/bench"),
+    out: Annotated[Path, typer.Option(help="Where the results are written.")] = Path("results/kernels.json"),
+    as_json: Json = False,
+) -> None:
+    """Count what convolutions and networks, binary, float and int8, execute on ARM64 under qemu."""
+    writer = needs_training_extra("deploy.bench_models")
+    from android_bench import kernels
+    from larqnets import tables
+    from larqnets.run_folder import write_atomically
+
+    with tables.Stages() as stages:
+        writer.write_models(models, lambda name: stages.stage(f"writing {name}"))
+        rows = kernels.count_models(models, lambda name: stages.stage(f"counting {name}"))
+    write_atomically(out, json.dumps(rows, indent=1) + "\n")
+    show(rows, lambda: kernels.tables(rows), as_json)

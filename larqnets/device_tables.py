@@ -1,0 +1,160 @@
+"""What was measured or found on devices, as tables for people; every number comes from what `--json` prints."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from larqnets.tables import facts
+
+if TYPE_CHECKING:
+    from android_bench.summary import Summary
+
+
+def benchmark(result: dict[str, Any]) -> list[Any]:
+    """Instructions of every model by op, and the groups side by side."""
+    parts: list[Any] = []
+    for model in result["models"]:
+        table = Table("op", "group", "instructions", "share", box=None, pad_edge=False)
+        for column in table.columns[2:]:
+            column.justify = "right"
+        total = sum(model["groups"].values())
+        for op in model["ops"]:
+            share = op["instructions"] / total
+            table.add_row(escape(op["name"]), op["group"], f"{op['instructions']:,}", f"{share:.1%}")
+        groups = ", ".join(f"{name} {value / total:.1%}" for name, value in model["groups"].items())
+        parts += [f"{escape(model['model'])}: {model['instructions']:,} instructions per inference", table, groups, ""]
+    return [*parts, f"ARM64 under qemu, {result['cpu']}: {result['meaning']}"]
+
+
+def sessions(summaries: Sequence["Summary"]) -> list[Any]:
+    """Sessions one after another: what was measured on, latencies beside the twins, warnings."""
+    from android_bench import UNTRIED
+
+    return [*(part for summary in summaries for part in session(summary)), UNTRIED]
+
+
+def session(summary: "Summary") -> list[Any]:
+    """One session; without ARM64 hardware it has no latency."""
+    from android_bench.words import facts as device_facts
+    from android_bench.words import interval_words, kib, ms, pairing_words, twin_words
+
+    known = facts(dict(device_facts(summary)))
+    table = Table("model", box=None, pad_edge=False)
+    counted = any(model.record.instructions for model in summary.models)
+    untimed = ("file", "instructions") if counted else ("file",)
+    for heading in ("median, ms", "95% interval", "p90, ms") if summary.timed else untimed:
+        table.add_column(heading, justify="right", no_wrap=True)
+    if summary.timed:
+        table.add_column("beside its twins")
+    for model in summary.models:
+        own, count = model.latency, model.record.instructions
+        if not summary.timed:
+            cells = [
+                kib(model.record.bytes),
+                *(["not counted" if count is None else f"{count.instructions:,}"] * counted),
+            ]
+        elif own is None:
+            cells = ["none", "", "", twin_words(model)]
+        else:
+            words = [word for word in (twin_words(model), *(pairing_words(p, model) for p in model.pairings)) if word]
+            interval = interval_words(own.interval_ms, own.median_ms)
+            cells = [ms(own.median_ms), interval, ms(own.p90_ms, own.median_ms), "\n".join(words)]
+        table.add_row(escape(model.record.name), *map(escape, cells))
+    remarks = [] if summary.timed else ["No ARM64 hardware ran these files: no time is shown."]
+    remarks += [f"warning: {escape(text)}" for text in summary.warnings]
+    return [known, "", table, *remarks, ""]
+
+
+def comparison(result: dict[str, Any]) -> list[Any]:
+    """Two sessions, model by model, and what else differs between them."""
+    columns = ("model", "before, ms", "after, ms", "ratio", "95% interval", "p", "counts from", "verdict")
+
+    table = Table(*columns, box=None, pad_edge=False)
+    for column in table.columns[1:-1]:
+        column.justify = "right"
+    for row in result["rows"]:
+        ratio = row["ratio"]
+        if ratio is None:
+            table.add_row(escape(row["name"]), *["-"] * 6, "undecided: no round counts")
+            continue
+        interval, p = ratio["interval"], ratio["p"]
+        numbers = [f"{row['baseline_ms']:.4g}", f"{row['candidate_ms']:.4g}", f"{ratio['ratio']:.3f}"]
+        numbers.append("-" if interval is None else f"{interval['low']:.3f} to {interval['high']:.3f}")
+        numbers += ["-" if p is None else f"{p:.2g}", f"{row['threshold']:.1%}"]
+        table.add_row(escape(row["name"]), *numbers, row["verdict"] + (": too few rounds" if p is None else ""))
+    remarks = [f"not compared: {text}" for text in result["unmatched"]]
+    remarks += [
+        f"matched by {row['matched_by']}, the files differ: {row['name']}"
+        for row in result["rows"]
+        if row["matched_by"] == "name"
+    ]
+    remarks += [f"differs: {text}" for text in result["differences"]]
+    return [f"{result['baseline']}, then {result['candidate']}", table, *map(escape, remarks)]
+
+
+def measured(outcome: Any, summaries: Sequence["Summary"]) -> list[Any]:
+    """The sessions of a benchmark, whether device and host agree, and where the records are."""
+    parts = sessions(summaries)
+    for session_, path in zip(outcome.sessions, outcome.files, strict=True):
+        for model in session_.models:
+            if (equality := model.equality) is not None:
+                verdict = "equal to" if equality.equal else "DIFFERENT from"
+                parts.append(
+                    f"{escape(model.name)}: outputs {verdict} those of {escape(equality.engine)}, {equality.samples} samples, "
+                    f"largest difference {equality.max_difference:.2g} (allowed {equality.tolerance:.2g})"
+                )
+        parts.append(f"record: {escape(str(path))}")
+    return parts
+
+
+def devices(found: dict[str, Any]) -> list[Any]:
+    """What can be measured on, one device after another."""
+    parts: list[Any] = []
+    for device in found["devices"]:
+        parts += [facts(_device(device), device["device"]), ""]
+    parts += [f"- {escape(text)}" for text in found["problems"]]
+    return [*parts, "A board is shown when it is named: larqnets devices --device ssh:USER@HOST", found["note"]]
+
+
+def _device(device: dict[str, Any]) -> dict[str, Any]:
+    system = (device["os"], device["kernel"], device["machine"], device["libc"])
+    bits = None if device["bits"] is None else f"{device['bits']} bits"
+    kinds = [
+        f"{', '.join(map(str, c['cores']))}: {c['part'] or 'not known'}, "
+        + ("clock not known" if c["max_mhz"] is None else f"at most {c['max_mhz']:.0f} MHz")
+        + (f", governor {c['governor']}" if c["governor"] else "")
+        for c in device["clusters"]
+    ]
+    temperature = (
+        None if device["temperature_c"] is None else f"{device['temperature_c']:.1f} °C ({device['temperature_zone']})"
+    )
+    battery = (
+        None
+        if device["battery_percent"] is None
+        else f"{device['battery_percent']} %" + (", charging" if device["charging"] else "")
+    )
+    throttled = {
+        "throttled now": ", ".join(device["throttled_now"] or []) or "no",
+        "since it started": ", ".join(device["throttled_since_boot"] or []) or "no",
+    }
+    shown = {
+        "use": "functional only, no latency: " + device["emulator"]
+        if device["functional_only"]
+        else device["reason"] or "yes",
+        "model": device["model"],
+        "SoC": device["soc"],
+        **{"cores" if i == 0 else f"cores {i + 1}": kind for i, kind in enumerate(kinds)},
+        "memory": None if device["memory_mb"] is None else f"{device['memory_mb']:,} MiB",
+        "system": ", ".join(word for word in (*system, bits) if word) or None,
+        "temperature": temperature,
+        **({} if device["throttled_now"] is None else throttled),
+        "Android's thermal status": device["thermal_status"],
+        "battery": battery,
+        "load": device["load"],
+        "our files": f"{device['cache_bytes'] / 2**20:.1f} MiB in {device['cache']}",
+        "removed": None if device["removed_bytes"] is None else f"{device['removed_bytes'] / 2**20:.1f} MiB",
+    }
+    always = ("model", "SoC", "temperature")
+    return {name: value for name, value in shown.items() if value is not None or name in always}

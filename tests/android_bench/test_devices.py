@@ -1,0 +1,357 @@
+"""Devices through the real adb and ssh clients, against doubles on loopback: what works, and every fault in a sentence."""
+
+import hashlib
+import re
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from android_bench.bundle import RUNNER
+from android_bench.clock import StoppedError
+from android_bench.devices import link_to, open_board
+from android_bench.devices.adb import parse_devices
+from android_bench.devices.device import RunnerError
+from android_bench.devices.link import DeviceLostError, Output, framed, unframed
+from android_bench.devices.ssh import explain
+from android_bench.thermal import chip_temperature
+from deploy.interpreter import Interpreter
+from deploy.shipped import find_model
+from larqnets import LarqnetsError
+
+CACHE = "larqnets-cache"
+SHORT = ("--model", "../digits.tflite", "--warmup-runs", "0", "--warmup-ms", "0", "--rounds", "1", "--round-runs", "2")
+LONG = ("--model", "../digits.tflite", "--rounds", "1", "--round-ms", "60000")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return {"digits.tflite": find_model("digits").read_bytes()}
+
+
+@pytest.fixture
+def no_runtime(monkeypatch):
+    """What a fault needs no 14 MB for."""
+    from android_bench import bundle
+    from android_bench.devices import device
+
+    files = {RUNNER: b"\x7fELF no runner", "libc.so.6": b"no library", "ld-linux-aarch64.so.1": b"no loader"}
+    monkeypatch.setattr(device, "read_runtime", lambda target: bundle.Runtime(files, "0" * 64))
+
+
+def fails(call, *patterns, kind=LarqnetsError):
+    """Check that a call fails with one sentence that says what and what to do."""
+    with pytest.raises(kind) as error:
+        call()
+    sentence = str(error.value)
+    assert "\n" not in sentence
+    for pattern in patterns:
+        assert re.search(pattern, sentence), f"{pattern!r} is not in {sentence!r}"
+
+
+def when_running(guest, cache, action):
+    """Call `action` in a thread as soon as a runner is at work there."""
+
+    def watch():
+        file = guest.path(cache) / CACHE / "run.pid"
+        for _ in range(3000):
+            if file.is_file() and file.read_text().strip():
+                break
+            time.sleep(0.02)
+        time.sleep(0.3)
+        action()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("kind", ["adb", "ssh", "local"])
+def test_a_device_from_end_to_end(bundle, digits, kind, request, tmp_path, monkeypatch):
+    if kind == "local":
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        spec, name, folder = "local", "local", tmp_path / "larqnets"
+    elif kind == "adb":
+        phone = request.getfixturevalue("phone")
+        spec, name, folder = "adb", f"adb:{phone.serial}", phone.guest.path("/data/local/tmp")
+    else:
+        pi = request.getfixturevalue("pi")
+        spec = name = "ssh:pi"
+        folder = pi.guest.path("home/.cache")
+    sent = []
+    board = open_board(spec, sent.append)
+    assert board.name == name
+    facts = board.probe()
+    assert facts.cores
+    if kind != "local":
+        assert (facts.machine, facts.emulator) == ("aarch64", None)
+        assert chip_temperature(board.state(0.0))[1] == 40.0
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    files = digits | {"x.npy": (tmp_path / "x.npy").read_bytes()}
+    installed = board.push(files)
+    assert len(sent) == 1
+    assert f"{installed.sent / 2**20:.1f} MiB" in sent[0]
+    assert (folder / CACHE / "digits.tflite").read_bytes() == digits["digits.tflite"]
+    (runtime,) = (folder / CACHE).glob("runtime-*")
+    for file, sha256 in installed.files.items():
+        assert hashlib.sha256((runtime / file).read_bytes()).hexdigest() == sha256
+    assert not list((folder / CACHE).rglob("*.part"))
+    (folder / CACHE / "x.npy").write_bytes(b"changed by somebody")
+    assert board.push(files).sent == len(files["x.npy"])
+    report = board.run([*SHORT, "--input", "../x.npy", "--output", "../y"], "digits")
+    assert report["emulator"] == "qemu"  # whatever the double says of itself, the runner knows
+    assert len(report["rounds"][0]["ns"]) == 2
+    (tmp_path / "y.npy").write_bytes(board.pull("y.0.npy"))
+    expected = Interpreter(find_model("digits")).predict(x)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, rtol=1e-3, atol=1e-3)
+    fails(
+        lambda: board.run(["--model", "../none.tflite"], "none"), r"^none cannot be run on .*No such", kind=RunnerError
+    )
+    size = board.cache_bytes()
+    assert size > installed.sent / 2
+    assert board.clean() == size
+    assert not (folder / CACHE).exists()
+    board.close()
+
+
+def test_specs():
+    assert link_to("adb:emulator-5554").address == "emulator-5554"
+    assert link_to("adb:192.168.1.2:5555").address == "192.168.1.2:5555"  # split at the first colon only
+    assert link_to("ssh:pi@raspberrypi").address == "pi@raspberrypi"
+    for wrong in ("", "adb:", "ssh", "ssh:", "ssh:-oProxyCommand=x", "adb:-s", "usb", "local:1", "Adb"):
+        fails(lambda wrong=wrong: link_to(wrong), "There is no device", "adb:SERIAL")
+
+
+def test_this_machine_is_a_device_when_it_is_arm64(monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    link = link_to("local")
+    link.open()
+    assert (link.emulator, link.launcher) == (None, ())
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert link_to("local").emulator == "qemu on x86_64"
+
+
+def test_output_is_framed():
+    noise = b"Welcome!\r\n@@begin\r\ntwo\r\nlines\r\n@@end 3\r\n"
+    assert unframed(noise) == Output(3, "two\nlines\n")
+    assert unframed(b"@@begin\n@@end 0\n") == Output(0, "")
+    for cut in (b"", b"@@begin\ntwo\n", b"@@begin\n@@end", b"two\n@@end 0\n"):
+        assert unframed(cut) is None
+    assert framed("exit 5").count("@@") == 2
+
+
+# adb
+
+
+def test_states_of_adb():
+    text = (
+        "* daemon started successfully\nList of devices attached\nR58M\tdevice\n127.0.0.1:5555\toffline\n"
+        "X1\tno permissions (user in plugdev group; are your udev rules wrong?); see [http://developer.android.com/]\n\n"
+    )
+    found = parse_devices(text)
+    assert list(found) == ["R58M", "127.0.0.1:5555", "X1"]
+    assert found["X1"].startswith("no permissions")
+
+
+def test_without_adb(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    fails(lambda: open_board("adb"), "^adb is not installed", "apt-get install adb")
+
+
+def test_no_phone_one_and_two(plugged, monkeypatch):
+    fails(lambda: open_board("adb"), "adb sees no device", "USB debugging")
+    fails(lambda: open_board("adb:R58M"), "There is no device R58M: adb sees none")
+    first = plugged()
+    assert open_board("adb").address == first.serial
+    second = plugged()
+    fails(lambda: open_board("adb"), "several devices: .*, .*", "--device adb:127")
+    assert open_board(f"adb:{second.serial}").address == second.serial
+    monkeypatch.setenv("ANDROID_SERIAL", second.serial)
+    assert open_board("adb").address == second.serial
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("unauthorized", "does not trust this computer"), ("offline", "is offline")]
+)
+def test_a_phone_that_is_not_ready(adb, phone, state, words):
+    phone.unplug()
+    setattr(phone, state, True)
+    phone.plug()
+    threading.Thread(target=adb, args=("connect", phone.serial)).start()  # which waits for an answer
+    deadline = time.monotonic() + 60  # adb tries all its keys, one after another, before it says that none is trusted
+    while state not in adb("devices") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    fails(lambda: open_board(f"adb:{phone.serial}"), words)
+    phone.unplug()
+
+
+def test_unplugged_in_a_push_and_back(adb, phone, no_runtime):
+    board = open_board("adb")
+    phone.unplug_after = 3_000_000
+    big = {"big.tflite": bytes(5_000_000)}
+    fails(lambda: board.push(big), "connection to adb:.* broke", "Plug the device in", kind=DeviceLostError)
+    assert not (phone.guest.path("/data/local/tmp") / CACHE / "big.tflite").exists()
+    fails(board.open, "There is no device|is offline|no device")
+    phone.plug()
+    board.open()
+    assert board.push(big).sent >= 5_000_000
+    board.close()
+
+
+def test_unplugged_in_a_round(bundle, phone, digits):
+    board = open_board("adb")
+    board.push(digits)
+    watcher = when_running(phone.guest, "/data/local/tmp", phone.unplug)
+    start = time.monotonic()
+    fails(lambda: board.run(LONG, "digits"), "connection to adb:.* broke", kind=DeviceLostError)
+    assert time.monotonic() - start < 45
+    watcher.join()
+    phone.plug()
+    board.open()  # which ends the runner, if the unplugging did not
+    assert board.run(SHORT, "digits")["rounds"]
+    board.close()
+
+
+def test_no_space_on_a_phone(phone, no_runtime):
+    phone.space = 1_000_000
+    board = open_board("adb")
+    fails(lambda: board.push({"big.tflite": bytes(3 * 2**20)}), "no space left on adb:", "Free 3 MiB", "--clean")
+
+
+def test_a_file_that_arrives_damaged(phone, no_runtime):
+    board = open_board("adb")
+    phone.damage = "libc.so.6"
+    fails(lambda: board.push({}), r"libc\.so\.6 arrived damaged", "Try again", "cable")
+    assert not list(phone.guest.path("/data/local/tmp").rglob("libc.so.6"))
+    phone.damage = ""
+    assert board.push({}).sent > 0
+
+
+@pytest.mark.parametrize("kind", ["phone", "pi"])
+def test_a_folder_without_execution(no_runtime, digits, kind, request):
+    device = request.getfixturevalue(kind)
+    device.guest.shim("chmod", "exit 0")
+    board = open_board("adb" if kind == "phone" else "ssh:pi")
+    board.push(digits)
+    fails(lambda: board.run(SHORT, "digits"), "may not run programs in", "noexec", "LARQNETS_DEVICE_FOLDER")
+    board.close()
+
+
+@pytest.mark.parametrize("kind", ["phone", "pi"])
+def test_killed_for_memory(no_runtime, digits, kind, request):
+    device = request.getfixturevalue(kind)
+    board = open_board("adb" if kind == "phone" else "ssh:pi")
+    board.push(digits)
+    device.guest.write("oom", "")
+    fails(lambda: board.run(SHORT, "digits"), "killed the runner .* digits", "want of memory", kind=RunnerError)
+    board.close()
+
+
+def test_an_old_phone(phone):
+    phone.guest.write("proc/self/exe", b"\x7fELF\x01\x01\x01")
+    fails(open_board("adb").probe, "is a 32-bit one", "64-bit phone")
+
+
+# ssh
+
+
+def test_a_board_by_its_address_and_behind_another(pi):
+    for spec in (f"ssh:{pi.user}@127.0.0.1:{pi.port}", "ssh:far"):
+        board = open_board(spec)
+        assert board.probe().machine == "aarch64"
+        board.close()
+
+
+def test_another_folder(pi, no_runtime, monkeypatch):
+    monkeypatch.setenv("LARQNETS_DEVICE_FOLDER", "elsewhere/of mine")
+    board = open_board("ssh:pi")
+    board.push({})
+    assert (pi.guest.path("home/elsewhere/of mine") / CACHE).is_dir()
+    board.clean()
+    assert list(pi.guest.path("home/elsewhere/of mine").iterdir()) == []
+    board.close()
+
+
+def test_a_folder_that_cannot_be_made(pi, no_runtime):
+    pi.guest.write("home/.cache", "a file")
+    board = open_board("ssh:pi")
+    fails(lambda: board.push({}), "cannot keep our files in .cache/larqnets-cache", "LARQNETS_DEVICE_FOLDER")
+    board.close()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("proc/self/exe", b"\x7fELF\x01\x01\x01", ["is a 32-bit one", "64-bit Raspberry Pi OS"]),
+        ("bin/getconf", "#!/bin/sh\necho glibc 2.28", ["glibc 2.28", "2.30 or newer", "bullseye"]),
+    ],
+)
+def test_a_system_that_cannot_run_it(pi, file, content, words):
+    pi.guest.write(file, content)
+    board = open_board("ssh:pi")
+    fails(board.probe, *words)
+    board.close()
+
+
+def test_no_space_on_a_board(pi, no_runtime):
+    cache = pi.guest.path("home/.cache") / CACHE
+    cache.mkdir(parents=True)
+    (cache / "big.tflite.part").symlink_to("/dev/full")
+    board = open_board("ssh:pi")
+    fails(lambda: board.push({"big.tflite": bytes(2**20)}), "no space left on ssh:pi", "Free 1 MiB")
+    board.close()
+
+
+def test_ssh_never_asks(pi):
+    """A key that the board does not know, one of its own that changed, and one that the client never saw."""
+    start = time.monotonic()
+    pi.new_key("key")
+    fails(lambda: open_board("ssh:pi"), "asks for a password or refuses the key", "ssh-copy-id pi")
+    pi.new_key("host_key")
+    pi.stop()
+    pi.start()
+    fails(lambda: open_board("ssh:pi"), "another host key than before", "ssh-keygen -R pi")
+    (pi.folder / "known_hosts").write_text("")
+    fails(lambda: open_board("ssh:pi"), "host key of ssh:pi is not known yet", "ssh pi$")
+    pi.stop()
+    fails(lambda: open_board("ssh:pi"), "cannot be reached: .*refused")
+    assert time.monotonic() - start < 40
+
+
+def test_reasons_of_ssh_in_a_sentence():
+    said = "ssh: Could not resolve hostname raspi: Name or service not known\n"
+    assert "cannot be reached: ssh: Could not resolve hostname raspi" in explain(said, "ssh:raspi", "raspi")
+    assert "ssh-keygen -R board" in explain("WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!", "x", "-p 22 me@board")
+    assert "ssh did not say why" in explain("", "x", "x")
+
+
+def test_a_connection_that_breaks_in_a_round(bundle, pi, digits):
+    board = open_board("ssh:pi")
+    board.push(digits)
+    watcher = when_running(pi.guest, "home/.cache", pi.cut)
+    fails(lambda: board.run(LONG, "digits"), "connection to ssh:pi broke", kind=DeviceLostError)
+    watcher.join()
+    other = open_board("ssh:pi")
+    fails(other.probe, "Another session is measuring on ssh:pi", "--clean")  # its runner goes on
+    other.close()
+    board.open()  # which ends it
+    board.probe()
+    assert board.run(SHORT, "digits")["rounds"]
+    board.close()
+
+
+def test_stopping_ends_the_runner(bundle, pi, digits):
+    board = open_board("ssh:pi")
+    board.push(digits)
+    watcher = when_running(pi.guest, "home/.cache", board.abort)
+    start = time.monotonic()
+    with pytest.raises(StoppedError):
+        board.run(LONG, "digits")
+    watcher.join()
+    board.close()
+    assert time.monotonic() - start < 30
+    board.open()
+    board.probe()  # nobody measures any more
+    board.close()
