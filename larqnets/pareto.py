@@ -94,7 +94,7 @@ def _read(table: Path, cost: str) -> list[Point]:
 def _draw(points: Sequence[Point], cost: str, title: str, kind: str) -> bytes:
     # The object interface: pyplot would choose a display.
     from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import EngFormatter, PercentFormatter
 
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     axes = figure.subplots()
@@ -108,6 +108,8 @@ def _draw(points: Sequence[Point], cost: str, title: str, kind: str) -> bytes:
         label = f"{p.method} {p.backbone}" if several else p.method
         axes.annotate(label, (p.cost, p.accuracy), xytext=(7, 4), textcoords="offset points", fontsize=9)
     axes.set_xscale("log")
+    for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        ticks(EngFormatter(sep=" "))
     axes.margins(x=0.12, y=0.1)
     axes.set_xlabel(COSTS[cost])
     axes.set_ylabel("test accuracy of the converted file")
@@ -115,7 +117,8 @@ def _draw(points: Sequence[Point], cost: str, title: str, kind: str) -> bytes:
     axes.grid(alpha=0.3, which="both")
     if title:
         axes.set_title(title, fontsize=10)
-    figure.text(0.995, 0.005, "bars: worst to best seed; line: Pareto front", ha="right", fontsize=8, color="0.4")
+    note = "bars: worst to best seed; line: Pareto front"
+    axes.text(0.99, 0.02, note, transform=axes.transAxes, ha="right", fontsize=8, color="0.4")
     picture = io.BytesIO()
     figure.savefig(picture, format=kind, dpi=110)
     return picture.getvalue()

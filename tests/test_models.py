@@ -1,6 +1,7 @@
 """Backbones, methods and every pair of them: structure, counts against the papers, and one sentence where none is built."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -34,7 +35,8 @@ def test_every_pair_builds_or_says_why_not(method, backbone):
     if reason:
         assert reason.endswith(".")
         assert method in reason
-        with pytest.raises(LarqnetsError, match=reason[:40]):
+        numbers_vary = re.sub(r"\d+", r"\\d+", re.escape(reason))  # channels depend on the width
+        with pytest.raises(LarqnetsError, match=numbers_vary):
             create_model(method, backbone, shape, 5, width=0.125)
         return
     model = create_model(method, backbone, shape, 5, width=0.125)
