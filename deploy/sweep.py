@@ -86,15 +86,15 @@ def sweep(
 ) -> dict[str, Any]:
     """Run every config with every seed ("0,1,2"; None: the config's own) and write `table` after each of them.
 
-    A config written NAME@0,1,2 has seeds of its own. Returns {"csv": path, "rows": [...], "failed": [{"run", "reason"}, ...]}; one that fails does not stop the others.
-    Raises LarqnetsError before anything is trained when a config, the seeds, a run's name or the table is wrong, and
+    A config written NAME@0,1,2 has seeds of its own. Returns {"csv": path, "rows": [...], "failed": [{"run", "reason"},
+    ...]}; one that fails does not stop the others. Raises LarqnetsError before anything is trained when a config, the seeds, a run's name or the table is wrong, and
     TrainingInterruptedError after SIGINT or SIGTERM.
     """
     planned = plan(configs, seeds, overrides, runs)
     table = table or runs / "sweep.csv"
     _check_table(table)
-    counted = convert and _can_count(progress)
-    rows = {p.run: row for p in planned if (row := _finished(p, convert, counted)) is not None}
+    counting = convert and _can_count(progress)
+    rows = {p.run: row for p in planned if (row := _finished(p, convert, counting)) is not None}
     failed: list[dict[str, str]] = []
     _write(table, planned, rows)
     for number, p in enumerate(planned, 1):
@@ -103,7 +103,7 @@ def sweep(
             progress.note(f"{p.run} is finished: {_words(rows[p.run])}.")
             continue
         try:
-            rows[p.run] = _run(p, overrides, convert, counted, progress)
+            rows[p.run] = _run(p, overrides, convert, counting, progress)
         except TrainingInterruptedError as error:
             raise TrainingInterruptedError(
                 f"Stopped in {p.run.name}, experiment {number} of {len(planned)}, with a checkpoint. "
@@ -169,7 +169,7 @@ def _can_count(progress: SweepProgress) -> bool:
     return True
 
 
-def _run(p: Planned, overrides: Sequence[str], convert: bool, counted: bool, progress: SweepProgress) -> Row:
+def _run(p: Planned, overrides: Sequence[str], convert: bool, counting: bool, progress: SweepProgress) -> Row:
     tf.keras.backend.clear_session()  # the graphs of the experiment before, which would pile up
     launch(
         p.config,
@@ -188,16 +188,16 @@ def _run(p: Planned, overrides: Sequence[str], convert: bool, counted: bool, pro
             progress.stage("evaluate")
             result = evaluate_subject(p.run / TARGET / manifest["file"])
             run.update_card(converted_test_accuracy=result["accuracy"], converted_test_images=result["images"])
-    if counted and (file := _converted_file(run := Run.open(p.run))) is not None and _counted(run, file) is None:
+    if counting and (file := _converted_file(run := Run.open(p.run))) is not None and _counted(run, file) is None:
         progress.stage("count")
         instructions = count(file, CPUS[0], per_op=False).instructions
         run.update_card(arm64={"instructions": instructions, "cpu": CPUS[0], "file_sha256": _sha256(file)})
-    row = _finished(p, convert, counted)
+    row = _finished(p, convert, counting)
     assert row is not None, p.run
     return row
 
 
-def _finished(p: Planned, convert: bool, counted: bool) -> Row | None:
+def _finished(p: Planned, convert: bool, counting: bool) -> Row | None:
     """Return the row of an experiment that needs nothing more, else None."""
     if not p.run.exists():
         return None
@@ -211,7 +211,7 @@ def _finished(p: Planned, convert: bool, counted: bool) -> Row | None:
         if file is None:
             return None
         instructions = _counted(run, file)
-        if counted and instructions is None:
+        if counting and instructions is None:
             return None
         totals = inspect_model(file).totals
         measured = (

@@ -257,7 +257,8 @@ def _with_train_in_stages(tables: dict[str, Any]) -> dict[str, Any]:
 def from_mapping(kind: type, values: dict[str, Any], where: str, source: str) -> Any:
     """Build the frozen dataclass `kind` from a mapping with the strict checks of a config file.
 
-    Fields may be dataclasses, `tuple[X, ...]`, `dict[str, X]`, `X | None`, Literals and plain values. `where` is the path of the mapping's keys ("" or "train."), `source` names the file; both are for the errors.
+    Fields may be dataclasses, `tuple[X, ...]`, `dict[str, X]`, `X | None`, Literals and plain values. `where` is the path of
+    the mapping's keys ("" or "train."), `source` names the file; both are for the errors.
     """
     fields = {f.name: f for f in dataclasses.fields(kind)}
     hints = typing.get_type_hints(kind)
