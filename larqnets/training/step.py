@@ -67,10 +67,10 @@ def make_train_step(
 
     gradient = ∂(mean loss + the layers' own losses)/∂w + λ · w for the weights that weight decay λ acts on: the real kernels
     of `decayed_kernels`, or all trainable ones. Constraints of the weights, such as the clipping of latent kernels, are
-    applied after the update. The step is `optimizer.iterations`. With a teacher the mean loss is h · loss(labels) + (1 - h) · distribution loss, h the config's
-    `hard_label_weight`. On several replicas (`tf.distribute`) each takes its part of the batch, and the sums of losses and
-    gradients are those of the whole one. Estimators that sharpen with time find (first + step) / total in their weight `progress`, where
-    `progress` = (first, total), by default (0, the steps of the config).
+    applied after the update. The step is `optimizer.iterations`. With a teacher the mean loss is h · loss(labels) + (1 - h)
+    · distribution loss, h the config's `hard_label_weight`. On several replicas (`tf.distribute`) each takes its part of the
+    batch, and the sums of losses and gradients are those of the whole one. Estimators that sharpen with time find (first +
+    step) / total in their weight `progress`, where `progress` = (first, total), by default (0, the steps of the config).
     """
     weights = model.trainable_weights
     may_decay = weights if config.weight_decay_on == "all" else decayed_kernels(model)
