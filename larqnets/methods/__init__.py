@@ -269,6 +269,7 @@ def _load() -> None:
         birealnet,
         dorefa,
         elasticlink,
+        groupnet,
         irnet,
         reactnet,
         real,

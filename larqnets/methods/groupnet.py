@@ -1,0 +1,163 @@
+"""Group-Net (Zhuang et al. 2019, arXiv 1811.10413, and 2022, arXiv 1909.09934): K binary branches for a group of layers."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from larqnets.backbones import Backbone, Block, Stem, Unit
+from larqnets.errors import LarqnetsError
+from larqnets.layers.branches import Apart, OneBelowTheOther, SoftGate, WeightedSum
+from larqnets.methods import (
+    METHODS,
+    Method,
+    Tensor,
+    batch_norm,
+    binary_conv,
+    layers,
+    real_conv,
+    stem_conv,
+    stem_pool,
+)
+from larqnets.quantizers import ApproxSign, IdentitySign, LayerSign
+
+
+@METHODS.register("groupnet")
+@dataclass(frozen=True)
+class GroupNet(Method):
+    """h_k = branch_k(x_k), m = mean_k h_k, and for the next block x_k = g h_k + (1 - g) m (section 3, soft connection).
+
+    A branch is the block with weights of its own; its unit is BN(ReLU(sign(x) * sign(W))) + shortcut. The last m goes to
+    the classifier. `variant` says where the branches meet:
+
+        lbd         at every convolution: it is the sum of K binary ones on the same input
+        gbd_v1      behind every block (g = 0)
+        gbd_v2      behind every second block
+        gbd_v3      before the classifier alone (g = 1): an ensemble
+        groupnet    behind every block to a learned part g, `gate_scope`: one for the block, or one for each branch
+
+    `aggregate`: the mean (the journal) or learned factors ("learned", the conference paper); one branch has neither. `downsample_precision`: of
+    the 1x1 convolution where the shape changes, which all branches share; "real" is Group-Net**. `downsample_norm`: its
+    BatchNorm, one for each branch or shared. `per_conv_shortcut`: around every convolution where the shape allows it, or
+    around the block alone. `weight_scale`: kernels are mean|W| sign(W) with one mean for the kernel, which the BatchNorm
+    undoes; the released code has it, and with Adam it changes little.
+
+    Source: the released code where the papers could not be read (its order of layers, one gate per block, the shared
+    binary 1x1). Departures: gates start at sigmoid(0.5) and factors at 1/K instead of draws; BatchNorm of the 1x1 is per
+    branch; latent kernels start Glorot-normal and stay in [-1, 1]; padding at stride 2 is TensorFlow's.
+    """
+
+    name = "groupnet"
+    precision = "w1a1"
+    paper = "Structured Binary Neural Networks for Image Recognition, arXiv 1909.09934"
+    figure = "K branches of sign -> bconv -> ReLU -> BN -> + shortcut; a gate mixes each with the mean of all"
+
+    k: int = 5
+    variant: Literal["groupnet", "gbd_v1", "gbd_v2", "gbd_v3", "lbd"] = "groupnet"
+    gate_scope: Literal["block", "branch"] = "block"
+    aggregate: Literal["mean", "learned"] = "mean"
+    downsample_precision: Literal["binary", "real"] = "binary"
+    downsample_norm: Literal["branch", "shared"] = "branch"
+    per_conv_shortcut: bool = True
+    weight_scale: bool = False
+
+    def check(self, backbone: Backbone) -> None:
+        """Raise LarqnetsError without residual blocks, and for a number of branches that is none."""
+        if backbone.joins != {"add"}:
+            raise LarqnetsError(
+                f"{self.name} decomposes residual blocks, and '{backbone.name}' is not made of them. Use a resnet backbone."
+            )
+        if not 1 <= self.k <= 64:
+            raise LarqnetsError(f"Option 'k' of method '{self.name}' is {self.k}, but must lie between 1 and 64.")
+
+    def stem(self, x: Tensor, stem: Stem) -> Tensor:
+        """Real convolution, pooling, then BatchNorm; no activation."""
+        return batch_norm(stem_pool(stem_conv(x, stem), stem), "stem_bn")
+
+    def body(self, x: Tensor, backbone: Backbone) -> list[Tensor]:
+        """Block after block in K branches; returns the mean of the branches behind every stage."""
+        hs, total, outputs, blocks = [x] * self._branches, x, [], 0
+        for s, stage in enumerate(backbone.stages, 1):
+            for b, block in enumerate(stage, 1):
+                name = f"stage{s}_block{b}"
+                xs = self.connect(hs, total, blocks, name) if blocks else hs
+                hs = self.branches(xs, block, name)
+                total = self.total(hs, f"{name}_total")
+                blocks += 1
+            outputs.append(self._mean(total, f"stage{s}_mean"))
+        return outputs
+
+    def connect(self, hs: list[Tensor], total: Tensor, blocks: int, name: str) -> list[Tensor]:
+        """The inputs of the block `name`, of which `blocks` others stand before, from the branches and their sum."""
+        if self._branches == 1:
+            return hs  # the mean of one is itself, whatever the gate
+        if self.variant == "groupnet":
+            scale = 1.0 if self.aggregate == "learned" else 1 / self.k
+            gate = SoftGate(scale, self.gate_scope == "branch", name=f"{name}_gate")
+            return gate([*hs, total])
+        if self.variant == "gbd_v3" or (self.variant == "gbd_v2" and blocks % 2):
+            return hs
+        return [self._mean(total, f"{name}_mean")] * self._branches
+
+    def branches(self, xs: list[Tensor], block: Block, name: str) -> list[Tensor]:
+        """The block in every branch."""
+        strides, filters = max(unit.strides for unit in block.units), block.units[-1].filters
+        shortcuts = xs
+        if strides > 1 or filters != xs[0].shape[-1]:
+            shortcuts = self.downsample(xs, filters, strides, f"{name}_projection")
+        return [
+            self._branch(x, shortcut, block, name, f"branch{k}")
+            for k, (x, shortcut) in enumerate(zip(xs, shortcuts, strict=True), 1)
+        ]
+
+    def total(self, hs: list[Tensor], name: str) -> Tensor:
+        """The sum of the branches, or with learned factors their weighted sum; one alone as it is."""
+        if len(hs) == 1:
+            return hs[0]
+        return WeightedSum(name=name)(hs) if self.aggregate == "learned" else layers.Add(name=name)(hs)
+
+    def downsample(self, xs: list[Tensor], filters: int, strides: int, name: str) -> list[Tensor]:
+        """The shortcut where the shape changes: one 1x1 convolution for all branches, BatchNorm."""
+        one = all(x is xs[0] for x in xs)
+        x = xs[0] if one else OneBelowTheOther(strides, name=f"{name}_below")(xs)
+        unit = Unit(filters, 1, strides if one else 1)
+        y = real_conv(x, unit, name) if self.downsample_precision == "real" else self._binary_conv(x, unit, name)
+        if self.downsample_norm == "shared":
+            y = batch_norm(y, f"{name}_bn")
+        ys = [y] * len(xs) if one else Apart(len(xs), name=f"{name}_apart")(y)
+        if self.downsample_norm == "shared":
+            return list(ys)
+        return [batch_norm(y, f"{name}_bn_branch{k}") for k, y in enumerate(ys, 1)]
+
+    def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """Sign, binary convolution (in `lbd` the sum of K), ReLU, BatchNorm."""
+        if self.variant == "lbd":
+            y = self.total(
+                [self._binary_conv(x, unit, f"{name}_base{j}") for j in range(1, self.k + 1)], f"{name}_total"
+            )
+        else:
+            y = self._binary_conv(x, unit, name)
+        return batch_norm(layers.ReLU(name=f"{name}_relu")(y), f"{name}_bn")
+
+    @property
+    def _branches(self) -> int:
+        return 1 if self.variant == "lbd" else self.k
+
+    def _branch(self, x: Tensor, shortcut: Tensor, block: Block, name: str, branch: str) -> Tensor:
+        """One block of one branch. Basic blocks: a shortcut around each convolution, the first is the block's own."""
+        names = [f"{name}_conv{i}_{branch}" for i in range(1, len(block.units) + 1)]
+        basic = self.per_conv_shortcut and all(unit.kernel_size == 3 for unit in block.units)
+        y = x
+        for i, (unit, conv) in enumerate(zip(block.units, names, strict=True)):
+            z = self.unit(y, unit, conv)
+            around = shortcut if basic and i == 0 else y
+            if basic or (self.per_conv_shortcut and unit.kernel_size == 3 and y.shape[1:] == z.shape[1:]):
+                z = layers.Add(name=f"{conv}_add")([z, around])
+            y = z
+        return y if basic else layers.Add(name=f"{name}_add_{branch}")([y, shortcut])
+
+    def _binary_conv(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        return binary_conv(x, unit, name, ApproxSign(), LayerSign() if self.weight_scale else IdentitySign())
+
+    def _mean(self, total: Tensor, name: str) -> Tensor:
+        if self.aggregate == "learned" or self._branches == 1:
+            return total
+        return layers.Rescaling(1 / self._branches, name=name)(total)
