@@ -25,7 +25,7 @@ import larq as lq  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from deploy.links import Links  # noqa: E402
+from deploy.links import Links, layers_before  # noqa: E402
 from deploy.shifts import fold_shifts, foldable, plain  # noqa: E402
 from larqnets.errors import LarqnetsError  # noqa: E402
 from larqnets.layers.binary_weights import (  # noqa: E402
@@ -49,6 +49,7 @@ class BinaryLayer:
     kind: str  # class of the layer, for messages
     signs: np.ndarray | None
     scale: np.ndarray | None  # float32 (O,), the magnitude of each filter
+    beside: tuple[str, ...] = ()  # in several places: per place a layer that reads the same tensor, see `_beside`
     problem: str = ""  # why no 1-bit op can come of it
     remedy: str = ""
 
@@ -150,14 +151,31 @@ def describe_binary_layers(model: tf.keras.Model) -> list[BinaryLayer]:
     Layers that are weights-only by declaration are none of them.
     """
     weights_only = weights_only_layers(model)
-    return [_describe(layer) for layer in model.layers if kernel_quantizers(layer) and layer.name not in weights_only]
+    binary = [layer for layer in model.layers if kernel_quantizers(layer) and layer.name not in weights_only]
+    beside = _beside(binary)
+    return [_describe(layer, beside[layer.name]) for layer in binary]
 
 
-def _describe(layer: tf.keras.layers.Layer) -> BinaryLayer:
+def _beside(binary: list[tf.keras.layers.Layer]) -> dict[str, tuple[str, ...]]:
+    """Return for every layer in several places what tells them apart in the file, "" where nothing does.
+
+    That is per place another of the layers, in one place itself, which reads the same tensor. Layers in one place: ().
+    """
+
+    def read(layer: tf.keras.layers.Layer) -> list[tuple[str, int, int]]:
+        histories = [node.keras_inputs[0]._keras_history for node in layer.inbound_nodes]
+        return [(history.layer.name, history.node_index, history.tensor_index) for history in histories]
+
+    alone = {read(layer)[0]: layer.name for layer in binary if len(layer.inbound_nodes) == 1}
+    several = {layer.name: read(layer) for layer in binary if len(layer.inbound_nodes) > 1}
+    return {layer.name: tuple(alone.get(tensor, "") for tensor in several.get(layer.name, ())) for layer in binary}
+
+
+def _describe(layer: tf.keras.layers.Layer, beside: tuple[str, ...]) -> BinaryLayer:
     kind = type(layer).__name__
 
     def refuse(problem: str, remedy: str) -> BinaryLayer:
-        return BinaryLayer(layer.name, kind, None, None, problem, remedy)
+        return BinaryLayer(layer.name, kind, None, None, problem=problem, remedy=remedy)
 
     if not isinstance(layer, lq.layers.QuantConv2D | lq.layers.QuantDense):
         return refuse(
@@ -187,7 +205,8 @@ def _describe(layer: tf.keras.layers.Layer) -> BinaryLayer:
             "its kernel quantizer gives more than one magnitude in a filter",
             "use a quantizer with one scale per filter",
         )
-    return BinaryLayer(layer.name, kind, np.where(kernel >= 0, 1, -1).astype(np.int8), scale.astype(np.float32))
+    signs = np.where(kernel >= 0, 1, -1).astype(np.int8)
+    return BinaryLayer(layer.name, kind, signs, scale.astype(np.float32), beside)
 
 
 def export_model(model: tf.keras.Model) -> Export:
@@ -249,9 +268,13 @@ def _check_structure(model: tf.keras.Model) -> None:
         raise LarqnetsError(
             f"The model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; only one of each is supported."
         )
-    shared = [layer.name for layer in model.layers if len(layer.inbound_nodes) > 1 and kernel_quantizers(layer)]
+    beside = _beside([layer for layer in model.layers if kernel_quantizers(layer)])
+    shared = [name for name, others in beside.items() if "" in others]
     if shared:
-        raise LarqnetsError(f"Binary layer '{shared[0]}' is used in several places. Use one layer per place.")
+        raise LarqnetsError(
+            f"Binary layer '{shared[0]}' is used in several places, and no other layer tells them apart in a file. Use "
+            "one layer per place."
+        )
 
 
 def _all_one(layer: BinaryLayer) -> bool:
@@ -354,8 +377,7 @@ def _warnings(model: tf.keras.Model, exportable: dict[str, BinaryLayer], weights
                     f"BatchNorm '{layer.name}' has a variance of {smallest:.1e}: rounding can flip signs behind it."
                 )
     for name in exportable:
-        producer = model.get_layer(name).inbound_nodes[0].inbound_layers
-        producer = producer[0] if isinstance(producer, list) else producer
+        (producer,) = layers_before(model.get_layer(name))
         activation = getattr(producer, "activation", None)
         if isinstance(producer, layers.ReLU) or activation is tf.keras.activations.relu:
             found.append(
