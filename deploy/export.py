@@ -10,7 +10,8 @@ Scale folding: with the kernel a_o s_o, s_o = +-1, and BatchNorm g (x - m) / sqr
 
 so gamma becomes a g and the moving mean m / a. Between them may stand what commutes with a > 0: ReLU and poolings.
 Weights-only layers (w1a32), which say so by their class, become ordinary layers with the kernel that they compute with.
-The shifts of RPReLU and RSign are folded in `deploy.shifts`, the constants of Elastic-Link in `deploy.links`.
+The shifts of RPReLU and RSign are folded in `deploy.shifts`, the constants of Elastic-Link in `deploy.links`, gates and
+means of Group-Net in `deploy.factors`.
 """
 
 from collections.abc import Collection
@@ -25,6 +26,7 @@ import larq as lq  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from deploy.factors import Factors  # noqa: E402
 from deploy.links import Links, layers_before  # noqa: E402
 from deploy.shifts import fold_shifts, foldable, plain  # noqa: E402
 from larqnets.errors import LarqnetsError  # noqa: E402
@@ -220,6 +222,7 @@ def export_model(model: tf.keras.Model) -> Export:
     folded = {name: bn for name in exportable if (bn := _batch_norm_behind(model.get_layer(name))) is not None}
     activations = foldable(model)
     links = Links(model, exportable)
+    factors = Factors(model, exportable)
     weights_only = weights_only_layers(model)
 
     def rebuild(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
@@ -227,7 +230,7 @@ def export_model(model: tf.keras.Model) -> Export:
             takes_norm = layer.name in links.moved
             scaled = takes_norm or (layer.name not in folded and not _all_one(exportable[layer.name]))
             return _exported(layer, scaled=scaled, biased=takes_norm or layer.use_bias)
-        if (stand_in := links.stand_in(layer)) is not None:
+        if (stand_in := links.stand_in(layer) or factors.stand_in(layer)) is not None:
             return stand_in
         if layer.name in activations:
             return plain(layer)
@@ -244,13 +247,14 @@ def export_model(model: tf.keras.Model) -> Export:
     if isinstance(model, tf.keras.Sequential):
         model = tf.keras.Model(model.inputs, model.outputs, name=model.name)
     rebuilt = tf.keras.models.clone_model(model, input_tensors=fresh, clone_function=rebuild)
-    _copy_weights(model, rebuilt, exportable, folded, {*activations, *weights_only, *links.names})
+    _copy_weights(model, rebuilt, exportable, folded, {*activations, *weights_only, *links.names, *factors.names})
     for name in weights_only:
         trained, constant = model.get_layer(name), rebuilt.get_layer(name)
         main_kernel(constant).assign(quantized_kernel(trained))
         if trained.use_bias:
             constant.bias.assign(trained.bias)
     links.set_constants(rebuilt, exportable)
+    factors.fold(rebuilt)
     fold_shifts(rebuilt, activations)
     return Export(rebuilt, binary, _warnings(model, exportable, weights_only))
 
