@@ -42,7 +42,7 @@ LAYERWISE_SAMPLES = 32
 
 @dataclass(frozen=True)
 class LayerResult:
-    """Part (a) for one binary layer: the signs of its input, file against Keras."""
+    """Part (a) for one binary layer: the signs of its input in all of its places, file against Keras."""
 
     layer: str
     signs: int  # compared
@@ -172,11 +172,14 @@ def _compare_layers(
     with _forced_signs(model, forced) as seen:
         keras_logits = np.asarray(model(images, training=False))
     parts = _made_of(model, {layer.name: layer for layer in binary})
-    results = [
-        _compare_signs(name if len(places) == 1 else f"{name} (place {i + 1})", seen[name, i], signs, made_of, num_real)
-        for name, places in forced.items()
-        for i, (signs, made_of) in enumerate(zip(places, parts[name], strict=True))
-    ]
+    results = []
+    for name, places in forced.items():
+        compared = [
+            _compare_signs(seen[name, i], signs, made_of, num_real)
+            for i, (signs, made_of) in enumerate(zip(places, parts[name], strict=True))
+        ]
+        signs, near, wrong, worst = zip(*compared, strict=True)
+        results.append(LayerResult(name, sum(signs), sum(near), sum(wrong), max(worst)))
     scale = np.abs(keras_logits).max(axis=-1, keepdims=True) + np.finfo(np.float32).tiny
     return results, unchecked, float(np.max(np.abs(keras_logits - logits) / scale))
 
@@ -285,9 +288,13 @@ def _output_made_of(layer: tf.keras.layers.Layer, binary: BinaryLayer | None, gi
 
 
 def _compare_signs(
-    name: str, pre_sign: np.ndarray, signs: np.ndarray, made_of: np.ndarray | float, num_real: int
-) -> LayerResult:
-    """Compare sign(pre_sign) with the file's signs, both (N, H, W, C) or (N, C); the first `num_real` are real samples."""
+    pre_sign: np.ndarray, signs: np.ndarray, made_of: np.ndarray | float, num_real: int
+) -> tuple[int, int, int, float]:
+    """Compare sign(pre_sign) with the file's signs, both (N, H, W, C) or (N, C); the first `num_real` are real samples.
+
+    Returns how many there are, and of those that differ the near ones, the wrong ones and the worst distance, as in
+    LayerResult.
+    """
     signs = signs.reshape(pre_sign.shape)
     differ = (pre_sign >= 0) != (signs > 0)
     positions = tuple(range(1, pre_sign.ndim - 1))
@@ -296,4 +303,4 @@ def _compare_signs(
     magnitude = np.maximum(largest, usual) + made_of + np.finfo(np.float32).tiny
     distance = np.where(differ, np.abs(pre_sign) / magnitude, 0)
     wrong = int(np.sum(distance > EPS))
-    return LayerResult(name, differ.size, int(differ.sum()) - wrong, wrong, float(distance.max()))
+    return differ.size, int(differ.sum()) - wrong, wrong, float(distance.max())
