@@ -24,7 +24,8 @@ from deploy.convert import TARGETS
 from deploy.inspect import inspect_model
 from deploy.sources import convert_source
 from larqnets.config import Experiment, load_config
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, nearest
+from larqnets.methods import get_method
 from larqnets.run_folder import Run, cannot_write, default_name, write_atomically
 from larqnets.training import TrainingInterruptedError
 from larqnets.training.launch import launch
@@ -81,22 +82,29 @@ def sweep(
     overrides: Sequence[str] = (),
     runs: Path = Path("runs"),
     table: Path | None = None,
+    options: Sequence[str] = (),
     convert: bool = True,
     progress: SweepProgress,
 ) -> dict[str, Any]:
     """Run every config with every seed ("0,1,2"; None: the config's own) and write `table` after each of them.
 
-    A config written NAME@0,1,2 has seeds of its own. Returns {"csv": path, "rows": [...], "failed": [{"run", "reason"},
-    ...]}; one that fails does not stop the others. Raises LarqnetsError before anything is trained when a config, the seeds, a run's name or the table is wrong, and
-    TrainingInterruptedError after SIGINT or SIGTERM.
+    A config written NAME@0,1,2 has seeds of its own. `options` are options of the methods that the table shows as further
+    columns. Returns {"csv": path, "options": [...], "rows": [...], "failed": [{"run", "reason"}, ...]}; one that fails does not stop the
+    others. Raises LarqnetsError before anything is trained when a config, an option, the seeds, a run's name or the table is
+    wrong, and TrainingInterruptedError after SIGINT or SIGTERM.
     """
     planned = plan(configs, seeds, overrides, runs)
+    chosen = {p.run: _options(p.experiment, options) for p in planned}
     table = table or runs / "sweep.csv"
-    _check_table(table)
+    _check_table(table, options)
     counting = convert and _can_count(progress)
     rows = {p.run: row for p in planned if (row := _finished(p, convert, counting)) is not None}
     failed: list[dict[str, str]] = []
-    _write(table, planned, rows)
+
+    def lines() -> list[dict[str, Any]]:
+        return [asdict(rows[p.run]) | chosen[p.run] for p in planned if p.run in rows]
+
+    _write(table, lines(), options)
     for number, p in enumerate(planned, 1):
         progress.experiment(number, len(planned), p.run.name)
         if p.run in rows:
@@ -117,10 +125,10 @@ def sweep(
             failed.append({"run": str(p.run), "reason": f"{type(error).__name__}: {reason} (not foreseen)"})
         else:
             progress.note(f"{p.run}: {_words(rows[p.run])}.")
-            _write(table, planned, rows)
+            _write(table, lines(), options)
             continue
         progress.note(f"{p.run} failed: {failed[-1]['reason']}")
-    return {"csv": str(table), "rows": [asdict(rows[p.run]) for p in planned if p.run in rows], "failed": failed}
+    return {"csv": str(table), "options": list(options), "rows": lines(), "failed": failed}
 
 
 def plan(configs: Sequence[str], seeds: str | None, overrides: Sequence[str], runs: Path) -> list[Planned]:
@@ -146,6 +154,18 @@ def plan(configs: Sequence[str], seeds: str | None, overrides: Sequence[str], ru
                 "another folder with --runs, or delete that run."
             )
     return list(planned.values())
+
+
+def _options(experiment: Experiment, names: Sequence[str]) -> dict[str, Any]:
+    """Return the values of options of the experiment's method; raises LarqnetsError for one that it does not have."""
+    values = asdict(get_method(experiment.model.method, **experiment.model.options))
+    for name in names:
+        if name not in values:
+            raise LarqnetsError(
+                f"Method '{experiment.model.method}' has no option '{name}' to make a column of.{nearest(name, values)} "
+                f"It has {', '.join(values) if values else 'no options'}."
+            )
+    return {name: values[name] for name in names}
 
 
 def _parse_seeds(text: str) -> list[int]:
@@ -255,13 +275,13 @@ def _converted_file(run: Run) -> Path | None:
     return file if current else None
 
 
-def _check_table(path: Path) -> None:
+def _check_table(path: Path, options: Sequence[str]) -> None:
     """Raise LarqnetsError when the table cannot be written, or would replace a file that is no such table."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         header = path.read_text(encoding="utf-8").partition("\n")[0].strip() if path.exists() else ""
         # A table that an earlier version wrote has fewer columns.
-        if header and header not in (",".join(COLUMNS), ",".join(COLUMNS[:-1])):
+        if header and header not in (",".join([*COLUMNS, *options]), ",".join(COLUMNS), ",".join(COLUMNS[:-1])):
             raise LarqnetsError(f"{path} is there and is not the table of a sweep. Choose another file with --csv.")
     except UnicodeDecodeError as error:
         raise LarqnetsError(f"{path} is there and is not a CSV file. Choose another file with --csv.") from error
@@ -269,11 +289,11 @@ def _check_table(path: Path) -> None:
         raise cannot_write(path, error) from error
 
 
-def _write(path: Path, planned: list[Planned], rows: dict[Path, Row]) -> None:
+def _write(path: Path, lines: list[dict[str, Any]], options: Sequence[str]) -> None:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, [*COLUMNS, *options], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(rows[p.run]) for p in planned if p.run in rows)
+    writer.writerows(lines)
     write_atomically(path, text.getvalue())
 
 

@@ -97,6 +97,9 @@ def sweep(
     overrides: Set = None,
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     table: Annotated[Path | None, typer.Option("--csv", help="The table. Default: RUNS/sweep.csv.")] = None,
+    columns: Annotated[
+        str, typer.Option(help="Options of the method as further columns of the table, e.g. variant,k.")
+    ] = "",
     convert: Annotated[bool, typer.Option("--convert/--no-convert", help="Convert and evaluate every run.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -112,6 +115,7 @@ def sweep(
             overrides=overrides or (),
             runs=runs,
             table=table,
+            options=columns.split(",") if columns else (),
             convert=convert,
             progress=progress,
         )

@@ -30,6 +30,7 @@ class Point:
     lowest: float
     highest: float
     cost: float
+    options: tuple[str, ...] = ()  # values of the table's further columns, by which methods differ
     on_front: bool = False  # no other is at least as accurate at no more cost
 
 
@@ -65,17 +66,22 @@ def on_front(points: Sequence[tuple[float, float]]) -> list[bool]:
 
 
 def _read(table: Path, cost: str) -> list[Point]:
-    groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    groups: dict[tuple[str, str, tuple[str, ...]], list[tuple[float, float]]] = {}
     try:
         with table.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
+            reader = csv.DictReader(file)
+            header = list(reader.fieldnames or [])
+            # `sweep` writes the options that were asked for behind its own columns, of which this is the last.
+            options = header[header.index("arm64_instructions") + 1 :] if "arm64_instructions" in header else []
+            for row in reader:
                 if not row[cost]:
                     raise LarqnetsError(
                         f"{table} has no {cost} for {row['method']}, seed {row['seed']}. Give the sweep's command again "
                         "where it can be measured."
                     )
                 measured = (float(row["converted_test_accuracy"]), float(row[cost]))
-                groups.setdefault((row["method"], row["backbone"]), []).append(measured)
+                network = (row["method"], row["backbone"], tuple(row[option] for option in options))
+                groups.setdefault(network, []).append(measured)
     except OSError as error:
         raise LarqnetsError(f"Cannot read {table}: {error.strerror}.") from error
     except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
@@ -83,11 +89,10 @@ def _read(table: Path, cost: str) -> list[Point]:
     if not groups:
         raise LarqnetsError(f"{table} has no rows yet. Let the sweep finish an experiment first.")
     result = []
-    for (method, backbone), measured in groups.items():
+    for (method, backbone, options), measured in groups.items():
         accuracies, costs = zip(*measured, strict=True)
-        result.append(
-            Point(method, backbone, len(measured), fmean(accuracies), min(accuracies), max(accuracies), fmean(costs))
-        )
+        spread = fmean(accuracies), min(accuracies), max(accuracies)
+        result.append(Point(method, backbone, len(measured), *spread, fmean(costs), options))
     return result
 
 
@@ -105,7 +110,7 @@ def _draw(points: Sequence[Point], cost: str, title: str, kind: str) -> bytes:
         colour = "C0" if p.on_front else "C7"
         bars = [[p.accuracy - p.lowest], [p.highest - p.accuracy]]
         axes.errorbar([p.cost], [p.accuracy], yerr=bars, fmt="o", color=colour, capsize=3, markersize=5)
-        label = f"{p.method} {p.backbone}" if several else p.method
+        label = " ".join([p.method, *([p.backbone] if several else []), *p.options])
         axes.annotate(label, (p.cost, p.accuracy), xytext=(7, 4), textcoords="offset points", fontsize=9)
     axes.set_xscale("log")
     for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):

@@ -130,15 +130,17 @@ def sweep(result: dict[str, Any]) -> list[Any]:
         "seconds",
         "ARM64",
     )
-    table = Table(*columns, box=None, title_justify="left", pad_edge=False)
-    for column in table.columns[2:]:
+    options = result["options"]
+    table = Table(*columns[:2], *options, *columns[2:], box=None, title_justify="left", pad_edge=False)
+    for column in table.columns[2 + len(options) :]:
         column.justify = "right"
     for row in result["rows"]:
         accuracies = [_word("accuracy", row[key]) for key in ("test_accuracy", "converted_test_accuracy")]
         sizes = [_word(key, row[key]) for key in ("file_bytes", "binary_macs", "float_macs")]
         cells = ("-" if cell == "not known" else cell for cell in (*accuracies, *sizes))
         instructions = "-" if row["arm64_instructions"] is None else f"{row['arm64_instructions']:,}"
-        table.add_row(row["method"], row["backbone"], str(row["seed"]), *cells, f"{row['seconds']:.0f}", instructions)
+        network = [row["method"], row["backbone"], *(str(row[option]) for option in options)]
+        table.add_row(*network, str(row["seed"]), *cells, f"{row['seconds']:.0f}", instructions)
     return [table, "ARM64: executed instructions of an inference, Cortex-A72 under qemu", f"table: {result['csv']}"]
 
 
@@ -149,9 +151,10 @@ def pareto(result: dict[str, Any]) -> list[Any]:
     for column in table.columns[2:7]:
         column.justify = "right"
     for p in result["points"]:
+        method = " ".join((p["method"], *p["options"]))
         accuracies = [f"{p[name]:.2%}" for name in ("accuracy", "lowest", "highest")]
         front = "yes" if p["on_front"] else ""
-        table.add_row(p["method"], p["backbone"], str(p["seeds"]), *accuracies, f"{p['cost']:,.0f}", front)
+        table.add_row(method, p["backbone"], str(p["seeds"]), *accuracies, f"{p['cost']:,.0f}", front)
     return [table, f"accuracy of the converted files, mean over seeds; picture: {result['picture']}"]
 
 

@@ -24,7 +24,7 @@ from larqnets.models import method_matrix
 FILE = Path(__file__).with_name("golden.json")
 GOLDEN = json.loads(FILE.read_text()) if FILE.exists() else {}
 SHAPE = (16, 16, 3)
-MARGIN = 1e-4
+MARGIN = 2e-5  # ten times what the order of the sums moves; with five branches no seed leaves much more
 TOLERANCE = 1e-4  # of the largest logit; another order of the sums (oneDNN off) moved them by up to 3e-7, a change of
 # WSD's coefficient from 0.01 to 0.02, the smallest that was tried, by 3e-3
 

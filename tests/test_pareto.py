@@ -37,6 +37,15 @@ def test_means_front_and_picture(cli, tmp_path):
     assert "xnornet" in cli("pareto", "table.csv", "--cost", "file_bytes").out
 
 
+def test_options_that_the_table_shows_tell_methods_apart(cli, tmp_path):
+    line = "groupnet,resnet8,0,0.9,{},400,90,10,1.0,{},{}\n"
+    rows = line.format(0.7, 3000, "lbd,5") + line.format(0.8, 3500, "groupnet,5") + line.format(0.6, 1000, "groupnet,1")
+    (tmp_path / "table.csv").write_text(HEADER.strip() + ",variant,k\n" + rows)
+    points = json.loads(cli("pareto", "table.csv", "--json").out)["points"]
+    assert [p["options"] for p in points] == [["groupnet", "5"], ["lbd", "5"], ["groupnet", "1"]]
+    assert "groupnet lbd 5" in cli("pareto", "table.csv").out
+
+
 point = st.builds(
     Point, st.just("m"), st.just("b"), st.just(1), st.floats(0, 1), st.just(0.0), st.just(1.0), st.integers(1, 9)
 )

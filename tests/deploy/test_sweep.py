@@ -124,6 +124,21 @@ def test_a_config_may_have_seeds_of_its_own(tmp_path):
     assert [p.run.name for p in planned] == ["digits-seed3", "digits-seed4", "digits_real-seed5"]
 
 
+def test_options_of_the_method_become_columns(cli, tmp_path, tfds_dir):
+    other = ("sweep", "digits", *TINY, "--set", "model.method=irnet", "--no-convert", "--csv", "new.csv")
+    wrong = cli(*other, "--columns", "t_mn")
+    assert wrong.code == 1
+    assert "Method 'irnet' has no option 't_mn' to make a column of. Did you mean 't_min'?" in wrong.err
+    assert not (tmp_path / "runs").exists()
+    outcome = cli(*other, "--columns", "t_min,downsample", "--json")
+    assert outcome.code == 0, outcome.err
+    (row,) = json.loads(outcome.out)["rows"]
+    with (tmp_path / "new.csv").open(newline="") as file:
+        reader = csv.DictReader(file)
+        assert [(line["t_min"], line["downsample"]) for line in reader] == [(str(row["t_min"]), row["downsample"])]
+    assert tuple(reader.fieldnames) == (*COLUMNS, "t_min", "downsample")
+
+
 def test_a_run_of_a_sweep_is_the_run_alone(swept, process, tmp_path):
     folder, _, _ = swept
     assert process("train", "digits_real", *TINY, cwd=tmp_path).code == 0
