@@ -5,6 +5,7 @@
 # make wheels  packages into dist/: for ARM64 Linux with the runtime in it, and for every other machine
 # make arm64-python    an aarch64 CPython for the tests, to be run under qemu (Debian 12 only, nothing is installed)
 # make bench-kernels    executed instructions of kernels and networks on ARM64, into results/kernels.json
+# make bench-groupnet    the same of Group-Net by the number of branches, into results/groupnet_instructions.json
 # make lint    formatting and lint
 PYTHON ?= python3.11
 VENV := .venv
@@ -12,7 +13,7 @@ CORE := .venv-core
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test bench-training native wheels arm64-python bench-kernels lint install clean
+.PHONY: demo test bench-training native wheels arm64-python bench-kernels bench-groupnet lint install clean
 
 install: $(VENV)/.installed
 
@@ -53,6 +54,9 @@ arm64-python: $(VENV)/.installed
 
 bench-kernels: native
 	$(BIN)/larqnets bench-kernels
+
+bench-groupnet: native
+	$(BIN)/larqnets bench-groupnet
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -1,7 +1,8 @@
 """`make bench-kernels`, first half: write the models whose instructions are counted, and an index of them.
 
 Single convolutions as every converter makes them, binary, float and int8 side by side, and a whole ResNet-18 with its
-twins. Weights and images are random: what an ARM64 core executes does not depend on them.
+twins. Weights and images are random: what an ARM64 core executes does not depend on them. For `make bench-groupnet` the
+same of Group-Net with several numbers of branches.
 """
 
 import json
@@ -19,6 +20,7 @@ from android_bench.instructions import SQUARES
 from deploy.convert import run_converter
 from deploy.export import export_model
 from deploy.inspect import inspect_model
+from larqnets.backbones import get_backbone
 from larqnets.models import create_model
 from larqnets.run_folder import write_atomically
 from larqnets.terminal import captured_stderr
@@ -52,6 +54,9 @@ BINARY_ONLY = (
 )
 NETWORK = ("resnet18", (112, 112, 3), 1000, "imagenet")  # backbone, image, classes, stem
 
+GROUPNET = ("resnet20", 2.0, (32, 32, 3), 10)  # backbone, width (32, 64, 128 filters), image, classes
+BRANCHES = (1, 3, 5, 8)
+
 
 @dataclass(frozen=True)
 class BenchModel:
@@ -75,6 +80,36 @@ def write_models(folder: Path, on_model: Callable[[str], Any] = lambda _: None) 
         on_model(index[-1].file)
     write_atomically(folder / "models.json", json.dumps([asdict(model) for model in index], indent=2) + "\n")
     return index
+
+
+def write_groupnets(folder: Path, on_model: Callable[[str], Any] = lambda _: None) -> None:
+    """Write Group-Net with each number of BRANCHES, its head alone, and `groupnets.json`, into `folder`.
+
+    The head (pooling and classifier) is the same for all of them. `on_model` is called with each file's name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tf.keras.utils.set_random_seed(0)
+    files = {}
+    for k in BRANCHES:
+        files[k] = f"groupnet_k{k}.tflite"
+        on_model(files[k])
+        model = _groupnet(k)
+        write_atomically(folder / files[k], run_converter(export_model(model).model))
+    pool = model.get_layer("head_pool")
+    features = tf.keras.Input(pool.input_shape[1:], batch_size=1)
+    head = tf.keras.Model(features, tf.keras.layers.Dense(model.output_shape[-1])(type(pool)()(features)))
+    write_atomically(folder / "groupnet_head.tflite", _stock(head, int8=False))
+    backbone, width, image, classes = GROUPNET
+    filters = get_backbone(backbone, width=width).stages
+    widths = ", ".join(str(stage[-1].units[-1].filters) for stage in filters)
+    network = f"groupnet on {backbone}, {widths} filters, images {'x'.join(map(str, image))}, {classes} classes"
+    index = {"network": network, "files": files, "head": "groupnet_head.tflite"}
+    write_atomically(folder / "groupnets.json", json.dumps(index, indent=2) + "\n")
+
+
+def _groupnet(k: int) -> tf.keras.Model:
+    backbone, width, image, classes = GROUPNET
+    return create_model("groupnet", backbone, image, classes, width=width, k=k)
 
 
 def _models() -> Iterator[tuple[str, str, bytes]]:

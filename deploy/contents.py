@@ -36,32 +36,37 @@ class ByteCheck:
         return self.predicted == self.found
 
 
-def match_layers(model: Model, layers: list[BinaryLayer]) -> dict[str, Operator]:
-    """Return layer name -> its LceBconv2d, by the packed bits of the kernel.
+def match_layers(model: Model, layers: list[BinaryLayer]) -> dict[str, list[Operator]]:
+    """Return layer name -> its LceBconv2d, one for each place of the layer, by the packed bits of the kernel.
 
     Tensor names are cut short and renamed by the converter, so names prove nothing. A filter may be stored inverted: in
-    bit-packed chains the converter flips filters whose BatchNorm gamma is negative. Equal kernels are taken in order.
+    bit-packed chains the converter flips filters whose BatchNorm gamma is negative. Equal kernels of several layers are
+    taken in order; those of one layer in several places by the input that they share with another layer.
     """
     free = [op for op in model.subgraphs[0].operators if op.name == "LceBconv2d"]
-    matched: dict[str, Operator] = {}
-    for layer in layers:
-        if layer.signs is None:
-            continue
+    matched: dict[str, list[Operator]] = {}
+    for layer in sorted((layer for layer in layers if layer.signs is not None), key=lambda layer: bool(layer.beside)):
         plain = pack_bits(layer.signs.transpose(3, 0, 1, 2))
         inverted = pack_bits(-layer.signs.transpose(3, 0, 1, 2))
-        for op in free:
-            stored = binary_filter(model, op)
-            if stored.shape != plain.shape:
-                continue
-            axes = (1, 2, 3)
-            if np.all((stored == plain).all(axes) | (stored == inverted).all(axes)):
-                matched[layer.name] = op
-                free.remove(op)
-                break
+        equal = (op for op in free if _is_one_of(plain, inverted, binary_filter(model, op)))
+        if layer.beside:
+            by_input = {op.inputs[0]: op for op in equal}
+            ops = [by_input.get(matched[other][0].inputs[0]) if other in matched else None for other in layer.beside]
+        else:
+            ops = [next(equal, None)]
+        if None not in ops:
+            matched[layer.name] = ops
+            free = [op for op in free if op not in ops]
     return matched
 
 
-def find_fallbacks(model: Model, layers: list[BinaryLayer], matched: dict[str, Operator]) -> list[Fallback]:
+def _is_one_of(plain: np.ndarray, inverted: np.ndarray, stored: np.ndarray) -> bool:
+    """Whether every stored filter is that of one or of the other, all (O, kh, kw, words)."""
+    axes = (1, 2, 3)
+    return stored.shape == plain.shape and bool(np.all((stored == plain).all(axes) | (stored == inverted).all(axes)))
+
+
+def find_fallbacks(model: Model, layers: list[BinaryLayer], matched: dict[str, list[Operator]]) -> list[Fallback]:
     """Return the binary layers that have no 1-bit op, and those of which the file also holds a float copy."""
     found = []
     copies = _two_valued_constants(model)
@@ -100,7 +105,7 @@ def _same_signs(signs: np.ndarray, constant: np.ndarray) -> bool:
 
 
 def check_bytes(
-    model: Model, layers: list[BinaryLayer], matched: dict[str, Operator], real_kernels: int, real_biases: int
+    model: Model, layers: list[BinaryLayer], matched: dict[str, list[Operator]], real_kernels: int, real_biases: int
 ) -> ByteCheck:
     """Compare the constants with the prediction; of the real-valued layers it is given, in bytes.
 
@@ -111,7 +116,7 @@ def check_bytes(
     graph = model.subgraphs[0]
     by_name = {layer.name: layer for layer in layers}
     used: set[int] = set()  # tensors; the converter lets ops share equal constants, which the file then holds once
-    for name, op in matched.items():
+    for name, op in ((name, op) for name, ops in matched.items() for op in ops):
         height, width, channels, filters = by_name[name].signs.shape
         packed_output = op.inputs[4] >= 0
         vectors = [i for i in op.inputs[2:] if i >= 0]

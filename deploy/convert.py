@@ -99,7 +99,7 @@ def convert(
         )
     check = contents.check_bytes(file, export.binary_layers, matched, *_real_constants(export, matched))
     _refuse_wrong_constants(check)
-    names = _layer_names(file, model, {op.index: name for name, op in matched.items()})
+    names = _layer_names(file, model, {op.index: name for name, ops in matched.items() for op in ops})
     allowed = [f.layer for f in fallbacks]
     entry = {**(provenance or {}), "larqnets": __version__, "layers": names, "float_fallbacks": allowed}
     content = add_metadata(content, entry)

@@ -10,7 +10,8 @@ Scale folding: with the kernel a_o s_o, s_o = +-1, and BatchNorm g (x - m) / sqr
 
 so gamma becomes a g and the moving mean m / a. Between them may stand what commutes with a > 0: ReLU and poolings.
 Weights-only layers (w1a32), which say so by their class, become ordinary layers with the kernel that they compute with.
-The shifts of RPReLU and RSign are folded in `deploy.shifts`, the constants of Elastic-Link in `deploy.links`.
+The shifts of RPReLU and RSign are folded in `deploy.shifts`, the constants of Elastic-Link in `deploy.links`, gates and
+means of Group-Net in `deploy.factors`.
 """
 
 from collections.abc import Collection
@@ -25,7 +26,8 @@ import larq as lq  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from deploy.links import Links  # noqa: E402
+from deploy.factors import Factors  # noqa: E402
+from deploy.links import Links, layers_before  # noqa: E402
 from deploy.shifts import fold_shifts, foldable, plain  # noqa: E402
 from larqnets.errors import LarqnetsError  # noqa: E402
 from larqnets.layers.binary_weights import (  # noqa: E402
@@ -49,6 +51,7 @@ class BinaryLayer:
     kind: str  # class of the layer, for messages
     signs: np.ndarray | None
     scale: np.ndarray | None  # float32 (O,), the magnitude of each filter
+    beside: tuple[str, ...] = ()  # in several places: per place a layer that reads the same tensor, see `_beside`
     problem: str = ""  # why no 1-bit op can come of it
     remedy: str = ""
 
@@ -150,14 +153,31 @@ def describe_binary_layers(model: tf.keras.Model) -> list[BinaryLayer]:
     Layers that are weights-only by declaration are none of them.
     """
     weights_only = weights_only_layers(model)
-    return [_describe(layer) for layer in model.layers if kernel_quantizers(layer) and layer.name not in weights_only]
+    binary = [layer for layer in model.layers if kernel_quantizers(layer) and layer.name not in weights_only]
+    beside = _beside(binary)
+    return [_describe(layer, beside[layer.name]) for layer in binary]
 
 
-def _describe(layer: tf.keras.layers.Layer) -> BinaryLayer:
+def _beside(binary: list[tf.keras.layers.Layer]) -> dict[str, tuple[str, ...]]:
+    """Return for every layer in several places what tells them apart in the file, "" where nothing does.
+
+    That is per place another of the layers, in one place itself, which reads the same tensor. Layers in one place: ().
+    """
+
+    def read(layer: tf.keras.layers.Layer) -> list[tuple[str, int, int]]:
+        histories = [node.keras_inputs[0]._keras_history for node in layer.inbound_nodes]
+        return [(history.layer.name, history.node_index, history.tensor_index) for history in histories]
+
+    alone = {read(layer)[0]: layer.name for layer in binary if len(layer.inbound_nodes) == 1}
+    several = {layer.name: read(layer) for layer in binary if len(layer.inbound_nodes) > 1}
+    return {layer.name: tuple(alone.get(tensor, "") for tensor in several.get(layer.name, ())) for layer in binary}
+
+
+def _describe(layer: tf.keras.layers.Layer, beside: tuple[str, ...]) -> BinaryLayer:
     kind = type(layer).__name__
 
     def refuse(problem: str, remedy: str) -> BinaryLayer:
-        return BinaryLayer(layer.name, kind, None, None, problem, remedy)
+        return BinaryLayer(layer.name, kind, None, None, problem=problem, remedy=remedy)
 
     if not isinstance(layer, lq.layers.QuantConv2D | lq.layers.QuantDense):
         return refuse(
@@ -187,7 +207,8 @@ def _describe(layer: tf.keras.layers.Layer) -> BinaryLayer:
             "its kernel quantizer gives more than one magnitude in a filter",
             "use a quantizer with one scale per filter",
         )
-    return BinaryLayer(layer.name, kind, np.where(kernel >= 0, 1, -1).astype(np.int8), scale.astype(np.float32))
+    signs = np.where(kernel >= 0, 1, -1).astype(np.int8)
+    return BinaryLayer(layer.name, kind, signs, scale.astype(np.float32), beside)
 
 
 def export_model(model: tf.keras.Model) -> Export:
@@ -201,6 +222,7 @@ def export_model(model: tf.keras.Model) -> Export:
     folded = {name: bn for name in exportable if (bn := _batch_norm_behind(model.get_layer(name))) is not None}
     activations = foldable(model)
     links = Links(model, exportable)
+    factors = Factors(model, exportable)
     weights_only = weights_only_layers(model)
 
     def rebuild(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
@@ -208,7 +230,7 @@ def export_model(model: tf.keras.Model) -> Export:
             takes_norm = layer.name in links.moved
             scaled = takes_norm or (layer.name not in folded and not _all_one(exportable[layer.name]))
             return _exported(layer, scaled=scaled, biased=takes_norm or layer.use_bias)
-        if (stand_in := links.stand_in(layer)) is not None:
+        if (stand_in := links.stand_in(layer) or factors.stand_in(layer)) is not None:
             return stand_in
         if layer.name in activations:
             return plain(layer)
@@ -225,13 +247,14 @@ def export_model(model: tf.keras.Model) -> Export:
     if isinstance(model, tf.keras.Sequential):
         model = tf.keras.Model(model.inputs, model.outputs, name=model.name)
     rebuilt = tf.keras.models.clone_model(model, input_tensors=fresh, clone_function=rebuild)
-    _copy_weights(model, rebuilt, exportable, folded, {*activations, *weights_only, *links.names})
+    _copy_weights(model, rebuilt, exportable, folded, {*activations, *weights_only, *links.names, *factors.names})
     for name in weights_only:
         trained, constant = model.get_layer(name), rebuilt.get_layer(name)
         main_kernel(constant).assign(quantized_kernel(trained))
         if trained.use_bias:
             constant.bias.assign(trained.bias)
     links.set_constants(rebuilt, exportable)
+    factors.fold(rebuilt)
     fold_shifts(rebuilt, activations)
     return Export(rebuilt, binary, _warnings(model, exportable, weights_only))
 
@@ -249,9 +272,13 @@ def _check_structure(model: tf.keras.Model) -> None:
         raise LarqnetsError(
             f"The model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; only one of each is supported."
         )
-    shared = [layer.name for layer in model.layers if len(layer.inbound_nodes) > 1 and kernel_quantizers(layer)]
+    beside = _beside([layer for layer in model.layers if kernel_quantizers(layer)])
+    shared = [name for name, others in beside.items() if "" in others]
     if shared:
-        raise LarqnetsError(f"Binary layer '{shared[0]}' is used in several places. Use one layer per place.")
+        raise LarqnetsError(
+            f"Binary layer '{shared[0]}' is used in several places, and no other layer tells them apart in a file. Use "
+            "one layer per place."
+        )
 
 
 def _all_one(layer: BinaryLayer) -> bool:
@@ -354,8 +381,7 @@ def _warnings(model: tf.keras.Model, exportable: dict[str, BinaryLayer], weights
                     f"BatchNorm '{layer.name}' has a variance of {smallest:.1e}: rounding can flip signs behind it."
                 )
     for name in exportable:
-        producer = model.get_layer(name).inbound_nodes[0].inbound_layers
-        producer = producer[0] if isinstance(producer, list) else producer
+        (producer,) = layers_before(model.get_layer(name))
         activation = getattr(producer, "activation", None)
         if isinstance(producer, layers.ReLU) or activation is tf.keras.activations.relu:
             found.append(

@@ -42,7 +42,7 @@ LAYERWISE_SAMPLES = 32
 
 @dataclass(frozen=True)
 class LayerResult:
-    """Part (a) for one binary layer: the signs of its input, file against Keras."""
+    """Part (a) for one binary layer: the signs of its input in all of its places, file against Keras."""
 
     layer: str
     signs: int  # compared
@@ -164,17 +164,22 @@ def _compare_layers(
     binary = [layer for layer in described if layer.signs is not None]
     matched = match_layers(file, binary)
     unchecked = [layer.name for layer in described if layer.name not in matched]
-    order = [layer for layer in binary if layer.name in matched]
-    bits, logits = _file_signs(content, [matched[layer.name] for layer in order], images, device)
-    channels = [layer.signs.shape[2] for layer in order]
-    forced = {
-        layer.name: unpack_bits(words, c).astype(np.float32)
-        for layer, words, c in zip(order, bits, channels, strict=True)
-    }
+    order = [(layer, op) for layer in binary for op in matched.get(layer.name, ())]
+    bits, logits = _file_signs(content, [op for _, op in order], images, device)
+    forced: dict[str, list[np.ndarray]] = {}  # layer -> signs in each of its places
+    for (layer, _), words in zip(order, bits, strict=True):
+        forced.setdefault(layer.name, []).append(unpack_bits(words, layer.signs.shape[2]).astype(np.float32))
     with _forced_signs(model, forced) as seen:
         keras_logits = np.asarray(model(images, training=False))
     parts = _made_of(model, {layer.name: layer for layer in binary})
-    results = [_compare_signs(name, seen[name], forced[name], parts.get(name, 0), num_real) for name in forced]
+    results = []
+    for name, places in forced.items():
+        compared = [
+            _compare_signs(seen[name, i], signs, made_of, num_real)
+            for i, (signs, made_of) in enumerate(zip(places, parts[name], strict=True))
+        ]
+        signs, near, wrong, worst = zip(*compared, strict=True)
+        results.append(LayerResult(name, sum(signs), sum(near), sum(wrong), max(worst)))
     scale = np.abs(keras_logits).max(axis=-1, keepdims=True) + np.finfo(np.float32).tiny
     return results, unchecked, float(np.max(np.abs(keras_logits - logits) / scale))
 
@@ -191,15 +196,23 @@ def _file_signs(
 
 
 @contextmanager
-def _forced_signs(model: tf.keras.Model, forced: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    """While the block runs, each named layer binarises to the given signs; yields what it was given to binarise."""
-    seen: dict[str, np.ndarray] = {}
+def _forced_signs(
+    model: tf.keras.Model, forced: dict[str, list[np.ndarray]]
+) -> Iterator[dict[tuple[str, int], np.ndarray]]:
+    """While the block runs the model once, each named layer binarises to the given signs, place by place.
+
+    Yields what it was given to binarise: (layer, place) -> values.
+    """
+    seen: dict[tuple[str, int], np.ndarray] = {}
     originals = {name: model.get_layer(name).input_quantizer for name in forced}
 
     def force(name: str) -> Callable[[tf.Tensor], tf.Tensor]:
+        places = iter(_order_of_places(model, name))
+
         def quantizer(x: tf.Tensor) -> tf.Tensor:
-            seen[name] = x.numpy()
-            return tf.constant(forced[name].reshape(x.shape))
+            place = next(places)
+            seen[name, place] = x.numpy()
+            return tf.constant(forced[name][place].reshape(x.shape))
 
         return quantizer
 
@@ -212,22 +225,31 @@ def _forced_signs(model: tf.keras.Model, forced: dict[str, np.ndarray]) -> Itera
             model.get_layer(name).input_quantizer = quantizer
 
 
-def _made_of(model: tf.keras.Model, binary: dict[str, BinaryLayer]) -> dict[str, np.ndarray]:
-    """Return per binary layer, per channel of its input, how large the numbers are that the input is a sum of.
+def _order_of_places(model: tf.keras.Model, name: str) -> list[int]:
+    """Return the numbers of the layer's places in the order in which Keras runs them: deep ones first, then as listed."""
+    places = {id(node): i for i, node in enumerate(model.get_layer(name).inbound_nodes)}
+    by_depth = model._nodes_by_depth
+    nodes = [id(node) for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+    return [places[node] for node in nodes if node in places]
+
+
+def _made_of(model: tf.keras.Model, binary: dict[str, BinaryLayer]) -> dict[str, list[Any]]:
+    """Return per binary layer and place, per channel of its input, how large the numbers are that it is a sum of.
 
     Walks the graph: a binary convolution gives SUMMATION a K, BatchNorm multiplies and adds |multiplier mean| + |bias|,
     an addition adds, shifts add their size. Other layers are left out (0): the observed values stand for them.
     """
     outputs: dict[str, Any] = {}
-    inputs: dict[str, Any] = {}
+    inputs: dict[str, list[Any]] = {}
     for layer in model.layers:
         if not layer.inbound_nodes:
             continue
-        before = layer.inbound_nodes[0].inbound_layers
-        before = before if isinstance(before, list) else [before]
-        given = [outputs.get(b.name, 0.0) for b in before]
-        inputs[layer.name] = given[0] if given else 0.0
-        outputs[layer.name] = _output_made_of(layer, binary.get(layer.name), given)
+        places = []
+        for node in layer.inbound_nodes:
+            before = node.inbound_layers if isinstance(node.inbound_layers, list) else [node.inbound_layers]
+            places.append([outputs.get(b.name, 0.0) for b in before])
+        inputs[layer.name] = [given[0] if given else 0.0 for given in places]
+        outputs[layer.name] = _output_made_of(layer, binary.get(layer.name), places[0])
     return {name: inputs[name] for name in binary}
 
 
@@ -266,9 +288,13 @@ def _output_made_of(layer: tf.keras.layers.Layer, binary: BinaryLayer | None, gi
 
 
 def _compare_signs(
-    name: str, pre_sign: np.ndarray, signs: np.ndarray, made_of: np.ndarray | float, num_real: int
-) -> LayerResult:
-    """Compare sign(pre_sign) with the file's signs, both (N, H, W, C) or (N, C); the first `num_real` are real samples."""
+    pre_sign: np.ndarray, signs: np.ndarray, made_of: np.ndarray | float, num_real: int
+) -> tuple[int, int, int, float]:
+    """Compare sign(pre_sign) with the file's signs, both (N, H, W, C) or (N, C); the first `num_real` are real samples.
+
+    Returns how many there are, and of those that differ the near ones, the wrong ones and the worst distance, as in
+    LayerResult.
+    """
     signs = signs.reshape(pre_sign.shape)
     differ = (pre_sign >= 0) != (signs > 0)
     positions = tuple(range(1, pre_sign.ndim - 1))
@@ -277,4 +303,4 @@ def _compare_signs(
     magnitude = np.maximum(largest, usual) + made_of + np.finfo(np.float32).tiny
     distance = np.where(differ, np.abs(pre_sign) / magnitude, 0)
     wrong = int(np.sum(distance > EPS))
-    return LayerResult(name, differ.size, int(differ.sum()) - wrong, wrong, float(distance.max()))
+    return differ.size, int(differ.sum()) - wrong, wrong, float(distance.max())

@@ -84,7 +84,7 @@ def _count_layer(layer: tf.keras.layers.Layer) -> LayerCount:
     kernel = _size([layer.kernel]) if hasattr(layer, "kernel") else 0
     depthwise = _size([layer.depthwise_kernel]) if hasattr(layer, "depthwise_kernel") else 0
     positions = int(np.prod(shape[:-1])) if len(shape) == 3 else 1
-    macs = positions * (kernel + depthwise)
+    macs = max(1, len(layer.inbound_nodes)) * positions * (kernel + depthwise)  # one kernel may stand in several places
     binary = (kernel if is_binary_kernel(layer) else 0) + (depthwise if is_binary_kernel(layer, "depthwise") else 0)
     # There is no 1-bit depthwise op, whatever its input.
     both = binary and not depthwise and getattr(layer, "input_quantizer", None) is not None

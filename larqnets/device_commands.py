@@ -150,3 +150,24 @@ def bench_kernels(
         rows = kernels.count_models(models, lambda name: stages.stage(f"counting {name}"))
     write_atomically(out, json.dumps(rows, indent=1) + "\n")
     show(rows, lambda: kernels.tables(rows), as_json)
+
+
+@app.command(name="bench-groupnet", hidden=True)
+def bench_groupnet(
+    models: Annotated[Path, typer.Option(help="Folder for the models that are counted.")] = Path("build/bench"),
+    out: Annotated[Path, typer.Option(help="Where the results are written.")] = Path(
+        "results/groupnet_instructions.json"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Count what Group-Net executes on ARM64 under qemu behind its stem, by the number of branches."""
+    writer = needs_training_extra("deploy.bench_models")
+    from android_bench import groupnet_cost
+    from larqnets import tables
+    from larqnets.run_folder import write_atomically
+
+    with tables.Stages() as stages:
+        writer.write_groupnets(models, lambda name: stages.stage(f"writing {name}"))
+        result = groupnet_cost.count_groupnets(models, lambda name: stages.stage(f"counting {name}"))
+    write_atomically(out, json.dumps(result, indent=1) + "\n")
+    show(result, lambda: groupnet_cost.tables(result), as_json)

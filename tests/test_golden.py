@@ -48,7 +48,7 @@ def forward(method: str, backbone: str, seed: int) -> tuple[np.ndarray, float]:
             # not the whole name: Keras numbers quantizers from model to model
             weight.assign(draw(f"{layer.name}/{weight.name.rsplit('/', 1)[-1]}", weight.shape, seed))
         parts = (getattr(layer, f"{part}_quantizer", None) for part in ("input", "kernel"))
-        signs += sum(getattr(part, "precision", None) == 1 for part in parts)
+        signs += len(layer.inbound_nodes) * sum(getattr(part, "precision", None) == 1 for part in parts)
     images = draw("images", (2, *SHAPE), seed).astype(np.float32)
     seen = []
 

@@ -171,7 +171,8 @@ def test_scaling_latent_filters_leaves_trained_logits_alone(method):
     tf.keras.utils.set_random_seed(0)
     model = create_model(method, "resnet8", (8, 8, 3), 10)
     x = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype(np.float32)
-    latent = model.get_layer("stage1_block1_conv1").kernel.latent_variable
+    first = ("stage1_block1_conv1", "stage1_block1_conv1_branch1")
+    latent = next(layer for layer in model.layers if layer.name in first).kernel.latent_variable
     latent.assign(64 * latent)
     before = model(x, training=True).numpy()
     latent.assign(latent * 2.0 ** (1 + np.arange(latent.shape[-1]) % 3))

@@ -96,6 +96,13 @@ def binary_conv(
     nothing and lets the converter fuse activation and BatchNorm. Latent kernels are clipped to [-1, 1]: behind the
     estimators' gradient window they would never move again.
     """
+    return binary_conv_layer(unit, name, input_quantizer, kernel_quantizer)(x)
+
+
+def binary_conv_layer(
+    unit: Unit, name: str, input_quantizer: lq.quantizers.Quantizer, kernel_quantizer: lq.quantizers.Quantizer
+) -> lq.layers.QuantConv2D:
+    """The layer of `binary_conv`, for one kernel in several places."""
     return lq.layers.QuantConv2D(
         **convolution_options(unit),
         pad_values=1.0,
@@ -104,7 +111,7 @@ def binary_conv(
         kernel_constraint="weight_clip",
         kernel_initializer="glorot_normal",
         name=name,
-    )(x)
+    )
 
 
 def binary_dense(

@@ -12,6 +12,7 @@ from larqnets.methods import (
     Tensor,
     batch_norm,
     binary_conv,
+    binary_conv_layer,
     layers,
     real_conv,
     stem_conv,
@@ -115,17 +116,23 @@ class GroupNet(Method):
         return WeightedSum(name=name)(hs) if self.aggregate == "learned" else layers.Add(name=name)(hs)
 
     def downsample(self, xs: list[Tensor], filters: int, strides: int, name: str) -> list[Tensor]:
-        """The shortcut where the shape changes: one 1x1 convolution for all branches, BatchNorm."""
-        one = all(x is xs[0] for x in xs)
-        x = xs[0] if one else OneBelowTheOther(strides, name=f"{name}_below")(xs)
-        unit = Unit(filters, 1, strides if one else 1)
-        y = real_conv(x, unit, name) if self.downsample_precision == "real" else self._binary_conv(x, unit, name)
-        if self.downsample_norm == "shared":
-            y = batch_norm(y, f"{name}_bn")
-        ys = [y] * len(xs) if one else Apart(len(xs), name=f"{name}_apart")(y)
-        if self.downsample_norm == "shared":
-            return list(ys)
-        return [batch_norm(y, f"{name}_bn_branch{k}") for k, y in enumerate(ys, 1)]
+        """The shortcut where the shape changes: one 1x1 convolution for all branches, BatchNorm.
+
+        A binary one with a BatchNorm for each branch stands in every branch: on the device it reads the signs that the
+        block's first convolution reads, and takes up its BatchNorm. Otherwise it works on all branches at once, one below
+        the other: a shared BatchNorm wants one batch, and a real kernel would be stored anew with every BatchNorm.
+        """
+        one, shared = all(x is xs[0] for x in xs), self.downsample_norm == "shared"
+        if self.downsample_precision == "binary" and not one and not shared:
+            convolution = binary_conv_layer(Unit(filters, 1, strides), name, *self._signs())
+            ys = [convolution(x) for x in xs]
+        else:
+            x = xs[0] if one else OneBelowTheOther(strides, name=f"{name}_below")(xs)
+            unit = Unit(filters, 1, strides if one else 1)
+            y = real_conv(x, unit, name) if self.downsample_precision == "real" else self._binary_conv(x, unit, name)
+            y = batch_norm(y, f"{name}_bn") if shared else y
+            ys = [y] * len(xs) if one else list(Apart(len(xs), name=f"{name}_apart")(y))
+        return ys if shared else [batch_norm(y, f"{name}_bn_branch{k}") for k, y in enumerate(ys, 1)]
 
     def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         """Sign, binary convolution (in `lbd` the sum of K), ReLU, BatchNorm."""
@@ -155,7 +162,10 @@ class GroupNet(Method):
         return y if basic else layers.Add(name=f"{name}_add_{branch}")([y, shortcut])
 
     def _binary_conv(self, x: Tensor, unit: Unit, name: str) -> Tensor:
-        return binary_conv(x, unit, name, ApproxSign(), LayerSign() if self.weight_scale else IdentitySign())
+        return binary_conv(x, unit, name, *self._signs())
+
+    def _signs(self) -> tuple[ApproxSign, LayerSign | IdentitySign]:
+        return ApproxSign(), LayerSign() if self.weight_scale else IdentitySign()
 
     def _mean(self, total: Tensor, name: str) -> Tensor:
         if self.aggregate == "learned" or self._branches == 1:

@@ -1,10 +1,12 @@
-"""`make bench-kernels` on small models: the rows, the file, the tables."""
+"""`make bench-kernels` and `make bench-groupnet` on small models: the rows, the file, the tables."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from android_bench import kernels
+from android_bench import groupnet_cost, kernels
+from android_bench.qemu import OpCount
 from deploy import bench_models
 from deploy.bench_models import Convolution
 from larqnets import LarqnetsError
@@ -49,3 +51,52 @@ def test_rows_file_and_tables(bundle, small, cli, tmp_path):
 def test_a_folder_without_models(tmp_path):
     with pytest.raises(LarqnetsError, match="make bench-kernels"):
         kernels.count_models(tmp_path)
+
+
+def check_goal(rows):
+    """Behind the stem, with five branches: glue at most a quarter, and all of it at most 5.5 times that of one branch."""
+    for cpu in ("cortex-a72", "cortex-a76"):
+        one, five = ({r["k"]: r for r in rows if r["cpu"] == cpu}[k] for k in (1, 5))
+        assert five["glue"] <= 0.25 * five["total"]
+        assert five["total"] <= 5.5 * one["total"]
+
+
+def test_groupnets(bundle, cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_models, "GROUPNET", ("resnet8", 2.0, (16, 16, 3), 10))
+    monkeypatch.setattr(bench_models, "BRANCHES", (1, 5))
+    done = cli("bench-groupnet", "--models", "models", "--out", "groupnet.json", "--json")
+    assert done.code == 0, done.err
+    result = json.loads((tmp_path / "groupnet.json").read_text())
+    assert result == json.loads(done.out)
+    assert result["network"] == "groupnet on resnet8, 32, 64, 128 filters, images 16x16x3, 10 classes"
+    rows = result["rows"]
+    assert [(r["cpu"], r["k"]) for r in rows] == [(c, k) for c in ("cortex-a72", "cortex-a76") for k in (1, 5)]
+    for row in rows:
+        assert list(row) == ["k", "fused", "cpu", "binary", "float", "glue", "total"]
+        assert row["total"] == row["binary"] + row["float"] + row["glue"]
+        assert row["float"] == rows[0]["float"] > 4 * 4 * 128 / 4  # the head reads every feature, four at a time
+    assert rows[1]["binary"] == 5 * rows[0]["binary"]  # every branch has its own ops, the 1x1 in the shortcut too
+    check_goal(rows)
+    assert [table.row_count for table in groupnet_cost.tables(result)] == [2, 2]
+
+
+def test_the_kept_counts_of_group_net_reach_the_goal():
+    kept = json.loads((Path(__file__).parents[2] / "results/groupnet_instructions.json").read_text())
+    assert {r["k"] for r in kept["rows"]} == {1, 3, 5, 8}
+    check_goal(kept["rows"])
+
+
+def test_real_work_between_stem_and_head_is_no_groupnet():
+    def op(name, group="real"):
+        return OpCount(name, (0,), group, 10, 0, 0)
+
+    stem, conv, head = op("CONV_2D"), op("LceBconv2d", "binary"), op("ADD + MUL + MEAN + FULLY_CONNECTED")
+    assert groupnet_cost.split((stem, conv, head), 4) == {"binary": 10, "float": 4, "glue": 6}
+    for wrong in ((stem, op("ADD + CONV_2D"), head), (stem, conv), (op("CONV_2D + MUL"), conv, head)):
+        with pytest.raises(LarqnetsError, match="Count a Group-Net whose convolutions are binary"):
+            groupnet_cost.split(wrong, 4)
+
+
+def test_a_folder_without_groupnets(tmp_path):
+    with pytest.raises(LarqnetsError, match="make bench-groupnet"):
+        groupnet_cost.count_groupnets(tmp_path)

@@ -1,0 +1,74 @@
+"""`make bench-groupnet`: what K branches cost behind the stem, in instructions that ARM64 executes under qemu.
+
+Rows of {k, fused, cpu, binary, float, glue, total}: one inference in steady state on one thread, and never a latency.
+
+    binary    LceBconv2d: the convolutions with their ReLU and BatchNorm
+    float     the head: pooling and classifier
+    glue      all the rest: LceQuantize, sums, gates, slices, copies, and what TFLite itself does between the ops
+
+The stem's convolution is left out. XNNPACK runs the last sums and the head in one step, which cannot be told apart; what
+the head executes is counted in a file that holds nothing else. `fused` is false: the graphs hold LCE's ops alone.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from android_bench.emulator import CPUS
+from android_bench.qemu import OpCount, count
+from larqnets.errors import LarqnetsError
+
+_STEM = "CONV_2D"
+_HEAD = "MEAN + FULLY_CONNECTED"
+
+
+def count_groupnets(folder: Path, on_model: Callable[[str], Any] = lambda _: None) -> dict[str, Any]:
+    """Count the models of `folder`/groupnets.json on every CPU; `on_model` is called with each file's name."""
+    try:
+        index = json.loads((folder / "groupnets.json").read_text())
+    except (OSError, ValueError) as error:
+        raise LarqnetsError(f"{folder} holds no Group-Nets to count. Run `make bench-groupnet`.") from error
+    rows = []
+    for cpu in CPUS:
+        (head,) = (op for op in count(folder / index["head"], cpu).ops if op.name == _HEAD)
+        for k, file in index["files"].items():
+            on_model(file)
+            parts = split(count(folder / file, cpu).ops, head.instructions)
+            rows.append({"k": int(k), "fused": False, "cpu": cpu, **parts, "total": sum(parts.values())})
+    return {"format_version": 1, "command": "make bench-groupnet", "network": index["network"], "rows": rows}
+
+
+def split(ops: tuple[OpCount, ...], head: int) -> dict[str, int]:
+    """Return the instructions of binary, float and glue behind the stem, of which the head takes `head`.
+
+    Raises LarqnetsError where real-valued work stands somewhere else.
+    """
+    real = [op for op in ops if "CONV_2D" in op.name or "FULLY_CONNECTED" in op.name]
+    if len(real) != 2 or real[0].name != _STEM or not real[1].name.endswith(_HEAD):
+        raise LarqnetsError(
+            f"Real-valued ops are expected in the stem ({_STEM}) and the head ({_HEAD}) alone, and stand in "
+            f"{', '.join(op.name for op in real) or 'no step'}. Count a Group-Net whose convolutions are binary."
+        )
+    binary = sum(op.instructions for op in ops if op.group == "binary")
+    behind = sum(op.instructions for op in ops) - real[0].instructions
+    return {"binary": binary, "float": head, "glue": behind - binary - head}
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Return a table for every CPU, one line a number of branches."""
+    found = []
+    for cpu in CPUS:
+        title = f"{cpu}: million instructions behind the stem, {result['network']}"
+        table = Table(title=title, box=None, title_justify="left")
+        for column in ("K", "binary", "float", "glue", "total", "glue %", "to K = 1"):
+            table.add_column(column, justify="right")
+        rows = {row["k"]: row for row in result["rows"] if row["cpu"] == cpu}
+        for k, row in rows.items():
+            parts = [f"{row[part] / 1e6:.2f}" for part in ("binary", "float", "glue", "total")]
+            share = f"{100 * row['glue'] / row['total']:.1f}"
+            table.add_row(str(k), *parts, share, f"{row['total'] / rows[1]['total']:.2f}")
+        found.append(table)
+    return found
