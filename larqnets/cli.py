@@ -264,12 +264,15 @@ def summary(
 def curves(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, finished or not.")],
     output: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")] = Path("curves.png"),
+    parameters: Annotated[
+        bool, typer.Option("--parameters", help="Learned scalars instead: gates of groupnet, factors of elasticlink.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Draw the learning curves of runs into one picture."""
-    from larqnets.curves import draw_curves
+    """Draw the learning curves of runs into one picture, or how their gates and factors moved."""
+    from larqnets.curves import draw_curves, draw_parameters
 
-    result = draw_curves(runs, output)
+    result = (draw_parameters if parameters else draw_curves)(runs, output)
     show(result, lambda: f"{len(runs)} runs drawn into {output}", as_json)
 
 

@@ -25,6 +25,10 @@ class WeightedSum(tf.keras.layers.Layer):
         """Weight and add."""
         return tf.add_n([self.branch_weights[k] * h for k, h in enumerate(inputs)])
 
+    def reported(self) -> dict[str, tf.Tensor]:
+        """Every lambda."""
+        return {f"lambda{k}": factor for k, factor in enumerate(tf.unstack(self.branch_weights), 1)}
+
 
 @tf.keras.utils.register_keras_serializable("larqnets")
 class SoftGate(tf.keras.layers.Layer):
@@ -53,6 +57,11 @@ class SoftGate(tf.keras.layers.Layer):
             return [gate[k] * h + ((1 - gate[k]) * self.scale) * total for k, h in enumerate(branches)]
         others = ((1 - gate) * self.scale) * total  # once for all branches
         return [gate * h + others for h in branches]
+
+    def reported(self) -> dict[str, tf.Tensor]:
+        """g, of the block or of every branch."""
+        gate = tf.sigmoid(self.theta)
+        return {f"g{k}": g for k, g in enumerate(tf.unstack(gate), 1)} if self.per_branch else {"g": gate}
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
