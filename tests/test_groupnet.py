@@ -185,7 +185,9 @@ def test_one_convolution_on_stacked_branches_is_one_on_each(strides, size):
     draw = np.random.default_rng(0)
     xs = [draw.normal(size=(2, size, size, 4)).astype(np.float32) for _ in range(3)]
     kernel = draw.normal(size=(1, 1, 4, 5)).astype(np.float32)
-    stacked = tf.nn.conv2d(OneBelowTheOther(strides)(xs), kernel, 1, "SAME")
+    below = OneBelowTheOther(strides)(xs)
+    np.testing.assert_array_equal(below, np.concatenate([x[:, ::strides, ::strides] for x in xs], axis=1))
+    stacked = tf.nn.conv2d(below, kernel, 1, "SAME")
     for x, y in zip(xs, Apart(3)(stacked), strict=True):
         np.testing.assert_allclose(y, tf.nn.conv2d(x, kernel, strides, "SAME"), rtol=1e-6, atol=1e-6)
 
