@@ -72,20 +72,22 @@ class SoftGate(tf.keras.layers.Layer):
 class OneBelowTheOther(tf.keras.layers.Layer):
     """Every `strides`-th pixel of K tensors (N, H, W, C), one below the other: (N, K H/strides, W/strides, C).
 
-    A 1x1 convolution of stride 1 on it is the one of that stride on each tensor, with one kernel for all. The pixels are
-    taken by an average over one pixel: the same bits as x[:, ::strides, ::strides], whose gradient TensorFlow writes
-    several times as slowly.
+    A 1x1 convolution of stride 1 on it is the one of that stride on each tensor, with one kernel for all. While training
+    the pixels are taken by an average over one pixel, whose gradient TensorFlow writes faster than a slice's; a device
+    executes fewer instructions for the slice. Both give the same bits.
     """
 
     def __init__(self, strides: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.strides = strides
 
-    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    def call(self, inputs: Sequence[tf.Tensor], training: bool | None = None) -> tf.Tensor:
         """Thin and stack."""
-        if self.strides > 1:
-            inputs = [tf.nn.avg_pool2d(x, 1, self.strides, "VALID") for x in inputs]
-        return tf.concat(inputs, axis=1)
+        if self.strides > 1 and training:
+            thin = [tf.nn.avg_pool2d(x, 1, self.strides, "VALID") for x in inputs]
+        else:
+            thin = [x[:, :: self.strides, :: self.strides] for x in inputs]
+        return tf.concat(thin, axis=1)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
