@@ -302,9 +302,10 @@ def time_by_op(run: Callable[[], object], times: int) -> dict[str, float]:
     picoseconds: collections.Counter[str] = collections.Counter()
     for plane in space.planes:
         for event in (event for line in plane.lines for event in line.events):
-            node, _, op = plane.event_metadata[event.metadata_id].name.rpartition(":")  # as "model/relu:Relu"
-            if re.fullmatch(r"\w+", op) and re.match(r"[A-Za-z]", node) and node != "EagerLocalExecute":
-                picoseconds[op.removeprefix("_MklNative")] += event.duration_ps
+            name = plane.event_metadata[event.metadata_id].name
+            # a node of the graph, as "model/relu:Relu"; "ExecutorState::Process" and "EagerLocalExecute: ..." are around it
+            if node := re.fullmatch(r"[\w./-]+:(?:_MklNative|_Mkl)?(\w+)", name):
+                picoseconds[node[1]] += event.duration_ps
     total = sum(picoseconds.values())
     return {op: round(time / total, 3) for op, time in picoseconds.most_common() if time >= total / 100}
 
