@@ -1,6 +1,7 @@
 # make demo    train, convert, prove and inspect a first binary network (about 2 minutes after installation)
 # make test    every check; what is skipped is listed at the end with its reason
 # make bench-training    images/s of our training loop against plain Larq in model.fit, into results/training.json
+# make bench-groupnet-training    Group-Net's training step with its branches in different forms, into results/groupnet_training.json
 # make native  the ARM64 runtime into build/ (about 2 minutes the first time)
 # make wheels  packages into dist/: for ARM64 Linux with the runtime in it, and for every other machine
 # make arm64-python    an aarch64 CPython for the tests, to be run under qemu (Debian 12 only, nothing is installed)
@@ -13,7 +14,7 @@ CORE := .venv-core
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test bench-training native wheels arm64-python bench-kernels bench-groupnet lint install clean
+.PHONY: demo test bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels lint install clean
 
 install: $(VENV)/.installed
 
@@ -41,6 +42,9 @@ test: $(VENV)/.installed $(CORE)/.installed
 
 bench-training: $(VENV)/.installed
 	$(BIN)/larqnets bench-training
+
+bench-groupnet-training: $(VENV)/.installed
+	$(BIN)/larqnets bench-groupnet-training
 
 native: $(VENV)/.installed
 	$(BIN)/larqnets runtime build --output build

@@ -268,12 +268,15 @@ def summary(
 def curves(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, finished or not.")],
     output: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")] = Path("curves.png"),
+    parameters: Annotated[
+        bool, typer.Option("--parameters", help="Learned scalars instead: gates of groupnet, factors of elasticlink.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Draw the learning curves of runs into one picture."""
-    from larqnets.curves import draw_curves
+    """Draw the learning curves of runs into one picture, or how their gates and factors moved."""
+    from larqnets.curves import draw_curves, draw_parameters
 
-    result = draw_curves(runs, output)
+    result = (draw_parameters if parameters else draw_curves)(runs, output)
     show(result, lambda: f"{len(runs)} runs drawn into {output}", as_json)
 
 
@@ -308,6 +311,24 @@ def bench_training(
     from larqnets import tables
 
     show(result, lambda: tables.bench(result, out), as_json)
+
+
+@app.command(name="bench-groupnet-training", hidden=True)
+def bench_groupnet_training(
+    ks: Annotated[list[int] | None, typer.Option("--k", min=1, help="Numbers of branches. Default: 1, 3, 5.")] = None,
+    turns: Annotated[int, typer.Option(min=1, help="Turns of every form that count.")] = 9,
+    width: Annotated[float, typer.Option(min=1 / 64, help="Width factor of the ResNet-8.")] = 1.0,
+    batch: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 128,
+    size: Annotated[int, typer.Option(min=8, help="Height and width of the images.")] = 32,
+    out: Annotated[Path, typer.Option(help="Where the results are written.")] = Path("results/groupnet_training.json"),
+    as_json: Json = False,
+) -> None:
+    """Measure speed, memory and tracing of Group-Net's training step with its branches in different forms."""
+    bench = needs_training_extra("larqnets.training.bench_groupnet")
+    result = bench.bench(ks or (1, 3, 5), turns, bench.Setting(width=width, batch_size=batch, image_size=size), out)
+    from larqnets import tables
+
+    show(result, lambda: tables.bench_groupnet(result, out), as_json)
 
 
 @app.command(name="list")

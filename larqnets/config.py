@@ -19,7 +19,7 @@ from typing import Any, Literal
 from larqnets.errors import LarqnetsError, nearest
 
 Precision = Literal["real", "binary_activations", "binary"]
-Surrogate = Literal["clip", "tanh"]
+Surrogate = Literal["clip", "tanh", "relu"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`larqnets curves`: loss and accuracy of runs over their epochs, as one picture."""
+"""`larqnets curves`: loss and accuracy of runs, or their gates and factors, over their epochs as one picture."""
 
 import csv
 import io
@@ -9,7 +9,8 @@ from typing import Any
 from larqnets.errors import LarqnetsError
 from larqnets.run_folder import Run, write_atomically
 
-_COLUMNS = ("epoch", "train_loss", "test_loss", "train_accuracy", "test_accuracy")
+_METRICS = dict.fromkeys(("epoch", "train_loss", "test_loss", "train_accuracy", "test_accuracy"), float)
+_PARAMETERS = {"epoch": float, "name": str, "value": float}
 
 
 def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
@@ -18,12 +19,11 @@ def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
     Returns {"picture": path, "runs": {name: {column: [value of each epoch]}}}. Raises LarqnetsError for a folder that is no
     run, a run without a finished epoch, an unknown kind of picture, or one that cannot be written.
     """
-    if output.suffix not in (".png", ".svg", ".pdf"):
-        raise LarqnetsError(f"{output} names no kind of picture. Let it end in .png, .svg or .pdf.")
+    _check_kind(output)
     curves = {path: _read(Run.open(path)) for path in runs}
     # The object interface: pyplot would choose a display.
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+    from matplotlib.ticker import PercentFormatter
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
@@ -35,29 +35,86 @@ def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
     loss.set_ylabel("loss")
     accuracy.set_ylabel("accuracy")
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
-    for axes in (loss, accuracy):
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
+    _over_epochs(loss, accuracy)
     figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     figure.text(0.995, 0.005, "solid: test, dashed: training", ha="right", va="bottom", fontsize=8, color="0.4")
-    picture = io.BytesIO()
-    figure.savefig(picture, format=output.suffix[1:], dpi=110)
-    write_atomically(output, picture.getvalue())
+    _save(figure, output)
     return {"picture": str(output), "runs": {path.name: curve for path, curve in curves.items()}}
 
 
-def _read(run: Run) -> dict[str, list[float]]:
+def draw_parameters(runs: Sequence[Path], output: Path) -> dict[str, Any]:
+    """Draw what is in the runs' parameters.csv, e.g. the gates of Group-Net: a panel for each run, from dark to light by depth.
+
+    Returns {"picture": path, "runs": {name: {parameter: {"epoch": [...], "value": [...]}}}}. Raises LarqnetsError as
+    `draw_curves` does, and for a run whose method has no learned scalar to report.
+    """
+    _check_kind(output)
+    curves = {path: _read_parameters(Run.open(path)) for path in runs}
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.5 + 5 * len(curves), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for axes, (path, curve) in zip(panels, curves.items(), strict=True):
+        for number, (name, points) in enumerate(curve.items()):
+            colour = colormaps["viridis"](0.9 * number / max(1, len(curve) - 1))
+            marker = "." if len(points["epoch"]) == 1 else None
+            axes.plot(points["epoch"], points["value"], color=colour, marker=marker, label=name)
+        axes.set_title(path.name, fontsize=9)
+        axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    _over_epochs(*panels)
+    _save(figure, output)
+    return {"picture": str(output), "runs": {path.name: curve for path, curve in curves.items()}}
+
+
+def _check_kind(output: Path) -> None:
+    if output.suffix not in (".png", ".svg", ".pdf"):
+        raise LarqnetsError(f"{output} names no kind of picture. Let it end in .png, .svg or .pdf.")
+
+
+def _over_epochs(*panels: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for axes in panels:
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+
+
+def _save(figure: Any, output: Path) -> None:
+    picture = io.BytesIO()
+    figure.savefig(picture, format=output.suffix[1:], dpi=110)
+    write_atomically(output, picture.getvalue())
+
+
+def _rows(path: Path, columns: dict[str, type]) -> list[dict[str, Any]]:
+    """Return these columns of the lines of a CSV; no lines when it is not there."""
     try:
-        with run.metrics.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        curve = {column: [float(row[column]) for row in rows] for column in _COLUMNS}
+        with path.open(newline="", encoding="utf-8") as file:
+            return [{column: kind(row[column]) for column, kind in columns.items()} for row in csv.DictReader(file)]
     except FileNotFoundError:
-        curve = {"epoch": []}
+        return []
     except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LarqnetsError(f"{path} is damaged: {error!r}. Restore it from a copy, or resume the run.") from error
+
+
+def _read_parameters(run: Run) -> dict[str, dict[str, list[float]]]:
+    curves: dict[str, dict[str, list[float]]] = {}
+    for row in _rows(run.parameters, _PARAMETERS):
+        curve = curves.setdefault(row["name"], {"epoch": [], "value": []})
+        curve["epoch"].append(row["epoch"])
+        curve["value"].append(row["value"])
+    if not curves:
         raise LarqnetsError(
-            f"{run.metrics} is damaged: {error!r}. Restore it from a copy, or resume the run."
-        ) from error
+            f"{run.path} has no parameters.csv to draw: its method reports no scalars (groupnet and elasticlink do), an "
+            "earlier version trained it, or no epoch is finished."
+        )
+    return curves
+
+
+def _read(run: Run) -> dict[str, list[float]]:
+    rows = _rows(run.metrics, _METRICS)
+    curve = {column: [row[column] for row in rows] for column in _METRICS}
     if not curve["epoch"]:
         raise LarqnetsError(f"{run.path} has no finished epoch to draw. Train it first.")
     return curve

@@ -6,7 +6,7 @@ which. It is done here, once for all methods, by replacing the quantizers of the
     precision            sign of the activations            sign of the kernels
     binary               the method's                       the method's
     binary_activations   the method's                       none: the real kernel itself
-    real                 the surrogate, clip or tanh        none
+    real                 the surrogate: clip, tanh, relu    none
 
 Layers and weights keep their names, so that weights move from one to the other by name.
 """
@@ -25,7 +25,7 @@ import logging  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from larqnets.methods import get_method, list_methods  # noqa: E402
-from larqnets.quantizers import Clip, Tanh  # noqa: E402
+from larqnets.quantizers import Clip, Relu, Tanh  # noqa: E402
 
 __all__ = ["create_model", "list_backbones", "list_methods", "method_matrix"]
 
@@ -80,7 +80,7 @@ def _with_less_binary(model: tf.keras.Model, precision: Precision, surrogate: Su
 
     The clipping of latent kernels goes with the quantizer: a real kernel has no estimator window to stay in.
     """
-    stands_in = {"clip": Clip, "tanh": Tanh}[surrogate]
+    stands_in = {"clip": Clip, "tanh": Tanh, "relu": Relu}[surrogate]
     found = set()
 
     def without(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:

@@ -17,6 +17,7 @@ stands in for the derivative of sign:
 
     clip                clip(x, -1, 1)                   its derivative                    activations of a real stage
     tanh                tanh(x)                          its derivative                    activations of a real stage
+    relu                max(x, 0)                        its derivative                    activations of a real stage
 
 with k = max(1/t, 1), hard(x) = clip((x + 1)/2, 0, 1). Source: the papers named in `larqnets.methods`.
 """
@@ -199,7 +200,7 @@ class XnorSign(_SignQuantizer):
 
 
 class _Surrogate(_FunctionQuantizer):
-    """What a stage of training with real activations has in the place of the sign: a real function with its range."""
+    """What a stage of training with real activations has in the place of the sign: a real function."""
 
     precision = 32
 
@@ -216,6 +217,13 @@ class Tanh(_Surrogate):
     """tanh(x)."""
 
     function = staticmethod(tf.tanh)
+
+
+@_register
+class Relu(_Surrogate):
+    """max(x, 0), with the slope 0 at 0. Unlike the sign it has no upper end."""
+
+    function = staticmethod(tf.nn.relu)
 
 
 @_register

@@ -1,5 +1,7 @@
 """A run is a folder: `config.toml`, `card.json`, `metrics.csv`, `checkpoints/`, `tensorboard/`, later `arm64/`.
 
+A method with learned scalars to report also has `parameters.csv`.
+
 Nothing here imports TensorFlow, so a board that only measures can read the card of what it runs.
 """
 
@@ -95,6 +97,10 @@ class Run:
     @property
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
+
+    @property
+    def parameters(self) -> Path:
+        return self.path / "parameters.csv"
 
     @classmethod
     def create(cls, root: Path, name: str, experiment: Experiment, *, config_name: str = "") -> Self:

@@ -172,6 +172,20 @@ def bench(result: dict[str, Any], path: Path) -> list[Any]:
     return [table, f"results: {path}"]
 
 
+def bench_groupnet(result: dict[str, Any], path: Path) -> list[Any]:
+    """Group-Net's training step in its forms."""
+    columns = ("K", "form", "images/s", "speed", "of CPU time", "peak MB", "first step, s")
+    table = Table(*columns, box=None, title_justify="left", pad_edge=False)
+    table.title = f"{result['network']}, batch {result['batch_size']}; speed as a multiple of separate's"
+    for column in (table.columns[0], *table.columns[2:]):
+        column.justify = "right"
+    for row in result["rows"]:
+        ratios = [f"{row[key]:.2f}" for key in ("speed_to_separate", "cpu_speed_to_separate")]
+        peak, trace = f"{row['peak_memory_mb']:,.0f}", f"{row['trace_seconds']:.1f}"
+        table.add_row(str(row["k"]), row["form"], f"{row['images_per_second']:,.0f}", *ratios, peak, trace)
+    return [table, f"results: {path}"]
+
+
 def conversion(manifest: dict[str, Any]) -> list[Any]:
     """The result of a conversion: the files side by side, then the proof."""
     folder, verification = manifest["folder"], manifest["verification"]

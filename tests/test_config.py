@@ -101,6 +101,7 @@ def test_a_stage_is_train_with_changes_and_overrides_reach_both():
     [
         ("stages.0.epoch=3", "unknown key 'stages.0.epoch'. Did you mean 'epochs'?"),
         ("stages.1.precision=binery", "must be one of 'real', 'binary_activations', 'binary'. Did you mean 'binary'?"),
+        ("stages.0.surrogate=rele", "must be one of 'clip', 'tanh', 'relu'. Did you mean 'relu'?"),
         ("stages.1.epochs=0", "'stages.1.epochs' is 0, but must lie between 1 and 100000"),
         ("train.epoch=3", "unknown key 'train.epoch'. Did you mean 'epochs'?"),
         ("stages.2.epochs=3", "'2' is no stage. They are numbered from 0, and the config has 2"),

@@ -190,6 +190,23 @@ def test_one_convolution_on_stacked_branches_is_one_on_each(strides, size):
         np.testing.assert_allclose(y, tf.nn.conv2d(x, kernel, strides, "SAME"), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("size", [6, 7])
+def test_thinning_has_the_same_bits_and_gradients_while_training(strides, size):
+    draw = np.random.default_rng(0)
+    xs = [tf.constant(draw.normal(size=(2, size, size, 4)).astype(np.float32)) for _ in range(3)]
+    layer, found = OneBelowTheOther(strides), {}
+    for training in (False, True):
+        with tf.GradientTape() as tape:
+            tape.watch(xs)
+            y = layer(xs, training=training)
+            loss = tf.reduce_sum(y**3)
+        found[training] = [y, *tape.gradient(loss, xs)]
+    np.testing.assert_array_equal(found[False][0], np.concatenate([x[:, ::strides, ::strides] for x in xs], axis=1))
+    for sliced, pooled in zip(found[False], found[True], strict=True):
+        np.testing.assert_array_equal(sliced, pooled)
+
+
 def test_gates_learn_and_are_never_decayed():
     from larqnets.training.weights import decayed_kernels
 

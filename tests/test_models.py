@@ -15,7 +15,7 @@ from larqnets.config import list_configs, load_config
 from larqnets.counts import count
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
-from larqnets.quantizers import Tanh
+from larqnets.quantizers import Clip, Relu, Tanh
 from larqnets.tasks.classification import make_loss
 from larqnets.training import build_model
 from larqnets.training.schedules import check_schedule
@@ -95,6 +95,14 @@ def test_a_stage_with_fewer_signs_is_the_same_network_with_the_same_names(method
     x = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype(np.float32)
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(tf.keras.models.load_model(tmp_path / "model.keras")(x), model(x))
+
+
+@pytest.mark.parametrize(("surrogate", "kind"), [("clip", Clip), ("tanh", Tanh), ("relu", Relu)])
+def test_a_real_stage_has_its_surrogate_at_every_sign(surrogate, kind):
+    model = create_model("groupnet", "resnet8", (8, 8, 1), 10, width=0.25, precision="real", surrogate=surrogate, k=2)
+    signs = [layer.input_quantizer for layer in model.layers if hasattr(layer, "input_quantizer")]
+    assert len(signs) == 2 * 6 + 2  # six units in two branches, two 1x1 convolutions in shortcuts
+    assert {type(sign) for sign in signs} == {kind}
 
 
 def test_a_real_stage_is_differentiable_where_the_sign_is_not():

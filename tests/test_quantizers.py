@@ -206,6 +206,7 @@ def test_layers_are_binary_and_survive_serialisation(kind):
     [
         (q.Clip, np.clip(X, -1, 1), [0, 1, 1, 1, 1, 1, 0]),
         (q.Tanh, np.tanh(X), 1 - np.tanh(X) ** 2),
+        (q.Relu, np.maximum(X, 0), X > 0),
     ],
 )
 def test_surrogates_are_real_functions_with_their_own_derivative(kind, values, slopes):

@@ -25,6 +25,10 @@ class WeightedSum(tf.keras.layers.Layer):
         """Weight and add."""
         return tf.add_n([self.branch_weights[k] * h for k, h in enumerate(inputs)])
 
+    def reported(self) -> dict[str, tf.Tensor]:
+        """Every lambda."""
+        return {f"lambda{k}": factor for k, factor in enumerate(tf.unstack(self.branch_weights), 1)}
+
 
 @tf.keras.utils.register_keras_serializable("larqnets")
 class SoftGate(tf.keras.layers.Layer):
@@ -54,6 +58,11 @@ class SoftGate(tf.keras.layers.Layer):
         others = ((1 - gate) * self.scale) * total  # once for all branches
         return [gate * h + others for h in branches]
 
+    def reported(self) -> dict[str, tf.Tensor]:
+        """g, of the block or of every branch."""
+        gate = tf.sigmoid(self.theta)
+        return {f"g{k}": g for k, g in enumerate(tf.unstack(gate), 1)} if self.per_branch else {"g": gate}
+
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {**super().get_config(), "scale": self.scale, "per_branch": self.per_branch}
@@ -63,16 +72,22 @@ class SoftGate(tf.keras.layers.Layer):
 class OneBelowTheOther(tf.keras.layers.Layer):
     """Every `strides`-th pixel of K tensors (N, H, W, C), one below the other: (N, K H/strides, W/strides, C).
 
-    A 1x1 convolution of stride 1 on it is the one of that stride on each tensor, with one kernel for all.
+    A 1x1 convolution of stride 1 on it is the one of that stride on each tensor, with one kernel for all. While training
+    the pixels are taken by an average over one pixel, whose gradient TensorFlow writes faster than a slice's; a device
+    executes fewer instructions for the slice. Both give the same bits.
     """
 
     def __init__(self, strides: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.strides = strides
 
-    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    def call(self, inputs: Sequence[tf.Tensor], training: bool | None = None) -> tf.Tensor:
         """Thin and stack."""
-        return tf.concat([x[:, :: self.strides, :: self.strides] for x in inputs], axis=1)
+        if self.strides > 1 and training:
+            thin = [tf.nn.avg_pool2d(x, 1, self.strides, "VALID") for x in inputs]
+        else:
+            thin = [x[:, :: self.strides, :: self.strides] for x in inputs]
+        return tf.concat(thin, axis=1)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -27,6 +27,10 @@ class LinkScale(tf.keras.layers.Layer):
         """Multiply."""
         return inputs * self.gamma
 
+    def reported(self) -> dict[str, tf.Tensor]:
+        """gamma, or the mean over the channels."""
+        return {"gamma_mean": tf.reduce_mean(self.gamma)} if self.per_channel else {"gamma": self.gamma}
+
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {**super().get_config(), "per_channel": self.per_channel, "initial": self.initial}

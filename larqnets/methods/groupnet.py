@@ -41,6 +41,9 @@ class GroupNet(Method):
     around the block alone. `weight_scale`: kernels are mean|W| sign(W) with one mean for the kernel, which the BatchNorm
     undoes; the released code has it, and with Adam it changes little.
 
+    A first stage with `precision = "real"` trains the same branches without signs. In their place the released code has
+    tanh (`surrogate`), with its shortcut around every convolution; relu without one, from memory of the paper.
+
     Source: the released code where the papers could not be read (its order of layers, one gate per block, the shared
     binary 1x1). Departures: gates start at sigmoid(0.5) and factors at 1/K instead of draws; BatchNorm of the 1x1 is per
     branch; latent kernels start Glorot-normal and stay in [-1, 1]; padding at stride 2 is TensorFlow's.

@@ -6,18 +6,17 @@ of blocks. Ours is `train` itself with its progress reports and checks; `fit` ru
 optimizer, schedule, loss and accuracy of our config, in float32, and the augmentation that a tf.data tutorial would write.
 """
 
+import contextlib
 import itertools
 import json
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import larq as lq
 import numpy as np
@@ -31,6 +30,7 @@ from larqnets.run_folder import Run, cannot_write, write_atomically
 from larqnets.training import environment
 from larqnets.training.interrupt import TrainingInterruptedError
 from larqnets.training.loop import REPORT_EVERY, train
+from larqnets.training.turns import Child, peak_bytes, tell
 from larqnets.training.weights import build_model
 
 SIDES = ("larqnets", "plain_larq")
@@ -188,21 +188,15 @@ def child(side: str, case_name: str, *overrides: str) -> None:
 
     def turn() -> bool:
         nonlocal started
-        _tell({"seconds": time.monotonic() - started})
+        tell(seconds=time.monotonic() - started)
         go = sys.stdin.readline()
         started = time.monotonic()
         return bool(go)
 
     (run_ours if side == "larqnets" else run_plain)(experiment, dataset, case.block, turn)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    scale = 1 if sys.platform == "darwin" else 1024
-    _tell({"peak_bytes": peak * scale})
+    tell(peak_bytes=peak_bytes())
     if side == "larqnets":
-        _tell({"pipeline": pipeline_rate(experiment, dataset, case.block)})
-
-
-def _tell(value: dict[str, Any]) -> None:
-    print(json.dumps(value), flush=True)
+        tell(pipeline=pipeline_rate(experiment, dataset, case.block))
 
 
 def bench(names: Sequence[str], pairs: int, overrides: Sequence[str], out: Path) -> dict[str, Any]:
@@ -227,48 +221,18 @@ def bench(names: Sequence[str], pairs: int, overrides: Sequence[str], out: Path)
 
 def measure(case: Case, pairs: int, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Let both sides take turns, `pairs` times after those that compile and warm up; returns an entry of the results."""
-    with tempfile.TemporaryFile("w+") as messages:
-        return _measure(case, pairs, overrides, messages)
-
-
-def _measure(case: Case, pairs: int, overrides: Sequence[str], messages: IO[str]) -> dict[str, Any]:
-    command = [sys.executable, "-c", "import sys; from larqnets.training.bench import child; child(*sys.argv[1:])"]
-    children = {
-        side: subprocess.Popen(
-            [*command, side, case.name, *overrides],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=messages,
-            text=True,
-        )
-        for side in SIDES
-    }
-
-    def answer(side: str, key: str) -> float:
-        line = children[side].stdout.readline()
-        if not line:
-            messages.seek(0)
-            sys.stderr.write(messages.read())
-            raise LarqnetsError(f"The benchmark's process for {side} ended early. Its own message stands above.")
-        return json.loads(line)[key]
-
-    try:
+    with contextlib.ExitStack() as stack:
+        children = {side: stack.enter_context(Child(side, __name__, [side, case.name, *overrides])) for side in SIDES}
         for side in SIDES:
-            answer(side, "seconds")  # start and compilation
+            children[side].answer()  # start and compilation
         seconds: dict[str, list[float]] = {side: [] for side in SIDES}
         for pair in range(pairs + 1):
             for side in SIDES if pair % 2 else reversed(SIDES):
-                children[side].stdin.write("go\n")
-                children[side].stdin.flush()
-                seconds[side].append(answer(side, "seconds"))
+                seconds[side].append(children[side].turn()["seconds"])
         for side in SIDES:
-            children[side].stdin.close()
-        peaks = {side: int(answer(side, "peak_bytes")) for side in SIDES}
-        pipeline = answer("larqnets", "pipeline")
-    finally:
-        for process in children.values():
-            process.kill()
-            process.wait()
+            children[side].close()
+        peaks = {side: children[side].answer()["peak_bytes"] for side in SIDES}
+        pipeline = children["larqnets"].answer()["pipeline"]
     for blocks in seconds.values():
         del blocks[0]  # the first turn of each is with the other one's caches
     experiment = experiment_of(case, overrides)

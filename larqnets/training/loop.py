@@ -156,7 +156,7 @@ class _Training:
             distribution=self.workers.describe(),
             determinism=environment.determinism(self.hardware["gpu"], self.workers.replicas),
         )
-        metrics.write_rows(self.run.metrics, self.rows)
+        self.write_tables()
         self.summaries = metrics.Summaries(self.run.tensorboard, self.rows)
         self.progress.start(self.step, self.total_steps, self.total_epochs)
 
@@ -229,15 +229,21 @@ class _Training:
                 "test_accuracy": test.accuracy,
                 "images_per_second": images_per_second,
                 "seconds": time.monotonic() - self.started,
+                "parameters": metrics.reported(state.model),
             }
             self.rows = [*self.rows, row]
             totals.reset()
-            metrics.write_rows(self.run.metrics, self.rows)
+            self.write_tables()
             self.summaries.add(row)
             done = self.epoch - stage.first_epoch
             if done % config.checkpoint_every_epochs == 0 or done == config.epochs:
                 self.save(state)
             self.progress.epoch(row)
+
+    def write_tables(self) -> None:
+        """Write the rows of the finished epochs, those that a resumed run no longer has left out."""
+        metrics.write_rows(self.run.metrics, self.rows)
+        metrics.write_parameters(self.run.parameters, self.rows)
 
     def must_stop(self, signalled: Callable[[], bool]) -> bool:
         """Return whether to end before the next step; several workers agree on it, which takes time, now and then."""

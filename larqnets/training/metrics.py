@@ -1,14 +1,19 @@
-"""`metrics.csv`, one row per finished epoch, and the same numbers as TensorBoard scalars."""
+"""`metrics.csv`, one row per finished epoch, and the same numbers as TensorBoard scalars.
+
+`parameters.csv` beside it has what a method's few learned scalars were after each epoch: gates, factors of links. A layer
+that has such a scalar tells it by `reported()`: a dictionary from a name to a tensor ().
+"""
 
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from larqnets.run_folder import write_atomically
 
-Row = dict[str, float | int | str]
+Row = dict[str, Any]  # "parameters": {name: value}, else a number or a word
 
 # images_per_second covers the training steps of the epoch; seconds is the whole run so far, over all resumes.
 _FORMATS = {
@@ -26,12 +31,33 @@ _FORMATS = {
 TIMING_COLUMNS = ("images_per_second", "seconds")
 
 
+def reported(model: tf.keras.Model) -> dict[str, float]:
+    """Return {"layer/name": value} of the scalars that layers report, in the order of the layers."""
+    layers = [layer for layer in model.layers if hasattr(layer, "reported")]
+    return {f"{layer.name}/{name}": float(value) for layer in layers for name, value in layer.reported().items()}
+
+
 def write_rows(path: Path, rows: list[Row]) -> None:
     """Replace the file by these rows, atomically."""
+    _write(path, [list(_FORMATS), *([format(row[key], spec) for key, spec in _FORMATS.items()] for row in rows)])
+
+
+def write_parameters(path: Path, rows: list[Row]) -> None:
+    """Replace the file by the rows' parameters, a line for each value, atomically; without any there is no file."""
+    lines = [
+        [row["epoch"], name, format(value, ".8g")]
+        for row in rows
+        for name, value in row.get("parameters", {}).items()  # a run of an earlier version has none
+    ]
+    if lines:
+        _write(path, [["epoch", "name", "value"], *lines])
+    else:
+        path.unlink(missing_ok=True)  # of epochs behind the checkpoint that a run goes on from
+
+
+def _write(path: Path, lines: list[list[Any]]) -> None:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_FORMATS)
-    writer.writerows([format(row[column], spec) for column, spec in _FORMATS.items()] for row in rows)
+    csv.writer(text, lineterminator="\n").writerows(lines)
     write_atomically(path, text.getvalue())
 
 
@@ -48,7 +74,7 @@ class Summaries:
     def add(self, row: Row) -> None:
         """Write every number of a row and flush."""
         with self._writer.as_default(step=int(row["step"])):
-            for name, value in row.items():
-                if name not in ("stage", "step"):
+            for name, value in {**row, **row.get("parameters", {})}.items():
+                if name not in ("stage", "step", "parameters"):
                     tf.summary.scalar(name, value)
         self._writer.flush()

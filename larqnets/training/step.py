@@ -112,7 +112,7 @@ def make_train_step(
     return train_step
 
 
-def in_mixed_precision(train_step: Callable[..., None]) -> Callable[..., None]:
+def in_mixed_precision(train_step: Callable[..., Any]) -> Callable[..., Any]:
     """Return the step with its convolutions and what lies between them in bfloat16, as TensorFlow's graph rewrite chooses.
 
     Weights, BatchNorm statistics, optimizer and loss stay float32, and so does every other function: evaluation,
@@ -122,11 +122,11 @@ def in_mixed_precision(train_step: Callable[..., None]) -> Callable[..., None]:
         raise LarqnetsError("train.mixed_precision speeds up CPUs only. Leave it out on a machine with a GPU.")
 
     @functools.wraps(train_step)
-    def call(*batches: Any) -> None:
+    def call(*batches: Any) -> Any:
         # The option belongs to the process: it holds for the functions that are called while it is set.
         tf.config.optimizer.set_experimental_options({_REWRITE: True})
         try:
-            train_step(*batches)
+            return train_step(*batches)
         finally:
             tf.config.optimizer.set_experimental_options({_REWRITE: False})
 

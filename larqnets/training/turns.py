@@ -1,0 +1,68 @@
+"""Processes of a benchmark that take turns, so that whatever else the machine does hits all of them.
+
+The parent makes a `Child` for each side. In the child runs `child(*arguments)` of a module; it tells what it measured with
+`tell`, and does one more block of work for every line on its stdin, until that ends.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any, Self
+
+from larqnets.errors import LarqnetsError
+
+
+class Child:
+    """One side, in a process of its own, for as long as the `with` block runs."""
+
+    def __init__(self, side: str, module: str, arguments: Sequence[str]) -> None:
+        self.side = side
+        self._messages = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", f"import sys; from {module} import child; child(*sys.argv[1:])", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._messages,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._messages.close()
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for what it tells next. Raises LarqnetsError, with its messages on stderr, when it ended instead."""
+        line = self._process.stdout.readline()
+        if not line:
+            self._messages.seek(0)
+            sys.stderr.write(self._messages.read())
+            raise LarqnetsError(f"The benchmark's process for {self.side} ended early. Its own message stands above.")
+        return json.loads(line)
+
+    def turn(self) -> dict[str, Any]:
+        """Let it do one block of work, and return what it tells about it."""
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        return self.answer()
+
+    def close(self) -> None:
+        """There are no more turns."""
+        self._process.stdin.close()
+
+
+def tell(**values: Any) -> None:
+    """In a child: one answer."""
+    print(json.dumps(values), flush=True)
+
+
+def peak_bytes() -> int:
+    """In a child: the most memory that it ever held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
