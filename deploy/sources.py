@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import larq as lq  # noqa: F401 - registers its layers for loading
 import numpy as np
 import tensorflow as tf
-from tf_keras.src.saving.serialization_lib import SafeModeScope
 
-import larqnets.layers.input_scale
-import larqnets.quantizers  # noqa: F401 - registers ours
 from deploy import export
 from deploy.convert import Converted, Samples, check_target, convert, convert_twin, publish
 from larqnets.config import DataConfig
 from larqnets.data import Dataset, load_dataset, preprocess_info
 from larqnets.errors import LarqnetsError
+from larqnets.keras_file import load_keras_file
 from larqnets.methods import get_method
 from larqnets.run_folder import Run
 from larqnets.training import load_trained_model
@@ -94,37 +91,6 @@ def check_images(model: tf.keras.Model, dataset: Dataset) -> None:
             f"{info.name} has {info.num_classes} classes and the model tells {classes} apart. "
             "Name the data set that it was trained on."
         )
-
-
-def load_keras_file(path: Path) -> tf.keras.Model:
-    """Load a Keras 2 model file of one input, of a fixed size, and one output; Lambda layers, which carry code, are refused."""
-    if not path.exists():
-        raise LarqnetsError(f"There is no file or run at {path}. Give runs/<name>, or a Keras model file.")
-    if path.suffix not in (".keras", ".h5", ".hdf5"):
-        raise LarqnetsError(f"{path} is neither a run folder nor a Keras model file (.keras, .h5).")
-    try:
-        with SafeModeScope(True):
-            model = tf.keras.models.load_model(path, compile=False)
-    except Exception as error:
-        # Keras raises whatever its parsers do: zip, HDF5, JSON, missing classes, refused code.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        if "Lambda" in reason:
-            raise LarqnetsError(
-                f"{path} has a Lambda layer, which is code that would run here. Save the model with a layer of Keras or "
-                "Larq in its place."
-            ) from error
-        raise LarqnetsError(
-            f"{path} cannot be loaded as a Keras 2 model: {reason}. Layers must be Keras', Larq's or larqnets' own."
-        ) from error
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise LarqnetsError(
-            f"{path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs. Save a model with one of each."
-        )
-    if None in model.input_shape[1:]:
-        raise LarqnetsError(
-            f"{path} takes images of any size, {model.input_shape[1:]}. Save it with the size that the device will see."
-        )
-    return model
 
 
 def verification_samples(source: Source, seed: int = 0) -> Samples:

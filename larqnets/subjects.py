@@ -9,6 +9,7 @@ import tensorflow as tf
 from larqnets.config import apply_override, load_config
 from larqnets.data import load_dataset
 from larqnets.errors import LarqnetsError
+from larqnets.keras_file import SUFFIXES, load_keras_file
 from larqnets.methods import get_method, list_methods
 from larqnets.models import create_model
 from larqnets.run_folder import Run
@@ -38,9 +39,7 @@ def model_of(
         get_method(subject, **options)  # names none of its options as one of create_model's own arguments
         return create_model(subject, backbone, _shape(image), classes, stem=stem, width=width, **options)
     path = Path(subject)
-    if path.suffix in (".keras", ".h5", ".hdf5"):
-        from deploy.sources import load_keras_file
-
+    if path.suffix in SUFFIXES:
         return load_keras_file(path)
     if subject in list_methods() and not path.exists():
         raise LarqnetsError(
