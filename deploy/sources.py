@@ -18,6 +18,7 @@ from larqnets.keras_file import load_keras_file
 from larqnets.methods import get_method
 from larqnets.run_folder import Run
 from larqnets.training import load_trained_model
+from larqnets.training.evaluation import check_images
 
 MIN_SAMPLES = 1000
 MAX_SAMPLES = 10_000
@@ -58,7 +59,9 @@ def open_source(path: Path, dataset: str | None = None, data_dir: str | None = N
     if path.is_dir():
         run = Run.open(path)
         model = load_trained_model(run)
-        config = other_images(run.experiment.data, dataset, data_dir, model.input_shape[1])
+        if run.data is None and dataset is None:
+            return Source(path, model, run, None, None)
+        config = images_of(run, dataset, data_dir, model.input_shape[1])
         data = load_dataset(config)
         check_images(model, data)
         return Source(path, model, run, data, config)
@@ -71,26 +74,18 @@ def open_source(path: Path, dataset: str | None = None, data_dir: str | None = N
     return Source(path, model, None, data, config)
 
 
+def images_of(run: Run, dataset: str | None, data_dir: str | None, size: int) -> DataConfig:
+    """Return which images a run's network is tested on; raises LarqnetsError where neither it nor `dataset` says."""
+    if run.data is None and dataset is None:
+        raise LarqnetsError(f"{run.path} does not say which images its network is for. Name them with --dataset.")
+    return other_images(run.data or DataConfig(dataset=dataset, image_size=size), dataset, data_dir, size)
+
+
 def other_images(config: DataConfig, dataset: str | None, data_dir: str | None, size: int) -> DataConfig:
     """Return `config`, of another data set and resized to the model's `size` if `dataset` is given; likewise `data_dir`."""
     if dataset is not None:
         config = dataclasses.replace(config, dataset=dataset, image_size=config.image_size or size)
     return config if data_dir is None else dataclasses.replace(config, data_dir=data_dir)
-
-
-def check_images(model: tf.keras.Model, dataset: Dataset) -> None:
-    """Raise LarqnetsError when the images of a data set have another shape than the model takes, or too many classes."""
-    info, shape, classes = dataset.info, tuple(model.input_shape[1:]), model.output_shape[-1]
-    if info.image_shape != shape:
-        raise LarqnetsError(
-            f"Images of {info.name} are {info.image_shape} and the model takes {shape}. "
-            "Name the data set that it was trained on."
-        )
-    if info.num_classes > classes:
-        raise LarqnetsError(
-            f"{info.name} has {info.num_classes} classes and the model tells {classes} apart. "
-            "Name the data set that it was trained on."
-        )
 
 
 def verification_samples(source: Source, seed: int = 0) -> Samples:
@@ -168,8 +163,9 @@ def convert_source(
 
 def _check_binary(model: tf.keras.Model, run: Run) -> None:
     """Raise LarqnetsError when a binary method's run stands in a stage whose weights are real."""
-    binary = export.describe_binary_layers(model) or export.weights_only_layers(model)
-    if get_method(run.experiment.model.method).precision != "real" and not binary:
+    if run.kind != "trained" or get_method(run.experiment.model.method).precision == "real":
+        return
+    if not (export.describe_binary_layers(model) or export.weights_only_layers(model)):
         raise LarqnetsError(
             f"The weights of {run.path} are still real: its newest checkpoint is of a stage that is not binary. "
             "Train it to its end, and let the last of its [[stages]] have precision = 'binary'."

@@ -1,13 +1,16 @@
 """Keras 2 model files: read without running any code in them, written whole or not at all."""
 
+import io
 from pathlib import Path
 
 from larqnets import require_keras_2
 
 require_keras_2()
 
+import h5py  # noqa: E402
 import larq as lq  # noqa: E402, F401 - registers its layers for loading
 import tensorflow as tf  # noqa: E402
+from tf_keras.src.saving.legacy import hdf5_format  # noqa: E402
 from tf_keras.src.saving.serialization_lib import SafeModeScope  # noqa: E402
 
 import larqnets.layers.input_scale  # noqa: E402
@@ -46,3 +49,11 @@ def load_keras_file(path: Path) -> tf.keras.Model:
             f"{path} takes images of any size, {model.input_shape[1:]}. Save it with the size that the device will see."
         )
     return model
+
+
+def keras_file_content(model: tf.keras.Model) -> bytes:
+    """Return graph and weights of a model as the bytes of an .h5 file, to be written whole."""
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        hdf5_format.save_model_to_hdf5(model, file, include_optimizer=False)
+    return content.getvalue()

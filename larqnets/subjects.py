@@ -13,7 +13,7 @@ from larqnets.keras_file import SUFFIXES, load_keras_file
 from larqnets.methods import get_method, list_methods
 from larqnets.models import create_model
 from larqnets.run_folder import Run
-from larqnets.training import build_model
+from larqnets.training import build_model, load_trained_model
 
 
 def model_of(
@@ -46,7 +46,10 @@ def model_of(
             f"'{subject}' is a method. Say on which backbone: larqnets summary {subject} --backbone resnet18."
         )
     looks_like_run = path.parent != Path() and path.suffix != ".toml" and not path.is_file()
-    experiment = Run.open(path).experiment if path.is_dir() or looks_like_run else load_config(subject, overrides)
+    run = Run.open(path) if path.is_dir() or looks_like_run else None
+    if run is not None and run.kind != "trained":
+        return load_trained_model(run)
+    experiment = load_config(subject, overrides) if run is None else run.experiment
     info = load_dataset(experiment.data).info
     return build_model(experiment, info.image_shape, info.num_classes, experiment.training_stages[-1])
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 STAGES = {
+    "import": "reading the network and its weights",
     "load": "loading the trained model and its images",
     "rebuild": "rebuilding it with plain signs and kernels of -1 and +1",
     "convert": "converting with the Larq Compute Engine",
@@ -102,6 +103,20 @@ def card(values: dict[str, Any], path: Path) -> list[Any]:
         if paper.get("gap") is not None:
             shown["gap to the paper"] = f"{100 * paper['gap']:+.2f} points"
     return [facts(shown), f"Next: larqnets convert {path} --target arm64"]
+
+
+def imported(values: dict[str, Any], path: Path) -> list[Any]:
+    """The result of an import."""
+    source = values["source"]
+    shown = {
+        "run": path,
+        "network": f"{values['backbone']}, {values['parameters']:,} parameters",
+        "images": values["dataset"] or "not known; name them with --dataset",
+        "test_accuracy": values.get("test_accuracy"),
+    }
+    if "claimed_accuracy" in source:
+        shown["accuracy it is published with"] = f"{source['claimed_accuracy']:.2%} ({source['origin']})"
+    return [facts(shown), f"Next: larqnets decompose {path}"]
 
 
 def _stages(stages: list[dict[str, Any]]) -> dict[str, str]:
