@@ -1,7 +1,6 @@
 """Teachers for distillation: a trained run, or a network of keras.applications. They answer and never learn."""
 
 import hashlib
-import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from larqnets.config import TrainConfig
 from larqnets.errors import LarqnetsError, nearest
+from larqnets.keras_applications import applications
 from larqnets.run_folder import KINDS, Run
 from larqnets.training.weights import load_trained_model
 
@@ -75,7 +75,7 @@ def _load_run(path: Path, info: "DatasetInfo") -> Teacher:
 
 
 def _load_application(name: str, weights: str, info: "DatasetInfo") -> Teacher:
-    networks = {n: f for n, f in vars(tf.keras.applications).items() if inspect.isfunction(f)}
+    networks = applications()
     if name not in networks:
         raise LarqnetsError(
             f"keras.applications has no network '{name}'.{nearest(name, networks)} "
