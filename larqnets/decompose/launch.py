@@ -22,7 +22,7 @@ from larqnets.data import load_dataset
 from larqnets.decompose import LayerResult, Settings
 from larqnets.decompose import network as net
 from larqnets.decompose.picture import draw_layers
-from larqnets.decompose.search import Search, find_settings
+from larqnets.decompose.steps import Search, find_settings
 from larqnets.errors import LarqnetsError
 from larqnets.importing.launch import measured
 from larqnets.keras_file import keras_file_content
