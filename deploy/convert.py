@@ -99,7 +99,7 @@ def convert(
         )
     check = contents.check_bytes(file, export.binary_layers, matched, *_real_constants(export, matched))
     _refuse_wrong_constants(check)
-    names = _layer_names(file, model, {op.index: name for name, op in matched.items()})
+    names = layer_names(file, model, {op.index: name for name, op in matched.items()})
     allowed = [f.layer for f in fallbacks]
     entry = {**(provenance or {}), "larqnets": __version__, "layers": names, "float_fallbacks": allowed}
     content = add_metadata(content, entry)
@@ -121,7 +121,7 @@ def convert(
     remarks = list(export.warnings)
     if not check.matches:
         remarks.append(f"The real-valued constants are {check.found} bytes where {check.predicted} were predicted.")
-    accuracy = _test_accuracy(content, samples, result)
+    accuracy = test_accuracy(content, samples, result)
     variant = "binary" if export.binary_layers else "float"
     return Converted(variant, content, result, accuracy, fallbacks, check, names, remarks)
 
@@ -143,9 +143,9 @@ def convert_twin(
         # float input and output are meant; TFLite takes them for an oversight
         warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
         content = converter.convert()
-    names = _layer_names(read_model(content), model, {})
+    names = layer_names(read_model(content), model, {})
     content = add_metadata(content, {**provenance, "larqnets": __version__, "variant": variant, "layers": names})
-    return Converted(variant, content, None, _test_accuracy(content, samples, None), layers=names, note=note)
+    return Converted(variant, content, None, test_accuracy(content, samples, None), layers=names, note=note)
 
 
 def publish(folder: Path, files: list[Converted], manifest: dict[str, Any]) -> dict[str, Any]:
@@ -241,7 +241,7 @@ def _refuse_wrong_constants(check: contents.ByteCheck) -> None:
             )
 
 
-def _layer_names(file: Model, model: tf.keras.Model, known: dict[int, str]) -> dict[str, str]:
+def layer_names(file: Model, model: tf.keras.Model, known: dict[int, str]) -> dict[str, str]:
     """Return op index -> layer: proven for 1-bit ops (`known`), elsewhere read from the name of the op's output."""
     layers = [layer.name for layer in model.layers]
     graph = file.subgraphs[0]
@@ -278,7 +278,7 @@ def _layer_in(tensor: str, layers: list[str]) -> str:
     return (whole or cut or [""])[-1]
 
 
-def _test_accuracy(content: bytes, samples: Samples, result: Verification | None) -> float | None:
+def test_accuracy(content: bytes, samples: Samples, result: Verification | None) -> float | None:
     """Accuracy on the test images among the samples."""
     if samples.labels is None or not samples.num_test:
         return None

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from deploy import export
 from deploy.convert import Converted, Samples, check_target, convert, convert_twin, publish
+from deploy.decomposed import convert_decomposed
 from larqnets.config import DataConfig
 from larqnets.data import Dataset, load_dataset, preprocess_info
 from larqnets.errors import LarqnetsError
@@ -120,7 +121,8 @@ def convert_source(
     """Convert, prove, write; returns the manifest. A run gets `<run>/<target>/` and its card the converted accuracy.
 
     `twins` also writes the same backbone real-valued, as float and int8: with the weights of `twin_run`, a trained run
-    of method `real`, or else untrained, good for size and latency only, which the manifest says.
+    of method `real`, or else untrained, good for size and latency only, which the manifest says. A decomposed run also
+    gets the files that hold its integers, see `deploy.decomposed`.
     """
     check_target(target)
     on_stage("load")
@@ -150,6 +152,14 @@ def convert_source(
         calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
         entry = {**source.provenance(), "target": target}
         files.append(convert_twin(source.model, samples, calibration, entry, "quantised from this run"))
+    if source.run is not None and source.run.kind == "decomposed":
+        calibration = None
+        if twins and source.dataset is not None:
+            calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
+        entry = {**source.provenance(), "target": target}
+        more = convert_decomposed(source.run, source.model, samples, calibration, entry, on_stage)
+        files += more
+        main.warnings.extend(text for file in more for text in file.warnings)
     facts = {"source": source.provenance(), "samples": {"test": samples.num_test, "all": len(samples.images)}}
     manifest = publish(folder, files, facts)
     if source.run is not None:

@@ -134,7 +134,9 @@ def _sound(w: np.ndarray, settings: Settings, depthwise: bool) -> _Grid:
     delta = settings.step * spread
     largest = np.abs(filters).max(axis=axis)
     if not np.all(delta * MAX_STEPS > np.maximum(largest, np.finfo(np.float32).tiny)):
-        return _int8(w, depthwise, "The weights are nearly equal: their standard deviation gives no useful step, hence int8.")
+        return _int8(
+            w, depthwise, "The weights are nearly equal: their standard deviation gives no useful step, hence int8."
+        )
     knobs: dict[str, float | int | str] = {"step": settings.step}
     note = ""
     if settings.int8_payload:

@@ -20,12 +20,12 @@ import numpy as np
 
 from larqnets.data import load_dataset
 from larqnets.decompose import LayerResult, Settings
-from larqnets.decompose import network as net
-from larqnets.decompose.picture import draw_layers
-from larqnets.decompose.steps import Search, find_settings
 from larqnets.errors import LarqnetsError
 from larqnets.importing.launch import measured
 from larqnets.keras_file import keras_file_content
+from larqnets.post_training import network as net
+from larqnets.post_training.picture import draw_layers
+from larqnets.post_training.steps import Search, find_settings
 from larqnets.run_folder import MODEL_FILE, Run
 
 CODES_FILE, REPORT_FILE, PICTURE_FILE = "codes.npz", "layers.json", "layers.png"
@@ -119,7 +119,7 @@ def layer_row(result: LayerResult) -> dict[str, Any]:
         "layer": result.name,
         "shape": list(result.shape),
         "weights": result.weights,
-        "bits_per_weight": result.bits_per_weight,
+        "bits_per_weight": result.bits / result.weights,
         "file_bytes": result.file_bytes,
         "planes": len(result.planes),
         "ranks": ranks,

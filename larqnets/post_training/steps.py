@@ -20,15 +20,16 @@ import numpy as np
 import tensorflow as tf
 
 from larqnets.data import load_dataset
-from larqnets.decompose import Settings
-from larqnets.decompose import network as net
+from larqnets.decompose import Settings, settings_for_bits
+from larqnets.decompose.search import LARGEST, SMALLEST
 from larqnets.errors import LarqnetsError
+from larqnets.post_training import network as net
 from larqnets.training.evaluation import check_images
 
 PROBE = 0.5
-STEPS = (0.02, 4.0)  # no layer gets a finer or a coarser step
-SIZE_TOLERANCE = 0.01  # bits per weight
-ROUNDS = 12
+BASE_BITS = 5.0  # the search for an accuracy starts from the steps of this size,
+FACTORS = (1 / 8, 8.0)  # made finer and coarser by up to these factors,
+STEPS = (SMALLEST, LARGEST)  # but none beyond these
 BATCH = 128
 
 
@@ -87,77 +88,66 @@ def find_settings(
         net.assign([kernel], {kernel.name: probed[kernel.name].values})
         disturbance[kernel.name] = float(np.mean(np.sum((predict(images) - logits) ** 2, axis=-1)))
         net.assign([kernel], values)
-    relative = _relative_steps({k.name: values[k.name].size for k in free}, disturbance)
+    sensitivity = _positive({name: 12 * moved / PROBE**2 for name, moved in disturbance.items()})
+    kept = [result for name, result in probed.items() if name not in disturbance]  # at int8
+    free_values = {kernel.name: values[kernel.name] for kernel in free}
 
     on_stage("bisection")
     trials: list[dict[str, float]] = []
+    if search.target_bits is not None:
+        # what is left for the layers with steps when those at int8 have taken theirs
+        total = search.target_bits * sum(result.weights for result in probed.values())
+        left = total - 8 * sum(result.file_bytes for result in kept)
+        wanted = left / sum(kernel.size for kernel in free_values.values())
+        chosen, _ = settings_for_bits(free_values, wanted, settings, sensitivity)
+    else:
+        base, _ = settings_for_bits(free_values, BASE_BITS, settings, sensitivity, tolerance=0.1)
 
-    def attempt(factor: float) -> tuple[dict[str, Settings], float, float | None]:
-        """Return settings, bits per weight and, where it is asked for, points of accuracy lost, of one lambda."""
-        chosen = dict.fromkeys((k.name for k in kernels), settings) | {
-            name: replace(settings, step=float(np.clip(factor * step, *STEPS))) for name, step in relative.items()
-        }
-        results = net.decompose(kernels, chosen, values=values)
-        bits = sum(r.bits for r in results.values()) / sum(r.weights for r in results.values())
-        drop = None
-        if search.max_drop is not None:
+        def lost(factor: float) -> tuple[dict[str, Settings], float]:
+            """Return settings with all steps times `factor`, and the points of accuracy that they lose."""
+            tried = {name: replace(own, step=float(np.clip(own.step * factor, *STEPS))) for name, own in base.items()}
+            results = net.decompose(kernels, dict.fromkeys(values, settings) | tried, values=values)
             net.assign(kernels, net.reconstructions(results))
             drop = 100 * (float_accuracy - float(np.mean(predict(images).argmax(-1) == labels)))
             net.assign(kernels, values)
-        trials.append({"factor": factor, "bits_per_weight": bits, **({} if drop is None else {"drop": drop})})
-        return chosen, bits, drop
+            bits = 8 * sum(r.file_bytes for r in results.values()) / sum(r.weights for r in results.values())
+            trials.append({"factor": factor, "record_bits_per_weight": bits, "drop": drop})
+            return tried, drop
 
-    chosen = _bisect(attempt, search)
+        chosen = _coarsest(lost, search.max_drop)
     found = {
         "target_bits": search.target_bits,
         "max_drop": search.max_drop,
         "images": len(images),
         "calibration_accuracy": float_accuracy,
         "disturbance": disturbance,
-        "steps": {name: chosen[name].step for name in relative},
+        "steps": {name: own.step for name, own in chosen.items()},
         "trials": trials,
     }
-    return chosen, found
+    return dict.fromkeys(values, settings) | chosen, found
 
 
-def _relative_steps(weights: dict[str, int], disturbance: dict[str, float]) -> dict[str, float]:
-    """Return sqrt(N / s) by layer, with a geometric mean of 1; a layer that disturbs nothing counts as the least that does."""
-    least = min((value for value in disturbance.values() if value > 0), default=1.0)
-    steps = {name: math.sqrt(weights[name] / max(disturbance[name], least)) for name in weights}
-    mean = math.exp(sum(map(math.log, steps.values())) / len(steps))
-    return {name: step / mean for name, step in steps.items()}
+def _positive(sensitivity: dict[str, float]) -> dict[str, float]:
+    """Return the sensitivities; a layer that disturbs nothing counts as the least that does."""
+    least = min((value for value in sensitivity.values() if value > 0), default=1.0)
+    return {name: max(value, least) for name, value in sensitivity.items()}
 
 
-def _bisect(
-    attempt: Callable[[float], tuple[dict[str, Settings], float, float | None]], search: Search
-) -> dict[str, Settings]:
-    """Return the best settings that keep to what is asked for: the finest of the size, or the coarsest of the accuracy.
-
-    Raises LarqnetsError when none of the possible steps do.
-    """
-    for_size = search.target_bits is not None
-
-    def keeps(bits: float, drop: float | None) -> bool:
-        return bits <= search.target_bits if drop is None else drop <= search.max_drop
-
-    low, high = STEPS  # of lambda: as fine, and as coarse, as a layer may get
-    best, bits, drop = attempt(high if for_size else low)
-    if not keeps(bits, drop):
-        reached = f"coarsest steps only reach {bits:.2f} bits per weight"
-        reached = reached if drop is None else f"finest steps lose {drop:.2f} points"
-        raise LarqnetsError(f"Even the {reached}. Ask for less.")
-    for _ in range(ROUNDS):
+def _coarsest(lost: Callable[[float], tuple[dict[str, Settings], float]], max_drop: float) -> dict[str, Settings]:
+    """Return the settings of the largest factor that loses at most `max_drop` points, to 5 percent of the factor."""
+    low, high = FACTORS
+    best, drop = lost(low)
+    if drop > max_drop:
+        raise LarqnetsError(
+            f"Even steps {1 / low:.0f} times finer than those of {BASE_BITS:g} bits lose {drop:.2f} points."
+        )
+    while high / low > 1.05:
         middle = math.sqrt(low * high)
-        tried, bits, drop = attempt(middle)
-        kept = keeps(bits, drop)
-        if kept:
-            best = tried
-        if kept == for_size:
-            high = middle
+        tried, drop = lost(middle)
+        if drop <= max_drop:
+            best, low = tried, middle
         else:
-            low = middle
-        if high / low < 1.01 or (for_size and kept and search.target_bits - bits <= SIZE_TOLERANCE):
-            break
+            high = middle
     return best
 
 
