@@ -56,7 +56,7 @@ def convert_decomposed(
         sizes = packed.pack_model(whole)[1] if patched.layers else None
         on_stage("evaluate")
         accuracy = test_accuracy(whole, samples, None)
-        note = "no layer could take its integers" if sizes is None else _words(sizes)
+        note = "no layer could take its integers" if sizes is None else _words(sizes, len(patched.layers), len(kernels))
         remarks = [
             f"{variant}: layer '{name}' keeps the converter's weights: {why}" for name, why in patched.unpatched.items()
         ]
@@ -64,8 +64,8 @@ def convert_decomposed(
     return files
 
 
-def _words(sizes: packed.Sizes) -> str:
-    words = f"its integers; DEFLATE {sizes.deflate:,} bytes, .cbd {sizes.container:,}"
+def _words(sizes: packed.Sizes, patched: int, count: int) -> str:
+    words = f"integers of {patched} of {count} kernels; DEFLATE {sizes.deflate:,} bytes, .cbd {sizes.container:,}"
     return words if sizes.container < sizes.deflate else f"{words}: DEFLATE is as small"
 
 

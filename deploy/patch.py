@@ -34,10 +34,11 @@ class Integers:
 
 @dataclass(frozen=True)
 class Patched:
-    """The file, the layers whose integers it holds, and of the others why not."""
+    """The file, the layers whose integers it holds, those that stay float (the converter lets small ones), the others."""
 
     content: bytes
     layers: list[str]
+    floats: list[str]
     unpatched: dict[str, str]
 
 
@@ -93,15 +94,17 @@ class Patcher:
         """Return the file with the integers of the layers; None is a layer that has no integers."""
         content = bytearray(self._model.content)
         done: list[str] = []
+        floats: list[str] = []
         reasons = {name: why for name, why in self._unplaced.items() if name in decomposition}
         for name, place in self._places.items():
             if name in decomposition:
-                why = self._patch_layer(content, place, decomposition[name])
-                if why:
+                if _kernel(self._model, place.op).dtype == "float32":
+                    floats.append(name)
+                elif why := self._patch_layer(content, place, decomposition[name]):
                     reasons[name] = why
                 else:
                     done.append(name)
-        return Patched(bytes(content), done, reasons)
+        return Patched(bytes(content), done, floats, reasons)
 
     def _patch_layer(self, content: bytearray, place: _Place, integers: Integers | None) -> str:
         """Write a layer into `content`; returns why not, or "" when it is done."""

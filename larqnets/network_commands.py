@@ -203,3 +203,21 @@ def unpack(
 
     result = unpack_file(file, output)
     show(result, lambda: f"{result['raw']:,} bytes: {result['output']}", as_json)
+
+
+@decompose.command()
+def compare(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Run folders of real-valued networks.")],
+    table: Annotated[Path, typer.Option("--csv", help="The table.")] = Path("results/cbd.csv"),
+    only: Annotated[str, typer.Option(metavar="GLOB", help="Only what is called so, e.g. 'cbd sound*'.")] = "*",
+    data_dir: Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare all methods at about 3, 4, 5 and 6 bits on networks into a CSV; given again, it goes on where it was."""
+    comparison = needs_training_extra("larqnets.post_training.compare")
+    from larqnets import tables
+
+    with tables.Stages() as stages:
+        stages.stage("decompose")
+        result = comparison.compare(sources, table, only, data_dir, stages.say)
+    show(result, lambda: tables.methods_compared(result), as_json)

@@ -157,6 +157,21 @@ def decomposition(values: dict[str, Any], path: Path) -> list[Any]:
     return [*parts, f"Next: larqnets convert {path} --target arm64"]
 
 
+def methods_compared(result: dict[str, Any]) -> list[Any]:
+    """The table of a comparison of methods."""
+    table = Table(
+        "network", "method", "setting", "bits", "in file", "DEFLATE", ".cbd", "test accuracy", "float", box=None
+    )
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for row in result["rows"]:
+        sizes = ("-" if row[name] is None else f"{row[name]:,}" for name in ("deflate_bytes", "container_bytes"))
+        bits = (f"{row[name]:.2f}" for name in ("bits_per_weight", "file_bits_per_weight"))
+        accuracies = (f"{row[name]:.2%}" for name in ("test_accuracy", "float_accuracy"))
+        table.add_row(escape(row["network"]), row["method"], row["setting"], *bits, *sizes, *accuracies)
+    return [table, f"table: {result['csv']}"]
+
+
 def packed(result: dict[str, Any]) -> list[Any]:
     """The sizes of a packed file."""
     table = Table("", "bytes", "of raw", box=None, pad_edge=False)
