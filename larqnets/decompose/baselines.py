@@ -68,7 +68,7 @@ def sketch(w: np.ndarray, bases: int, refined: bool) -> np.ndarray:
 def abc(w: np.ndarray, bases: int) -> np.ndarray:
     """Return the reconstruction from the fixed bases with least-squares coefficients; one base has u = 0."""
     shifts = np.linspace(-1, 1, bases) if bases > 1 else np.zeros(1)
-    centred, deviation = w - w.mean(axis=0), w.std(axis=0)
+    centred, deviation = w - w.mean(axis=0), w.std(axis=0, dtype=np.float64)
     signs = np.stack([np.where(centred + u * deviation >= 0, 1, -1) for u in shifts]).astype(np.float32)
     return _least_squares(signs, w)
 

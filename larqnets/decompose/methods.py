@@ -19,7 +19,7 @@ from larqnets.decompose.settings import INT8_MAX, Settings
 from larqnets.errors import LarqnetsError
 
 SMALL_LAYER = 20_000  # weights; below, int8 costs little and decides whether a compact network survives
-MAX_STEPS = 1 << 20  # more of them to the largest weight means a layer without spread
+MAX_PLANES = 20  # a largest weight of more steps than these count means a layer without spread
 _HEAD_BYTES = 18  # of a record
 
 
@@ -32,7 +32,7 @@ class _Grid:
     bits: int | None  # as the literature counts them; None: as the record takes
     knobs: dict[str, float | int | str] = field(default_factory=dict)
     note: str = ""
-    bottom: int = 0  # index of the lowest plane
+    bottom: int | None = None  # paper: index of the lowest plane
     ranks: dict[int, int] | None = None  # by bit: the planes that may be factored; None: all of them
     term_ranks: dict[int, int] = field(default_factory=dict)
 
@@ -133,7 +133,7 @@ def _sound(w: np.ndarray, settings: Settings, depthwise: bool) -> _Grid:
     spread = filters.std(axis=axis, dtype=np.float64)
     delta = settings.step * spread
     largest = np.abs(filters).max(axis=axis)
-    if not np.all(delta * MAX_STEPS > np.maximum(largest, np.finfo(np.float32).tiny)):
+    if not np.all(delta * 2.0**MAX_PLANES > np.maximum(largest, np.finfo(np.float32).tiny)):
         return _int8(
             w, depthwise, "The weights are nearly equal: their standard deviation gives no useful step, hence int8."
         )
@@ -165,8 +165,9 @@ def _paper(w: np.ndarray, settings: Settings, depthwise: bool) -> _Grid:
     if magnitudes.min() == largest:
         return _int8(w, depthwise, "All weights have the same magnitude: int8.")
     found = paper.decompose(magnitudes / largest, settings.planes, settings.bottleneck)
-    if settings.int8_payload and found.planes > 7:
-        return _int8(w, depthwise, f"The largest weight needs {found.planes} planes, which int8 cannot hold: int8.")
+    most = 7 if settings.int8_payload else MAX_PLANES
+    if found.planes > most:
+        return _int8(w, depthwise, f"The largest weight needs {found.planes} planes, more than {most}: int8.")
     note = ""
     if found.planes > settings.planes:
         note = f"J was raised from {settings.planes} to {found.planes}, which the largest weight needs."
@@ -201,14 +202,14 @@ _GRIDS: dict[str, Callable[[np.ndarray, Settings, bool], _Grid]] = {
 
 def _result(w: np.ndarray, grid: _Grid, settings: Settings, name: str, depthwise: bool) -> LayerResult:
     """Choose the code of each plane and measure."""
-    values = grid.codes * per_channel(grid.scale, w.shape, depthwise)
+    values = grid.codes.astype(np.float32) * per_channel(grid.scale, w.shape, depthwise)
     matrix = to_matrix(grid.codes, depthwise)
     plan = container.plan(
         matrix, grid.scale.size if grid.scale.ndim else 0, settings.code, settings.sign_of_nonzeros, grid.ranks
     )
     planes = [
         Plane(
-            grid.bottom + bit,
+            (grid.bottom or 0) + bit,
             choice.ones,
             choice.rank if choice.rank is not None else (grid.ranks or {}).get(bit),
             grid.term_ranks.get(bit),
@@ -218,10 +219,15 @@ def _result(w: np.ndarray, grid: _Grid, settings: Settings, name: str, depthwise
         for bit, choice in enumerate(plan.planes)
     ]
     sparse = w.size / max(1, codes.index_width(w.size))  # from here on an index list would not be smaller
-    dense = -grid.bottom or max((bit + 1 for bit, plane in enumerate(planes) if plane.ones > sparse), default=0)
+    if grid.bottom is not None:
+        dense = -grid.bottom
+    elif planes:
+        dense = max((bit + 1 for bit, plane in enumerate(planes) if plane.ones > sparse), default=0)
+    else:
+        dense = int(np.abs(matrix).max()).bit_length()
     return _measured(
         w,
-        values.astype(np.float32),
+        values,
         name=name,
         method=settings.method,
         depthwise=depthwise,
@@ -265,7 +271,6 @@ def _bases(w: np.ndarray, settings: Settings, name: str, depthwise: bool) -> Lay
 def _measured(w: np.ndarray, values: np.ndarray, **fields: object) -> LayerResult:
     """Return the result with its error."""
     error = w - values
-    noise = float(np.vdot(error, error))
-    signal = float(np.vdot(w, w))
+    noise, signal = (float(np.vdot(x, x)) for x in (error.astype(np.float64), w.astype(np.float64)))
     sqnr = math.inf if noise == 0 else 10 * math.log10(signal / noise) if signal else -math.inf
     return LayerResult(shape=w.shape, values=values, sqnr_db=sqnr, max_error=float(np.abs(error).max()), **fields)

@@ -27,7 +27,7 @@ from larqnets.decompose import gf2
 class Composite:
     """A layer's planes: bit i - a_i of the magnitudes n (H, W) is plane i; a weight is M delta s n."""
 
-    magnitudes: np.ndarray
+    magnitudes: np.ndarray  # int32; float64 where J exceeds 31
     alpha: float  # relative to M, as delta
     delta: float  # the step
     top: int  # a_s
@@ -96,5 +96,5 @@ def decompose(r: np.ndarray, planes: int, bottleneck: float) -> Composite:
     half = alpha * t / (1 - t)
     # r / Delta in a form that is exact where it decides: r = alpha lies on a tie, which goes down, below plane 0.
     steps = r / alpha * (2.0**-bottom - 0.5)
-    magnitudes = np.ceil(steps - 0.5).astype(np.int32)
+    magnitudes = np.ceil(steps - 0.5).astype(np.int32 if top - bottom < 31 else np.float64)
     return Composite(magnitudes, alpha, 2 * half, top, bottom, rank)
