@@ -73,7 +73,7 @@ def _partners(layer: tf.keras.layers.Layer) -> list[tuple[tf.Variable, str]]:
     """Return (weight, name of its array) for all weights of a layer."""
     if isinstance(layer, layers.BatchNormalization):
         names = {id(getattr(layer, ours)): f"{layer.name}.{theirs}" for ours, theirs in _NORM.items()}
-    elif isinstance(layer, (layers.Conv2D, layers.Dense)):  # a DepthwiseConv2D is a Conv2D
+    elif isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)):
         kernel = layer.depthwise_kernel if isinstance(layer, layers.DepthwiseConv2D) else layer.kernel
         names = {id(kernel): f"{layer.name}.weight", id(layer.bias): f"{layer.name}.bias"}
     else:
