@@ -88,7 +88,7 @@ def convert(
     on_stage("rebuild")
     export = export_model(model)
     on_stage("convert")
-    content = run_converter(export.model)
+    content = run_converter(export.model) if export.binary_layers else run_stock_converter(export.model)
     file = read_model(content)
     matched = contents.match_layers(file, export.binary_layers)
     fallbacks = contents.find_fallbacks(file, export.binary_layers, matched)
@@ -134,15 +134,7 @@ def convert_twin(
     int8 means weights and activations, float input and output. Its accuracy is measured where the samples are labelled.
     """
     variant = "float" if calibration is None else "int8"
-    converter = tf.lite.TFLiteConverter.from_keras_model(export_model(model).model)
-    if calibration is not None:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([image[np.newaxis]] for image in calibration)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    with captured_stderr(), warnings.catch_warnings():
-        # float input and output are meant; TFLite takes them for an oversight
-        warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
-        content = converter.convert()
+    content = run_stock_converter(export_model(model).model, calibration, quantise=calibration is not None)
     names = layer_names(read_model(content), model, {})
     content = add_metadata(content, {**provenance, "larqnets": __version__, "variant": variant, "layers": names})
     return Converted(variant, content, None, test_accuracy(content, samples, None), layers=names, note=note)
@@ -211,6 +203,29 @@ def run_converter(model: tf.keras.Model) -> bytes:
         # The converter raises bare Exception with MLIR text: the last line is its reason.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise LarqnetsError(f"The Larq Compute Engine cannot convert the model: {reason}") from error
+
+
+def run_stock_converter(
+    model: tf.keras.Model, calibration: np.ndarray | None = None, *, quantise: bool = False
+) -> bytes:
+    """Convert a model without binary layers with stock TFLite; `quantise` makes its weights int8, and with `calibration`
+    images (N, H, W, C) its activations too. Input and output stay float.
+
+    LCE's converter would do for the float file, but takes a padding of one pixel on every side before a VALID
+    convolution of stride 2 for SAME, which shifts the image.
+    """
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if quantise:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        # LCE's interpreter does not have the newer dense op whose weights have a scale per channel
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = calibration is None
+    if calibration is not None:
+        converter.representative_dataset = lambda: ([image[np.newaxis]] for image in calibration)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    with captured_stderr(), warnings.catch_warnings():
+        # float input and output are meant; TFLite takes them for an oversight
+        warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
+        return converter.convert()
 
 
 def _real_constants(export: Export, matched: dict[str, Any]) -> tuple[int, int]:

@@ -4,7 +4,6 @@
 <folder>/decomposed_int8.tflite   int8 weights and activations; float input and output
 """
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from deploy import packed, patch
-from deploy.convert import Converted, Samples, layer_names, test_accuracy
+from deploy.convert import Converted, Samples, layer_names, run_stock_converter, test_accuracy
 from deploy.edit import add_metadata
 from deploy.export import export_model
 from deploy.tflite import read_model
@@ -20,7 +19,6 @@ from larqnets import __version__
 from larqnets.post_training.launch import read_codes
 from larqnets.post_training.network import Kernel, find_kernels, float_values
 from larqnets.run_folder import Run
-from larqnets.terminal import captured_stderr
 
 
 def convert_decomposed(
@@ -42,13 +40,13 @@ def convert_decomposed(
     kernels = find_kernels(model)
     integers = integers_of(kernels, codes)
     shape = export_model(model).model
-    float_content = convert_weights(shape, None, quantise=False)
+    float_content = run_stock_converter(shape)
     files = []
     for variant, images in (("decomposed", None), ("decomposed_int8", calibration)):
         if variant != "decomposed" and images is None:
             continue
         on_stage("patch")
-        content = convert_weights(shape, images)
+        content = run_stock_converter(shape, images, quantise=True)
         patched = patcher_of(float_content, content, kernels, float_values(kernels)).patch(integers)
         names = layer_names(read_model(patched.content), model, {})
         entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
@@ -89,17 +87,3 @@ def patcher_of(
     """Return the patcher of a quantised file of a network; `values` are the kernels that both files were converted with."""
     by_rows = {kernel.name: patch.rows(values[kernel.name], kernel.depthwise) for kernel in kernels}
     return patch.Patcher(float_content, quantised, by_rows)
-
-
-def convert_weights(model: tf.keras.Model, calibration: np.ndarray | None, quantise: bool = True) -> bytes:
-    """Convert an exported model with stock TFLite: float, int8 weights, or with images int8 activations too."""
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if quantise:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if calibration is not None:
-        converter.representative_dataset = lambda: ([image[np.newaxis]] for image in calibration)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    with captured_stderr(), warnings.catch_warnings():
-        # float input and output are meant; TFLite takes them for an oversight
-        warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
-        return converter.convert()

@@ -19,6 +19,7 @@ def digits_network(seed: int = 0, name: str = "small") -> tf.keras.Model:
     x = layers.ReLU(name="conv_relu")(layers.BatchNormalization(name="conv_norm")(x))
     x = layers.Flatten(name="flatten")(x)
     x = layers.BatchNormalization(name="dense_norm")(layers.Dense(40, name="dense")(x))
+    x = layers.ReLU(name="dense_relu")(x)
     x = layers.Dense(CLASSES, name="head")(x)
     return randomise(tf.keras.Model(image, x, name=name), seed)
 

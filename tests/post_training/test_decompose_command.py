@@ -99,7 +99,7 @@ def test_a_full_disk_leaves_no_run(source, monkeypatch):
 
     origin = net.open_network(str(source))
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(LarqnetsError, match="No space left on device. Free some space"):
+    with pytest.raises(LarqnetsError, match=r"No space left on device\. Free some space"):
         decompose_network(origin, Settings(), source="small.h5", runs=source.parent / "runs")
     assert list((source.parent / "runs").iterdir()) == []
 
@@ -154,7 +154,7 @@ def test_search_reaches_size_and_keeps_accuracy(source, tfds_dir, monkeypatch):
                 < 1e-9
             )
     with pytest.raises(LarqnetsError, match="No step gives"):
-        Settings and decompose_network(
+        decompose_network(
             net.open_network(str(source), dataset="digits"),
             free,
             source="x",
