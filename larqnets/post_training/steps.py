@@ -97,7 +97,13 @@ def find_settings(
     if search.target_bits is not None:
         # what is left for the layers with steps when those at int8 have taken theirs
         total = search.target_bits * sum(result.weights for result in probed.values())
-        left = total - 8 * sum(result.file_bytes for result in kept)
+        at_int8 = 8 * sum(result.file_bytes for result in kept)
+        left = total - at_int8
+        if left <= 0:
+            least = at_int8 / sum(result.weights for result in probed.values())
+            raise LarqnetsError(
+                f"The layers at int8 alone take {least:.2f} bits per weight. Ask for more, or use --no-protect-small."
+            )
         wanted = left / sum(kernel.size for kernel in free_values.values())
         chosen, _ = settings_for_bits(free_values, wanted, settings, sensitivity)
     else:

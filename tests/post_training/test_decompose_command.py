@@ -153,10 +153,11 @@ def test_search_reaches_size_and_keeps_accuracy(source, tfds_dir, monkeypatch):
                 )
                 < 1e-9
             )
-    with pytest.raises(LarqnetsError, match="No step gives"):
+    protected = net.open_network(str(source), dataset="digits")
+    with pytest.raises(LarqnetsError, match=r"The layers at int8 alone take .* use --no-protect-small"):
         decompose_network(
-            net.open_network(str(source), dataset="digits"),
-            free,
+            protected,
+            Settings(),
             source="x",
             name="no",
             runs=source.parent / "runs",
