@@ -5,9 +5,10 @@ else stays as it is: biases, BatchNorm, and layers of other kinds, which `left_o
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,11 @@ def open_network(
             f"{nearest(source, applications())} Give e.g. runs/<name>, model.keras, or MobileNet."
         )
     if dataset is not None and (data is None or dataset != data.dataset):
-        data, accuracy = DataConfig(dataset=dataset, image_size=model.input_shape[1]), None
+        normalised = _normalisation(source) if source in applications() and not path.is_dir() else {}
+        data = replace(data or DataConfig(dataset, **normalised), dataset=dataset, image_size=model.input_shape[1])
+        accuracy = None
     if data is not None and data_dir is not None:
-        data = DataConfig(**vars(data) | {"data_dir": data_dir})
+        data = replace(data, data_dir=data_dir)
     return Origin(model, name, data, accuracy)
 
 
@@ -101,6 +104,25 @@ def _application(name: str, weights: str, image: tuple[int, int, int] | None, cl
         raise LarqnetsError(
             f"{name} of keras.applications cannot be made: {reason}. Choose another --weights, --image or --classes."
         ) from error
+
+
+def _normalisation(name: str) -> dict[str, tuple[float, ...]]:
+    """Return mean and std with which (pixel / 255 - mean) / std is what a network of keras.applications takes.
+
+    They are read off its own preprocessing, by its values for black and for one full channel after the other. Raises
+    LarqnetsError where that is no such formula, as of networks whose channels are BGR.
+    """
+    preprocess = sys.modules[applications()[name].__module__].preprocess_input
+    probes = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]).astype(np.float32).reshape(4, 1, 1, 3)
+    black, *channels = np.asarray(preprocess(probes)).reshape(4, 3)
+    rise = np.array(channels) - black
+    if not np.array_equal(rise != 0, np.eye(3, dtype=bool)):
+        raise LarqnetsError(
+            f"{name} of keras.applications mixes the colours of an image (BGR), which our images cannot do. Give a Keras "
+            "model file that takes RGB, or leave --dataset out."
+        )
+    std = 1 / np.diag(rise).astype(np.float64)
+    return {"mean": tuple((-black * std).tolist()), "std": tuple(std.tolist())}
 
 
 def find_kernels(model: tf.keras.Model) -> list[Kernel]:

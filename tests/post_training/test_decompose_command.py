@@ -3,13 +3,14 @@
 import errno
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from small_networks import digits_network
 
-from larqnets import LarqnetsError
+from larqnets import LarqnetsError, create_model
 from larqnets.decompose import Settings
 from larqnets.keras_file import keras_file_content, load_keras_file
 from larqnets.post_training import network as net
@@ -209,6 +210,28 @@ def test_networks_of_keras_applications(name):
     assert np.isfinite(after).all()
     assert not np.array_equal(before, after)
     assert net.left_out(origin.model) == []
+
+
+def test_resnet18_in_paper_mode():
+    """The zoo's real-valued network at a quarter of its width: every kernel within the bound of the algorithm."""
+    model = create_model("real", "resnet18", (32, 32, 3), 10, width=0.25)
+    kernels = net.find_kernels(model)
+    assert len(kernels) == 21  # 17 convolutions, 3 projections, the classifier
+    values = net.float_values(kernels)
+    results = net.decompose(kernels, Settings(mode="paper", planes=6, bottleneck=0.3))
+    for name, result in results.items():
+        assert np.abs(values[name] - result.values).max() <= 2**-5.9 * np.abs(values[name]).max(), name
+
+
+def test_images_of_keras_applications_are_normalised_as_each_network_wants():
+    for name in ("MobileNet", "DenseNet121", "EfficientNetB0"):
+        found = net._normalisation(name)
+        mean, std = (np.array(found[key]) for key in ("mean", "std"))
+        pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3)).astype(np.float32)
+        module = sys.modules[net.applications()[name].__module__]
+        np.testing.assert_allclose((pixels / 255 - mean) / std, module.preprocess_input(pixels.copy()), atol=1e-4)
+    with pytest.raises(LarqnetsError, match=r"VGG16 of keras\.applications mixes the colours of an image \(BGR\)"):
+        net._normalisation("VGG16")
 
 
 def test_kernels_inside_of_models_are_found_and_other_layers_named():
