@@ -13,7 +13,7 @@ STAGES = {
     "import": "reading the network and its weights",
     "load": "loading the trained model and its images",
     "rebuild": "rebuilding it with plain signs and kernels of -1 and +1",
-    "convert": "converting with the Larq Compute Engine",
+    "convert": "converting to a TFLite file",
     "verify": "verifying layer by layer and on real samples",
     "twins": "writing the float and int8 versions",
     "evaluate": "evaluating",
