@@ -28,6 +28,7 @@ FORBIDDEN = {
     "larqnets/training": ("larqnets.cli", "deploy"),
     "larqnets/config.py": (*ABOVE_BACKBONES, *HEAVY),
     "larqnets/run_folder.py": (*ABOVE_BACKBONES, *HEAVY),
+    "larqnets/decompose": (*ABOVE_BACKBONES, *HEAVY, "larqnets.models", "larqnets.backbones", "larqnets.layers"),
     "deploy/flatbuffer.py": HEAVY,
     "deploy/tflite.py": HEAVY,
     "deploy/inspect.py": HEAVY,
@@ -78,7 +79,7 @@ def _is_in(name, packages):
     "module",
     [
         *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.run_folder", "larqnets.backbones"),
-        *("larqnets.data.image", "larqnets.doctor"),
+        *("larqnets.data.image", "larqnets.doctor", "larqnets.decompose"),
         *("deploy.flatbuffer", "deploy.tflite", "deploy.inspect", "deploy.shipped", "deploy.classify"),
         *(
             "deploy.interpreter",
