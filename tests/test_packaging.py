@@ -26,11 +26,14 @@ FORBIDDEN = {
     "larqnets/tasks": ABOVE_BACKBONES[2:],
     "larqnets/data": (*ABOVE_BACKBONES[:3], "larqnets.cli", "deploy"),
     "larqnets/training": ("larqnets.cli", "deploy"),
-    "larqnets/decompose": (*ABOVE_BACKBONES, *HEAVY, "larqnets.models", "larqnets.post_training"),
     "larqnets/importing": ("larqnets.cli", "deploy", "larqnets.post_training"),
     "larqnets/post_training": ("larqnets.cli", "deploy"),
     "larqnets/config.py": (*ABOVE_BACKBONES, *HEAVY),
     "larqnets/run_folder.py": (*ABOVE_BACKBONES, *HEAVY),
+    "larqnets/decompose": (
+        *(*ABOVE_BACKBONES, *HEAVY, "larqnets.models", "larqnets.backbones", "larqnets.layers"),
+        *("larqnets.importing", "larqnets.post_training"),
+    ),
     "deploy/flatbuffer.py": HEAVY,
     "deploy/tflite.py": HEAVY,
     "deploy/inspect.py": HEAVY,
@@ -82,9 +85,8 @@ def _is_in(name, packages):
     "module",
     [
         *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.run_folder", "larqnets.backbones"),
-        *("larqnets.data.image", "larqnets.doctor"),
+        *("larqnets.data.image", "larqnets.doctor", "larqnets.decompose"),
         *("deploy.flatbuffer", "deploy.tflite", "deploy.inspect", "deploy.shipped", "deploy.classify", "deploy.packed"),
-        "larqnets.decompose",
         *(
             "deploy.interpreter",
             "android_bench",

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from larqnets.errors import LarqnetsError, get_training
+from larqnets.errors import LarqnetsError
 
 
 def _sparse(matrix: np.ndarray) -> Any:
@@ -21,7 +21,9 @@ def _sparse(matrix: np.ndarray) -> Any:
     try:
         from scipy.sparse import csr_array
     except ImportError as error:
-        raise LarqnetsError(f"Matching rows and columns needs SciPy. {get_training()}.") from error
+        raise LarqnetsError(
+            'Covers by rows and columns need scipy, which is not installed: pip install "larqnets[train]"'
+        ) from error
     return csr_array(matrix != 0)
 
 

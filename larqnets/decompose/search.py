@@ -24,8 +24,8 @@ def settings_for_bits(
 ) -> tuple[dict[str, Settings], float]:
     """Return the sound-mode settings of each kernel with which their records take `target_bits` per weight, and the bits.
 
-    One f for all is bisected on the size of the records in full, int8 layers included, until it is within `tolerance`
-    bits. With `sensitivity`, the cost of each layer per unit of relative squared error, the layers differ: a step f_l
+    One f for all is sought by interpolation between known sizes, from `settings.step` on; a size is that of the records
+    in full, int8 layers included, and is met within `tolerance` bits. With `sensitivity`, the cost of each layer per unit of relative squared error, the layers differ: a step f_l
     costs sensitivity_l f_l^2 / 12 and saves N_l log2 f_l bits, which is cheapest at f_l = f sqrt(N_l / sensitivity_l),
     up to a factor that leaves the mean of log f over all weights at log f. Raises LarqnetsError for a size that no step
     gives.
@@ -43,21 +43,25 @@ def settings_for_bits(
         results = decompose_kernels(kernels, own, depthwise, stem)
         return own, 8 * sum(result.file_bytes for result in results.values()) / weights
 
-    fine, coarse = math.log(SMALLEST), math.log(LARGEST)
-    most, least = at(fine)[1], at(coarse)[1]
-    if not least <= target_bits <= most:
-        raise LarqnetsError(
-            f"No step gives {target_bits:g} bits per weight; these layers take between {least:.2f} and {most:.2f}."
-        )
+    low, high = math.log(SMALLEST), math.log(LARGEST)
+    x = math.log(settings.step)
+    known: dict[float, float] = {}  # log f -> bits, which fall with it
     while True:
-        middle = (fine + coarse) / 2
-        found = at(middle)
-        if abs(found[1] - target_bits) <= tolerance or coarse - fine < 1e-4:
-            return found
-        if found[1] > target_bits:
-            fine = middle
-        else:
-            coarse = middle
+        own, known[x] = at(x)
+        excess = known[x] - target_bits
+        if abs(excess) <= tolerance or high - low < 1e-4:
+            return own, known[x]
+        low, high = (x, high) if excess > 0 else (low, x)
+        if low == high:
+            raise LarqnetsError(
+                f"No step gives {target_bits:g} bits per weight: these layers take {known[x]:.2f} with {math.exp(x):g}, "
+                f"the {'coarsest' if excess > 0 else 'finest'}."
+            )
+        if low in known and high in known:
+            share = (known[low] - target_bits) / (known[low] - known[high])
+            x = low + (high - low) * min(max(share, 0.1), 0.9)
+        else:  # a bit is an octave where every layer has a step; the more tries, the wider the stride
+            x = min(max(x + excess * math.log(2) * 2 ** (len(known) - 1), low), high)
 
 
 def _ratios(kernels: Mapping[str, np.ndarray], sensitivity: Mapping[str, float] | None) -> dict[str, float]:

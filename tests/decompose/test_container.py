@@ -287,3 +287,16 @@ def test_unpacking_needs_numpy_alone():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_without_scipy_the_sound_mode_works_and_a_cover_says_what_to_install():
+    program = (
+        "import sys; sys.modules['scipy'] = sys.modules['scipy.sparse'] = None\n"
+        "from larqnets.decompose import Settings, decompose_kernel; import numpy as np\n"
+        "kernel = np.random.default_rng(0).standard_normal((3, 3, 8, 8))\n"
+        "decompose_kernel(kernel, Settings(protect_small=False))\n"
+        "decompose_kernel(kernel, Settings(mode='paper'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert "line 5" in done.stderr
+    assert done.stderr.strip().endswith('need scipy, which is not installed: pip install "larqnets[train]"')

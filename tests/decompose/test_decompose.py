@@ -12,6 +12,7 @@ from larqnets.decompose import (
     decompose_kernels,
     deflate_bytes,
     pack,
+    search,
     settings_for_bits,
     to_matrix,
     unpack,
@@ -288,10 +289,26 @@ def test_a_search_meets_its_size():
         results = decompose_kernels(kernels, found)
         total = sum(result.file_bytes for result in results.values())
         assert bits == 8 * total / sum(kernel.size for kernel in kernels.values())
-    with pytest.raises(LarqnetsError, match=r"No step gives 20 bits per weight; these layers take between"):
+    with pytest.raises(LarqnetsError, match=r"No step gives 20 bits per weight: .* with 0\.01, the finest"):
         settings_for_bits(kernels, 20, SOUND)
+    with pytest.raises(LarqnetsError, match=r"No step gives 0\.1 bits per weight: .* with 4, the coarsest"):
+        settings_for_bits(kernels, 0.1, SOUND)
     with pytest.raises(LarqnetsError, match="mode sound only"):
         settings_for_bits(kernels, 4, Settings(mode="paper"))
+
+
+def test_a_search_takes_few_tries_also_where_most_weights_are_int8(monkeypatch):
+    kernels = {"a": gauss((3, 3, 48, 48)), **{f"small{i}": gauss((3, 3, 40, 40), i) for i in range(5)}}
+    tries = []
+
+    def counted(*arguments):
+        tries.append(1)
+        return decompose_kernels(*arguments)
+
+    monkeypatch.setattr(search, "decompose_kernels", counted)
+    for target in (6.4, 7.2):
+        assert abs(settings_for_bits(kernels, target, Settings())[1] - target) <= 0.01
+    assert len(tries) <= 16
 
 
 def test_sensitive_layers_get_finer_steps_and_the_cost_falls():

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from larqnets.decompose import Settings, decompose_kernel, gf2, paper
 from larqnets.decompose.matrix import to_matrix
@@ -47,6 +50,29 @@ def test_bounds_and_identities(kind, bottleneck):
         outliers = r > found.alpha
         assert np.array_equal(n >> -found.bottom != 0, outliers)
         assert rank(outliers) == found.rank <= beta
+
+
+@hypothesis_settings(deadline=None)
+@given(
+    st.integers(2, 12),
+    st.integers(2, 12),
+    st.integers(1, 30),
+    st.integers(1, 8),
+    st.sampled_from([0.5, 0.9]),
+    st.integers(0, 99),
+)
+def test_bounds_and_identities_hold_among_many_equal_weights(height, width, levels, planes, bottleneck, seed):
+    """Few distinct values: many weights equal alpha, or zero, and lie exactly on ties."""
+    values = np.random.default_rng(seed).integers(0, levels + 1, (height, width)).astype(np.float64)
+    values[0, 0] = levels
+    r = values / levels
+    found = paper.decompose(r, planes, bottleneck)
+    assert found.alpha in r
+    assert found.alpha > 0
+    assert np.abs(r - found.delta * found.magnitudes).max() <= found.delta / 2 * (1 + 1e-9)
+    assert np.array_equal(found.magnitudes >> -found.bottom != 0, r > found.alpha)
+    assert found.magnitudes.max() <= 2**found.planes - 1
+    assert rank(r > found.alpha) == found.rank <= int(bottleneck * min(height, width))
 
 
 def test_eight_planes_are_within_four_thousandths_of_the_largest_weight():
