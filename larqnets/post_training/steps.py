@@ -88,7 +88,8 @@ def find_settings(
         net.assign([kernel], {kernel.name: probed[kernel.name].values})
         disturbance[kernel.name] = float(np.mean(np.sum((predict(images) - logits) ** 2, axis=-1)))
         net.assign([kernel], values)
-    sensitivity = _positive({name: 12 * moved / PROBE**2 for name, moved in disturbance.items()})
+    probe = {kernel.name: float(probed[kernel.name].knobs["step"]) for kernel in free}  # coarser where int8 asks for it
+    sensitivity = _positive({name: 12 * moved / probe[name] ** 2 for name, moved in disturbance.items()})
     kept = [result for name, result in probed.items() if name not in disturbance]  # at int8
     free_values = {kernel.name: values[kernel.name] for kernel in free}
 
