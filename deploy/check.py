@@ -9,14 +9,15 @@ import numpy as np
 from deploy.classify import preprocessing
 from deploy.inspect import own_metadata
 from deploy.interpreter import Interpreter
-from deploy.sources import check_images, open_source, other_images, verification_samples
+from deploy.sources import images_of, open_source, other_images, verification_samples
 from deploy.verify import Verification, verify
 from larqnets.config import DataConfig
 from larqnets.data import load_dataset
 from larqnets.errors import LarqnetsError
 from larqnets.run_folder import Run
-from larqnets.tasks.classification import make_loss
+from larqnets.tasks.classification import cross_entropy, make_loss
 from larqnets.training import evaluate, load_trained_model
+from larqnets.training.evaluation import check_images
 
 SPLITS = ("test", "train")
 
@@ -73,9 +74,10 @@ def evaluate_subject(
     if subject.is_dir():
         run = Run.open(subject)
         model = load_trained_model(run)
-        data = load_dataset(other_images(run.experiment.data, dataset, data_dir, model.input_shape[1]))
+        data = load_dataset(images_of(run, dataset, data_dir, model.input_shape[1]))
         check_images(model, data)
-        scores = evaluate(model, data.eval_batches(split, 128, limit), make_loss(run.experiment.training_stages[-1]))
+        loss = make_loss(run.experiment.training_stages[-1]) if run.kind == "trained" else cross_entropy
+        scores = evaluate(model, data.eval_batches(split, 128, limit), loss)
         result = {"accuracy": scores.accuracy, "loss": scores.loss, "engine": "TensorFlow"}
     else:
         interpreter = Interpreter(subject)
@@ -101,8 +103,8 @@ def evaluate_subject(
 def _config_of(file: Path, interpreter: Interpreter, dataset: str | None) -> DataConfig:
     """Return how the file's images are loaded: as its run did, or as its metadata or --dataset name them."""
     run = run_of(file)
-    if run is not None:
-        return Run.open(run).experiment.data
+    if run is not None and (known := Run.open(run).data) is not None:
+        return known
     named = dataset or (preprocessing(interpreter) or {}).get("dataset")
     if named is None:
         raise LarqnetsError(f"{file} does not say which images it was made for. Name them with --dataset.")

@@ -88,7 +88,7 @@ def convert(
     on_stage("rebuild")
     export = export_model(model)
     on_stage("convert")
-    content = run_converter(export.model)
+    content = run_converter(export.model) if export.binary_layers else run_stock_converter(export.model)
     file = read_model(content)
     matched = contents.match_layers(file, export.binary_layers)
     fallbacks = contents.find_fallbacks(file, export.binary_layers, matched)
@@ -99,7 +99,7 @@ def convert(
         )
     check = contents.check_bytes(file, export.binary_layers, matched, *_real_constants(export, matched))
     _refuse_wrong_constants(check)
-    names = _layer_names(file, model, {op.index: name for name, ops in matched.items() for op in ops})
+    names = layer_names(file, model, {op.index: name for name, ops in matched.items() for op in ops})
     allowed = [f.layer for f in fallbacks]
     entry = {**(provenance or {}), "larqnets": __version__, "layers": names, "float_fallbacks": allowed}
     content = add_metadata(content, entry)
@@ -121,7 +121,7 @@ def convert(
     remarks = list(export.warnings)
     if not check.matches:
         remarks.append(f"The real-valued constants are {check.found} bytes where {check.predicted} were predicted.")
-    accuracy = _test_accuracy(content, samples, result)
+    accuracy = test_accuracy(content, samples, result)
     variant = "binary" if export.binary_layers else "float"
     return Converted(variant, content, result, accuracy, fallbacks, check, names, remarks)
 
@@ -134,18 +134,10 @@ def convert_twin(
     int8 means weights and activations, float input and output. Its accuracy is measured where the samples are labelled.
     """
     variant = "float" if calibration is None else "int8"
-    converter = tf.lite.TFLiteConverter.from_keras_model(export_model(model).model)
-    if calibration is not None:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([image[np.newaxis]] for image in calibration)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    with captured_stderr(), warnings.catch_warnings():
-        # float input and output are meant; TFLite takes them for an oversight
-        warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
-        content = converter.convert()
-    names = _layer_names(read_model(content), model, {})
+    content = run_stock_converter(export_model(model).model, calibration, quantise=calibration is not None)
+    names = layer_names(read_model(content), model, {})
     content = add_metadata(content, {**provenance, "larqnets": __version__, "variant": variant, "layers": names})
-    return Converted(variant, content, None, _test_accuracy(content, samples, None), layers=names, note=note)
+    return Converted(variant, content, None, test_accuracy(content, samples, None), layers=names, note=note)
 
 
 def publish(folder: Path, files: list[Converted], manifest: dict[str, Any]) -> dict[str, Any]:
@@ -213,6 +205,29 @@ def run_converter(model: tf.keras.Model) -> bytes:
         raise LarqnetsError(f"The Larq Compute Engine cannot convert the model: {reason}") from error
 
 
+def run_stock_converter(
+    model: tf.keras.Model, calibration: np.ndarray | None = None, *, quantise: bool = False
+) -> bytes:
+    """Convert a model without binary layers with stock TFLite; `quantise` makes its weights int8, and with `calibration`
+    images (N, H, W, C) its activations too. Input and output stay float.
+
+    LCE's converter would do for the float file, but takes a padding of one pixel on every side before a VALID
+    convolution of stride 2 for SAME, which shifts the image.
+    """
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if quantise:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        # LCE's interpreter does not have the newer dense op whose weights have a scale per channel
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = calibration is None
+    if calibration is not None:
+        converter.representative_dataset = lambda: ([image[np.newaxis]] for image in calibration)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    with captured_stderr(), warnings.catch_warnings():
+        # float input and output are meant; TFLite takes them for an oversight
+        warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
+        return converter.convert()
+
+
 def _real_constants(export: Export, matched: dict[str, Any]) -> tuple[int, int]:
     """Predict the bytes of the kernels that stay real, and of their biases.
 
@@ -241,7 +256,7 @@ def _refuse_wrong_constants(check: contents.ByteCheck) -> None:
             )
 
 
-def _layer_names(file: Model, model: tf.keras.Model, known: dict[int, str]) -> dict[str, str]:
+def layer_names(file: Model, model: tf.keras.Model, known: dict[int, str]) -> dict[str, str]:
     """Return op index -> layer: proven for 1-bit ops (`known`), elsewhere read from the name of the op's output."""
     layers = [layer.name for layer in model.layers]
     graph = file.subgraphs[0]
@@ -278,7 +293,7 @@ def _layer_in(tensor: str, layers: list[str]) -> str:
     return (whole or cut or [""])[-1]
 
 
-def _test_accuracy(content: bytes, samples: Samples, result: Verification | None) -> float | None:
+def test_accuracy(content: bytes, samples: Samples, result: Verification | None) -> float | None:
     """Accuracy on the test images among the samples."""
     if samples.labels is None or not samples.num_test:
         return None

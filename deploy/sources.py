@@ -6,21 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import larq as lq  # noqa: F401 - registers its layers for loading
 import numpy as np
 import tensorflow as tf
-from tf_keras.src.saving.serialization_lib import SafeModeScope
 
-import larqnets.layers.input_scale
-import larqnets.quantizers  # noqa: F401 - registers ours
 from deploy import export
 from deploy.convert import Converted, Samples, check_target, convert, convert_twin, publish
+from deploy.decomposed import convert_decomposed
 from larqnets.config import DataConfig
 from larqnets.data import Dataset, load_dataset, preprocess_info
 from larqnets.errors import LarqnetsError
+from larqnets.keras_file import load_keras_file
 from larqnets.methods import get_method
 from larqnets.run_folder import Run
 from larqnets.training import load_trained_model
+from larqnets.training.evaluation import check_images
 
 MIN_SAMPLES = 1000
 MAX_SAMPLES = 10_000
@@ -61,7 +60,9 @@ def open_source(path: Path, dataset: str | None = None, data_dir: str | None = N
     if path.is_dir():
         run = Run.open(path)
         model = load_trained_model(run)
-        config = other_images(run.experiment.data, dataset, data_dir, model.input_shape[1])
+        if run.data is None and dataset is None:
+            return Source(path, model, run, None, None)
+        config = images_of(run, dataset, data_dir, model.input_shape[1])
         data = load_dataset(config)
         check_images(model, data)
         return Source(path, model, run, data, config)
@@ -74,57 +75,18 @@ def open_source(path: Path, dataset: str | None = None, data_dir: str | None = N
     return Source(path, model, None, data, config)
 
 
+def images_of(run: Run, dataset: str | None, data_dir: str | None, size: int) -> DataConfig:
+    """Return which images a run's network is tested on; raises LarqnetsError where neither it nor `dataset` says."""
+    if run.data is None and dataset is None:
+        raise LarqnetsError(f"{run.path} does not say which images its network is for. Name them with --dataset.")
+    return other_images(run.data or DataConfig(dataset=dataset, image_size=size), dataset, data_dir, size)
+
+
 def other_images(config: DataConfig, dataset: str | None, data_dir: str | None, size: int) -> DataConfig:
     """Return `config`, of another data set and resized to the model's `size` if `dataset` is given; likewise `data_dir`."""
     if dataset is not None:
         config = dataclasses.replace(config, dataset=dataset, image_size=config.image_size or size)
     return config if data_dir is None else dataclasses.replace(config, data_dir=data_dir)
-
-
-def check_images(model: tf.keras.Model, dataset: Dataset) -> None:
-    """Raise LarqnetsError when the images of a data set have another shape than the model takes, or too many classes."""
-    info, shape, classes = dataset.info, tuple(model.input_shape[1:]), model.output_shape[-1]
-    if info.image_shape != shape:
-        raise LarqnetsError(
-            f"Images of {info.name} are {info.image_shape} and the model takes {shape}. "
-            "Name the data set that it was trained on."
-        )
-    if info.num_classes > classes:
-        raise LarqnetsError(
-            f"{info.name} has {info.num_classes} classes and the model tells {classes} apart. "
-            "Name the data set that it was trained on."
-        )
-
-
-def load_keras_file(path: Path) -> tf.keras.Model:
-    """Load a Keras 2 model file of one input, of a fixed size, and one output; Lambda layers, which carry code, are refused."""
-    if not path.exists():
-        raise LarqnetsError(f"There is no file or run at {path}. Give runs/<name>, or a Keras model file.")
-    if path.suffix not in (".keras", ".h5", ".hdf5"):
-        raise LarqnetsError(f"{path} is neither a run folder nor a Keras model file (.keras, .h5).")
-    try:
-        with SafeModeScope(True):
-            model = tf.keras.models.load_model(path, compile=False)
-    except Exception as error:
-        # Keras raises whatever its parsers do: zip, HDF5, JSON, missing classes, refused code.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        if "Lambda" in reason:
-            raise LarqnetsError(
-                f"{path} has a Lambda layer, which is code that would run here. Save the model with a layer of Keras or "
-                "Larq in its place."
-            ) from error
-        raise LarqnetsError(
-            f"{path} cannot be loaded as a Keras 2 model: {reason}. Layers must be Keras', Larq's or larqnets' own."
-        ) from error
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise LarqnetsError(
-            f"{path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs. Save a model with one of each."
-        )
-    if None in model.input_shape[1:]:
-        raise LarqnetsError(
-            f"{path} takes images of any size, {model.input_shape[1:]}. Save it with the size that the device will see."
-        )
-    return model
 
 
 def verification_samples(source: Source, seed: int = 0) -> Samples:
@@ -159,7 +121,8 @@ def convert_source(
     """Convert, prove, write; returns the manifest. A run gets `<run>/<target>/` and its card the converted accuracy.
 
     `twins` also writes the same backbone real-valued, as float and int8: with the weights of `twin_run`, a trained run
-    of method `real`, or else untrained, good for size and latency only, which the manifest says.
+    of method `real`, or else untrained, good for size and latency only, which the manifest says. A decomposed run also
+    gets the files that hold its integers, see `deploy.decomposed`.
     """
     check_target(target)
     on_stage("load")
@@ -189,6 +152,14 @@ def convert_source(
         calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
         entry = {**source.provenance(), "target": target}
         files.append(convert_twin(source.model, samples, calibration, entry, "quantised from this run"))
+    if source.run is not None and source.run.kind == "decomposed":
+        calibration = None
+        if twins and source.dataset is not None:
+            calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
+        entry = {**source.provenance(), "target": target}
+        more = convert_decomposed(source.run, source.model, samples, calibration, entry, on_stage)
+        files += more
+        main.warnings.extend(text for file in more for text in file.warnings)
     facts = {"source": source.provenance(), "samples": {"test": samples.num_test, "all": len(samples.images)}}
     manifest = publish(folder, files, facts)
     if source.run is not None:
@@ -202,8 +173,9 @@ def convert_source(
 
 def _check_binary(model: tf.keras.Model, run: Run) -> None:
     """Raise LarqnetsError when a binary method's run stands in a stage whose weights are real."""
-    binary = export.describe_binary_layers(model) or export.weights_only_layers(model)
-    if get_method(run.experiment.model.method).precision != "real" and not binary:
+    if run.kind != "trained" or get_method(run.experiment.model.method).precision == "real":
+        return
+    if not (export.describe_binary_layers(model) or export.weights_only_layers(model)):
         raise LarqnetsError(
             f"The weights of {run.path} are still real: its newest checkpoint is of a stage that is not binary. "
             "Train it to its end, and let the last of its [[stages]] have precision = 'binary'."

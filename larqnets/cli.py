@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from larqnets import LarqnetsError, __version__, device_commands
+from larqnets import LarqnetsError, __version__, device_commands, network_commands
 from larqnets.command import Json, needs_training_extra, show
 
 app = typer.Typer(
@@ -23,7 +23,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.add_typer(device_commands.app)  # without a name: its commands are ours
+app.add_typer(network_commands.app)  # without a name: its commands are ours
+app.add_typer(device_commands.app)
 
 _CTRL_C = 130  # what Typer makes of KeyboardInterrupt
 

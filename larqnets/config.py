@@ -44,6 +44,8 @@ class DataConfig:
     flip: bool = False  # mirror half of the training images
     random_resized_crop: bool = False  # ImageNet: random area and aspect ratio; test: central crop
     min_crop_area: float = 0.08  # smallest area of a random resized crop, as a fraction of the image
+    mean: tuple[float, ...] = ()  # per channel, of pixels / 255, subtracted; (): the data set's own
+    std: tuple[float, ...] = ()  # per channel, divided by; (): the data set's own
 
 
 @dataclass(frozen=True)
@@ -167,31 +169,50 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> Experiment:
                 f"There is no config '{name_or_path}'.{nearest(name_or_path, list_configs())} "
                 "`larqnets list configs` shows the shipped ones; a path to a .toml file works too."
             )
+    return parse_config(_read_text(path), str(path), overrides)
+
+
+def _read_text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise LarqnetsError(f"Cannot read config {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise LarqnetsError(f"{path} is not a TOML file: it is not UTF-8 text.") from error
-    return parse_config(text, str(path), overrides)
+
+
+def _parse_toml(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise LarqnetsError(f"{source} is not valid TOML: {error}.") from error
 
 
 def parse_config(text: str, source: str, overrides: Sequence[str] = ()) -> Experiment:
     """Turn TOML text into an Experiment; `source` names the text in errors."""
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise LarqnetsError(f"{source} is not valid TOML: {error}.") from error
+    tables = _parse_toml(text, source)
     for override in overrides:
         apply_override(tables, override)
     return from_mapping(Experiment, _with_train_in_stages(tables), "", source)
 
 
-def dump_config(experiment: Experiment) -> str:
-    """Return the experiment as TOML that `parse_config` reads back to an equal one."""
+@dataclass(frozen=True)
+class ModelImages:
+    """The config of a run that was not trained here: which images its network was made for, None where nobody said."""
+
+    data: DataConfig | None = None
+
+
+def load_model_images(path: Path) -> ModelImages:
+    """Read the config of an imported or decomposed run; raises LarqnetsError as `load_config` does."""
+    return from_mapping(ModelImages, _parse_toml(_read_text(path), str(path)), "", str(path))
+
+
+def dump_config(experiment: Experiment | ModelImages) -> str:
+    """Return the experiment as TOML that `parse_config` reads back to an equal one; likewise `load_model_images`."""
     lines: list[str] = []
     tables = dataclasses.asdict(experiment)
-    stages = tables.pop("stages")
+    stages = tables.pop("stages", ())
     nested = {key: value for key, value in tables.items() if isinstance(value, dict)}
     for key, value in tables.items():
         if key not in nested and value is not None:

@@ -2,6 +2,9 @@
 
 A method with learned scalars to report also has `parameters.csv`.
 
+A run whose network was not trained here, but imported or decomposed, holds the network itself as `model.h5` instead of
+metrics and checkpoints, and its config says nothing but which images the network is for.
+
 Nothing here imports TensorFlow, so a board that only measures can read the card of what it runs.
 """
 
@@ -21,11 +24,14 @@ try:
 except ImportError:  # Windows, where nothing is locked
     fcntl = None
 
-from larqnets.config import Experiment, dump_config, load_config
+from larqnets.config import DataConfig, Experiment, ModelImages, dump_config, load_config, load_model_images
 from larqnets.errors import LarqnetsError
 
 RUN_FORMAT = 1
-_CARD_KEYS = ("name", "method", "backbone", "dataset", "seed", "status", "epochs_done", "step", "seconds")
+MODEL_FILE = "model.h5"
+KINDS = ("trained", "imported", "decomposed")
+_CARD_KEYS = ("name", "method", "backbone", "dataset", "status", "seconds")
+_TRAINED_KEYS = ("seed", "epochs_done", "step")
 LOCK_PATIENCE = 1.0  # seconds; `in_use` of another process holds the lock for a moment
 
 
@@ -74,17 +80,42 @@ def cannot_write(path: Path, error: OSError) -> LarqnetsError:
 
 
 class Run:
-    """One run folder. `experiment` is its resolved config, `card` the record of what was done and measured."""
+    """One run folder. `config` is its resolved config, `card` the record of what was done and measured."""
 
-    def __init__(self, path: Path, experiment: Experiment, card: dict[str, Any]) -> None:
+    def __init__(self, path: Path, config: Experiment | ModelImages, card: dict[str, Any]) -> None:
         self.path = path
-        self.experiment = experiment
+        self.config = config
         self.card = card
         self._is_locked = False
 
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def kind(self) -> str:
+        """How its weights came to be: one of KINDS."""
+        return self.card.get("kind", KINDS[0])
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was trained; raises LarqnetsError for a run that was not trained here."""
+        if isinstance(self.config, Experiment):
+            return self.config
+        raise LarqnetsError(
+            f"{self.path} was {self.kind}, not trained here, so it has no experiment to go on with. "
+            "Name a run that `larqnets train` made."
+        )
+
+    @property
+    def data(self) -> DataConfig | None:
+        """The images that the network is for; None where nobody said."""
+        return self.config.data
+
+    @property
+    def model_file(self) -> Path:
+        """The network of a run that was not trained here."""
+        return self.path / MODEL_FILE
 
     @property
     def checkpoints(self) -> Path:
@@ -108,14 +139,7 @@ class Run:
 
         Raises LarqnetsError when the name is taken or no plain folder name, or the folder cannot be written.
         """
-        if not name or name in (".", "..") or name.startswith(".") or any(c in name for c in "/\\:\0\n"):
-            raise LarqnetsError(f"'{name}' cannot name a run. Choose a plain folder name, e.g. --name my-run.")
-        path = root / name
-        taken = LarqnetsError(
-            f"The run {path} already exists. Choose another name with --name, or continue it with --resume {path}."
-        )
-        if path.exists():
-            raise taken
+        path = _path_for(root, name)
         model, data = experiment.model, experiment.data
         card: dict[str, Any] = {
             "format_version": RUN_FORMAT,
@@ -131,6 +155,25 @@ class Run:
             "step": 0,
             "seconds": 0.0,
         }
+        return cls._build(path, experiment, card, {})
+
+    @classmethod
+    def create_with_model(
+        cls, root: Path, name: str, data: DataConfig | None, card: dict[str, Any], files: dict[str, bytes]
+    ) -> Self:
+        """Create `root/name` for a network that was not trained here; appears whole or not at all.
+
+        `card`: its kind, method, backbone, dataset and seconds, and what else is to be remembered; `files`: the contents
+        by name, MODEL_FILE among them. Raises LarqnetsError as `create` does.
+        """
+        whole = {"format_version": RUN_FORMAT, "name": name, "status": card["kind"], **card}
+        return cls._build(_path_for(root, name), ModelImages(data), whole, files)
+
+    @classmethod
+    def _build(
+        cls, path: Path, config: Experiment | ModelImages, card: dict[str, Any], files: dict[str, bytes]
+    ) -> Self:
+        root, name = path.parent, path.name
         try:
             root.mkdir(parents=True, exist_ok=True)
             building = Path(tempfile.mkdtemp(prefix=f".{name}.creating-", dir=root))
@@ -138,14 +181,16 @@ class Run:
             raise cannot_write(path, error) from error
         try:
             building.chmod(0o755)
-            write_atomically(building / "config.toml", dump_config(experiment))
+            write_atomically(building / "config.toml", dump_config(config))
+            for file, content in files.items():
+                write_atomically(building / file, content)
             write_atomically(building / "card.json", _json(card))
             building.rename(path)
         except OSError as error:  # another process took the name, or the disk went away
-            raise (taken if path.exists() else cannot_write(path, error)) from error
+            raise (_taken(path) if path.exists() else cannot_write(path, error)) from error
         finally:
             shutil.rmtree(building, ignore_errors=True)
-        return cls(path, experiment, card)
+        return cls(path, config, card)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -166,12 +211,17 @@ class Run:
             raise LarqnetsError(
                 f"{path} has run format {version!r}, but this larqnets reads format {RUN_FORMAT}. {remedy}."
             )
-        missing = [key for key in _CARD_KEYS if key not in card]
+        kind = card.setdefault("kind", KINDS[0])
+        if kind not in KINDS:
+            raise LarqnetsError(f"{card_path} is damaged: {kind!r} is no kind of run. Restore it from a copy.")
+        trained = kind == "trained"
+        missing = [key for key in (*_CARD_KEYS, *(_TRAINED_KEYS if trained else ())) if key not in card]
         if missing:
             raise LarqnetsError(
                 f"{card_path} is damaged: it lacks {missing[0]!r}. Restore it from a copy, or train again."
             )
-        return cls(path, load_config(str(path / "config.toml")), card)
+        config = path / "config.toml"
+        return cls(path, load_config(str(config)) if trained else load_model_images(config), card)
 
     @property
     def lock_file(self) -> Path:
@@ -226,6 +276,22 @@ class Run:
         card = self.card | fields
         write_atomically(self.path / "card.json", _json(card))
         self.card = card
+
+
+def _path_for(root: Path, name: str) -> Path:
+    """Return where the new run goes; raises LarqnetsError for a name that is taken or none."""
+    if not name or name in (".", "..") or name.startswith(".") or any(c in name for c in "/\\:\0\n"):
+        raise LarqnetsError(f"'{name}' cannot name a run. Choose a plain folder name, e.g. --name my-run.")
+    path = root / name
+    if path.exists():
+        raise _taken(path)
+    return path
+
+
+def _taken(path: Path) -> LarqnetsError:
+    return LarqnetsError(
+        f"The run {path} already exists. Choose another name with --name, or continue it with --resume {path}."
+    )
 
 
 def _take(descriptor: int, kind: int) -> bool:

@@ -9,10 +9,11 @@ import tensorflow as tf
 from larqnets.config import apply_override, load_config
 from larqnets.data import load_dataset
 from larqnets.errors import LarqnetsError
+from larqnets.keras_file import SUFFIXES, load_keras_file
 from larqnets.methods import get_method, list_methods
 from larqnets.models import create_model
 from larqnets.run_folder import Run
-from larqnets.training import build_model
+from larqnets.training import build_model, load_trained_model
 
 
 def model_of(
@@ -38,16 +39,17 @@ def model_of(
         get_method(subject, **options)  # names none of its options as one of create_model's own arguments
         return create_model(subject, backbone, _shape(image), classes, stem=stem, width=width, **options)
     path = Path(subject)
-    if path.suffix in (".keras", ".h5", ".hdf5"):
-        from deploy.sources import load_keras_file
-
+    if path.suffix in SUFFIXES:
         return load_keras_file(path)
     if subject in list_methods() and not path.exists():
         raise LarqnetsError(
             f"'{subject}' is a method. Say on which backbone: larqnets summary {subject} --backbone resnet18."
         )
     looks_like_run = path.parent != Path() and path.suffix != ".toml" and not path.is_file()
-    experiment = Run.open(path).experiment if path.is_dir() or looks_like_run else load_config(subject, overrides)
+    run = Run.open(path) if path.is_dir() or looks_like_run else None
+    if run is not None and run.kind != "trained":
+        return load_trained_model(run)
+    experiment = load_config(subject, overrides) if run is None else run.experiment
     info = load_dataset(experiment.data).info
     return build_model(experiment, info.image_shape, info.num_classes, experiment.training_stages[-1])
 

@@ -10,12 +10,18 @@ from rich.markup import escape
 from rich.table import Table
 
 STAGES = {
+    "import": "reading the network and its weights",
     "load": "loading the trained model and its images",
     "rebuild": "rebuilding it with plain signs and kernels of -1 and +1",
-    "convert": "converting with the Larq Compute Engine",
+    "convert": "converting to a TFLite file",
     "verify": "verifying layer by layer and on real samples",
     "twins": "writing the float and int8 versions",
     "evaluate": "evaluating",
+    "decompose": "decomposing",
+    "sensitivity": "measuring how much each layer moves the logits",
+    "search": "reading calibration images",
+    "bisection": "looking for the steps",
+    "patch": "writing the integers into the int8 weights",
     "count": "counting its instructions on an emulated ARM64",
     "library": "fetching TensorFlow Lite for ARM64",
     "compile": "compiling (the first time about a minute)",
@@ -54,6 +60,10 @@ class Stages:
             self.stage(escape(text))
         else:
             self._console.print(escape(text), soft_wrap=True)
+
+    def layer(self, done: int, count: int, name: str) -> None:
+        """Show the layer that is done."""
+        self._status.update(f"{self._text} ... {done} of {count}: {escape(name)}")
 
     def sample(self, done: int) -> None:
         """Show the number of samples done, at most ten times a second."""
@@ -102,6 +112,78 @@ def card(values: dict[str, Any], path: Path) -> list[Any]:
         if paper.get("gap") is not None:
             shown["gap to the paper"] = f"{100 * paper['gap']:+.2f} points"
     return [facts(shown), f"Next: larqnets convert {path} --target arm64"]
+
+
+def imported(values: dict[str, Any], path: Path) -> list[Any]:
+    """The result of an import."""
+    source = values["source"]
+    shown = {
+        "run": path,
+        "network": f"{values['backbone']}, {values['parameters']:,} parameters",
+        "images": values["dataset"] or "not known; name them with --dataset",
+        "test_accuracy": values.get("test_accuracy"),
+    }
+    if "claimed_accuracy" in source:
+        shown["accuracy it is published with"] = f"{source['claimed_accuracy']:.2%} ({source['origin']})"
+    return [facts(shown), f"Next: larqnets decompose {path}"]
+
+
+def decomposition(values: dict[str, Any], path: Path) -> list[Any]:
+    """The layers of a decomposed run, then the sums."""
+    table = Table("layer", "shape", "bits", "planes", "ranks", "stored as", "SQNR dB", "", box=None, pad_edge=False)
+    for column in (2, 3, 6):
+        table.columns[column].justify = "right"
+    for row in values["layers"]:
+        ranks = ", ".join(map(str, row["ranks"]))
+        quality = "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}"
+        shape = "x".join(map(str, row["shape"]))
+        cells = (f"{row['bits_per_weight']:.2f}", str(row["planes"]), ranks, row["codes"], quality, row["note"])
+        table.add_row(escape(row["layer"]), shape, *cells)
+    settings = values["settings"]
+    mode = f", {settings['mode']} mode" if values["method"] == "cbd" else ""
+    shown = {
+        "run": path,
+        "network": f"{values['backbone']}, {values['weights']:,} weights in {len(values['layers'])} kernels",
+        "method": f"{values['method']}{mode}",
+        "bits per weight": f"{values['bits_per_weight']:.3f}, with everything in the file {values['file_bits_per_weight']:.3f}",
+        "bytes": f"{values['file_bytes']:,}, {values['file_bytes'] / values['float_bytes']:.1%} of {values['float_bytes']:,} as float",
+        "test_accuracy": values.get("test_accuracy"),
+        "float accuracy": "not known" if values["float_accuracy"] is None else f"{values['float_accuracy']:.2%}",
+        "time": f"{values['seconds']:.1f} s",
+    }
+    if values["left_out"]:
+        shown["left as they are"] = ", ".join(values["left_out"])
+    parts: list[Any] = [table, "", facts(shown), f"report: {path}/layers.json, {path}/layers.png"]
+    return [*parts, f"Next: larqnets convert {path} --target arm64"]
+
+
+def methods_compared(result: dict[str, Any]) -> list[Any]:
+    """The table of a comparison of methods."""
+    table = Table(
+        "network", "method", "setting", "bits", "in file", "DEFLATE", ".cbd", "test accuracy", "float", box=None
+    )
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for row in result["rows"]:
+        sizes = ("-" if row[name] is None else f"{row[name]:,}" for name in ("deflate_bytes", "container_bytes"))
+        bits = (f"{row[name]:.2f}" for name in ("bits_per_weight", "file_bits_per_weight"))
+        accuracies = (f"{row[name]:.2%}" for name in ("test_accuracy", "float_accuracy"))
+        table.add_row(escape(row["network"]), row["method"], row["setting"], *bits, *sizes, *accuracies)
+    return [table, f"table: {result['csv']}"]
+
+
+def packed(result: dict[str, Any]) -> list[Any]:
+    """The sizes of a packed file."""
+    table = Table("", "bytes", "of raw", box=None, pad_edge=False)
+    for column in (1, 2):
+        table.columns[column].justify = "right"
+    for name in ("raw", "deflate", "container"):
+        words = {"raw": ".tflite", "deflate": ".tflite after DEFLATE", "container": ".cbd"}[name]
+        table.add_row(words, f"{result[name]:,}", f"{result[name] / result['raw']:.1%}")
+    parts: list[Any] = [table, f"{result['int8_weights']:,} int8 weights packed: {result['output']}"]
+    if result["deflate"] <= result["container"]:
+        parts.append("DEFLATE makes it as small: a zip or an APK does without the container.")
+    return parts
 
 
 def _stages(stages: list[dict[str, Any]]) -> dict[str, str]:

@@ -26,12 +26,19 @@ FORBIDDEN = {
     "larqnets/tasks": ABOVE_BACKBONES[2:],
     "larqnets/data": (*ABOVE_BACKBONES[:3], "larqnets.cli", "deploy"),
     "larqnets/training": ("larqnets.cli", "deploy"),
+    "larqnets/importing": ("larqnets.cli", "deploy", "larqnets.post_training"),
+    "larqnets/post_training": ("larqnets.cli", "deploy"),
     "larqnets/config.py": (*ABOVE_BACKBONES, *HEAVY),
     "larqnets/run_folder.py": (*ABOVE_BACKBONES, *HEAVY),
+    "larqnets/decompose": (
+        *(*ABOVE_BACKBONES, *HEAVY, "larqnets.models", "larqnets.backbones", "larqnets.layers"),
+        *("larqnets.importing", "larqnets.post_training"),
+    ),
     "deploy/flatbuffer.py": HEAVY,
     "deploy/tflite.py": HEAVY,
     "deploy/inspect.py": HEAVY,
     "deploy/shipped.py": HEAVY,
+    "deploy/packed.py": HEAVY,
     "deploy": ("larqnets.cli",),
     # measuring reads files and names their layers; it needs nothing that trains or converts
     "android_bench": (
@@ -51,7 +58,7 @@ def test_imports_point_downwards(place, forbidden):
             assert not _is_in(name, forbidden), f"{file.relative_to(ROOT)} imports {name}"
 
 
-@pytest.mark.parametrize("module", ["cli", "command", "device_commands"])
+@pytest.mark.parametrize("module", ["cli", "command", "device_commands", "network_commands"])
 def test_command_line_imports_tensorflow_only_inside_verbs(module):
     tree = ast.parse((ROOT / f"larqnets/{module}.py").read_text())
     top = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
@@ -78,8 +85,8 @@ def _is_in(name, packages):
     "module",
     [
         *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.run_folder", "larqnets.backbones"),
-        *("larqnets.data.image", "larqnets.doctor"),
-        *("deploy.flatbuffer", "deploy.tflite", "deploy.inspect", "deploy.shipped", "deploy.classify"),
+        *("larqnets.data.image", "larqnets.doctor", "larqnets.decompose"),
+        *("deploy.flatbuffer", "deploy.tflite", "deploy.inspect", "deploy.shipped", "deploy.classify", "deploy.packed"),
         *(
             "deploy.interpreter",
             "android_bench",

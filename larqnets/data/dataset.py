@@ -67,6 +67,12 @@ def load_dataset(config: DataConfig) -> "Dataset":
             f"data.crop_padding is {config.crop_padding}, but the images have {height}x{width} pixels. "
             "Set it to less than the image size."
         )
+    mean, std = config.mean or mean, config.std or std
+    if not len(mean) == len(std) == channels or 0 in std:
+        raise LarqnetsError(
+            f"data.mean and data.std have {len(mean)} and {len(std)} numbers; images of {config.dataset} need {channels} "
+            "each, and no deviation of 0. Leave them out to take the data set's own."
+        )
     info = DatasetInfo(
         name=name,
         labels=labels,

@@ -1,7 +1,6 @@
 """Teachers for distillation: a trained run, or a network of keras.applications. They answer and never learn."""
 
 import hashlib
-import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ import tensorflow as tf
 
 from larqnets.config import TrainConfig
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.run_folder import Run
+from larqnets.keras_applications import applications
+from larqnets.run_folder import KINDS, Run
 from larqnets.training.weights import load_trained_model
 
 if TYPE_CHECKING:
@@ -57,11 +57,13 @@ def load_teacher(config: TrainConfig, info: "DatasetInfo") -> Teacher | None:
 
 def _load_run(path: Path, info: "DatasetInfo") -> Teacher:
     run = Run.open(path)
-    if run.card["status"] != "trained":
+    if run.card["status"] not in KINDS:
         raise LarqnetsError(
             f"The teacher {path} is not trained to its end. Run `larqnets train --resume {path}` first."
         )
-    seen = run.card["images"]
+    seen = run.card.get("images")
+    if seen is None:
+        raise LarqnetsError(f"The teacher {path} does not say which images it is for. Name another run.")
     for what, key in (("image shape", "image_shape"), ("classes", "labels"), ("mean", "mean"), ("deviation", "std")):
         ours, theirs = list(getattr(info, key)), list(seen[key])
         if ours != theirs:
@@ -73,7 +75,7 @@ def _load_run(path: Path, info: "DatasetInfo") -> Teacher:
 
 
 def _load_application(name: str, weights: str, info: "DatasetInfo") -> Teacher:
-    networks = {n: f for n, f in vars(tf.keras.applications).items() if inspect.isfunction(f)}
+    networks = applications()
     if name not in networks:
         raise LarqnetsError(
             f"keras.applications has no network '{name}'.{nearest(name, networks)} "

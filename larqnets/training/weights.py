@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from larqnets.config import Experiment, StageConfig
 from larqnets.errors import LarqnetsError
+from larqnets.keras_file import load_keras_file
 from larqnets.models import create_model
 from larqnets.run_folder import Run
 from larqnets.training import checkpoints
@@ -43,9 +44,11 @@ def build_model(
 def load_trained_model(run: Run) -> tf.keras.Model:
     """Return the run's model with the weights of its newest checkpoint; needs no data set.
 
-    It is the model of the stage that the checkpoint stands in: of a finished run the last one.
+    A run that was not trained here holds its model as a file. Else it is the model of the stage that the checkpoint stands in: of a finished run the last one.
     Raises LarqnetsError when the run has no checkpoint yet or the checkpoint and the model differ in any weight.
     """
+    if run.kind != "trained":
+        return load_keras_file(run.model_file)
     saved = checkpoints.latest(run)
     if saved is None:
         raise LarqnetsError(f"{run.path} has no checkpoint yet. Train it with `larqnets train --resume {run.path}`.")

@@ -1,0 +1,88 @@
+"""Rank and factors of binary matrices over GF(2), where 1 + 1 = 0, by a true row echelon.
+
+A row is one Python integer, its first column the highest bit, so that one XOR adds two rows. The factors reproduce the
+matrix exactly, B C mod 2 = A, and are a code for storing it, not a way to compute with it: B (C x) is not A x for real
+x, because the sum modulo 2 is not the sum of numbers.
+"""
+
+import itertools
+from collections.abc import Iterable
+
+import numpy as np
+
+
+def row_integers(plane: np.ndarray) -> list[int]:
+    """Return the rows of a boolean (H, W) matrix as integers of ceil(W/8) bytes."""
+    return [int.from_bytes(row.tobytes(), "big") for row in np.packbits(plane, axis=1)]
+
+
+def sparse_rows(indices: np.ndarray, width: int) -> list[int]:
+    """Return the non-empty rows of a matrix of `width` columns with ones at the flat `indices`; empty columns left out."""
+    rows, columns = np.divmod(indices, width)
+    _, columns = np.unique(columns, return_inverse=True)
+    result: dict[int, int] = {}
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        result[row] = result.get(row, 0) | 1 << column
+    return list(result.values())
+
+
+def rank(rows: Iterable[int], limit: int | None = None) -> int | None:
+    """Return the rank over GF(2), or None as soon as it exceeds `limit`."""
+    echelon: dict[int, int] = {}
+    for row in rows:
+        while row:
+            lead = row.bit_length()
+            if lead not in echelon:
+                echelon[lead] = row
+                if limit is not None and len(echelon) > limit:
+                    return None
+                break
+            row ^= echelon[lead]
+    return len(echelon)
+
+
+def factor(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return boolean B (H, c) and C (c, W) with B C mod 2 = A, for boolean A (H, W) of rank c.
+
+    C holds the rows of the echelon, B which of them add up to each row of A.
+    """
+    height, width = plane.shape
+    positions: dict[int, int] = {}  # leading bit -> index in echelon
+    echelon: list[int] = []
+    combinations: list[int] = []
+    for row in row_integers(plane):
+        combination = 0
+        while row:
+            index = positions.setdefault(row.bit_length(), len(echelon))
+            combination |= 1 << index
+            if index == len(echelon):
+                echelon.append(row)
+                break
+            row ^= echelon[index]
+        combinations.append(combination)
+    c = len(echelon)
+    coefficients = _bits([b.to_bytes((c + 7) // 8, "little") for b in combinations], c, "little")
+    basis = _bits([row.to_bytes((width + 7) // 8, "big") for row in echelon], width, "big")
+    return coefficients.reshape(height, c), basis.reshape(c, width)
+
+
+def _bits(rows: list[bytes], columns: int, order: str) -> np.ndarray:
+    """Return a boolean matrix from rows of packed bits."""
+    if not rows or not columns:
+        return np.zeros((len(rows), columns), bool)
+    packed = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
+    return np.unpackbits(packed, axis=1, count=columns, bitorder=order).astype(bool)
+
+
+def product(coefficients: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Return B C mod 2 as a boolean (H, W) matrix.
+
+    The product is computed in float32, which counts exactly up to 2^24, and in blocks of rows to bound the memory.
+    """
+    height, width = len(coefficients), basis.shape[1]
+    plane = np.zeros((height, width), bool)
+    right = basis.astype(np.float32)
+    block = max(1, (1 << 22) // max(1, width))
+    for start, stop in itertools.pairwise([*range(0, height, block), height]):
+        plane[start:stop] = (coefficients[start:stop].astype(np.float32) @ right).astype(np.int32) & 1
+    return plane

@@ -1,0 +1,1 @@
+"""Networks that others trained, brought in with their weights."""

@@ -1,0 +1,86 @@
+"""What `larqnets import` does: weights or a Keras file in, a run folder out that every other command takes."""
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from larqnets.config import DataConfig
+from larqnets.data import Dataset, load_dataset, reading_errors
+from larqnets.errors import LarqnetsError
+from larqnets.importing.networks import NETWORKS, get_network
+from larqnets.importing.torch_weights import load_torch_weights, read_arrays
+from larqnets.keras_file import SUFFIXES, keras_file_content, load_keras_file
+from larqnets.run_folder import MODEL_FILE, Run
+from larqnets.tasks.classification import cross_entropy
+from larqnets.training.evaluation import check_images, evaluate
+
+BATCH = 250
+
+
+def import_model(
+    source: Path,
+    network: str | None = None,
+    *,
+    name: str | None = None,
+    runs: Path = Path("runs"),
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    measure: bool = True,
+    on_stage: Callable[[str], Any] = lambda _: None,
+) -> Run:
+    """Make a run of kind `imported`: of a .npz in PyTorch's layout into the graph `network`, or of a Keras model file.
+
+    A published network knows its images; for a Keras file `dataset` names them. With `measure` the run's card gets the
+    accuracy on the test images. Raises LarqnetsError when the weights do not fit, see `load_torch_weights`.
+    """
+    begun = time.monotonic()
+    on_stage("import")
+    facts: dict[str, Any] = {}
+    if source.suffix == ".npz":
+        if network is None:
+            raise LarqnetsError(
+                f"{source} holds weights without a graph. Say whose: --network {' or '.join(NETWORKS)}."
+            )
+        published = get_network(network)
+        model, data = published.build(), published.data
+        load_torch_weights(model, read_arrays(source), str(source))
+        facts = {"claimed_accuracy": published.claimed_accuracy, "origin": published.source}
+        if dataset is not None:
+            data = dataclasses.replace(data, dataset=dataset, image_size=model.input_shape[1])
+    elif source.suffix in SUFFIXES:
+        if network is not None:
+            raise LarqnetsError(f"{source} brings its own graph. Leave --network out.")
+        model = load_keras_file(source)
+        data = None if dataset is None else DataConfig(dataset=dataset, image_size=model.input_shape[1])
+    else:
+        raise LarqnetsError(f"{source} is neither a .npz of weights nor a Keras model file ({', '.join(SUFFIXES)}).")
+    if data is not None and data_dir is not None:
+        data = dataclasses.replace(data, data_dir=data_dir)
+    card = {
+        "kind": "imported",
+        "method": "real",
+        "backbone": network or model.name,
+        "dataset": data.dataset if data else "",
+        "source": {"file": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), **facts},
+        "parameters": model.count_params(),
+        "seconds": 0.0,
+    }
+    if data is not None and measure:
+        on_stage("evaluate")
+        images = load_dataset(data)
+        card |= measured(model, images)
+    card["seconds"] = round(time.monotonic() - begun, 1)
+    return Run.create_with_model(runs, name or source.stem, data, card, {MODEL_FILE: keras_file_content(model)})
+
+
+def measured(model: tf.keras.Model, images: Dataset) -> dict[str, Any]:
+    """Return what a card says about accuracy on the test images, and about the images."""
+    check_images(model, images)
+    with reading_errors(images):
+        scores = evaluate(model, images.eval_batches("test", BATCH), cross_entropy)
+    return {"test_accuracy": scores.accuracy, "test_images": scores.images, "images": dataclasses.asdict(images.info)}

@@ -1,0 +1,99 @@
+"""Weights in PyTorch's names and layouts into a Keras model, strictly: every array used once, every weight assigned once.
+
+Keras layer NAME         arrays                                     layout there -> in Keras
+Conv2D                   NAME.weight [NAME.bias]                    OIHW -> HWIO
+DepthwiseConv2D          NAME.weight [NAME.bias]                    (C m) 1 H W -> H W C m
+Dense                    NAME.weight [NAME.bias]                    (out, in) -> (in, out)
+BatchNormalization       NAME.weight .bias .running_mean .running_var
+"""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from larqnets.errors import LarqnetsError
+
+layers = tf.keras.layers
+
+_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a .npz file; raises LarqnetsError when it cannot be read, or one is not finite real numbers."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0].rstrip(".")
+        raise LarqnetsError(
+            f"{path} cannot be read as a .npz of arrays: {reason}. Write it with numpy.savez."
+        ) from error
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise LarqnetsError(
+                f"The array '{name}' of {path} holds something other than finite numbers. Mend the file."
+            )
+    return arrays
+
+
+def load_torch_weights(model: tf.keras.Model, arrays: dict[str, np.ndarray], source: str) -> None:
+    """Assign every weight of `model` from the arrays of the table above; `source` names their file in errors.
+
+    Nothing is assigned unless all fits. Raises LarqnetsError naming the first weight without an array, array of another
+    shape, or array that no weight takes.
+    """
+    found: list[tuple[tf.Variable, np.ndarray]] = []
+    used: set[str] = set()
+    for layer in model.layers:
+        for weight, name in _partners(layer):
+            if name not in arrays:
+                raise LarqnetsError(
+                    f"{source} lacks the array '{name}', which the layer '{layer.name}' of {model.name} needs. "
+                    "Give the weights of this very network."
+                )
+            values = _to_keras(layer, weight, arrays[name])
+            if values is None or values.shape != tuple(weight.shape):
+                raise LarqnetsError(
+                    f"The array '{name}' of {source} has shape {arrays[name].shape}, which does not fit the weight "
+                    f"{tuple(weight.shape)} of the layer '{layer.name}'. Give the weights of this very network."
+                )
+            found.append((weight, values))
+            used.add(name)
+    if left := [name for name in arrays if name not in used]:
+        raise LarqnetsError(
+            f"{source} holds {len(left)} arrays that {model.name} has no place for, the first is '{left[0]}'. "
+            "Give the weights of this very network."
+        )
+    tf.keras.backend.batch_set_value(found)
+
+
+def _partners(layer: tf.keras.layers.Layer) -> list[tuple[tf.Variable, str]]:
+    """Return (weight, name of its array) for all weights of a layer."""
+    if isinstance(layer, layers.BatchNormalization):
+        names = {id(getattr(layer, ours)): f"{layer.name}.{theirs}" for ours, theirs in _NORM.items()}
+    elif isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)):
+        kernel = layer.depthwise_kernel if isinstance(layer, layers.DepthwiseConv2D) else layer.kernel
+        names = {id(kernel): f"{layer.name}.weight", id(layer.bias): f"{layer.name}.bias"}
+    else:
+        names = {}
+    unknown = [weight.name for weight in layer.weights if id(weight) not in names]
+    if unknown:
+        raise LarqnetsError(f"There is no rule for the weight {unknown[0]} of a {type(layer).__name__}.")
+    return [(weight, names[id(weight)]) for weight in layer.weights]
+
+
+def _to_keras(layer: tf.keras.layers.Layer, weight: tf.Variable, array: np.ndarray) -> np.ndarray | None:
+    """Return the array in Keras' layout, float32; None where it has another number of axes."""
+    if array.ndim != len(weight.shape):
+        return None
+    if array.ndim == 4 and isinstance(layer, layers.DepthwiseConv2D):
+        if array.shape[1] != 1 or len(array) != np.prod(weight.shape[2:]):
+            return None
+        array = array.reshape(weight.shape[2], weight.shape[3], *array.shape[2:]).transpose(2, 3, 0, 1)
+    elif array.ndim == 4:
+        array = array.transpose(2, 3, 1, 0)
+    elif array.ndim == 2:
+        array = array.T
+    return np.ascontiguousarray(array, np.float32)

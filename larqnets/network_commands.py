@@ -1,0 +1,223 @@
+"""Commands about networks that are trained already: bring one in, decompose it. `larqnets.cli` takes them in."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from larqnets import LarqnetsError
+from larqnets.command import Json, needs_training_extra, show
+
+
+class _RunUnlessNamed(TyperGroup):
+    """`larqnets decompose SOURCE` is `larqnets decompose run SOURCE`; a source called like a command is written ./pack."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `run` in front of what is neither a command nor a call for help."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer()
+decompose = typer.Typer(
+    cls=_RunUnlessNamed,
+    no_args_is_help=True,
+    help="Turn the weights of a trained network into bit planes: larqnets decompose SOURCE. "
+    "Options: larqnets decompose run --help.",
+)
+app.add_typer(decompose, name="decompose")
+
+
+@app.command(name="import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="Weights in PyTorch's layout (.npz), or a Keras model file.")],
+    network: Annotated[str | None, typer.Option(help="Whose weights a .npz holds: resnet56 or vgg16bn.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run. Default: that of the file.")] = None,
+    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    dataset: Annotated[str | None, typer.Option(help="The images it is for. Default: the network's own.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")] = None,
+    measure: Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Measure the test accuracy.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Make a run of a network that was trained elsewhere, to evaluate, convert, benchmark or decompose it."""
+    launch = needs_training_extra("larqnets.importing.launch")
+    from larqnets import tables
+
+    with tables.Stages() as stages:
+        run = launch.import_model(
+            source,
+            network,
+            name=name,
+            runs=runs,
+            dataset=dataset,
+            data_dir=data_dir,
+            measure=measure,
+            on_stage=stages.stage,
+        )
+    show({**run.card, "run": str(run.path)}, lambda: tables.imported(run.card, run.path), as_json)
+
+
+@decompose.command()
+def run(
+    source: Annotated[str, typer.Argument(help="A run folder, a Keras model file, or a name of keras.applications.")],
+    method: Annotated[str, typer.Option(help="cbd, uniform, sketch, abc or int8.")] = "cbd",
+    mode: Annotated[str | None, typer.Option(help="cbd: sound (default) or paper, the algorithm as published.")] = None,
+    step: Annotated[float | None, typer.Option(help="sound: step in standard deviations of a layer.")] = None,
+    target_bits: Annotated[float | None, typer.Option(help="sound: find steps for these bits per weight.")] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(help="sound: find the coarsest steps that lose these points of accuracy.")
+    ] = None,
+    calibration: Annotated[int, typer.Option(min=16, help="Training images that such a search looks at.")] = 512,
+    planes: Annotated[int | None, typer.Option(help="paper: planes of the magnitude, J.")] = None,
+    bottleneck: Annotated[float | None, typer.Option(help="paper: b, largest rank over smaller side.")] = None,
+    strict_paper: Annotated[
+        bool | None, typer.Option("--strict-paper", help="paper: judge a layer's factors together.")
+    ] = None,
+    code: Annotated[str | None, typer.Option(help="Codes of a plane: dense, index, rice, gf2 or all.")] = None,
+    bits: Annotated[int | None, typer.Option(help="uniform: bits with the sign.")] = None,
+    granularity: Annotated[str | None, typer.Option(help="sound, uniform: scale per layer or channel.")] = None,
+    clip: Annotated[str | None, typer.Option(help="uniform: grid up to the max, or of least error: mse.")] = None,
+    bases: Annotated[int | None, typer.Option(help="sketch, abc: binary bases per filter.")] = None,
+    refined: Annotated[bool | None, typer.Option("--refined/--direct", help="sketch: refit all coefficients.")] = None,
+    protect_small: Annotated[
+        bool | None, typer.Option("--protect-small/--no-protect-small", help="int8 for stem and small layers.")
+    ] = None,
+    int8_payload: Annotated[
+        bool,
+        typer.Option("--int8-payload/--any-integers", help="Keep integers within int8, so that files can hold them."),
+    ] = True,
+    name: Annotated[str | None, typer.Option(help="Name of the run. Default: SOURCE-METHOD.")] = None,
+    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    weights: Annotated[str, typer.Option(help="keras.applications: imagenet, none or a file.")] = "imagenet",
+    image: Annotated[str | None, typer.Option(metavar="HxWxC", help="keras.applications: image shape.")] = None,
+    classes: Annotated[int, typer.Option(min=2, help="keras.applications: classes.")] = 1000,
+    dataset: Annotated[str | None, typer.Option(help="The images it is for. Default: the run's own.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")] = None,
+    measure: Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Measure the test accuracy.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Decompose the kernels of a network into a new run; nothing is trained."""
+    launch = needs_training_extra("larqnets.post_training.launch")
+    from larqnets import tables
+    from larqnets.decompose import Settings
+
+    given = {
+        "mode": mode,
+        "step": step,
+        "planes": planes,
+        "bottleneck": bottleneck,
+        "strict_paper": strict_paper,
+        "code": code,
+        "bits": bits,
+        "granularity": granularity,
+        "clip": clip,
+        "bases": bases,
+        "refined": refined,
+        "protect_small": protect_small,
+    }
+    given = {key: value for key, value in given.items() if value is not None}
+    settings = Settings(method=method, int8_payload=int8_payload, **given)
+    _refuse_idle(settings, given)
+    search = None
+    if target_bits is not None or max_drop is not None:
+        if step is not None:
+            raise typer.BadParameter("--step and a search for steps exclude each other. Leave one out.")
+        search = launch.Search(target_bits, max_drop, calibration)
+    with tables.Stages() as stages:
+        stages.stage("load")
+        origin = launch.net.open_network(
+            source, dataset=dataset, data_dir=data_dir, weights=weights, image=_shape(image), classes=classes
+        )
+        result = launch.decompose_network(
+            origin,
+            settings,
+            source=source,
+            name=name,
+            runs=runs,
+            search=search,
+            measure=measure,
+            on_stage=stages.stage,
+            on_layer=stages.layer,
+        )
+    show({**result.card, "run": str(result.path)}, lambda: tables.decomposition(result.card, result.path), as_json)
+
+
+# Option -> of which method, in which mode, it is; the others are everybody's.
+_OWNERS = {
+    "mode": ("cbd", None),
+    "step": ("cbd", "sound"),
+    "planes": ("cbd", "paper"),
+    "bottleneck": ("cbd", "paper"),
+    "strict_paper": ("cbd", "paper"),
+    "code": ("cbd", None),
+    "bits": ("uniform", None),
+    "clip": ("uniform", None),
+    "refined": ("sketch", None),
+}
+
+
+def _refuse_idle(settings: Any, given: dict[str, Any]) -> None:
+    """Refuse an option that the method does not read: whoever gives it expects something of it."""
+    for option in given:
+        method, mode = _OWNERS.get(option, (settings.method, None))
+        if settings.method != method or mode not in (None, settings.mode):
+            flag = "--" + option.replace("_", "-")
+            where = f"method {method}" + (f" in mode {mode}" if mode else "")
+            raise typer.BadParameter(f"{flag} is an option of {where}. Leave it out, or choose that one.")
+
+
+def _shape(image: str | None) -> tuple[int, int, int] | None:
+    if image is None:
+        return None
+    try:
+        height, width, channels = (int(part) for part in image.lower().split("x"))
+    except ValueError as error:
+        raise LarqnetsError(f"'{image}' is no image shape. Write height x width x channels, e.g. 224x224x3.") from error
+    return height, width, channels
+
+
+@decompose.command()
+def pack(
+    file: Annotated[Path, typer.Argument(help="A .tflite file with int8 weights.")],
+    output: Annotated[Path | None, typer.Option(help="The .cbd file. Default: beside FILE.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Pack a .tflite file: its int8 weights in the cheapest code of each bit plane. Needs no TensorFlow."""
+    from deploy.packed import pack_file
+    from larqnets import tables
+
+    result = pack_file(file, output)
+    show(result, lambda: tables.packed(result), as_json)
+
+
+@decompose.command()
+def unpack(
+    file: Annotated[Path, typer.Argument(help="A .cbd file.")],
+    output: Annotated[Path | None, typer.Option(help="The .tflite file. Default: beside FILE.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Unpack a .cbd file to the .tflite file that it was, bit for bit. Needs no TensorFlow: also on the device."""
+    from deploy.packed import unpack_file
+
+    result = unpack_file(file, output)
+    show(result, lambda: f"{result['raw']:,} bytes: {result['output']}", as_json)
+
+
+@decompose.command()
+def compare(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Run folders of real-valued networks.")],
+    table: Annotated[Path, typer.Option("--csv", help="The table.")] = Path("results/cbd.csv"),
+    only: Annotated[str, typer.Option(metavar="GLOB", help="Only what is called so, e.g. 'cbd sound*'.")] = "*",
+    data_dir: Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare all methods at about 3, 4, 5 and 6 bits on networks into a CSV; given again, it goes on where it was."""
+    comparison = needs_training_extra("larqnets.post_training.compare")
+    from larqnets import tables
+
+    with tables.Stages() as stages:
+        stages.stage("decompose")
+        result = comparison.compare(sources, table, only, data_dir, stages.say)
+    show(result, lambda: tables.methods_compared(result), as_json)

@@ -1,0 +1,1 @@
+"""What is done to a whole network after its training: its kernels decomposed, its steps found, methods compared."""

@@ -1,0 +1,203 @@
+"""`larqnets decompose compare`: all methods at about 3, 4, 5 and 6 bits on given networks, into one table.
+
+Every kernel is decomposed, first and last layer included, and no small layer is protected: so the methods are compared,
+not their exceptions. Only where a method is not defined for a kernel (cbd in paper mode for depthwise and tiny ones) the
+kernel is int8. Integers are kept within int8. The table is written after every row; given again, the command goes on.
+"""
+
+import csv
+import hashlib
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from larqnets.data import load_dataset, reading_errors
+from larqnets.decompose import LayerResult, Settings, deflate_bytes
+from larqnets.errors import LarqnetsError
+from larqnets.post_training import network as net
+from larqnets.post_training.launch import totals
+from larqnets.run_folder import cannot_write, write_atomically
+from larqnets.tasks.classification import cross_entropy
+from larqnets.training.evaluation import Evaluator, check_images
+
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method with a setting on a network; accuracies are fractions of all test images.
+
+    `bits_per_weight` as the literature counts, `file_bits_per_weight` with everything, see `launch.totals`. Of the weights
+    alone: `deflate_bytes`, their integers as int8 after DEFLATE, and `container_bytes`, their records in a .cbd file; None
+    without integers. `seconds` is the time to decompose on this machine, as busy as it was.
+    """
+
+    network: str
+    method: str
+    setting: str
+    bits_per_weight: float
+    file_bits_per_weight: float
+    deflate_bytes: int | None
+    container_bytes: int | None
+    test_accuracy: float
+    float_accuracy: float
+    seconds: float
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What names a row."""
+        return self.network, self.method, self.setting
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def points() -> dict[tuple[str, str], Settings]:
+    """Return what is compared: settings by (method, setting)."""
+    found: dict[tuple[str, str], Settings] = {("int8", "per channel"): Settings(method="int8")}
+    for f in (0.5, 0.25, 0.125, 0.0625):
+        found["cbd sound", f"rice f={f:g}"] = Settings(step=f, protect_small=False, int8_payload=True)
+    for f in (1.0, 0.5, 0.25, 0.125):
+        found["cbd sound", f"index f={f:g}"] = Settings(
+            step=f, code="index", sign_of_nonzeros=False, protect_small=False, int8_payload=True
+        )
+    for b in (0.2, 0.3):
+        for j in (3, 4, 5, 6):
+            found["cbd paper", f"J={j} b={b:g}"] = Settings(mode="paper", planes=j, bottleneck=b, int8_payload=True)
+    for granularity in ("layer", "channel"):
+        for clip in ("max", "mse"):
+            for bits in (3, 4, 5, 6):
+                found["uniform", f"{granularity} {clip} {bits} bits"] = Settings(
+                    method="uniform", bits=bits, granularity=granularity, clip=clip
+                )
+    for refined in (True, False):
+        for m in (3, 4, 5, 6):
+            setting = f"{'refined' if refined else 'direct'} m={m}"
+            found["sketch", setting] = Settings(method="sketch", bases=m, refined=refined)
+    for m in (3, 4, 5, 6):
+        found["abc", f"m={m}"] = Settings(method="abc", bases=m)
+    return found
+
+
+def compare(
+    sources: Sequence[str],
+    table: Path,
+    only: str = "*",
+    data_dir: str | None = None,
+    note: Callable[[str], Any] = lambda _: None,
+) -> dict[str, Any]:
+    """Fill `table` with a row for every network and point whose "METHOD SETTING" matches the shell glob `only`.
+
+    Rows that are there already are kept. Returns {"csv", "rows"}. Raises LarqnetsError for a table that is none of ours,
+    a pattern that matches nothing, or a network that cannot be measured.
+    """
+    wanted = {key: settings for key, settings in points().items() if fnmatchcase(" ".join(key), only)}
+    if not wanted:
+        names = sorted({method for method, _ in points()})
+        raise LarqnetsError(f"Nothing that is compared is called '{only}'. Methods are {', '.join(names)}; try 'cbd*'.")
+    rows = _read(table)
+    for source in sources:
+        origin = net.open_network(source, data_dir=data_dir)
+        missing = {key: value for key, value in wanted.items() if (origin.name, *key) not in rows}
+        note(f"{origin.name}: {len(missing)} of {len(wanted)} rows to measure.")
+        if missing:
+            for row in _measure(origin, source, missing):
+                rows[row.key] = row
+                _write(table, rows)
+                note(
+                    f"{row.network}, {row.method} {row.setting}: {row.bits_per_weight:.2f} bits, test accuracy "
+                    f"{row.test_accuracy:.2%}."
+                )
+    return {"csv": str(table), "rows": [asdict(row) for row in rows.values()]}
+
+
+def _measure(origin: net.Origin, source: str, wanted: Mapping[tuple[str, str], Settings]) -> Iterator[Row]:
+    """Yield a row for each setting; reconstructions that are equal are measured once."""
+    if origin.data is None:
+        raise LarqnetsError(f"{source} does not say which images it is for. Make it a run: larqnets import {source}.")
+    model, dataset = origin.model, load_dataset(origin.data)
+    check_images(model, dataset)
+    kernels = net.find_kernels(model)
+    values = net.float_values(kernels)
+    evaluator = Evaluator(model, cross_entropy)
+    batches = dataset.eval_batches("test", BATCH)
+
+    def accuracy() -> float:
+        with reading_errors(dataset):
+            return evaluator(batches).accuracy
+
+    known: dict[str, float] = {}
+    float_accuracy = accuracy()
+    for (method, setting), settings in wanted.items():
+        begun = time.monotonic()
+        results = net.decompose(kernels, settings, values=values)
+        seconds = time.monotonic() - begun
+        digest = _digest(results)
+        if digest not in known:
+            net.assign(kernels, net.reconstructions(results))
+            known[digest] = accuracy()
+        sums = totals(results, model.count_params())
+        deflated = [deflate_bytes(result) for result in results.values()]
+        has_integers = None not in deflated
+        yield Row(
+            network=origin.name,
+            method=method,
+            setting=setting,
+            bits_per_weight=round(sums["bits_per_weight"], 4),
+            file_bits_per_weight=round(sums["file_bits_per_weight"], 4),
+            deflate_bytes=sum(deflated) if has_integers else None,
+            container_bytes=sum(result.file_bytes for result in results.values()) if has_integers else None,
+            test_accuracy=known[digest],
+            float_accuracy=float_accuracy,
+            seconds=round(seconds, 2),
+        )
+
+
+def _digest(results: Mapping[str, LayerResult]) -> str:
+    digest = hashlib.sha256()
+    for result in results.values():
+        digest.update(result.values.tobytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> dict[tuple[str, str, str], Row]:
+    """Return the rows of the table by key, none when it is not there yet."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+    except UnicodeDecodeError as error:
+        raise LarqnetsError(f"{path} is there and is not a CSV file. Choose another file with --csv.") from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    if text and text.partition("\n")[0].strip() != ",".join(COLUMNS):
+        raise LarqnetsError(f"{path} is there and is not a table of this command. Choose another file with --csv.")
+    rows = {}
+    try:
+        for entry in csv.DictReader(io.StringIO(text)):
+            row = Row(**{column: _value(column, entry[column]) for column in COLUMNS})
+            rows[row.key] = row
+    except (ValueError, TypeError) as error:
+        raise LarqnetsError(
+            f"{path} is damaged: {error}. Delete the line, or choose another file with --csv."
+        ) from error
+    return rows
+
+
+def _value(column: str, text: str) -> Any:
+    if column in ("network", "method", "setting"):
+        return text
+    if column.endswith("_bytes"):
+        return int(text) if text else None
+    return float(text)
+
+
+def _write(path: Path, rows: Mapping[tuple[str, str, str], Row]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows.values())
+    write_atomically(path, text.getvalue())

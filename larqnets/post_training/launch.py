@@ -1,0 +1,161 @@
+"""What `larqnets decompose` does: a network in, a run folder of kind `decomposed` out.
+
+runs/<name>/model.h5      the graph with the reconstructed weights
+            codes.npz     the integers of every layer, and its scale; not of methods that have none
+            layers.json   the report: what became of every layer, in full
+            layers.png    the same as a picture
+            card.json     source, settings, sums and the table of the layers
+"""
+
+import dataclasses
+import io
+import json
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from larqnets.data import load_dataset
+from larqnets.decompose import LayerResult, Settings
+from larqnets.errors import LarqnetsError
+from larqnets.importing.launch import measured
+from larqnets.keras_file import keras_file_content
+from larqnets.post_training import network as net
+from larqnets.post_training.picture import draw_layers
+from larqnets.post_training.steps import Search, find_settings
+from larqnets.run_folder import MODEL_FILE, Run
+
+CODES_FILE, REPORT_FILE, PICTURE_FILE = "codes.npz", "layers.json", "layers.png"
+
+
+def decompose_network(
+    origin: net.Origin,
+    settings: Settings,
+    *,
+    source: str,
+    name: str | None = None,
+    runs: Path = Path("runs"),
+    search: Search | None = None,
+    measure: bool = True,
+    on_stage: Callable[[str], Any] = lambda _: None,
+    on_layer: Callable[[int, int, str], Any] = lambda done, count, name: None,
+) -> Run:
+    """Decompose a network into the new run `runs/name`, by default called after network and method.
+
+    `source` says where the network is from; `search` finds a step for every layer first; with `measure` the card gets the
+    accuracy on the test images. Raises LarqnetsError.
+    """
+    name = name or f"{Path(source).stem}-{settings.method}"
+    if (runs / name).exists():
+        raise LarqnetsError(f"The run {runs / name} already exists. Choose another name with --name.")
+    begun = time.monotonic()
+    model, kernels = origin.model, net.find_kernels(origin.model)
+    chosen: Settings | Mapping[str, Settings] = settings
+    found: dict[str, Any] = {}
+    if search is not None:
+        on_stage("search")
+        chosen, found = find_settings(origin, kernels, settings, search, on_stage)
+    on_stage("decompose")
+    results = net.decompose(kernels, chosen, lambda done, layer: on_layer(done, len(kernels), layer))
+    net.assign(kernels, net.reconstructions(results))
+    seconds = time.monotonic() - begun
+    card: dict[str, Any] = {
+        "kind": "decomposed",
+        "method": settings.method,
+        "backbone": origin.name,
+        "dataset": origin.data.dataset if origin.data else "",
+        "source": source,
+        "settings": dataclasses.asdict(settings.resolved()),
+        **({"search": found} if found else {}),
+        **totals(results, model.count_params()),
+        "left_out": net.left_out(model),
+        "layers": [layer_row(result) for result in results.values()],
+        "float_accuracy": origin.accuracy,
+        "seconds": round(seconds, 1),
+    }
+    if origin.data is not None and measure:
+        on_stage("evaluate")
+        card |= measured(model, load_dataset(origin.data))
+    report = {"settings": card["settings"], "layers": [_whole(result) for result in results.values()]}
+    files = {
+        MODEL_FILE: keras_file_content(model),
+        REPORT_FILE: (json.dumps(report, indent=1, allow_nan=False) + "\n").encode(),
+        PICTURE_FILE: draw_layers(card["layers"], f"{origin.name}, {settings.method}"),
+    }
+    if any(result.codes is not None for result in results.values()):
+        files[CODES_FILE] = _codes_content(results)
+    return Run.create_with_model(runs, name, origin.data, card, files)
+
+
+def totals(results: Mapping[str, LayerResult], parameters: int) -> dict[str, Any]:
+    """Return the sums of a decomposition; `parameters` counts all of the model's, those outside the kernels stay float.
+
+    `bits_per_weight` is the literature's: bits over the weights of the processed layers. `file_bits_per_weight` has
+    everything in it: records with scales and heads, and 32 bits for every parameter outside the kernels.
+    """
+    weights = sum(result.weights for result in results.values())
+    records = sum(result.file_bytes for result in results.values())
+    rest = 4 * (parameters - weights)
+    return {
+        "weights": weights,
+        "parameters": parameters,
+        "bits_per_weight": sum(result.bits for result in results.values()) / weights,
+        "file_bits_per_weight": 8 * (records + rest) / weights,
+        "file_bytes": records + rest,
+        "float_bytes": 4 * parameters,
+    }
+
+
+def layer_row(result: LayerResult) -> dict[str, Any]:
+    """Return what the card says about a layer; `planes` counts the sign where there is one, `sqnr_db` None is no error."""
+    stored: dict[str, int] = {}
+    for plane in result.planes:
+        stored[plane.code] = stored.get(plane.code, 0) + 1
+    ranks = [plane.rank for plane in result.planes if plane.rank is not None]
+    return {
+        "layer": result.name,
+        "shape": list(result.shape),
+        "weights": result.weights,
+        "bits_per_weight": result.bits / result.weights,
+        "file_bytes": result.file_bytes,
+        "planes": len(result.planes),
+        "ranks": ranks,
+        "codes": ", ".join(f"{count} {code}" for code, count in stored.items()),
+        "sqnr_db": float(result.sqnr_db) if np.isfinite(result.sqnr_db) else None,
+        "note": result.note,
+    }
+
+
+def _whole(result: LayerResult) -> dict[str, Any]:
+    planes = [dataclasses.asdict(plane) for plane in result.planes]
+    return {**layer_row(result), "knobs": result.knobs, "max_error": float(result.max_error), "plane_list": planes}
+
+
+def _codes_content(results: Mapping[str, LayerResult]) -> bytes:
+    """Return the integers of all layers, each as NAME:codes and NAME:scale, as the bytes of a .npz."""
+    arrays = {}
+    for name, result in results.items():
+        if result.codes is not None:
+            small = np.abs(result.codes).max() <= 127
+            arrays[f"{name}:codes"] = result.codes.astype(np.int8) if small else result.codes
+            arrays[f"{name}:scale"] = np.asarray(result.scale, np.float32)
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    return content.getvalue()
+
+
+def read_codes(run: Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return (integers in the kernel's layout, scale) by layer of a decomposed run; empty where its method has none."""
+    path = run.path / CODES_FILE
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        names = [key.removesuffix(":codes") for key in arrays if key.endswith(":codes")]
+        return {name: (arrays[f"{name}:codes"], arrays[f"{name}:scale"]) for name in names}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise LarqnetsError(f"{path} is damaged: {error}. Decompose the network again.") from error

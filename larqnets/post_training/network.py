@@ -1,0 +1,210 @@
+"""The kernels of a Keras graph: find them, decompose them on all cores, write the reconstructions back.
+
+Decomposed are the kernels of Conv2D, DepthwiseConv2D, SeparableConv2D and Dense, also of models inside the model. All
+else stays as it is: biases, BatchNorm, and layers of other kinds, which `left_out` names if they have a kernel.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from larqnets.config import DataConfig
+from larqnets.decompose import LayerResult, Settings, decompose_kernel
+from larqnets.errors import LarqnetsError, nearest
+from larqnets.keras_applications import applications
+from larqnets.keras_file import SUFFIXES, load_keras_file
+from larqnets.run_folder import Run
+from larqnets.training.weights import load_trained_model
+
+layers = tf.keras.layers
+
+# Class of the layer -> (attribute, whether it is a depthwise kernel).
+_KERNELS: dict[type, tuple[tuple[str, bool], ...]] = {
+    layers.Conv2D: (("kernel", False),),
+    layers.Dense: (("kernel", False),),
+    layers.DepthwiseConv2D: (("depthwise_kernel", True),),
+    layers.SeparableConv2D: (("depthwise_kernel", True), ("pointwise_kernel", False)),
+}
+_OTHER_KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel", "embeddings")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel to decompose; `weight` is in Keras layout: (kh, kw, Ci, S), depthwise (kh, kw, C, M), dense (in, out)."""
+
+    name: str  # of its layer; of a layer with two kernels LAYER/ATTRIBUTE
+    weight: tf.Variable
+    depthwise: bool
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A network to decompose and what is known about it; `data` and `accuracy` (fraction) None where nobody said."""
+
+    model: tf.keras.Model
+    name: str
+    data: DataConfig | None
+    accuracy: float | None
+
+
+def open_network(
+    source: str,
+    *,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    weights: str = "imagenet",
+    image: tuple[int, int, int] | None = None,
+    classes: int = 1000,
+) -> Origin:
+    """Open a run folder, a Keras model file, or a network of keras.applications by its name.
+
+    `dataset` names images, or other ones than a run's own; `weights`, `image` (H, W, C) and `classes` are those of
+    keras.applications: "imagenet" (Keras downloads them), "none" (random), or a file. Raises LarqnetsError.
+    """
+    path = Path(source)
+    if path.is_dir():
+        run = Run.open(path)
+        model, data, accuracy = load_trained_model(run), run.data, run.card.get("test_accuracy")
+        name = run.card["backbone"]
+    elif path.suffix in SUFFIXES:
+        model, data, accuracy, name = load_keras_file(path), None, None, path.stem
+    elif source in applications():
+        model, data, accuracy, name = _application(source, weights, image, classes), None, None, source
+    else:
+        raise LarqnetsError(
+            f"'{source}' is no run folder, Keras model file or network of keras.applications."
+            f"{nearest(source, applications())} Give e.g. runs/<name>, model.keras, or MobileNet."
+        )
+    if dataset is not None and (data is None or dataset != data.dataset):
+        normalised = _normalisation(source) if source in applications() and not path.is_dir() else {}
+        data = replace(data or DataConfig(dataset, **normalised), dataset=dataset, image_size=model.input_shape[1])
+        accuracy = None
+    if data is not None and data_dir is not None:
+        data = replace(data, data_dir=data_dir)
+    return Origin(model, name, data, accuracy)
+
+
+def _application(name: str, weights: str, image: tuple[int, int, int] | None, classes: int) -> tf.keras.Model:
+    options: dict[str, Any] = {} if image is None else {"input_shape": image}
+    try:
+        return applications()[name](
+            weights=None if weights == "none" else weights, classes=classes, classifier_activation=None, **options
+        )
+    except (
+        Exception
+    ) as error:  # Keras raises a bare Exception when a download fails, ValueError and others for a misfit
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise LarqnetsError(
+            f"{name} of keras.applications cannot be made: {reason}. Choose another --weights, --image or --classes."
+        ) from error
+
+
+def _normalisation(name: str) -> dict[str, tuple[float, ...]]:
+    """Return mean and std with which (pixel / 255 - mean) / std is what a network of keras.applications takes.
+
+    They are read off its own preprocessing, by its values for black and for one full channel after the other. Raises
+    LarqnetsError where that is no such formula, as of networks whose channels are BGR.
+    """
+    preprocess = sys.modules[applications()[name].__module__].preprocess_input
+    probes = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]).astype(np.float32).reshape(4, 1, 1, 3)
+    black, *channels = np.asarray(preprocess(probes)).reshape(4, 3)
+    rise = np.array(channels) - black
+    if not np.array_equal(rise != 0, np.eye(3, dtype=bool)):
+        raise LarqnetsError(
+            f"{name} of keras.applications mixes the colours of an image (BGR), which our images cannot do. Give a Keras "
+            "model file that takes RGB, or leave --dataset out."
+        )
+    std = 1 / np.diag(rise).astype(np.float64)
+    return {"mean": tuple((-black * std).tolist()), "std": tuple(std.tolist())}
+
+
+def find_kernels(model: tf.keras.Model) -> list[Kernel]:
+    """Return the kernels to decompose in the order of the layers; raises LarqnetsError when there is none."""
+    found = list(_kernels(model, ""))
+    if not found:
+        raise LarqnetsError(
+            f"{model.name} has no real-valued Conv2D, DepthwiseConv2D, SeparableConv2D or Dense layer to decompose."
+        )
+    return found
+
+
+def left_out(model: tf.keras.Model) -> list[str]:
+    """Return the layers whose kernel no rule covers, as "name (class)": they stay as they are."""
+    taken = {id(kernel.weight) for kernel in _kernels(model, "")}
+    return [
+        f"{layer.name} ({type(layer).__name__})"
+        for layer in _layers(model)
+        if any(
+            isinstance(weight := getattr(layer, kind, None), tf.Variable) and id(weight) not in taken
+            for kind in _OTHER_KERNELS
+        )
+    ]
+
+
+def decompose(
+    kernels: Sequence[Kernel],
+    settings: Settings | Mapping[str, Settings],
+    on_layer: Callable[[int, str], Any] = lambda done, name: None,
+    values: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, LayerResult]:
+    """Decompose every kernel, with the same settings or its own, on all cores; the model is left as it is.
+
+    `values`: the kernels' values by name, where the weights do not hold them now. `on_layer` is called with the number
+    done and the name of each. Raises LarqnetsError for a kernel that cannot be decomposed, see `decompose_kernel`.
+    """
+    values = values or float_values(kernels)
+
+    def one(kernel: Kernel) -> LayerResult:
+        own = settings if isinstance(settings, Settings) else settings[kernel.name]
+        is_stem = kernel is kernels[0]
+        return decompose_kernel(values[kernel.name], own, kernel.name, depthwise=kernel.depthwise, stem=is_stem)
+
+    results: dict[str, LayerResult] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy's loops leave the interpreter's lock
+        largest_first = sorted(kernels, key=lambda kernel: -values[kernel.name].size)
+        for finished in as_completed([pool.submit(one, kernel) for kernel in largest_first]):
+            result = finished.result()
+            results[result.name] = result
+            on_layer(len(results), result.name)
+    return {kernel.name: results[kernel.name] for kernel in kernels}
+
+
+def float_values(kernels: Sequence[Kernel]) -> dict[str, np.ndarray]:
+    """Return the values of the kernels by name, float32."""
+    return {kernel.name: np.asarray(kernel.weight, np.float32) for kernel in kernels}
+
+
+def assign(kernels: Sequence[Kernel], values: Mapping[str, np.ndarray]) -> None:
+    """Write values by name into the model."""
+    tf.keras.backend.batch_set_value([(kernel.weight, values[kernel.name]) for kernel in kernels])
+
+
+def reconstructions(results: Mapping[str, LayerResult]) -> dict[str, np.ndarray]:
+    """Return what `assign` takes."""
+    return {name: result.values for name, result in results.items()}
+
+
+def _kernels(model: tf.keras.Model, prefix: str) -> Iterator[Kernel]:
+    for layer in model.layers:
+        name = prefix + layer.name
+        if isinstance(layer, tf.keras.Model):
+            yield from _kernels(layer, f"{name}/")
+        entries = _KERNELS.get(type(layer), ())
+        for attribute, depthwise in entries:
+            whole = name if len(entries) == 1 else f"{name}/{attribute}"
+            yield Kernel(whole, getattr(layer, attribute), depthwise)
+
+
+def _layers(model: tf.keras.Model) -> Iterator[tf.keras.layers.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, tf.keras.Model):
+            yield from _layers(layer)
+        else:
+            yield layer

@@ -1,0 +1,229 @@
+"""The published algorithm: its identities, its bounds, its count, and the search for its threshold."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from larqnets.decompose import Settings, decompose_kernel, gf2, paper
+from larqnets.decompose.matrix import to_matrix
+
+BOTTLENECKS = (0.1, 0.3, 0.5)
+
+
+def weights(kind: str, shape=(3, 3, 48, 40), seed=0) -> np.ndarray:
+    """A kernel (kh, kw, Ci, S) from a distribution of light or heavy tails."""
+    generator = np.random.default_rng(seed)
+    draw = {"gauss": generator.standard_normal, "laplace": lambda n: generator.laplace(size=n)}
+    draw["t4"] = lambda n: generator.standard_t(4, n)
+    return (0.05 * draw[kind](shape)).astype(np.float32)
+
+
+def relative(kernel: np.ndarray) -> np.ndarray:
+    """r in the matrix view."""
+    magnitudes = np.abs(to_matrix(kernel)).astype(np.float64)
+    return magnitudes / magnitudes.max()
+
+
+def rank(plane: np.ndarray) -> int:
+    return gf2.rank(gf2.row_integers(plane))
+
+
+@pytest.mark.parametrize("kind", ["gauss", "laplace", "t4"])
+@pytest.mark.parametrize("bottleneck", BOTTLENECKS)
+def test_bounds_and_identities(kind, bottleneck):
+    r = relative(weights(kind))
+    beta = int(bottleneck * min(r.shape))
+    for planes in (1, 3, 6, 8):
+        found = paper.decompose(r, planes, bottleneck)
+        n, half, J = found.magnitudes, found.delta / 2, found.planes
+        assert max(planes, found.top + 1) == J
+        assert found.bottom <= 0
+        assert 2.0**found.top * found.alpha <= 1 < 2.0 ** (found.top + 1) * found.alpha
+        assert n.min() >= 0
+        assert n.max() <= 2**J - 1
+        # 1: the error is at most half a step, and the step is bounded
+        assert np.abs(r - found.delta * n).max() <= half * (1 + 1e-9)
+        assert half <= 2.0**-J / (1 - 2.0 ** (found.top - J)) * (1 + 1e-12)
+        # 4: the planes from 0 on are the outliers
+        outliers = r > found.alpha
+        assert np.array_equal(n >> -found.bottom != 0, outliers)
+        assert rank(outliers) == found.rank <= beta
+
+
+@hypothesis_settings(deadline=None)
+@given(
+    st.integers(2, 12),
+    st.integers(2, 12),
+    st.integers(1, 30),
+    st.integers(1, 8),
+    st.sampled_from([0.5, 0.9]),
+    st.integers(0, 99),
+)
+def test_bounds_and_identities_hold_among_many_equal_weights(height, width, levels, planes, bottleneck, seed):
+    """Few distinct values: many weights equal alpha, or zero, and lie exactly on ties."""
+    values = np.random.default_rng(seed).integers(0, levels + 1, (height, width)).astype(np.float64)
+    values[0, 0] = levels
+    r = values / levels
+    found = paper.decompose(r, planes, bottleneck)
+    assert found.alpha in r
+    assert found.alpha > 0
+    assert np.abs(r - found.delta * found.magnitudes).max() <= found.delta / 2 * (1 + 1e-9)
+    assert np.array_equal(found.magnitudes >> -found.bottom != 0, r > found.alpha)
+    assert found.magnitudes.max() <= 2**found.planes - 1
+    assert rank(r > found.alpha) == found.rank <= int(bottleneck * min(height, width))
+
+
+def test_eight_planes_are_within_four_thousandths_of_the_largest_weight():
+    """Property 1's number, where alpha is above a half: then a_s = 0."""
+    r = relative(weights("gauss"))
+    found = paper.decompose(r, 8, 0.001 + 1 / min(r.shape))  # a rank of 1
+    assert found.top == 0
+    assert np.abs(r - found.delta * found.magnitudes).max() <= 0.00393
+
+
+@pytest.mark.parametrize("kind", ["gauss", "laplace", "t4"])
+def test_the_papers_greedy_planes_are_the_bits_of_the_rounded_magnitude(kind):
+    r = relative(weights(kind))
+    found = paper.decompose(r, 6, 0.3)
+    half, a = found.delta / 2, found.alpha + found.delta / 2
+    rest, off_tie = r.copy(), r != found.alpha
+    for i in range(found.top, found.bottom - 1, -1):
+        plane = rest > 2.0**i * a - half
+        rest -= 2.0**i * a * plane
+        bits = (found.magnitudes >> (i - found.bottom) & 1).astype(bool)
+        assert np.array_equal(plane[off_tie], bits[off_tie])
+    assert np.array_equal(np.floor(r / found.delta + 0.5)[off_tie], found.magnitudes[off_tie])
+
+
+@pytest.mark.parametrize("kind", ["gauss", "laplace", "t4"])
+def test_each_plane_lowers_the_error(kind):
+    kernel = weights(kind)
+    errors = []
+    for planes in range(3, 11):
+        result = decompose_kernel(kernel, Settings(mode="paper", planes=planes, bottleneck=0.3))
+        assert result.knobs["planes"] == planes
+        errors.append(10 ** (-result.sqnr_db / 20))
+    ratios = np.array(errors[:-1]) / errors[1:]
+    assert np.all(ratios > 1)
+    # the finer the grid, the nearer to 2 (specification: about 2 per bit for J >= 5)
+    assert np.all(np.abs(ratios[3:] - 2) < 0.35)
+
+
+def alpha_by_bisection(r: np.ndarray, bottleneck: float) -> float:
+    """The released code's search: bisect k on [0, b N], accept the first exact hit."""
+    values, beta = np.sort(r.ravel())[::-1], int(bottleneck * min(r.shape))
+    low, high = 0, int(bottleneck * r.size)
+    while high - low > 1:
+        k = (low + high) // 2
+        found = rank(r > values[k])
+        if found == beta:
+            return values[k]
+        low, high = (low, k) if found > beta else (k, high)
+    return values[low]
+
+
+@pytest.mark.parametrize("kind", ["gauss", "laplace", "t4"])
+@pytest.mark.parametrize("bottleneck", [0.1, 0.3])
+def test_both_searches_for_alpha_keep_to_the_rank_and_nearly_agree(kind, bottleneck):
+    r = relative(weights(kind))
+    beta = int(bottleneck * min(r.shape))
+    alpha, bisected = paper.find_alpha(r, bottleneck)[0], alpha_by_bisection(r, bottleneck)
+    assert rank(r > alpha) <= beta
+    assert rank(r > bisected) <= beta
+    # The first exact hit is any of the k whose rank is beta; ours is the last, so alpha is the smaller one.
+    assert alpha <= bisected <= 1.1 * alpha
+    assert rank(r > bisected) == rank(r > alpha) == beta
+
+
+def test_alpha_does_not_depend_on_the_order_of_rows_and_columns():
+    r = relative(weights("t4"))
+    generator = np.random.default_rng(2)
+    shuffled = r[generator.permutation(r.shape[0])][:, generator.permutation(r.shape[1])]
+    assert paper.find_alpha(shuffled, 0.3) == paper.find_alpha(r, 0.3)
+    assert paper.find_alpha(r.T, 0.3) == paper.find_alpha(r, 0.3)
+
+
+@pytest.mark.parametrize("bottleneck", [0.05, 0.1, 0.3, 0.5, 0.7, 0.95])
+@pytest.mark.parametrize("kind", ["gauss", "t4"])
+def test_the_count_never_exceeds_planes_and_sign(kind, bottleneck):
+    result = decompose_kernel(weights(kind), Settings(mode="paper", bottleneck=bottleneck))
+    J, n, lines = result.knobs["planes"], result.weights, sum(to_matrix(result.values).shape)
+    assert result.bits <= n * (J + 1)
+    # 4 of the specification: sign and dense planes in full, the others as the cheaper of a plane and its factors
+    upper = [plane for plane in result.planes if plane.index >= 0]
+    assert result.bits == n * (1 - result.knobs["bottom"]) + sum(min(n, plane.rank * lines) for plane in upper)
+    assert all(plane.rank <= plane.term_rank <= plane.ones for plane in upper)
+    assert [plane.index for plane in result.planes] == list(range(result.knobs["bottom"], result.knobs["top"] + 1))
+    assert {plane.code for plane in result.planes if plane.index < 0} == {"dense"}
+    # the record adds its head, a mode and a length to each plane, and bits that fill up a byte
+    assert result.bits <= 8 * result.file_bytes <= result.bits + 8 * (18 + 1 + 7 * J)
+
+
+def test_the_lowest_planes_of_a_gauss_layer_cost_what_the_specification_says():
+    """bits = J + b (1 + min/max) for a_s = 0: 6.60 at J = 6, b = 0.3 for a square matrix (table 9.1, Gauss)."""
+    result = decompose_kernel(weights("gauss", (3, 3, 64, 64)), Settings(mode="paper", planes=6, bottleneck=0.3))
+    assert result.knobs["top"] == 0
+    assert abs(result.bits / result.weights - 6.6) < 0.02
+    lists = decompose_kernel(
+        weights("gauss", (3, 3, 64, 64)), Settings(mode="paper", planes=6, bottleneck=0.3, code="index")
+    )
+    assert np.array_equal(lists.codes, result.codes)
+    assert 8 * lists.file_bytes / lists.weights < 6.05  # table 9.1: 6.01, on a larger layer
+
+
+def test_the_strict_rule_falls_back_to_a_uniform_grid_of_the_same_planes():
+    settings = Settings(mode="paper", planes=6, bottleneck=0.9)
+    kernel = weights("laplace")
+    free = decompose_kernel(kernel, settings)
+    strict = decompose_kernel(kernel, Settings(mode="paper", planes=6, bottleneck=0.9, strict_paper=True))
+    assert free.note == ""
+    assert strict.knobs["fallback"] == "oversize"
+    assert strict.note.startswith("Oversize")
+    assert strict.bits == strict.weights * 7
+    assert strict.codes.max() <= 63
+    assert np.allclose(strict.scale, np.abs(kernel).max() / 63)
+    assert strict.max_error <= strict.scale * 0.5001
+    moderate = decompose_kernel(kernel, Settings(mode="paper", planes=6, bottleneck=0.1, strict_paper=True))
+    assert "fallback" not in moderate.knobs
+
+
+def test_too_few_planes_are_raised_to_what_the_largest_weight_needs():
+    kernel = weights("gauss")
+    kernel.ravel()[5] = 40 * np.abs(kernel).max()
+    result = decompose_kernel(kernel, Settings(mode="paper", planes=2, bottleneck=0.3))
+    assert result.knobs["planes"] == result.knobs["top"] + 1 > 2
+    assert "J was raised from 2 to" in result.note
+    assert result.knobs["bottom"] == 0
+    assert len(result.planes) <= result.knobs["planes"]  # the highest may be empty
+    assert result.dense_planes == 0
+
+
+def test_int8_is_kept_where_it_is_wanted():
+    kernel = weights("gauss")
+    kernel.ravel()[5] = 2000 * np.abs(kernel).max()
+    wide = decompose_kernel(kernel, Settings(mode="paper", planes=6))
+    assert np.abs(wide.codes).max() > 127
+    fitting = decompose_kernel(kernel, Settings(mode="paper", planes=6, int8_payload=True))
+    assert fitting.knobs["fallback"] == "int8"
+    assert "planes, more than 7: int8" in fitting.note
+    assert np.abs(fitting.codes).max() <= 127
+
+
+def test_pruned_layers_have_a_threshold_above_zero():
+    kernel = weights("gauss")
+    kernel[np.random.default_rng(4).random(kernel.shape) < 0.999] = 0
+    result = decompose_kernel(kernel, Settings(mode="paper", bottleneck=0.5))
+    assert result.knobs["alpha"] > 0
+    assert np.array_equal(result.values == 0, result.codes == 0)
+    assert not result.codes[kernel == 0].any()
+
+
+def test_a_weight_beyond_all_planes_makes_the_layer_int8():
+    kernel = weights("gauss")
+    for factor in (1e8, 1e30):
+        kernel.ravel()[5] = factor
+        result = decompose_kernel(kernel, Settings(mode="paper", planes=6))
+        assert "planes, more than 20: int8" in result.note
+        assert np.abs(result.codes).max() == 127

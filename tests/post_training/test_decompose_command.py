@@ -1,0 +1,249 @@
+"""`larqnets decompose`: what the run holds, what the other commands make of it, mistakes, a full disk."""
+
+import errno
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_networks import digits_network
+
+from larqnets import LarqnetsError, create_model
+from larqnets.decompose import Settings
+from larqnets.keras_file import keras_file_content, load_keras_file
+from larqnets.post_training import network as net
+from larqnets.post_training.compare import COLUMNS, compare, points
+from larqnets.post_training.launch import decompose_network, read_codes
+from larqnets.post_training.steps import Search
+from larqnets.run_folder import Run
+from larqnets.training import load_trained_model
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A Keras file in the folder where the commands run."""
+    (tmp_path / "small.h5").write_bytes(keras_file_content(digits_network()))
+    return tmp_path / "small.h5"
+
+
+def test_the_run_holds_what_the_settings_say(cli, source):
+    """Sound mode by hand: step f std, rounded; then every command that takes a run."""
+    options = ("--step", "0.4", "--no-protect-small", "--dataset", "digits", "--name", "small-cbd")
+    done = cli("decompose", "small.h5", *options, "--json")
+    assert done.code == 0, done.err
+    card = json.loads(done.out)
+    run = Run.open(source.parent / "runs/small-cbd")
+    was, now = digits_network(), load_trained_model(run)
+    codes = read_codes(run)
+    for kernel, old in zip(net.find_kernels(now), net.float_values(net.find_kernels(was)).values(), strict=True):
+        step = 0.4 * old.std(dtype=np.float64)
+        by_hand = np.rint(old / np.float32(step))
+        np.testing.assert_array_equal(codes[kernel.name][0], by_hand)
+        np.testing.assert_allclose(kernel.weight, by_hand * step, rtol=1e-6)
+    for layer in was.layers:  # all else is as it was
+        rest = [w.name for w in layer.weights if "kernel" not in w.name]
+        for name, a, b in zip(rest, *(_rest(m.get_layer(layer.name)) for m in (was, now)), strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=name)
+    assert [row["layer"] for row in card["layers"]] == ["stem", "depthwise", "conv", "dense", "head"]
+    assert card["source"] == "small.h5"
+    assert card["settings"]["step"] == 0.4
+    report = json.loads((run.path / "layers.json").read_text())
+    assert [row["file_bytes"] for row in report["layers"]] == [row["file_bytes"] for row in card["layers"]]
+    assert (run.path / "layers.png").read_bytes().startswith(b"\x89PNG")
+    parameters_outside = card["parameters"] - card["weights"]
+    assert card["file_bytes"] == sum(row["file_bytes"] for row in card["layers"]) + 4 * parameters_outside
+
+    evaluated = cli("evaluate", "runs/small-cbd", "--json")
+    assert json.loads(evaluated.out)["accuracy"] == card["test_accuracy"]
+    assert cli("summary", "runs/small-cbd").code == 0
+    assert "cbd on small, digits, decomposed, test accuracy" in cli("list", "runs").out
+    shown = cli("decompose", "small.h5", *options)
+    assert shown.code == 1
+    assert "runs/small-cbd already exists. Choose another name with --name" in shown.err
+
+
+def _rest(layer):
+    return [w.numpy() for w in layer.weights if "kernel" not in w.name]
+
+
+def test_mistakes(cli, source):
+    for arguments, words in (
+        (("decompose", "mobilnet"), "no run folder, Keras model file or network of keras.applications"),
+        (("decompose", "small.h5", "--method", "cdb"), "'method' is 'cdb', not one of cbd"),
+        (("decompose", "small.h5", "--target-bits", "5"), "needs images to calibrate with. Name them with --dataset"),
+        (("decompose", "small.h5", "--target-bits", "99", "--dataset", "digits"), "between 1 and 8"),
+        (("decompose", "small.h5", "--target-bits", "5", "--max-drop", "1"), "not both"),
+        (("decompose", "small.h5", "--method", "uniform", "--max-drop", "1"), "Only the sound mode of cbd has steps"),
+        (("decompose", "MobileNet", "--weights", "none", "--image", "wide"), "'wide' is no image shape"),
+        (("decompose", "MobileNet", "--weights", "none", "--image", "8x8x3"), "cannot be made"),
+    ):
+        done = cli(*arguments)
+        assert (done.code, done.out) == (1, ""), arguments
+        assert words in done.err, arguments
+    for arguments in (("--planes", "4"), ("--bits", "4"), ("--method", "uniform", "--step", "0.3")):
+        done = cli("decompose", "small.h5", *arguments)
+        assert done.code == 2, arguments
+        assert "is an option of method" in done.err
+    assert not (source.parent / "runs").exists()
+
+
+def test_a_full_disk_leaves_no_run(source, monkeypatch):
+    """The third file that is written finds no room."""
+    written = []
+
+    def fsync(descriptor):
+        written.append(descriptor)
+        if len(written) > 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    origin = net.open_network(str(source))
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(LarqnetsError, match=r"No space left on device\. Free some space"):
+        decompose_network(origin, Settings(), source="small.h5", runs=source.parent / "runs")
+    assert list((source.parent / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "with_codes"),
+    [
+        (Settings(mode="paper", planes=5), True),
+        (Settings(method="uniform", bits=4, granularity="channel"), True),
+        (Settings(method="sketch", bases=3), False),
+        (Settings(method="abc", bases=3), False),
+        (Settings(), True),  # all of this network is protected: int8
+    ],
+    ids=["paper", "uniform", "sketch", "abc", "protected"],
+)
+def test_every_method(source, settings, with_codes):
+    origin = net.open_network(str(source))
+    run = decompose_network(origin, settings, source="small.h5", name="x", runs=source.parent / "runs", measure=False)
+    again = load_keras_file(run.model_file)
+    codes = read_codes(Run.open(run.path))
+    assert bool(codes) == with_codes
+    for kernel in net.find_kernels(again):
+        if with_codes:
+            integers, scale = codes[kernel.name]
+            shaped = scale.reshape(kernel.weight.shape[2:]) if kernel.depthwise and scale.ndim else scale
+            np.testing.assert_allclose(kernel.weight, integers * shaped, rtol=1e-6, atol=1e-12)
+
+
+def test_search_reaches_size_and_keeps_accuracy(source, tfds_dir, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
+    free = Settings(protect_small=False, int8_payload=True)
+    for search in (Search(target_bits=4.5, images=64), Search(max_drop=5, images=64)):
+        origin = net.open_network(str(source), dataset="digits")
+        name = "size" if search.target_bits else "accuracy"
+        run = decompose_network(
+            origin, free, source="x", name=name, runs=source.parent / "runs", search=search, measure=False
+        )
+        found, layers = run.card["search"], run.card["layers"]
+        assert set(found["steps"]) == {row["layer"] for row in layers}
+        assert len(set(found["steps"].values())) > 1
+        if search.target_bits:
+            bits = 8 * sum(row["file_bytes"] for row in layers) / run.card["weights"]
+            assert abs(bits - 4.5) < 0.05  # records of so small layers come in jumps
+        else:
+            kept = [trial for trial in found["trials"] if trial["drop"] <= 5]
+            coarsest = max(kept, key=lambda trial: trial["factor"])
+            assert (
+                abs(
+                    8 * sum(row["file_bytes"] for row in layers) / run.card["weights"]
+                    - coarsest["record_bits_per_weight"]
+                )
+                < 1e-9
+            )
+    protected = net.open_network(str(source), dataset="digits")
+    with pytest.raises(LarqnetsError, match=r"The layers at int8 alone take .* use --no-protect-small"):
+        decompose_network(
+            protected,
+            Settings(),
+            source="x",
+            name="no",
+            runs=source.parent / "runs",
+            search=Search(target_bits=1, images=16),
+        )
+
+
+def test_table_of_methods_goes_on_where_it_was(cli, source, monkeypatch):
+    assert cli("import", "small.h5", "--dataset", "digits", "--no-evaluate").code == 0
+    first = cli("decompose", "compare", "runs/small", "--csv", "t.csv", "--only", "uniform layer * 4 bits")
+    assert first.code == 0, first.err
+    table = source.parent / "t.csv"
+    header, *lines = table.read_text().splitlines()
+    assert header == ",".join(COLUMNS)
+    assert [line.split(",")[:3] for line in lines] == [
+        ["small", "uniform", "layer max 4 bits"],
+        ["small", "uniform", "layer mse 4 bits"],
+    ]
+    marked = table.read_text().replace(lines[0], lines[0].rsplit(",", 1)[0] + ",123.0")
+    table.write_text(marked)
+    second = compare([str(source.parent / "runs/small")], table, "uniform * m* 4 bits")
+    assert len(second["rows"]) == 4
+    assert table.read_text().startswith(marked)  # not measured again
+    by_key = {(row["method"], row["setting"]): row for row in second["rows"]}
+    assert by_key["uniform", "layer max 4 bits"]["bits_per_weight"] == 4
+    with pytest.raises(LarqnetsError, match="Nothing that is compared is called 'unifrm'"):
+        compare(["runs/small"], table, "unifrm")
+    table.write_text("a,b\n1,2\n")
+    with pytest.raises(LarqnetsError, match="is not a table of this command"):
+        compare(["runs/small"], table)
+
+
+def test_points_are_distinct_settings():
+    assert len(set(map(repr, points().values()))) == len(points())
+
+
+@pytest.mark.parametrize("name", ["MobileNet", "DenseNet121", "VGG16", "Xception"])
+def test_networks_of_keras_applications(name):
+    """With random weights and a small image; the graph computes, with its kernels changed and nothing else."""
+    side = 71 if name == "Xception" else 32
+    origin = net.open_network(name, weights="none", image=(side, side, 3), classes=10)
+    kernels = net.find_kernels(origin.model)
+    few = [kernels[0], *(k for k in kernels if k.weight.shape.num_elements() < 300_000)][:12]
+    image = np.random.default_rng(0).normal(size=(1, side, side, 3)).astype(np.float32)
+    before = origin.model(image, training=False).numpy()
+    results = net.decompose(few, Settings(method="uniform", bits=6))
+    net.assign(few, net.reconstructions(results))
+    after = origin.model(image, training=False).numpy()
+    assert np.isfinite(after).all()
+    assert not np.array_equal(before, after)
+    assert net.left_out(origin.model) == []
+
+
+def test_resnet18_in_paper_mode():
+    """The zoo's real-valued network at a quarter of its width: every kernel within the bound of the algorithm."""
+    model = create_model("real", "resnet18", (32, 32, 3), 10, width=0.25)
+    kernels = net.find_kernels(model)
+    assert len(kernels) == 21  # 17 convolutions, 3 projections, the classifier
+    values = net.float_values(kernels)
+    results = net.decompose(kernels, Settings(mode="paper", planes=6, bottleneck=0.3))
+    for name, result in results.items():
+        assert np.abs(values[name] - result.values).max() <= 2**-5.9 * np.abs(values[name]).max(), name
+
+
+def test_images_of_keras_applications_are_normalised_as_each_network_wants():
+    for name in ("MobileNet", "DenseNet121", "EfficientNetB0"):
+        found = net._normalisation(name)
+        mean, std = (np.array(found[key]) for key in ("mean", "std"))
+        pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3)).astype(np.float32)
+        module = sys.modules[net.applications()[name].__module__]
+        np.testing.assert_allclose((pixels / 255 - mean) / std, module.preprocess_input(pixels.copy()), atol=1e-4)
+    with pytest.raises(LarqnetsError, match=r"VGG16 of keras\.applications mixes the colours of an image \(BGR\)"):
+        net._normalisation("VGG16")
+
+
+def test_kernels_inside_of_models_are_found_and_other_layers_named():
+    layers = tf.keras.layers
+    inner = digits_network(name="inner")
+    image = tf.keras.Input((8, 8, 1))
+    x = layers.Conv2DTranspose(1, 1, name="up")(image)
+    model = tf.keras.Model(image, layers.Dense(10, name="top")(inner(x)))
+    assert [k.name for k in net.find_kernels(model)] == [
+        *(f"inner/{name}" for name in ("stem", "depthwise", "conv", "dense", "head")),
+        "top",
+    ]
+    assert net.left_out(model) == ["up (Conv2DTranspose)"]
+    with pytest.raises(LarqnetsError, match="no real-valued Conv2D"):
+        net.find_kernels(tf.keras.Model(image, layers.Flatten()(image)))
