@@ -110,8 +110,6 @@ def _draw(points: Sequence[Point], cost: str, title: str, kind: str) -> bytes:
         colour = "C0" if p.on_front else "C7"
         bars = [[p.accuracy - p.lowest], [p.highest - p.accuracy]]
         axes.errorbar([p.cost], [p.accuracy], yerr=bars, fmt="o", color=colour, capsize=3, markersize=5)
-        label = " ".join([p.method, *([p.backbone] if several else []), *p.options])
-        axes.annotate(label, (p.cost, p.accuracy), xytext=(7, 4), textcoords="offset points", fontsize=9)
     axes.set_xscale("log")
     for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         ticks(EngFormatter(sep=" "))
@@ -124,6 +122,26 @@ def _draw(points: Sequence[Point], cost: str, title: str, kind: str) -> bytes:
         axes.set_title(title, fontsize=10)
     note = "bars: worst to best seed; line: Pareto front"
     axes.text(0.99, 0.02, note, transform=axes.transAxes, ha="right", fontsize=8, color="0.4")
+    figure.draw_without_rendering()  # places what the labels must not cover
+    taken: list[Any] = []
+    for p in points:
+        label = " ".join([p.method, *([p.backbone] if several else []), *p.options])
+        taken.append(_label(axes, label, (p.cost, p.accuracy), taken))
     picture = io.BytesIO()
     figure.savefig(picture, format=kind, dpi=110)
     return picture.getvalue()
+
+
+def _label(axes: Any, label: str, point: tuple[float, float], taken: Sequence[Any]) -> Any:
+    """Write a label beside its point, at the first place that is free and within the axes; returns its box."""
+    places = [((7, 4), "left"), ((7, -12), "left"), ((-7, 4), "right"), ((-7, -12), "right"), ((7, 16), "left")]
+    for offset, side in places:
+        text = axes.annotate(label, point, xytext=offset, textcoords="offset points", fontsize=9, ha=side)
+        box = text.get_window_extent()
+        inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
+        if inside and not any(box.overlaps(other) for other in taken):
+            break
+        text.remove()
+    else:  # a crowd: rather one label over another than none
+        axes.add_artist(text)
+    return box
