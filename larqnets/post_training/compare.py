@@ -2,7 +2,8 @@
 
 Every kernel is decomposed, first and last layer included, and no small layer is protected: so the methods are compared,
 not their exceptions. Only where a method is not defined for a kernel (cbd in paper mode for depthwise and tiny ones) the
-kernel is int8. Integers are kept within int8. "found" are steps of every layer of its own, see `steps`. The table is written after every row; given again, the command goes on.
+kernel is int8. Integers are kept within int8. "found" is a step for every layer, see `steps`. The table is written after
+every row; given again, the command goes on.
 """
 
 import csv
