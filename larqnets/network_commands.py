@@ -67,7 +67,8 @@ def run(
     step: Annotated[float | None, typer.Option(help="sound: step in standard deviations of a layer.")] = None,
     target_bits: Annotated[float | None, typer.Option(help="sound: find steps for these bits per weight.")] = None,
     max_drop: Annotated[
-        float | None, typer.Option(help="sound: find the coarsest steps that lose these points of accuracy.")
+        float | None,
+        typer.Option(help="sound: find the coarsest steps that lose these points of accuracy on training images."),
     ] = None,
     calibration: Annotated[int, typer.Option(min=16, help="Training images that such a search looks at.")] = 512,
     planes: Annotated[int | None, typer.Option(help="paper: planes of the magnitude, J.")] = None,

@@ -2,7 +2,8 @@
 
 Every kernel is decomposed, first and last layer included, and no small layer is protected: so the methods are compared,
 not their exceptions. Only where a method is not defined for a kernel (cbd in paper mode for depthwise and tiny ones) the
-kernel is int8. Integers are kept within int8. The table is written after every row; given again, the command goes on.
+kernel is int8. Integers are kept within int8. "found" is a step for every layer, see `steps`. The table is written after
+every row; given again, the command goes on.
 """
 
 import csv
@@ -20,6 +21,7 @@ from larqnets.decompose import LayerResult, Settings, deflate_bytes
 from larqnets.errors import LarqnetsError
 from larqnets.post_training import network as net
 from larqnets.post_training.launch import totals
+from larqnets.post_training.steps import Search, find_settings
 from larqnets.run_folder import cannot_write, write_atomically
 from larqnets.tasks.classification import cross_entropy
 from larqnets.training.evaluation import Evaluator, check_images
@@ -33,7 +35,7 @@ class Row:
 
     `bits_per_weight` as the literature counts, `file_bits_per_weight` with everything, see `launch.totals`. Of the weights
     alone: `deflate_bytes`, their integers as int8 after DEFLATE, and `container_bytes`, their records in a .cbd file; None
-    without integers. `seconds` is the time to decompose on this machine, as busy as it was.
+    without integers. `seconds` is the time to decompose, with the search for steps where there is one, on this machine, as busy as it was.
     """
 
     network: str
@@ -53,33 +55,43 @@ class Row:
         return self.network, self.method, self.setting
 
 
+@dataclass(frozen=True)
+class Point:
+    """What is compared: settings for all layers, or with a `search` a step for every layer that it finds."""
+
+    settings: Settings
+    search: Search | None = None
+
+
 COLUMNS = tuple(field.name for field in fields(Row))
 
 
-def points() -> dict[tuple[str, str], Settings]:
-    """Return what is compared: settings by (method, setting)."""
-    found: dict[tuple[str, str], Settings] = {("int8", "per channel"): Settings(method="int8")}
+def points() -> dict[tuple[str, str], Point]:
+    """Return what is compared, by (method, setting)."""
+    sound: dict[str, Any] = {"protect_small": False, "int8_payload": True}
+    found: dict[tuple[str, str], Point] = {("int8", "per channel"): Point(Settings(method="int8"))}
     for f in (0.5, 0.25, 0.125, 0.0625):
-        found["cbd sound", f"rice f={f:g}"] = Settings(step=f, protect_small=False, int8_payload=True)
+        found["cbd sound", f"rice f={f:g}"] = Point(Settings(step=f, **sound))
+    for bits in (3, 4, 5, 6):
+        found["cbd sound", f"found {bits} bits"] = Point(Settings(**sound), Search(target_bits=bits))
     for f in (1.0, 0.5, 0.25, 0.125):
-        found["cbd sound", f"index f={f:g}"] = Settings(
-            step=f, code="index", sign_of_nonzeros=False, protect_small=False, int8_payload=True
-        )
+        settings = Settings(step=f, code="index", sign_of_nonzeros=False, **sound)
+        found["cbd sound", f"index f={f:g}"] = Point(settings)
     for b in (0.2, 0.3):
         for j in (3, 4, 5, 6):
-            found["cbd paper", f"J={j} b={b:g}"] = Settings(mode="paper", planes=j, bottleneck=b, int8_payload=True)
+            settings = Settings(mode="paper", planes=j, bottleneck=b, int8_payload=True)
+            found["cbd paper", f"J={j} b={b:g}"] = Point(settings)
     for granularity in ("layer", "channel"):
         for clip in ("max", "mse"):
             for bits in (3, 4, 5, 6):
-                found["uniform", f"{granularity} {clip} {bits} bits"] = Settings(
-                    method="uniform", bits=bits, granularity=granularity, clip=clip
-                )
-    for refined in (True, False):
+                settings = Settings(method="uniform", bits=bits, granularity=granularity, clip=clip)
+                found["uniform", f"{granularity} {clip} {bits} bits"] = Point(settings)
+    for kind in ("refined", "direct"):
         for m in (3, 4, 5, 6):
-            setting = f"{'refined' if refined else 'direct'} m={m}"
-            found["sketch", setting] = Settings(method="sketch", bases=m, refined=refined)
+            settings = Settings(method="sketch", bases=m, refined=kind == "refined")
+            found["sketch", f"{kind} m={m}"] = Point(settings)
     for m in (3, 4, 5, 6):
-        found["abc", f"m={m}"] = Settings(method="abc", bases=m)
+        found["abc", f"m={m}"] = Point(Settings(method="abc", bases=m))
     return found
 
 
@@ -95,7 +107,7 @@ def compare(
     Rows that are there already are kept. Returns {"csv", "rows"}. Raises LarqnetsError for a table that is none of ours,
     a pattern that matches nothing, or a network that cannot be measured.
     """
-    wanted = {key: settings for key, settings in points().items() if fnmatchcase(" ".join(key), only)}
+    wanted = {key: point for key, point in points().items() if fnmatchcase(" ".join(key), only)}
     if not wanted:
         names = sorted({method for method, _ in points()})
         raise LarqnetsError(f"Nothing that is compared is called '{only}'. Methods are {', '.join(names)}; try 'cbd*'.")
@@ -115,7 +127,7 @@ def compare(
     return {"csv": str(table), "rows": [asdict(row) for row in rows.values()]}
 
 
-def _measure(origin: net.Origin, source: str, wanted: Mapping[tuple[str, str], Settings]) -> Iterator[Row]:
+def _measure(origin: net.Origin, source: str, wanted: Mapping[tuple[str, str], Point]) -> Iterator[Row]:
     """Yield a row for each setting; reconstructions that are equal are measured once."""
     if origin.data is None:
         raise LarqnetsError(f"{source} does not say which images it is for. Make it a run: larqnets import {source}.")
@@ -132,9 +144,13 @@ def _measure(origin: net.Origin, source: str, wanted: Mapping[tuple[str, str], S
 
     known: dict[str, float] = {}
     float_accuracy = accuracy()
-    for (method, setting), settings in wanted.items():
+    for (method, setting), point in wanted.items():
         begun = time.monotonic()
-        results = net.decompose(kernels, settings, values=values)
+        chosen: Settings | Mapping[str, Settings] = point.settings
+        if point.search is not None:
+            net.assign(kernels, values)
+            chosen, _ = find_settings(origin, kernels, point.settings, point.search)
+        results = net.decompose(kernels, chosen, values=values)
         seconds = time.monotonic() - begun
         digest = _digest(results)
         if digest not in known:
