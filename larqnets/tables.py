@@ -133,11 +133,13 @@ def decomposition(values: dict[str, Any], path: Path) -> list[Any]:
     table = Table("layer", "shape", "bits", "planes", "ranks", "stored as", "SQNR dB", "", box=None, pad_edge=False)
     for column in (2, 3, 6):
         table.columns[column].justify = "right"
+    numbers: dict[str, int] = {}  # of the notes, which many layers share
     for row in values["layers"]:
+        note = f"({numbers.setdefault(row['note'], len(numbers) + 1)})" if row["note"] else ""
         ranks = ", ".join(map(str, row["ranks"]))
         quality = "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}"
         shape = "x".join(map(str, row["shape"]))
-        cells = (f"{row['bits_per_weight']:.2f}", str(row["planes"]), ranks, row["codes"], quality, row["note"])
+        cells = (f"{row['bits_per_weight']:.2f}", str(row["planes"]), ranks, row["codes"], quality, note)
         table.add_row(escape(row["layer"]), shape, *cells)
     settings = values["settings"]
     mode = f", {settings['mode']} mode" if values["method"] == "cbd" else ""
@@ -153,7 +155,8 @@ def decomposition(values: dict[str, Any], path: Path) -> list[Any]:
     }
     if values["left_out"]:
         shown["left as they are"] = ", ".join(values["left_out"])
-    parts: list[Any] = [table, "", facts(shown), f"report: {path}/layers.json, {path}/layers.png"]
+    notes = [escape(f"({number}) {note}") for note, number in numbers.items()]
+    parts: list[Any] = [table, *notes, "", facts(shown), f"report: {path}/layers.json, {path}/layers.png"]
     return [*parts, f"Next: larqnets convert {path} --target arm64"]
 
 
