@@ -43,7 +43,7 @@ def import_(
 ) -> None:
     """Make a run of a network that was trained elsewhere, to evaluate, convert, benchmark or decompose it."""
     launch = needs_training_extra("larqnets.importing.launch")
-    from larqnets import tables
+    from larqnets import network_tables, tables
 
     with tables.Stages() as stages:
         run = launch.import_model(
@@ -56,7 +56,7 @@ def import_(
             measure=measure,
             on_stage=stages.stage,
         )
-    show({**run.card, "run": str(run.path)}, lambda: tables.imported(run.card, run.path), as_json)
+    show({**run.card, "run": str(run.path)}, lambda: network_tables.imported(run.card, run.path), as_json)
 
 
 @decompose.command()
@@ -101,7 +101,7 @@ def run(
 ) -> None:
     """Decompose the kernels of a network into a new run; nothing is trained."""
     launch = needs_training_extra("larqnets.post_training.launch")
-    from larqnets import tables
+    from larqnets import network_tables, tables
     from larqnets.decompose import Settings
 
     given = {
@@ -142,7 +142,11 @@ def run(
             on_stage=stages.stage,
             on_layer=stages.layer,
         )
-    show({**result.card, "run": str(result.path)}, lambda: tables.decomposition(result.card, result.path), as_json)
+    show(
+        {**result.card, "run": str(result.path)},
+        lambda: network_tables.decomposition(result.card, result.path),
+        as_json,
+    )
 
 
 # Option -> of which method, in which mode, it is; the others are everybody's.
@@ -187,10 +191,10 @@ def pack(
 ) -> None:
     """Pack a .tflite file: its int8 weights in the cheapest code of each bit plane. Needs no TensorFlow."""
     from deploy.packed import pack_file
-    from larqnets import tables
+    from larqnets import network_tables
 
     result = pack_file(file, output)
-    show(result, lambda: tables.packed(result), as_json)
+    show(result, lambda: network_tables.packed(result), as_json)
 
 
 @decompose.command()
@@ -216,9 +220,9 @@ def compare(
 ) -> None:
     """Compare all methods at about 3, 4, 5 and 6 bits on networks into a CSV; given again, it goes on where it was."""
     comparison = needs_training_extra("larqnets.post_training.compare")
-    from larqnets import tables
+    from larqnets import network_tables, tables
 
     with tables.Stages() as stages:
         stages.stage("decompose")
         result = comparison.compare(sources, table, only, data_dir, stages.say)
-    show(result, lambda: tables.methods_compared(result), as_json)
+    show(result, lambda: network_tables.methods_compared(result), as_json)

@@ -1,0 +1,84 @@
+"""Imported and decomposed networks as tables for people; every number comes from what `--json` prints."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from larqnets.tables import facts
+
+
+def imported(values: dict[str, Any], path: Path) -> list[Any]:
+    """The result of an import."""
+    source = values["source"]
+    shown = {
+        "run": path,
+        "network": f"{values['backbone']}, {values['parameters']:,} parameters",
+        "images": values["dataset"] or "not known; name them with --dataset",
+        "test_accuracy": values.get("test_accuracy"),
+    }
+    if "claimed_accuracy" in source:
+        shown["accuracy it is published with"] = f"{source['claimed_accuracy']:.2%} ({source['origin']})"
+    return [facts(shown), f"Next: larqnets decompose {path}"]
+
+
+def decomposition(values: dict[str, Any], path: Path) -> list[Any]:
+    """The layers of a decomposed run, then the sums."""
+    table = Table("layer", "shape", "bits", "planes", "ranks", "stored as", "SQNR dB", "", box=None, pad_edge=False)
+    for column in (2, 3, 6):
+        table.columns[column].justify = "right"
+    numbers: dict[str, int] = {}  # of the notes, which many layers share
+    for row in values["layers"]:
+        note = f"({numbers.setdefault(row['note'], len(numbers) + 1)})" if row["note"] else ""
+        ranks = ", ".join(map(str, row["ranks"]))
+        quality = "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}"
+        shape = "x".join(map(str, row["shape"]))
+        cells = (f"{row['bits_per_weight']:.2f}", str(row["planes"]), ranks, row["codes"], quality, note)
+        table.add_row(escape(row["layer"]), shape, *cells)
+    settings = values["settings"]
+    mode = f", {settings['mode']} mode" if values["method"] == "cbd" else ""
+    shown = {
+        "run": path,
+        "network": f"{values['backbone']}, {values['weights']:,} weights in {len(values['layers'])} kernels",
+        "method": f"{values['method']}{mode}",
+        "bits per weight": f"{values['bits_per_weight']:.3f}, with everything in the file {values['file_bits_per_weight']:.3f}",
+        "bytes": f"{values['file_bytes']:,}, {values['file_bytes'] / values['float_bytes']:.1%} of {values['float_bytes']:,} as float",
+        "test_accuracy": values.get("test_accuracy"),
+        "float accuracy": "not known" if values["float_accuracy"] is None else f"{values['float_accuracy']:.2%}",
+        "time": f"{values['seconds']:.1f} s",
+    }
+    if values["left_out"]:
+        shown["left as they are"] = ", ".join(values["left_out"])
+    notes = [escape(f"({number}) {note}") for note, number in numbers.items()]
+    parts: list[Any] = [table, *notes, "", facts(shown), f"report: {path}/layers.json, {path}/layers.png"]
+    return [*parts, f"Next: larqnets convert {path} --target arm64"]
+
+
+def methods_compared(result: dict[str, Any]) -> list[Any]:
+    """The table of a comparison of methods."""
+    table = Table(
+        "network", "method", "setting", "bits", "in file", "DEFLATE", ".cbd", "test accuracy", "float", box=None
+    )
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for row in result["rows"]:
+        sizes = ("-" if row[name] is None else f"{row[name]:,}" for name in ("deflate_bytes", "container_bytes"))
+        bits = (f"{row[name]:.2f}" for name in ("bits_per_weight", "file_bits_per_weight"))
+        accuracies = (f"{row[name]:.2%}" for name in ("test_accuracy", "float_accuracy"))
+        table.add_row(escape(row["network"]), row["method"], row["setting"], *bits, *sizes, *accuracies)
+    return [table, f"table: {result['csv']}"]
+
+
+def packed(result: dict[str, Any]) -> list[Any]:
+    """The sizes of a packed file."""
+    table = Table("", "bytes", "of raw", box=None, pad_edge=False)
+    for column in (1, 2):
+        table.columns[column].justify = "right"
+    for name in ("raw", "deflate", "container"):
+        words = {"raw": ".tflite", "deflate": ".tflite after DEFLATE", "container": ".cbd"}[name]
+        table.add_row(words, f"{result[name]:,}", f"{result[name] / result['raw']:.1%}")
+    parts: list[Any] = [table, f"{result['int8_weights']:,} int8 weights packed: {result['output']}"]
+    if result["deflate"] <= result["container"]:
+        parts.append("DEFLATE makes it as small: a zip or an APK does without the container.")
+    return parts
