@@ -49,6 +49,26 @@ def test_every_method_is_equal_on_arm64(bundle, method, backbone):
     np.testing.assert_allclose(ours, lce, rtol=1e-3, atol=1e-3 * np.abs(lce).max())
 
 
+DECOMPOSITIONS = {
+    "gbd_v1": {"variant": "gbd_v1"},
+    "gbd_v2": {"variant": "gbd_v2"},
+    "gbd_v3": {"variant": "gbd_v3"},
+    "lbd": {"variant": "lbd", "aggregate": "learned"},
+    "learned factors": {"aggregate": "learned"},
+    "gate of every branch": {"gate_scope": "branch"},
+    "real 1x1": {"downsample_precision": "real", "downsample_norm": "shared"},
+}
+
+
+@pytest.mark.parametrize("options", DECOMPOSITIONS.values(), ids=DECOMPOSITIONS)
+def test_every_decomposition_of_group_net_is_equal_on_arm64(bundle, options):
+    """The default is among the methods above. `convert` verifies against LCE, and raises if that fails."""
+    model = network("groupnet", "resnet8", width=1.0, k=2, **options)
+    result = verify(convert(model, SAMPLES).content, model, IMAGES, LABELS, device="qemu")
+    assert result.engine == ENGINE
+    assert result.equal, result.reasons
+
+
 def test_squeezed_and_expanded_links_are_equal_on_arm64(bundle):
     """Elastic-Link's bottlenecks are the only networks with SPLIT."""
     model = network("elasticlink", "resnet26", width=0.25, placement="pre")
