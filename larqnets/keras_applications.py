@@ -2,10 +2,24 @@
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
+
+from larqnets.errors import LarqnetsError
 
 
 def applications() -> dict[str, Callable[..., tf.keras.Model]]:
     """Return the functions that build the networks of keras.applications, by name."""
     return {name: build for name, build in vars(tf.keras.applications).items() if inspect.isfunction(build)}
+
+
+def build_application(name: str, refusal: str, remedy: str, **options: Any) -> tf.keras.Model:
+    """Return a network of keras.applications with logits; raises LarqnetsError: "`refusal`: reason. `remedy`"."""
+    try:
+        return applications()[name](classifier_activation=None, **options)
+    except (
+        Exception
+    ) as error:  # Keras raises a bare Exception when a download fails, ValueError and others for a misfit
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise LarqnetsError(f"{refusal}: {reason}. {remedy}") from error

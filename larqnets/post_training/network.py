@@ -18,7 +18,7 @@ import tensorflow as tf
 from larqnets.config import DataConfig
 from larqnets.decompose import LayerResult, Settings, decompose_kernel
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.keras_applications import applications
+from larqnets.keras_applications import applications, build_application
 from larqnets.keras_file import SUFFIXES, load_keras_file
 from larqnets.run_folder import Run
 from larqnets.training.weights import load_trained_model
@@ -93,17 +93,14 @@ def open_network(
 
 def _application(name: str, weights: str, image: tuple[int, int, int] | None, classes: int) -> tf.keras.Model:
     options: dict[str, Any] = {} if image is None else {"input_shape": image}
-    try:
-        return applications()[name](
-            weights=None if weights == "none" else weights, classes=classes, classifier_activation=None, **options
-        )
-    except (
-        Exception
-    ) as error:  # Keras raises a bare Exception when a download fails, ValueError and others for a misfit
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise LarqnetsError(
-            f"{name} of keras.applications cannot be made: {reason}. Choose another --weights, --image or --classes."
-        ) from error
+    return build_application(
+        name,
+        f"{name} of keras.applications cannot be made",
+        "Choose another --weights, --image or --classes.",
+        weights=None if weights == "none" else weights,
+        classes=classes,
+        **options,
+    )
 
 
 def _normalisation(name: str) -> dict[str, tuple[float, ...]]:

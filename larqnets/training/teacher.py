@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from larqnets.config import TrainConfig
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.keras_applications import applications
+from larqnets.keras_applications import applications, build_application
 from larqnets.run_folder import KINDS, Run
 from larqnets.training.weights import load_trained_model
 
@@ -88,18 +88,14 @@ def _load_application(name: str, weights: str, info: "DatasetInfo") -> Teacher:
         )
     if weights != "imagenet" and not Path(weights).is_file():
         raise LarqnetsError(f"There is no file {weights} for train.teacher_weights. Name one, or say 'imagenet'.")
-    try:
-        model = networks[name](
-            weights=weights, input_shape=info.image_shape, classes=info.num_classes, classifier_activation=None
-        )
-    except (
-        Exception
-    ) as error:  # Keras raises a bare Exception when a download fails, ValueError and others for a misfit
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise LarqnetsError(
-            f"The teacher {_KERAS}{name} cannot be made for images of {info.image_shape} and {info.num_classes} classes: "
-            f"{reason}. Choose another teacher, train.teacher_weights or data.image_size."
-        ) from error
+    model = build_application(
+        name,
+        f"The teacher {_KERAS}{name} cannot be made for images of {info.image_shape} and {info.num_classes} classes",
+        "Choose another teacher, train.teacher_weights or data.image_size.",
+        weights=weights,
+        input_shape=info.image_shape,
+        classes=info.num_classes,
+    )
     # Every network of keras.applications has its own idea of a normalised image; it starts from pixels 0..255.
     preprocess = sys.modules[networks[name].__module__].preprocess_input
     mean, std = (np.asarray(values, np.float32) for values in (info.mean, info.std))
