@@ -7,7 +7,7 @@ code. Source: Qiaoben et al. 2019; the mode `sound` and the protection of small 
 import math
 import os
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,10 +60,11 @@ def decompose_kernels(
     settings: Settings | Mapping[str, Settings],
     depthwise: Collection[str] = (),
     stem: str | None = None,
+    on_layer: Callable[[int, str], object] = lambda done, name: None,
 ) -> dict[str, LayerResult]:
     """Return the decompositions of named kernels, computed in one thread per core, the largest first.
 
-    `settings` may differ by name. NumPy leaves Python's lock for nearly all of the work; the ranks of the paper mode do
+    `settings` may differ by name. `on_layer` is called with the number done and the name of each. NumPy leaves Python's lock for nearly all of the work; the ranks of the paper mode do
     not, and gain less.
     """
 
@@ -71,9 +72,13 @@ def decompose_kernels(
         own = settings if isinstance(settings, Settings) else settings[name]
         return decompose_kernel(kernels[name], own, name, depthwise=name in depthwise, stem=name == stem)
 
+    results: dict[str, LayerResult] = {}
     by_size = sorted(kernels, key=lambda name: -kernels[name].size)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        results = dict(zip(by_size, threads.map(one, by_size), strict=True))
+        for finished in as_completed([threads.submit(one, name) for name in by_size]):
+            result = finished.result()
+            results[result.name] = result
+            on_layer(len(results), result.name)
     return {name: results[name] for name in kernels}
 
 

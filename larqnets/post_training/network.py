@@ -4,10 +4,8 @@ Decomposed are the kernels of Conv2D, DepthwiseConv2D, SeparableConv2D and Dense
 else stays as it is: biases, BatchNorm, and layers of other kinds, which `left_out` names if they have a kernel.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqnets.config import DataConfig
-from larqnets.decompose import LayerResult, Settings, decompose_kernel
+from larqnets.decompose import LayerResult, Settings, decompose_kernels
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.keras_applications import applications, build_application
 from larqnets.keras_file import SUFFIXES, load_keras_file
@@ -157,20 +155,9 @@ def decompose(
     done and the name of each. Raises LarqnetsError for a kernel that cannot be decomposed, see `decompose_kernel`.
     """
     values = values or float_values(kernels)
-
-    def one(kernel: Kernel) -> LayerResult:
-        own = settings if isinstance(settings, Settings) else settings[kernel.name]
-        is_stem = kernel is kernels[0]
-        return decompose_kernel(values[kernel.name], own, kernel.name, depthwise=kernel.depthwise, stem=is_stem)
-
-    results: dict[str, LayerResult] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy's loops leave the interpreter's lock
-        largest_first = sorted(kernels, key=lambda kernel: -values[kernel.name].size)
-        for finished in as_completed([pool.submit(one, kernel) for kernel in largest_first]):
-            result = finished.result()
-            results[result.name] = result
-            on_layer(len(results), result.name)
-    return {kernel.name: results[kernel.name] for kernel in kernels}
+    by_name = {kernel.name: values[kernel.name] for kernel in kernels}
+    depthwise = [kernel.name for kernel in kernels if kernel.depthwise]
+    return decompose_kernels(by_name, settings, depthwise, stem=kernels[0].name, on_layer=on_layer)
 
 
 def float_values(kernels: Sequence[Kernel]) -> dict[str, np.ndarray]:

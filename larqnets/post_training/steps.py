@@ -7,7 +7,7 @@ c - log2 f_l bits. The least disturbance for a given sum of bits has all s_l f_l
     f_l = lambda sqrt(N_l / s_l)
 
 s_l is measured: one layer at a time is decomposed with the step PROBE, and squared logit changes are averaged over
-calibration images. lambda is then bisected, with sizes or accuracies measured anew each time. Layers that are kept at
+calibration images. lambda is then sought, with sizes or accuracies measured anew each time. Layers that are kept at
 int8 have no step. (Ours, not the paper's, which has one setting for all layers.)
 """
 
