@@ -1,13 +1,13 @@
 """`larqnets curves`: loss and accuracy of runs, or their gates and factors, over their epochs as one picture."""
 
 import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from larqnets import pictures
 from larqnets.errors import LarqnetsError
-from larqnets.run_folder import Run, write_atomically
+from larqnets.run_folder import Run
 
 _METRICS = dict.fromkeys(("epoch", "train_loss", "test_loss", "train_accuracy", "test_accuracy"), float)
 _PARAMETERS = {"epoch": float, "name": str, "value": float}
@@ -19,7 +19,7 @@ def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
     Returns {"picture": path, "runs": {name: {column: [value of each epoch]}}}. Raises LarqnetsError for a folder that is no
     run, a run without a finished epoch, an unknown kind of picture, or one that cannot be written.
     """
-    _check_kind(output)
+    pictures.check_kind(output)
     curves = {path: _read(Run.open(path)) for path in runs}
     # The object interface: pyplot would choose a display.
     from matplotlib.figure import Figure
@@ -38,7 +38,7 @@ def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
     _over_epochs(loss, accuracy)
     figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     figure.text(0.995, 0.005, "solid: test, dashed: training", ha="right", va="bottom", fontsize=8, color="0.4")
-    _save(figure, output)
+    pictures.save(figure, output)
     return {"picture": str(output), "runs": {path.name: curve for path, curve in curves.items()}}
 
 
@@ -48,7 +48,7 @@ def draw_parameters(runs: Sequence[Path], output: Path) -> dict[str, Any]:
     Returns {"picture": path, "runs": {name: {parameter: {"epoch": [...], "value": [...]}}}}. Raises LarqnetsError as
     `draw_curves` does, and for a run whose method has no learned scalar to report.
     """
-    _check_kind(output)
+    pictures.check_kind(output)
     curves = {path: _read_parameters(Run.open(path)) for path in runs}
     from matplotlib import colormaps
     from matplotlib.figure import Figure
@@ -63,13 +63,8 @@ def draw_parameters(runs: Sequence[Path], output: Path) -> dict[str, Any]:
         axes.set_title(path.name, fontsize=9)
         axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     _over_epochs(*panels)
-    _save(figure, output)
+    pictures.save(figure, output)
     return {"picture": str(output), "runs": {path.name: curve for path, curve in curves.items()}}
-
-
-def _check_kind(output: Path) -> None:
-    if output.suffix not in (".png", ".svg", ".pdf"):
-        raise LarqnetsError(f"{output} names no kind of picture. Let it end in .png, .svg or .pdf.")
 
 
 def _over_epochs(*panels: Any) -> None:
@@ -79,12 +74,6 @@ def _over_epochs(*panels: Any) -> None:
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-
-
-def _save(figure: Any, output: Path) -> None:
-    picture = io.BytesIO()
-    figure.savefig(picture, format=output.suffix[1:], dpi=110)
-    write_atomically(output, picture.getvalue())
 
 
 def _rows(path: Path, columns: dict[str, type]) -> list[dict[str, Any]]:

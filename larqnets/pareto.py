@@ -1,15 +1,17 @@
 """`larqnets pareto`: accuracy against cost of the experiments in a sweep's table, as rows and as one picture."""
 
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from larqnets import pictures
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.run_folder import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COSTS = {
     "arm64_instructions": "instructions per inference (ARM64, one thread)",
@@ -40,12 +42,11 @@ def pareto(table: Path, output: Path, cost: str = "arm64_instructions", title: s
     Returns {"picture", "cost", "points": [...]}, the most accurate first. Raises LarqnetsError for a file that is no such
     table, a column that is not there or empty, an unknown kind of picture, or one that cannot be written.
     """
-    if output.suffix not in (".png", ".svg", ".pdf"):
-        raise LarqnetsError(f"{output} names no kind of picture. Let it end in .png, .svg or .pdf.")
+    pictures.check_kind(output)
     if cost not in COSTS:
         raise LarqnetsError(f"There is no cost '{cost}'.{nearest(cost, COSTS)} Use one of: {', '.join(COSTS)}.")
     points = with_front(_read(table, cost))
-    write_atomically(output, _draw(points, cost, title, output.suffix[1:]))
+    pictures.save(_draw(points, cost, title), output)
     return {"picture": str(output), "cost": cost, "points": [asdict(point) for point in points]}
 
 
@@ -96,7 +97,7 @@ def _read(table: Path, cost: str) -> list[Point]:
     return result
 
 
-def _draw(points: Sequence[Point], cost: str, title: str, kind: str) -> bytes:
+def _draw(points: Sequence[Point], cost: str, title: str) -> "Figure":
     # The object interface: pyplot would choose a display.
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, PercentFormatter
@@ -127,9 +128,7 @@ def _draw(points: Sequence[Point], cost: str, title: str, kind: str) -> bytes:
     for p in points:
         label = " ".join([p.method, *([p.backbone] if several else []), *p.options])
         taken.append(_label(axes, label, (p.cost, p.accuracy), taken))
-    picture = io.BytesIO()
-    figure.savefig(picture, format=kind, dpi=110)
-    return picture.getvalue()
+    return figure
 
 
 def _label(axes: Any, label: str, point: tuple[float, float], taken: Sequence[Any]) -> Any:

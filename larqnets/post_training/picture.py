@@ -1,8 +1,9 @@
 """The report of a decomposition as one picture: bits per weight and SQNR of every layer."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
+
+from larqnets import pictures
 
 
 def draw_layers(rows: Sequence[dict[str, Any]], title: str) -> bytes:
@@ -30,6 +31,4 @@ def draw_layers(rows: Sequence[dict[str, Any]], title: str) -> bytes:
         axes.grid(axis="y", alpha=0.3)
     step = max(1, len(rows) // 60)
     quality.set_xticks(list(places)[::step], [row["layer"] for row in rows][::step], rotation=90, fontsize=6)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()
+    return pictures.content(figure)

@@ -8,7 +8,6 @@ optimizer, schedule, loss and accuracy of our config, in float32, and the augmen
 
 import contextlib
 import itertools
-import json
 import statistics
 import sys
 import tempfile
@@ -26,11 +25,11 @@ from larqnets.config import Experiment, load_config
 from larqnets.data import Dataset
 from larqnets.data.info import DatasetInfo, normalisation
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.run_folder import Run, cannot_write, write_atomically
+from larqnets.run_folder import Run
 from larqnets.training import environment
 from larqnets.training.interrupt import TrainingInterruptedError
 from larqnets.training.loop import REPORT_EVERY, train
-from larqnets.training.turns import Child, peak_bytes, tell
+from larqnets.training.turns import Child, peak_bytes, tell, write_results
 from larqnets.training.weights import build_model
 
 SIDES = ("larqnets", "plain_larq")
@@ -211,11 +210,7 @@ def bench(names: Sequence[str], pairs: int, overrides: Sequence[str], out: Path)
         "versions": environment.versions(),
         "results": [measure(CASES[name], pairs, overrides) for name in names or CASES],
     }
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(out, error) from error
-    write_atomically(out, json.dumps(document, indent=2) + "\n")
+    write_results(out, document)
     return document
 
 

@@ -30,11 +30,10 @@ from larqnets.config import TrainConfig
 from larqnets.methods import Tensor, layers
 from larqnets.methods.groupnet import GroupNet
 from larqnets.quantizers import approx_sign, identity_sign
-from larqnets.run_folder import cannot_write, write_atomically
 from larqnets.tasks.classification import cross_entropy
 from larqnets.training import environment
 from larqnets.training.step import in_mixed_precision, make_optimizer
-from larqnets.training.turns import Child, peak_bytes, tell
+from larqnets.training.turns import Child, peak_bytes, tell, write_results
 
 CLASSES = 10
 
@@ -346,11 +345,7 @@ def bench(ks: Sequence[int], turns: int, setting: Setting, out: Path) -> dict[st
         "rows": [row for k in ks for row in measure(k, turns, setting)],
     }
     document["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(out, error) from error
-    write_atomically(out, json.dumps(document, indent=2) + "\n")
+    write_results(out, document)
     return document
 
 

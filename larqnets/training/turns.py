@@ -10,9 +10,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from larqnets.errors import LarqnetsError
+from larqnets.run_folder import cannot_write, write_atomically
 
 
 class Child:
@@ -66,3 +68,12 @@ def peak_bytes() -> int:
     """In a child: the most memory that it ever held."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024)
+
+
+def write_results(out: Path, document: dict[str, Any]) -> None:
+    """Write what a benchmark measured, in a folder that need not exist yet. Raises LarqnetsError when it cannot be written."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    write_atomically(out, json.dumps(document, indent=2) + "\n")

@@ -1,0 +1,29 @@
+"""What every picture goes through: its kind is checked before the work, and it is written whole or not at all."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from larqnets.errors import LarqnetsError
+from larqnets.run_folder import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def check_kind(output: Path) -> None:
+    """Raise LarqnetsError unless the name ends in a kind of picture that is written here."""
+    if output.suffix not in (".png", ".svg", ".pdf"):
+        raise LarqnetsError(f"{output} names no kind of picture. Let it end in .png, .svg or .pdf.")
+
+
+def content(figure: "Figure", kind: str = "png") -> bytes:
+    """Return a picture as the bytes of its file."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format=kind, dpi=110)
+    return picture.getvalue()
+
+
+def save(figure: "Figure", output: Path) -> None:
+    """Write a picture; raises LarqnetsError when it cannot be written."""
+    write_atomically(output, content(figure, output.suffix[1:]))
