@@ -88,10 +88,10 @@ def sweep(
 ) -> dict[str, Any]:
     """Run every config with every seed ("0,1,2"; None: the config's own) and write `table` after each of them.
 
-    A config written NAME@0,1,2 has seeds of its own. `options` are options of the methods that the table shows as further
-    columns. Returns {"csv": path, "options": [...], "rows": [...], "failed": [{"run", "reason"}, ...]}; one that fails does not stop the
-    others. Raises LarqnetsError before anything is trained when a config, an option, the seeds, a run's name or the table is
-    wrong, and TrainingInterruptedError after SIGINT or SIGTERM.
+    A config written NAME@0,1,2 has seeds of its own. `options` are options of the methods that the table shows as
+    further columns. Returns {"csv": path, "options": [...], "rows": [...], "failed": [{"run", "reason"}, ...]}; one
+    that fails does not stop the others. Raises LarqnetsError before anything is trained when a config, an option, the
+    seeds, a run's name or the table is wrong, and TrainingInterruptedError after SIGINT or SIGTERM.
     """
     planned = plan(configs, seeds, overrides, runs)
     chosen = {p.run: _options(p.experiment, options) for p in planned}

@@ -64,8 +64,8 @@ def decompose_kernels(
 ) -> dict[str, LayerResult]:
     """Return the decompositions of named kernels, computed in one thread per core, the largest first.
 
-    `settings` may differ by name. `on_layer` is called with the number done and the name of each. NumPy leaves Python's lock for nearly all of the work; the ranks of the paper mode do
-    not, and gain less.
+    `settings` may differ by name. `on_layer` is called with the number done and the name of each. NumPy leaves Python's
+    lock for nearly all of the work; the ranks of the paper mode do not, and gain less.
     """
 
     def one(name: str) -> LayerResult:

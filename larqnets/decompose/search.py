@@ -25,10 +25,10 @@ def settings_for_bits(
     """Return the sound-mode settings of each kernel with which their records take `target_bits` per weight, and the bits.
 
     One f for all is sought by interpolation between known sizes, from `settings.step` on; a size is that of the records
-    in full, int8 layers included, and is met within `tolerance` bits. With `sensitivity`, the cost of each layer per unit of relative squared error, the layers differ: a step f_l
-    costs sensitivity_l f_l^2 / 12 and saves N_l log2 f_l bits, which is cheapest at f_l = f sqrt(N_l / sensitivity_l),
-    up to a factor that leaves the mean of log f over all weights at log f. Raises LarqnetsError for a size that no step
-    gives.
+    in full, int8 layers included, and is met within `tolerance` bits. With `sensitivity`, the cost of each layer per
+    unit of relative squared error, the layers differ: a step f_l costs sensitivity_l f_l^2 / 12 and saves N_l log2 f_l
+    bits, which is cheapest at f_l = f sqrt(N_l / sensitivity_l), up to a factor that leaves the mean of log f over all
+    weights at log f. Raises LarqnetsError for a size that no step gives.
     """
     if not settings.is_sound:
         raise LarqnetsError("Steps can be searched in the mode sound only: set 'method' to cbd and 'mode' to sound.")

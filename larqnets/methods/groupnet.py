@@ -35,11 +35,11 @@ class GroupNet(Method):
         gbd_v3      before the classifier alone (g = 1): an ensemble
         groupnet    behind every block to a learned part g, `gate_scope`: one for the block, or one for each branch
 
-    `aggregate`: the mean (the journal) or learned factors ("learned", the conference paper); one branch has neither. `downsample_precision`: of
-    the 1x1 convolution where the shape changes, which all branches share; "real" is Group-Net**. `downsample_norm`: its
-    BatchNorm, one for each branch or shared. `per_conv_shortcut`: around every convolution where the shape allows it, or
-    around the block alone. `weight_scale`: kernels are mean|W| sign(W) with one mean for the kernel, which the BatchNorm
-    undoes; the released code has it, and with Adam it changes little.
+    `aggregate`: the mean (the journal) or learned factors ("learned", the conference paper); one branch has neither.
+    `downsample_precision`: of the 1x1 convolution where the shape changes, which all branches share; "real" is
+    Group-Net**. `downsample_norm`: its BatchNorm, one for each branch or shared. `per_conv_shortcut`: around every
+    convolution where the shape allows it, or around the block alone. `weight_scale`: kernels are mean|W| sign(W) with
+    one mean for the kernel, which the BatchNorm undoes; the released code has it, and with Adam it changes little.
 
     A first stage with `precision = "real"` trains the same branches without signs. In their place the released code has
     tanh (`surrogate`), with its shortcut around every convolution; relu without one, from memory of the paper.

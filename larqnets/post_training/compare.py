@@ -33,9 +33,10 @@ BATCH = 500
 class Row:
     """A method with a setting on a network; accuracies are fractions of all test images.
 
-    `bits_per_weight` as the literature counts, `file_bits_per_weight` with everything, see `launch.totals`. Of the weights
-    alone: `deflate_bytes`, their integers as int8 after DEFLATE, and `container_bytes`, their records in a .cbd file; None
-    without integers. `seconds` is the time to decompose, with the search for steps where there is one, on this machine, as busy as it was.
+    `bits_per_weight` as the literature counts, `file_bits_per_weight` with everything, see `launch.totals`. Of the
+    weights alone: `deflate_bytes`, their integers as int8 after DEFLATE, and `container_bytes`, their records in a .cbd
+    file; None without integers. `seconds` is the time to decompose, with the search for steps where there is one, on
+    this machine, as busy as it was.
     """
 
     network: str
