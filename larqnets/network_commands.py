@@ -68,9 +68,9 @@ def run(
     target_bits: Annotated[float | None, typer.Option(help="sound: find steps for these bits per weight.")] = None,
     max_drop: Annotated[
         float | None,
-        typer.Option(help="sound: find the coarsest steps that lose these points of accuracy on training images."),
+        typer.Option(help="sound: find the coarsest steps that lose at most these points of accuracy."),
     ] = None,
-    calibration: Annotated[int, typer.Option(min=16, help="Training images that such a search looks at.")] = 512,
+    calibration: Annotated[int, typer.Option(min=16, help="Training images that such a search looks at.")] = 4096,
     planes: Annotated[int | None, typer.Option(help="paper: planes of the magnitude, J.")] = None,
     bottleneck: Annotated[float | None, typer.Option(help="paper: b, largest rank over smaller side.")] = None,
     strict_paper: Annotated[

@@ -6,6 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from larqnets.pareto import on_front
 from larqnets.tables import facts
 
 
@@ -56,18 +57,32 @@ def decomposition(values: dict[str, Any], path: Path) -> list[Any]:
 
 
 def methods_compared(result: dict[str, Any]) -> list[Any]:
-    """The table of a comparison of methods."""
-    table = Table(
-        "network", "method", "setting", "bits", "in file", "DEFLATE", ".cbd", "test accuracy", "float", box=None
-    )
-    for column in table.columns[3:]:
+    """The table of a comparison of methods; not beaten is what no other one of the network is, by .cbd and accuracy."""
+    heads = ("network", "method", "setting", "bits", "in file", "DEFLATE", ".cbd", "test accuracy", "float")
+    table = Table(*heads, "not beaten", box=None)
+    for column in table.columns[3:-1]:
         column.justify = "right"
-    for row in result["rows"]:
+    front = _front(result["rows"])
+    for index, row in enumerate(result["rows"]):
         sizes = ("-" if row[name] is None else f"{row[name]:,}" for name in ("deflate_bytes", "container_bytes"))
         bits = (f"{row[name]:.2f}" for name in ("bits_per_weight", "file_bits_per_weight"))
         accuracies = (f"{row[name]:.2%}" for name in ("test_accuracy", "float_accuracy"))
-        table.add_row(escape(row["network"]), row["method"], row["setting"], *bits, *sizes, *accuracies)
-    return [table, f"table: {result['csv']}"]
+        cells = (*bits, *sizes, *accuracies, "yes" if index in front else "")
+        table.add_row(escape(row["network"]), row["method"], row["setting"], *cells)
+    return [table, f"table: {result['csv']}", f"picture: {result['picture']}"]
+
+
+def _front(rows: list[dict[str, Any]]) -> set[int]:
+    """Return the indices of the rows that no other row of the same network beats."""
+    groups: dict[str, list[int]] = {}
+    for index, row in enumerate(rows):
+        if row["container_bytes"] is not None:
+            groups.setdefault(row["network"], []).append(index)
+    front: set[int] = set()
+    for indices in groups.values():
+        marks = on_front([(rows[i]["container_bytes"], rows[i]["test_accuracy"]) for i in indices])
+        front |= {i for i, mark in zip(indices, marks, strict=True) if mark}
+    return front
 
 
 def packed(result: dict[str, Any]) -> list[Any]:

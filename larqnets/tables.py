@@ -20,6 +20,7 @@ STAGES = {
     "decompose": "decomposing",
     "sensitivity": "measuring how much each layer moves the logits",
     "search": "reading calibration images",
+    "mixing": "mixing calibration images until they are as hard as unseen ones",
     "bisection": "looking for the steps",
     "patch": "writing the integers into the int8 weights",
     "count": "counting its instructions on an emulated ARM64",

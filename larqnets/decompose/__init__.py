@@ -8,7 +8,7 @@ from larqnets.decompose.container import Tensor, pack, unpack
 from larqnets.decompose.matrix import from_matrix, to_matrix
 from larqnets.decompose.methods import decompose_kernel, decompose_kernels
 from larqnets.decompose.planes import body_and_top, body_planes, cascade, plane_kernels
-from larqnets.decompose.result import LayerResult, Plane, deflate_bytes
+from larqnets.decompose.result import LayerResult, Plane, container_bytes, deflate_bytes
 from larqnets.decompose.search import settings_for_bits
 from larqnets.decompose.settings import Settings
 
@@ -20,6 +20,7 @@ __all__ = [
     "body_and_top",
     "body_planes",
     "cascade",
+    "container_bytes",
     "decompose_kernel",
     "decompose_kernels",
     "deflate_bytes",

@@ -68,6 +68,17 @@ class LayerResult:
         return container.encode(self.tensor, self.plan)
 
 
+def container_bytes(result: LayerResult) -> int | None:
+    """Return the bytes of the smallest record of the integers, which `pack` writes, whatever codes the method has.
+
+    None for sketch and abc, which have no integers.
+    """
+    if result.codes is None:
+        return None
+    scales = result.scale.size if result.scale.ndim else 0
+    return container.plan(to_matrix(result.codes, result.depthwise), scales).bytes
+
+
 def deflate_bytes(result: LayerResult) -> int | None:
     """Return the bytes of the integers after DEFLATE (zlib, level 9), as int8 in a TFLite file's order; else None.
 

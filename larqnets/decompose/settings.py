@@ -74,12 +74,12 @@ class Settings:
     def resolved(self) -> "Settings":
         """Return the settings with the method's own choice in place of each None.
 
-        paper: factors over GF(2) and all signs, as published. sound: the smallest file, small layers protected.
-        All others: dense planes and all signs.
+        paper: factors over GF(2) and all signs, as published. All others: the smallest record. Small layers are
+        protected in sound mode.
         """
         own: dict[str, Any] = {
-            "code": "gf2" if self.is_paper else "rice" if self.is_sound else "dense",
-            "sign_of_nonzeros": self.is_sound,
+            "code": "gf2" if self.is_paper else "rice",
+            "sign_of_nonzeros": not self.is_paper,
             "protect_small": self.is_sound,
         }
         return replace(self, **{name: value for name, value in own.items() if getattr(self, name) is None})

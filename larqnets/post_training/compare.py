@@ -2,25 +2,28 @@
 
 Every kernel is decomposed, first and last layer included, and no small layer is protected: so the methods are compared,
 not their exceptions. Only where a method is not defined for a kernel (cbd in paper mode for depthwise and tiny ones) the
-kernel is int8. Integers are kept within int8. "found" is a step for every layer, see `steps`. The table is written after
-every row; given again, the command goes on.
+kernel is int8. Integers are kept within int8. "found" is a step for every layer, see `steps`. The codes of a record do
+not depend on the method that made the integers, so methods are compared fairly by `container_bytes`. The table is
+written after every row; given again, the command goes on. A picture is drawn beside it.
 """
 
 import csv
 import hashlib
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from larqnets import pictures
 from larqnets.data import load_dataset, reading_errors
-from larqnets.decompose import LayerResult, Settings, deflate_bytes
+from larqnets.decompose import LayerResult, Settings, container_bytes, deflate_bytes
 from larqnets.errors import LarqnetsError
 from larqnets.post_training import network as net
 from larqnets.post_training.launch import totals
+from larqnets.post_training.picture import Network, draw_methods
 from larqnets.post_training.steps import Search, find_settings
 from larqnets.run_folder import cannot_write, write_atomically
 from larqnets.tasks.classification import cross_entropy
@@ -33,10 +36,10 @@ BATCH = 500
 class Row:
     """A method with a setting on a network; accuracies are fractions of all test images.
 
-    `bits_per_weight` as the literature counts, `file_bits_per_weight` with everything, see `launch.totals`. Of the
-    weights alone: `deflate_bytes`, their integers as int8 after DEFLATE, and `container_bytes`, their records in a .cbd
-    file; None without integers. `seconds` is the time to decompose, with the search for steps where there is one, on
-    this machine, as busy as it was.
+    `bits_per_weight` as the literature counts, `file_bits_per_weight` with everything, in the method's own codes, see
+    `launch.totals`. Of the kernels alone: `deflate_bytes`, their integers as int8 after DEFLATE, and `container_bytes`,
+    their smallest records in a .cbd file; None without integers. `seconds` is the time to decompose, with the search for
+    steps where there is one, on this machine, as busy as it was.
     """
 
     network: str
@@ -60,6 +63,9 @@ class Row:
 class Point:
     """What is compared: settings for all layers, or with a `search` a step for every layer that it finds."""
 
+    line: (
+        str  # of the picture: what it shares with others of other sizes; those whose integers are another line's: none
+    )
     settings: Settings
     search: Search | None = None
 
@@ -70,29 +76,32 @@ COLUMNS = tuple(field.name for field in fields(Row))
 def points() -> dict[tuple[str, str], Point]:
     """Return what is compared, by (method, setting)."""
     sound: dict[str, Any] = {"protect_small": False, "int8_payload": True}
-    found: dict[tuple[str, str], Point] = {("int8", "per channel"): Point(Settings(method="int8"))}
+    found: dict[tuple[str, str], Point] = {("int8", "per channel"): Point("int8", Settings(method="int8"))}
     for f in (0.5, 0.25, 0.125, 0.0625):
-        found["cbd sound", f"rice f={f:g}"] = Point(Settings(step=f, **sound))
-    for bits in (3, 4, 5, 6):
-        found["cbd sound", f"found {bits} bits"] = Point(Settings(**sound), Search(target_bits=bits))
+        found["cbd sound", f"rice f={f:g}"] = Point("cbd sound, one step", Settings(step=f, **sound))
+    for bits in (2, 3, 4, 5, 6):
+        search = Search(target_bits=bits)
+        found["cbd sound", f"found {bits} bits"] = Point("cbd sound, steps found", Settings(**sound), search)
     for f in (1.0, 0.5, 0.25, 0.125):
         settings = Settings(step=f, code="index", sign_of_nonzeros=False, **sound)
-        found["cbd sound", f"index f={f:g}"] = Point(settings)
+        found["cbd sound", f"index f={f:g}"] = Point("", settings)
     for b in (0.2, 0.3):
         for j in (3, 4, 5, 6):
             settings = Settings(mode="paper", planes=j, bottleneck=b, int8_payload=True)
-            found["cbd paper", f"J={j} b={b:g}"] = Point(settings)
+            found["cbd paper", f"J={j} b={b:g}"] = Point(f"cbd paper, b={b:g}", settings)
     for granularity in ("layer", "channel"):
         for clip in ("max", "mse"):
             for bits in (3, 4, 5, 6):
                 settings = Settings(method="uniform", bits=bits, granularity=granularity, clip=clip)
-                found["uniform", f"{granularity} {clip} {bits} bits"] = Point(settings)
+                found["uniform", f"{granularity} {clip} {bits} bits"] = Point(
+                    f"uniform, {granularity} {clip}", settings
+                )
     for kind in ("refined", "direct"):
         for m in (3, 4, 5, 6):
             settings = Settings(method="sketch", bases=m, refined=kind == "refined")
-            found["sketch", f"{kind} m={m}"] = Point(settings)
+            found["sketch", f"{kind} m={m}"] = Point("", settings)
     for m in (3, 4, 5, 6):
-        found["abc", f"m={m}"] = Point(Settings(method="abc", bases=m))
+        found["abc", f"m={m}"] = Point("", Settings(method="abc", bases=m))
     return found
 
 
@@ -105,7 +114,7 @@ def compare(
 ) -> dict[str, Any]:
     """Fill `table` with a row for every network and point whose "METHOD SETTING" matches the shell glob `only`.
 
-    Rows that are there already are kept. Returns {"csv", "rows"}. Raises LarqnetsError for a table that is none of ours,
+    Rows that are there already are kept. Returns {"csv", "picture", "rows"}. Raises LarqnetsError for a table that is none of ours,
     a pattern that matches nothing, or a network that cannot be measured.
     """
     wanted = {key: point for key, point in points().items() if fnmatchcase(" ".join(key), only)}
@@ -125,7 +134,20 @@ def compare(
                     f"{row.network}, {row.method} {row.setting}: {row.bits_per_weight:.2f} bits, test accuracy "
                     f"{row.test_accuracy:.2%}."
                 )
-    return {"csv": str(table), "rows": [asdict(row) for row in rows.values()]}
+    picture = table.with_suffix(".png")
+    pictures.save(draw_methods(_lines(rows.values())), picture)
+    return {"csv": str(table), "picture": str(picture), "rows": [asdict(row) for row in rows.values()]}
+
+
+def _lines(rows: Iterable[Row]) -> dict[str, Network]:
+    """Return what `draw_methods` takes."""
+    known, networks = points(), {}
+    for row in rows:
+        network = networks.setdefault(row.network, Network(row.float_accuracy))
+        point = known.get((row.method, row.setting))
+        if point is not None and point.line and row.container_bytes is not None:
+            network.lines.setdefault(point.line, []).append((row.container_bytes, row.test_accuracy))
+    return networks
 
 
 def _measure(origin: net.Origin, source: str, wanted: Mapping[tuple[str, str], Point]) -> Iterator[Row]:
@@ -158,16 +180,17 @@ def _measure(origin: net.Origin, source: str, wanted: Mapping[tuple[str, str], P
             net.assign(kernels, net.reconstructions(results))
             known[digest] = accuracy()
         sums = totals(results, model.count_params())
-        deflated = [deflate_bytes(result) for result in results.values()]
-        has_integers = None not in deflated
+        sizes = {
+            column: [measure(result) for result in results.values()]
+            for column, measure in (("deflate_bytes", deflate_bytes), ("container_bytes", container_bytes))
+        }
         yield Row(
             network=origin.name,
             method=method,
             setting=setting,
             bits_per_weight=round(sums["bits_per_weight"], 4),
             file_bits_per_weight=round(sums["file_bits_per_weight"], 4),
-            deflate_bytes=sum(deflated) if has_integers else None,
-            container_bytes=sum(result.file_bytes for result in results.values()) if has_integers else None,
+            **{column: None if None in of_layers else sum(of_layers) for column, of_layers in sizes.items()},
             test_accuracy=known[digest],
             float_accuracy=float_accuracy,
             seconds=round(seconds, 2),

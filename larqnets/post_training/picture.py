@@ -1,9 +1,15 @@
-"""The report of a decomposition as one picture: bits per weight and SQNR of every layer."""
+"""Pictures of decompositions: bits per weight and SQNR of every layer; accuracy against size of all methods."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from larqnets import pictures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LOWEST = 0.06  # what a picture of methods shows: accuracies down to this much below the float network's
 
 
 def draw_layers(rows: Sequence[dict[str, Any]], title: str) -> bytes:
@@ -32,3 +38,40 @@ def draw_layers(rows: Sequence[dict[str, Any]], title: str) -> bytes:
     step = max(1, len(rows) // 60)
     quality.set_xticks(list(places)[::step], [row["layer"] for row in rows][::step], rotation=90, fontsize=6)
     return pictures.content(figure)
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is drawn of a network: its accuracy, and (bytes, accuracy) of every setting by line; accuracies are fractions."""
+
+    float_accuracy: float
+    lines: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+
+
+def draw_methods(networks: Mapping[str, Network]) -> "Figure":
+    """Return a picture with a panel a network: accuracy against the bytes of its kernels, a line a method."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, PercentFormatter
+
+    figure = Figure(figsize=(1 + 4.2 * len(networks), 5.2), layout="constrained")
+    styles = {
+        line: {"color": f"C{index % 10}", "marker": "osD^vP*Xd<"[index % 10]}
+        for index, line in enumerate(dict.fromkeys(line for network in networks.values() for line in network.lines))
+    }
+    panels = figure.subplots(1, len(networks), squeeze=False)[0]
+    for axes, (name, network) in zip(panels, networks.items(), strict=True):
+        for line, points in network.lines.items():
+            sizes, accuracies = zip(*sorted(points), strict=True)
+            axes.plot(sizes, accuracies, label=line, markersize=5, linewidth=1.2, **styles[line])
+        axes.axhline(network.float_accuracy, color="0.3", linewidth=1, linestyle="--")
+        axes.set_ylim(network.float_accuracy - LOWEST, network.float_accuracy + LOWEST / 10)
+        axes.xaxis.set_major_formatter(EngFormatter("B"))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("kernels in a .cbd file")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel(f"test accuracy; dashed: float; {100 * LOWEST:g} points are shown")
+    handles = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    if handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    return figure

@@ -1,14 +1,16 @@
-"""A step for every layer, from how much each one disturbs the logits: for a size to reach, or for accuracy to keep.
+"""A step for every layer, from how much each one moves the logits: for a size to reach, or for accuracy to keep.
 
-With the step f in standard deviations, the error of a layer's weights has the variance (f std)^2 / 12, so alone it moves
-the logits by s_l f_l^2 (squared, mean over images), and all layers together by about the sum. A weight costs
-c - log2 f_l bits. The least disturbance for a given sum of bits has all s_l f_l^2 / N_l equal (N_l weights):
+With the step f_l a layer moves the logits by s_l f_l^2 / 12, see `larqnets.post_training.sensitivity`, and a weight costs
+c - log2 f_l bits. The least movement for a given sum of bits has all s_l f_l^2 / N_l equal (N_l weights):
 
     f_l = lambda sqrt(N_l / s_l)
 
-s_l is measured: one layer at a time is decomposed with the step PROBE, and squared logit changes are averaged over
-calibration images. lambda is then sought, with sizes or accuracies measured anew each time. Layers that are kept at
-int8 have no step. (Ours, not the paper's, which has one setting for all layers.)
+lambda is then sought, with sizes or accuracies measured anew each time. Layers that are kept at int8 have no step. (Ours,
+not the paper's, which has one setting for all layers.)
+
+A network is surer of images that it was trained with than of others, and loses less on them. So accuracy is kept on
+training images mixed in pairs, as much as makes the network no more accurate on them than on its test images; of these
+nothing but that accuracy, which the run's card has, is used.
 """
 
 import math
@@ -24,11 +26,12 @@ from larqnets.decompose import Settings, settings_for_bits
 from larqnets.decompose.search import LARGEST, SMALLEST
 from larqnets.errors import LarqnetsError
 from larqnets.post_training import network as net
+from larqnets.post_training.sensitivity import sensitivities
 from larqnets.training.evaluation import check_images
 
-PROBE = 0.5
+GRADIENT_IMAGES = 512  # of the calibration images, for the sensitivities
 BASE_BITS = 5.0  # the search for an accuracy starts from the steps of this size,
-FACTORS = (1 / 8, 8.0)  # made finer and coarser by up to these factors,
+FACTORS = (1 / 8, 16.0)  # made finer and coarser by up to these factors,
 STEPS = (SMALLEST, LARGEST)  # but none beyond these
 BATCH = 128
 
@@ -39,7 +42,7 @@ class Search:
 
     target_bits: float | None = None
     max_drop: float | None = None
-    images: int = 512  # training images to calibrate with
+    images: int = 4096  # training images to calibrate with
 
     def __post_init__(self) -> None:
         """Raise LarqnetsError unless exactly one of the two is asked for, within its range."""
@@ -73,41 +76,37 @@ def find_settings(
     dataset = load_dataset(origin.data)
     check_images(origin.model, dataset)
     images, labels = dataset.samples(search.images, "train")
-    predict = Predictor(origin.model)
     values = net.float_values(kernels)
-    logits = predict(images)
-    float_accuracy = float(np.mean(logits.argmax(-1) == labels))
 
     on_stage("sensitivity")
-    probed = net.decompose(kernels, replace(settings, step=PROBE), values=values)
-    free = [kernel for kernel in kernels if "step" in probed[kernel.name].knobs]
+    start = net.decompose(kernels, settings, values=values)
+    free = [kernel for kernel in kernels if "step" in start[kernel.name].knobs]
     if not free:
         raise LarqnetsError("Every layer is kept at int8, so there is no step to find. Try --no-protect-small.")
-    disturbance: dict[str, float] = {}
-    for kernel in free:
-        net.assign([kernel], {kernel.name: probed[kernel.name].values})
-        disturbance[kernel.name] = float(np.mean(np.sum((predict(images) - logits) ** 2, axis=-1)))
-        net.assign([kernel], values)
-    probe = {kernel.name: float(probed[kernel.name].knobs["step"]) for kernel in free}  # coarser where int8 asks for it
-    sensitivity = _positive({name: 12 * moved / probe[name] ** 2 for name, moved in disturbance.items()})
-    kept = [result for name, result in probed.items() if name not in disturbance]  # at int8
+    sensitivity = sensitivities(origin.model, free, images[:GRADIENT_IMAGES], settings.granularity == "channel")
     free_values = {kernel.name: values[kernel.name] for kernel in free}
+    found: dict[str, Any] = {**vars(search), "images": len(images), "sensitivity": sensitivity}
 
-    on_stage("bisection")
-    trials: list[dict[str, float]] = []
     if search.target_bits is not None:
+        on_stage("bisection")
         # what is left for the layers with steps when those at int8 have taken theirs
-        total = search.target_bits * sum(result.weights for result in probed.values())
-        at_int8 = 8 * sum(result.file_bytes for result in kept)
-        left = total - at_int8
+        weights = sum(result.weights for result in start.values())
+        at_int8 = 8 * sum(result.file_bytes for name, result in start.items() if name not in sensitivity)
+        left = search.target_bits * weights - at_int8
         if left <= 0:
-            least = at_int8 / sum(result.weights for result in probed.values())
             raise LarqnetsError(
-                f"The layers at int8 alone take {least:.2f} bits per weight. Ask for more, or use --no-protect-small."
+                f"The layers at int8 alone take {at_int8 / weights:.2f} bits per weight. Ask for more, or use "
+                "--no-protect-small."
             )
         wanted = left / sum(kernel.size for kernel in free_values.values())
         chosen, _ = settings_for_bits(free_values, wanted, settings, sensitivity)
     else:
+        on_stage("mixing")
+        predict = Predictor(origin.model)
+        images, found["mixed"] = as_hard_as_unseen(predict, images, labels, origin.accuracy)
+        found["calibration_accuracy"] = float_accuracy = predict.accuracy(images, labels)
+        found["trials"] = trials = []
+        on_stage("bisection")
         base, _ = settings_for_bits(free_values, BASE_BITS, settings, sensitivity, tolerance=0.1)
 
         def lost(factor: float) -> tuple[dict[str, Settings], float]:
@@ -115,29 +114,44 @@ def find_settings(
             tried = {name: replace(own, step=float(np.clip(own.step * factor, *STEPS))) for name, own in base.items()}
             results = net.decompose(kernels, dict.fromkeys(values, settings) | tried, values=values)
             net.assign(kernels, net.reconstructions(results))
-            drop = 100 * (float_accuracy - float(np.mean(predict(images).argmax(-1) == labels)))
+            drop = 100 * (float_accuracy - predict.accuracy(images, labels))
             net.assign(kernels, values)
             bits = 8 * sum(r.file_bytes for r in results.values()) / sum(r.weights for r in results.values())
             trials.append({"factor": factor, "record_bits_per_weight": bits, "drop": drop})
             return tried, drop
 
         chosen = _coarsest(lost, search.max_drop)
-    found = {
-        "target_bits": search.target_bits,
-        "max_drop": search.max_drop,
-        "images": len(images),
-        "calibration_accuracy": float_accuracy,
-        "disturbance": disturbance,
-        "steps": {name: own.step for name, own in chosen.items()},
-        "trials": trials,
-    }
+    found["steps"] = {name: own.step for name, own in chosen.items()}
     return dict.fromkeys(values, settings) | chosen, found
 
 
-def _positive(sensitivity: dict[str, float]) -> dict[str, float]:
-    """Return the sensitivities; a layer that disturbs nothing counts as the least that does."""
-    least = min((value for value in sensitivity.values() if value > 0), default=1.0)
-    return {name: max(value, least) for name, value in sensitivity.items()}
+def as_hard_as_unseen(
+    predict: "Predictor", images: np.ndarray, labels: np.ndarray, accuracy: float | None
+) -> tuple[np.ndarray, float]:
+    """Return images (N, H, W, C) on which the network is about as accurate as `accuracy`, and the share a of the mixture.
+
+    (1 - a) x_i + a x_j with an image j of another class, a below 1/2, the label i. a is 0 where the accuracy is None or
+    the network is no more accurate anyway.
+    """
+    if accuracy is None or predict.accuracy(images, labels) <= accuracy:
+        return images, 0.0
+    partners = np.arange(len(labels))
+    generator = np.random.default_rng(0)
+    for label in np.unique(labels):
+        others = np.flatnonzero(labels != label)
+        if len(others):
+            own = labels == label
+            partners[own] = generator.choice(others, np.count_nonzero(own))
+
+    def mixed(share: float) -> np.ndarray:
+        return (1 - np.float32(share)) * images + np.float32(share) * images[partners]
+
+    low, high = 0.0, 0.5
+    while high - low > 0.01:
+        middle = (low + high) / 2
+        easier = predict.accuracy(mixed(middle), labels) > accuracy
+        low, high = (middle, high) if easier else (low, middle)
+    return mixed(high), high
 
 
 def _coarsest(lost: Callable[[float], tuple[dict[str, Settings], float]], max_drop: float) -> dict[str, Settings]:
@@ -165,6 +179,7 @@ class Predictor:
         signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
         self._run = tf.function(lambda x: model(x, training=False), input_signature=signature)
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Return the logits (N, classes) of images (N, H, W, C)."""
-        return np.concatenate([self._run(images[i : i + BATCH]).numpy() for i in range(0, len(images), BATCH)])
+    def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
+        """Return the share of the images (N, H, W, C) whose class (N,) has the largest logit."""
+        logits = [self._run(images[i : i + BATCH]).numpy() for i in range(0, len(images), BATCH)]
+        return float(np.mean(np.concatenate(logits).argmax(-1) == labels))
