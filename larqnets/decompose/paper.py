@@ -92,7 +92,7 @@ def find_alpha(r: np.ndarray, bottleneck: float) -> tuple[float, int]:
 def decompose(r: np.ndarray, planes: int, bottleneck: float, dense_planes: int | None = None) -> Composite:
     """Return the composite of r = |w| / M, float64 (H, W), for J = `planes` and b = `bottleneck` with b min(H, W) >= 1.
 
-    With n_d = `dense_planes` there are that many planes below plane 0, and J follows; `planes` is not read then.
+    With n_d = `dense_planes` (reconstructed) that many planes lie below plane 0, and J follows; `planes` is not read.
     """
     alpha, rank = find_alpha(r, bottleneck)
     mantissa, exponent = math.frexp(alpha)
