@@ -72,6 +72,9 @@ def run(
     ] = None,
     calibration: Annotated[int, typer.Option(min=16, help="Training images that such a search looks at.")] = 4096,
     planes: Annotated[int | None, typer.Option(help="paper: planes of the magnitude, J.")] = None,
+    dense_planes: Annotated[
+        int | None, typer.Option(help="paper: planes below plane 0, not factored; J follows for each layer.")
+    ] = None,
     bottleneck: Annotated[float | None, typer.Option(help="paper: b, largest rank over smaller side.")] = None,
     strict_paper: Annotated[
         bool | None, typer.Option("--strict-paper", help="paper: judge a layer's factors together.")
@@ -108,6 +111,7 @@ def run(
         "mode": mode,
         "step": step,
         "planes": planes,
+        "dense_planes": dense_planes,
         "bottleneck": bottleneck,
         "strict_paper": strict_paper,
         "code": code,
@@ -119,6 +123,8 @@ def run(
         "protect_small": protect_small,
     }
     given = {key: value for key, value in given.items() if value is not None}
+    if planes is not None and dense_planes is not None:
+        raise typer.BadParameter("--planes and --dense-planes exclude each other. Leave one out.")
     settings = Settings(method=method, int8_payload=int8_payload, **given)
     _refuse_idle(settings, given)
     search = None
@@ -154,6 +160,7 @@ _OWNERS = {
     "mode": ("cbd", None),
     "step": ("cbd", "sound"),
     "planes": ("cbd", "paper"),
+    "dense_planes": ("cbd", "paper"),
     "bottleneck": ("cbd", "paper"),
     "strict_paper": ("cbd", "paper"),
     "code": ("cbd", None),

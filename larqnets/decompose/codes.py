@@ -7,8 +7,9 @@
     3     gf2     c u32, B as H c bits, C as c W bits, with plane = B C mod 2                    4 + ceil(H c / 8) + ceil(c W / 8)
 
 A gap is the number of zeros before a one. Unary q is q zeros and a one; all the unary parts come first, then all the
-remainders, one bit string. Numbers are little-endian, bits MSB first and row-major, each bit string filled up to a byte
-with zeros. A plane with its mode byte is what a record of `larqnets.decompose.container` contains.
+remainders, one bit string. Factors larger than the dense payload are refused: they are never the cheapest code, and slow
+to multiply. Numbers are little-endian, bits MSB first and row-major, each bit string filled up to a byte with zeros. A
+plane with its mode byte is what a record of `larqnets.decompose.container` contains.
 """
 
 import struct
@@ -102,7 +103,7 @@ def choose(plane: np.ndarray, code: str, rank: int | None = None, try_gf2: bool 
     if GF2 in allowed and rank is None and try_gf2:
         rank = gf2.rank(gf2.row_integers(plane), limit=8 * min(sizes.values()) // (height + width))
     if GF2 in allowed and rank is not None:
-        sizes[GF2] = 4 + (height * rank + 7) // 8 + (rank * width + 7) // 8
+        sizes[GF2] = _factor_bytes(height, width, rank)
     mode = min(sizes, key=sizes.__getitem__)
     return Choice(mode, 1 + sizes[mode], ones, rice, rank)
 
@@ -141,8 +142,8 @@ def decode(reader: Reader, height: int, width: int) -> np.ndarray:
         positions = _decode_rice(reader, places)
     elif mode == GF2:
         (c,) = reader.numbers("I", "the factors of a plane")
-        if c > min(height, width):
-            raise DamagedError(f"a plane of {height} x {width} claims the rank {c}")
+        if _factor_bytes(height, width, c) > (places + 7) // 8:
+            raise DamagedError(f"factors of the rank {c} are larger than their plane of {height} x {width}")
         left = reader.bits(height * c, "the factors of a plane").reshape(height, c)
         right = reader.bits(c * width, "the factors of a plane").reshape(c, width)
         return gf2.product(left, right).ravel().view(np.uint8)
@@ -153,6 +154,11 @@ def decode(reader: Reader, height: int, width: int) -> np.ndarray:
     plane = np.zeros(places, np.uint8)
     plane[positions] = 1
     return plane
+
+
+def _factor_bytes(height: int, width: int, rank: int) -> int:
+    """Return the payload of a plane as two factors."""
+    return 4 + (height * rank + 7) // 8 + (rank * width + 7) // 8
 
 
 def _at_most(ones: int, places: int) -> int:

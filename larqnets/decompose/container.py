@@ -42,6 +42,7 @@ MAGIC, VERSION = b"CBDF", 1
 MAX_WEIGHTS = 1 << 28
 MAX_WEIGHTS_PER_BYTE = 64
 MAX_PLANES = 31
+_BLOCK = 1 << 16  # weights whose bits are set at a time
 _MAX_DEFLATE_RATIO = 1032  # no zlib stream expands further
 _NONZERO_SIGNS, _CHANNEL_SCALES = 1, 2  # added to b"P"
 
@@ -194,9 +195,9 @@ def _decode(name: str, reader: Reader, budget: int) -> Tensor:
     signs = None if flags & _NONZERO_SIGNS else reader.bits(places, "the signs")
     integers = np.zeros(places, np.int32)
     for bit in range(planes):
-        plane = codes.decode(reader, height, width).astype(np.int32)
-        plane <<= bit
-        integers |= plane
+        plane = codes.decode(reader, height, width)
+        for start in range(0, places, _BLOCK):  # not at once: as int32 a plane takes four times its memory
+            integers[start : start + _BLOCK] |= plane[start : start + _BLOCK].astype(np.int32) << bit
     if signs is None:
         where = np.flatnonzero(integers)
         integers[where[reader.bits(len(where), "the signs") == 1]] *= -1

@@ -5,10 +5,12 @@ matrix exactly, B C mod 2 = A, and are a code for storing it, not a way to compu
 x, because the sum modulo 2 is not the sum of numbers.
 """
 
-import itertools
 from collections.abc import Iterable
 
 import numpy as np
+
+_BLOCK_BYTES = 1024  # of a packed row, in a product: a table of 256 of them and a block of sums stay in the cache
+_BLOCK_SIZE = 1 << 18  # bytes of the sums that one table is added to at a time
 
 
 def row_integers(plane: np.ndarray) -> list[int]:
@@ -75,14 +77,34 @@ def _bits(rows: list[bytes], columns: int, order: str) -> np.ndarray:
 
 
 def product(coefficients: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Return B C mod 2 as a boolean (H, W) matrix.
+    """Return B C mod 2 as a boolean (H, W) matrix, of B (H, c) and C (c, W) with values 0 or 1.
 
-    The product is computed in float32, which counts exactly up to 2^24, and in blocks of rows to bound the memory.
+    By the method of the four Russians: a table holds the 256 sums of each 8 rows of C, packed, and the 8 coefficients of
+    a row of B are the index of the sum to add. Takes H ceil(c/8) additions of W bits, in blocks that fit a core's cache.
+    Source: Arlazarov, Dinic, Kronrod and Faradzev 1970.
     """
-    height, width = len(coefficients), basis.shape[1]
-    plane = np.zeros((height, width), bool)
-    right = basis.astype(np.float32)
-    block = max(1, (1 << 22) // max(1, width))
-    for start, stop in itertools.pairwise([*range(0, height, block), height]):
-        plane[start:stop] = (coefficients[start:stop].astype(np.float32) @ right).astype(np.int32) & 1
-    return plane
+    (height, c), width = coefficients.shape, basis.shape[1]
+    picks = np.ascontiguousarray(np.packbits(coefficients, axis=1).T)
+    packed = np.zeros((8 * len(picks), (width + 7) // 8), np.uint8)
+    packed[:c] = np.packbits(basis, axis=1)
+    sums = np.zeros((height, packed.shape[1]), np.uint8)
+    for left in range(0, packed.shape[1], _BLOCK_BYTES):
+        columns = slice(left, left + _BLOCK_BYTES)
+        part = packed[:, columns]
+        lines = max(1, _BLOCK_SIZE // part.shape[1])
+        looked_up = np.empty((min(lines, height), part.shape[1]), np.uint8)
+        for pick, eight in zip(picks, part.reshape(len(picks), 8, part.shape[1]), strict=True):
+            table = _all_sums(eight)
+            for top in range(0, height, lines):
+                indices = pick[top : top + lines]
+                found = np.take(table, indices, axis=0, out=looked_up[: len(indices)], mode="clip")
+                sums[top : top + lines, columns] ^= found
+    return np.unpackbits(sums, axis=1, count=width).view(bool)
+
+
+def _all_sums(rows: np.ndarray) -> np.ndarray:
+    """Return the 256 sums of 8 packed rows; the highest bit of an index stands for the first row."""
+    table = np.zeros((256, rows.shape[1]), np.uint8)
+    for bit, row in enumerate(rows[::-1]):
+        np.bitwise_xor(table[: 1 << bit], row, out=table[1 << bit : 2 << bit])
+    return table

@@ -15,7 +15,7 @@ import numpy as np
 from larqnets.decompose import baselines, codes, container, cover, gf2, paper
 from larqnets.decompose.matrix import channels, from_matrix, per_channel, to_matrix
 from larqnets.decompose.result import LayerResult, Plane
-from larqnets.decompose.settings import INT8_MAX, Settings
+from larqnets.decompose.settings import INT8_MAX, INT8_PLANES, Settings
 from larqnets.errors import LarqnetsError
 
 SMALL_LAYER = 20_000  # weights; below, int8 costs little and decides whether a compact network survives
@@ -169,12 +169,12 @@ def _paper(w: np.ndarray, settings: Settings, depthwise: bool) -> _Grid:
     largest = float(magnitudes.max())
     if magnitudes.min() == largest:
         return _int8(w, depthwise, "All weights have the same magnitude: int8.")
-    found = paper.decompose(magnitudes / largest, settings.planes, settings.bottleneck)
-    most = 7 if settings.int8_payload else MAX_PLANES
+    found = paper.decompose(magnitudes / largest, settings.planes, settings.bottleneck, settings.dense_planes)
+    most = INT8_PLANES if settings.int8_payload else MAX_PLANES
     if found.planes > most:
         return _int8(w, depthwise, f"The largest weight needs {found.planes} planes, more than {most}: int8.")
     note = ""
-    if found.planes > settings.planes:
+    if settings.dense_planes is None and found.planes > settings.planes:
         note = f"J was raised from {settings.planes} to {found.planes}, which the largest weight needs."
 
     upper = {bit: found.magnitudes >> bit & 1 for bit in range(-found.bottom, found.planes)}

@@ -3,12 +3,15 @@
     r = |w| / M,  M = max|w| of the layer,  matrix view (H, W),  beta = floor(b min(H, W))
     alpha: the value v of r for which the plane [r > v] still has a rank over GF(2) of at most beta
     a_s = floor(log2(1 / alpha))            top plane
-    a_i = a_s - J + 1 <= 0                  bottom plane
+    a_i = a_s - J + 1 <= 0                  bottom plane;  or a_i = -n_d, J = a_s + 1 + n_d
     t   = 2^(a_i - 1),   D = alpha t / (1 - t),   a' = alpha + D,   Delta = 2 D = a' 2^a_i
     n   = r / Delta, rounded, halves down;  plane i is bit i - a_i of n
     w^  = M Delta s n,   |w - w^| <= M D
 
 The planes 0..a_s together are exactly [r > alpha] and are stored as two binary factors; the planes below are dense.
+Two settings are published: J fixed, as in the released code, or n_d fixed, the number of planes that are not factored.
+How a_i follows from n_d is not in the released code: it is reconstructed here, and J varies from layer to layer. With
+n_d = 0 the planes hold nothing but the outliers: t = 1/2, D = alpha, and all other weights become zero.
 
 Source: Qiaoben et al. 2019 (arXiv 1811.06668) and the authors' released weight conversion; where that code is defective
 (rank by pivots on the diagonal only, the fallback's extra bit, the test for oversize) it is corrected here. alpha is
@@ -36,7 +39,7 @@ class Composite:
 
     @property
     def planes(self) -> int:
-        """J, after it was raised to a_s + 1 if need be."""
+        """J, after it was raised to a_s + 1 if need be, or as it follows from n_d."""
         return self.top - self.bottom + 1
 
     @property
@@ -86,12 +89,15 @@ def find_alpha(r: np.ndarray, bottleneck: float) -> tuple[float, int]:
     return best
 
 
-def decompose(r: np.ndarray, planes: int, bottleneck: float) -> Composite:
-    """Return the composite of r = |w| / M, float64 (H, W), for J = `planes` and b = `bottleneck` with b min(H, W) >= 1."""
+def decompose(r: np.ndarray, planes: int, bottleneck: float, dense_planes: int | None = None) -> Composite:
+    """Return the composite of r = |w| / M, float64 (H, W), for J = `planes` and b = `bottleneck` with b min(H, W) >= 1.
+
+    With n_d = `dense_planes` (reconstructed) that many planes lie below plane 0, and J follows; `planes` is not read.
+    """
     alpha, rank = find_alpha(r, bottleneck)
     mantissa, exponent = math.frexp(alpha)
     top = 1 - exponent if mantissa == 0.5 else -exponent
-    bottom = min(0, top - planes + 1)
+    bottom = min(0, top - planes + 1) if dense_planes is None else -dense_planes
     t = 2.0 ** (bottom - 1)
     half = alpha * t / (1 - t)
     # r / Delta in a form that is exact where it decides: r = alpha lies on a tie, which goes down, below plane 0.

@@ -9,14 +9,16 @@ METHODS = ("cbd", "uniform", "sketch", "abc", "int8")
 MODES = ("paper", "sound")
 CODES = ("dense", "index", "rice", "gf2", "all")
 INT8_MAX = 127
+INT8_PLANES = 7  # of a magnitude up to it
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to do with a kernel; where a knob may be None, that means the method's own choice (see `resolved`).
+    """What to do with a kernel; None means the method's own choice (see `resolved`), but for `dense_planes`.
 
     method     cbd       composite binary decomposition, in one of two modes:
-                           paper   the published algorithm: J = `planes`, b = `bottleneck`
+                           paper   the published algorithm: b = `bottleneck`, and J = `planes`, or by the second
+                                   published setting (reconstructed) J = a_s + 1 + `dense_planes`, by layer
                            sound   step f std(w) with f = `step`, then the cheapest exact code of every plane
                uniform   one uniform grid, `bits` with the sign; its end the maximum or the least squared error
                sketch    Network Sketching, `bases` of +-1 per filter
@@ -29,6 +31,7 @@ class Settings:
     method: str = "cbd"
     mode: str = "sound"
     planes: int = 6  # paper: J, planes of the magnitude; the sign is not counted
+    dense_planes: int | None = None  # paper: planes below plane 0, then J follows; None: J is `planes`
     bottleneck: float = 0.3  # paper: b; plane 0 has a rank of at most b min(H, W)
     strict_paper: bool = False  # paper: judge the factored planes of a layer together, not each for itself
     step: float = 0.35  # sound: f = step / standard deviation of the weights
@@ -52,14 +55,20 @@ class Settings:
                 )
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
+            if name == "dense_planes" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise LarqnetsError(f"'{name}' is {value}; it must lie between {low} and {high}.")
             if isinstance(low, int) and not isinstance(value, int):
                 raise LarqnetsError(f"'{name}' is {value}; it must be a whole number.")
         if self.is_paper and self.granularity != "layer":
             raise LarqnetsError("The published algorithm has one scale per layer: set 'granularity' to layer.")
-        if self.is_paper and self.int8_payload and self.planes > 7:
-            raise LarqnetsError(f"{self.planes} planes do not fit into int8: set 'planes' to 7 or less.")
+        if self.is_paper and self.int8_payload:
+            name, most = ("planes", INT8_PLANES) if self.dense_planes is None else ("dense_planes", INT8_PLANES - 1)
+            if getattr(self, name) > most:
+                raise LarqnetsError(
+                    f"{getattr(self, name)} planes do not fit into int8: set '{name}' to {most} or less."
+                )
 
     @property
     def is_paper(self) -> bool:
@@ -99,6 +108,7 @@ _CHOICES: dict[str, tuple] = {
 }
 _RANGES: dict[str, tuple] = {
     "planes": (1, 16),
+    "dense_planes": (0, 15),
     "bottleneck": (0.001, 0.999),
     "step": (0.005, 8.0),
     "bits": (2, 8),

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from larqnets.decompose import Tensor, codes, container, pack, unpack
-from larqnets.decompose.codes import ALLOWED, NAMES, Choice, Reader
+from larqnets.decompose import Tensor, codes, container, gf2, pack, unpack
+from larqnets.decompose.codes import ALLOWED, NAMES, Choice, DamagedError, Reader
 from larqnets.errors import LarqnetsError
 
 CODES = sorted(ALLOWED)
@@ -51,6 +51,10 @@ def test_each_code_is_exact_also_where_it_is_not_the_cheapest(plane, rice):
     for mode in range(len(NAMES)):
         data = codes.encode(plane, Choice(mode, 0, 0, rice=rice if rice <= codes.index_width(plane.size) else 0))
         reader = Reader(data)
+        if mode == codes.GF2 and len(data) > 1 + (plane.size + 7) // 8:
+            with pytest.raises(DamagedError, match="are larger than their plane of"):
+                codes.decode(reader, *plane.shape)
+            continue
         assert np.array_equal(codes.decode(reader, *plane.shape), plane.ravel())
         assert reader.left == 0
         assert len(data) >= best or mode == codes.RICE  # whose parameter is estimated
@@ -229,6 +233,27 @@ def record(head: bytes) -> bytes:
     return framed(struct.pack("<H", 1) + b"w" + head + struct.pack("<II", 0, len(rest)) + rest, 1)
 
 
+def oversized(side: int, rank: int) -> bytes:
+    """A square record with one plane of random factors."""
+    head = b"CBDP" + struct.pack("<IIfBB", side, side, 1, 1, codes.index_width(side * side)) + bytes(side * side // 8)
+    return head + b"\3" + struct.pack("<I", rank) + random.Random(rank).randbytes(2 * side * rank // 8)
+
+
+def test_the_largest_factors_that_are_smaller_than_their_plane_are_read():
+    tensors, _ = unpack(record(oversized(64, 31)))  # 4 + 2 x 64 x 31 / 8 = 500 bytes for 512
+    assert tensors[0].codes.any()
+
+
+@settings(deadline=None)
+@given(planes(), st.sampled_from(CODES), st.booleans())
+def test_the_writer_takes_factors_only_where_they_are_smaller_than_the_plane(plane, code, rank_is_known):
+    """So the reader may refuse larger ones."""
+    rank = gf2.rank(gf2.row_integers(plane)) if rank_is_known else None
+    choice = codes.choose(plane, code, rank)
+    if choice.mode == codes.GF2:
+        assert choice.bytes < 1 + (plane.size + 7) // 8
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
@@ -246,7 +271,12 @@ def record(head: bytes) -> bytes:
         (record(b"CBDP" + struct.pack("<IIfBB", 2, 8, 1, 1, 4) + b"12\1" + struct.pack("<I", 17)), "17 ones"),
         (record(b"CBDP" + struct.pack("<IIfBB", 2, 8, 1, 1, 4) + b"12\1\2\0\0\0\x55"), "ascending"),
         (record(b"CBDP" + struct.pack("<IIfBB", 2, 8, 1, 1, 4) + b"12\2\1\0\0\0\7\0"), "parameter 7"),
-        (record(b"CBDP" + struct.pack("<IIfBB", 2, 8, 1, 1, 4) + b"12\3\3\0\0\0"), "rank 3"),
+        (
+            record(b"CBDP" + struct.pack("<IIfBB", 2, 8, 1, 1, 4) + b"12\3\3\0\0\0"),
+            "factors of the rank 3 are larger than",
+        ),
+        # all bytes are there, and the rank is possible: 2 x 64 x 33 bits of factors for 64 x 64 weights
+        (record(oversized(64, 33)), "factors of the rank 33 are larger than their plane of 64 x 64"),
         (record(b"CBDR" + struct.pack("<IIfBB", 2, 8, 0, 0, 4) + struct.pack("<I", 3)), "3 scales do not fit 2 rows"),
         (record(b"CBDI" + struct.pack("<III", 2, 8, 0)), "0 scales do not fit 2 rows"),
         (record(b"CBDX" + struct.pack("<IIfBB", 2, 8, 1, 0, 4)), "unknown kind"),

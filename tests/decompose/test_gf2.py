@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from larqnets.decompose import gf2
@@ -50,6 +50,24 @@ def test_factors_multiply_to_the_plane(plane):
     assert right.shape == (c, plane.shape[1])
     assert np.array_equal(left.astype(int) @ right.astype(int) % 2, plane)
     assert np.array_equal(gf2.product(left, right), plane)
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 70),
+    st.integers(0, 40),
+    st.integers(1, 70),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([bool, np.uint8, np.int64]),
+)
+@example(40, 0, 9, 0, bool)
+@example(1000, 17, 9000, 0, np.uint8)  # more rows and more columns than one block
+def test_a_product_is_that_of_integers_modulo_2(height, c, width, seed, kind):
+    random = np.random.default_rng(seed)
+    left, right = (random.integers(0, 2, shape).astype(kind) for shape in ((height, c), (c, width)))
+    found = gf2.product(left, right)
+    assert found.dtype == bool
+    assert np.array_equal(found, left.astype(np.int32) @ right.astype(np.int32) % 2)
 
 
 def test_a_product_of_thin_factors_has_their_rank():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from larqnets.decompose import Settings, decompose_kernel, gf2, paper
 from larqnets.decompose.matrix import to_matrix
+from larqnets.errors import LarqnetsError
 
 BOTTLENECKS = (0.1, 0.3, 0.5)
 
@@ -209,6 +210,100 @@ def test_int8_is_kept_where_it_is_wanted():
     assert fitting.knobs["fallback"] == "int8"
     assert "planes, more than 7: int8" in fitting.note
     assert np.abs(fitting.codes).max() <= 127
+
+
+@pytest.mark.parametrize("kind", ["gauss", "laplace", "t4"])
+@pytest.mark.parametrize("bottleneck", BOTTLENECKS)
+def test_fixed_dense_planes_leave_the_number_of_all_planes_to_the_layer(kind, bottleneck):
+    """The second published setting: a_i = -n_d, J = a_s + 1 + n_d, and all else as with that J."""
+    r = relative(weights(kind))
+    for dense in (0, 1, 4, 8):
+        found = paper.decompose(r, 1, bottleneck, dense)
+        assert found.bottom == -dense
+        assert found.planes == found.top + 1 + dense
+        assert np.abs(r - found.delta * found.magnitudes).max() <= found.max_error * (1 + 1e-9)
+        outliers = r > found.alpha
+        assert np.array_equal(found.magnitudes >> dense != 0, outliers)
+        assert rank(outliers) == found.rank <= int(bottleneck * min(r.shape))
+        same = paper.decompose(r, found.planes, bottleneck)
+        assert (same.alpha, same.delta, same.top, same.bottom) == (found.alpha, found.delta, found.top, found.bottom)
+        assert np.array_equal(same.magnitudes, found.magnitudes)
+
+
+@hypothesis_settings(deadline=None)
+@given(st.integers(2, 12), st.integers(2, 12), st.integers(1, 30), st.integers(0, 15), st.integers(0, 99))
+def test_fixed_dense_planes_among_many_equal_weights(height, width, levels, dense, seed):
+    values = np.random.default_rng(seed).integers(0, levels + 1, (height, width)).astype(np.float64)
+    values[0, 0] = levels
+    r = values / levels
+    found = paper.decompose(r, 6, 0.5, dense)
+    assert (found.bottom, found.planes) == (-dense, found.top + 1 + dense)
+    assert np.abs(r - found.delta * found.magnitudes).max() <= found.max_error * (1 + 1e-9)
+    assert np.array_equal(found.magnitudes >> dense != 0, r > found.alpha)
+    assert found.magnitudes.max() <= 2**found.planes - 1
+
+
+def test_no_dense_plane_leaves_the_outliers_alone():
+    """n_d = 0: t = 1/2, so the step is 2 alpha and a weight of at most alpha becomes zero."""
+    kernel = weights("t4")
+    result = decompose_kernel(kernel, Settings(mode="paper", dense_planes=0))
+    assert result.knobs["bottom"] == 0
+    assert result.dense_planes == 0
+    largest = np.abs(kernel).max()
+    assert np.isclose(result.scale, 2 * result.knobs["alpha"] * largest)
+    assert np.array_equal(result.values != 0, relative_in_layout(kernel) > result.knobs["alpha"])
+
+
+def relative_in_layout(kernel: np.ndarray) -> np.ndarray:
+    """r in the kernel's own layout."""
+    magnitudes = np.abs(kernel).astype(np.float64)
+    return magnitudes / magnitudes.max()
+
+
+@pytest.mark.parametrize("dense", [0, 2, 5])
+def test_layers_of_a_network_with_fixed_dense_planes_differ_in_all_planes(dense):
+    """Heavy tails need more planes above; the bits are those of sign, dense planes and the cheaper of plane and factors."""
+    totals = set()
+    for kind in ("gauss", "laplace", "t4"):
+        result = decompose_kernel(weights(kind), Settings(mode="paper", dense_planes=dense, bottleneck=0.2))
+        n, lines = result.weights, sum(to_matrix(result.values).shape)
+        upper = [plane for plane in result.planes if plane.index >= 0]
+        assert result.knobs["bottom"] == -dense
+        assert result.knobs["planes"] == result.knobs["top"] + 1 + dense
+        assert result.dense_planes == dense == len(result.planes) - len(upper)
+        assert result.bits == n * (1 + dense) + sum(min(n, plane.rank * lines) for plane in upper)
+        assert result.note == ""
+        same = decompose_kernel(weights(kind), Settings(mode="paper", planes=result.knobs["planes"], bottleneck=0.2))
+        assert np.array_equal(same.codes, result.codes)
+        assert (same.scale, same.bits, same.file_bytes) == (result.scale, result.bits, result.file_bytes)
+        totals.add(result.knobs["planes"])
+    assert len(totals) > 1
+
+
+def test_dense_planes_and_int8():
+    """Seven planes fit; a layer that needs more becomes int8, and a setting that no layer can keep is refused."""
+    kernel = weights("t4")
+    free = decompose_kernel(kernel, Settings(mode="paper", dense_planes=6, bottleneck=0.2))
+    assert free.knobs["planes"] > 7
+    fitting = decompose_kernel(kernel, Settings(mode="paper", dense_planes=6, bottleneck=0.2, int8_payload=True))
+    assert fitting.note == f"The largest weight needs {free.knobs['planes']} planes, more than 7: int8."
+    assert np.abs(fitting.codes).max() <= 127
+    with pytest.raises(LarqnetsError, match="7 planes do not fit into int8: set 'dense_planes' to 6 or less"):
+        Settings(mode="paper", dense_planes=7, int8_payload=True)
+    assert Settings(mode="paper", planes=9, dense_planes=6, int8_payload=True).dense_planes == 6  # `planes` is not read
+    for wrong in (-1, 16, 2.5, True):
+        with pytest.raises(LarqnetsError, match="'dense_planes' is"):
+            Settings(mode="paper", dense_planes=wrong)
+
+
+def test_the_strict_rule_falls_back_to_as_many_planes_as_the_layer_needs():
+    settings = Settings(mode="paper", dense_planes=3, bottleneck=0.9, strict_paper=True)
+    strict = decompose_kernel(weights("laplace"), settings)
+    J = decompose_kernel(weights("laplace"), Settings(mode="paper", dense_planes=3, bottleneck=0.9)).knobs["planes"]
+    assert strict.knobs["fallback"] == "oversize"
+    assert strict.knobs["planes"] == J
+    assert strict.bits == strict.weights * (J + 1)
+    assert np.abs(strict.codes).max() == 2**J - 1
 
 
 def test_pruned_layers_have_a_threshold_above_zero():

@@ -82,11 +82,35 @@ def test_mistakes(cli, source):
         done = cli(*arguments)
         assert (done.code, done.out) == (1, ""), arguments
         assert words in done.err, arguments
-    for arguments in (("--planes", "4"), ("--bits", "4"), ("--method", "uniform", "--step", "0.3")):
+    for arguments in (
+        ("--planes", "4"),
+        ("--dense-planes", "4"),
+        ("--bits", "4"),
+        ("--method", "uniform", "--step", "0.3"),
+    ):
         done = cli("decompose", "small.h5", *arguments)
         assert done.code == 2, arguments
         assert "is an option of method" in done.err
+    both = cli("decompose", "small.h5", "--mode", "paper", "--planes", "4", "--dense-planes", "4")
+    assert both.code == 2
+    assert "--planes and --dense-planes exclude each other" in both.err
     assert not (source.parent / "runs").exists()
+
+
+def test_fixed_dense_planes(cli, source):
+    """Every layer has as many planes below plane 0 as asked, or says why not."""
+    options = ("--mode", "paper", "--dense-planes", "4", "--no-evaluate", "--name", "dense", "--json")
+    done = cli("decompose", "small.h5", *options)
+    assert done.code == 0, done.err
+    card = json.loads(done.out)
+    assert card["settings"]["dense_planes"] == 4
+    layers = json.loads((source.parent / "runs/dense/layers.json").read_text())["layers"]
+    decomposed = [layer for layer in layers if "bottom" in layer["knobs"]]
+    assert decomposed
+    for layer in decomposed:
+        assert layer["knobs"]["bottom"] == -4
+        assert layer["knobs"]["planes"] == layer["knobs"]["top"] + 5 <= 7
+    assert all(layer["note"].endswith(": int8.") for layer in layers if layer not in decomposed)
 
 
 def test_a_full_disk_leaves_no_run(source, monkeypatch):
