@@ -86,7 +86,11 @@ def run(
     bases: Annotated[int | None, typer.Option(help="sketch, abc: binary bases per filter.")] = None,
     refined: Annotated[bool | None, typer.Option("--refined/--direct", help="sketch: refit all coefficients.")] = None,
     protect_small: Annotated[
-        bool | None, typer.Option("--protect-small/--no-protect-small", help="int8 for stem and small layers.")
+        bool | None,
+        typer.Option(
+            "--protect-small/--no-protect-small",
+            help="int8 for stem and small layers; sound: on, unless steps are searched.",
+        ),
     ] = None,
     int8_payload: Annotated[
         bool,

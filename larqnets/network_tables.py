@@ -53,6 +53,13 @@ def decomposition(values: dict[str, Any], path: Path) -> list[Any]:
         shown["left as they are"] = ", ".join(values["left_out"])
     notes = [escape(f"({number}) {note}") for note, number in numbers.items()]
     parts: list[Any] = [table, *notes, "", facts(shown), f"report: {path}/layers.json, {path}/layers.png"]
+    if values["dataset"] and "search" not in values:
+        size = sum(row["file_bytes"] for row in values["layers"])
+        bits = min(max(8 * size / values["weights"], 1), 8)
+        parts.append(
+            f"Recommended at this size, a step for every layer: larqnets decompose {values['source']} "
+            f"--target-bits {bits:.1f} --name NAME"
+        )
     return [*parts, f"Next: larqnets convert {path} --target arm64"]
 
 

@@ -51,7 +51,7 @@ def sensitivities(
             x = images[start : start + BATCH]
             signs = generator.choice(np.float32([-1, 1]), size=(len(x), model.output_shape[-1]))
             for total, squares in zip(sums, squared_gradients(x, signs), strict=True):
-                total += squares
+                total += squares.numpy()
     found = {
         kernel.name: float(np.sum(total * _variance(kernel, per_channel))) / (PASSES * len(images))
         for kernel, total in zip(kernels, sums, strict=True)

@@ -5,8 +5,9 @@ c - log2 f_l bits. The least movement for a given sum of bits has all s_l f_l^2 
 
     f_l = lambda sqrt(N_l / s_l)
 
-lambda is then sought, with sizes or accuracies measured anew each time. Layers that are kept at int8 have no step. (Ours,
-not the paper's, which has one setting for all layers.)
+lambda is then sought, with sizes or accuracies measured anew each time. Small layers need no rule that protects them:
+they move the logits much for their few bits, so their steps are fine. Where `protect_small` asks for it all the same, they
+are at int8 and have no step. (Ours, not the paper's, which has one setting for all layers.)
 
 A network is surer of images that it was trained with than of others, and loses less on them. So accuracy is kept on
 training images mixed in pairs, as much as makes the network no more accurate on them than on its test images; of these
@@ -82,7 +83,7 @@ def find_settings(
     start = net.decompose(kernels, settings, values=values)
     free = [kernel for kernel in kernels if "step" in start[kernel.name].knobs]
     if not free:
-        raise LarqnetsError("Every layer is kept at int8, so there is no step to find. Try --no-protect-small.")
+        raise LarqnetsError("Every layer is kept at int8, so there is no step to find. Leave --protect-small out.")
     sensitivity = sensitivities(origin.model, free, images[:GRADIENT_IMAGES], settings.granularity == "channel")
     free_values = {kernel.name: values[kernel.name] for kernel in free}
     found: dict[str, Any] = {**vars(search), "images": len(images), "sensitivity": sensitivity}
@@ -95,8 +96,8 @@ def find_settings(
         left = search.target_bits * weights - at_int8
         if left <= 0:
             raise LarqnetsError(
-                f"The layers at int8 alone take {at_int8 / weights:.2f} bits per weight. Ask for more, or use "
-                "--no-protect-small."
+                f"The layers at int8 alone take {at_int8 / weights:.2f} bits per weight. Ask for more, or leave "
+                "--protect-small out."
             )
         wanted = left / sum(kernel.size for kernel in free_values.values())
         chosen, _ = settings_for_bits(free_values, wanted, settings, sensitivity)
