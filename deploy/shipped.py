@@ -14,12 +14,19 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def find_model(name_or_path: str) -> Path:
-    """Return the path of a .tflite file given by path or by the name of a shipped model; raises LarqnetsError."""
+    """Return the path of a .tflite file given by path, by a converted run's folder or by the name of a shipped model.
+
+    Of a run it is decomposed.tflite, else binary.tflite, else float.tflite. Raises LarqnetsError when there is none.
+    """
     path = Path(name_or_path)
     if path.is_file():
         return path
     if path.is_dir():
-        raise LarqnetsError(f"{path} is a folder. Name the .tflite file in it, e.g. {path}/arm64/binary.tflite.")
+        for variant in ("decomposed", "binary", "float"):
+            for file in (path / f"{variant}.tflite", path / "arm64" / f"{variant}.tflite"):
+                if file.is_file():
+                    return file
+        raise LarqnetsError(f"{path} holds no converted model. Convert the run first with `larqnets convert {path}`.")
     if name_or_path in list_models():
         return FOLDER / f"{name_or_path}.tflite"
     raise LarqnetsError(

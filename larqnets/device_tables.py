@@ -1,5 +1,6 @@
 """What was measured or found on devices, as tables for people; every number comes from what `--json` prints."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,16 @@ def benchmark(result: dict[str, Any]) -> list[Any]:
         total = sum(model["groups"].values())
         for op in model["ops"]:
             share = op["instructions"] / total
-            table.add_row(escape(op["name"]), op["group"], f"{op['instructions']:,}", f"{share:.1%}")
+            table.add_row(escape(_fused(op["name"])), op["group"], f"{op['instructions']:,}", f"{share:.1%}")
         groups = ", ".join(f"{name} {value / total:.1%}" for name, value in model["groups"].items())
         parts += [f"{escape(model['model'])}: {model['instructions']:,} instructions per inference", table, groups, ""]
     return [*parts, f"ARM64 under qemu, {result['cpu']}: {result['meaning']}"]
+
+
+def _fused(name: str) -> str:
+    """Return the ops that run as one with the number of each: "2 CONV_2D + ADD" for "CONV_2D + ADD + CONV_2D"."""
+    counts = Counter(name.split(" + "))
+    return " + ".join(op if count == 1 else f"{count} {op}" for op, count in counts.items())
 
 
 def sessions(summaries: Sequence["Summary"]) -> list[Any]:

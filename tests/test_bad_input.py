@@ -102,7 +102,7 @@ def test_names_that_do_not_exist(cli):
         (["train", "RUN", "--resume", "--seed", "1"], ["keeps its config, seed", "Leave out"]),
         (["train", "digits", "--name", "a/b"], ["'a/b' cannot name a run", "plain folder name"]),
         (["convert", "RUN", "--twin-run", "RUN"], ["method 'birealnet'", "a run of method 'real'"]),
-        (["run", "RUN"], ["is a folder", "Name the .tflite file"]),
+        (["inspect", "RUNS"], ["holds no converted model", "larqnets convert"]),
         (["run", "BINARY"], ["comes with no example", "Give an image"]),
         (["verify", "RUN/arm64/float.tflite"], ["is the float twin", "larqnets evaluate"]),
     ],

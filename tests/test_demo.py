@@ -104,6 +104,7 @@ def test_shipped_model_knows_its_example(cli):
 def test_summary_counts_what_the_file_holds(demo, cli):
     counted = json.loads(cli("summary", demo.run, "--json").out)["totals"]
     found = json.loads(cli("inspect", demo.binary, "--json").out)["totals"]
+    assert found == json.loads(cli("inspect", demo.run, "--json").out)["totals"]  # the run's folder will do
     assert counted["binary_macs"] == found["binary"]["macs"]
 
 

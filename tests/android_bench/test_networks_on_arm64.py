@@ -13,7 +13,7 @@ from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
 from deploy.tflite import read_model
 from deploy.verify import verify
-from larqnets import LarqnetsError, create_model
+from larqnets import LarqnetsError, create_model, device_tables
 from larqnets.methods import get_method
 from larqnets.models import method_matrix
 
@@ -189,6 +189,7 @@ def test_command_line_counts_instructions(bundle, cli, demo):
         assert sum(model["groups"].values()) == sum(op["instructions"] for op in model["ops"])
         assert model["groups"]["binary"] > 0
     assert "1-bit" not in cli("benchmark", "digits", "--device", "qemu").err
+    assert device_tables._fused("CONV_2D + ADD + CONV_2D") == "2 CONV_2D + ADD"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from deploy.convert import run_stock_converter
 from deploy.decomposed import integers_of, patcher_of
 from deploy.export import export_model
 from deploy.interpreter import Interpreter
+from deploy.shipped import find_model
 from deploy.tflite import read_model
 from larqnets.decompose import Settings
 from larqnets.post_training import network as net
@@ -206,6 +207,7 @@ def test_a_decomposed_run_is_converted_with_its_integers(cli, tmp_path):
     assert evaluated.code == 0, evaluated.err
     assert json.loads(evaluated.out)["accuracy"] == manifest["files"]["decomposed"]["test_accuracy"]
     assert cli("verify", "runs/r/arm64/float.tflite").code == 0
+    assert find_model(str(tmp_path / "runs/r")).name == "decomposed.tflite"
 
 
 def test_scale_positions_are_where_the_reader_reads(files):
