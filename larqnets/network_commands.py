@@ -159,28 +159,31 @@ def run(
     )
 
 
-# Option -> of which method, in which mode, it is; the others are everybody's.
-_OWNERS = {
-    "mode": ("cbd", None),
-    "step": ("cbd", "sound"),
-    "planes": ("cbd", "paper"),
-    "dense_planes": ("cbd", "paper"),
-    "bottleneck": ("cbd", "paper"),
-    "strict_paper": ("cbd", "paper"),
-    "code": ("cbd", None),
-    "bits": ("uniform", None),
-    "clip": ("uniform", None),
-    "refined": ("sketch", None),
+# Option -> the methods that read it, and the mode of cbd in which it is read; None: both.
+_READERS = {
+    "mode": (("cbd",), None),
+    "step": (("cbd",), "sound"),
+    "planes": (("cbd",), "paper"),
+    "dense_planes": (("cbd",), "paper"),
+    "bottleneck": (("cbd",), "paper"),
+    "strict_paper": (("cbd",), "paper"),
+    "code": (("cbd", "uniform", "int8"), None),
+    "bits": (("uniform",), None),
+    "granularity": (("cbd", "uniform"), None),
+    "clip": (("uniform",), None),
+    "bases": (("sketch", "abc"), None),
+    "refined": (("sketch",), None),
+    "protect_small": (("cbd", "uniform", "sketch", "abc"), None),
 }
 
 
 def _refuse_idle(settings: Any, given: dict[str, Any]) -> None:
     """Refuse an option that the method does not read: whoever gives it expects something of it."""
     for option in given:
-        method, mode = _OWNERS.get(option, (settings.method, None))
-        if settings.method != method or mode not in (None, settings.mode):
+        methods, mode = _READERS[option]
+        if settings.method not in methods or mode not in (None, settings.mode):
             flag = "--" + option.replace("_", "-")
-            where = f"method {method}" + (f" in mode {mode}" if mode else "")
+            where = f"method {', '.join(methods)}" + (f" in mode {mode}" if mode else "")
             raise typer.BadParameter(f"{flag} is an option of {where}. Leave it out, or choose that one.")
 
 

@@ -90,6 +90,9 @@ def test_mistakes(cli, source):
         ("--dense-planes", "4"),
         ("--bits", "4"),
         ("--method", "uniform", "--step", "0.3"),
+        ("--bases", "3"),
+        ("--method", "sketch", "--granularity", "channel"),
+        ("--method", "int8", "--no-protect-small"),
     ):
         done = cli("decompose", "small.h5", *arguments)
         assert done.code == 2, arguments
