@@ -11,7 +11,7 @@ import csv
 import hashlib
 import io
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -135,18 +135,18 @@ def compare(
                     f"{row.test_accuracy:.2%}."
                 )
     picture = table.with_suffix(".png")
-    pictures.save(draw_methods(_lines(rows.values())), picture)
+    pictures.save(draw_methods(_lines(rows)), picture)
     return {"csv": str(table), "picture": str(picture), "rows": [asdict(row) for row in rows.values()]}
 
 
-def _lines(rows: Iterable[Row]) -> dict[str, Network]:
-    """Return what `draw_methods` takes."""
-    known, networks = points(), {}
-    for row in rows:
-        network = networks.setdefault(row.network, Network(row.float_accuracy))
-        point = known.get((row.method, row.setting))
-        if point is not None and point.line and row.container_bytes is not None:
-            network.lines.setdefault(point.line, []).append((row.container_bytes, row.test_accuracy))
+def _lines(rows: Mapping[tuple[str, str, str], Row]) -> dict[str, Network]:
+    """Return what `draw_methods` takes, the lines in the order of the points."""
+    networks = {row.network: Network(row.float_accuracy) for row in rows.values()}
+    for key, point in points().items():
+        for name, network in networks.items():
+            row = rows.get((name, *key))
+            if point.line and row is not None and row.container_bytes is not None:
+                network.lines.setdefault(point.line, []).append((row.container_bytes, row.test_accuracy))
     return networks
 
 
