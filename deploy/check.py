@@ -35,7 +35,10 @@ def verify_file(
     device: str | None = None,
     on_sample: Callable[[int], Any] | None = None,
 ) -> Verification:
-    """Verify a .tflite file against the run or Keras file it came from, by default the run that holds it; `device`: see Interpreter."""
+    """Verify a .tflite file against the run or Keras file it came from, by default the run that holds it.
+
+    `device`: see Interpreter.
+    """
     interpreter = Interpreter(file, device=device)
     source = source or run_of(file)
     if source is None:

@@ -39,12 +39,13 @@ def decomposition(values: dict[str, Any], path: Path) -> list[Any]:
         table.add_row(escape(row["layer"]), shape, *cells)
     settings = values["settings"]
     mode = f", {settings['mode']} mode" if values["method"] == "cbd" else ""
+    share = values["file_bytes"] / values["float_bytes"]
     shown = {
         "run": path,
         "network": f"{values['backbone']}, {values['weights']:,} weights in {len(values['layers'])} kernels",
         "method": f"{values['method']}{mode}",
         "bits per weight": f"{values['bits_per_weight']:.3f}, with everything in the file {values['file_bits_per_weight']:.3f}",
-        "bytes": f"{values['file_bytes']:,}, {values['file_bytes'] / values['float_bytes']:.1%} of {values['float_bytes']:,} as float",
+        "bytes": f"{values['file_bytes']:,}, {share:.1%} of {values['float_bytes']:,} as float",
         "test_accuracy": values.get("test_accuracy"),
         "float accuracy": "not known" if values["float_accuracy"] is None else f"{values['float_accuracy']:.2%}",
         "time": f"{values['seconds']:.1f} s",

@@ -114,8 +114,8 @@ def compare(
 ) -> dict[str, Any]:
     """Fill `table` with a row for every network and point whose "METHOD SETTING" matches the shell glob `only`.
 
-    Rows that are there already are kept. Returns {"csv", "picture", "rows"}. Raises LarqnetsError for a table that is none of ours,
-    a pattern that matches nothing, or a network that cannot be measured.
+    Rows that are there already are kept. Returns {"csv", "picture", "rows"}. Raises LarqnetsError for a table that is none
+    of ours, a pattern that matches nothing, or a network that cannot be measured.
     """
     wanted = {key: point for key, point in points().items() if fnmatchcase(" ".join(key), only)}
     if not wanted:

@@ -44,7 +44,8 @@ def build_model(
 def load_trained_model(run: Run) -> tf.keras.Model:
     """Return the run's model with the weights of its newest checkpoint; needs no data set.
 
-    A run that was not trained here holds its model as a file. Else it is the model of the stage that the checkpoint stands in: of a finished run the last one.
+    A run that was not trained here holds its model as a file. Else it is the model of the stage that the checkpoint stands
+    in: of a finished run the last one.
     Raises LarqnetsError when the run has no checkpoint yet or the checkpoint and the model differ in any weight.
     """
     if run.kind != "trained":
