@@ -43,7 +43,8 @@ def settings_for_bits(
         results = decompose_kernels(kernels, own, depthwise, stem)
         return own, 8 * sum(result.file_bytes for result in results.values()) / weights
 
-    low, high = math.log(SMALLEST), math.log(LARGEST)
+    low = math.log(SMALLEST / max(ratios.values()))  # from here on every layer has the smallest step,
+    high = math.log(LARGEST / min(ratios.values()))  # and here the largest
     x = math.log(settings.step)
     known: dict[float, float] = {}  # log f -> bits, which fall with it
     while True:
@@ -54,8 +55,8 @@ def settings_for_bits(
         low, high = (x, high) if excess > 0 else (low, x)
         if low == high:
             raise LarqnetsError(
-                f"No step gives {target_bits:g} bits per weight: these layers take {known[x]:.2f} with {math.exp(x):g}, "
-                f"the {'coarsest' if excess > 0 else 'finest'}."
+                f"No step gives {target_bits:g} bits per weight: these layers take {known[x]:.2f} with the "
+                f"{'coarsest' if excess > 0 else 'finest'}."
             )
         if low in known and high in known:
             share = (known[low] - target_bits) / (known[low] - known[high])

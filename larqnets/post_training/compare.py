@@ -127,7 +127,7 @@ def compare(
         missing = {key: value for key, value in wanted.items() if (origin.name, *key) not in rows}
         note(f"{origin.name}: {len(missing)} of {len(wanted)} rows to measure.")
         if missing:
-            for row in _measure(origin, source, missing):
+            for row in _measure(origin, source, missing, note):
                 rows[row.key] = row
                 _write(table, rows)
                 note(
@@ -150,8 +150,10 @@ def _lines(rows: Mapping[tuple[str, str, str], Row]) -> dict[str, Network]:
     return networks
 
 
-def _measure(origin: net.Origin, source: str, wanted: Mapping[tuple[str, str], Point]) -> Iterator[Row]:
-    """Yield a row for each setting; reconstructions that are equal are measured once."""
+def _measure(
+    origin: net.Origin, source: str, wanted: Mapping[tuple[str, str], Point], note: Callable[[str], Any]
+) -> Iterator[Row]:
+    """Yield a row for each setting; reconstructions that are equal are measured once, sizes that no step reaches noted."""
     if origin.data is None:
         raise LarqnetsError(f"{source} does not say which images it is for. Make it a run: larqnets import {source}.")
     model, dataset = origin.model, load_dataset(origin.data)
@@ -172,7 +174,11 @@ def _measure(origin: net.Origin, source: str, wanted: Mapping[tuple[str, str], P
         chosen: Settings | Mapping[str, Settings] = point.settings
         if point.search is not None:
             net.assign(kernels, values)
-            chosen, _ = find_settings(origin, kernels, point.settings, point.search)
+            try:
+                chosen, _ = find_settings(origin, kernels, point.settings, point.search)
+            except LarqnetsError as error:
+                note(f"{origin.name}, {method} {setting}: left out. {error}")
+                continue
         results = net.decompose(kernels, chosen, values=values)
         seconds = time.monotonic() - begun
         digest = _digest(results)
