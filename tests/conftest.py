@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,11 @@ from forked import Forked, Outcome
 import larqnets
 
 NO_SKIP = os.environ.get("LARQNETS_NO_SKIP") == "1"
+# Files that take long for the number of their tests; of the others the number tells.
+LONG = {
+    *("test_distribution.py", "test_faults.py", "test_networks_on_arm64.py", "test_sweep.py", "test_verify.py"),
+    *("test_fuzz.py", "test_bench_kernels.py", "test_bench_groupnet.py", "test_bench.py"),
+}
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,12 @@ def demo(tmp_path_factory, process) -> Demo:
             assert converted.code == 0, converted.err
             said.write_text(json.dumps([trained, converted]))
     return Demo(folder, folder / "runs" / "demo", *(Outcome(*outcome) for outcome in json.loads(said.read_text())))
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Put the files in the order in which `make test` gives them to its workers: long ones first, so that all end together."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.name not in LONG, -tests[item.path]))
 
 
 @pytest.hookimpl(wrapper=True)
