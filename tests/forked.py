@@ -31,12 +31,19 @@ class Forked:
         self, *arguments: object, cwd: Path, environment: dict[str, str], prepare: Callable[[], object] | None = None
     ) -> None:
         self._streams = tempfile.TemporaryDirectory(prefix="larqnets-streams-")
+        for name in ("out", "err"):
+            Path(self._streams.name, name).touch()
         self._process = CONTEXT.Process(
             target=_run,
             args=([*map(str, arguments)], str(cwd), environment, self._streams.name, prepare),
             daemon=True,  # it does not outlive the tests
         )
         self._process.start()
+
+    @property
+    def err(self) -> str:
+        """What it has written to stderr so far."""
+        return Path(self._streams.name, "err").read_text()
 
     def send_signal(self, number: int) -> None:
         """Send it a signal."""
