@@ -38,7 +38,7 @@ demo: $(VENV)/.installed
 	$(BIN)/larqnets convert runs/demo --target arm64 --twins --twin-run runs/demo-real
 
 test: $(VENV)/.installed $(CORE)/.installed
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 bench-training: $(VENV)/.installed
 	$(BIN)/larqnets bench-training

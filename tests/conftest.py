@@ -3,28 +3,28 @@
 Every skip is listed at the end with its reason; LARQNETS_NO_SKIP=1 (CI) turns each into a failure.
 """
 
+import fcntl
+import json
 import os
+import shutil
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from forked import Forked, Outcome
 
 import larqnets
 
 NO_SKIP = os.environ.get("LARQNETS_NO_SKIP") == "1"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
+# Files that take long for the number of their tests; of the others the number tells.
+LONG = {
+    *("test_distribution.py", "test_faults.py", "test_networks_on_arm64.py", "test_sweep.py", "test_verify.py"),
+    *("test_fuzz.py", "test_bench_kernels.py", "test_bench_groupnet.py", "test_bench.py"),
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,16 @@ def process(tfds_dir) -> Callable[..., Outcome]:
             timeout=300,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def forked(tfds_dir) -> Callable[..., Outcome]:
+    """As `process`, for what does not need to begin with a new interpreter: see forked.py."""
+
+    def call(*args: object, cwd: Path) -> Outcome:
+        return Forked(*args, cwd=cwd, environment=os.environ | {"TFDS_DATA_DIR": str(tfds_dir)}).wait(300)
 
     return call
 
@@ -107,14 +117,29 @@ def bundle() -> Generator[Path, None, None]:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory, process) -> Demo:
-    """Train and convert once for all tests; they must not change it."""
-    folder = tmp_path_factory.mktemp("demo")
-    small = ("--set", "train.epochs=2", "--set", "model.width=1.0")
-    trained = process("train", "digits", "--name", "demo", *small, "--json", cwd=folder)
-    assert trained.code == 0, trained.err
-    converted = process("convert", "runs/demo", "--twins", "--json", cwd=folder)
-    assert converted.code == 0, converted.err
-    return Demo(folder, folder / "runs" / "demo", trained, converted)
+    """Train and convert once for all tests, also for those of another worker of pytest-xdist; they must not change it."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder, said = root / "demo", root / "demo.json"
+    with (root / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # the other worker's attempt
+            folder.mkdir()
+            small = ("--set", "train.epochs=2", "--set", "model.width=1.0")
+            trained = process("train", "digits", "--name", "demo", *small, "--json", cwd=folder)
+            assert trained.code == 0, trained.err
+            converted = process("convert", "runs/demo", "--twins", "--json", cwd=folder)
+            assert converted.code == 0, converted.err
+            said.write_text(json.dumps([trained, converted]))
+    return Demo(folder, folder / "runs" / "demo", *(Outcome(*outcome) for outcome in json.loads(said.read_text())))
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Put the files in the order in which `make test` gives them to its workers: long ones first, so that all end together."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.name not in LONG, -tests[item.path]))
 
 
 @pytest.hookimpl(wrapper=True)

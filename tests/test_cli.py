@@ -162,7 +162,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     assert child.returncode == 1
 
 
-def test_ctrl_c_in_training_leaves_a_run_that_continues_as_printed(tmp_path, tfds_dir, process):
+def test_ctrl_c_in_training_leaves_a_run_that_continues_as_printed(tmp_path, tfds_dir, forked):
     small = ["--set", "train.epochs=3", "--set", "model.width=0.25"]
     stopped = _interrupt(["train", "digits", "--name", "x", *small], "epoch 1/3", tmp_path, tfds_dir)
     assert stopped[0] == 1
@@ -170,7 +170,7 @@ def test_ctrl_c_in_training_leaves_a_run_that_continues_as_printed(tmp_path, tfd
     assert card["status"] == "interrupted"
     command = re.search(r"^larqnets: Stopped .* Continue with `larqnets (.*)`\.$", stopped[1], re.MULTILINE)[1]
     assert command == "train --resume runs/x"
-    resumed = process(*command.split(), "--json", cwd=tmp_path)
+    resumed = forked(*command.split(), "--json", cwd=tmp_path)
     assert resumed.code == 0
     assert json.loads(resumed.out).items() >= {"status": "trained", "epochs_done": 3, "run": "runs/x"}.items()
 

@@ -20,6 +20,8 @@ from larqnets.tasks.classification import make_loss
 from larqnets.training import build_model
 from larqnets.training.schedules import check_schedule
 
+# Two branches have every part that Group-Net's five have; its default is built by the shipped experiments and test_golden.py.
+FEWER = {"groupnet": {"k": 2}}
 PAIRS = [(method, backbone) for method, row in method_matrix().items() for backbone in row]
 
 
@@ -39,7 +41,7 @@ def test_every_pair_builds_or_says_why_not(method, backbone):
         with pytest.raises(LarqnetsError, match=numbers_vary):
             create_model(method, backbone, shape, 5, width=0.125)
         return
-    model = create_model(method, backbone, shape, 5, width=0.125)
+    model = create_model(method, backbone, shape, 5, width=0.125, **FEWER.get(method, {}))
     assert model.output_shape == (None, 5)
     # Kernels of -1 and +1 multiply the size of what they see; only the statistics of a batch keep 121 layers finite.
     y = model(np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32), training=True)
@@ -83,8 +85,9 @@ def shapes(model):
 @pytest.mark.parametrize("precision", ["real", "binary_activations"])
 @pytest.mark.parametrize("method", BINARY)
 def test_a_stage_with_fewer_signs_is_the_same_network_with_the_same_names(method, precision, tmp_path):
-    binary = create_model(method, "resnet8", (8, 8, 1), 10, width=0.25)
-    model = create_model(method, "resnet8", (8, 8, 1), 10, width=0.25, precision=precision, surrogate="tanh")
+    options = {"width": 0.25, **FEWER.get(method, {})}
+    binary = create_model(method, "resnet8", (8, 8, 1), 10, **options)
+    model = create_model(method, "resnet8", (8, 8, 1), 10, **options, precision=precision, surrogate="tanh")
     assert [layer.name for layer in model.layers] == [layer.name for layer in binary.layers]
     assert shapes(model) == shapes(binary)
     assert count(model).to_json()["totals"]["binary_weights"] == 0
@@ -177,7 +180,7 @@ def test_scaling_latent_filters_leaves_trained_logits_alone(method):
     of two, which round nothing: logits of size 1 agree to 1e-4.
     """
     tf.keras.utils.set_random_seed(0)
-    model = create_model(method, "resnet8", (8, 8, 3), 10)
+    model = create_model(method, "resnet8", (8, 8, 3), 10, **FEWER.get(method, {}))
     x = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype(np.float32)
     first = ("stage1_block1_conv1", "stage1_block1_conv1_branch1")
     latent = next(layer for layer in model.layers if layer.name in first).kernel.latent_variable
@@ -335,6 +338,6 @@ def test_every_shipped_experiment_has_a_network_and_schedules(name):
 
 @pytest.mark.parametrize("method", list_methods())
 def test_every_batchnorm_has_the_constants_of_the_papers(method):
-    model = create_model(method, "resnet8", (8, 8, 1), 10, width=0.25)
+    model = create_model(method, "resnet8", (8, 8, 1), 10, width=0.25, **FEWER.get(method, {}))
     norms = [layer for layer in model.layers if isinstance(layer, tf.keras.layers.BatchNormalization)]
     assert {(layer.epsilon, layer.momentum) for layer in norms} == {(1e-5, 0.9)}

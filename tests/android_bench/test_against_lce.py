@@ -1,5 +1,7 @@
 """Graphs of Larq ops that the real converter made: our kernels, op by op, against LCE's interpreter, bit for bit."""
 
+import functools
+
 import kernel_cases as kc
 import numpy as np
 import pytest
@@ -24,8 +26,10 @@ GRAPHS = {
 }
 
 
-def converted(shape: tuple[int, ...], convolutions: list[tuple[int, dict]]) -> bytes:
+@functools.cache
+def converted(graph: str) -> bytes:
     """Convolutions with random kernels and BatchNorms of both signs."""
+    shape, convolutions = GRAPHS[graph]
     layers, rng = tf.keras.layers, np.random.default_rng(5)
     x = image = layers.Input(shape, batch_size=1)
     for filters, given in convolutions:
@@ -69,7 +73,7 @@ def case_of(model: Model, op: Operator, x: np.ndarray) -> tuple[kc.Case, tuple[i
 @pytest.mark.parametrize("machine", ["host", "arm"])
 def test_every_graph_gives_what_lce_gives(request, tmp_path, graph, machine):
     program = request.getfixturevalue(f"{machine}_program")
-    content = converted(*GRAPHS[graph])
+    content = converted(graph)
     model = read_model(content)
     image = np.random.default_rng(6).normal(size=(1, *GRAPHS[graph][0])).astype(np.float32)
     image[0, :2, :2, ::3] = 0.0

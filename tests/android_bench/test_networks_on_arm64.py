@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from batch_norm import settle
 from lce_graphs import file_of, quantize
 
 from android_bench.qemu import ENGINE, count, delegated_parts
@@ -32,8 +33,7 @@ def network(method, backbone, **options):
     for layer in model.layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             layer.beta.assign(0.3 * RNG.normal(size=layer.beta.shape))
-    for _ in range(30):  # BatchNorm statistics settle
-        model(IMAGES, training=True)
+    settle(model, IMAGES)
     return model
 
 

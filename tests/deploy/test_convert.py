@@ -6,6 +6,7 @@ import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
+from batch_norm import settle
 
 from deploy import convert as conversion
 from deploy.convert import Samples, convert, convert_twin, publish
@@ -49,9 +50,7 @@ def train_a_step(model):
     gradients = tape.gradient(loss, model.trainable_variables)
     assert all(g is not None and np.isfinite(g).all() for g in gradients)
     optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-    settle = tf.function(lambda: model(images, training=True))
-    for _ in range(30):  # BatchNorm statistics settle
-        settle()
+    settle(model, images)
     return model
 
 

@@ -32,7 +32,7 @@ def weights(run):
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory, process, tfds_dir):
+def swept(tmp_path_factory, forked, tfds_dir):
     """Two experiments; the process is killed in the second one, and the same command given again."""
     folder = tmp_path_factory.mktemp("sweep")
     command = ("sweep", "digits", "digits_real", *TINY, "--csv", "results/table.csv")
@@ -51,7 +51,7 @@ def swept(tmp_path_factory, process, tfds_dir):
                 break
         killed.send_signal(signal.SIGKILL)
     after_kill = table(folder / "results/table.csv")
-    return folder, after_kill, process(*command, "--json", cwd=folder)
+    return folder, after_kill, forked(*command, "--json", cwd=folder)
 
 
 def test_a_killed_sweep_keeps_its_table_and_goes_on(swept):
@@ -139,9 +139,9 @@ def test_options_of_the_method_become_columns(cli, tmp_path, tfds_dir):
     assert tuple(reader.fieldnames) == (*COLUMNS, "t_min", "downsample")
 
 
-def test_a_run_of_a_sweep_is_the_run_alone(swept, process, tmp_path):
+def test_a_run_of_a_sweep_is_the_run_alone(swept, forked, tmp_path):
     folder, _, _ = swept
-    assert process("train", "digits_real", *TINY, cwd=tmp_path).code == 0
+    assert forked("train", "digits_real", *TINY, cwd=tmp_path).code == 0
     assert weights(tmp_path / "runs/digits_real-seed0") == weights(folder / "runs/digits_real-seed0")
 
 

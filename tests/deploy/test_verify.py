@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from batch_norm import settle
 
 from deploy.convert import Samples, convert
 from deploy.edit import _pack, _unpack
@@ -17,7 +18,7 @@ SAMPLES = Samples(IMAGES, LABELS, 64)
 
 
 def trained(method="birealnet", backbone="resnet8", **options):
-    """A network after one training step and with BatchNorm statistics that matter."""
+    """A network with BatchNorm statistics that matter."""
     tf.keras.utils.set_random_seed(1)
     model = create_model(method, backbone, (8, 8, 1), 10, **options)
     for layer in model.layers:
@@ -25,8 +26,7 @@ def trained(method="birealnet", backbone="resnet8", **options):
             n = layer.gamma.shape
             layer.gamma.assign(RNG.normal(size=n))
             layer.beta.assign(0.3 * RNG.normal(size=n))
-    for _ in range(20):
-        model(IMAGES, training=True)
+    settle(model, IMAGES)
     return model
 
 

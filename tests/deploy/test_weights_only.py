@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from batch_norm import settle
 
 from deploy.convert import Samples, convert, convert_twin
 from deploy.export import describe_binary_layers, export_model, weights_only_layers
@@ -23,8 +24,7 @@ SAMPLES = Samples(IMAGES, RNG.integers(0, 10, 32).astype(np.int32), 32)
 def model(request):
     tf.keras.utils.set_random_seed(0)
     model = create_model("binaryconnect", "vgg_small", (16, 16, 3), 10, width=0.125, stochastic=request.param)
-    for _ in range(30):
-        model(IMAGES, training=True)
+    settle(model, IMAGES)
     return model
 
 
@@ -68,8 +68,7 @@ def test_depthwise_kernels_stay_the_signs_of_their_latents():
     x = method.stem(image, Stem(depthwise.filters))
     x = method.unit(method.depthwise(x, depthwise, "depthwise"), pointwise, "pointwise")
     model = tf.keras.Model(image, tf.keras.layers.Dense(10)(tf.keras.layers.GlobalAvgPool2D()(x)))
-    for _ in range(30):
-        model(IMAGES, training=True)
+    settle(model, IMAGES)
     signs = np.sign(model.get_layer("depthwise").depthwise_kernel.latent_variable)[..., 0]
     assert count(model).to_json()["totals"]["binary_weights"] == 27 * 16 + 9 * 16 + 16 * 32
 

@@ -5,12 +5,13 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
+from forked import Forked
 
 from larqnets.errors import LarqnetsError
 from larqnets.run_folder import Run
@@ -29,19 +30,16 @@ class Pair:
         self.folder, self.tfds_dir = folder, tfds_dir
         self.addresses = [f"127.0.0.1:{_free_port()}" for _ in range(2)]
 
-    def start(self, index: int, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, index: int, *arguments: str) -> Forked:
         place = {"cluster": {"worker": self.addresses}, "task": {"type": "worker", "index": index}}
-        return subprocess.Popen(
-            [sys.executable, "-m", "larqnets.cli", "train", *arguments, "--strategy", "multiworker"],
+        return Forked(
+            *("train", *arguments, "--strategy", "multiworker"),
             cwd=self.folder,
-            env=os.environ
+            environment=os.environ
             | {"TFDS_DATA_DIR": str(self.tfds_dir), "TF_CONFIG": json.dumps(place), "TMPDIR": str(self.folder / "tmp")},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
         )
 
-    def both(self, *arguments: str) -> list[subprocess.Popen[str]]:
+    def both(self, *arguments: str) -> list[Forked]:
         (self.folder / "tmp").mkdir(exist_ok=True)
         return [self.start(index, *arguments) for index in range(2)]
 
@@ -52,11 +50,11 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def finish(*processes: subprocess.Popen[str]) -> list[tuple[int, str]]:
+def finish(*processes: Forked) -> list[tuple[int, str]]:
     """Wait for all; returns exit codes and what they said."""
     try:
-        said = [process.communicate(timeout=TIMEOUT)[1] for process in processes]
-        return [(process.returncode, err) for process, err in zip(processes, said, strict=True)]
+        ended = [process.wait(TIMEOUT) for process in processes]
+        return [(process.code, process.err) for process in ended]
     finally:
         for process in processes:
             process.kill()
@@ -71,18 +69,22 @@ def losses(run: Path) -> list[float]:
     return [float(row[name]) for row in rows(run) for name in ("train_loss", "test_loss")]
 
 
-def wait_for_epoch(run: Path, epoch: int) -> None:
+def wait_until(holds: Callable[[], bool], otherwise: str) -> None:
     deadline = time.monotonic() + TIMEOUT
-    while not (run / "metrics.csv").is_file() or len(rows(run)) < epoch:
-        assert time.monotonic() < deadline, "the workers do not train"
+    while not holds():
+        assert time.monotonic() < deadline, otherwise
         time.sleep(0.05)
 
 
+def wait_for_epoch(run: Path, epoch: int) -> None:
+    wait_until(lambda: (run / "metrics.csv").is_file() and len(rows(run)) >= epoch, "the workers do not train")
+
+
 @pytest.fixture(scope="module")
-def one(tmp_path_factory, process) -> Path:
+def one(tmp_path_factory, forked) -> Path:
     """The run of a single process."""
     folder = tmp_path_factory.mktemp("one")
-    done = process("train", *EXPERIMENT, "--name", "one", cwd=folder)
+    done = forked("train", *EXPERIMENT, "--name", "one", cwd=folder)
     assert done.code == 0, done.err
     return folder / "runs" / "one"
 
@@ -125,8 +127,8 @@ def test_only_the_chief_writes(pair, two):
     ]
 
 
-def test_one_process_evaluates_what_two_trained(two, process):
-    done = process("evaluate", "runs/two", "--json", cwd=two.parent.parent)
+def test_one_process_evaluates_what_two_trained(two, forked):
+    done = forked("evaluate", "runs/two", "--json", cwd=two.parent.parent)
     assert done.code == 0, done.err
     assert json.loads(done.out)["accuracy"] == pytest.approx(Run.open(two).card["test_accuracy"])
 
@@ -138,7 +140,7 @@ def test_a_killed_worker_is_started_again_and_the_run_goes_on(pair, two, victim)
     processes = pair.both(*EXPERIMENT, "--name", name)
     wait_for_epoch(run, 2)  # the checkpoint of the first is there
     processes[victim].kill()
-    processes[victim].wait()
+    wait_until(lambda: "lost the others" in processes[1 - victim].err, "the other worker does not notice")
     again = pair.start(victim, *EXPERIMENT, "--name", name, "--resume")
     survivor, restarted = finish(processes[1 - victim], again)
     assert survivor[0] == restarted[0] == 0, survivor[1] + restarted[1]
@@ -168,28 +170,21 @@ def test_workers_that_were_started_differently_say_so(pair):
     assert "The config is not the one that runs/unlike was started with" in other[1]
 
 
-MIRRORED = """
-import sys
-from pathlib import Path
-import larqnets
-import tensorflow as tf
-from larqnets.training.launch import launch
-from larqnets.training.progress import Silent
-cpu, = tf.config.list_physical_devices("CPU")
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-launch("digits_real", name="mirrored", runs=Path("runs"), overrides=sys.argv[1:], strategy="mirrored", progress=Silent())
-"""
+def two_devices() -> None:
+    """Make two devices of the CPU."""
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
 def test_two_devices_of_a_machine_lose_what_one_does(tmp_path, tfds_dir, one):
-    overrides = [word for word in EXPERIMENT[1:] if word != "--set"]
-    subprocess.run(
-        [sys.executable, "-c", MIRRORED, *overrides],
+    process = Forked(
+        *("train", *EXPERIMENT, "--name", "mirrored", "--strategy", "mirrored"),
         cwd=tmp_path,
-        env=os.environ | {"TFDS_DATA_DIR": str(tfds_dir)},
-        check=True,
-        timeout=TIMEOUT,
+        environment=os.environ | {"TFDS_DATA_DIR": str(tfds_dir)},
+        prepare=two_devices,
     )
+    ((code, err),) = finish(process)
+    assert code == 0, err
     run = tmp_path / "runs" / "mirrored"
     assert Run.open(run).card["distribution"] == {"strategy": "mirrored", "workers": 1, "replicas": 2}
     assert losses(run) == pytest.approx(losses(one), rel=5e-3)

@@ -7,36 +7,31 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
+from forked import Forked
 from PIL import Image
 
 from larqnets.run_folder import Run
 from larqnets.training.metrics import TIMING_COLUMNS
 
+from .kill_points import arm
+
 TINY = ("--set", "train.epochs=6", "--set", "model.width=0.25", "--set", "train.weight_decay=1e-4")
 STEPS = 6 * 21
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def larqnets(tfds_dir):
     """Run `larqnets ARGS` in a process of its own, which `kill` ends as kill_points.py says."""
 
-    def call(*args, cwd, kill="never:0", prepare=None):
-        return subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("kill_points.py")), *map(str, args)],
-            cwd=cwd,
-            env=os.environ | {"TFDS_DATA_DIR": str(tfds_dir), "KILL": kill, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            preexec_fn=prepare,
-        )
+    def call(*args, cwd, kill=None, prepare=None):
+        if kill is not None:
+            prepare = partial(arm, kill)
+        environment = os.environ | {"TFDS_DATA_DIR": str(tfds_dir)}
+        return Forked(*args, cwd=cwd, environment=environment, prepare=prepare).wait(300)
 
     return call
 
@@ -46,7 +41,7 @@ def whole(tmp_path_factory, larqnets):
     """A run that nothing disturbed."""
     folder = tmp_path_factory.mktemp("whole")
     done = larqnets("train", "digits", *TINY, cwd=folder)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     return folder / "runs/digits-seed0"
 
 
@@ -54,7 +49,7 @@ def whole(tmp_path_factory, larqnets):
 def killed(tmp_path_factory, larqnets):
     folder = tmp_path_factory.mktemp("killed")
     done = larqnets("train", "digits", *TINY, cwd=folder, kill="step:50")
-    assert done.returncode == -signal.SIGKILL
+    assert done.code == -signal.SIGKILL
     return folder / "runs"
 
 
@@ -83,8 +78,8 @@ def outcome(run):
 
 def finish(larqnets, run, **options):
     done = larqnets("train", "--resume", run, cwd=run.parent.parent, **options)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.code == 0, done.err
+    assert "Traceback" not in done.err
     return done
 
 
@@ -96,32 +91,32 @@ def test_killed_anywhere_it_ends_with_the_same_bits(whole, larqnets, tmp_path, s
     draw.shuffle(kills)
     for kill in kills:
         done = larqnets("train", "digits", *TINY, "--resume", cwd=tmp_path, kill=kill)
-        assert done.returncode == -signal.SIGKILL, (kill, done.stderr)
+        assert done.code == -signal.SIGKILL, (kill, done.err)
     run = tmp_path / "runs/digits-seed0"
     done = finish(larqnets, run)
-    assert "The run was killed" in done.stderr
+    assert "The run was killed" in done.err
     assert outcome(run) == outcome(whole), kills
     assert not list((run / "checkpoints").glob(".*"))
 
 
 def test_a_killed_run_says_so_and_leaves_no_lock(half, larqnets):
     listed = larqnets("list", "runs", cwd=half.parent.parent)
-    assert "digits, killed after epoch 2" in listed.stdout
+    assert "digits, killed after epoch 2" in listed.out
     done = finish(larqnets, half)
-    assert "The run was killed: it goes on from step-00000042, in epoch 3." in done.stderr
+    assert "The run was killed: it goes on from step-00000042, in epoch 3." in done.err
     listed = larqnets("list", "runs", cwd=half.parent.parent)
-    assert "trained, test accuracy" in listed.stdout
+    assert "trained, test accuracy" in listed.out
 
 
 def test_two_processes_cannot_train_one_run(half, larqnets):
     with Run.open(half).locked():
         done = larqnets("train", "--resume", half, cwd=half.parent)
         listed = larqnets("list", "runs", cwd=half.parent.parent)
-    assert done.returncode == 1
-    assert done.stderr.strip() == (
+    assert done.code == 1
+    assert done.err.strip() == (
         f"larqnets: {half} is being trained by another process (PID {os.getpid()}). Wait for it, or stop it first."
     )
-    assert "digits, training" in listed.stdout
+    assert "digits, training" in listed.out
 
 
 def test_a_full_disk_loses_nothing(whole, half, larqnets):
@@ -130,11 +125,11 @@ def test_a_full_disk_loses_nothing(whole, half, larqnets):
     done = larqnets(
         *("train", "--resume", half),
         cwd=half.parent,
-        prepare=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+        prepare=partial(resource.setrlimit, resource.RLIMIT_FSIZE, limit),
     )
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    last = done.stderr.strip().splitlines()[-1]
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    last = done.err.strip().splitlines()[-1]
     assert last.startswith("larqnets: Cannot write the checkpoint")
     assert "step-00000063" in last
     assert "File too large" in last
@@ -148,8 +143,8 @@ def test_a_truncated_checkpoint_is_passed_over(whole, half, larqnets):
     (data,) = half.glob("checkpoints/step-00000042/weights.data*")
     os.truncate(data, data.stat().st_size - 100)
     done = finish(larqnets, half)
-    assert "it goes on from step-00000021, in epoch 2" in done.stderr
-    assert "The checkpoint step-00000042 is damaged; continuing from the older step-00000021." in done.stderr
+    assert "it goes on from step-00000021, in epoch 2" in done.err
+    assert "The checkpoint step-00000042 is damaged; continuing from the older step-00000021." in done.err
     assert outcome(half) == outcome(whole)
 
 
@@ -158,27 +153,27 @@ def test_foreign_checkpoints_are_refused(half, larqnets, tmp_path):
     made = larqnets(
         "train", "digits", *TINY, "--set", "model.width=0.5", "--name", "other", cwd=tmp_path, kill="step:30"
     )
-    assert made.returncode == -signal.SIGKILL
+    assert made.code == -signal.SIGKILL
     theirs, ours = tmp_path / "runs/other/checkpoints", half / "checkpoints"
     shutil.rmtree(ours)
     shutil.copytree(theirs, ours)
     done = larqnets("train", "--resume", half, cwd=tmp_path)
-    assert done.returncode == 1
-    assert "The config has model.width = 0.25, but the run was started with 0.5." in done.stderr
+    assert done.code == 1
+    assert "The config has model.width = 0.25, but the run was started with 0.5." in done.err
     for state in ours.glob("*/state.json"):
         state.write_text(state.read_text().replace('"width": 0.5', '"width": 0.25'))
     done = larqnets("train", "--resume", half, cwd=tmp_path)
-    assert done.returncode == 1
-    assert "does not fit the model of its config" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.code == 1
+    assert "does not fit the model of its config" in done.err
+    assert "Traceback" not in done.err
 
 
 def test_another_number_of_cpus_is_said(half, larqnets):
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) < 2:
         pytest.skip("this machine has one CPU")
-    done = finish(larqnets, half, prepare=lambda: os.sched_setaffinity(0, cpus[:1]))
-    assert f"Continuing with CPUs {len(cpus)} -> 1: the result may differ in the last bits" in done.stderr
+    done = finish(larqnets, half, prepare=partial(os.sched_setaffinity, 0, cpus[:1]))
+    assert f"Continuing with CPUs {len(cpus)} -> 1: the result may differ in the last bits" in done.err
     assert Run.open(half).card["hardware"]["cpu_count"] == 1
 
 
@@ -192,12 +187,12 @@ def test_changed_images_are_refused_and_restored_ones_taken(larqnets, tmp_path):
                 Image.fromarray(pixels).save(tmp_path / "images" / split / label / f"{i}.png")
     settings = ("--set", "data.dataset=folder:images", "--set", "data.image_size=8", "--set", "train.batch_size=2")
     made = larqnets("train", "digits", *TINY, *settings, "--name", "x", cwd=tmp_path, kill="step:6")
-    assert made.returncode == -signal.SIGKILL, made.stderr
+    assert made.code == -signal.SIGKILL, made.err
     changed = tmp_path / "images/train/a/1.png"
     kept = changed.read_bytes()
     Image.fromarray(noise.integers(0, 255, (8, 8), np.uint8)).save(changed)
     refused = larqnets("train", "--resume", "runs/x", cwd=tmp_path)
-    assert refused.returncode == 1
-    assert "The images in folder:images are not those that the run was started with" in refused.stderr
+    assert refused.code == 1
+    assert "The images in folder:images are not those that the run was started with" in refused.err
     changed.write_bytes(kept)
     finish(larqnets, tmp_path / "runs/x")

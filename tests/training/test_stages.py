@@ -92,7 +92,7 @@ def test_a_run_in_stages_learns_and_its_card_and_metrics_name_the_stages(finishe
     assert isinstance(model.get_layer("stage1_block1_conv1").kernel_quantizer, lq.quantizers.Quantizer)
 
 
-@pytest.mark.parametrize("stops", [[3], [7], [14], [21, 21], [2, 9, 23]], ids=lambda stops: "-".join(map(str, stops)))
+@pytest.mark.parametrize("stops", [[3, 9, 23], [2, 7, 14, 21, 21]], ids=lambda stops: "-".join(map(str, stops)))
 def test_a_run_interrupted_in_any_stage_or_between_two_ends_with_the_same_bits(finished, tmp_path, stops):
     whole, model, _ = finished
     run = Run.create(tmp_path, "broken", staged())
