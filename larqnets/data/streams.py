@@ -21,6 +21,7 @@ from larqnets.errors import LarqnetsError
 
 BLOCK_RECORDS = 4096  # records shuffled together: about 0.5 GB of ImageNet, of which three may be in memory
 _WRONG_COUNT = "another number of records than dataset_info.json says"
+_CARDINALITY = "Input dataset was expected to contain"  # words of TensorFlow
 
 
 class Stream(Protocol):
@@ -170,8 +171,9 @@ class RecordStream:
         return {Path(path).name: Path(path) for path in self._shards}
 
     def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
-        # FailedPrecondition is how assert_cardinality ends, InvalidArgument how the assertion of a block does.
-        if isinstance(error, tf.errors.FailedPreconditionError) or _WRONG_COUNT in str(error):
+        # The first is how assert_cardinality ends, the second how the assertion of a block does. A FailedPrecondition of
+        # another kind is none of ours: a worker that was started again raises one in the others.
+        if _CARDINALITY in str(error) or _WRONG_COUNT in str(error):
             problem = f"it has {_WRONG_COUNT}"
         elif isinstance(error, tf.errors.DataLossError):
             problem = "a record is damaged"
