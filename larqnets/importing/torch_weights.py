@@ -5,6 +5,8 @@ Conv2D                   NAME.weight [NAME.bias]                    OIHW -> HWIO
 DepthwiseConv2D          NAME.weight [NAME.bias]                    (C m) 1 H W -> H W C m
 Dense                    NAME.weight [NAME.bias]                    (out, in) -> (in, out)
 BatchNormalization       NAME.weight .bias .running_mean .running_var
+
+NAME.num_batches_tracked of a BatchNormalization, which counts training steps and is no weight, is left out.
 """
 
 import zipfile
@@ -61,6 +63,8 @@ def load_torch_weights(model: tf.keras.Model, arrays: dict[str, np.ndarray], sou
                 )
             found.append((weight, values))
             used.add(name)
+        if isinstance(layer, layers.BatchNormalization):
+            used.add(f"{layer.name}.num_batches_tracked")
     if left := [name for name in arrays if name not in used]:
         raise LarqnetsError(
             f"{source} holds {len(left)} arrays that {model.name} has no place for, the first is '{left[0]}'. "

@@ -19,7 +19,8 @@ def arrays():
 
 def test_every_weight_arrives(arrays):
     model, images = digits_network(seed=2), np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
-    load_torch_weights(model, arrays, "weights.npz")
+    counters = {"stem_norm.num_batches_tracked": np.array(7)}  # which a state_dict has as well
+    load_torch_weights(model, arrays | counters, "weights.npz")
     np.testing.assert_array_equal(model(images), digits_network(seed=1)(images))
 
 
@@ -44,12 +45,13 @@ def test_layouts_are_those_of_torch():
     [
         (lambda a: a.pop("conv.bias"), "lacks the array 'conv.bias', which the layer 'conv'"),
         (lambda a: a.update(extra=np.zeros(3)), "holds 1 arrays that small has no place for, the first is 'extra'"),
+        (lambda a: a.update({"conv.num_batches_tracked": np.array(7)}), "the first is 'conv.num_batches_tracked'"),
         (lambda a: a.update({"conv.weight": a["conv.weight"][1:]}), "The array 'conv.weight'"),
         (lambda a: a.update({"head.weight": a["head.weight"].T}), "'head.weight' of w.npz has shape (40, 10)"),
         (lambda a: a.update({"depthwise.weight": a["depthwise.weight"][:, [0, 0]]}), "The array 'depthwise.weight'"),
         (lambda a: a.update({"stem_norm.bias": np.zeros((16, 1))}), "The array 'stem_norm.bias'"),
     ],
-    ids=["missing", "extra", "channels", "transposed", "groups", "axes"],
+    ids=["missing", "extra", "counter", "channels", "transposed", "groups", "axes"],
 )
 def test_what_does_not_fit_is_named_and_nothing_is_assigned(arrays, change, sentence):
     wrong, model = dict(arrays), digits_network(seed=2)
