@@ -29,7 +29,7 @@ def draw_layers(rows: Sequence[dict[str, Any]], title: str) -> bytes:
     bits.axhline(mean, color="0.3", linewidth=1, linestyle="--")
     bits.text(len(rows) - 0.5, mean, f" {mean:.2f}", va="bottom", ha="right", fontsize=8)
     bits.set_ylabel("bits per weight")
-    bits.set_title(title, fontsize=10)
+    bits.set_title(title + "; lighter: with a note in the report" * any(row["note"] for row in rows), fontsize=10)
     measured = [(i, row["sqnr_db"]) for i, row in enumerate(rows) if row["sqnr_db"] is not None]
     quality.plot([i for i, _ in measured], [value for _, value in measured], "o", markersize=3, color="#c0504d")
     quality.set_ylabel("SQNR in dB")
