@@ -64,27 +64,39 @@ def run(
     source: Annotated[str, typer.Argument(help="A run folder, a Keras model file, or a name of keras.applications.")],
     method: Annotated[str, typer.Option(help="cbd, uniform, sketch, abc or int8.")] = "cbd",
     mode: Annotated[str | None, typer.Option(help="cbd: sound (default) or paper, the algorithm as published.")] = None,
-    step: Annotated[float | None, typer.Option(help="sound: step in standard deviations of a layer.")] = None,
+    step: Annotated[
+        float | None, typer.Option(help="sound: step in standard deviations of a layer. Default: 0.35.")
+    ] = None,
     target_bits: Annotated[float | None, typer.Option(help="sound: find steps for these bits per weight.")] = None,
     max_drop: Annotated[
         float | None,
         typer.Option(help="sound: find the coarsest steps that lose at most these points of accuracy."),
     ] = None,
     calibration: Annotated[int, typer.Option(min=16, help="Training images that such a search looks at.")] = 4096,
-    planes: Annotated[int | None, typer.Option(help="paper: planes of the magnitude, J.")] = None,
+    planes: Annotated[int | None, typer.Option(help="paper: planes of the magnitude, J. Default: 6.")] = None,
     dense_planes: Annotated[
         int | None, typer.Option(help="paper: planes below plane 0, not factored; J follows for each layer.")
     ] = None,
-    bottleneck: Annotated[float | None, typer.Option(help="paper: b, largest rank over smaller side.")] = None,
+    bottleneck: Annotated[
+        float | None, typer.Option(help="paper: b, largest rank over smaller side. Default: 0.3.")
+    ] = None,
     strict_paper: Annotated[
         bool | None, typer.Option("--strict-paper", help="paper: judge a layer's factors together.")
     ] = None,
-    code: Annotated[str | None, typer.Option(help="Codes of a plane: dense, index, rice, gf2 or all.")] = None,
-    bits: Annotated[int | None, typer.Option(help="uniform: bits with the sign.")] = None,
-    granularity: Annotated[str | None, typer.Option(help="sound, uniform: scale per layer or channel.")] = None,
-    clip: Annotated[str | None, typer.Option(help="uniform: grid up to the max, or of least error: mse.")] = None,
-    bases: Annotated[int | None, typer.Option(help="sketch, abc: binary bases per filter.")] = None,
-    refined: Annotated[bool | None, typer.Option("--refined/--direct", help="sketch: refit all coefficients.")] = None,
+    code: Annotated[
+        str | None, typer.Option(help="Codes of a plane: dense, index, rice, gf2 or all. Default: rice; paper: gf2.")
+    ] = None,
+    bits: Annotated[int | None, typer.Option(help="uniform: bits with the sign. Default: 5.")] = None,
+    granularity: Annotated[
+        str | None, typer.Option(help="sound, uniform: scale per layer (default) or channel.")
+    ] = None,
+    clip: Annotated[
+        str | None, typer.Option(help="uniform: grid up to the max (default), or of least error: mse.")
+    ] = None,
+    bases: Annotated[int | None, typer.Option(help="sketch, abc: binary bases per filter. Default: 5.")] = None,
+    refined: Annotated[
+        bool | None, typer.Option("--refined/--direct", help="sketch: refit all coefficients (default).")
+    ] = None,
     protect_small: Annotated[
         bool | None,
         typer.Option(
