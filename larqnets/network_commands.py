@@ -1,5 +1,6 @@
 """Commands about networks that are trained already: bring one in, decompose it. `larqnets.cli` takes them in."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +34,12 @@ app.add_typer(decompose, name="decompose")
 @app.command(name="import")
 def import_(
     source: Annotated[Path, typer.Argument(help="Weights in PyTorch's layout (.npz), or a Keras model file.")],
-    network: Annotated[str | None, typer.Option(help="Whose weights a .npz holds: resnet56 or vgg16bn.")] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose weights a .npz holds: resnet56, vgg16bn, or a Keras model file whose layers have PyTorch's names."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run. Default: that of the file.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     dataset: Annotated[str | None, typer.Option(help="The images it is for. Default: the network's own.")] = None,
@@ -72,7 +78,9 @@ def run(
         float | None,
         typer.Option(help="sound: find the coarsest steps that lose at most these points of accuracy."),
     ] = None,
-    calibration: Annotated[int, typer.Option(min=16, help="Training images that such a search looks at.")] = 4096,
+    calibration: Annotated[
+        int | None, typer.Option(min=16, help="Training images that such a search looks at. Default: 4096.")
+    ] = None,
     planes: Annotated[int | None, typer.Option(help="paper: planes of the magnitude, J. Default: 6.")] = None,
     dense_planes: Annotated[
         int | None, typer.Option(help="paper: planes below plane 0, not factored; J follows for each layer.")
@@ -105,14 +113,17 @@ def run(
         ),
     ] = None,
     int8_payload: Annotated[
-        bool,
-        typer.Option("--int8-payload/--any-integers", help="Keep integers within int8, so that files can hold them."),
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--int8-payload/--any-integers",
+            help="cbd: keep integers within int8 (default), so that files can hold them.",
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run. Default: SOURCE-METHOD.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
-    weights: Annotated[str, typer.Option(help="keras.applications: imagenet, none or a file.")] = "imagenet",
+    weights: Annotated[str | None, typer.Option(help="keras.applications: imagenet (default), none or a file.")] = None,
     image: Annotated[str | None, typer.Option(metavar="HxWxC", help="keras.applications: image shape.")] = None,
-    classes: Annotated[int, typer.Option(min=2, help="keras.applications: classes.")] = 1000,
+    classes: Annotated[int | None, typer.Option(min=2, help="keras.applications: classes. Default: 1000.")] = None,
     dataset: Annotated[str | None, typer.Option(help="The images it is for. Default: the run's own.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")] = None,
     measure: Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Measure the test accuracy.")] = True,
@@ -137,17 +148,23 @@ def run(
         "bases": bases,
         "refined": refined,
         "protect_small": protect_small,
+        "int8_payload": int8_payload,
     }
     given = {key: value for key, value in given.items() if value is not None}
     if planes is not None and dense_planes is not None:
         raise typer.BadParameter("--planes and --dense-planes exclude each other. Leave one out.")
-    settings = Settings(method=method, int8_payload=int8_payload, **given)
+    settings = Settings(**{"method": method, "int8_payload": True, **given})
     _refuse_idle(settings, given)
     search = None
     if target_bits is not None or max_drop is not None:
         if step is not None:
             raise typer.BadParameter("--step and a search for steps exclude each other. Leave one out.")
-        search = launch.Search(target_bits, max_drop, calibration)
+        search = launch.Search(target_bits, max_drop, *([] if calibration is None else [calibration]))
+    elif calibration is not None:
+        raise typer.BadParameter("--calibration is for a search. Add --target-bits or --max-drop, or leave it out.")
+    network = {"dataset": dataset, "data-dir": data_dir, "weights": weights, "image": image, "classes": classes}
+    again = ["larqnets", "decompose", source, *([] if runs == Path("runs") else ["--runs", str(runs)])]
+    again += [part for key, value in network.items() if value is not None for part in (f"--{key}", str(value))]
     with tables.Stages() as stages:
         stages.stage("load")
         origin = launch.net.open_network(
@@ -166,7 +183,7 @@ def run(
         )
     show(
         {**result.card, "run": str(result.path)},
-        lambda: network_tables.decomposition(result.card, result.path),
+        lambda: network_tables.decomposition(result.card, result.path, shlex.join(again)),
         as_json,
     )
 
@@ -186,6 +203,7 @@ _READERS = {
     "bases": (("sketch", "abc"), None),
     "refined": (("sketch",), None),
     "protect_small": (("cbd", "uniform", "sketch", "abc"), None),
+    "int8_payload": (("cbd",), None),
 }
 
 
@@ -194,7 +212,7 @@ def _refuse_idle(settings: Any, given: dict[str, Any]) -> None:
     for option in given:
         methods, mode = _READERS[option]
         if settings.method not in methods or mode not in (None, settings.mode):
-            flag = "--" + option.replace("_", "-")
+            flag = "--int8-payload/--any-integers" if option == "int8_payload" else "--" + option.replace("_", "-")
             where = f"method {', '.join(methods)}" + (f" in mode {mode}" if mode else "")
             raise typer.BadParameter(f"{flag} is an option of {where}. Leave it out, or choose that one.")
 

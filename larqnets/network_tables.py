@@ -24,8 +24,8 @@ def imported(values: dict[str, Any], path: Path) -> list[Any]:
     return [facts(shown), f"Next: larqnets decompose {path}"]
 
 
-def decomposition(values: dict[str, Any], path: Path) -> list[Any]:
-    """The layers of a decomposed run, then the sums."""
+def decomposition(values: dict[str, Any], path: Path, again: str) -> list[Any]:
+    """The layers of a decomposed run, then the sums; `again` is the command for the same network without settings."""
     table = Table("layer", "shape", "bits", "planes", "ranks", "stored as", "SQNR dB", "", box=None, pad_edge=False)
     for column in (2, 3, 6):
         table.columns[column].justify = "right"
@@ -58,8 +58,7 @@ def decomposition(values: dict[str, Any], path: Path) -> list[Any]:
         size = sum(row["file_bytes"] for row in values["layers"])
         bits = min(max(8 * size / values["weights"], 1), 8)
         parts.append(
-            f"Recommended at this size, a step for every layer: larqnets decompose {values['source']} "
-            f"--target-bits {bits:.1f} --name NAME"
+            escape(f"Recommended at this size, a step for every layer: {again} --target-bits {bits:.1f} --name NAME")
         )
     return [*parts, f"Next: larqnets convert {path} --target arm64"]
 

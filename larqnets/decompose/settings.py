@@ -67,7 +67,8 @@ class Settings:
             name, most = ("planes", INT8_PLANES) if self.dense_planes is None else ("dense_planes", INT8_PLANES - 1)
             if getattr(self, name) > most:
                 raise LarqnetsError(
-                    f"{getattr(self, name)} planes do not fit into int8: set '{name}' to {most} or less."
+                    f"{getattr(self, name)} planes do not fit into int8: set '{name}' to {most} or less, or allow "
+                    "any integers (--any-integers)."
                 )
 
     @property

@@ -35,36 +35,40 @@ def import_model(
 ) -> Run:
     """Make a run of kind `imported`: of a .npz in PyTorch's layout into the graph `network`, or of a Keras model file.
 
-    A published network knows its images; for a Keras file `dataset` names them. With `measure` the run's card gets the
+    `network` is the name of a published one, or a Keras model file whose layers are called as in PyTorch. A published
+    network knows its images; for a Keras file `dataset` names them. With `measure` the run's card gets the
     accuracy on the test images. Raises LarqnetsError when the weights do not fit, see `load_torch_weights`.
     """
     begun = time.monotonic()
     on_stage("import")
     facts: dict[str, Any] = {}
+    data: DataConfig | None = None
     if source.suffix == ".npz":
         if network is None:
             raise LarqnetsError(
-                f"{source} holds weights without a graph. Say whose: --network {' or '.join(NETWORKS)}."
+                f"{source} holds weights without a graph. Say whose: --network {', '.join(NETWORKS)}, or a Keras model file."
             )
-        published = get_network(network)
-        model, data = published.build(), published.data
+        if Path(network).suffix in SUFFIXES:
+            model = load_keras_file(Path(network))
+        else:
+            published = get_network(network)
+            model, data = published.build(), published.data
+            facts = {"claimed_accuracy": published.claimed_accuracy, "origin": published.source}
         load_torch_weights(model, read_arrays(source), str(source))
-        facts = {"claimed_accuracy": published.claimed_accuracy, "origin": published.source}
-        if dataset is not None:
-            data = dataclasses.replace(data, dataset=dataset, image_size=model.input_shape[1])
     elif source.suffix in SUFFIXES:
         if network is not None:
             raise LarqnetsError(f"{source} brings its own graph. Leave --network out.")
         model = load_keras_file(source)
-        data = None if dataset is None else DataConfig(dataset=dataset, image_size=model.input_shape[1])
     else:
         raise LarqnetsError(f"{source} is neither a .npz of weights nor a Keras model file ({', '.join(SUFFIXES)}).")
+    if dataset is not None:
+        data = dataclasses.replace(data or DataConfig(dataset), dataset=dataset, image_size=model.input_shape[1])
     if data is not None and data_dir is not None:
         data = dataclasses.replace(data, data_dir=data_dir)
     card = {
         "kind": "imported",
         "method": "real",
-        "backbone": network or model.name,
+        "backbone": model.name,
         "dataset": data.dataset if data else "",
         "source": {"file": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), **facts},
         "parameters": model.count_params(),

@@ -34,7 +34,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Row:
-    """A method with a setting on a network; accuracies are fractions of all test images.
+    """A method with a setting on a network, called after its run; accuracies are fractions of all test images.
 
     `bits_per_weight` as the literature counts, `file_bits_per_weight` with everything, in the method's own codes, see
     `launch.totals`. Of the kernels alone: `deflate_bytes`, their integers as int8 after DEFLATE, and `container_bytes`,
@@ -122,12 +122,17 @@ def compare(
         names = sorted({method for method, _ in points()})
         raise LarqnetsError(f"Nothing that is compared is called '{only}'. Methods are {', '.join(names)}; try 'cbd*'.")
     rows = _read(table)
-    for source in sources:
+    names = [Path(source).resolve().name for source in sources]
+    if len(set(names)) < len(names):
+        raise LarqnetsError(
+            "Two of the networks have the same name, which is that of their rows. Give one run another name."
+        )
+    for source, name in zip(sources, names, strict=True):
         origin = net.open_network(source, data_dir=data_dir)
-        missing = {key: value for key, value in wanted.items() if (origin.name, *key) not in rows}
-        note(f"{origin.name}: {len(missing)} of {len(wanted)} rows to measure.")
+        missing = {key: value for key, value in wanted.items() if (name, *key) not in rows}
+        note(f"{name}: {len(missing)} of {len(wanted)} rows to measure.")
         if missing:
-            for row in _measure(origin, source, missing, note):
+            for row in _measure(origin, name, missing, note):
                 rows[row.key] = row
                 _write(table, rows)
                 note(
@@ -151,11 +156,13 @@ def _lines(rows: Mapping[tuple[str, str, str], Row]) -> dict[str, Network]:
 
 
 def _measure(
-    origin: net.Origin, source: str, wanted: Mapping[tuple[str, str], Point], note: Callable[[str], Any]
+    origin: net.Origin, name: str, wanted: Mapping[tuple[str, str], Point], note: Callable[[str], Any]
 ) -> Iterator[Row]:
     """Yield a row for each setting; reconstructions that are equal are measured once, sizes that no step reaches noted."""
     if origin.data is None:
-        raise LarqnetsError(f"{source} does not say which images it is for. Make it a run: larqnets import {source}.")
+        raise LarqnetsError(
+            f"{name} does not say which images it is for. Make a run of its file: larqnets import FILE --dataset NAME."
+        )
     model, dataset = origin.model, load_dataset(origin.data)
     check_images(model, dataset)
     kernels = net.find_kernels(model)
@@ -177,7 +184,7 @@ def _measure(
             try:
                 chosen, _ = find_settings(origin, kernels, point.settings, point.search)
             except LarqnetsError as error:
-                note(f"{origin.name}, {method} {setting}: left out. {error}")
+                note(f"{name}, {method} {setting}: left out. {error}")
                 continue
         results = net.decompose(kernels, chosen, values=values)
         seconds = time.monotonic() - begun
@@ -191,7 +198,7 @@ def _measure(
             for column, measure in (("deflate_bytes", deflate_bytes), ("container_bytes", container_bytes))
         }
         yield Row(
-            network=origin.name,
+            network=name,
             method=method,
             setting=setting,
             bits_per_weight=round(sums["bits_per_weight"], 4),

@@ -57,16 +57,21 @@ def open_network(
     *,
     dataset: str | None = None,
     data_dir: str | None = None,
-    weights: str = "imagenet",
+    weights: str | None = None,
     image: tuple[int, int, int] | None = None,
-    classes: int = 1000,
+    classes: int | None = None,
 ) -> Origin:
     """Open a run folder, a Keras model file, or a network of keras.applications by its name.
 
-    `dataset` names images, or other ones than a run's own; `weights`, `image` (H, W, C) and `classes` are those of
+    `dataset` names images, or other ones than a run's own; `weights`, `image` (H, W, C) and `classes` (1000) are those of
     keras.applications: "imagenet" (Keras downloads them), "none" (random), or a file. Raises LarqnetsError.
     """
     path = Path(source)
+    if (weights, image, classes) != (None, None, None) and (path.exists() or source not in applications()):
+        raise LarqnetsError(
+            f"{source} is no network of keras.applications, whose --weights, --image and --classes can be chosen. Leave "
+            "them out."
+        )
     if path.is_dir():
         run = Run.open(path)
         model, data, accuracy = load_trained_model(run), run.data, run.card.get("test_accuracy")
@@ -74,7 +79,12 @@ def open_network(
     elif path.suffix in SUFFIXES:
         model, data, accuracy, name = load_keras_file(path), None, None, path.stem
     elif source in applications():
-        model, data, accuracy, name = _application(source, weights, image, classes), None, None, source
+        model, data, accuracy, name = (
+            _application(source, weights or "imagenet", image, classes or 1000),
+            None,
+            None,
+            source,
+        )
     else:
         raise LarqnetsError(
             f"'{source}' is no run folder, Keras model file or network of keras.applications."

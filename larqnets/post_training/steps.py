@@ -86,6 +86,7 @@ def find_settings(
         raise LarqnetsError("Every layer is kept at int8, so there is no step to find. Leave --protect-small out.")
     sensitivity = sensitivities(origin.model, free, images[:GRADIENT_IMAGES], settings.granularity == "channel")
     free_values = {kernel.name: values[kernel.name] for kernel in free}
+    depthwise = [kernel.name for kernel in free if kernel.depthwise]
     found: dict[str, Any] = {**vars(search), "images": len(images), "sensitivity": sensitivity}
 
     if search.target_bits is not None:
@@ -100,7 +101,7 @@ def find_settings(
                 "--protect-small out."
             )
         wanted = left / sum(kernel.size for kernel in free_values.values())
-        chosen, _ = settings_for_bits(free_values, wanted, settings, sensitivity)
+        chosen, _ = settings_for_bits(free_values, wanted, settings, sensitivity, depthwise)
     else:
         on_stage("mixing")
         predict = Predictor(origin.model)
@@ -108,7 +109,7 @@ def find_settings(
         found["calibration_accuracy"] = float_accuracy = predict.accuracy(images, labels)
         found["trials"] = trials = []
         on_stage("bisection")
-        base, _ = settings_for_bits(free_values, BASE_BITS, settings, sensitivity, tolerance=0.1)
+        base, _ = settings_for_bits(free_values, BASE_BITS, settings, sensitivity, depthwise, tolerance=0.1)
 
         def lost(factor: float) -> tuple[dict[str, Settings], float]:
             """Return settings with all steps times `factor`, and the points of accuracy that they lose."""
@@ -161,7 +162,8 @@ def _coarsest(lost: Callable[[float], tuple[dict[str, Settings], float]], max_dr
     best, drop = lost(low)
     if drop > max_drop:
         raise LarqnetsError(
-            f"Even steps {1 / low:.0f} times finer than those of {BASE_BITS:g} bits lose {drop:.2f} points."
+            f"Even steps {1 / low:.0f} times finer than those of {BASE_BITS:g} bits lose {drop:.2f} points. Allow a larger "
+            "--max-drop."
         )
     while high / low > 1.05:
         middle = math.sqrt(low * high)

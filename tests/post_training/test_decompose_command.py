@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import sys
 
 import numpy as np
@@ -16,10 +17,11 @@ from larqnets.data import load_dataset
 from larqnets.decompose import Settings
 from larqnets.keras_file import keras_file_content, load_keras_file
 from larqnets.post_training import network as net
+from larqnets.post_training import steps
 from larqnets.post_training.compare import COLUMNS, compare, points
 from larqnets.post_training.launch import decompose_network, read_codes
 from larqnets.post_training.sensitivity import sensitivities
-from larqnets.post_training.steps import Predictor, Search, as_hard_as_unseen
+from larqnets.post_training.steps import Predictor, Search, as_hard_as_unseen, find_settings
 from larqnets.run_folder import Run
 from larqnets.training import load_trained_model
 
@@ -62,6 +64,17 @@ def test_the_run_holds_what_the_settings_say(cli, source):
     assert json.loads(evaluated.out)["accuracy"] == card["test_accuracy"]
     assert cli("summary", "runs/small-cbd").code == 0
     assert "cbd on small, digits, decomposed, test accuracy" in cli("list", "runs").out
+    shown = cli("decompose", "small.h5", *options[:-1], "again")
+    assert shown.code == 0, shown.err
+    for row in card["layers"]:
+        (line,) = (line for line in shown.out.splitlines() if line.startswith(row["layer"]))
+        assert f"{row['bits_per_weight']:.2f}" in line
+    recommended = next(line for line in shown.out.splitlines() if line.startswith("Recommended"))
+    following = shlex.split(recommended.partition(": ")[2])
+    assert following[:5] == ["larqnets", "decompose", "small.h5", "--dataset", "digits"]
+    searched = cli(*following[1:], "--calibration", "64", "--json")
+    assert searched.code == 0, searched.err
+    assert set(json.loads(searched.out)["search"]["steps"]) == set(codes)
     shown = cli("decompose", "small.h5", *options)
     assert shown.code == 1
     assert "runs/small-cbd already exists. Choose another name with --name" in shown.err
@@ -79,6 +92,8 @@ def test_mistakes(cli, source):
         (("decompose", "small.h5", "--target-bits", "99", "--dataset", "digits"), "between 1 and 8"),
         (("decompose", "small.h5", "--target-bits", "5", "--max-drop", "1"), "not both"),
         (("decompose", "small.h5", "--method", "uniform", "--max-drop", "1"), "Only the sound mode of cbd has steps"),
+        (("decompose", "small.h5", "--classes", "10"), "small.h5 is no network of keras.applications"),
+        (("decompose", "small.h5", "--mode", "paper", "--planes", "8"), "7 or less, or allow any integers"),
         (("decompose", "MobileNet", "--weights", "none", "--image", "wide"), "'wide' is no image shape"),
         (("decompose", "MobileNet", "--weights", "none", "--image", "8x8x3"), "cannot be made"),
     ):
@@ -93,10 +108,12 @@ def test_mistakes(cli, source):
         ("--bases", "3"),
         ("--method", "sketch", "--granularity", "channel"),
         ("--method", "int8", "--no-protect-small"),
+        ("--method", "uniform", "--any-integers"),
     ):
         done = cli("decompose", "small.h5", *arguments)
         assert done.code == 2, arguments
         assert "is an option of method" in done.err
+    assert "--calibration is for a search" in cli("decompose", "small.h5", "--calibration", "99").err
     both = cli("decompose", "small.h5", "--mode", "paper", "--planes", "4", "--dense-planes", "4")
     assert both.code == 2
     assert "--planes and --dense-planes exclude each other" in both.err
@@ -159,41 +176,59 @@ def test_every_method(source, settings, with_codes):
             np.testing.assert_allclose(kernel.weight, integers * shaped, rtol=1e-6, atol=1e-12)
 
 
-def test_search_reaches_size_and_keeps_accuracy(source, tfds_dir, monkeypatch):
+@pytest.mark.parametrize(("granularity", "target"), [("layer", 4.5), ("channel", 7.0)])
+def test_search_reaches_size(source, tfds_dir, monkeypatch, granularity, target):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
-    free = Settings(protect_small=False, int8_payload=True)
-    for search in (Search(target_bits=4.5, images=64), Search(max_drop=5, images=64)):
-        origin = net.open_network(str(source), dataset="digits")
-        name = "size" if search.target_bits else "accuracy"
-        run = decompose_network(
-            origin, free, source="x", name=name, runs=source.parent / "runs", search=search, measure=False
-        )
-        found, layers = run.card["search"], run.card["layers"]
-        assert set(found["steps"]) == {row["layer"] for row in layers}
-        assert len(set(found["steps"].values())) > 1
-        if search.target_bits:
-            bits = 8 * sum(row["file_bytes"] for row in layers) / run.card["weights"]
-            assert abs(bits - 4.5) < 0.05  # records of so small layers come in jumps
-        else:
-            kept = [trial for trial in found["trials"] if trial["drop"] <= 5]
-            coarsest = max(kept, key=lambda trial: trial["factor"])
-            assert (
-                abs(
-                    8 * sum(row["file_bytes"] for row in layers) / run.card["weights"]
-                    - coarsest["record_bits_per_weight"]
-                )
-                < 1e-9
-            )
+    origin = net.open_network(str(source), dataset="digits")
+    settings = Settings(granularity=granularity, int8_payload=True)
+    options = {"source": "x", "runs": source.parent / "runs", "measure": False}
+    search = Search(target_bits=target, images=64)
+    run = decompose_network(origin, settings, name="size", search=search, **options)
+    found, layers = run.card["search"], run.card["layers"]
+    assert set(found["steps"]) == {row["layer"] for row in layers}
+    assert len(set(found["steps"].values())) > 1
+    bits = 8 * sum(row["file_bytes"] for row in layers) / run.card["weights"]
+    assert abs(bits - target) < 0.05  # records of so small layers come in jumps
+    assert run.card["settings"]["protect_small"] is False
     protected = net.open_network(str(source), dataset="digits")
     with pytest.raises(LarqnetsError, match=r"The layers at int8 alone take .* leave --protect-small out"):
         decompose_network(
-            protected,
-            Settings(protect_small=True),
-            source="x",
-            name="no",
-            runs=source.parent / "runs",
-            search=Search(target_bits=1, images=16),
+            protected, Settings(protect_small=True), name="no", search=Search(target_bits=1, images=16), **options
         )
+    with pytest.raises(LarqnetsError, match=r"Every layer is kept at int8, .* Leave --protect-small out"):
+        find_settings(protected, net.find_kernels(protected.model)[:1], Settings(), Search(target_bits=4, images=16))
+
+
+def nearest_mean(images, labels):
+    """A classifier of the digits in two layers, a rotation and the means of the classes; images (N, 8, 8, 1)."""
+    layers = tf.keras.layers
+    means = np.stack([images[labels == label].mean(0).ravel() for label in range(10)])
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(64, 64)))
+    model = tf.keras.Sequential([tf.keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(64), layers.Dense(10)])
+    model.set_weights([rotation, np.zeros(64), rotation.T @ means.T, -(means**2).sum(1) / 2])
+    return model
+
+
+def test_search_keeps_accuracy(tmp_path, tfds_dir, monkeypatch):
+    """The coarsest steps of all that were tried and lose no more than was allowed."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
+    images, labels = load_dataset(DataConfig("digits", image_size=8)).samples(600, "train")
+    (tmp_path / "means.h5").write_bytes(keras_file_content(nearest_mean(images, labels)))
+    origin = net.open_network(str(tmp_path / "means.h5"), dataset="digits")
+    search = Search(max_drop=2, images=600)
+    run = decompose_network(origin, Settings(int8_payload=True), source="x", runs=tmp_path, search=search)
+    found, layers = run.card["search"], run.card["layers"]
+    assert found["mixed"] == 0  # nobody said how accurate it is on test images
+    assert {trial["drop"] <= 2 for trial in found["trials"]} == {False, True}
+    kept = max((trial for trial in found["trials"] if trial["drop"] <= 2), key=lambda trial: trial["factor"])
+    bits = 8 * sum(row["file_bytes"] for row in layers) / run.card["weights"]
+    assert abs(bits - kept["record_bits_per_weight"]) < 1e-9
+    accuracy = Predictor(load_trained_model(run)).accuracy(images, labels)
+    assert abs(100 * (found["calibration_accuracy"] - accuracy) - kept["drop"]) < 1e-9
+    monkeypatch.setattr(steps, "FACTORS", (15.0, 16.0))
+    with pytest.raises(LarqnetsError, match=r"Even steps .* lose .* Allow a larger --max-drop"):
+        again = net.open_network(str(tmp_path / "means.h5"), dataset="digits")
+        find_settings(again, net.find_kernels(again.model), Settings(protect_small=False), search)
 
 
 def test_sensitivity_is_the_squared_jacobian_times_the_variance_of_the_weights():
@@ -218,10 +253,7 @@ def test_sensitivity_is_the_squared_jacobian_times_the_variance_of_the_weights()
 def test_calibration_images_become_as_hard_as_unseen_ones(tfds_dir, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
     images, labels = load_dataset(DataConfig("digits")).samples(600, "train")
-    means = np.stack([images[labels == label].mean(0).ravel() for label in range(10)])
-    classifier = tf.keras.Sequential([tf.keras.Input((8, 8, 1)), tf.keras.layers.Flatten(), tf.keras.layers.Dense(10)])
-    classifier.set_weights([means.T, -(means**2).sum(1) / 2])  # the nearest mean
-    predict = Predictor(classifier)
+    predict = Predictor(nearest_mean(images, labels))
     own = predict.accuracy(images, labels)
     assert own > 0.85
     for accuracy in (None, own, 1.0):
@@ -257,6 +289,12 @@ def test_table_of_methods_goes_on_where_it_was(cli, source, monkeypatch):
     assert table.read_text().startswith(marked)  # not measured again
     by_key = {(row["method"], row["setting"]): row for row in second["rows"]}
     assert by_key["uniform", "layer max 4 bits"]["bits_per_weight"] == 4
+    assert cli("import", "small.h5", "--dataset", "digits", "--no-evaluate", "--name", "twin").code == 0
+    both = cli("decompose", "compare", "runs/small", "runs/twin", "--csv", "t.csv", "--only", "int8*")
+    assert both.code == 0, both.err
+    assert [line.split(",")[0] for line in table.read_text().splitlines()[-2:]] == ["small", "twin"]
+    with pytest.raises(LarqnetsError, match="have the same name"):
+        compare(["runs/small", "other/small"], table)
     with pytest.raises(LarqnetsError, match="Nothing that is compared is called 'unifrm'"):
         compare(["runs/small"], table, "unifrm")
     table.write_text("a,b\n1,2\n")

@@ -10,6 +10,8 @@ from small_networks import digits_network, torch_arrays
 from larqnets import LarqnetsError
 from larqnets.importing.networks import NETWORKS, get_network
 from larqnets.importing.torch_weights import load_torch_weights, read_arrays
+from larqnets.run_folder import Run
+from larqnets.training import load_trained_model
 
 
 @pytest.fixture(scope="module")
@@ -119,13 +121,21 @@ def test_commands_take_an_imported_run(cli, tmp_path):
     for arguments, words in (
         (("import", "small.h5", "--network", "resnet56"), "brings its own graph"),
         (("import", "small.txt"), "neither a .npz of weights nor a Keras model file"),
-        (("import", "small.npz"), "Say whose: --network resnet56 or vgg16bn"),
+        (("import", "small.npz"), "Say whose: --network resnet56, vgg16bn, or a Keras model file"),
     ):
         refused = cli(*arguments)
         assert refused.code == 1
         assert words in refused.err
+    np.savez(tmp_path / "other.npz", **torch_arrays(digits_network(seed=1)))
+    own = cli("import", "other.npz", "--network", "small.h5", "--dataset", "digits", "--json")
+    assert own.code == 0, own.err
+    images = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
+    imported = load_trained_model(Run.open(tmp_path / "runs/other"))
+    np.testing.assert_array_equal(imported(images), digits_network(seed=1)(images))
     unknown = cli("import", "small.h5", "--name", "blank")
     assert unknown.code == 0, unknown.err
     refused = cli("evaluate", "runs/blank")
     assert refused.code == 1
     assert "does not say which images its network is for. Name them with --dataset" in refused.err
+    refused = cli("decompose", "compare", "runs/blank", "--csv", "t.csv")
+    assert "blank does not say which images it is for. Make a run of its file: larqnets import FILE" in refused.err
