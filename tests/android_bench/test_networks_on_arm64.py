@@ -15,6 +15,7 @@ from deploy.shipped import find_model
 from deploy.tflite import read_model
 from deploy.verify import verify
 from larqnets import LarqnetsError, create_model, device_tables
+from larqnets.keras_file import keras_file_content
 from larqnets.methods import get_method
 from larqnets.models import method_matrix
 
@@ -22,6 +23,7 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(32, 16, 16, 3)).astype(np.float32)
 LABELS = RNG.integers(0, 10, 32).astype(np.int32)
 SAMPLES = Samples(IMAGES, LABELS, 32)
+TWINS = ("float", "int8", "decomposed", "decomposed_int8")
 # Every method once, on the first backbone where it builds.
 METHODS = {m: next(b for b in ("resnet8", "vgg_small", *row) if not row[b]) for m, row in method_matrix().items()}
 
@@ -213,3 +215,20 @@ def test_without_a_bundle_the_command_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr("android_bench.qemu.qemu_command", list)
     with pytest.raises(LarqnetsError, match="larqnets runtime build"):
         Interpreter(read_model(find_model("digits")).content, device="qemu")
+
+
+def test_a_decomposed_network_executes_what_its_int8_twin_does(bundle, cli, tmp_path):
+    """Files with a decomposition's integers in them run as any, on ARM64 too, and take not one instruction more."""
+    (tmp_path / "real.h5").write_bytes(keras_file_content(create_model("real", "resnet8", (8, 8, 1), 10)))
+    made = cli("decompose", "real.h5", "--dataset", "digits", "--step", "0.5", "--name", "small", "--no-evaluate")
+    assert made.code == 0, made.err
+    assert cli("convert", "runs/small", "--twins").code == 0
+    done = cli("benchmark", *(f"runs/small/arm64/{name}.tflite" for name in TWINS), "--device", "qemu", "--json")
+    assert done.code == 0, done.err
+    counted = dict(zip(TWINS, (model["instructions"] for model in json.loads(done.out)["models"]), strict=True))
+    assert counted["decomposed_int8"] == counted["int8"] < counted["float"]
+    images = RNG.normal(size=(4, 8, 8, 1)).astype(np.float32)
+    file = tmp_path / "runs/small/arm64/decomposed_int8.tflite"
+    here, there = (Interpreter(file, device=device).predict(images) for device in (None, "qemu"))
+    # kernels round differently on x86 and ARM: a step or two of the output, which has about 100 on each side of zero
+    np.testing.assert_allclose(there, here, atol=4 * np.abs(here).max() / 127)
