@@ -203,6 +203,12 @@ def test_a_decomposed_run_is_converted_with_its_integers(cli, tmp_path):
     assert manifest["verification"]["equal"]
     note = manifest["files"]["decomposed"]["note"]
     assert note.startswith("integers of 2 of 5 kernels; DEFLATE ")
+    # every kernel without its integers is named, those that stay float in one sentence
+    remarks = [text for text in manifest["warnings"] if text.startswith("decomposed")]
+    assert remarks == [
+        "decomposed: layer 'dense' keeps the converter's weights: the file has one scale for all its channels",
+        "decomposed: layers 'stem', 'head' stay float: the converter makes no int8 of fewer than 1,024 elements",
+    ]
     evaluated = cli("evaluate", "runs/r/arm64/decomposed.tflite", "--json")
     assert evaluated.code == 0, evaluated.err
     assert json.loads(evaluated.out)["accuracy"] == manifest["files"]["decomposed"]["test_accuracy"]
