@@ -1,9 +1,11 @@
 """Files that hold a decomposition: integers exactly in int8 weights, and packed with them, bit for bit."""
 
 import json
+import os
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from dataclasses import replace
 
@@ -196,6 +198,69 @@ def test_hostile_containers_are_refused(files):
         with pytest.raises(larqnets.LarqnetsError) as error:
             packed.unpack_model(bad)
         assert str(error.value).endswith(".")
+
+
+SECONDS = float(os.environ.get("LARQNETS_FUZZ_SECONDS", "5"))
+
+
+def mutations(content, seconds):
+    """Yield damaged files for a time: bits, bytes and 32-bit words changed, mostly outside the constants, or bytes cut out.
+
+    The seed is fixed, so a longer time begins with the files of a shorter one.
+    """
+    rng = np.random.default_rng(0)
+    inside = np.zeros(len(content), bool)
+    for buffer in read_model(content).buffers:
+        inside[buffer.start : buffer.start + buffer.size] = True
+    structure = np.flatnonzero(~inside)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        damaged = bytearray(content)
+        for _ in range(rng.integers(1, 4)):
+            place, other = (int(place) // 4 * 4 for place in rng.choice(structure, 2))
+            match rng.integers(5):
+                case 0:
+                    damaged[place + rng.integers(4)] ^= 1 << int(rng.integers(8))
+                case 1:
+                    damaged[place + rng.integers(4)] = int(rng.choice([0, 1, 2, 4, 9, 127, 128, 255]))
+                case 2:  # an offset, a length or an index from elsewhere
+                    damaged[place : place + 4] = content[other : other + 4]
+                case 3:
+                    word = struct.unpack_from("<I", damaged, place)[0] + int(rng.integers(-8, 9))
+                    struct.pack_into("<I", damaged, place, word % 2**32)
+                case 4:
+                    start = int(rng.integers(len(content)))
+                    damaged[start : start + int(rng.integers(1, 9))] = bytes(int(rng.integers(9)))
+            damaged.extend(bytes(max(0, len(content) - len(damaged))))  # so that the places stay valid
+        yield bytes(damaged)
+
+
+def outcomes(function, damaged):
+    """Return the results, and the sentences of the LarqnetsErrors; any other exception is a failure."""
+    results, sentences = [], []
+    for content in damaged:
+        try:
+            results.append((content, function(content)))
+        except larqnets.LarqnetsError as error:
+            sentences.append(str(error))
+    assert min(len(results), len(sentences)) > 10
+    assert all(sentence.endswith(".") for sentence in sentences)
+    return results, sentences
+
+
+def test_damaged_models_in_containers_with_a_right_checksum(files):
+    """The model beside the tensors is hostile: a file of its size with the tensors in it, or one sentence."""
+    tensors, rest = larqnets.decompose.unpack(packed.pack_model(files["integer patched"].content)[0])
+    results, _ = outcomes(
+        lambda bad: packed.unpack_model(larqnets.decompose.pack(tensors, bad)), mutations(rest, SECONDS / 2)
+    )
+    assert all(len(content) == len(bad) for bad, content in results)
+
+
+def test_damaged_models_are_packed_as_they_are_or_refused(files):
+    results, sentences = outcomes(packed.pack_model, mutations(files["integer patched"].content, SECONDS / 2))
+    assert all(packed.unpack_model(data) == bad for bad, (data, _) in results[:100])  # pack_model checks it, too
+    assert not [sentence for sentence in sentences if "This is a defect" in sentence]
 
 
 def test_commands_pack_and_unpack_without_tensorflow(files, tmp_path):
