@@ -32,7 +32,7 @@ def convert_decomposed(
     """Return decomposed.tflite, and with `calibration` images (N, H, W, C) decomposed_int8.tflite; none without integers.
 
     `model` is the run's. Their accuracy is measured where the samples are labelled. A layer whose integers a file cannot
-    hold keeps what the converter made of it, and the warnings say so.
+    hold, or that the converter leaves float, keeps what the converter made of it, and the warnings say so.
     """
     codes = read_codes(run)
     if not codes:
@@ -55,11 +55,21 @@ def convert_decomposed(
         on_stage("evaluate")
         accuracy = test_accuracy(whole, samples, None)
         note = "no layer could take its integers" if sizes is None else _words(sizes, len(patched.layers), len(kernels))
-        remarks = [
-            f"{variant}: layer '{name}' keeps the converter's weights: {why}" for name, why in patched.unpatched.items()
-        ]
+        remarks = _remarks(variant, patched)
         files.append(Converted(variant, whole, None, accuracy, layers=names, warnings=remarks, note=note))
     return files
+
+
+def _remarks(variant: str, patched: patch.Patched) -> list[str]:
+    """Return which layers do not hold their integers: one sentence for each reason, one for all that stay float."""
+    remarks = [
+        f"{variant}: layer '{name}' keeps the converter's weights: {why}" for name, why in patched.unpatched.items()
+    ]
+    if patched.floats:
+        layers = ", ".join(f"'{name}'" for name in patched.floats)
+        words = f"layer {layers} stays" if len(patched.floats) == 1 else f"layers {layers} stay"
+        remarks.append(f"{variant}: {words} float: the converter makes no int8 of fewer than 1,024 elements")
+    return remarks
 
 
 def _words(sizes: packed.Sizes, patched: int, count: int) -> str:

@@ -47,13 +47,19 @@ def body_planes(body: np.ndarray, d: int) -> list[tuple[int, np.ndarray]]:
     return [((1 << i) if i < d else -(1 << d), (body >> i & 1).astype(np.float32)) for i in range(d + 1)]
 
 
-def cascade(top: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the two kernels whose convolutions in a row equal the one with `top`, exactly over the integers.
+def cascade(result: LayerResult, d: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the two kernels whose convolutions in a row equal the one with the top, exactly over the integers.
 
     For (kh, kw, Ci, S) they are (1, kw, Ci, c), with strides (1, sw) and the horizontal padding, and (kh, 1, c, S), with
-    strides (sh, 1) and the vertical padding; for a dense layer (inputs, c) and (c, outputs). c is the term rank.
+    strides (sh, 1) and the vertical padding; for a dense layer (inputs, c) and (c, outputs). c is the term rank of the
+    top of `body_and_top(result, d)`, and 1 with zeros where that is empty, for no convolution has 0 channels. Raises
+    LarqnetsError for a depthwise kernel, whose rows belong to one input each, and for one without planes.
     """
-    left, right = line_cover_factors(to_matrix(top))
+    if result.depthwise:
+        raise LarqnetsError(f"The kernel of '{result.name}' is depthwise and has no cascade: use its top as it is.")
+    _, top, _ = body_and_top(result, d)
+    matrix = to_matrix(top)
+    left, right = line_cover_factors(matrix) if top.any() else (np.zeros_like(matrix[:, :1]), np.zeros_like(matrix[:1]))
     if top.ndim == 2:
         return right.T, left.T
     kh, kw, inputs, outputs = top.shape

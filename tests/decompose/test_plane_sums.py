@@ -27,9 +27,9 @@ SETTINGS = {
 SHAPES = [(3, 3, 8, 12), (3, 5, 6, 7), (1, 1, 16, 8), (40, 20)]
 
 
-def decomposed(settings, shape):
+def decomposed(settings, shape, depthwise=False):
     kernel = np.random.default_rng(0).laplace(size=shape).astype(np.float32)
-    return decompose_kernel(kernel, SETTINGS[settings], "layer")
+    return decompose_kernel(kernel, SETTINGS[settings], "layer", depthwise=depthwise)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -67,8 +67,9 @@ def test_a_paper_layers_body_is_its_planes_below_zero():
 
 def test_a_cascade_has_the_term_rank_as_inner_size():
     for shape in SHAPES:
-        _, top, _ = body_and_top(decomposed("sound", shape))
-        horizontal, vertical = cascade(top)
+        result = decomposed("sound", shape)
+        _, top, _ = body_and_top(result)
+        horizontal, vertical = cascade(result)
         c = term_rank(to_matrix(top))
         if len(shape) == 2:
             assert np.array_equal(horizontal @ vertical, top)
@@ -79,31 +80,88 @@ def test_a_cascade_has_the_term_rank_as_inner_size():
             assert vertical.shape == (kh, 1, c, outputs)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_cascade_of_an_empty_top_is_one_channel_of_zeros(shape):
+    horizontal, vertical = cascade(decomposed("sound", shape), 20)
+    assert horizontal.shape == ((shape[0], 1) if len(shape) == 2 else (1, shape[1], shape[2], 1))
+    assert vertical.shape == ((1, shape[1]) if len(shape) == 2 else (shape[0], 1, 1, shape[3]))
+    assert not horizontal.any()
+    assert not vertical.any()
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 6, 4), (3, 3, 24, 1)])
+def test_a_depthwise_kernel_has_planes_and_no_cascade(shape):
+    """Not an ordinary kernel's cascade, which a shape alone would give."""
+    result = decomposed("sound", shape, depthwise=True)
+    assert len(plane_kernels(result)) > 2
+    with pytest.raises(LarqnetsError, match=r"^The kernel of 'layer' is depthwise and has no cascade: use its top"):
+        cascade(result)
+
+
 def test_bases_have_no_planes():
     result = decompose_kernel(np.ones((3, 3, 4, 4), np.float32), Settings(method="sketch"), "conv1")
-    with pytest.raises(LarqnetsError, match="'conv1' by sketch have no bit planes"):
-        plane_kernels(result)
-    with pytest.raises(LarqnetsError, match="'conv1' by sketch have no bit planes"):
-        body_and_top(result)
+    for form in (plane_kernels, body_and_top, cascade):
+        with pytest.raises(LarqnetsError, match="'conv1' by sketch have no bit planes"):
+            form(result)
 
 
-def test_convolutions_in_tensorflow_agree():
-    """Specification 8.1: the kernel, the sum of planes, and body + 2^d cascade, to 1e-5 of the largest output."""
-    tf = pytest.importorskip("tensorflow")
-    x = tf.random.stateless_normal((1, 9, 10, 6), (1, 2))
-    for settings, shape in itertools.product(("sound, channel", "paper"), [(3, 3, 6, 8), (3, 5, 6, 8)]):
-        result = decomposed(settings, shape)
-        body, top, d = body_and_top(result)
-        assert top.any()
-        horizontal, vertical = cascade(top)
-        for stride, padding in itertools.product((1, 2), ("SAME", "VALID")):
+def outputs(result, stride, padding, d=None):
+    """Return the outputs of the kernel itself, and those of every other form times the scale."""
+    import tensorflow as tf
 
-            def conv(x, kernel, strides=(stride, stride), padding=padding):
-                return tf.nn.conv2d(x, kernel.astype(np.float32), strides, padding).numpy()
+    body, top, d = body_and_top(result, d)
+    inputs = result.shape[-2]
+    x = tf.random.stateless_normal((3, inputs) if len(result.shape) == 2 else (1, 9, 10, inputs), (1, 2))
 
-            expected = conv(x, result.values)
-            planes = sum(weight * (conv(x, p) - conv(x, n)) for weight, p, n in plane_kernels(result))
-            dense = sum(weight * conv(x, plane) for weight, plane in body_planes(body, d))
-            sparse = conv(conv(x, horizontal, (1, stride)), vertical, (stride, 1))
-            for integers in (planes, dense + 2**d * sparse):
-                assert np.abs(result.scale * integers - expected).max() <= 1e-5 * np.abs(expected).max()
+    def layer(x, kernel, strides=(stride, stride)):
+        if kernel.ndim == 2:
+            return tf.matmul(x, kernel.astype(np.float32)).numpy()
+        if result.depthwise:
+            return tf.nn.depthwise_conv2d(x, kernel.astype(np.float32), (1, *strides, 1), padding).numpy()
+        return tf.nn.conv2d(x, kernel.astype(np.float32), strides, padding).numpy()
+
+    dense = sum(weight * layer(x, plane) for weight, plane in body_planes(body, d))
+    forms = {
+        "planes": sum(weight * (layer(x, p) - layer(x, n)) for weight, p, n in plane_kernels(result)),
+        "body and top": dense + 2**d * layer(x, top),
+    }
+    if not result.depthwise:
+        horizontal, vertical = cascade(result, d)
+        forms["cascade"] = dense + 2**d * layer(layer(x, horizontal, (1, stride)), vertical, (stride, 1))
+    return layer(x, result.values), {name: result.scale * integers for name, integers in forms.items()}
+
+
+@pytest.mark.parametrize("settings", ["sound, channel", "paper"])
+@pytest.mark.parametrize(
+    ("shape", "depthwise"),
+    [
+        ((3, 3, 6, 8), False),
+        ((3, 5, 6, 8), False),
+        ((1, 1, 24, 32), False),
+        ((40, 20), False),
+        ((3, 3, 12, 4), True),
+        ((5, 3, 24, 1), True),
+    ],
+    ids=["3x3", "3x5", "1x1", "dense", "depthwise", "depthwise 5x3"],
+)
+def test_convolutions_in_tensorflow_agree(settings, shape, depthwise):
+    """Property 10: the kernel, the sum of planes, body + 2^d top and its cascade, to 1e-5 of the largest output."""
+    pytest.importorskip("tensorflow")
+    result = decomposed(settings, shape, depthwise)
+    d = 3 if depthwise else None  # paper leaves those at int8, whose planes are all dense
+    assert body_and_top(result, d)[1].any()
+    cases = itertools.product((1, 2), ("SAME", "VALID")) if len(shape) == 4 else [(1, "SAME")]
+    for stride, padding in cases:
+        expected, forms = outputs(result, stride, padding, d)
+        assert ("cascade" in forms) == (not depthwise)
+        for name, found in forms.items():
+            assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max(), (name, stride, padding)
+
+
+def test_an_empty_top_convolves_too():
+    pytest.importorskip("tensorflow")
+    result = decomposed("sound", (3, 3, 6, 8))
+    d = len(plane_kernels(result))  # no more: 2^d x would lose what float32 holds of x
+    assert not body_and_top(result, d)[1].any()
+    expected, forms = outputs(result, 2, "SAME", d)
+    assert np.abs(forms["cascade"] - expected).max() <= 1e-5 * np.abs(expected).max()

@@ -1,20 +1,23 @@
 """Files that hold a decomposition: integers exactly in int8 weights, and packed with them, bit for bit."""
 
 import json
+import os
 import struct
 import subprocess
 import sys
+import time
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_networks import digits_network
+from small_networks import digits_network, randomise
 
 import larqnets
 from deploy import packed, patch
 from deploy.convert import run_stock_converter
-from deploy.decomposed import integers_of, patcher_of
+from deploy.decomposed import _remarks, integers_of, patcher_of
 from deploy.export import export_model
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
@@ -25,24 +28,75 @@ from larqnets.post_training import network as net
 IMAGES = np.random.default_rng(1).normal(size=(50, 8, 8, 1)).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def files():
+SETTINGS = Settings(step=0.3, protect_small=False, int8_payload=True)
+
+
+def files_of(model, settings, images):
     """The decomposed model, its float, dynamic-range and full-integer files, and the patched ones."""
-    model = digits_network()
     kernels = net.find_kernels(model)
-    results = net.decompose(kernels, Settings(step=0.3, protect_small=False, int8_payload=True))
+    results = net.decompose(kernels, settings)
     net.assign(kernels, net.reconstructions(results))
     codes = {name: (result.codes, result.scale) for name, result in results.items()}
     exported = export_model(model).model
     plain = run_stock_converter(exported)
-    made = {"float": plain, "model": model}
-    for name, images in (("dynamic", None), ("integer", IMAGES)):
-        content = run_stock_converter(exported, images, quantise=True)
+    made = {"float": plain, "model": model, "codes": codes}
+    for name, calibration in (("dynamic", None), ("integer", images)):
+        content = run_stock_converter(exported, calibration, quantise=True)
         made[name] = content
         made[f"{name} patched"] = patcher_of(plain, content, kernels, net.float_values(kernels)).patch(
             integers_of(kernels, codes)
         )
     return made
+
+
+@pytest.fixture(scope="module")
+def files():
+    return files_of(digits_network(), SETTINGS, IMAGES)
+
+
+def network_without_norms() -> tf.keras.Model:
+    """A SeparableConv2D and a dense layer that are large enough for int8, and no BatchNorm behind either."""
+    layers = tf.keras.layers
+    image = tf.keras.Input((6, 6, 16), name="image")
+    x = layers.SeparableConv2D(32, 3, depth_multiplier=8, name="separable")(image)
+    x = layers.GlobalAveragePooling2D(name="pool")(layers.ReLU(name="separable_relu")(x))
+    x = layers.ReLU(name="dense_relu")(layers.Dense(40, name="dense")(x))
+    x = layers.Dense(10, name="head")(x)
+    return randomise(tf.keras.Model(image, x, name="without_norms"))
+
+
+@pytest.mark.parametrize("granularity", ["layer", "channel"])
+def test_without_a_norm_the_file_has_the_integers_and_scales_themselves(granularity):
+    """Also those of a dense layer in a dynamic-range file, which has one scale for the whole of it."""
+    images = np.random.default_rng(2).normal(size=(50, 6, 6, 16)).astype(np.float32)
+    made = files_of(network_without_norms(), replace(SETTINGS, granularity=granularity), images)
+    codes = made["codes"]
+    large = [name for name, (integers, _) in codes.items() if integers.size >= 1024]
+    assert large == ["separable/depthwise_kernel", "separable/pointwise_kernel", "dense"]
+    for kind in ("dynamic", "integer"):
+        result, model = made[f"{kind} patched"], read_model(made[f"{kind} patched"].content)
+        refused = ["dense"] if (kind, granularity) == ("dynamic", "channel") else []
+        assert result.floats == (["head"] if kind == "dynamic" else [])
+        assert result.unpatched == dict.fromkeys(refused, "the file has one scale for all its channels")
+        assert result.layers == [name for name in codes if name not in [*result.floats, *refused]]
+        assert len(result.content) == len(made[kind])
+        for (name, (integers, scale)), op in zip(codes.items(), patch._weight_ops(model), strict=True):
+            if name in result.layers:
+                tensor = patch._kernel(model, op)
+                stored = patch._as_rows(op, tensor.data(model))
+                assert np.array_equal(stored, patch.rows(integers, name == "separable/depthwise_kernel")), name
+                scales = np.float32(tensor.quantization.scales)
+                assert len(scales) == 1 if (kind, name) == ("dynamic", "dense") else len(scales) == len(stored)
+                assert np.array_equal(scales, np.broadcast_to(scale, len(scales))), name
+
+
+def test_layers_without_their_integers_are_named():
+    both = patch.Patched(b"", ["conv"], ["head"], {"dense": "its method has no integers"})
+    assert _remarks("decomposed", both) == [
+        "decomposed: layer 'dense' keeps the converter's weights: its method has no integers",
+        "decomposed: layer 'head' stays float: the converter makes no int8 of fewer than 1,024 elements",
+    ]
+    assert _remarks("decomposed_int8", patch.Patched(b"", ["conv", "head"], [], {})) == []
 
 
 @pytest.mark.parametrize("kind", ["dynamic", "integer"])
@@ -146,6 +200,69 @@ def test_hostile_containers_are_refused(files):
         assert str(error.value).endswith(".")
 
 
+SECONDS = float(os.environ.get("LARQNETS_FUZZ_SECONDS", "5"))
+
+
+def mutations(content, seconds):
+    """Yield damaged files for a time: bits, bytes and 32-bit words changed, mostly outside the constants, or bytes cut out.
+
+    The seed is fixed, so a longer time begins with the files of a shorter one.
+    """
+    rng = np.random.default_rng(0)
+    inside = np.zeros(len(content), bool)
+    for buffer in read_model(content).buffers:
+        inside[buffer.start : buffer.start + buffer.size] = True
+    structure = np.flatnonzero(~inside)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        damaged = bytearray(content)
+        for _ in range(rng.integers(1, 4)):
+            place, other = (int(place) // 4 * 4 for place in rng.choice(structure, 2))
+            match rng.integers(5):
+                case 0:
+                    damaged[place + rng.integers(4)] ^= 1 << int(rng.integers(8))
+                case 1:
+                    damaged[place + rng.integers(4)] = int(rng.choice([0, 1, 2, 4, 9, 127, 128, 255]))
+                case 2:  # an offset, a length or an index from elsewhere
+                    damaged[place : place + 4] = content[other : other + 4]
+                case 3:
+                    word = struct.unpack_from("<I", damaged, place)[0] + int(rng.integers(-8, 9))
+                    struct.pack_into("<I", damaged, place, word % 2**32)
+                case 4:
+                    start = int(rng.integers(len(content)))
+                    damaged[start : start + int(rng.integers(1, 9))] = bytes(int(rng.integers(9)))
+            damaged.extend(bytes(max(0, len(content) - len(damaged))))  # so that the places stay valid
+        yield bytes(damaged)
+
+
+def outcomes(function, damaged):
+    """Return the results, and the sentences of the LarqnetsErrors; any other exception is a failure."""
+    results, sentences = [], []
+    for content in damaged:
+        try:
+            results.append((content, function(content)))
+        except larqnets.LarqnetsError as error:
+            sentences.append(str(error))
+    assert min(len(results), len(sentences)) > 10
+    assert all(sentence.endswith(".") for sentence in sentences)
+    return results, sentences
+
+
+def test_damaged_models_in_containers_with_a_right_checksum(files):
+    """The model beside the tensors is hostile: a file of its size with the tensors in it, or one sentence."""
+    tensors, rest = larqnets.decompose.unpack(packed.pack_model(files["integer patched"].content)[0])
+    results, _ = outcomes(
+        lambda bad: packed.unpack_model(larqnets.decompose.pack(tensors, bad)), mutations(rest, SECONDS / 2)
+    )
+    assert all(len(content) == len(bad) for bad, content in results)
+
+
+def test_damaged_models_are_packed_as_they_are_or_refused(files):
+    results, sentences = outcomes(packed.pack_model, mutations(files["integer patched"].content, SECONDS / 2))
+    assert all(packed.unpack_model(data) == bad for bad, (data, _) in results[:100])  # pack_model checks it, too
+    assert not [sentence for sentence in sentences if "This is a defect" in sentence]
+
+
 def test_commands_pack_and_unpack_without_tensorflow(files, tmp_path):
     """Through the entry point in a process where TensorFlow cannot be imported."""
     file = tmp_path / "m.tflite"
@@ -203,6 +320,12 @@ def test_a_decomposed_run_is_converted_with_its_integers(cli, tmp_path):
     assert manifest["verification"]["equal"]
     note = manifest["files"]["decomposed"]["note"]
     assert note.startswith("integers of 2 of 5 kernels; DEFLATE ")
+    # every kernel without its integers is named, those that stay float in one sentence
+    remarks = [text for text in manifest["warnings"] if text.startswith("decomposed")]
+    assert remarks == [
+        "decomposed: layer 'dense' keeps the converter's weights: the file has one scale for all its channels",
+        "decomposed: layers 'stem', 'head' stay float: the converter makes no int8 of fewer than 1,024 elements",
+    ]
     evaluated = cli("evaluate", "runs/r/arm64/decomposed.tflite", "--json")
     assert evaluated.code == 0, evaluated.err
     assert json.loads(evaluated.out)["accuracy"] == manifest["files"]["decomposed"]["test_accuracy"]
