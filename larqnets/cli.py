@@ -5,9 +5,10 @@ stdout carries one JSON value and nothing else. TensorFlow is imported inside th
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -356,8 +357,22 @@ def doctor(as_json: Json = False) -> None:
     show(report, lambda: tables.doctor(report), as_json)
 
 
+def _stopped() -> NoReturn:
+    print("larqnets: stopped. Nothing half-written is left.", file=sys.stderr)
+    sys.exit(1)
+
+
 def main() -> None:
     """Entry point: turn errors that the user can act on into one sentence and exit code 1."""
+    interrupts = 0
+
+    def interrupt(*arguments: Any) -> None:
+        nonlocal interrupts
+        interrupts += 1
+        signal.default_int_handler(*arguments)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # in the background it is ignored, and stays so
+        signal.signal(signal.SIGINT, interrupt)
     try:
         app(prog_name="larqnets")
     except LarqnetsError as error:
@@ -368,8 +383,11 @@ def main() -> None:
     except SystemExit as end:
         if end.code != _CTRL_C:
             raise
-        print("larqnets: stopped. Nothing half-written is left.", file=sys.stderr)
-        sys.exit(1)
+        _stopped()
+    except SystemError:  # what TensorFlow's C code makes of a KeyboardInterrupt that reaches it at a bad moment
+        if not interrupts:
+            raise
+        _stopped()
     except BrokenPipeError:
         # the reader of our output, e.g. `head`, has seen enough
         sys.stderr.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from larqnets import cli as larqnets_cli
 from larqnets import list_backbones, list_methods, listing
 
 LISTED = {
@@ -183,6 +184,26 @@ def test_ctrl_c_in_conversion_leaves_no_file(demo, tmp_path, tfds_dir):
     assert not NOISE.search(err)
     assert not list((tmp_path / "out").glob("*"))
     assert (demo.run / "card.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_what_c_code_makes_of_ctrl_c(monkeypatch, capsys, interrupted):
+    def app(prog_name):
+        try:
+            if interrupted:
+                signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            pass
+        raise SystemError("bad argument to internal function")
+
+    monkeypatch.setattr(larqnets_cli, "app", app)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit if interrupted else SystemError):
+            larqnets_cli.main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == interrupted * "larqnets: stopped. Nothing half-written is left.\n"
 
 
 def _interrupt(arguments, marker, cwd, tfds_dir):
