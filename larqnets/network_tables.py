@@ -50,6 +50,8 @@ def decomposition(values: dict[str, Any], path: Path, again: str) -> list[Any]:
         "float accuracy": "not known" if values["float_accuracy"] is None else f"{values['float_accuracy']:.2%}",
         "time": f"{values['seconds']:.1f} s",
     }
+    if "search" in values:
+        shown["steps found"] = _search_words(values["search"])
     if values["left_out"]:
         shown["left as they are"] = ", ".join(values["left_out"])
     notes = [escape(f"({number}) {note}") for note, number in numbers.items()]
@@ -61,6 +63,14 @@ def decomposition(values: dict[str, Any], path: Path, again: str) -> list[Any]:
             escape(f"Recommended at this size, a step for every layer: {again} --target-bits {bits:.1f} --name NAME")
         )
     return [*parts, f"Next: larqnets convert {path} --target arm64"]
+
+
+def _search_words(search: dict[str, Any]) -> str:
+    if search["target_bits"] is not None:
+        return f"for {search['target_bits']:g} bits per weight"
+    kept = max((t for t in search["trials"] if t["drop"] <= search["max_drop"]), key=lambda trial: trial["factor"])
+    images = f"{search['images']:,} training images" + f" mixed by {search['mixed']:.0%}" * (search["mixed"] > 0)
+    return f"they lose {kept['drop']:.2f} of at most {search['max_drop']:g} points on {images}"
 
 
 def methods_compared(result: dict[str, Any]) -> list[Any]:

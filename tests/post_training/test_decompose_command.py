@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from small_networks import digits_network
 
-from larqnets import LarqnetsError, create_model
+from larqnets import LarqnetsError, create_model, network_tables
 from larqnets.config import DataConfig
 from larqnets.data import load_dataset
 from larqnets.decompose import Settings
@@ -231,6 +231,8 @@ def test_search_keeps_accuracy(tmp_path, tfds_dir, monkeypatch):
     assert abs(bits - kept["record_bits_per_weight"]) < 1e-9
     accuracy = Predictor(load_trained_model(run)).accuracy(images, labels)
     assert abs(100 * (found["calibration_accuracy"] - accuracy) - kept["drop"]) < 1e-9
+    words = network_tables._search_words(found)
+    assert words == f"they lose {kept['drop']:.2f} of at most 2 points on 600 training images"
     monkeypatch.setattr(steps, "FACTORS", (15.0, 16.0))
     again = net.open_network(str(tmp_path / "means.h5"), dataset="digits")
     with pytest.raises(LarqnetsError, match=r"Even steps .* lose .* Allow a larger --max-drop"):
