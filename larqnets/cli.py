@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from larqnets import LarqnetsError, __version__, device_commands, network_commands
-from larqnets.command import Json, needs_training_extra, show
+from larqnets.command import DataDir, Json, needs_training_extra, show
 
 app = typer.Typer(
     name="larqnets",
@@ -29,7 +29,6 @@ app.add_typer(device_commands.app)
 
 _CTRL_C = 130  # what Typer makes of KeyboardInterrupt
 
-DataDir = Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")]
 DataName = Annotated[str | None, typer.Option("--dataset", help="Images to use: a data set's name or folder:PATH.")]
 Device = Annotated[
     str | None, typer.Option(metavar="NAME", help="Where it runs: qemu, an emulated ARM64. Default: here.")

@@ -9,6 +9,7 @@ from larqnets import LarqnetsError, require_keras_2
 from larqnets.errors import get_training
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout instead of tables.")]
+DataDir = Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")]
 
 
 def needs_training_extra(module: str) -> Any:

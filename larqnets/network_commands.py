@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from larqnets import LarqnetsError
-from larqnets.command import Json, needs_training_extra, show
+from larqnets.command import DataDir, Json, needs_training_extra, show
 
 
 class _RunUnlessNamed(TyperGroup):
@@ -20,6 +20,9 @@ class _RunUnlessNamed(TyperGroup):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
+
+Runs = Annotated[Path, typer.Option(help="Folder of the runs.")]
+Measure = Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Measure the test accuracy.")]
 
 app = typer.Typer()
 decompose = typer.Typer(
@@ -41,10 +44,10 @@ def import_(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run. Default: that of the file.")] = None,
-    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    runs: Runs = Path("runs"),
     dataset: Annotated[str | None, typer.Option(help="The images it is for. Default: the network's own.")] = None,
-    data_dir: Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")] = None,
-    measure: Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Measure the test accuracy.")] = True,
+    data_dir: DataDir = None,
+    measure: Measure = True,
     as_json: Json = False,
 ) -> None:
     """Make a run of a network that was trained elsewhere, to evaluate, convert, benchmark or decompose it."""
@@ -120,13 +123,13 @@ def run(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run. Default: SOURCE-METHOD.")] = None,
-    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    runs: Runs = Path("runs"),
     weights: Annotated[str | None, typer.Option(help="keras.applications: imagenet (default), none or a file.")] = None,
     image: Annotated[str | None, typer.Option(metavar="HxWxC", help="keras.applications: image shape.")] = None,
     classes: Annotated[int | None, typer.Option(min=2, help="keras.applications: classes. Default: 1000.")] = None,
     dataset: Annotated[str | None, typer.Option(help="The images it is for. Default: the run's own.")] = None,
-    data_dir: Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")] = None,
-    measure: Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Measure the test accuracy.")] = True,
+    data_dir: DataDir = None,
+    measure: Measure = True,
     as_json: Json = False,
 ) -> None:
     """Decompose the kernels of a network into a new run; nothing is trained."""
@@ -159,7 +162,7 @@ def run(
     if target_bits is not None or max_drop is not None:
         if step is not None:
             raise typer.BadParameter("--step and a search for steps exclude each other. Leave one out.")
-        search = launch.Search(target_bits, max_drop, *([] if calibration is None else [calibration]))
+        search = launch.Search(target_bits, max_drop, calibration or launch.Search.images)
     elif calibration is not None:
         raise typer.BadParameter("--calibration is for a search. Add --target-bits or --max-drop, or leave it out.")
     network = {"dataset": dataset, "data-dir": data_dir, "weights": weights, "image": image, "classes": classes}
@@ -259,7 +262,7 @@ def compare(
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Run folders of real-valued networks.")],
     table: Annotated[Path, typer.Option("--csv", help="The table.")] = Path("results/cbd.csv"),
     only: Annotated[str, typer.Option(metavar="GLOB", help="Only what is called so, e.g. 'cbd sound*'.")] = "*",
-    data_dir: Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")] = None,
+    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Compare all methods at about 3, 4, 5 and 6 bits on networks into a CSV; given again, it goes on where it was."""

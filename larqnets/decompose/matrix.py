@@ -39,3 +39,13 @@ def channels(shape: tuple[int, ...], depthwise: bool = False) -> int:
 def per_channel(values: np.ndarray, shape: tuple[int, ...], depthwise: bool = False) -> np.ndarray:
     """Return one value per output channel in the shape that broadcasts over the kernel; a scalar stays one."""
     return values.reshape(shape[2:]) if depthwise and values.ndim else values
+
+
+def filters(kernel: np.ndarray, depthwise: bool = False) -> np.ndarray:
+    """Return a view of the kernel as (weights per filter, output channels)."""
+    return kernel.reshape(-1, channels(kernel.shape, depthwise))
+
+
+def spread(kernel: np.ndarray, depthwise: bool, by_channel: bool) -> np.ndarray:
+    """Return the standard deviation of a kernel's weights, float64: () or that of each output channel (channels,)."""
+    return filters(kernel, depthwise).std(axis=0 if by_channel else None, dtype=np.float64)

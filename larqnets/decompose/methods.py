@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from larqnets.decompose import baselines, codes, container, cover, gf2, paper
-from larqnets.decompose.matrix import channels, from_matrix, per_channel, to_matrix
+from larqnets.decompose.matrix import filters, from_matrix, per_channel, spread, to_matrix
 from larqnets.decompose.result import LayerResult, Plane
 from larqnets.decompose.settings import INT8_MAX, INT8_PLANES, Settings
 from larqnets.errors import LarqnetsError
@@ -112,32 +112,26 @@ def _why_int8(w: np.ndarray, settings: Settings, depthwise: bool, stem: bool) ->
     return ""
 
 
-def _filters(w: np.ndarray, depthwise: bool) -> np.ndarray:
-    """Return a view of the kernel as (weights per filter, filters)."""
-    return w.reshape(-1, channels(w.shape, depthwise))
-
-
 def _int8(w: np.ndarray, depthwise: bool, note: str = "") -> _Grid:
     """127 steps on each side of zero, one scale per output channel."""
-    integers, scale = baselines.int8(_filters(w, depthwise))
+    integers, scale = baselines.int8(filters(w, depthwise))
     knobs = {"fallback": "int8"} if note else {}
     return _Grid(integers.reshape(w.shape), scale, 8 * w.size + 32 * scale.size, knobs, note)
 
 
 def _uniform(w: np.ndarray, settings: Settings, depthwise: bool) -> _Grid:
     """The uniform grid of `bits`, sign included."""
-    integers, scale = baselines.uniform(_filters(w, depthwise), settings.bits, settings.granularity, settings.clip)
+    integers, scale = baselines.uniform(filters(w, depthwise), settings.bits, settings.granularity, settings.clip)
     bits = settings.bits * w.size + (32 * scale.size if scale.ndim else 0)
     return _Grid(integers.reshape(w.shape), scale, bits, {"bits": settings.bits})
 
 
 def _sound(w: np.ndarray, settings: Settings, depthwise: bool) -> _Grid:
     """Algorithm B: n = round(|w| / Delta), Delta = f std(w), at least max|w| / 127 where n must fit int8."""
-    filters = _filters(w, depthwise)
-    axis = 0 if settings.granularity == "channel" else None
-    spread = filters.std(axis=axis, dtype=np.float64)
-    delta = settings.step * spread
-    largest = np.abs(filters).max(axis=axis)
+    by_channel = settings.granularity == "channel"
+    deviation = spread(w, depthwise, by_channel)
+    delta = settings.step * deviation
+    largest = np.abs(filters(w, depthwise)).max(axis=0 if by_channel else None)
     if not np.all(delta * 2.0**MAX_PLANES > np.maximum(largest, np.finfo(np.float32).tiny)):
         return _int8(
             w, depthwise, "The weights are nearly equal: their standard deviation gives no useful step, hence int8."
@@ -148,7 +142,7 @@ def _sound(w: np.ndarray, settings: Settings, depthwise: bool) -> _Grid:
         floor = largest / INT8_MAX
         if np.any(floor > delta):
             delta = np.maximum(floor, delta)
-            knobs["step"] = float((delta / spread).max())
+            knobs["step"] = float((delta / deviation).max())
             note = (
                 f"The step was raised to {knobs['step']:.3g} standard deviations so that the largest weight fits int8."
             )
@@ -250,11 +244,9 @@ def _result(w: np.ndarray, grid: _Grid, settings: Settings, name: str, depthwise
 
 def _bases(w: np.ndarray, settings: Settings, name: str, depthwise: bool) -> LayerResult:
     """Sign tensors with real coefficients per filter."""
-    filters = _filters(w, depthwise)
-    m, count = settings.bases, filters.shape[1]
-    values = (
-        baselines.sketch(filters, m, settings.refined) if settings.method == "sketch" else baselines.abc(filters, m)
-    )
+    rows = filters(w, depthwise)
+    m, count = settings.bases, rows.shape[1]
+    values = baselines.sketch(rows, m, settings.refined) if settings.method == "sketch" else baselines.abc(rows, m)
     return _measured(
         w,
         values.reshape(w.shape),

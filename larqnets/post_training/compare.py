@@ -119,8 +119,10 @@ def compare(
     """
     wanted = {key: point for key, point in points().items() if fnmatchcase(" ".join(key), only)}
     if not wanted:
-        names = sorted({method for method, _ in points()})
-        raise LarqnetsError(f"Nothing that is compared is called '{only}'. Methods are {', '.join(names)}; try 'cbd*'.")
+        methods = sorted({method for method, _ in points()})
+        raise LarqnetsError(
+            f"Nothing that is compared is called '{only}'. Methods are {', '.join(methods)}; try 'cbd*'."
+        )
     rows = _read(table)
     names = [Path(source).resolve().name for source in sources]
     if len(set(names)) < len(names):
@@ -193,21 +195,23 @@ def _measure(
             net.assign(kernels, net.reconstructions(results))
             known[digest] = accuracy()
         sums = totals(results, model.count_params())
-        sizes = {
-            column: [measure(result) for result in results.values()]
-            for column, measure in (("deflate_bytes", deflate_bytes), ("container_bytes", container_bytes))
-        }
         yield Row(
             network=name,
             method=method,
             setting=setting,
             bits_per_weight=round(sums["bits_per_weight"], 4),
             file_bits_per_weight=round(sums["file_bits_per_weight"], 4),
-            **{column: None if None in of_layers else sum(of_layers) for column, of_layers in sizes.items()},
+            deflate_bytes=_total([deflate_bytes(result) for result in results.values()]),
+            container_bytes=_total([container_bytes(result) for result in results.values()]),
             test_accuracy=known[digest],
             float_accuracy=float_accuracy,
             seconds=round(seconds, 2),
         )
+
+
+def _total(sizes: Sequence[int | None]) -> int | None:
+    """Return the sum of the sizes of all layers, None where one has none."""
+    return None if None in sizes else sum(sizes)
 
 
 def _digest(results: Mapping[str, LayerResult]) -> str:

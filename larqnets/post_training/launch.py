@@ -53,7 +53,7 @@ def decompose_network(
         raise LarqnetsError(f"The run {runs / name} already exists. Choose another name with --name.")
     begun = time.monotonic()
     model, kernels = origin.model, net.find_kernels(origin.model)
-    chosen: Mapping[str, Settings] | None = None
+    chosen: Settings | Mapping[str, Settings] = settings
     found: dict[str, Any] = {}
     if search is not None:
         if settings.protect_small is None:
@@ -61,7 +61,7 @@ def decompose_network(
         on_stage("search")
         chosen, found = find_settings(origin, kernels, settings, search, on_stage)
     on_stage("decompose")
-    results = net.decompose(kernels, chosen or settings, lambda done, layer: on_layer(done, len(kernels), layer))
+    results = net.decompose(kernels, chosen, lambda done, layer: on_layer(done, len(kernels), layer))
     net.assign(kernels, net.reconstructions(results))
     seconds = time.monotonic() - begun
     card: dict[str, Any] = {

@@ -79,12 +79,7 @@ def open_network(
     elif path.suffix in SUFFIXES:
         model, data, accuracy, name = load_keras_file(path), None, None, path.stem
     elif source in applications():
-        model, data, accuracy, name = (
-            _application(source, weights or "imagenet", image, classes or 1000),
-            None,
-            None,
-            source,
-        )
+        model, data, accuracy, name = _application(source, weights, image, classes), None, None, source
     else:
         raise LarqnetsError(
             f"'{source}' is no run folder, Keras model file or network of keras.applications."
@@ -99,14 +94,17 @@ def open_network(
     return Origin(model, name, data, accuracy)
 
 
-def _application(name: str, weights: str, image: tuple[int, int, int] | None, classes: int) -> tf.keras.Model:
-    options: dict[str, Any] = {} if image is None else {"input_shape": image}
+def _application(
+    name: str, weights: str | None, image: tuple[int, int, int] | None, classes: int | None
+) -> tf.keras.Model:
+    given = {"weights": weights, "input_shape": image, "classes": classes}
+    options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}  # else Keras' own
+    if weights == "none":
+        options["weights"] = None
     return build_application(
         name,
         f"{name} of keras.applications cannot be made",
         "Choose another --weights, --image or --classes.",
-        weights=None if weights == "none" else weights,
-        classes=classes,
         **options,
     )
 

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from larqnets.decompose import matrix
 from larqnets.post_training.network import Kernel
 
 PASSES = 2
@@ -59,10 +60,10 @@ def sensitivities(
     return _positive(found)
 
 
-def _variance(kernel: Kernel, per_channel: bool) -> np.ndarray:
-    values = np.asarray(kernel.weight, np.float64)
-    own = tuple(range(values.ndim - (2 if kernel.depthwise else 1)))  # the axes of one output channel
-    return values.var(axis=own if per_channel else None, keepdims=True)
+def _variance(kernel: Kernel, by_channel: bool) -> np.ndarray:
+    """Return std^2 in a shape that broadcasts over the kernel."""
+    deviation = matrix.spread(np.asarray(kernel.weight), kernel.depthwise, by_channel)
+    return matrix.per_channel(deviation, kernel.weight.shape, kernel.depthwise) ** 2
 
 
 def _positive(found: Mapping[str, float]) -> dict[str, float]:
