@@ -77,6 +77,7 @@ def methods_compared(result: dict[str, Any]) -> list[Any]:
     """The table of a comparison of methods; not beaten is what no other one of the network is, by .cbd and accuracy."""
     heads = ("network", "method", "setting", "bits", "in file", "DEFLATE", ".cbd", "test accuracy", "float")
     table = Table(*heads, "not beaten", box=None)
+    table.columns[0].overflow = "fold"  # a run's name in full
     for column in table.columns[3:-1]:
         column.justify = "right"
     front = _front(result["rows"])
