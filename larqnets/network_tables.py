@@ -74,33 +74,26 @@ def _search_words(search: dict[str, Any]) -> str:
 
 
 def methods_compared(result: dict[str, Any]) -> list[Any]:
-    """The table of a comparison of methods; not beaten is what no other one of the network is, by .cbd and accuracy."""
-    heads = ("network", "method", "setting", "bits", "in file", "DEFLATE", ".cbd", "test accuracy", "float")
-    table = Table(*heads, "not beaten", box=None)
-    table.columns[0].overflow = "fold"  # a run's name in full
-    for column in table.columns[3:-1]:
-        column.justify = "right"
-    front = _front(result["rows"])
-    for index, row in enumerate(result["rows"]):
-        sizes = ("-" if row[name] is None else f"{row[name]:,}" for name in ("deflate_bytes", "container_bytes"))
-        bits = (f"{row[name]:.2f}" for name in ("bits_per_weight", "file_bits_per_weight"))
-        accuracies = (f"{row[name]:.2%}" for name in ("test_accuracy", "float_accuracy"))
-        cells = (*bits, *sizes, *accuracies, "yes" if index in front else "")
-        table.add_row(escape(row["network"]), row["method"], row["setting"], *cells)
-    return [table, f"table: {result['csv']}", f"picture: {result['picture']}"]
-
-
-def _front(rows: list[dict[str, Any]]) -> set[int]:
-    """Return the indices of the rows that no other row of the same network beats."""
-    groups: dict[str, list[int]] = {}
-    for index, row in enumerate(rows):
-        if row["container_bytes"] is not None:
-            groups.setdefault(row["network"], []).append(index)
-    front: set[int] = set()
-    for indices in groups.values():
-        marks = on_front([(rows[i]["container_bytes"], rows[i]["test_accuracy"]) for i in indices])
-        front |= {i for i, mark in zip(indices, marks, strict=True) if mark}
-    return front
+    """A comparison of methods, a table a network; not beaten is what no other one is, by .cbd and accuracy."""
+    networks: dict[str, list[dict[str, Any]]] = {}
+    for row in result["rows"]:
+        networks.setdefault(row["network"], []).append(row)
+    parts: list[Any] = []
+    for name, rows in networks.items():
+        heads = ("method", "setting", "bits", "in file", "DEFLATE", ".cbd", "test accuracy", "not beaten")
+        table = Table(*heads, box=None)
+        for column in table.columns[2:-1]:
+            column.justify = "right"
+        packable = [row for row in rows if row["container_bytes"] is not None]
+        marks = on_front([(row["container_bytes"], row["test_accuracy"]) for row in packable])
+        front = [row for row, mark in zip(packable, marks, strict=True) if mark]
+        for row in rows:
+            sizes = ("-" if row[key] is None else f"{row[key]:,}" for key in ("deflate_bytes", "container_bytes"))
+            bits = (f"{row[key]:.2f}" for key in ("bits_per_weight", "file_bits_per_weight"))
+            cells = (*bits, *sizes, f"{row['test_accuracy']:.2%}", "yes" if row in front else "")
+            table.add_row(row["method"], row["setting"], *cells)
+        parts += [escape(f"{name}: float {rows[0]['float_accuracy']:.2%}"), table, ""]
+    return [*parts, f"table: {result['csv']}", f"picture: {result['picture']}"]
 
 
 def packed(result: dict[str, Any]) -> list[Any]:
