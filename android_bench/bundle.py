@@ -24,7 +24,7 @@ from android_bench.compile import FLAGS, KERNELS, NATIVE, TARGETS, compile_nativ
 from android_bench.emulator import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
 from larqnets import __version__
 from larqnets.errors import LarqnetsError
-from larqnets.run_folder import cannot_write, write_atomically
+from larqnets.files import cannot_write, write_atomically
 
 # The newest release whose library exports TFLite's C API; later ones have another interface without custom ops.
 TFLITE = "ai-edge-litert==2.0.3"

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from android_bench.qemu import Count
-from deploy.tflite import printable
 from larqnets.config import from_mapping
-from larqnets.errors import LarqnetsError
-from larqnets.run_folder import write_atomically
+from larqnets.errors import LarqnetsError, printable
+from larqnets.files import write_atomically
 
 SCHEMA_VERSION = 1
 MAX_SAMPLES = 5000  # of a round, in the file

@@ -24,7 +24,7 @@ from android_bench.words import (
     twin_words,
 )
 from larqnets import __version__
-from larqnets.run_folder import write_atomically
+from larqnets.files import write_atomically
 
 SHOWN_OPS = 12
 GROUP_WORDS = {"binary": "binary", "real": "real (float or int8)", "glue": "glue"}

@@ -21,8 +21,8 @@ from deploy.convert import run_converter
 from deploy.export import export_model
 from deploy.inspect import inspect_model
 from larqnets.backbones import get_backbone
+from larqnets.files import write_atomically
 from larqnets.models import create_model
-from larqnets.run_folder import write_atomically
 from larqnets.terminal import captured_stderr
 
 

@@ -11,7 +11,7 @@ from deploy.inspect import own_metadata
 from deploy.interpreter import Interpreter
 from larqnets.data.image import read_image
 from larqnets.errors import LarqnetsError
-from larqnets.run_folder import write_atomically
+from larqnets.files import write_atomically
 
 
 def classify(

@@ -33,7 +33,7 @@ from deploy.tflite import Model, read_model
 from deploy.verify import Verification, verify
 from larqnets import __version__
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.run_folder import write_atomically
+from larqnets.files import write_atomically
 from larqnets.terminal import captured_stderr
 
 TARGETS = ("arm64",)

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from deploy.tflite import Buffer, Model, Operator, Subgraph, Tensor, printable, read_model
-from larqnets.errors import LarqnetsError
+from deploy.tflite import Buffer, Model, Operator, Subgraph, Tensor, read_model
+from larqnets.errors import LarqnetsError, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

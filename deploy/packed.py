@@ -14,7 +14,7 @@ import numpy as np
 from deploy.tflite import Model, Tensor, read_model
 from larqnets.decompose import container
 from larqnets.errors import LarqnetsError
-from larqnets.run_folder import write_atomically
+from larqnets.files import write_atomically
 
 SUFFIX = ".cbd"
 

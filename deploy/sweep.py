@@ -25,8 +25,9 @@ from deploy.inspect import inspect_model
 from deploy.sources import convert_source
 from larqnets.config import Experiment, load_config
 from larqnets.errors import LarqnetsError, nearest
+from larqnets.files import cannot_write, write_atomically
 from larqnets.methods import get_method
-from larqnets.run_folder import Run, cannot_write, default_name, write_atomically
+from larqnets.run_folder import Run, default_name
 from larqnets.training import TrainingInterruptedError
 from larqnets.training.launch import launch
 from larqnets.training.progress import Progress

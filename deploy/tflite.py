@@ -14,7 +14,7 @@ from flatbuffers import flexbuffers
 
 from deploy import flatbuffer as fb
 from deploy.flatbuffer import FlatbufferError, Reader, Table
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, printable
 
 # In the order of their numbers, from 0; * is STABLEHLO_.
 _BUILTIN_NAMES = """
@@ -249,13 +249,6 @@ def _read_file(path: Path) -> tuple[str, bytes]:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise LarqnetsError(f"{name} cannot be read: {reason}. Check the path.") from error
-
-
-def printable(text: str) -> str:
-    """Return the text with every character that is not printable (controls, direction marks, …) escaped."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _text(raw: bytes) -> str:

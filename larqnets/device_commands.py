@@ -143,7 +143,7 @@ def bench_kernels(
     writer = needs_training_extra("deploy.bench_models")
     from android_bench import kernels
     from larqnets import tables
-    from larqnets.run_folder import write_atomically
+    from larqnets.files import write_atomically
 
     with tables.Stages() as stages:
         writer.write_models(models, lambda name: stages.stage(f"writing {name}"))
@@ -164,7 +164,7 @@ def bench_groupnet(
     writer = needs_training_extra("deploy.bench_models")
     from android_bench import groupnet_cost
     from larqnets import tables
-    from larqnets.run_folder import write_atomically
+    from larqnets.files import write_atomically
 
     with tables.Stages() as stages:
         writer.write_groupnets(models, lambda name: stages.stage(f"writing {name}"))

@@ -25,3 +25,10 @@ def get_training() -> str:
 def on_arm64_linux() -> bool:
     """Return whether this is a machine that runs the ARM64 runtime itself."""
     return (platform.system(), platform.machine()) == ("Linux", "aarch64")
+
+
+def printable(text: str) -> str:
+    """Return the text with every character that is not printable (controls, direction marks, …) escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from larqnets.errors import LarqnetsError
-from larqnets.run_folder import write_atomically
+from larqnets.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,6 @@ Nothing here imports TensorFlow, so a board that only measures can read the card
 """
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ except ImportError:  # Windows, where nothing is locked
 
 from larqnets.config import DataConfig, Experiment, ModelImages, dump_config, load_config, load_model_images
 from larqnets.errors import LarqnetsError
+from larqnets.files import cannot_write, lock, write_atomically
 
 RUN_FORMAT = 1
 MODEL_FILE = "model.h5"
@@ -38,45 +38,6 @@ LOCK_PATIENCE = 1.0  # seconds; `in_use` of another process holds the lock for a
 def default_name(config_name: str, seed: int) -> str:
     """Return the name of a run whose user gave none."""
     return f"{config_name}-seed{seed}"
-
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write `content` (text as UTF-8) so that a crash at any moment leaves the old or the new file, never half of one.
-
-    Raises LarqnetsError when the folder cannot be written or the disk is full; the old file is then unchanged.
-    """
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.writing")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # the folder itself may be what is missing
-            temporary.unlink()
-        raise cannot_write(path, error) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames inside `folder` survive a power cut; only POSIX systems can open a folder for that."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def cannot_write(path: Path, error: OSError) -> LarqnetsError:
-    """Return the error to raise when `path` could not be written."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    remedy = "Free some space" if full else f"Check that {path.parent} exists and is writable"
-    return LarqnetsError(
-        f"Cannot write {path}: {error.strerror or error}. {remedy}, and run the command again; what was there is unchanged."
-    )
 
 
 class Run:
@@ -243,7 +204,7 @@ class Run:
             raise cannot_write(self.lock_file, error) from error
         with file:
             patience = time.monotonic() + LOCK_PATIENCE
-            while not _take(file.fileno(), fcntl.LOCK_EX):
+            while not lock(file.fileno(), fcntl.LOCK_EX):
                 if time.monotonic() > patience:
                     file.seek(0)
                     who = file.read(20).decode("ascii", "replace").strip() or "not known"
@@ -267,7 +228,7 @@ class Run:
             return self._is_locked
         try:
             with self.lock_file.open("rb") as file:
-                return not _take(file.fileno(), fcntl.LOCK_SH)
+                return not lock(file.fileno(), fcntl.LOCK_SH)
         except OSError:
             return False
 
@@ -292,18 +253,6 @@ def _taken(path: Path) -> LarqnetsError:
     return LarqnetsError(
         f"The run {path} already exists. Choose another name with --name, or continue it with --resume {path}."
     )
-
-
-def _take(descriptor: int, kind: int) -> bool:
-    """Lock an open file if nobody else has it, or if its file system knows no locks; closing the file releases it."""
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-            raise
-    return True
 
 
 def _json(card: dict[str, Any]) -> str:

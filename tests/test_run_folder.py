@@ -9,7 +9,8 @@ import pytest
 
 from larqnets.config import DataConfig, Experiment, ModelConfig, TrainConfig
 from larqnets.errors import LarqnetsError
-from larqnets.run_folder import Run, default_name, write_atomically
+from larqnets.files import write_atomically
+from larqnets.run_folder import Run, default_name
 
 EXPERIMENT = Experiment(ModelConfig("real", "resnet8"), DataConfig("digits"), TrainConfig(epochs=2), seed=5)
 

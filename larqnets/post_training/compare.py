@@ -21,11 +21,11 @@ from larqnets import pictures
 from larqnets.data import load_dataset, reading_errors
 from larqnets.decompose import LayerResult, Settings, container_bytes, deflate_bytes
 from larqnets.errors import LarqnetsError
+from larqnets.files import cannot_write, write_atomically
 from larqnets.post_training import network as net
 from larqnets.post_training.launch import totals
 from larqnets.post_training.picture import Network, draw_methods
 from larqnets.post_training.steps import Search, find_settings
-from larqnets.run_folder import cannot_write, write_atomically
 from larqnets.tasks.classification import cross_entropy
 from larqnets.training.evaluation import Evaluator, check_images
 

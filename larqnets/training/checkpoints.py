@@ -17,7 +17,8 @@ from typing import Any
 import tensorflow as tf
 
 from larqnets.errors import LarqnetsError
-from larqnets.run_folder import Run, cannot_write, sync_folder
+from larqnets.files import cannot_write, sync_folder
+from larqnets.run_folder import Run
 
 KEEP = 2
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from larqnets.run_folder import write_atomically
+from larqnets.files import write_atomically
 
 Row = dict[str, Any]  # "parameters": {name: value}, else a number or a word
 

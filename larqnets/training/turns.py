@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from larqnets.errors import LarqnetsError
-from larqnets.run_folder import cannot_write, write_atomically
+from larqnets.files import cannot_write, write_atomically
 
 
 class Child:
