@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from android_bench.bundle import open_bundle
+from android_bench.bundle import find_bundle
 from android_bench.emulator import CPUS, qemu_command
 from android_bench.qemu import count
 from deploy.check import evaluate_subject
@@ -183,7 +183,8 @@ def _can_count(progress: SweepProgress) -> bool:
     """Return whether instructions on ARM64 can be counted here, and tell why not."""
     try:
         qemu_command()
-        open_bundle()
+        if find_bundle() is None:
+            raise LarqnetsError("The ARM64 runtime is not built yet. Build it with `larqnets runtime build`.")
     except LarqnetsError as error:
         progress.note(f"arm64_instructions stays empty: {error}")
         return False
