@@ -25,6 +25,7 @@ from platformdirs import user_cache_path
 from android_bench.compile import FLAGS, KERNELS, NATIVE, TARGETS, compile_native, zig
 from android_bench.emulator import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
 from larqnets import __version__
+from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 from larqnets.files import cannot_write, write_atomically
 
@@ -328,7 +329,7 @@ def _write_manifest(folder: Path, digest: str, more: dict[str, Any]) -> None:
 def _manifest(folder: Path) -> dict[str, Any]:
     """Return a bundle's manifest, empty when there is none that can be read."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = read_json(folder / MANIFEST)
     except (OSError, ValueError):
         return {}
     return manifest if isinstance(manifest, dict) else {}
