@@ -13,6 +13,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from larqnets.errors import printable
+
 MAX_BYTES = 256 * 2**20
 MAX_DEPTH = 32
 _MAX_INT = 2**63
@@ -125,6 +127,15 @@ def checked(value: Any) -> Any:
             return value
         level = inner
     raise ValueError(_TOO_DEEP)
+
+
+def shown(value: Any) -> Any:
+    """Return a value of a document with its texts printable: they come from devices and files, and go to terminals."""
+    if isinstance(value, dict):
+        return {printable(key): shown(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [shown(entry) for entry in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 _TOO_DEEP = f"it is nested too deep, over {MAX_DEPTH} levels"
