@@ -14,6 +14,7 @@ import typer
 
 from larqnets import LarqnetsError, __version__, device_commands, network_commands
 from larqnets.command import DataDir, Json, needs_training_extra, show
+from larqnets.errors import printable
 
 app = typer.Typer(
     name="larqnets",
@@ -82,7 +83,7 @@ def train(
             )
     except WorkerLostError as error:
         # TensorFlow cannot mend a cluster within a process, so this one starts anew and waits for the others.
-        print(f"larqnets: {error} This one starts again by itself.", file=sys.stderr, flush=True)
+        print(f"larqnets: {printable(str(error))} This one starts again by itself.", file=sys.stderr, flush=True)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *([] if resume else ["--resume"])])
     from larqnets import tables
 
@@ -356,6 +357,13 @@ def doctor(as_json: Json = False) -> None:
     show(report, lambda: tables.doctor(report), as_json)
 
 
+def _check_stdout() -> None:
+    """See that results have somewhere to go, in whatever encoding; a character that it lacks is escaped."""
+    if sys.stdout is None:
+        raise LarqnetsError("stdout is closed, so no result could be shown. Leave it open, or send it to a file.")
+    sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def _stopped() -> NoReturn:
     print("larqnets: stopped. Nothing half-written is left.", file=sys.stderr)
     sys.exit(1)
@@ -373,11 +381,12 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # in the background it is ignored, and stays so
         signal.signal(signal.SIGINT, interrupt)
     try:
+        _check_stdout()
         app(prog_name="larqnets")
     except LarqnetsError as error:
         if "--debug" in sys.argv:
             raise
-        print(f"larqnets: {error}", file=sys.stderr)
+        print(f"larqnets: {printable(str(error))}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as end:
         if end.code != _CTRL_C:
