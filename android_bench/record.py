@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from android_bench.qemu import Count
-from larqnets.documents import parse_json, read_text, shown
+from larqnets.documents import parse_json, read_text
 from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
 from larqnets.schema import Range, from_mapping
@@ -277,7 +277,7 @@ def read_session(path: Path) -> Session:
 def parse_session(text: str, source: str) -> Session:
     """Turn JSON text into a Session; `source` names the text in errors."""
     try:
-        values = parse_json(text)
+        values = parse_json(text, shown=True)
     except ValueError as error:
         raise LarqnetsError(f"{source} is damaged or no session: {error}. Measure again, or restore a copy.") from error
     if not isinstance(values, dict) or "schema_version" not in values:
@@ -287,4 +287,4 @@ def parse_session(text: str, source: str) -> Session:
         newer = isinstance(version, int) and version > SCHEMA_VERSION
         remedy = "Update larqnets" if newer else "Open it with the version of larqnets that wrote it"
         raise LarqnetsError(f"{source} has schema version {version!r}, this larqnets reads {SCHEMA_VERSION}. {remedy}.")
-    return from_mapping(Session, shown(values), "", source)
+    return from_mapping(Session, values, "", source)

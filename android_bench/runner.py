@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from larqnets.documents import parse_json, shown
+from larqnets.documents import parse_json
 from larqnets.errors import LarqnetsError, excerpt
 from larqnets.schema import Range, from_mapping
 
@@ -75,7 +75,7 @@ class Report:
 def parse_report(text: str) -> Report:
     """Turn what the runner printed into a Report; raises LarqnetsError when it is none."""
     try:
-        values = shown(parse_json(text))
+        values = parse_json(text, shown=True)
         if not isinstance(values, dict):
             raise ValueError("it is no JSON object")
     except ValueError as error:

@@ -16,9 +16,9 @@ class PlainConsole(Console):
     A Text is taken as it is: whoever makes one has made it printable.
     """
 
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
-        if not self.is_terminal and not stderr:
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, highlight=False, markup=False, emoji=False)
+        if not self.is_terminal and options.keys().isdisjoint(("stderr", "width")):
             self.width = _WIDTH
 
     def render_str(self, text: str, **options: Any) -> Text:
