@@ -10,13 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from deploy import export
-from deploy.convert import Converted, Samples, check_target, convert, convert_twin, publish
+from deploy.convert import Converted, Samples, convert, convert_twin, publish
 from deploy.decomposed import convert_decomposed
 from larqnets.config import DataConfig
 from larqnets.data import Dataset, load_dataset, preprocess_info
 from larqnets.errors import LarqnetsError
 from larqnets.keras_file import load_keras_file
 from larqnets.methods import get_method
+from larqnets.preflight import check_target
 from larqnets.run_folder import Run
 from larqnets.training import load_trained_model
 from larqnets.training.evaluation import check_images

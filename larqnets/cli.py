@@ -64,6 +64,9 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train the experiment of CONFIG into runs/NAME."""
+    from larqnets import preflight
+
+    preflight.check_train(config, name, runs, overrides or (), init_from, resume, seed, strategy)
     launch = needs_training_extra("larqnets.training.launch").launch
     from larqnets.training.distribution import WorkerLostError
     from larqnets.training.progress import Terminal
@@ -106,6 +109,11 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Train, convert and evaluate experiments one after another into a CSV; given again, it goes on where it was."""
+    from deploy.plan import plan
+    from larqnets import preflight
+
+    plan(configs, seeds, overrides or (), runs)
+    preflight.check_folder((table or runs / "sweep.csv").parent)
     run_sweep = needs_training_extra("deploy.sweep").sweep
     from larqnets import tables
     from larqnets.training.progress import Terminal
@@ -143,6 +151,9 @@ def convert(
     as_json: Json = False,
 ) -> None:
     """Convert to a 1-bit TFLite file, prove it equal to what was trained, write it with a manifest."""
+    from larqnets import preflight
+
+    preflight.check_convert(source, target, twin_run, out, dataset)
     sources = needs_training_extra("deploy.sources")
     from larqnets import tables
 
@@ -174,6 +185,9 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Prove again that a file is equal to the model it came from, layer by layer and end to end."""
+    from larqnets import preflight
+
+    preflight.check_verify(file, source, dataset, device)
     check = needs_training_extra("deploy.check")
     from larqnets import tables
 
@@ -195,6 +209,9 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure the accuracy of a run or of a .tflite file on real images."""
+    from larqnets import preflight
+
+    preflight.check_evaluate(subject, split, dataset)
     check = needs_training_extra("deploy.check")
     from larqnets import tables
 
@@ -234,12 +251,15 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a model on an image or on an array: labels with their probabilities, or raw values."""
-    from deploy.classify import classify
     from deploy.shipped import example_of, find_model
+    from larqnets import preflight
+
+    source, values = find_model(file), inputs or example_of(file)
+    preflight.check_run(source, values, output, device)
+    from deploy.classify import classify
     from larqnets import tables
 
-    source = find_model(file)
-    result = classify(source, inputs or example_of(file), output=output, top=top, num_threads=threads, device=device)
+    result = classify(source, values, output=output, top=top, num_threads=threads, device=device)
     show(result, lambda: tables.labels(result), as_json)
 
 
@@ -258,6 +278,9 @@ def summary(
     as_json: Json = False,
 ) -> None:
     """Count parameters, bits and 1-bit and real MACs of a network before it is trained."""
+    from larqnets import preflight
+
+    preflight.check_summary(subject, backbone, image, stem, overrides or ())
     subjects = needs_training_extra("larqnets.subjects")
     from larqnets import tables
 
@@ -276,8 +299,10 @@ def curves(
     as_json: Json = False,
 ) -> None:
     """Draw the learning curves of runs into one picture, or how their gates and factors moved."""
+    from larqnets import preflight
     from larqnets.curves import draw_curves, draw_parameters
 
+    preflight.check_output(output)
     result = (draw_parameters if parameters else draw_curves)(runs, output)
     show(result, lambda: f"{len(runs)} runs drawn into {output}", as_json)
 
@@ -292,8 +317,9 @@ def pareto(
 ) -> None:
     """Compare the methods of a sweep: accuracy over seeds against cost, and which of them no other one beats."""
     from larqnets import pareto as comparison
-    from larqnets import tables
+    from larqnets import preflight, tables
 
+    preflight.check_output(output)
     result = comparison.pareto(table, output, cost, title)
     show(result, lambda: tables.pareto(result), as_json)
 
@@ -309,6 +335,9 @@ def bench_training(
     as_json: Json = False,
 ) -> None:
     """Measure images per second of our training loop against plain Larq layers in model.fit."""
+    from larqnets import preflight
+
+    preflight.check_folder(out.parent)
     result = needs_training_extra("larqnets.training.bench").bench(cases or (), pairs, overrides or (), out)
     from larqnets import tables
 
@@ -326,6 +355,9 @@ def bench_groupnet_training(
     as_json: Json = False,
 ) -> None:
     """Measure speed, memory and tracing of Group-Net's training step with its branches in different forms."""
+    from larqnets import preflight
+
+    preflight.check_folder(out.parent)
     bench = needs_training_extra("larqnets.training.bench_groupnet")
     result = bench.bench(ks or (1, 3, 5), turns, bench.Setting(width=width, batch_size=batch, image_size=size), out)
     from larqnets import tables

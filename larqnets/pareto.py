@@ -72,6 +72,8 @@ def _read(table: Path, cost: str) -> list[Point]:
         header, rows = read_csv(table)
         # `sweep` writes the options that were asked for behind its own columns, of which this is the last.
         options = header[header.index("arm64_instructions") + 1 :] if "arm64_instructions" in header else []
+        if header and cost not in header:
+            raise KeyError(cost)
         for row in rows:
             if not row[cost]:
                 raise LarqnetsError(
