@@ -232,7 +232,7 @@ def check_run(model: Path, inputs: Path, output: Path | None, device: str | None
     if inputs.suffix not in (".npy", ".npz"):
         read_image(inputs, _IMAGE_OF_ANY_KIND)
     elif not inputs.is_file():
-        raise LarqnetsError(f"There is no file {inputs}. Check the path.")
+        raise LarqnetsError(f"{inputs} cannot be read: there is no such file. Check the path.")
 
 
 def check_summary(subject: str, backbone: str | None, image: str, stem: str, overrides: Sequence[str]) -> None:

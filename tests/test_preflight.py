@@ -53,7 +53,7 @@ MISTAKES = {
     "inspect absent": "no file 'absent'",
     "run digit": "no file 'digit'.*'digits'",
     "run digits absent.png": "no image at absent.png",
-    "run digits absent.npy": "no file absent.npy",
+    "run digits absent.npy": "absent.npy cannot be read",
     "run digits FILE": "FILE is not an image|FILE cannot be read",
     "run FILE PICTURE": "not a .tflite|is no|damaged",
     "run digits PICTURE --output x.txt": "names no kind of file",
