@@ -30,7 +30,6 @@ def plan(configs: Sequence[str], seeds: str | None, overrides: Sequence[str], ru
         if (own := re.fullmatch(r"(.+)@([\d,]+)", entry)) is not None:
             config, chosen = own.groups()
         experiment = load_config(config, overrides)
-        check_experiment(experiment)
         for seed in [experiment.seed] if chosen is None else _parse_seeds(chosen):
             run = runs / default_name(Path(config).stem, seed)
             if run in planned:
@@ -40,7 +39,9 @@ def plan(configs: Sequence[str], seeds: str | None, overrides: Sequence[str], ru
                 )
             planned[run] = Planned(config, seed, run, replace(experiment, seed=seed))
     for p in planned.values():
-        if p.run.exists() and Run.open(p.run).experiment != p.experiment:
+        if not p.run.exists():
+            check_experiment(p.experiment)
+        elif Run.open(p.run).experiment != p.experiment:
             raise LarqnetsError(
                 f"The run {p.run} exists already and was started with another config than this sweep gives it. Choose "
                 "another folder with --runs, or delete that run."

@@ -4,6 +4,7 @@ Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 could
 stdout carries one JSON value and nothing else. TensorFlow is imported inside the verbs that need it.
 """
 
+import io
 import os
 import signal
 import sys
@@ -393,7 +394,8 @@ def _check_stdout() -> None:
     """See that results have somewhere to go, in whatever encoding; a character that it lacks is escaped."""
     if sys.stdout is None:
         raise LarqnetsError("stdout is closed, so no result could be shown. Leave it open, or send it to a file.")
-    sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _stopped() -> NoReturn:

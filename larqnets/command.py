@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import sys
 import tempfile
@@ -44,11 +45,20 @@ def check_temporary_folder() -> None:
         ) from error
 
 
+def without_nan(value: Any) -> Any:
+    """Return a result with null in the place of NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def show(value: Any, render: Any, as_json: bool) -> None:
     """Print a result: one JSON value, or what `render` makes of it for people."""
     if as_json:
         with _stdout():
-            print(json.dumps(value, indent=2, allow_nan=False))
+            print(json.dumps(without_nan(value), indent=2, allow_nan=False))
         return
     from larqnets.console import PlainConsole
 

@@ -30,13 +30,10 @@ def method_names() -> list[str]:
 
 
 def check_experiment(experiment: Experiment) -> None:
-    """Look at the names of method, backbone, data set and teacher."""
+    """Look at the names of method, backbone and data set."""
     check_method(experiment.model.method)
     get_backbone(experiment.model.backbone)
     check_data(experiment.data)
-    for stage in experiment.training_stages:
-        if stage.teacher and not stage.teacher.startswith("keras:"):
-            Run.open(Path(stage.teacher))
 
 
 def check_method(name: str) -> None:
@@ -161,8 +158,10 @@ def check_train(
         new_run_path(runs, name)
     check_folder(runs)
     check_experiment(experiment)
-    if init_from is not None:
-        Run.open(init_from)
+    origins = [stage.teacher for stage in experiment.training_stages if stage.teacher]
+    for run in (*origins, *([] if init_from is None else [init_from])):
+        if not str(run).startswith("keras:"):
+            Run.open(Path(run))
 
 
 def check_network(source: Path) -> None:

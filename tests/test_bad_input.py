@@ -190,7 +190,11 @@ def test_damaged_model_files(demo, cli, tmp_path, verb):
 def test_a_model_with_an_op_that_nobody_knows(demo, cli, tmp_path):
     (tmp_path / "new.tflite").write_bytes(_rename_op(demo.binary.read_bytes(), b"LceBconv2d", b"FancyConv"))
     assert json.loads(cli("inspect", "new.tflite", "--json").out)["unknown_ops"] == ["CUSTOM:FancyConv"]
-    for arguments in (["run", "new.tflite", example_of("digits")], ["evaluate", "new.tflite"], ["verify", "new.tflite"]):
+    for arguments in (
+        ["run", "new.tflite", example_of("digits")],
+        ["evaluate", "new.tflite"],
+        ["verify", "new.tflite"],
+    ):
         fails(cli(*arguments), "unknown op CUSTOM:FancyConv", "Convert it again")
 
 

@@ -174,6 +174,13 @@ def test_a_result_that_cannot_be_written_is_an_error(tmp_path, arguments):
     )
 
 
+def test_json_has_no_nan(capfd):
+    from larqnets.command import show
+
+    show({"loss": float("inf"), "rows": [(float("nan"), 1.5)], "name": "nan"}, None, as_json=True)
+    assert json.loads(capfd.readouterr().out) == {"loss": None, "rows": [[None, 1.5]], "name": "nan"}
+
+
 def test_a_closed_stdout_is_an_error_before_the_work(tmp_path):
     done = larqnets("train", "digits", folder=tmp_path, preexec_fn=lambda: os.close(1))
     assert done.returncode == 1
