@@ -213,6 +213,6 @@ def test_without_a_folder_for_temporary_files(cli, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(tempfile, "gettempdir", none)
-        done = cli("evaluate", "runs/x")
+        done = cli("list", "methods")
     assert done.code == 1
     assert done.err.startswith("larqnets: There is no folder for temporary files")
