@@ -117,7 +117,6 @@ def measure(
     stop the others; Ctrl-C stops all. Raises LarqnetsError when nothing could begin.
     """
     entrants = line_up(wanted.files)
-    _look_at_devices(wanted.devices, connect)
     for entrant in without_twin(entrants):
         on_progress(f"{entrant.name} has no twin to be compared with; `larqnets convert --twins` writes them.")
     expected = {}
@@ -152,11 +151,11 @@ def measure(
     )
 
 
-def _look_at_devices(specs: Sequence[str], connect: Callable[[str, Callable[[str], Any]], Device]) -> None:
-    """Raise LarqnetsError when no device can be used: that is known before what the host computes, which takes a while."""
+def look_at_devices(specs: Sequence[str]) -> None:
+    """Raise LarqnetsError when no device can be used, before the host computes what takes a while."""
     reasons = []
     for spec in specs:
-        device = connect(spec, lambda _: None)
+        device = Board(link_to(spec))
         try:
             device.open()
             device.probe()

@@ -60,6 +60,7 @@ def benchmark(
     options = {"threads": threads, "cores": cores, "rounds": rounds, "strict": strict, "max_temp": max_temp, "out": out}
     wanted = bench.continuation(resume) if resume else bench.request(paths, device or (), **options)
     preflight.check_folder(wanted.out)
+    bench.look_at_devices(wanted.devices)
     if not as_json:
         from android_bench.summary import summarise  # what statistics need is said before anything is measured
     with tables.Stages() as stages:

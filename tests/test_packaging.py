@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from android_bench import emulator
 from android_bench.record import to_json
 from deploy.shipped import find_model
 from larqnets.config import load_config
@@ -207,6 +208,8 @@ def test_core_alone_says_how_to_get_the_rest(core, tmp_path, arguments):
     "arguments", [["report", "s.json"], ["benchmark", "digits", "--device", "local"]], ids=" ".join
 )
 def test_core_alone_says_what_statistics_need(core, tmp_path, arguments):
+    if "local" in arguments and (reason := emulator.missing()) is not None:
+        pytest.skip(reason)
     (tmp_path / "s.json").write_text(json.dumps(to_json(session())))
     done = _larqnets(core, arguments, tmp_path)
     assert (done.returncode, done.stdout) == (1, "")

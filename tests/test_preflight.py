@@ -97,6 +97,7 @@ MISTAKES = {
     "benchmark digits --device usb": "no device 'usb'",
     "benchmark digits --device adb --threads many": "--threads is a number",
     "benchmark digits --device adb --out FILE": "FILE is no folder",
+    "benchmark digits --device adb:NONE": "no device NONE|adb is not installed",
     "benchmark --resume absent.json": "Cannot read absent.json",
     "benchmark digits --device qemu --cpu cortex": "no CPU 'cortex'",
     "devices --device usb": "no device 'usb'",
