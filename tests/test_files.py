@@ -146,12 +146,14 @@ def test_stdout_is_written_where_it_stands(tmp_path, kind, name):
         "import sys; from pathlib import Path; from larqnets.files import write_atomically\n"
         "print('before'); write_atomically(Path(sys.argv[1]), 'written\\n'); print('behind')"
     )
-    out = tmp_path / "out"
+    out, link = tmp_path / "out", tmp_path / "link"
+    link.symlink_to(name)  # so that a writer that replaces what it finds harms no other process
     with out.open("w") as file:
-        done = python(code, name, stdout=file if kind == "file" else subprocess.PIPE)
+        done = python(code, link, stdout=file if kind == "file" else subprocess.PIPE)
         said, err = done.communicate()
     assert err == ""
     assert (said or out.read_text()) == "before\nwritten\nbehind\n"
+    assert link.is_symlink()
 
 
 def kill_in(call: str, code: str, folder: Path) -> None:
