@@ -1,23 +1,9 @@
-"""From a trained model to 1-bit TFLite files that are proven equal to it, and a manifest that says so.
+"""From a trained model to 1-bit TFLite files that are proven equal to it; `publish` writes them."""
 
-    <folder>/binary.tflite    the network, every layer trained as binary a 1-bit op
-    <folder>/float.tflite     twin: the same backbone real-valued
-    <folder>/int8.tflite      twin: the same, quantised after training by stock TFLite
-    <folder>/manifest.json    what each file is, its SHA-256, the verification, fallbacks, constants to the byte
-
-Files are written into a folder beside and renamed one by one, the manifest last; a killed conversion leaves the old
-ones as they were, and a file whose SHA-256 is not the manifest's is no result.
-"""
-
-import dataclasses
-import hashlib
-import json
-import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import larq_compute_engine as lce
@@ -27,13 +13,11 @@ import tensorflow as tf
 from deploy import contents
 from deploy.edit import add_metadata
 from deploy.export import Export, export_model, main_kernel
-from deploy.inspect import inspect_model
 from deploy.interpreter import Interpreter
 from deploy.tflite import Model, read_model
 from deploy.verify import Verification, verify
 from larqnets import __version__
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.files import write_atomically
 from larqnets.terminal import captured_stderr
 
 TARGETS = ("arm64",)
@@ -138,57 +122,6 @@ def convert_twin(
     names = layer_names(read_model(content), model, {})
     content = add_metadata(content, {**provenance, "larqnets": __version__, "variant": variant, "layers": names})
     return Converted(variant, content, None, test_accuracy(content, samples, None), layers=names, note=note)
-
-
-def publish(folder: Path, files: list[Converted], manifest: dict[str, Any]) -> dict[str, Any]:
-    """Write the files and the manifest into `folder`, all or nothing per file and the manifest last; returns the manifest.
-
-    Twins of an earlier conversion that this one does not have are removed. Raises LarqnetsError when it cannot be written.
-    """
-    entries = {f.variant: _entry(f) for f in files}
-    main = files[0]
-    document = {
-        "format_version": 1,
-        **manifest,
-        "larqnets": __version__,
-        "target": TARGETS[0],
-        "file": f"{main.variant}.tflite",
-        "file_bytes": len(main.content),
-        "float_fallbacks": [dataclasses.asdict(f) for f in main.fallbacks],
-        "verification": main.verification.to_json() if main.verification else None,
-        "warnings": main.warnings,
-        "files": entries,
-    }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(".writing-*"):
-            shutil.rmtree(leftover)
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as beside:
-            for f in files:
-                write_atomically(Path(beside) / f"{f.variant}.tflite", f.content)
-            for f in files:
-                (Path(beside) / f"{f.variant}.tflite").replace(folder / f"{f.variant}.tflite")
-        write_atomically(folder / "manifest.json", json.dumps(document, indent=2) + "\n")
-        for variant in {"binary", "float", "int8"} - set(entries):
-            (folder / f"{variant}.tflite").unlink(missing_ok=True)
-    except OSError as error:
-        raise LarqnetsError(
-            f"Cannot write {folder}: {error.strerror}. Free space or choose another folder; nothing was replaced by half."
-        ) from error
-    return document
-
-
-def _entry(f: Converted) -> dict[str, Any]:
-    check = f.bytes_check
-    return {
-        "file": f"{f.variant}.tflite",
-        "sha256": hashlib.sha256(f.content).hexdigest(),
-        "bytes": len(f.content),
-        "test_accuracy": f.test_accuracy,
-        "binary_mac_share": inspect_model(f.content).totals["binary_mac_share"],
-        "note": f.note,
-        "constants": None if check is None else {**dataclasses.asdict(check), "matches": check.matches},
-    }
 
 
 def run_converter(model: tf.keras.Model) -> bytes:

@@ -128,7 +128,7 @@ def remove_leftovers(folder: Path) -> None:
 def locked(path: Path, on_wait: Callable[[str], Any] | None = None) -> Iterator[None]:
     """Keep other processes out of the block that works on the file `path`, with a lock file beside it.
 
-    When another one is in it: `on_wait` is called once with a sentence and the process waits; without it LarqnetsError is
+    When another one is in it: `on_wait` is called once with what it waits for and the process waits; without it LarqnetsError is
     raised. The system releases the lock of a process that ends, however it ends. Nothing is locked on Windows and where
     `path` is no regular file.
     """
@@ -171,7 +171,7 @@ def _lock_file(file: Path, path: Path, on_wait: Callable[[str], Any] | None) -> 
                 f"{path} is being written by another process (PID {who}). Wait for it, or choose another file."
             )
         if not told:
-            on_wait(f"{path} is being written by another process (PID {who}): waiting for it.")
+            on_wait(f"{path} is being written by another process (PID {who}): waiting for it")
             told = True
         time.sleep(_POLL_S)
 

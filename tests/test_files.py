@@ -243,7 +243,7 @@ def test_two_processes_in_one_file_one_is_refused_or_waits(tmp_path):
     with locked(tmp_path / "t.csv", let_go):
         pass
     assert len(said) == 1
-    assert f"(PID {holder.pid}): waiting for it." in said[0]
+    assert f"(PID {holder.pid}): waiting for it" in said[0]
     assert list(tmp_path.iterdir()) == []
 
 
