@@ -15,11 +15,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder, cannot_write, leftovers, locked, sync_folder, take_place, write_atomically
 
 MANIFEST = "manifest.json"
-_MAX_BYTES = 2**26  # of a manifest that is read
 
 Listed = dict[str, set[str]]  # name -> what may be its SHA-256
 
@@ -129,11 +129,10 @@ def _listed(folder: Path) -> Listed:
 def _listed_by(manifest: Path) -> Listed:
     """Return what a manifest lists, itself among it; nothing for what is none of ours."""
     try:
-        status = manifest.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
+        if not stat.S_ISREG(manifest.lstat().st_mode):
             return {}
-        document = json.loads(manifest.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        document = read_json(manifest)
+    except (OSError, ValueError):
         return {}
     if not isinstance(document, dict) or not isinstance(document.get("files"), dict) or "larqnets" not in document:
         return {}
