@@ -158,16 +158,17 @@ def to_json(outcome: Outcome, wanted: Request) -> Any:
 
 
 def _wait(running: dict[Future[Session], Measurement]) -> bool:
-    """Wait for all sessions; returns whether Ctrl-C stopped them."""
+    """Wait for all sessions; returns whether Ctrl-C, SIGTERM or SIGHUP stopped them."""
     stopped = False
-    while not all(future.done() for future in running):
+    while True:
         try:
-            wait(running, timeout=0.2)
+            while not all(future.done() for future in running):
+                wait(running, timeout=0.2)
+            return stopped
         except KeyboardInterrupt:
             stopped = True
             for measurement in running.values():
                 measurement.abort()
-    return stopped
 
 
 def _problem(future: Future[Session], measurement: Measurement) -> str | None:

@@ -9,7 +9,6 @@ Everything in it is a file, nothing is installed; unchanged parts are kept, and 
 import hashlib
 import importlib.metadata
 import os
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from platformdirs import user_cache_path
 
 from android_bench.compile import FLAGS, KERNELS, NATIVE, TARGETS, compile_native, zig
 from android_bench.emulator import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
-from larqnets import __version__
+from larqnets import __version__, processes
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder, cannot_write, locked, write_atomically
@@ -87,10 +86,13 @@ def _download(wheel: Path) -> None:
         with building_folder(wheel.parent) as folder:
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
             command += ["--only-binary=:all:", "--platform", "manylinux_2_27_aarch64", "--python-version", "3.11"]
-            done = subprocess.run([*command, "--dest", str(folder), TFLITE], capture_output=True, text=True)
+            done = processes.run([*command, "--dest", folder, TFLITE])
             found = folder / WHEEL
             if done.returncode != 0 or not found.is_file():
-                reason = ([line for line in done.stderr.splitlines() if line.strip()] or ["pip found another file"])[-1]
+                reason = (
+                    [line for line in done.stderr.decode(errors="backslashreplace").splitlines() if line.strip()]
+                    or ["pip found another file"]
+                )[-1]
                 raise LarqnetsError(
                     f"{TFLITE} for aarch64 cannot be downloaded: {reason.strip()}. Check the connection and pip's index, "
                     f"or put {WHEEL} into {wheel.parent}."
@@ -273,22 +275,23 @@ def _android(arm64: Path, android: Path, digest: str, on_stage: Callable[[str], 
 def _debian_version(package: str) -> str | None:
     try:
         command = ["dpkg-query", "--show", "--showformat=${Version}", package]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+        done = processes.run(command)
+    except OSError:
         return None
+    return done.stdout.decode() if done.returncode == 0 else None
 
 
 def _publish(
     folder: Path, files: dict[str, bytes], digest: str, more: dict[str, Any], on_stage: Callable[[str], Any]
 ) -> None:
-    done = subprocess.run([*zig(), "version"], capture_output=True, text=True)
+    done = processes.run([*zig(), "version"])
     document = {
         "larqnets": __version__,
         "target": "aarch64 Linux, glibc 2.28 for our files, 2.30 for the library",
         "tflite": TFLITE,
         "wheel": {"name": WHEEL, "sha256": WHEEL_SHA256},
         "sources": digest,
-        "zig": done.stdout.strip(),
+        "zig": done.stdout.decode().strip(),
         **more,
         "files": {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)},
     }

@@ -2,11 +2,11 @@
 
 import importlib.util
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from larqnets import processes
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder
 
@@ -54,7 +54,8 @@ def compile_native(
         beside = folder / output.name
         command = [*compiler(target), f"-I{NATIVE}", *(["-shared", "-fPIC", "-fvisibility=hidden"] if shared else [])]
         command += [*map(str, sources), "-o", str(beside), *extra]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = processes.run(command)
         if done.returncode != 0:
-            raise LarqnetsError(f"Compiling {output.name} for {target} failed: {done.stderr.strip()[-2000:]}")
+            said = done.stderr.decode(errors="backslashreplace")
+            raise LarqnetsError(f"Compiling {output.name} for {target} failed: {said.strip()[-2000:]}")
         beside.replace(output)

@@ -1,6 +1,5 @@
 """From a trained model to 1-bit TFLite files that are proven equal to it; `publish` writes them."""
 
-import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from deploy.tflite import Model, read_model
 from deploy.verify import Verification, verify
 from larqnets import __version__
 from larqnets.errors import LarqnetsError, nearest
+from larqnets.processes import temporary_folder
 from larqnets.terminal import captured_stderr
 
 TARGETS = ("arm64",)
@@ -129,9 +129,9 @@ def run_converter(model: tf.keras.Model) -> bytes:
     call = tf.function(lambda image: model(image, training=False), autograph=False)
     signature = call.get_concrete_function(tf.TensorSpec(model.input_shape, tf.float32, name="image"))
     try:
-        with captured_stderr(), tempfile.TemporaryDirectory() as folder:
-            tf.saved_model.save(model, folder, signatures={"serving_default": signature})
-            return lce.convert_saved_model(folder)
+        with captured_stderr(), temporary_folder() as folder:
+            tf.saved_model.save(model, str(folder), signatures={"serving_default": signature})
+            return lce.convert_saved_model(str(folder))
     except Exception as error:
         # The converter raises bare Exception with MLIR text: the last line is its reason.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
