@@ -74,26 +74,30 @@ def start(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[Any
 
 def kill(process: subprocess.Popen[Any]) -> None:
     """Kill a program and what it started, from whatever thread; nothing when it has ended."""
-    if process.poll() is not None:
-        return
-    if os.name != "posix":
-        process.kill()
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    if process.poll() is None:
+        _signal(process, "SIGKILL")
 
 
 def end(process: subprocess.Popen[Any], *, ask: bool = False) -> None:
-    """End a program that `start` started, with what it started, and wait for it; `ask` lets it clear up before."""
+    """End a program that `start` started, with what it started, and wait for it; `ask` lets them clear up before."""
     try:
         if ask and process.poll() is None:
-            process.terminate()
+            _signal(process, "SIGTERM")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_END_S)
+            _signal(process, "SIGKILL")  # what it started may take longer than itself
     finally:
         kill(process)
         process.wait()
         _watchdog.tell("done", process.pid)
+
+
+def _signal(process: subprocess.Popen[Any], name: str) -> None:
+    if os.name != "posix":
+        process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, getattr(signal, name))
 
 
 def run(
