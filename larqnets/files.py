@@ -32,6 +32,10 @@ _MAX_LINKS = 40
 _POLL_S = 0.05
 
 
+class BusyError(LarqnetsError):
+    """Another process works on the file."""
+
+
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write `content` (text as UTF-8) so that a crash at any moment leaves the old or the new file, never half of one.
 
@@ -128,7 +132,7 @@ def remove_leftovers(folder: Path) -> None:
 def locked(path: Path, on_wait: Callable[[str], Any] | None = None) -> Iterator[None]:
     """Keep other processes out of the block that works on the file `path`, with a lock file beside it.
 
-    When another one is in it: `on_wait` is called once with what it waits for and the process waits; without it LarqnetsError is
+    When another one is in it: `on_wait` is called once with what it waits for and the process waits; without it BusyError is
     raised. The system releases the lock of a process that ends, however it ends. Nothing is locked on Windows and where
     `path` is no regular file.
     """
@@ -167,7 +171,7 @@ def _lock_file(file: Path, path: Path, on_wait: Callable[[str], Any] | None) -> 
             raise
         os.close(descriptor)
         if on_wait is None:
-            raise LarqnetsError(
+            raise BusyError(
                 f"{path} is being written by another process (PID {who}). Wait for it, or choose another file."
             )
         if not told:

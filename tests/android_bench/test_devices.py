@@ -120,7 +120,10 @@ def test_specs():
     assert link_to("adb:emulator-5554").address == "emulator-5554"
     assert link_to("adb:192.168.1.2:5555").address == "192.168.1.2:5555"  # split at the first colon only
     assert link_to("ssh:pi@raspberrypi").address == "pi@raspberrypi"
-    for wrong in ("", "adb:", "ssh", "ssh:", "ssh:-oProxyCommand=x", "adb:-s", "usb", "local:1", "Adb"):
+    assert link_to("ssh:pi@fe80::1%eth0").address == "pi@fe80::1%eth0"
+    hostile = ["ssh:pi@-oProxyCommand=x", "ssh:a b", "ssh:$(id)", "ssh:`id`", "ssh:a;id", "ssh:a\nb", "ssh:a\u202eb"]
+    hostile += ["adb:a b", "adb:a\tdevice", "adb:-H x", "adb:\x1b[2J", "ssh:a|b", "ssh:a>b", "ssh:a'b", 'ssh:a"b']
+    for wrong in ("", "adb:", "ssh", "ssh:", "ssh:-oProxyCommand=x", "adb:-s", "usb", "local:1", "Adb", *hostile):
         fails(lambda wrong=wrong: link_to(wrong), "There is no device", "adb:SERIAL")
 
 
