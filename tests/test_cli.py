@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from forked import Forked
+from living import until
 from rich.console import Console
 
 from larqnets import cli as larqnets_cli
@@ -184,6 +186,19 @@ def test_ctrl_c_in_conversion_leaves_no_file(demo, tmp_path, tfds_dir):
     assert not NOISE.search(err)
     assert not list((tmp_path / "out").glob("*"))
     assert (demo.run / "card.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)])
+def test_a_conversion_that_is_ended_leaves_no_file(demo, tmp_path, tfds_dir, number, code):
+    """Neither where it writes nor where it works."""
+    (tmp_path / "tmp").mkdir()
+    environment = os.environ | {"TFDS_DATA_DIR": str(tfds_dir), "TMPDIR": str(tmp_path / "tmp")}
+    process = Forked("convert", demo.run, "--out", "out", cwd=tmp_path, environment=environment)
+    until(lambda: "converting" in process.err and list((tmp_path / "tmp").glob("larqnets-*")))
+    process.send_signal(number)
+    assert process.wait(120).code == code
+    until(lambda: not list((tmp_path / "tmp").glob("larqnets-*")))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("interrupted", [True, False])

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import threading
 import time
 
@@ -111,7 +112,28 @@ def test_a_device_from_end_to_end(bundle, digits, kind, request, tmp_path, monke
     )
     size = board.cache_bytes()
     assert size > installed.sent / 2
-    assert board.clean() == size
+    mine = [
+        "notes.txt",
+        "*",
+        ".hidden",
+        f"{'0' * 63}.tflite",
+        f"{'g' * 64}.tflite",
+        "runtime-mine/x",
+        f"y{'0' * 64}.npy",
+    ]
+    for name in mine:
+        (folder / CACHE / name).parent.mkdir(exist_ok=True)
+        (folder / CACHE / name).write_text("mine")
+    (folder / CACHE / "run.pid").symlink_to(folder / CACHE / "notes.txt")
+    removed, kept = board.clean()
+    assert removed > installed.sent / 2
+    mine += files  # which no session gives such names
+    assert sorted(kept) == sorted(name.partition("/")[0] for name in mine)
+    there = [p.relative_to(folder / CACHE).as_posix() for p in (folder / CACHE).rglob("*") if p.is_file()]
+    assert sorted(there) == sorted(mine)
+    shutil.rmtree(folder / CACHE)
+    (folder / CACHE).mkdir()
+    assert board.clean()[1] == []
     assert not (folder / CACHE).exists()
     board.close()
 
