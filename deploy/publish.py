@@ -15,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deploy.convert import TARGETS, Converted
+from deploy.convert import Converted
 from deploy.inspect import inspect_model
 from larqnets import __version__, manifest
+from larqnets.preflight import TARGETS
 
 
 def publish(

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from larqnets.errors import printable
 from larqnets.tables import facts
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ def benchmark(result: dict[str, Any]) -> list[Any]:
         total = sum(model["groups"].values())
         for op in model["ops"]:
             share = op["instructions"] / total
-            table.add_row(escape(_fused(op["name"])), op["group"], f"{op['instructions']:,}", f"{share:.1%}")
+            table.add_row(_fused(op["name"]), op["group"], f"{op['instructions']:,}", f"{share:.1%}")
         groups = ", ".join(f"{name} {value / total:.1%}" for name, value in model["groups"].items())
-        parts += [f"{escape(model['model'])}: {model['instructions']:,} instructions per inference", table, groups, ""]
+        parts += [f"{model['model']}: {model['instructions']:,} instructions per inference", table, groups, ""]
     return [*parts, f"ARM64 under qemu, {result['cpu']}: {result['meaning']}"]
 
 
@@ -67,10 +68,10 @@ def session(summary: "Summary") -> list[Any]:
         else:
             words = [word for word in (twin_words(model), *(pairing_words(p, model) for p in model.pairings)) if word]
             interval = interval_words(own.interval_ms, own.median_ms)
-            cells = [ms(own.median_ms), interval, ms(own.p90_ms, own.median_ms), "\n".join(words)]
-        table.add_row(escape(model.record.name), *map(escape, cells))
+            cells = [ms(own.median_ms), interval, ms(own.p90_ms, own.median_ms), Text("\n".join(map(printable, words)))]
+        table.add_row(model.record.name, *cells)
     remarks = [] if summary.timed else ["No ARM64 hardware ran these files: no time is shown."]
-    remarks += [f"warning: {escape(text)}" for text in summary.warnings]
+    remarks += [f"warning: {text}" for text in summary.warnings]
     return [known, "", table, *remarks, ""]
 
 
@@ -84,13 +85,13 @@ def comparison(result: dict[str, Any]) -> list[Any]:
     for row in result["rows"]:
         ratio = row["ratio"]
         if ratio is None:
-            table.add_row(escape(row["name"]), *["-"] * 6, "undecided: no round counts")
+            table.add_row(row["name"], *["-"] * 6, "undecided: no round counts")
             continue
         interval, p = ratio["interval"], ratio["p"]
         numbers = [f"{row['baseline_ms']:.4g}", f"{row['candidate_ms']:.4g}", f"{ratio['ratio']:.3f}"]
         numbers.append("-" if interval is None else f"{interval['low']:.3f} to {interval['high']:.3f}")
         numbers += ["-" if p is None else f"{p:.2g}", f"{row['threshold']:.1%}"]
-        table.add_row(escape(row["name"]), *numbers, row["verdict"] + (": too few rounds" if p is None else ""))
+        table.add_row(row["name"], *numbers, row["verdict"] + (": too few rounds" if p is None else ""))
     remarks = [f"not compared: {text}" for text in result["unmatched"]]
     remarks += [
         f"matched by {row['matched_by']}, the files differ: {row['name']}"
@@ -98,7 +99,7 @@ def comparison(result: dict[str, Any]) -> list[Any]:
         if row["matched_by"] == "name"
     ]
     remarks += [f"differs: {text}" for text in result["differences"]]
-    return [f"{result['baseline']}, then {result['candidate']}", table, *map(escape, remarks)]
+    return [f"{result['baseline']}, then {result['candidate']}", table, *remarks]
 
 
 def measured(outcome: Any, summaries: Sequence["Summary"]) -> list[Any]:
@@ -109,10 +110,10 @@ def measured(outcome: Any, summaries: Sequence["Summary"]) -> list[Any]:
             if (equality := model.equality) is not None:
                 verdict = "equal to" if equality.equal else "DIFFERENT from"
                 parts.append(
-                    f"{escape(model.name)}: outputs {verdict} those of {escape(equality.engine)}, {equality.samples} samples, "
+                    f"{model.name}: outputs {verdict} those of {equality.engine}, {equality.samples} samples, "
                     f"largest difference {equality.max_difference:.2g} (allowed {equality.tolerance:.2g})"
                 )
-        parts.append(f"record: {escape(str(path))}")
+        parts.append(f"record: {path}")
     return parts
 
 
@@ -123,9 +124,9 @@ def devices(found: dict[str, Any]) -> list[Any]:
         parts.append(facts(_device(device), device["device"]))
         if device["kept"]:
             names = ", ".join(device["kept"])
-            parts.append(escape(f"Not ours and still in {device['cache']} on {device['device']}: {names}"))
+            parts.append(f"Not ours and still in {device['cache']} on {device['device']}: {names}")
         parts.append("")
-    parts += [f"- {escape(text)}" for text in found["problems"]]
+    parts += [f"- {text}" for text in found["problems"]]
     return [*parts, "A board is shown when it is named: larqnets devices --device ssh:USER@HOST", found["note"]]
 
 

@@ -290,7 +290,8 @@ def _write_through(place: Path, data: bytes) -> None:
     """Write into a device, a FIFO or an open file of a process, as a shell's `>` does."""
     try:
         if place.parent == Path(f"/proc/{os.getpid()}/fd"):
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
             descriptor = os.dup(int(place.name))  # opened anew, a file would be written from its start
         else:
             descriptor = os.open(place, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_NOCTTY", 0))
