@@ -1,8 +1,8 @@
 """The command line: a verb parses its arguments, makes one library call, prints.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 could not, 2 wrong usage, 143 and
-129 ended by SIGTERM and SIGHUP. With `--json`
-stdout carries one JSON value and nothing else. TensorFlow is imported inside the verbs that need it.
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 could not, 2 wrong usage, 143 and 129
+ended by SIGTERM and SIGHUP. With `--json` stdout carries one JSON value and nothing else. TensorFlow is imported inside
+the verbs that need it.
 """
 
 import os
