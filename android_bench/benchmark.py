@@ -1,7 +1,9 @@
 """`larqnets benchmark`: sessions on devices, side by side, or the instructions of models on an emulated ARM64."""
 
 import dataclasses
+import re
 import shlex
+import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -16,12 +18,15 @@ from android_bench.equality import Engine, expect
 from android_bench.lineup import line_up, without_twin
 from android_bench.protocol import DEFAULT, STRICT
 from android_bench.qemu import count
-from android_bench.record import Protocol, Session, read_session
+from android_bench.record import ModelRecord, Protocol, Session, read_session
 from android_bench.session import Measurement
 from larqnets.errors import LarqnetsError
+from larqnets.manifest import sha256
 
 MEANING = "functional and instruction counts only, no latency"
 GROUPS = ("binary", "real", "glue")
+MAX_THREADS = 64
+_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")  # as `session` makes its names
 
 
 def count_files(files: Sequence[Path], cpu: str = CPUS[0]) -> dict[str, Any]:
@@ -74,7 +79,7 @@ def request(
         link_to(name)
         if devices.count(name) > 1:
             raise LarqnetsError(f"--device {name} is given twice. Two sessions on one device would disturb each other.")
-    if threads != "big" and not (threads.isdecimal() and 1 <= int(threads) <= 64):
+    if threads != "big" and not (threads.isdecimal() and 1 <= int(threads) <= MAX_THREADS):
         raise LarqnetsError(f"--threads is a number from 1, or big for the number of big cores, not '{threads}'.")
     changes: dict[str, Any] = {} if rounds is None else {"rounds": rounds}
     if max_temp is not None:
@@ -85,15 +90,45 @@ def request(
 
 
 def continuation(path: Path) -> Request:
-    """Return the request that continues a session; raises LarqnetsError when it is complete or cannot be read."""
+    """Return the request that continues a session; raises LarqnetsError when it is complete or cannot be read.
+
+    A record may come from anywhere. It is continued only under its own name, with the very files that it measured, and what
+    it says of the device is held against what --device takes.
+    """
     session = read_session(path)
+    if not _SESSION.fullmatch(session.session) or path.name != f"{session.session}.json":
+        raise LarqnetsError(
+            f"{path} says that it is the record of the session '{session.session}', whose file has another name. Give a "
+            "record under the name that `larqnets benchmark` gave it."
+        )
     if session.complete:
         raise LarqnetsError(f"{path} is complete. Begin a new session without --resume.")
     device = session.device.kind + (f":{session.device.address}" if session.device.address else "")
+    link_to(device)
+    if not 1 <= session.cores.threads <= MAX_THREADS:
+        raise LarqnetsError(f"{path} asks for {session.cores.threads} threads. Begin a new session without --resume.")
+    for model in session.models:
+        _check_measured(model, path)
     files = tuple(Path(model.file) for model in session.models)
     return Request(
         files, (device,), session.protocol, session.cores.threads, session.cores.mask, path.parent, earlier=session
     )
+
+
+def _check_measured(model: ModelRecord, record: Path) -> None:
+    """Raise LarqnetsError unless a model's file is there as it was measured: nothing else is read, or sent to a device."""
+    file = Path(model.file)
+    try:
+        status = file.stat()
+        same = stat.S_ISREG(status.st_mode) and status.st_size == model.bytes and sha256(file) == model.sha256
+        reason = "is not the file that was measured"
+    except OSError as error:
+        same, reason = False, f"cannot be read: {error.strerror}"
+    if not same:
+        raise LarqnetsError(
+            f"{file}, which {record} names, {reason}. Start the command in the folder where the session was begun, or begin "
+            "a new one without --resume."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,16 +209,17 @@ def to_json(outcome: Outcome, wanted: Request) -> Any:
 
 
 def _wait(running: dict[Future[Session], Measurement]) -> bool:
-    """Wait for all sessions; returns whether Ctrl-C stopped them."""
+    """Wait for all sessions; returns whether Ctrl-C, SIGTERM or SIGHUP stopped them."""
     stopped = False
-    while not all(future.done() for future in running):
+    while True:
         try:
-            wait(running, timeout=0.2)
+            while not all(future.done() for future in running):
+                wait(running, timeout=0.2)
+            return stopped
         except KeyboardInterrupt:
             stopped = True
             for measurement in running.values():
                 measurement.abort()
-    return stopped
 
 
 def _problem(future: Future[Session], measurement: Measurement) -> str | None:

@@ -6,16 +6,12 @@
 Everything in it is a file, nothing is installed; unchanged parts are kept, and the same sources give the same bytes.
 """
 
-import contextlib
 import hashlib
 import importlib.metadata
-import json
 import os
-import subprocess
 import sys
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,10 +20,11 @@ from platformdirs import user_cache_path
 
 from android_bench.compile import FLAGS, KERNELS, NATIVE, TARGETS, compile_native, zig
 from android_bench.emulator import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
-from larqnets import __version__
+from larqnets import __version__, processes
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
-from larqnets.files import cannot_write, write_atomically
+from larqnets.files import building_folder, cannot_write, locked, write_atomically
+from larqnets.manifest import MANIFEST, check_free, publish, sha256
 
 # The newest release whose library exports TFLite's C API; later ones have another interface without custom ops.
 TFLITE = "ai-edge-litert==2.0.3"
@@ -38,7 +35,6 @@ LIBRARY_SHA256 = "ef2b76075498716283012cff4fe3bd85cfdf71125aebc86a4965d765781486
 
 OURS = "liblarqnets.so"
 RUNNER = "larqnets_runner"
-MANIFEST = "manifest.json"
 
 ANDROID_README = f"""How to run this on an ARM64 Android device (Android 5 or newer; not tried on a device yet)
 
@@ -87,13 +83,16 @@ def tflite_library() -> bytes:
 def _download(wheel: Path) -> None:
     try:
         wheel.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=wheel.parent) as folder:
+        with building_folder(wheel.parent) as folder:
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
             command += ["--only-binary=:all:", "--platform", "manylinux_2_27_aarch64", "--python-version", "3.11"]
-            done = subprocess.run([*command, "--dest", folder, TFLITE], capture_output=True, text=True)
-            found = Path(folder) / WHEEL
+            done = processes.run([*command, "--dest", folder, TFLITE])
+            found = folder / WHEEL
             if done.returncode != 0 or not found.is_file():
-                reason = ([line for line in done.stderr.splitlines() if line.strip()] or ["pip found another file"])[-1]
+                reason = (
+                    [line for line in done.stderr.decode(errors="backslashreplace").splitlines() if line.strip()]
+                    or ["pip found another file"]
+                )[-1]
                 raise LarqnetsError(
                     f"{TFLITE} for aarch64 cannot be downloaded: {reason.strip()}. Check the connection and pip's index, "
                     f"or put {WHEEL} into {wheel.parent}."
@@ -136,8 +135,8 @@ def build(output: Path, on_stage: Callable[[str], Any] = lambda _: None) -> dict
     arm64, android = output / "arm64", output / "android"
     digest = source_digest()
     try:
-        arm64.mkdir(parents=True, exist_ok=True)
-        with _locked(output):
+        output.mkdir(parents=True, exist_ok=True)
+        with locked(output / "runtime", on_stage):
             return _build(arm64, android, library, digest, on_stage)
     except OSError as error:
         raise cannot_write(output, error) from error
@@ -146,28 +145,14 @@ def build(output: Path, on_stage: Callable[[str], Any] = lambda _: None) -> dict
 def _build(arm64: Path, android: Path, library: bytes, digest: str, on_stage: Callable[[str], Any]) -> dict[str, Any]:
     before = _manifest(arm64)
     if before.get("sources") != digest or not _intact(arm64, before):
-        (arm64 / MANIFEST).unlink(missing_ok=True)
-        _clear(arm64, before)
+        check_free(arm64, (LIBRARY, OURS, RUNNER))  # before minutes of work
         on_stage("compile")
-        _put(arm64 / LIBRARY, library)
-        _compile(arm64)
-        _licences(arm64)
-        _write_manifest(arm64, digest, {})
+        _publish(arm64, {LIBRARY: library, **_compile(arm64, library), **_licences()}, digest, {}, on_stage)
     missing = cross_libraries_missing()
     if missing is None:
         on_stage("android")
-        _android(arm64, android, digest)
+        _android(arm64, android, digest, on_stage)
     return {"arm64": str(arm64), "android": None if missing else str(android), "left_out": missing} | _manifest(arm64)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep two builds out of one folder; the system releases the lock of a process that ends."""
-    import fcntl  # not on Windows, where nothing is built
-
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def find_bundle(folder: Path | None = None) -> Path | None:
@@ -240,19 +225,22 @@ def read_runtime(target: Literal["arm64", "android"]) -> Runtime:
     return Runtime({name: (folder / name).read_bytes() for name in names}, manifest["sources"])
 
 
-def _compile(folder: Path) -> None:
-    ours, runner = _flags(NATIVE, folder)
-    compile_native([*KERNELS, NATIVE / "tflite.cc"], folder / OURS, "aarch64", shared=True, extra=ours)
-    compile_native([NATIVE / "runner.cc"], folder / RUNNER, "aarch64", extra=runner)
+def _compile(arm64: Path, library: bytes) -> dict[str, bytes]:
+    """Return our library and the runner; they are made beside their place, for they are linked with Google's library."""
+    arm64.mkdir(exist_ok=True)
+    with building_folder(arm64) as folder:
+        write_atomically(folder / LIBRARY, library)
+        ours, runner = _flags(NATIVE, folder)
+        compile_native([*KERNELS, NATIVE / "tflite.cc"], folder / OURS, "aarch64", shared=True, extra=ours)
+        compile_native([NATIVE / "runner.cc"], folder / RUNNER, "aarch64", extra=runner)
+        return {name: (folder / name).read_bytes() for name in (OURS, RUNNER)}
 
 
-def _licences(folder: Path) -> None:
+def _licences() -> dict[str, bytes]:
     """Ours, and of what is linked in or lies beside: Google's wheel itself carries none."""
-    licences = folder / "LICENSES"
-    licences.mkdir(exist_ok=True)
-    for name in ("LICENSE", "NOTICE"):
-        _put(licences / name, _own(name))
-    _put(licences / "THIRD_PARTY", (NATIVE / "THIRD_PARTY").read_bytes())
+    terms = {name: _own(name) for name in ("LICENSE", "NOTICE")}
+    terms["THIRD_PARTY"] = (NATIVE / "THIRD_PARTY").read_bytes()
+    return {f"LICENSES/{name}": content for name, content in terms.items()}
 
 
 def _own(name: str) -> bytes:
@@ -266,64 +254,50 @@ def _own(name: str) -> bytes:
     raise LarqnetsError(f"The file {name} of larqnets is missing. Install larqnets again.")
 
 
-def _android(arm64: Path, android: Path, digest: str) -> None:
-    android.mkdir(exist_ok=True)
+def _android(arm64: Path, android: Path, digest: str, on_stage: Callable[[str], Any]) -> None:
     packages = {name: _debian_version(name) for name in CROSS_PACKAGES}
     before = _manifest(android)
     if before.get("sources") == digest and before.get("debian") == packages and _intact(android, before):
         return
-    (android / MANIFEST).unlink(missing_ok=True)
-    _clear(android, before)
-    (android / "LICENSES").mkdir(exist_ok=True)
-    for name in _manifest(arm64)["files"]:
-        _put(android / name, (arm64 / name).read_bytes(), executable=name == RUNNER)
-    for name in CROSS_FILES:
-        _put(android / name, (SYSROOT / "lib" / name).read_bytes(), executable=name.startswith("ld-"))
+    files = {name: (arm64 / name).read_bytes() for name in _manifest(arm64)["files"]}
+    files |= {name: (SYSROOT / "lib" / name).read_bytes() for name in CROSS_FILES}
     for name in CROSS_PACKAGES:
         terms = Path("/usr/share/doc") / name / "copyright"
         if not terms.is_file():
             raise LarqnetsError(
                 f"{terms} is missing, without which the libraries may not be passed on. Debian: apt-get install {name}."
             )
-        _put(android / "LICENSES" / f"{name}.copyright", terms.read_bytes())
-    _put(android / "README.txt", ANDROID_README.encode())
-    _write_manifest(android, digest, {"debian": packages})
+        files[f"LICENSES/{name}.copyright"] = terms.read_bytes()
+    files["README.txt"] = ANDROID_README.encode()
+    _publish(android, files, digest, {"debian": packages}, on_stage)
 
 
 def _debian_version(package: str) -> str | None:
     try:
         command = ["dpkg-query", "--show", "--showformat=${Version}", package]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+        done = processes.run(command)
+    except OSError:
         return None
+    return done.stdout.decode() if done.returncode == 0 else None
 
 
-def _put(path: Path, content: bytes, *, executable: bool = False) -> None:
-    write_atomically(path, content)
-    path.chmod(0o755 if executable else 0o644)
-
-
-def _clear(folder: Path, manifest: dict[str, Any]) -> None:
-    """Delete what an older build wrote, and nothing else."""
-    for name in manifest.get("files", {}):
-        if ".." not in Path(name).parts and not Path(name).is_absolute():
-            (folder / name).unlink(missing_ok=True)
-
-
-def _write_manifest(folder: Path, digest: str, more: dict[str, Any]) -> None:
-    done = subprocess.run([*zig(), "version"], capture_output=True, text=True)
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    manifest = {
+def _publish(
+    folder: Path, files: dict[str, bytes], digest: str, more: dict[str, Any], on_stage: Callable[[str], Any]
+) -> None:
+    done = processes.run([*zig(), "version"])
+    document = {
         "larqnets": __version__,
         "target": "aarch64 Linux, glibc 2.28 for our files, 2.30 for the library",
         "tflite": TFLITE,
         "wheel": {"name": WHEEL, "sha256": WHEEL_SHA256},
         "sources": digest,
-        "zig": done.stdout.strip(),
+        "zig": done.stdout.decode().strip(),
         **more,
-        "files": {path.relative_to(folder).as_posix(): _sha256(path) for path in paths},
+        "files": {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)},
     }
-    _put(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+    programs = [name for name in files if name == RUNNER or name.startswith("ld-")]
+    for sentence in publish(folder, files, document, executable=programs, on_wait=on_stage):
+        on_stage(sentence)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -338,10 +312,6 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _intact(folder: Path, manifest: dict[str, Any]) -> bool:
     """Return whether every file of the manifest is there as it was written."""
     try:
-        return all(_sha256(folder / name) == sha256 for name, sha256 in manifest["files"].items())
+        return all(sha256(folder / name) == value for name, value in manifest["files"].items())
     except (OSError, KeyError, AttributeError):
         return False
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,14 +1,14 @@
 """Compile the native sources: for this machine with g++ or zig, for ARM64 Linux with zig (PyPI package `ziglang`)."""
 
 import importlib.util
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from larqnets import processes
 from larqnets.errors import LarqnetsError
+from larqnets.files import building_folder
 
 NATIVE = Path(__file__).parent / "native"
 KERNELS = tuple(
@@ -49,14 +49,13 @@ def compile_native(
 
     The file is written beside and renamed. Raises LarqnetsError with the compiler's own words when it fails.
     """
-    beside = output.with_name(f".{output.name}.{os.getpid()}")
     output.parent.mkdir(parents=True, exist_ok=True)
-    command = [*compiler(target), f"-I{NATIVE}", *(["-shared", "-fPIC", "-fvisibility=hidden"] if shared else [])]
-    command += [*map(str, sources), "-o", str(beside), *extra]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
+    with building_folder(output.parent) as folder:
+        beside = folder / output.name
+        command = [*compiler(target), f"-I{NATIVE}", *(["-shared", "-fPIC", "-fvisibility=hidden"] if shared else [])]
+        command += [*map(str, sources), "-o", str(beside), *extra]
+        done = processes.run(command)
         if done.returncode != 0:
-            raise LarqnetsError(f"Compiling {output.name} for {target} failed: {done.stderr.strip()[-2000:]}")
+            said = done.stderr.decode(errors="backslashreplace")
+            raise LarqnetsError(f"Compiling {output.name} for {target} failed: {said.strip()[-2000:]}")
         beside.replace(output)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -4,18 +4,23 @@ Results are those of a device, executed instructions are exact and repeat, time 
 (native/mark.h), the plugin counts each of them (native/icount.c).
 """
 
+import os
 import platform
 import shutil
 import subprocess
-import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from android_bench.compile import NATIVE, zig
+from larqnets import processes
 from larqnets.errors import LarqnetsError
 
 CPUS = ("cortex-a72", "cortex-a76")  # Raspberry Pi 4 and 5
+LIMIT_S = 1800.0  # of one emulated program, and
+SAMPLE_LIMIT_S = 30.0  # more for every sample that it runs
+LIMIT_VARIABLE = "LARQNETS_EMULATION_LIMIT"  # replaces LIMIT_S
 
 # Of Debian's libraries for other machines: what a program for ARM64 needs under qemu and on Android.
 SYSROOT = Path("/usr/aarch64-linux-gnu")
@@ -72,13 +77,10 @@ def build_counter(folder: Path) -> Path:
     """Compile the plugin into `folder` with the C compiler of this machine, or zig."""
     output = folder / "libicount.so"
     compiler = next(([c] for name in ("cc", "gcc", "clang") if (c := shutil.which(name))), None) or [*zig(), "cc"]
-    done = subprocess.run(
-        [*compiler, "-O2", "-fPIC", "-shared", "-o", str(output), str(NATIVE / "icount.c")],
-        capture_output=True,
-        text=True,
-    )
+    done = processes.run([*compiler, "-O2", "-fPIC", "-shared", "-o", str(output), str(NATIVE / "icount.c")])
     if done.returncode != 0:
-        raise LarqnetsError(f"Compiling the instruction counter failed: {done.stderr.strip()[-2000:]}")
+        said = done.stderr.decode(errors="backslashreplace")
+        raise LarqnetsError(f"Compiling the instruction counter failed: {said.strip()[-2000:]}")
     return output
 
 
@@ -90,10 +92,41 @@ def read_counts(path: Path) -> dict[int, Counts]:
 
 def count_regions(counter: Path, command: Sequence[str], cpu: str = CPUS[0]) -> dict[int, Counts]:
     """Run an ARM64 program and its arguments; return region -> counts. Raises LarqnetsError when the program fails."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "counts"
-        run = [*qemu_command(cpu, f"{counter},out={out}"), *command]
-        done = subprocess.run(run, env={}, capture_output=True, text=True)
+    with processes.temporary_folder() as folder:
+        out = folder / "counts"
+        name = Path(command[0]).name
+        done = run_emulated([*qemu_command(cpu, f"{counter},out={out}"), *command], name)
         if done.returncode != 0 or not out.is_file():
-            raise LarqnetsError(f"{Path(command[0]).name} failed under qemu: {done.stderr.strip()[-2000:]}")
+            said = done.stderr.decode(errors="backslashreplace")
+            raise LarqnetsError(f"{name} failed under qemu: {said.strip()[-2000:]}")
         return read_counts(out)
+
+
+def run_emulated(
+    command: Sequence[str], name: str, *, samples: int = 1, folder: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run what `qemu_command` begins to its end, with an empty environment; `name` is what it runs, in messages.
+
+    Raises LarqnetsError when that takes longer than LIMIT_S, or what LARQNETS_EMULATION_LIMIT says in its place, and
+    SAMPLE_LIMIT_S for every sample together.
+    """
+    limit_s = _limit_s()
+    try:
+        return processes.run(command, timeout_s=limit_s + SAMPLE_LIMIT_S * samples, cwd=folder, env={})
+    except TimeoutError as error:
+        raise LarqnetsError(
+            f"{name} was ended after {limit_s + SAMPLE_LIMIT_S * samples:,.0f} s on the emulated ARM64. Allow it more with "
+            f"{LIMIT_VARIABLE}=SECONDS in the environment, now {limit_s:g}, beside which every sample has "
+            f"{SAMPLE_LIMIT_S:g}."
+        ) from error
+
+
+def _limit_s() -> float:
+    text = os.environ.get(LIMIT_VARIABLE) or str(LIMIT_S)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < threading.TIMEOUT_MAX / 2:
+        raise LarqnetsError(f"{LIMIT_VARIABLE} is '{text}'. Set it to a number of seconds above 0, or remove it.")
+    return seconds

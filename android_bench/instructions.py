@@ -5,13 +5,13 @@ run, and how four threads share the convolutions.
 """
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from android_bench.compile import KERNELS, NATIVE, compile_native
 from android_bench.emulator import CPUS, Counts, build_counter, count_regions
+from larqnets import processes
 from larqnets.errors import LarqnetsError
 
 
@@ -102,10 +102,10 @@ def _count_each(folder: Path, ops: Sequence[Bconv | Quantize], cpu: str) -> dict
 def main() -> int:
     """Print the table; returns the exit code."""
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            counted = count_ops(Path(folder))
+        with processes.temporary_folder() as folder:
+            counted = count_ops(folder)
             squares = [Bconv(size, size, c, c, threads=4) for size, c in SQUARES]
-            shared = {op: count_threads(Path(folder), op) for op in squares}
+            shared = {op: count_threads(folder, op) for op in squares}
     except LarqnetsError as error:
         print(error, file=sys.stderr)
         return 1

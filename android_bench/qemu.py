@@ -5,8 +5,6 @@ number of instructions it executes is exact and repeats: the same file, the same
 """
 
 import signal
-import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -15,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from android_bench.bundle import RUNNER, open_bundle
-from android_bench.emulator import CPUS, Counts, build_counter, qemu_command, read_counts
+from android_bench.emulator import CPUS, Counts, build_counter, qemu_command, read_counts, run_emulated
 from android_bench.runner import Report, Step, parse_report
 from deploy.tflite import Model, read_model
+from larqnets import processes
 from larqnets.errors import LarqnetsError
 
 ENGINE = "ARM64 under qemu (functional only)"
@@ -43,14 +42,14 @@ class QemuModel:
 
     def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
         """Run samples (N, ...) of every input: every output for all of them. `on_sample` is called once, at the end."""
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
+        with processes.temporary_folder() as folder:
             (folder / "model.tflite").write_bytes(self._model.content)
             arguments = ["--model", "model.tflite", "--output", "y", "--threads", str(self._num_threads)]
             for i, values in enumerate(inputs):
                 np.save(folder / f"x{i}.npy", np.ascontiguousarray(values))
                 arguments += ["--input", f"x{i}.npy"]
-            run_runner(self._bundle, arguments, self._model.name, cpu=self._cpu, folder=folder)
+            samples = max((len(values) for values in inputs if values.ndim), default=1)
+            run_runner(self._bundle, arguments, self._model.name, cpu=self._cpu, folder=folder, samples=samples)
             results = [np.load(folder / f"y.{i}.npy") for i in range(len(self.output_shapes))]
         if on_sample is not None:
             on_sample(len(inputs[0]))
@@ -113,8 +112,7 @@ def count(
         raise LarqnetsError(
             f"{model.name} needs the unknown op {model.unknown_ops[0]}. Convert it again without that op."
         )
-    with tempfile.TemporaryDirectory() as name:
-        here = Path(name)
+    with processes.temporary_folder() as here:
         plugin = build_counter(here)
         (here / "model.tflite").write_bytes(model.content)
         arguments = ["--model", "model.tflite", "--count", *(["--count-ops"] if per_op else [])]
@@ -202,14 +200,15 @@ def run_runner(
     cpu: str = CPUS[0],
     folder: Path | None = None,
     plugin: str | None = None,
+    samples: int = 1,
 ) -> Report:
     """Start the runner under qemu in `folder` and return its report; `name` is the model in messages.
 
     The environment is empty and addresses are not random, so that counts repeat. Raises LarqnetsError with the runner's
-    own sentence when it fails, and when it dies.
+    own sentence when it fails, when it dies, and when it takes too long for `samples`.
     """
     command = [*qemu_command(cpu, plugin), str(bundle / RUNNER), *arguments]
-    done = subprocess.run(command, cwd=folder, env={}, capture_output=True)
+    done = run_emulated(command, name, samples=samples, folder=folder)
     if done.returncode < 0:
         raise LarqnetsError(
             f"The ARM64 runner died on {name} ({signal.Signals(-done.returncode).name}). Convert the model again, or give "

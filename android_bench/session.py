@@ -9,6 +9,7 @@ Each share of a round is a process: init and first inference are seen every time
 record is written after every step that is complete, so what stops the session leaves what was measured.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import random
@@ -38,6 +39,7 @@ from android_bench.record import (
     Runtime,
     Session,
     State,
+    read_session,
     thin,
     write_session,
 )
@@ -45,7 +47,7 @@ from android_bench.record import Device as DeviceRecord
 from android_bench.runner import Conditions, Report
 from larqnets import __version__
 from larqnets.errors import LarqnetsError
-from larqnets.files import cannot_write
+from larqnets.files import BusyError, cannot_write, locked
 
 MAX_ATTEMPTS = 3  # of one round
 PAUSE_S = 30.0  # after a throttled round
@@ -84,6 +86,7 @@ class Measurement:
         self._complete = False
         self._start = self._clock.now()
         self._name, self._created = "", ""
+        self._held = contextlib.ExitStack()  # the record, against other processes
         self._facts: DeviceRecord
         self._cores: Cores
 
@@ -126,7 +129,8 @@ class Measurement:
             finally:
                 self._save()
         finally:
-            self._device.close()
+            with self._held:
+                self._device.close()
         return self.session()
 
     def abort(self) -> None:
@@ -177,6 +181,8 @@ class Measurement:
         state = self._sample()
         if (sentence := thermal.unfit(state)) is not None:
             raise LarqnetsError(f"{self._device.name} cannot be measured: {sentence}")
+        if self._earlier is not None:
+            check_same(self._earlier, self._facts, self._entrants)
         self._install()
         self._begin_record()
         self._trace.append(state)
@@ -194,10 +200,13 @@ class Measurement:
         now = datetime.datetime.now(datetime.UTC)
         if self._earlier is None:
             self._created = now.isoformat(timespec="seconds")
-            self._name = _free_name(self._folder, f"{now:%Y%m%dT%H%M%S}-{_slug(self._device.name)}")
+            self._name = self._reserve(f"{now:%Y%m%dT%H%M%S}-{_slug(self._device.name)}")
             return
         earlier = self._earlier
-        check_same(earlier, self._facts, self._entrants)
+        path = self._folder / f"{earlier.session}.json"
+        self._held.enter_context(locked(path))
+        if read_session(path) != earlier:
+            raise LarqnetsError(f"{path} was continued by another process meanwhile. Run the command again.")
         self._name, self._created, self._cores = earlier.session, earlier.created, earlier.cores
         self._start -= (now - datetime.datetime.fromisoformat(earlier.created)).total_seconds()
         self._trace, self._events = list(earlier.trace), list(earlier.events)
@@ -208,6 +217,20 @@ class Measurement:
                 self._discard(number, "the session was stopped in this round")
         kept = sorted((r for model in self._models.values() for r in model.kept), key=lambda r: r.started_s)
         self._usual_mhz = kept[0].after.clocks_mhz if kept else {}
+
+    def _reserve(self, name: str) -> str:
+        """Return a name whose record is not there and that no other process has, which is kept from others from now on."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self._folder, error) from error
+        for free in (name, *(f"{name}-{i}" for i in range(2, 1000))):
+            path = self._folder / f"{free}.json"
+            with contextlib.suppress(BusyError):
+                if not path.exists():
+                    self._held.enter_context(locked(path))
+                    return free
+        raise LarqnetsError(f"{self._folder} has a thousand records called {name}. Name another folder with --out.")
 
     def _look(self, entrant: Entrant) -> None:
         """Run a model once for its outputs and once for its memory; learn what the device really is."""
@@ -442,10 +465,6 @@ class Measurement:
         self._on_progress(text)
 
     def _save(self) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
         write_session(self.session(), self.path)
 
 
@@ -466,7 +485,7 @@ def check_same(earlier: Session, device: DeviceRecord, entrants: Sequence[Entran
             f"The session {earlier.session} was measured on {earlier.device.model or earlier.device.address}, this is "
             f"{device.model or device.address}. Name that device, or begin a new session."
         )
-    if [m.sha256 for m in earlier.models] != [e.sha256 for e in entrants]:
+    if [(m.name, m.sha256) for m in earlier.models] != [(e.name, e.sha256) for e in entrants]:
         raise LarqnetsError(
             f"The files of the session {earlier.session} were changed since. Begin a new session without --resume."
         )
@@ -474,8 +493,3 @@ def check_same(earlier: Session, device: DeviceRecord, entrants: Sequence[Entran
 
 def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")
-
-
-def _free_name(folder: Path, name: str) -> str:
-    names = [name, *(f"{name}-{i}" for i in range(2, 100))]
-    return next(name for name in names if not (folder / f"{name}.json").exists())

@@ -1,23 +1,8 @@
-"""From a trained model to 1-bit TFLite files that are proven equal to it, and a manifest that says so.
+"""From a trained model to 1-bit TFLite files that are proven equal to it; `publish` writes them."""
 
-    <folder>/binary.tflite    the network, every layer trained as binary a 1-bit op
-    <folder>/float.tflite     twin: the same backbone real-valued
-    <folder>/int8.tflite      twin: the same, quantised after training by stock TFLite
-    <folder>/manifest.json    what each file is, its SHA-256, the verification, fallbacks, constants to the byte
-
-Files are written into a folder beside and renamed one by one, the manifest last; a killed conversion leaves the old
-ones as they were, and a file whose SHA-256 is not the manifest's is no result.
-"""
-
-import dataclasses
-import hashlib
-import json
-import shutil
-import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import larq_compute_engine as lce
@@ -27,14 +12,12 @@ import tensorflow as tf
 from deploy import contents
 from deploy.edit import add_metadata
 from deploy.export import Export, export_model, main_kernel
-from deploy.inspect import inspect_model
 from deploy.interpreter import Interpreter
 from deploy.tflite import Model, read_model
 from deploy.verify import Verification, verify
 from larqnets import __version__
 from larqnets.errors import LarqnetsError
-from larqnets.files import write_atomically
-from larqnets.preflight import TARGETS
+from larqnets.processes import temporary_folder
 from larqnets.terminal import captured_stderr
 
 
@@ -133,65 +116,14 @@ def convert_twin(
     return Converted(variant, content, None, test_accuracy(content, samples, None), layers=names, note=note)
 
 
-def publish(folder: Path, files: list[Converted], manifest: dict[str, Any]) -> dict[str, Any]:
-    """Write the files and the manifest into `folder`, all or nothing per file and the manifest last; returns the manifest.
-
-    Twins of an earlier conversion that this one does not have are removed. Raises LarqnetsError when it cannot be written.
-    """
-    entries = {f.variant: _entry(f) for f in files}
-    main = files[0]
-    document = {
-        "format_version": 1,
-        **manifest,
-        "larqnets": __version__,
-        "target": TARGETS[0],
-        "file": f"{main.variant}.tflite",
-        "file_bytes": len(main.content),
-        "float_fallbacks": [dataclasses.asdict(f) for f in main.fallbacks],
-        "verification": main.verification.to_json() if main.verification else None,
-        "warnings": main.warnings,
-        "files": entries,
-    }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(".writing-*"):
-            shutil.rmtree(leftover)
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as beside:
-            for f in files:
-                write_atomically(Path(beside) / f"{f.variant}.tflite", f.content)
-            for f in files:
-                (Path(beside) / f"{f.variant}.tflite").replace(folder / f"{f.variant}.tflite")
-        write_atomically(folder / "manifest.json", json.dumps(document, indent=2) + "\n")
-        for variant in {"binary", "float", "int8"} - set(entries):
-            (folder / f"{variant}.tflite").unlink(missing_ok=True)
-    except OSError as error:
-        raise LarqnetsError(
-            f"Cannot write {folder}: {error.strerror}. Free space or choose another folder; nothing was replaced by half."
-        ) from error
-    return document
-
-
-def _entry(f: Converted) -> dict[str, Any]:
-    check = f.bytes_check
-    return {
-        "file": f"{f.variant}.tflite",
-        "sha256": hashlib.sha256(f.content).hexdigest(),
-        "bytes": len(f.content),
-        "test_accuracy": f.test_accuracy,
-        "binary_mac_share": inspect_model(f.content).totals["binary_mac_share"],
-        "note": f.note,
-        "constants": None if check is None else {**dataclasses.asdict(check), "matches": check.matches},
-    }
-
-
 def run_converter(model: tf.keras.Model) -> bytes:
     """Run the LCE converter on a SavedModel with a fixed batch, the only path that keeps every binary layer."""
     call = tf.function(lambda image: model(image, training=False), autograph=False)
     signature = call.get_concrete_function(tf.TensorSpec(model.input_shape, tf.float32, name="image"))
     try:
-        with captured_stderr(), tempfile.TemporaryDirectory() as folder:
-            tf.saved_model.save(model, folder, signatures={"serving_default": signature})
-            return lce.convert_saved_model(folder)
+        with captured_stderr(), temporary_folder() as folder:
+            tf.saved_model.save(model, str(folder), signatures={"serving_default": signature})
+            return lce.convert_saved_model(str(folder))
     except Exception as error:
         # The converter raises bare Exception with MLIR text: the last line is its reason.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]

@@ -10,12 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from deploy import export
-from deploy.convert import Converted, Samples, convert, convert_twin, publish
+from deploy.convert import Converted, Samples, convert, convert_twin
 from deploy.decomposed import convert_decomposed
+from deploy.publish import publish
 from larqnets.config import DataConfig
 from larqnets.data import Dataset, load_dataset, preprocess_info
 from larqnets.errors import LarqnetsError
 from larqnets.keras_file import load_keras_file
+from larqnets.manifest import check_free
 from larqnets.methods import get_method
 from larqnets.preflight import check_target
 from larqnets.run_folder import Run
@@ -135,6 +137,10 @@ def convert_source(
     if twin_run is not None:
         _check_twin(source, twin_run)
     folder = out or (path / target if source.run else path.with_name(f"{path.stem}-{target}"))
+    binary = bool(export.describe_binary_layers(source.model))
+    roles = ["binary"] if binary else ["float"]
+    roles += (["float", "int8"] if binary else ["int8"]) if twins or twin_run else []
+    check_free(folder, [f"{role}.tflite" for role in roles])  # before minutes of work
     samples = verification_samples(source)
     main = convert(
         source.model,
@@ -162,7 +168,7 @@ def convert_source(
         files += more
         main.warnings.extend(text for file in more for text in file.warnings)
     facts = {"source": source.provenance(), "samples": {"test": samples.num_test, "all": len(samples.images)}}
-    manifest = publish(folder, files, facts)
+    manifest = publish(folder, files, facts, on_stage)
     if source.run is not None:
         source.run.update_card(
             converted_test_accuracy=main.test_accuracy,

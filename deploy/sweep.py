@@ -7,7 +7,7 @@ that was killed goes on where it was when the same command is given again.
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ from deploy.sources import convert_source
 from larqnets.config import Experiment
 from larqnets.documents import read_json, read_text
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.files import cannot_write, write_atomically
+from larqnets.files import cannot_write, locked, write_atomically
 from larqnets.methods import get_method
 from larqnets.preflight import TARGETS
 from larqnets.run_folder import Run
@@ -82,12 +82,26 @@ def sweep(
     A config written NAME@0,1,2 has seeds of its own. `options` are options of the methods that the table shows as
     further columns. Returns {"csv": path, "options": [...], "rows": [...], "failed": [{"run", "reason"}, ...]}; one
     that fails does not stop the others. Raises LarqnetsError before anything is trained when a config, an option, the
-    seeds, a run's name or the table is wrong, and TrainingInterruptedError after SIGINT or SIGTERM.
+    seeds, a run's name or the table is wrong, or another process writes the table, and TrainingInterruptedError after SIGINT or SIGTERM.
     """
     planned = plan(configs, seeds, overrides, runs)
     chosen = {p.run: _options(p.experiment, options) for p in planned}
     table = table or runs / "sweep.csv"
     _check_table(table, options)
+    with locked(table):
+        return _fill(table, planned, chosen, overrides, options, convert, progress)
+
+
+def _fill(
+    table: Path,
+    planned: Sequence[Planned],
+    chosen: Mapping[Path, dict[str, Any]],
+    overrides: Sequence[str],
+    options: Sequence[str],
+    convert: bool,
+    progress: SweepProgress,
+) -> dict[str, Any]:
+    """Do what `sweep` does, which has planned it and keeps other processes from the table."""
     counting = convert and _can_count(progress)
     rows = {p.run: row for p in planned if (row := _finished(p, convert, counting)) is not None}
     failed: list[dict[str, str]] = []
@@ -236,7 +250,7 @@ def _check_table(path: Path, options: Sequence[str]) -> None:
     """Raise LarqnetsError when the table cannot be written, or would replace a file that is no such table."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        header = read_text(path).partition("\n")[0].strip() if path.exists() else ""
+        header = read_text(path).partition("\n")[0].strip() if path.is_file() else ""
         # A table that an earlier version wrote has fewer columns.
         if header and header not in (",".join([*COLUMNS, *options]), ",".join(COLUMNS), ",".join(COLUMNS[:-1])):
             raise LarqnetsError(f"{path} is there and is not the table of a sweep. Choose another file with --csv.")

@@ -1,7 +1,8 @@
 """The command line: a verb parses its arguments, makes one library call, prints.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 could not, 2 wrong usage. With `--json`
-stdout carries one JSON value and nothing else. TensorFlow is imported inside the verbs that need it.
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 could not, 2 wrong usage, 143 and 129
+ended by SIGTERM and SIGHUP. With `--json` stdout carries one JSON value and nothing else. TensorFlow is imported inside
+the verbs that need it.
 """
 
 import io
@@ -9,7 +10,8 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -30,6 +32,8 @@ app.add_typer(network_commands.app)  # without a name: its commands are ours
 app.add_typer(device_commands.app)
 
 _CTRL_C = 130  # what Typer makes of KeyboardInterrupt
+_ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+_received: list[int] = []  # signals that asked this process to stop
 
 DataName = Annotated[str | None, typer.Option("--dataset", help="Images to use: a data set's name or folder:PATH.")]
 Device = Annotated[
@@ -404,16 +408,44 @@ def _stopped() -> NoReturn:
 
 
 def main() -> None:
-    """Entry point: turn errors that the user can act on into one sentence and exit code 1."""
-    interrupts = 0
+    """Entry point: turn errors that the user can act on into one sentence and exit code 1.
 
-    def interrupt(*arguments: Any) -> None:
-        nonlocal interrupts
-        interrupts += 1
-        signal.default_int_handler(*arguments)
+    SIGTERM and SIGHUP end a command as Ctrl-C does, so that nothing stays behind; the exit code is then 128 + the signal's
+    number. One that is ignored when larqnets starts, as SIGHUP is under nohup, stays ignored.
+    """
+    _received.clear()
+    for number in (signal.SIGINT, *_ENDS):
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler, _interrupt):
+            signal.signal(number, _interrupt)
+    try:
+        _run_app()
+    except BaseException:
+        if ends := [number for number in _received if number in _ENDS]:
+            _let_go_of_terminal()
+            raise SystemExit(128 + ends[0]) from None
+        raise
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # in the background it is ignored, and stays so
-        signal.signal(signal.SIGINT, interrupt)
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    first = not _received
+    _received.append(number)
+    if first or number == signal.SIGINT:  # systemd and a closed terminal send several; the first is being obeyed
+        raise KeyboardInterrupt
+
+
+def _let_go_of_terminal() -> None:
+    """Let nothing be written to a terminal that is gone: Python would end with an exit code of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # it was closed when larqnets began
+                stream.flush()
+        except OSError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, stream.fileno())
+            os.close(nothing)
+
+
+def _run_app() -> None:
     try:
         _check_stdout()
         app(prog_name="larqnets")
@@ -427,7 +459,7 @@ def main() -> None:
             raise
         _stopped()
     except SystemError:  # what TensorFlow's C code makes of a KeyboardInterrupt that reaches it at a bad moment
-        if not interrupts:
+        if not _received:
             raise
         _stopped()
     except BrokenPipeError:

@@ -121,7 +121,11 @@ def devices(found: dict[str, Any]) -> list[Any]:
     """What can be measured on, one device after another."""
     parts: list[Any] = []
     for device in found["devices"]:
-        parts += [facts(_device(device), device["device"]), ""]
+        parts.append(facts(_device(device), device["device"]))
+        if device["kept"]:
+            names = ", ".join(device["kept"])
+            parts.append(f"Not ours and still in {device['cache']} on {device['device']}: {names}")
+        parts.append("")
     parts += [f"- {text}" for text in found["problems"]]
     return [*parts, "A board is shown when it is named: larqnets devices --device ssh:USER@HOST", found["note"]]
 

@@ -1,9 +1,22 @@
-"""Files: written whole or not at all, locked while somebody works on them."""
+"""Files: written whole or not at all, locked while somebody works on them, cleared of what a killed process left.
+
+What is being written lies beside its place as `.larqnets-<16 hexadecimal digits>.writing`, a file or a folder, locked by
+its writer until it is renamed. One that nobody holds was left by a process that was killed: the next writer removes it.
+A file system without locks cannot tell, and nothing is removed there.
+"""
 
 import contextlib
 import errno
 import os
+import re
+import secrets
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 try:
     import fcntl
@@ -12,25 +25,178 @@ except ImportError:  # Windows, where nothing is locked
 
 from larqnets.errors import LarqnetsError
 
+_UNFINISHED = re.compile(r"\.larqnets-[0-9a-f]{16}\.writing")
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would change line ends
+_MAX_LINKS = 40
+_POLL_S = 0.05
+
+
+class BusyError(LarqnetsError):
+    """Another process works on the file."""
+
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write `content` (text as UTF-8) so that a crash at any moment leaves the old or the new file, never half of one.
 
-    Raises LarqnetsError when the folder cannot be written or the disk is full; the old file is then unchanged.
+    A file that is there keeps its permissions; a new one gets those of the umask. A link stays and the file that it names
+    is written. What is no regular file (/dev/null, a FIFO, /dev/stdout) is written through, not replaced; a folder and a
+    disk are refused. Two writers at once: one of the two contents, whole. Raises LarqnetsError when the folder cannot be
+    written or the disk is full; the old file is then unchanged.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.writing")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
+        target = _follow(path)
+        if _is_stream(target):
+            _write_through(target, data)
+            return
+        remove_leftovers(target.parent)
+        descriptor, beside = _create(target.parent, _new_file)
+        with os.fdopen(descriptor, "wb") as file:
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(descriptor)
+                if fcntl is None:
+                    file.close()  # Windows renames no open file; elsewhere it is open, and locked, until it has its name
+                take_place(beside, target)
+            except BaseException:
+                with contextlib.suppress(OSError):  # the disk may be gone
+                    beside.unlink()
+                raise
+        sync_folder(target.parent)
     except OSError as error:
-        with contextlib.suppress(OSError):  # the folder itself may be what is missing
-            temporary.unlink()
         raise cannot_write(path, error) from error
+
+
+@contextlib.contextmanager
+def building_folder(parent: Path) -> Iterator[Path]:
+    """Yield a new folder in `parent` for what is renamed when it is whole; what is left of it is removed after the block.
+
+    Such folders of killed processes are removed before. Raises OSError when it cannot be made.
+    """
+    remove_leftovers(parent)
+    descriptor, folder = _create(parent, _new_folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def take_place(new: Path, old: Path) -> None:
+    """Rename `new` to `old`; a regular file that is there hands on its permissions, and its owner where that is allowed."""
+    before = None
+    with contextlib.suppress(FileNotFoundError):
+        before = old.lstat()
+    if before is not None and stat.S_ISREG(before.st_mode):
+        mine = new.lstat()
+        if (before.st_uid, before.st_gid) != (mine.st_uid, mine.st_gid):
+            with contextlib.suppress(PermissionError):
+                os.chown(new, before.st_uid, before.st_gid)
+        new.chmod(before.st_mode & 0o777)
+    new.replace(old)
+
+
+def leftovers(folder: Path) -> Iterator[Path]:
+    """Yield what killed writers left in `folder`, files and folders; each is locked until the next one is asked for."""
+    if fcntl is None:
+        return
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if _UNFINISHED.fullmatch(entry.name))
+    for name in names:
+        try:
+            descriptor = os.open(folder / name, os.O_RDONLY | os.O_NONBLOCK | _NOFOLLOW)
+        except OSError:  # renamed by now, or somebody else's
+            continue
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) and _try_lock(descriptor, fcntl.LOCK_EX):
+                yield folder / name
+        finally:
+            os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers left in `folder`; what may not be removed stays."""
+    for path in leftovers(folder):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+@contextlib.contextmanager
+def locked(path: Path, on_wait: Callable[[str], Any] | None = None) -> Iterator[None]:
+    """Keep other processes out of the block that works on the file `path`, with a lock file beside it.
+
+    When another one is in it: `on_wait` is called once with what it waits for and the process waits; without it BusyError is
+    raised. The system releases the lock of a process that ends, however it ends. Nothing is locked on Windows and where
+    `path` is no regular file.
+    """
+    try:
+        target = _follow(path)
+        if fcntl is None or _is_stream(target):
+            file, descriptor = None, None
+        else:
+            file = target.with_name(f".{target.name}.lock")
+            descriptor = _lock_file(file, path, on_wait)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        yield
+    finally:
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.unlink()  # while it is locked: whoever waits for it sees that it is gone and makes a new one
+            os.close(descriptor)
+
+
+def _lock_file(file: Path, path: Path, on_wait: Callable[[str], Any] | None) -> int:
+    """Return the descriptor of the lock file, locked."""
+    told = False
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | _NOFOLLOW, 0o666)
+        try:
+            if lock(descriptor, fcntl.LOCK_EX) and _is_at(descriptor, file):
+                with contextlib.suppress(OSError):  # a full disk must not keep anybody from locking
+                    os.ftruncate(descriptor, 0)
+                    os.write(descriptor, f"{os.getpid()}\n".encode())
+                return descriptor
+            who = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "not known"
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        if on_wait is None:
+            raise BusyError(
+                f"{path} is being written by another process (PID {who}). Wait for it, or choose another file."
+            )
+        if not told:
+            on_wait(f"{path} is being written by another process (PID {who}): waiting for it")
+            told = True
+        time.sleep(_POLL_S)
+
+
+def lock(descriptor: int, kind: int) -> bool:
+    """Lock an open file if nobody else has it, or if its file system knows no locks; closing the file releases it."""
+    return _try_lock(descriptor, kind) is not False
+
+
+def _try_lock(descriptor: int, kind: int) -> bool | None:
+    """Return whether the file is now locked; None when its file system knows no locks."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        # EBADF: NFS locks nothing that was opened for reading
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF):
+            raise
+        return None
+    return True
 
 
 def sync_folder(folder: Path) -> None:
@@ -52,13 +218,86 @@ def cannot_write(path: Path, error: OSError) -> LarqnetsError:
     )
 
 
-def lock(descriptor: int, kind: int) -> bool:
-    """Lock an open file if nobody else has it, or if its file system knows no locks; closing the file releases it."""
+def _create(folder: Path, make: Callable[[Path], int | None]) -> tuple[int | None, Path]:
+    """Make a file or folder with a new name in `folder`; returns its descriptor, locked, and its path."""
+    while True:
+        path = folder / f".larqnets-{secrets.token_hex(8)}.writing"
+        descriptor = make(path)
+        if fcntl is None:
+            return descriptor, path
+        if descriptor is not None:
+            if lock(descriptor, fcntl.LOCK_EX) and _is_at(descriptor, path):
+                return descriptor, path
+            os.close(descriptor)  # another process saw it before it was locked, took it for a leftover and removed it
+
+
+def _new_file(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, 0o666)
+
+
+def _new_folder(path: Path) -> int | None:
+    path.mkdir()
+    if fcntl is None:
+        return None
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | _NOFOLLOW)
+    except FileNotFoundError:
+        return None
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Return whether `path` still names the open file."""
+    try:
+        there = path.lstat()
+    except FileNotFoundError:
         return False
+    return os.path.samestat(os.fstat(descriptor), there)
+
+
+def _follow(path: Path) -> Path:
+    """Return the absolute path that `path` stands for once links are followed, up to one in /proc, an open file of a process.
+
+    Raises OSError for links in a circle.
+    """
+    for _ in range(_MAX_LINKS):
+        path = Path(os.path.realpath(path.parent), path.name)
+        if _is_open_file(path) or not path.is_symlink():
+            return path
+        path = path.parent / path.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _is_open_file(place: Path) -> bool:
+    return place.is_relative_to("/proc")  # where /dev/stdout leads
+
+
+def _is_stream(place: Path) -> bool:
+    """Return whether what `_follow` found is written through; raises OSError for a folder and a disk."""
+    if _is_open_file(place):
+        return True
+    try:
+        mode = place.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if stat.S_ISBLK(mode):
+        raise PermissionError(errno.EPERM, "It is a disk")
+    return not stat.S_ISREG(mode)
+
+
+def _write_through(place: Path, data: bytes) -> None:
+    """Write into a device, a FIFO or an open file of a process, as a shell's `>` does."""
+    try:
+        if place.parent == Path(f"/proc/{os.getpid()}/fd"):
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            descriptor = os.dup(int(place.name))  # opened anew, a file would be written from its start
+        else:
+            descriptor = os.open(place, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_NOCTTY", 0))
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-            raise
-    return True
+        raise LarqnetsError(
+            f"Cannot write to {place}: {error.strerror or error}. It is no regular file: name one, or mend what reads it."
+        ) from error

@@ -11,8 +11,6 @@ Nothing here imports TensorFlow, so a board that only measures can read the card
 import contextlib
 import json
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +24,7 @@ except ImportError:  # Windows, where nothing is locked
 from larqnets.config import DataConfig, Experiment, ModelImages, dump_config, load_config, load_model_images
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
-from larqnets.files import cannot_write, lock, write_atomically
+from larqnets.files import building_folder, cannot_write, lock, locked, write_atomically
 from larqnets.schema import convert
 
 RUN_FORMAT = 1
@@ -148,23 +146,17 @@ class Run:
     def _build(
         cls, path: Path, config: Experiment | ModelImages, card: dict[str, Any], files: dict[str, bytes]
     ) -> Self:
-        root, name = path.parent, path.name
+        root = path.parent
         try:
             root.mkdir(parents=True, exist_ok=True)
-            building = Path(tempfile.mkdtemp(prefix=f".{name}.creating-", dir=root))
-        except OSError as error:
-            raise cannot_write(path, error) from error
-        try:
-            building.chmod(0o755)
-            write_atomically(building / "config.toml", dump_config(config))
-            for file, content in files.items():
-                write_atomically(building / file, content)
-            write_atomically(building / "card.json", _json(card))
-            building.rename(path)
+            with building_folder(root) as building:
+                write_atomically(building / "config.toml", dump_config(config))
+                for file, content in files.items():
+                    write_atomically(building / file, content)
+                write_atomically(building / "card.json", _json(card))
+                building.rename(path)
         except OSError as error:  # another process took the name, or the disk went away
             raise (_taken(path) if path.exists() else cannot_write(path, error)) from error
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
         return cls(path, config, card)
 
     @classmethod
@@ -251,9 +243,11 @@ class Run:
             return False
 
     def update_card(self, **fields: Any) -> None:
-        """Set fields of `card.json`, atomically; other fields stay."""
-        card = self.card | fields
-        write_atomically(self.path / "card.json", _json(card))
+        """Set fields of `card.json`, atomically; other fields stay, also those that another process set meanwhile."""
+        path = self.path / "card.json"
+        with locked(path, on_wait=lambda _: None):  # the moment that another update takes
+            card = _read_card(path) | fields
+            write_atomically(path, _json(card))
         self.card = card
 
 

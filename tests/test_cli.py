@@ -1,5 +1,6 @@
 """The command line as scripts see it: exit codes, streams, JSON, signals."""
 
+import hashlib
 import importlib
 import io
 import json
@@ -12,6 +13,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from forked import Forked
+from living import until
 from rich.console import Console
 
 from larqnets import cli as larqnets_cli
@@ -184,6 +187,44 @@ def test_ctrl_c_in_conversion_leaves_no_file(demo, tmp_path, tfds_dir):
     assert not NOISE.search(err)
     assert not list((tmp_path / "out").glob("*"))
     assert (demo.run / "card.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)])
+def test_a_conversion_that_is_ended_leaves_no_file(demo, tmp_path, tfds_dir, number, code):
+    """Neither where it writes nor where it works."""
+    (tmp_path / "tmp").mkdir()
+    environment = os.environ | {"TFDS_DATA_DIR": str(tfds_dir), "TMPDIR": str(tmp_path / "tmp")}
+    process = Forked("convert", demo.run, "--out", "out", cwd=tmp_path, environment=environment)
+    until(lambda: "converting" in process.err and list((tmp_path / "tmp").glob("larqnets-*")))
+    process.send_signal(number)
+    assert process.wait(120).code == code
+    until(lambda: not list((tmp_path / "tmp").glob("larqnets-*")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_conversions_into_one_folder(demo, tmp_path, tfds_dir):
+    """Both are done and told; the folder is as one of them left it, and somebody's file is still in it."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/float.tflite").write_bytes(b"mine")
+    environment = os.environ | {"TFDS_DATA_DIR": str(tfds_dir)}
+    both = [Forked("convert", demo.run, "--out", "out", cwd=tmp_path, environment=environment) for _ in range(2)]
+    done = [process.wait(240) for process in both]
+    assert [outcome.code for outcome in done] == [0, 0], done
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    content = (tmp_path / "out/binary.tflite").read_bytes()
+    assert manifest["files"]["binary"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"binary.tflite", "float.tflite", "manifest.json"}
+    assert (tmp_path / "out/float.tflite").read_bytes() == b"mine"
+
+
+def test_a_taken_name_is_told_before_the_work(demo, tmp_path, cli):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/binary.tflite").write_bytes(b"mine")
+    done = cli("convert", demo.run, "--out", "out")
+    assert (done.code, done.out) == (1, "")
+    assert "out/binary.tflite is there and was not written by this command" in done.err
+    assert "converting" not in done.err
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["binary.tflite"]
 
 
 @pytest.mark.parametrize("interrupted", [True, False])

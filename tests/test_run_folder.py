@@ -129,3 +129,40 @@ def test_run_folders_need_no_tensorflow():
     code = "import sys, larqnets.run_folder; raise SystemExit('tensorflow' in sys.modules)"
     root = Path(__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_two_processes_set_fields_of_a_card_and_none_is_lost(tmp_path):
+    """Each opened the run before the other wrote, as `convert` does while the run is trained."""
+    path = Run.create(tmp_path, "a", EXPERIMENT).path
+    code = (
+        "import sys; from pathlib import Path; from larqnets.run_folder import Run\n"
+        "run = Run.open(Path(sys.argv[1])); print('open', flush=True); sys.stdin.readline()\n"
+        "for i in range(20): run.update_card(**{f'{sys.argv[2]}{i}': i})"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(path), name], **pipes) for name in "xy"]
+    assert [writer.stdout.readline() for writer in writers] == ["open\n"] * 2
+    for writer in writers:
+        writer.stdin.write("go on\n")
+        writer.stdin.flush()
+    assert [writer.communicate()[1] for writer in writers] == ["", ""]
+    card = Run.open(path).card
+    assert {key for key in card if key[0] in "xy" and key[1:].isdecimal()} == {
+        f"{n}{i}" for n in "xy" for i in range(20)
+    }
+    assert sorted(p.name for p in path.iterdir()) == ["card.json", "config.toml"]
+
+
+def test_a_killed_creation_leaves_nothing_that_stays(tmp_path):
+    code = (
+        "import os, signal; from pathlib import Path; from larqnets.run_folder import Run\n"
+        "from larqnets import load_config\n"
+        "Path.rename = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Run.create(Path(), 'a', load_config('digits'))"
+    )
+    (tmp_path / ".mine.creating-x").mkdir()
+    killed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert killed.returncode < 0
+    assert len(list(tmp_path.iterdir())) == 2
+    Run.create(tmp_path, "a", EXPERIMENT)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".mine.creating-x", "a"]

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 
 from android_bench.devices.link import (
@@ -18,6 +17,7 @@ from android_bench.devices.link import (
     send_patience_s,
     unframed,
 )
+from larqnets import processes
 from larqnets.errors import LarqnetsError, excerpt, printable
 
 _CONNECT_S = 20.0  # the client starts its server, which looks for devices
@@ -65,12 +65,12 @@ class Adb:
 
     def send(self, content: bytes, path: str) -> None:
         """See Link."""
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(content)
-            file.flush()
+        with processes.temporary_folder() as folder:
+            file = folder / "content"
+            file.write_bytes(content)
             try:
                 out, err, code = self._adb(
-                    *("-s", self.address, "push", file.name, path), timeout_s=send_patience_s(len(content))
+                    *("-s", self.address, "push", str(file), path), timeout_s=send_patience_s(len(content))
                 )
             except TimeoutError as error:
                 raise self._lost(f"sending {len(content):,} bytes took too long") from error

@@ -28,6 +28,24 @@ from larqnets.errors import LarqnetsError, excerpt
 CACHE = "larqnets-cache"
 RUN_PATIENCE_S = 600.0
 _PID = "run.pid"
+# Our names are runtime-DIGEST, SHA256.tflite, SHA256.N.npy and those of a run; what is called otherwise is somebody else's.
+_CLEAN = r"""
+for file in * .*; do
+  case $file in .|..) continue;; esac
+  [ -e "$file" ] || [ -L "$file" ] || continue  # a pattern that nothing matched
+  name=${file%.part} stem= size=64 ours=
+  case $name in
+    run.pid|run.err|y.[0-9].npy|y.[0-9][0-9].npy|y.*.npy.writing) ours=yes;;
+    runtime-*) stem=${name#runtime-} size=16;;
+    *.tflite) stem=${name%.tflite};;
+    *.npy) stem=${name%.npy} stem=${stem%.*};;
+  esac
+  if [ ${#stem} -eq $size ]; then
+    case $stem in *[!0-9a-f]*) ;; *) ours=yes;; esac
+  fi
+  if [ "$ours" ]; then rm -rf "./$file" 2>&1 || exit 1; else echo "kept $file"; fi
+done
+"""
 
 
 class RunnerError(LarqnetsError):
@@ -242,14 +260,17 @@ class Board:
         size = output.text.partition("\t")[0].strip()
         return 1024 * int(size) if size.isdecimal() else 0
 
-    def clean(self) -> int:
-        """Remove the cache folder; returns the bytes that it held."""
+    def clean(self) -> tuple[int, list[str]]:
+        """Remove what we put into the cache folder, and the folder; returns the bytes and the names of others' files that stay."""
         size = self.cache_bytes()
         self.stop_runner()
-        done = self.link.shell(f"rm -rf {quote(self.cache)} 2>&1")
+        done = self.link.shell(f"[ -d {quote(self.cache)} ] || exit 0\ncd {quote(self.cache)} || exit 1\n{_CLEAN}")
         if done.code != 0:
             raise LarqnetsError(f"{self.name} cannot remove {self.cache}: {excerpt(done.text)}. Remove it by hand.")
-        return size
+        kept = [line.removeprefix("kept ") for line in done.text.splitlines() if line.startswith("kept ")]
+        if not kept:
+            self.link.shell(f"rmdir {quote(self.cache)} 2>/dev/null")
+        return size - self.cache_bytes(), kept
 
     def _find_runner(self) -> str:
         """Return shell that succeeds, with its number in $pid, when a runner that was started from here is alive."""

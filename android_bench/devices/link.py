@@ -16,6 +16,7 @@ from typing import IO, Literal, Protocol
 
 from android_bench.clock import StoppedError
 from android_bench.record import Kind
+from larqnets import processes
 from larqnets.errors import LarqnetsError, excerpt, printable
 
 _BEGIN, _END = "@@begin", "@@end"
@@ -96,14 +97,11 @@ class Client:
             with self._lock:
                 if self._stopped:
                     raise StoppedError
-                self._process = process = subprocess.Popen(
-                    command, stdin=given, stdout=out, stderr=err, env=environment, start_new_session=True
-                )
+                self._process = process = processes.start(command, stdin=given, stdout=out, stderr=err, env=environment)
             try:
                 _wait(process, timeout_s, (out, err), limit)
             finally:
-                process.kill()
-                process.wait()
+                processes.end(process)
             if self._stopped:
                 raise StoppedError
             out.seek(0)
@@ -115,7 +113,7 @@ class Client:
         with self._lock:
             self._stopped = True
             if self._process is not None:
-                self._process.kill()
+                processes.kill(self._process)
 
     def resume(self) -> None:
         """Take commands again."""

@@ -3,10 +3,10 @@
 It never asks for anything (BatchMode), so it cannot hang on a password. One connection is kept open for all commands.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from shlex import quote
@@ -23,6 +23,7 @@ from android_bench.devices.link import (
     send_patience_s,
     unframed,
 )
+from larqnets import processes
 from larqnets.errors import LarqnetsError, excerpt
 
 _CONNECT_S = 10
@@ -58,18 +59,18 @@ class Ssh:
         self._host = host if self._port else address
         self._client = Client()
         self._master: subprocess.Popen[bytes] | None = None
-        self._sockets: tempfile.TemporaryDirectory[str] | None = None
+        self._open = contextlib.ExitStack()
+        self._sockets: Path | None = None
 
     def open(self) -> None:
         """Connect; raises LarqnetsError with what to do when the board cannot be reached or asks for a password."""
         self._end()
         # a socket's path is limited to about 100 bytes, which a folder in TMPDIR can exceed
-        self._sockets = tempfile.TemporaryDirectory(prefix="larqnets-", dir="/tmp" if Path("/tmp").is_dir() else None)
+        parent = "/tmp" if Path("/tmp").is_dir() else None
+        self._sockets = self._open.enter_context(processes.temporary_folder(parent))
         command = self._ssh("-M", "-N", self._host)
         with self._said.open("wb") as said:
-            self._master = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
-            )
+            self._master = processes.start(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         deadline = time.monotonic() + 3 * _CONNECT_S
         while not self._socket.exists():
             if self._master.poll() is not None:
@@ -125,12 +126,12 @@ class Ssh:
     @property
     def _said(self) -> Path:
         assert self._sockets is not None
-        return Path(self._sockets.name) / "said"
+        return self._sockets / "said"
 
     @property
     def _socket(self) -> Path:
         assert self._sockets is not None
-        return Path(self._sockets.name) / "s"
+        return self._sockets / "s"
 
     def _ssh(self, *arguments: str) -> list[str]:
         found = shutil.which("ssh")
@@ -157,12 +158,10 @@ class Ssh:
 
     def _end(self) -> None:
         if self._master is not None:
-            self._master.terminate()
-            self._master.wait()
+            processes.end(self._master, ask=True)
             self._master = None
-        if self._sockets is not None:
-            self._sockets.cleanup()
-            self._sockets = None
+        self._open.close()
+        self._sockets = None
 
 
 def explain(said: str, name: str, by_hand: str) -> str:

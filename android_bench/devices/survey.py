@@ -17,7 +17,7 @@ from larqnets.errors import LarqnetsError
 def survey(specs: Sequence[str] = (), *, clean: bool = False) -> dict[str, Any]:
     """Return `devices`, `problems` and a `note`: those named, or everything that adb sees and this machine.
 
-    `clean` removes our cache folder from each. Raises LarqnetsError for a name that is no device.
+    `clean` removes our files from each; `kept` then names what else lies in our folder there. Raises LarqnetsError for a name that is no device.
     """
     problems = []
     if not specs:
@@ -35,7 +35,8 @@ def survey(specs: Sequence[str] = (), *, clean: bool = False) -> dict[str, Any]:
         board = Board(link_to(spec))
         try:
             board.open()
-            devices.append(_describe(board) | {"removed_bytes": board.clean() if clean else None})
+            removed, kept = board.clean() if clean else (None, [])
+            devices.append(_describe(board) | {"removed_bytes": removed, "kept": kept})
         except LarqnetsError as error:
             problems.append(str(error))
         finally:

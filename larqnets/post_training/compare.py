@@ -22,7 +22,7 @@ from larqnets.data import load_dataset, reading_errors
 from larqnets.decompose import LayerResult, Settings, container_bytes, deflate_bytes
 from larqnets.documents import finite_number, parse_csv, read_text, whole_number
 from larqnets.errors import LarqnetsError
-from larqnets.files import cannot_write, write_atomically
+from larqnets.files import cannot_write, locked, write_atomically
 from larqnets.post_training import network as net
 from larqnets.post_training.launch import totals
 from larqnets.post_training.picture import Network, draw_methods
@@ -116,7 +116,7 @@ def compare(
     """Fill `table` with a row for every network and point whose "METHOD SETTING" matches the shell glob `only`.
 
     Rows that are there already are kept. Returns {"csv", "picture", "rows"}. Raises LarqnetsError for a table that is none
-    of ours, a pattern that matches nothing, or a network that cannot be measured.
+    of ours or that another process writes, a pattern that matches nothing, or a network that cannot be measured.
     """
     wanted = {key: point for key, point in points().items() if fnmatchcase(" ".join(key), only)}
     if not wanted:
@@ -124,13 +124,30 @@ def compare(
         raise LarqnetsError(
             f"Nothing that is compared is called '{only}'. Methods are {', '.join(methods)}; try 'cbd*'."
         )
-    rows = _read(table)
     names = [Path(source).resolve().name for source in sources]
     if len(set(names)) < len(names):
         raise LarqnetsError(
             "Two of the networks have the same name, which is that of their rows. Give one run another name."
         )
-    for source, name in zip(sources, names, strict=True):
+    try:
+        table.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(table, error) from error
+    with locked(table):
+        rows = _read(table)
+        return _fill(table, rows, dict(zip(sources, names, strict=True)), wanted, data_dir, note)
+
+
+def _fill(
+    table: Path,
+    rows: dict[tuple[str, str, str], Row],
+    names: Mapping[str, str],
+    wanted: Mapping[tuple[str, str], Point],
+    data_dir: str | None,
+    note: Callable[[str], Any],
+) -> dict[str, Any]:
+    """Do what `compare` does, which has read the table and keeps other processes from it."""
+    for source, name in names.items():
         origin = net.open_network(source, data_dir=data_dir)
         missing = {key: value for key, value in wanted.items() if (name, *key) not in rows}
         note(f"{name}: {len(missing)} of {len(wanted)} rows to measure.")
@@ -225,7 +242,8 @@ def _digest(results: Mapping[str, LayerResult]) -> str:
 def _read(path: Path) -> dict[tuple[str, str, str], Row]:
     """Return the rows of the table by key, none when it is not there yet."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise LarqnetsError(f"{path} is no regular file, and the table is read again. Name another one with --csv.")
         text = read_text(path) if path.exists() else ""
     except ValueError as error:
         raise LarqnetsError(f"{path} is there and is not a CSV file. Choose another file with --csv.") from error

@@ -10,7 +10,6 @@ import contextlib
 import itertools
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
+from larqnets import processes
 from larqnets.config import Experiment, load_config
 from larqnets.data import Dataset
 from larqnets.data.info import DatasetInfo, normalisation
@@ -134,8 +134,8 @@ def plain_pipeline(dataset: Synthetic, experiment: Experiment) -> tf.data.Datase
 
 def run_ours(experiment: Experiment, dataset: Synthetic, every: int, turn: Callable[[], bool]) -> None:
     """Train with our loop; after every `every` steps ask `turn` whether to go on."""
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run.create(Path(folder), "bench", experiment)
+    with processes.temporary_folder() as folder:
+        run = Run.create(folder, "bench", experiment)
         model = build_model(experiment, dataset.info.image_shape, dataset.info.num_classes)
 
         def stop(step: int) -> bool:

@@ -16,7 +16,6 @@ import os
 import re
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from larqnets import processes
 from larqnets.backbones import Backbone, Block, Unit, get_backbone
 from larqnets.config import TrainConfig
 from larqnets.methods import Tensor, layers
@@ -292,12 +292,12 @@ def time_by_op(run: Callable[[], object], times: int) -> dict[str, float]:
     """Return the share of each kind of op in the time of all, from TensorFlow's own profiler; the largest first."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-    with tempfile.TemporaryDirectory() as folder:
-        tf.profiler.experimental.start(folder)
+    with processes.temporary_folder() as folder:
+        tf.profiler.experimental.start(str(folder))
         for _ in range(times):
             run()
         tf.profiler.experimental.stop()
-        (file,) = Path(folder).rglob("*.xplane.pb")
+        (file,) = folder.rglob("*.xplane.pb")
         space = xplane_pb2.XSpace.FromString(file.read_bytes())
     picoseconds: collections.Counter[str] = collections.Counter()
     for plane in space.planes:

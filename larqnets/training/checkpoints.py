@@ -2,7 +2,7 @@
 
 checkpoints/step-00001200/state.json              step, config, versions, size and SHA-256 of the other files
                           weights.index, weights.data-00000-of-00001
-checkpoints/.writing-1300/                        left by a kill during a write; ignored, removed by the next write
+checkpoints/.larqnets-….writing/                  left by a kill during a write; ignored, removed by the next write
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
-from larqnets.files import cannot_write, sync_folder
+from larqnets.files import building_folder, cannot_write, sync_folder
 from larqnets.run_folder import Run
 
 KEEP = 2
@@ -44,31 +44,25 @@ def save(run: Run, step: int, checkpoint: tf.train.Checkpoint, extra: dict[str, 
     Raises LarqnetsError when it cannot be written; earlier checkpoints are then untouched.
     """
     final = run.checkpoints / f"step-{step:08d}"
-    writing = run.checkpoints / f".writing-{step}"
     try:
         run.checkpoints.mkdir(exist_ok=True)
-        for leftover in run.checkpoints.glob(".writing-*"):
-            shutil.rmtree(leftover)
-        writing.mkdir()
-        checkpoint.write(str(writing / "weights"))
-        files = {path.name: _fingerprint(path) for path in sorted(writing.iterdir())}
-        state = {"step": step, **extra, "files": files}
-        (writing / "state.json").write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
-        for path in writing.iterdir():
-            _sync(path)
-        sync_folder(writing)
-        if final.exists():  # the same step again: interrupted before, and again after, an evaluation
-            shutil.rmtree(final)
-        writing.rename(final)
-        sync_folder(run.checkpoints)
+        with building_folder(run.checkpoints) as writing:
+            checkpoint.write(str(writing / "weights"))
+            files = {path.name: _fingerprint(path) for path in sorted(writing.iterdir())}
+            state = {"step": step, **extra, "files": files}
+            (writing / "state.json").write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+            for path in writing.iterdir():
+                _sync(path)
+            sync_folder(writing)
+            if final.exists():  # the same step again: interrupted before, and again after, an evaluation
+                shutil.rmtree(final)
+            writing.rename(final)
+            sync_folder(run.checkpoints)
     except OSError as error:
-        shutil.rmtree(writing, ignore_errors=True)
         raise cannot_write(final, error) from error
     except tf.errors.UnavailableError:  # a worker of several is gone, and with it a value to write
-        shutil.rmtree(writing, ignore_errors=True)
         raise
     except tf.errors.OpError as error:  # a full disk reaches us as ResourceExhausted, Unknown or DataLoss
-        shutil.rmtree(writing, ignore_errors=True)
         raise LarqnetsError(
             f"Cannot write the checkpoint {final}: {_reason(error)}. "
             "Free some space and continue with --resume; the earlier checkpoints are unchanged."

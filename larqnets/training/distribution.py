@@ -8,10 +8,8 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -20,6 +18,7 @@ from larqnets.data.augment import Share
 from larqnets.documents import parse_json
 from larqnets.errors import LarqnetsError
 from larqnets.preflight import STRATEGIES
+from larqnets.processes import temporary_folder
 from larqnets.run_folder import Run
 
 if TYPE_CHECKING:
@@ -126,10 +125,10 @@ class Workers:
                 pass
             yield run
             return
-        with tempfile.TemporaryDirectory(prefix="larqnets-worker-") as folder:
+        with temporary_folder() as folder:
             with self.together():  # the chief writes no new checkpoint before all have read the last one
                 try:
-                    copy = shutil.copytree(run.path, Path(folder, run.name), ignore=shutil.ignore_patterns(".lock"))
+                    copy = shutil.copytree(run.path, folder / run.name, ignore=shutil.ignore_patterns(".lock"))
                 except OSError as error:
                     raise LarqnetsError(f"Worker {self.index} cannot copy {run.path} to {folder}: {error}.") from error
             try:

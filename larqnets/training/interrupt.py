@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that the loop asks between steps."""
+"""Ctrl-C, SIGTERM and SIGHUP as a question that the loop asks between steps."""
 
 import signal
 import threading
@@ -9,6 +9,7 @@ from types import FrameType
 from larqnets.errors import LarqnetsError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_HANG_UP = getattr(signal, "SIGHUP", None)  # not on Windows
 
 
 class TrainingInterruptedError(LarqnetsError):
@@ -17,9 +18,9 @@ class TrainingInterruptedError(LarqnetsError):
 
 @contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether SIGINT or SIGTERM has arrived; a second signal acts as it always does.
+    """Yield a function that tells whether SIGINT, SIGTERM or SIGHUP has arrived; a second signal acts as it always does.
 
-    Outside the main thread Python delivers no signals, and the answer stays False.
+    Outside the main thread Python delivers no signals, and the answer stays False. SIGHUP that is ignored, as under nohup, stays ignored.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -30,7 +31,9 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
         received.append(number)
         restore()
 
-    before = {number: signal.signal(number, remember) for number in _SIGNALS}
+    hangs_up = _HANG_UP is not None and signal.getsignal(_HANG_UP) is not signal.SIG_IGN
+    numbers = (*_SIGNALS, _HANG_UP) if hangs_up else _SIGNALS
+    before = {number: signal.signal(number, remember) for number in numbers}
 
     def restore() -> None:
         for number, handler in before.items():

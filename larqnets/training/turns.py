@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from larqnets import processes
 from larqnets.errors import LarqnetsError
 from larqnets.files import cannot_write, write_atomically
 
@@ -23,7 +24,7 @@ class Child:
     def __init__(self, side: str, module: str, arguments: Sequence[str]) -> None:
         self.side = side
         self._messages = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
-        self._process = subprocess.Popen(
+        self._process = processes.start(
             [sys.executable, "-c", f"import sys; from {module} import child; child(*sys.argv[1:])", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -35,8 +36,7 @@ class Child:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        processes.end(self._process)
         self._messages.close()
 
     def answer(self) -> dict[str, Any]:

@@ -256,7 +256,7 @@ def test_requests():
 
 
 def test_devices_are_listed_and_cleaned(phone, pi, cli):
-    phone.guest.write("data/local/tmp/larqnets-cache/x.tflite", bytes(3 * 2**20))
+    phone.guest.write(f"data/local/tmp/larqnets-cache/{'0' * 64}.tflite", bytes(3 * 2**20))
     pi.guest.write("answers/vcgencmd.get_throttled", "throttled=0x50004")
     shown = cli("devices", "--device", f"adb:{phone.serial}", "--device", "ssh:pi")
     assert shown.code == 0, shown.err
@@ -276,6 +276,10 @@ def test_devices_are_listed_and_cleaned(phone, pi, cli):
     cleaned = json.loads(cli("devices", "--device", "adb", "--clean", "--json").out)
     assert cleaned["devices"][0]["removed_bytes"] >= 3 * 2**20
     assert not (phone.guest.path("/data/local/tmp") / "larqnets-cache").exists()
+    phone.guest.write("data/local/tmp/larqnets-cache/x.tflite", b"mine")
+    left = cli("devices", "--device", "adb", "--clean")
+    assert "Not ours and still in /data/local/tmp/larqnets-cache" in left.out
+    assert (phone.guest.path("/data/local/tmp") / "larqnets-cache/x.tflite").read_bytes() == b"mine"
 
 
 def test_a_device_that_cannot_be_listed(adb, cli, tmp_path, monkeypatch):

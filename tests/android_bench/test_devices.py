@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import threading
 import time
 
@@ -111,7 +112,28 @@ def test_a_device_from_end_to_end(bundle, digits, kind, request, tmp_path, monke
     )
     size = board.cache_bytes()
     assert size > installed.sent / 2
-    assert board.clean() == size
+    mine = [
+        "notes.txt",
+        "*",
+        ".hidden",
+        f"{'0' * 63}.tflite",
+        f"{'g' * 64}.tflite",
+        "runtime-mine/x",
+        f"y{'0' * 64}.npy",
+    ]
+    for name in mine:
+        (folder / CACHE / name).parent.mkdir(exist_ok=True)
+        (folder / CACHE / name).write_text("mine")
+    (folder / CACHE / "run.pid").symlink_to(folder / CACHE / "notes.txt")
+    removed, kept = board.clean()
+    assert removed > installed.sent / 2
+    mine += files  # which no session gives such names
+    assert sorted(kept) == sorted(name.partition("/")[0] for name in mine)
+    there = [p.relative_to(folder / CACHE).as_posix() for p in (folder / CACHE).rglob("*") if p.is_file()]
+    assert sorted(there) == sorted(mine)
+    shutil.rmtree(folder / CACHE)
+    (folder / CACHE).mkdir()
+    assert board.clean()[1] == []
     assert not (folder / CACHE).exists()
     board.close()
 
@@ -120,7 +142,10 @@ def test_specs():
     assert link_to("adb:emulator-5554").address == "emulator-5554"
     assert link_to("adb:192.168.1.2:5555").address == "192.168.1.2:5555"  # split at the first colon only
     assert link_to("ssh:pi@raspberrypi").address == "pi@raspberrypi"
-    for wrong in ("", "adb:", "ssh", "ssh:", "ssh:-oProxyCommand=x", "adb:-s", "usb", "local:1", "Adb"):
+    assert link_to("ssh:pi@fe80::1%eth0").address == "pi@fe80::1%eth0"
+    hostile = ["ssh:pi@-oProxyCommand=x", "ssh:a b", "ssh:$(id)", "ssh:`id`", "ssh:a;id", "ssh:a\nb", "ssh:a\u202eb"]
+    hostile += ["adb:a b", "adb:a\tdevice", "adb:-H x", "adb:\x1b[2J", "ssh:a|b", "ssh:a>b", "ssh:a'b", 'ssh:a"b']
+    for wrong in ("", "adb:", "ssh", "ssh:", "ssh:-oProxyCommand=x", "adb:-s", "usb", "local:1", "Adb", *hostile):
         fails(lambda wrong=wrong: link_to(wrong), "There is no device", "adb:SERIAL")
 
 

@@ -178,9 +178,9 @@ def test_a_crash_is_one_line_too(bundle, runner, tmp_path):
 
 
 def test_a_death_is_one_sentence(bundle, monkeypatch):
-    def killed(command, **_):
+    def killed(command, name, **_):
         return subprocess.CompletedProcess(command, -signal.SIGKILL, b"", b"")
 
-    monkeypatch.setattr(qemu.subprocess, "run", killed)
+    monkeypatch.setattr(qemu, "run_emulated", killed)
     with pytest.raises(LarqnetsError, match=r"The ARM64 runner died on a\.tflite \(SIGKILL\)\."):
         qemu.run_runner(bundle, [], "a.tflite")

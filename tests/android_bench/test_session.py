@@ -6,6 +6,8 @@ import json
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -321,6 +323,108 @@ def test_a_session_that_was_stopped_is_continued(make, moment):
         assert all(r in after.rounds for r in whole)
     with pytest.raises(LarqnetsError, match="is complete"):
         continuation(measurement.path)
+
+
+@pytest.fixture
+def stopped(make):
+    """A session that was stopped: its measurement."""
+    _, measurement = make(lambda number, arguments: (_ for _ in ()).throw(StoppedError) if number > 9 else None)
+    with pytest.raises(StoppedError):
+        measurement.measure()
+    return measurement
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"session": "../runs/x/card"}, "says that it is the record of the session"),
+        ({"session": "/tmp/card"}, "says that it is the record of the session"),
+        ({"session": "card"}, "says that it is the record of the session"),
+        ({"session": ""}, "says that it is the record of the session"),
+        ({"session": ".."}, "says that it is the record of the session"),
+        ({"device": {"address": "-oProxyCommand=touch x"}}, "There is no device 'ssh:-oProxyCommand"),
+        ({"device": {"address": "pi@$(touch x)"}}, "There is no device"),
+        ({"device": {"kind": "adb", "address": "-H x"}}, "There is no device 'adb:-H x'"),
+        ({"device": {"kind": "qemu"}}, "There is no device 'qemu"),
+        ({"device": {"kind": "local"}}, "There is no device 'local:"),
+        ({"cores": {"threads": -1}}, "asks for -1 threads"),
+        ({"cores": {"threads": 10**6}}, "asks for 1000000 threads"),
+        ({"models": {"file": "/etc/passwd"}}, "/etc/passwd, which .* names, is not the file that was measured"),
+        ({"models": {"file": "/dev/zero"}}, "/dev/zero, which .* names, is not the file that was measured"),
+        ({"models": {"file": "nowhere.tflite"}}, "nowhere.tflite, which .* names, cannot be read: No such file"),
+        ({"models": {"file": "."}}, "which .* names, is not the file that was measured"),
+        ({"models": {"sha256": "0" * 64}}, "is not the file that was measured"),
+    ],
+    ids=str,
+)
+def test_a_record_cannot_name_what_it_likes(stopped, change, words):
+    record = json.loads(stopped.path.read_text())
+    for key, value in change.items():
+        if key == "models":
+            record["models"][0] |= value
+        elif key == "session":
+            record[key] = value
+        else:
+            record[key] |= value
+    text = json.dumps(record)
+    stopped.path.write_text(text)
+    before = sorted(stopped.path.parent.iterdir())
+    with pytest.raises(LarqnetsError, match=words):
+        continuation(stopped.path)
+    assert sorted(stopped.path.parent.iterdir()) == before
+    assert stopped.path.read_text() == text
+
+
+def test_a_record_under_another_name_is_refused(stopped):
+    card = stopped.path.with_name("card.json")
+    card.write_bytes(stopped.path.read_bytes())
+    with pytest.raises(LarqnetsError, match=r"card\.json says that it is the record of the session"):
+        continuation(card)
+
+
+def test_nothing_is_sent_for_other_files(make, stopped):
+    """A record that names other files than those that were asked for is refused before they leave this machine."""
+    earlier = read_session(stopped.path)
+    models = tuple(dataclasses.replace(model, sha256="0" * 64) for model in earlier.models)
+    device, measurement = make(earlier=dataclasses.replace(earlier, models=models))
+    device.push = None
+    with pytest.raises(LarqnetsError, match=r"files of the session .* were changed"):
+        measurement.measure()
+
+
+def test_two_processes_do_not_write_one_record(make, stopped):
+    earlier = read_session(stopped.path)
+    hold = (
+        "import sys; from pathlib import Path; from larqnets.files import locked\n"
+        "with locked(Path(sys.argv[1])): print('in', flush=True); sys.stdin.readline()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", hold, str(stopped.path)], **pipes) as holder:
+        assert holder.stdout.readline() == "in\n"
+        with pytest.raises(LarqnetsError, match=rf"is being written by another process \(PID {holder.pid}\)"):
+            make(earlier=earlier)[1].measure()
+        holder.communicate("\n")
+    assert read_session(stopped.path) == earlier
+    stopped.path.write_text(stopped.path.read_text().replace("Stopped by the user.", "Stopped by another process."))
+    with pytest.raises(LarqnetsError, match="was continued by another process meanwhile"):
+        make(earlier=earlier)[1].measure()
+
+
+def test_two_sessions_of_one_second_have_records_of_their_own(make):
+    _, first = make()
+    other, paths = make()[1], []
+    record, began = first._begin_record, []
+
+    def begin():
+        record()
+        began.append(other.measure())  # while the first has its name and no file yet
+        paths.extend(sorted(path.name for path in first.path.parent.glob("*.json")))
+
+    first._begin_record = begin
+    result = first.measure()
+    assert result.session != began[0].session
+    assert paths == [f"{began[0].session}.json"]
+    assert not list(first.path.parent.glob(".*"))
 
 
 def test_only_the_same_device_and_files_continue(make, entrants):

@@ -9,11 +9,12 @@ import tensorflow as tf
 from batch_norm import settle
 
 from deploy import convert as conversion
-from deploy.convert import Samples, convert, convert_twin, publish
+from deploy.convert import Samples, convert, convert_twin
 from deploy.inspect import inspect_model
+from deploy.publish import publish
 from deploy.tflite import read_model
 from deploy.verify import verify
-from larqnets import LarqnetsError, create_model
+from larqnets import LarqnetsError, create_model, manifest
 from larqnets.backbones import BACKBONES
 from larqnets.backbones.densenet import densenet
 from larqnets.methods import METHODS
@@ -248,11 +249,11 @@ def files():
 
 def test_manifest_says_what_was_measured(files, tmp_path):
     publish(tmp_path / "arm64", files, {"source": {}})
-    manifest = json.loads((tmp_path / "arm64/manifest.json").read_text())
-    assert manifest["verification"]["equal"] is True
-    assert manifest["float_fallbacks"] == []
-    assert manifest["file_bytes"] == (tmp_path / "arm64/binary.tflite").stat().st_size
-    assert set(manifest["files"]) == {"binary", "float"}
+    written = json.loads((tmp_path / "arm64/manifest.json").read_text())
+    assert written["verification"]["equal"] is True
+    assert written["float_fallbacks"] == []
+    assert written["file_bytes"] == (tmp_path / "arm64/binary.tflite").stat().st_size
+    assert set(written["files"]) == {"binary", "float"}
     assert sorted(p.name for p in (tmp_path / "arm64").iterdir()) == ["binary.tflite", "float.tflite", "manifest.json"]
 
 
@@ -265,7 +266,7 @@ def test_a_later_conversion_without_twins_leaves_no_stale_twin(files, tmp_path):
 def test_an_interrupted_conversion_replaces_nothing(files, tmp_path, monkeypatch):
     publish(tmp_path, files, {"first": True})
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    real_write, written = conversion.write_atomically, []
+    real_write, written = manifest.write_atomically, []
 
     def killed(path, content):
         if written:
@@ -273,17 +274,23 @@ def test_an_interrupted_conversion_replaces_nothing(files, tmp_path, monkeypatch
         written.append(path)
         real_write(path, content)
 
-    monkeypatch.setattr(conversion, "write_atomically", killed)
+    monkeypatch.setattr(manifest, "write_atomically", killed)
     with pytest.raises(KeyboardInterrupt):
         publish(tmp_path, files, {"second": True})
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
-def test_leftovers_of_a_killed_conversion_are_removed(files, tmp_path):
-    (tmp_path / ".writing-old").mkdir()
-    (tmp_path / ".writing-old/binary.tflite").write_bytes(b"half")
+def test_files_of_others_stay_and_are_told(files, tmp_path):
     publish(tmp_path, files, {})
-    assert not (tmp_path / ".writing-old").exists()
+    (tmp_path / "binary.tflite").write_bytes(b"mine")
+    (tmp_path / "float.tflite").write_bytes(b"mine")
+    (tmp_path / ".writing-old").mkdir()
+    document = publish(tmp_path, files[:1], {})
+    assert "it is kept as binary.tflite.kept." in document["warnings"][-1]
+    assert document["warnings"][:-1] == json.loads((tmp_path / "manifest.json").read_text())["warnings"]
+    names = {".writing-old", "binary.tflite", "binary.tflite.kept", "float.tflite", "manifest.json"}
+    assert {p.name for p in tmp_path.iterdir()} == names
+    assert (tmp_path / "float.tflite").read_bytes() == b"mine"
 
 
 def test_an_output_that_cannot_be_written_is_said(files, tmp_path):

@@ -178,6 +178,22 @@ def test_what_fails_is_told_at_the_end_and_the_others_run(cli, tmp_path):
     assert "real" in outcome.out
 
 
+def test_two_sweeps_do_not_write_one_table(cli, tmp_path):
+    hold = (
+        "import sys; from pathlib import Path; from larqnets.files import locked\n"
+        "with locked(Path('t.csv')): print('in', flush=True); sys.stdin.readline()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", hold], cwd=tmp_path, **pipes) as holder:
+        assert holder.stdout.readline() == "in\n"
+        for command in (["sweep", "digits", *TINY], ["decompose", "compare", "resnet8"]):
+            done = cli(*command, "--csv", "t.csv")
+            assert (done.code, done.out) == (1, "")
+            assert f"t.csv is being written by another process (PID {holder.pid})." in done.err
+        holder.communicate("\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_mistakes_are_told_before_anything_runs(cli, tmp_path):
     for arguments, message in [
         (["digits", "digitz"], "There is no config 'digitz'. Did you mean"),

@@ -50,7 +50,7 @@ def test_the_same_step_is_replaced(run):
 
 def test_leftovers_of_a_kill_are_ignored_and_cleared(run):
     save(run, 5)
-    (run.checkpoints / ".writing-7").mkdir()
+    (run.checkpoints / f".larqnets-{7:016x}.writing").mkdir()
     assert checkpoints.latest(run).state["step"] == 5
     save(run, 8)
     assert folders(run) == ["step-00000005", "step-00000008"]

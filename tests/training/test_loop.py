@@ -15,6 +15,7 @@ from larqnets.config import PaperConfig, dump_config
 from larqnets.errors import LarqnetsError
 from larqnets.run_folder import Run
 from larqnets.training import TrainingInterruptedError, build_model, evaluate, load_trained_model, train
+from larqnets.training.interrupt import stop_on_signals
 from larqnets.training.metrics import TIMING_COLUMNS
 from larqnets.training.schedules import learning_rate
 
@@ -320,3 +321,22 @@ def test_batches_of_a_resumed_dataset_are_those_of_the_whole_one():
     later = next(iter(MemoryDataset().train_batches(10, seed=3, start_step=8)))
     np.testing.assert_array_equal(batches[8][0], later[0])
     assert not np.array_equal(batches[7][0], batches[0][0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_are_a_question(number):
+    with stop_on_signals() as signalled:
+        assert not signalled()
+        signal.raise_signal(number)
+        assert signalled()
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored():
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signals() as signalled:
+            signal.raise_signal(signal.SIGHUP)
+            assert not signalled()
+    finally:
+        signal.signal(signal.SIGHUP, before)

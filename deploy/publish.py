@@ -1,0 +1,60 @@
+"""The files of a conversion and the manifest that says what they are.
+
+    <folder>/binary.tflite    the network, every layer trained as binary a 1-bit op
+    <folder>/float.tflite     twin: the same backbone real-valued
+    <folder>/int8.tflite      twin: the same, quantised after training by stock TFLite
+    <folder>/manifest.json    what each file is, its SHA-256, the verification, fallbacks, constants to the byte
+
+All are written beside and renamed one by one, the manifest last; a killed conversion leaves the old ones as they were, and
+a file whose SHA-256 is not the manifest's is no result. Other files in the folder are not touched (`larqnets.manifest`).
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deploy.convert import Converted
+from deploy.inspect import inspect_model
+from larqnets import __version__, manifest
+from larqnets.preflight import TARGETS
+
+
+def publish(
+    folder: Path, files: list[Converted], facts: dict[str, Any], on_wait: Callable[[str], Any] = lambda _: None
+) -> dict[str, Any]:
+    """Write the files and a manifest with `facts` into `folder`, all or nothing per file and the manifest last.
+
+    Returns the manifest, whose warnings also tell which changed files were kept under another name. What the manifest
+    before listed and this conversion does not have is removed. `on_wait` and errors: see `manifest.publish`.
+    """
+    main = files[0]
+    document = {
+        "format_version": 1,
+        **facts,
+        "larqnets": __version__,
+        "target": TARGETS[0],
+        "file": f"{main.variant}.tflite",
+        "file_bytes": len(main.content),
+        "float_fallbacks": [dataclasses.asdict(f) for f in main.fallbacks],
+        "verification": main.verification.to_json() if main.verification else None,
+        "warnings": main.warnings,
+        "files": {f.variant: _entry(f) for f in files},
+    }
+    contents = {f"{f.variant}.tflite": f.content for f in files}
+    kept = manifest.publish(folder, contents, document, on_wait=on_wait)
+    return {**document, "warnings": [*main.warnings, *kept]}
+
+
+def _entry(f: Converted) -> dict[str, Any]:
+    check = f.bytes_check
+    return {
+        "file": f"{f.variant}.tflite",
+        "sha256": hashlib.sha256(f.content).hexdigest(),
+        "bytes": len(f.content),
+        "test_accuracy": f.test_accuracy,
+        "binary_mac_share": inspect_model(f.content).totals["binary_mac_share"],
+        "note": f.note,
+        "constants": None if check is None else {**dataclasses.asdict(check), "matches": check.matches},
+    }
