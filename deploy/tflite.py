@@ -1,7 +1,7 @@
 """Read a .tflite file into plain dataclasses and refuse what is damaged. Needs numpy and flatbuffers, no TensorFlow.
 
-`read_model` checks the structure (every offset, by `deploy.flatbuffer`) and the meaning (every index, every constant's
-size, what the Larq ops demand). The numbers of ops, types and fields are those of the TFLite schema, version 3.
+`read_model` checks the structure (every offset, by `larqnets.tflite.verifier`) and the meaning (every index, every
+constant's size, what the Larq ops demand). The numbers of ops, types and fields are those of the TFLite schema, version 3.
 """
 
 import math
@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from flatbuffers import flexbuffers
 
-from deploy import flatbuffer as fb
-from deploy.flatbuffer import FlatbufferError, Reader, Table
 from larqnets.errors import LarqnetsError, printable
+from larqnets.tflite import flatbuffer as fb
+from larqnets.tflite.flatbuffer import FlatbufferError, Reader, Table
+from larqnets.tflite.verifier import verify
 
 # In the order of their numbers, from 0; * is STABLEHLO_.
 _BUILTIN_NAMES = """
@@ -206,6 +207,7 @@ def read_model(source: Path | str | bytes) -> Model:
             f"{name} is not a .tflite file: it {found} where the identifier TFL3 belongs. Check the path."
         )
     try:
+        verify(content)
         return _decode_model(name, Reader(content))
     except FlatbufferError as error:
         raise LarqnetsError(f"{name} is not a valid TFLite model: {error}. Copy or convert it again.") from error

@@ -17,7 +17,7 @@ HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tens
 
 # Package or module -> what it must not import: design, dependency direction.
 ABOVE_BACKBONES = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data", "larqnets.cli", "deploy")
-READERS = ("flatbuffer", "tflite", "inspect")
+READERS = ("tflite", "inspect")
 FORBIDDEN = {
     "larqnets/layers": (*ABOVE_BACKBONES, "larqnets.models", "larqnets.backbones"),
     "larqnets/quantizers.py": (*ABOVE_BACKBONES, "larqnets.backbones", "larqnets.models"),
@@ -34,7 +34,7 @@ FORBIDDEN = {
         *(*ABOVE_BACKBONES, *HEAVY, "larqnets.models", "larqnets.backbones", "larqnets.layers"),
         *("larqnets.importing", "larqnets.post_training"),
     ),
-    "deploy/flatbuffer.py": HEAVY,
+    "larqnets/tflite": (*ABOVE_BACKBONES, *HEAVY, "android_bench", "larqnets.models", "larqnets.layers"),
     "deploy/tflite.py": HEAVY,
     "deploy/inspect.py": HEAVY,
     "deploy/shipped.py": HEAVY,
@@ -86,7 +86,8 @@ def _is_in(name, packages):
     [
         *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.run_folder", "larqnets.backbones"),
         *("larqnets.data.image", "larqnets.doctor", "larqnets.decompose"),
-        *("deploy.flatbuffer", "deploy.tflite", "deploy.inspect", "deploy.shipped", "deploy.classify", "deploy.packed"),
+        *(f"larqnets.tflite.{p.stem}" for p in (ROOT / "larqnets/tflite").glob("[!_]*.py")),
+        *("deploy.tflite", "deploy.inspect", "deploy.shipped", "deploy.classify", "deploy.packed"),
         *(
             "deploy.interpreter",
             "android_bench",
