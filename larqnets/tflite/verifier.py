@@ -29,7 +29,7 @@ def verify(content: bytes) -> None:
 
 
 @cache
-def _schema() -> tuple[dict[str, list[list[str]]], dict[str, dict[int, str]]]:
+def schema() -> tuple[dict[str, list[list[str]]], dict[str, dict[int, str]]]:
     """Return table -> (name, type) of its fields by slot, and union -> number -> table."""
 
     def rows(text: str) -> list[tuple[str, list[list[str]]]]:
@@ -52,7 +52,7 @@ class _Verifier:
         self._references_left = MAX_REFERENCES
 
     def tree(self) -> None:
-        tables, unions = _schema()
+        tables, unions = schema()
         self._refer("Model", self._follow(np.zeros(1, np.int64)))
         for kind, fields in tables.items():  # parents first, so that none of a kind is found after its turn
             found = self._tables.pop(kind, [])
