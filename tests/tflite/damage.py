@@ -1,6 +1,5 @@
 """Damage a .tflite file, and run what the reader accepts in children whose deaths are counted."""
 
-import contextlib
 import faulthandler
 import os
 import random
@@ -9,6 +8,8 @@ import signal
 import struct
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -67,41 +68,41 @@ def accepted(content: bytes) -> bool:
     return True
 
 
-def deaths(files: Sequence[bytes], run: Callable[[bytes], object]) -> list[tuple[int, int]]:
-    """Run every file in a child, many in one while it lives; returns (index, signal) of those that killed it."""
-    found, start = [], 0
-    while start < len(files):
+def outcomes(files: Sequence[bytes], run: Callable[[bytes], bool]) -> list[int]:
+    """Return for every file what `run` says in a child, 0 or 1, or minus the signal that killed it.
+
+    An exception counts as 0. A child runs one file after another while it lives.
+    """
+    found: list[int] = []
+    while len(found) < len(files):
         read, write = os.pipe()
         child = os.fork()
         if child == 0:
-            _run_all(files, start, run, write)
+            _run_all(files[len(found) :], run, write)
         os.close(write)
-        done = 0
         with os.fdopen(read, "rb") as said:
-            done = len(said.read())
+            found += said.read()
         status = os.waitpid(child, 0)[1]
         if os.WIFSIGNALED(status):
-            found.append((start + done, os.WTERMSIG(status)))
-        start += done + os.WIFSIGNALED(status)
+            found.append(-os.WTERMSIG(status))
     return found
 
 
-def _run_all(files: Sequence[bytes], start: int, run: Callable[[bytes], object], write: int) -> None:
+def _run_all(files: Sequence[bytes], run: Callable[[bytes], bool], write: int) -> NoReturn:
     """In the child: write a byte after every file that it survived."""
-    faulthandler.disable()
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
+    faulthandler.disable()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    with open("/proc/self/statm") as file:  # noqa: PTH123
-        size = int(file.read().split()[0]) * resource.getpagesize()
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + _MEMORY, size + _MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for content in files[start:]:
+    for content in files:
         signal.alarm(_SECONDS)
         try:
-            run(content)
+            said = run(content)
         except Exception:
-            pass
-        os.write(write, b".")
+            said = False
+        os.write(write, bytes([said]))
     os._exit(0)
