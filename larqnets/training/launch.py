@@ -57,6 +57,7 @@ def launch(
             _train(mine, dataset, workers, progress)
         with workers.together():  # until the chief has written the last of it
             pass
+        workers.heard()
         return run if workers.is_chief else Run.open(run.path)
 
 
