@@ -209,12 +209,15 @@ def test_batch_matmul():
     builder.subgraphs = [graph]
     (op,) = inspect_model(edit._pack(builder)).ops
     assert (op.kind, op.macs) == ("float", 2 * 3 * 5 * 7)
+    operator.inputs = [0]
+    with pytest.raises(LarqnetsError, match=r"operator 0 \(BATCH_MATMUL\) of subgraph 0 has 1 inputs and 1 outputs"):
+        inspect_model(edit._pack(builder))
 
 
 def test_a_convolution_without_a_kernel_cannot_be_counted():
     model = edit._unpack(tiny_models.float_tflite())
     model.subgraphs[0].operators[0].inputs = [0]
-    with pytest.raises(LarqnetsError, match=r"operator 0 \(CONV_2D\) of subgraph 0 has 1 inputs and 1 outputs"):
+    with pytest.raises(LarqnetsError, match=r"operator 0 \(CONV_2D\) of subgraph 0 lacks its input or its weights"):
         inspect_model(edit._pack(model))
     model.subgraphs[0].operators[0].inputs = [0, 0, 0]
     model.subgraphs[0].tensors[0].shape = [8, 8]
