@@ -294,7 +294,7 @@ def _decode_model(name: str, reader: Reader) -> Model:
     buffers = tuple(_buffer(reader, table) for table in root.tables(4))
     if sum(buffer.size for buffer in set(buffers)) > len(reader.content):
         raise FlatbufferError("its constants overlap")
-    subgraphs = tuple(_subgraph(i, table, names, buffers) for i, table in enumerate(root.tables(2)))
+    subgraphs = tuple(_subgraph(reader, i, table, names, buffers) for i, table in enumerate(root.tables(2)))
     if not subgraphs:
         raise FlatbufferError("it has no subgraph")
     for entry in root.tables(7):
@@ -357,7 +357,9 @@ def _metadata(reader: Reader, root: Table, buffers: tuple[Buffer, ...]) -> dict[
     return entries
 
 
-def _subgraph(index: int, table: Table, codes: tuple[str, ...], buffers: tuple[Buffer, ...]) -> Subgraph:
+def _subgraph(
+    reader: Reader, index: int, table: Table, codes: tuple[str, ...], buffers: tuple[Buffer, ...]
+) -> Subgraph:
     where = f"subgraph {index}"
     tensors = tuple(_tensor(f"{where} tensor {i}", i, entry, buffers) for i, entry in enumerate(table.tables(0)))
     inputs, outputs = (table.vector(slot, fb.INT32) for slot in (1, 2))
@@ -366,6 +368,9 @@ def _subgraph(index: int, table: Table, codes: tuple[str, ...], buffers: tuple[B
     operators = []
     for i, entry in enumerate(table.tables(3)):
         operator = _operator(where, i, index, entry, codes)
+        large_options = entry.scalar(9, fb.UINT64)
+        if large_options > 1:  # those of a file over 2 GB lie behind the flatbuffer
+            reader.check(large_options, entry.scalar(10, fb.UINT64), "custom options")
         here = f"{where} operator {i} ({operator.name})"
         _check_indices(f"{here} inputs", operator.inputs, -1, len(tensors))
         _check_indices(f"{here} outputs", operator.outputs, 0, len(tensors))

@@ -20,10 +20,10 @@ def stored_values(where: str, table: Table, shape: tuple[int, ...]) -> int:
     order, blocks = (table.numbers(slot, fb.INT32).tolist() for slot in (0, 1))
     levels = list(table.tables(2))
     rank = len(shape)
+    if len(blocks) > rank or any(not 0 <= block < rank for block in blocks):
+        raise FlatbufferError(f"{where} has {len(blocks)} kinds of blocks that do not fit its shape {shape}")
     if sorted(order) != list(range(rank + len(blocks))) or len(levels) != len(order):
-        raise FlatbufferError(f"{where} is sparse along {len(levels)} levels in the order {order}, shape {shape}")
-    if any(not 0 <= block < rank for block in blocks):
-        raise FlatbufferError(f"{where} has blocks along {blocks} of its shape {shape}")
+        raise FlatbufferError(f"{where} is sparse along {len(levels)} levels, which are not those of its shape {shape}")
     dense_sizes = [level.scalar(1, fb.INT32) for level in levels]
     # A dimension is cut into its size / block size steps, and each block into as many as it says itself.
     sizes = [*shape, *(dense_sizes[order.index(rank + i)] for i in range(len(blocks)))]

@@ -68,8 +68,9 @@ class _Verifier:
         _refuse(vtables, (vtable_sizes < 4) | (vtable_sizes % 2 != 0), "the vtable at offset {} has an impossible size")
         self._check(vtables, vtable_sizes, "vtable")
         self._check(tables, sizes, kind)
-        types = np.zeros(len(tables), np.uint8)
+        types = none = np.zeros(len(tables), np.uint8)
         for slot, (name, *target) in enumerate(fields):
+            union_types, types = types, none
             if not target:
                 continue
             entry = 4 + 2 * slot
@@ -84,14 +85,13 @@ class _Verifier:
             places = tables[has] + offsets
             self._check(places, width, f"{kind}'s {name}", align=width)
             if width == 1:
-                types = np.zeros(len(tables), np.uint8)
+                types = none.copy()
                 types[has] = self._bytes[places]
-            if not target[0].isdigit():
-                self._reference(name, target[0], self._follow(places), types[has], unions)
+            elif not target[0].isdigit():
+                self._reference(target[0], self._follow(places), union_types[has], unions)
 
-    def _reference(
-        self, name: str, target: str, places: np.ndarray, types: np.ndarray, unions: dict[str, dict[int, str]]
-    ) -> None:
+    def _reference(self, target: str, places: np.ndarray, types: np.ndarray, unions: dict[str, dict[int, str]]) -> None:
+        """Check or note what references lead to; `types`: for a union, its table at each place."""
         if target in unions:
             for number, table in unions[target].items():
                 self._refer(table, places[types == number])
@@ -100,11 +100,11 @@ class _Verifier:
         elif not target.startswith("["):
             self._refer(target, places)
         elif target == "[string]":
-            self._strings(self._follow(self._items(places, name)))
+            self._strings(self._follow(self._items(places)))
         elif target[1].isdigit():
-            self._vectors(np.unique(places), int(target[1]), name)
+            self._vectors(np.unique(places), int(target[1]))
         else:
-            self._refer(target[1:-1], self._follow(self._items(places, name)))
+            self._refer(target[1:-1], self._follow(self._items(places)))
 
     def _refer(self, kind: str, places: np.ndarray) -> None:
         if len(places):
@@ -118,7 +118,7 @@ class _Verifier:
         self._check(places + distances, 4, "referenced part", align=4)
         return places + distances
 
-    def _vectors(self, vectors: np.ndarray, width: int, name: str) -> np.ndarray:
+    def _vectors(self, vectors: np.ndarray, width: int) -> np.ndarray:
         """Return the number of entries of vectors whose entries have `width` bytes."""
         counts = self._words[vectors // 4].astype(np.int64)
         self._check(vectors + 4, counts * width, "vector")
@@ -126,14 +126,14 @@ class _Verifier:
 
     def _strings(self, strings: np.ndarray) -> None:
         strings = np.unique(strings)
-        ends = strings + 4 + self._vectors(strings, 1, "string")
+        ends = strings + 4 + self._vectors(strings, 1)
         self._check(ends, 1, "string's end")
         _refuse(strings, self._bytes[ends] != 0, "the string at offset {} does not end with a zero")
 
-    def _items(self, vectors: np.ndarray, name: str) -> np.ndarray:
+    def _items(self, vectors: np.ndarray) -> np.ndarray:
         """Return the places of all entries of vectors of references."""
         vectors = np.unique(vectors)
-        counts = self._vectors(vectors, 4, name)
+        counts = self._vectors(vectors, 4)
         self._references_left -= int(counts.sum())
         if self._references_left < 0:
             raise FlatbufferError(f"it has more than {MAX_REFERENCES} references")
