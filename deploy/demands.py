@@ -21,7 +21,7 @@ _RECURRENT = {
     *("UNIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_RNN"),
 }
 _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"}
-_WITH_OPTIONAL_INPUTS = {*_RECURRENT, *_WEIGHTED, "CONV_3D", "CONV_3D_TRANSPOSE", "IF", "WHILE", "CALL", "CALL_ONCE"}
+_WITH_OPTIONAL_INPUTS = {*_RECURRENT, *_WEIGHTED, "CONV_3D", "CONV_3D_TRANSPOSE"}
 # Integers that stand for reals by a scale, by which the kernels of these ops divide.
 _INTEGERS = ("int8", "uint8", "int16")
 _RESCALING = {*_WEIGHTED, "ADD", "SUB", "MUL"}
@@ -81,7 +81,8 @@ def _place(op: "Operator") -> str:
 
 
 def _check_operator(model: "Model", graph: "Subgraph", op: "Operator") -> None:
-    if -1 in op.inputs and not op.is_custom and op.name not in _WITH_OPTIONAL_INPUTS:
+    may_lack = op.is_custom or op.calls or op.name in _WITH_OPTIONAL_INPUTS
+    if -1 in op.inputs and not may_lack:
         raise FlatbufferError(f"{_place(op)} lacks its input {op.inputs.index(-1)}")
     if op.name in _WEIGHTED:
         _check_weighted(model, graph, op)
