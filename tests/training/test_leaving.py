@@ -103,8 +103,9 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-@pytest.mark.parametrize("count", [2, 3])
-@pytest.mark.parametrize("happens", SAYINGS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    ("happens", "count"), [*((happens, 2) for happens in SAYINGS), (refuse, 3)], ids=lambda x: getattr(x, "__name__", x)
+)
 def test_nobody_is_taken_for_lost(happens, count, tmp_path):
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     members = [
