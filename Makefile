@@ -8,29 +8,42 @@
 # make bench-kernels    executed instructions of kernels and networks on ARM64, into results/kernels.json
 # make bench-groupnet    the same of Group-Net by the number of branches, into results/groupnet_instructions.json
 # make lint    formatting and lint
+# make lock    the exact versions and hashes in requirements/, from pyproject.toml
 PYTHON ?= python3.11
 VENV := .venv
 CORE := .venv-core
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
+LOCKED := --no-deps --require-hashes
+COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes --no-annotate \
+    --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: demo test bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels lint install clean
+.PHONY: demo test bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels lint lock install clean
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml requirements/core.txt requirements/everything.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed. Install Python 3.11, or name one: make PYTHON=python3"; exit 1; }
-	@echo "installing the pinned packages into $(VENV) (about 1 minute, 2.5 GB)"
+	@echo "installing the locked packages into $(VENV) (about 1 minute, 2.5 GB)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python $(PIP) install --constraint constraints.txt --editable ".[train,dev]"
+	@$(BIN)/python $(PIP) install $(LOCKED) --only-binary :all: --requirement requirements/core.txt
+	@$(BIN)/python $(PIP) install $(LOCKED) --no-build-isolation --requirement requirements/everything.txt
+	@$(BIN)/python $(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # The core alone, as on a board that only inspects and runs: no TensorFlow.
-$(CORE)/.installed: pyproject.toml constraints.txt
+$(CORE)/.installed: pyproject.toml requirements/core.txt
 	@echo "installing the core alone into $(CORE)"
 	@$(PYTHON) -m venv $(CORE)
-	@$(CORE)/bin/python $(PIP) install --constraint constraints.txt --editable .
+	@$(CORE)/bin/python $(PIP) install $(LOCKED) --only-binary :all: --requirement requirements/core.txt
+	@$(CORE)/bin/python $(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# Versions stay as they are where they still fit: make lock UPGRADE=--upgrade takes the newest ones.
+lock: $(VENV)/.installed
+	$(COMPILE) --universal --group build --output-file requirements/core.txt
+	$(COMPILE) --python-platform x86_64-manylinux_2_28 --overrides requirements/overrides.txt \
+	    --extra train --extra dev --group build --group zoo --output-file requirements/everything.txt
 
 demo: $(VENV)/.installed
 	$(BIN)/larqnets train digits --name demo --resume

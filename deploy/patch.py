@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deploy.flatbuffer import Reader
 from deploy.tflite import Model, Operator, Tensor, read_model
 from larqnets.decompose.settings import INT8_MAX
 from larqnets.errors import LarqnetsError
+from larqnets.tflite.flatbuffer import Reader
 
 WEIGHT_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 FOLDING_EPS = 1e-5  # relative to a channel's largest weight: the converter folds in float32

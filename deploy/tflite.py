@@ -1,7 +1,7 @@
 """Read a .tflite file into plain dataclasses and refuse what is damaged. Needs numpy and flatbuffers, no TensorFlow.
 
-`read_model` checks the structure (every offset, by `deploy.flatbuffer`) and the meaning (every index, every constant's
-size, what the Larq ops demand). The numbers of ops, types and fields are those of the TFLite schema, version 3.
+`read_model` checks the structure (every offset, by `larqnets.tflite.verifier`) and the meaning (every index, every
+constant's size, what the Larq ops demand). The numbers of ops, types and fields are those of the TFLite schema, version 3.
 """
 
 import math
@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 from flatbuffers import flexbuffers
 
-from deploy import flatbuffer as fb
-from deploy.flatbuffer import FlatbufferError, Reader, Table
+from deploy.demands import check_graphs
 from larqnets.errors import LarqnetsError, printable
+from larqnets.tflite import flatbuffer as fb
+from larqnets.tflite.flatbuffer import FlatbufferError, Reader, Table
+from larqnets.tflite.sparsity import stored_values
+from larqnets.tflite.verifier import schema, verify
 
 # In the order of their numbers, from 0; * is STABLEHLO_.
 _BUILTIN_NAMES = """
@@ -55,12 +58,21 @@ _BITS = dict(_TYPES)
 _STRIDES = "padding stride_width stride_height"
 _DILATIONS = "dilation_width_factor dilation_height_factor"
 _POOL = (5, f"{_STRIDES} filter_width filter_height fused_activation_function")
+_CONV_3D = (
+    106,
+    "padding stride_depth stride_width stride_height fused_activation_function "
+    "dilation_depth_factor dilation_width_factor dilation_height_factor",
+)
 _BUILTIN_OPTIONS = {
     "CONV_2D": (1, f"{_STRIDES} fused_activation_function {_DILATIONS}"),
     "DEPTHWISE_CONV_2D": (2, f"{_STRIDES} depth_multiplier fused_activation_function {_DILATIONS}"),
     "TRANSPOSE_CONV": (49, f"{_STRIDES} fused_activation_function"),
     "FULLY_CONNECTED": (8, "fused_activation_function weights_format keep_num_dims"),
     "BATCH_MATMUL": (101, "adj_x adj_y"),
+    "CONV_3D": _CONV_3D,
+    "CONV_3D_TRANSPOSE": _CONV_3D,
+    "SPACE_TO_DEPTH": (19, "block_size"),
+    "DEPTH_TO_SPACE": (94, "block_size"),
     "AVERAGE_POOL_2D": _POOL,
     "MAX_POOL_2D": _POOL,
     "L2_POOL_2D": _POOL,
@@ -81,10 +93,17 @@ _LCE_OPTIONS: dict[str, tuple[str, ...]] = {
     "LceBMaxPool2d": ("padding", "stride_width", "stride_height", "filter_width", "filter_height"),
 }
 # Smallest and largest value of an option; the others may be anything that is not negative.
-_SIZES = ("stride_width", "stride_height", "dilation_width_factor", "dilation_height_factor", "filter_width")
+_SIZES = (
+    *("stride_width", "stride_height", "stride_depth", "filter_width", "block_size"),
+    *("dilation_width_factor", "dilation_height_factor", "dilation_depth_factor"),
+)
 _RANGES = {
     **dict.fromkeys((*_SIZES, "filter_height", "channels_in"), (1, 2**31 - 1)),
     **{"padding": (0, 1), "pad_values": (0, 1), "fused_activation_function": (0, 5)},
+}
+_CALLING = {
+    *("CALL", "CALL_ONCE", "IF", "WHILE", "STABLEHLO_CASE", "STABLEHLO_COMPOSITE", "STABLEHLO_REDUCE"),
+    *("STABLEHLO_REDUCE_WINDOW", "STABLEHLO_SCATTER", "STABLEHLO_SORT", "STABLEHLO_WHILE"),
 }
 _MAX_RANK = 64
 _MAX_TENSOR_BYTES = 1 << 40
@@ -110,7 +129,10 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor; `shape` as stored (dynamic dimensions are 1), `buffer` is an index into `Model.buffers`."""
+    """A tensor; `shape` as stored (dynamic dimensions are 1), `buffer` is an index into `Model.buffers`.
+
+    `is_variable`: a state that lasts from run to run; `is_dynamic`: a dimension is known only while it runs.
+    """
 
     index: int
     name: str
@@ -119,6 +141,8 @@ class Tensor:
     buffer: int
     quantization: Quantization | None
     sparse: bool
+    is_variable: bool
+    is_dynamic: bool
 
     def data(self, model: "Model") -> np.ndarray | None:
         """Return a constant's values as a read-only array of `shape`, or None for a computed tensor.
@@ -149,6 +173,7 @@ class Operator:
 
     `options`: the numbers of the schema (padding 0 same, 1 valid; fused_activation_function 0 none, 1 relu,
     2 relu_n1_to_1, 3 relu6), under the same names for ordinary and Larq ops; empty for ops that are not decoded.
+    `calls`: the subgraphs that it runs.
     """
 
     index: int
@@ -158,6 +183,7 @@ class Operator:
     outputs: tuple[int, ...]
     options: dict[str, int]
     subgraph: int
+    calls: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -206,6 +232,7 @@ def read_model(source: Path | str | bytes) -> Model:
             f"{name} is not a .tflite file: it {found} where the identifier TFL3 belongs. Check the path."
         )
     try:
+        verify(content)
         return _decode_model(name, Reader(content))
     except FlatbufferError as error:
         raise LarqnetsError(f"{name} is not a valid TFLite model: {error}. Copy or convert it again.") from error
@@ -267,10 +294,12 @@ def _decode_model(name: str, reader: Reader) -> Model:
     buffers = tuple(_buffer(reader, table) for table in root.tables(4))
     if sum(buffer.size for buffer in set(buffers)) > len(reader.content):
         raise FlatbufferError("its constants overlap")
-    subgraphs = tuple(_subgraph(i, table, names, buffers) for i, table in enumerate(root.tables(2)))
+    subgraphs = tuple(_subgraph(reader, i, table, names, buffers) for i, table in enumerate(root.tables(2)))
     if not subgraphs:
         raise FlatbufferError("it has no subgraph")
-    return Model(
+    for entry in root.tables(7):
+        _check_signature(entry, subgraphs)
+    model = Model(
         name,
         version,
         _text(root.raw(3)),
@@ -281,6 +310,17 @@ def _decode_model(name: str, reader: Reader) -> Model:
         tuple(sorted({code for code, known in codes if not known})),
         reader.content,
     )
+    check_graphs(model)
+    return model
+
+
+def _check_signature(table: Table, subgraphs: tuple[Subgraph, ...]) -> None:
+    where, graph = f"the signature '{_text(table.raw(2))}'", table.scalar(4, fb.UINT32)
+    if graph >= len(subgraphs):
+        raise FlatbufferError(f"{where} is of subgraph {graph}, but there are {len(subgraphs)} subgraphs")
+    for slot in (0, 1):
+        indices = [entry.scalar(1, fb.UINT32) for entry in table.tables(slot)]
+        _check_indices(where, indices, 0, len(subgraphs[graph].tensors))
 
 
 def _operator_code(table: Table) -> tuple[str, bool]:
@@ -317,7 +357,9 @@ def _metadata(reader: Reader, root: Table, buffers: tuple[Buffer, ...]) -> dict[
     return entries
 
 
-def _subgraph(index: int, table: Table, codes: tuple[str, ...], buffers: tuple[Buffer, ...]) -> Subgraph:
+def _subgraph(
+    reader: Reader, index: int, table: Table, codes: tuple[str, ...], buffers: tuple[Buffer, ...]
+) -> Subgraph:
     where = f"subgraph {index}"
     tensors = tuple(_tensor(f"{where} tensor {i}", i, entry, buffers) for i, entry in enumerate(table.tables(0)))
     inputs, outputs = (table.vector(slot, fb.INT32) for slot in (1, 2))
@@ -326,9 +368,13 @@ def _subgraph(index: int, table: Table, codes: tuple[str, ...], buffers: tuple[B
     operators = []
     for i, entry in enumerate(table.tables(3)):
         operator = _operator(where, i, index, entry, codes)
+        large_options = entry.scalar(9, fb.UINT64)
+        if large_options > 1:  # those of a file over 2 GB lie behind the flatbuffer
+            reader.check(large_options, entry.scalar(10, fb.UINT64), "custom options")
         here = f"{where} operator {i} ({operator.name})"
         _check_indices(f"{here} inputs", operator.inputs, -1, len(tensors))
         _check_indices(f"{here} outputs", operator.outputs, 0, len(tensors))
+        _check_indices(f"{here} intermediates", entry.vector(8, fb.INT32), -1, len(tensors))
         if any(buffers[tensors[t].buffer].size for t in operator.outputs):
             raise FlatbufferError(f"{here} writes to a constant")
         if operator.name in _LCE_OPTIONS:
@@ -351,15 +397,21 @@ def _tensor(where: str, index: int, table: Table, buffers: tuple[Buffer, ...]) -
     dtype, bits = _TYPES[number]
     if any(n < 0 for n in shape):
         raise FlatbufferError(f"{where} has a negative dimension in its shape {shape}")
-    size = -(-math.prod(shape) * bits // 8)
+    sparsity = table.table(6)
+    count = math.prod(shape) if sparsity is None else stored_values(where, sparsity, shape)
+    size = -(-count * bits // 8)
     if size > _MAX_TENSOR_BYTES or math.prod(shape) > _MAX_TENSOR_BYTES:
         raise FlatbufferError(f"{where} has the absurd shape {shape}")
     if buffer >= len(buffers):
         raise FlatbufferError(f"{where} is in buffer {buffer}, but there are {len(buffers)} buffers")
-    stored, sparse = buffers[buffer].size, table.table(6) is not None
-    if stored and bits and not sparse and stored != size:
-        raise FlatbufferError(f"{where} has {stored} bytes where {dtype} {shape} takes {size}")
-    return Tensor(index, _text(table.raw(3)), shape, dtype, buffer, _quantization(where, table.table(4), shape), sparse)
+    stored = buffers[buffer].size
+    if (stored or sparsity is not None) and bits and stored != size:
+        values = f"{dtype} {shape}" if sparsity is None else f"{count} values of {dtype}"
+        raise FlatbufferError(f"{where} has {stored} bytes where {values} takes {size}")
+    quantization = _quantization(where, table.table(4), shape)
+    name, is_variable = _text(table.raw(3)), bool(table.scalar(5, fb.BOOL))
+    is_dynamic = bool((table.numbers(7, fb.INT32) < 0).any())
+    return Tensor(index, name, shape, dtype, buffer, quantization, sparsity is not None, is_variable, is_dynamic)
 
 
 def _quantization(where: str, table: Table | None, shape: tuple[int, ...]) -> Quantization | None:
@@ -392,7 +444,24 @@ def _operator(where: str, index: int, subgraph: int, table: Table, codes: tuple[
         if not low <= value <= high:
             raise FlatbufferError(f"{where} has {option} = {value}")
     is_custom = name in _LCE_OPTIONS or name.startswith("CUSTOM:")
-    return Operator(index, name, is_custom, table.vector(1, fb.INT32), table.vector(2, fb.INT32), options, subgraph)
+    inputs, outputs = (table.vector(slot, fb.INT32) for slot in (1, 2))
+    return Operator(index, name, is_custom, inputs, outputs, options, subgraph, _calls(where, name, table))
+
+
+def _calls(where: str, name: str, table: Table) -> tuple[int, ...]:
+    """Return the subgraphs that the options name; an op that calls some must have the options for it."""
+    tables, unions = schema()
+    found: list[int] = []
+    for union, slot in (("BuiltinOptions", 4), ("BuiltinOptions2", 12)):
+        fields = tables.get(unions[union].get(table.scalar(slot - 1, fb.UINT8)), [])
+        for position, (option, *target) in enumerate(fields):
+            entry = table.table(slot) if "subgraph" in option else None
+            if entry is not None:
+                many = target == ["[4]"]
+                found += entry.vector(position, fb.INT32) if many else [entry.scalar(position, fb.INT32)]
+    if name in _CALLING and not found:
+        raise FlatbufferError(f"{where} does not say which subgraph it runs")
+    return tuple(found)
 
 
 def _builtin_options(where: str, table: Table, number: int, names: str) -> dict[str, int]:

@@ -25,6 +25,7 @@ LONG = {
     *("test_distribution.py", "test_faults.py", "test_networks_on_arm64.py", "test_sweep.py", "test_verify.py"),
     *("test_fuzz.py", "test_bench_kernels.py", "test_bench_groupnet.py", "test_bench.py"),
     "test_endings.py",
+    *("test_verifier.py", "test_leaving.py"),
 }
 
 

@@ -8,8 +8,10 @@ import hashlib
 import json
 import os
 import shutil
+import socket
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -24,6 +26,7 @@ from larqnets.run_folder import Run
 if TYPE_CHECKING:
     from larqnets.data import Dataset
 
+WAIT_SECONDS = 15 * 60  # for the other processes, at the start and when one starts again by itself
 _EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 
@@ -78,14 +81,26 @@ class Workers:
             return [value]
         return [int(v) for v in self._gather(tf.constant([value], tf.int64))]
 
+    def heard(self) -> None:
+        """Return when all processes have read what was gathered last; to be called before it makes one leave.
+
+        Who leaves earlier takes what it said along, and is taken for lost by those that did not read it yet.
+        """
+        with suppress(tf.errors.OpError):  # whoever is gone by now had read it
+            self.gather(0)
+
     def any(self, flag: bool) -> bool:
-        """Return whether the flag of any process is set."""
-        return any(self.gather(int(flag)))
+        """Return whether the flag of any process is set, after which all of them end."""
+        found = any(self.gather(int(flag)))
+        if found:
+            self.heard()
+        return found
 
     def check_same(self, what: str, value: Any) -> None:
         """Raise LarqnetsError in all processes when `value`, which JSON can hold, is not the same in all."""
         digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
         if len(set(self.gather(int.from_bytes(digest[:7], "big")))) > 1:
+            self.heard()
             raise LarqnetsError(
                 f"The workers do not have the same {what}. Start all of them with the same command, versions and data, "
                 "and a --runs folder that all of them share."
@@ -97,9 +112,12 @@ class Workers:
         try:
             yield
         except LarqnetsError:
-            self.gather(0)
+            with suppress(tf.errors.OpError):  # with nobody left to tell, it is still the reason
+                self.gather(0)
+                self.heard()
             raise
         if not all(self.gather(1)):
+            self.heard()
             raise LarqnetsError(
                 "Another worker could not go on; its own message says why. Then start all workers again."
             )
@@ -150,19 +168,42 @@ def join(strategy: str | None) -> Workers:
         return Workers(tf.distribute.MirroredStrategy([device.name for device in devices]), strategy)
     if strategy != "multiworker":
         raise LarqnetsError(f"There is no strategy '{strategy}'. Choose {' or '.join(STRATEGIES)}.")
-    index, count = _place(os.environ.get("TF_CONFIG", ""))
+    index, addresses = _place(os.environ.get("TF_CONFIG", ""))
     try:
-        return Workers(tf.distribute.MultiWorkerMirroredStrategy(), strategy, index, count)
-    except (RuntimeError, ValueError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
+        _meet(index, addresses)
+        return Workers(tf.distribute.MultiWorkerMirroredStrategy(), strategy, index, len(addresses))
+    except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise LarqnetsError(
-            f"Worker {index} of {count} cannot join the others: {reason}. Check that all are started and that the addresses "
-            "in TF_CONFIG can be reached."
+            f"Worker {index} of {len(addresses)} cannot join the others: {reason}. Check that all are started and that the "
+            "addresses in TF_CONFIG can be reached."
         ) from error
 
 
-def _place(text: str) -> tuple[int, int]:
-    """Return index (the chief is 0) and number of the processes in a TF_CONFIG."""
+def _meet(index: int, addresses: list[tuple[str, int]]) -> None:
+    """Return when every other process listens at its address; TimeoutError after WAIT_SECONDS.
+
+    TensorFlow would wait for them without end, and without letting anything else happen in this process.
+    """
+    deadline = time.monotonic() + WAIT_SECONDS
+    dual = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual else socket.AF_INET
+    with socket.create_server(("", addresses[index][1]), family=family, backlog=len(addresses), dualstack_ipv6=dual):
+        for other, address in enumerate(addresses):
+            while other != index:
+                try:
+                    socket.create_connection(address, timeout=5).close()
+                    break
+                except OSError as error:
+                    if time.monotonic() > deadline:
+                        raise TimeoutError(
+                            f"in {WAIT_SECONDS} s worker {other} did not answer at {address[0]}:{address[1]} ({error})"
+                        ) from error
+                time.sleep(0.2)
+
+
+def _place(text: str) -> tuple[int, list[tuple[str, int]]]:
+    """Return the index of this process (the chief is 0) and the addresses of all in a TF_CONFIG."""
     try:
         config = parse_json(text)
         cluster, task = config["cluster"], config["task"]
@@ -170,11 +211,13 @@ def _place(text: str) -> tuple[int, int]:
         kind, index = task["type"], task["index"]
         if len(chiefs) > 1 or not cluster[kind][index] or index < 0 or kind not in ("chief", "worker"):
             raise ValueError(kind)
+        parts = [address.rpartition(":") for address in (*chiefs, *workers)]
+        addresses = [(host.strip("[]"), int(port)) for host, _, port in parts]
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise LarqnetsError(
             f"--strategy multiworker needs TF_CONFIG in the environment, on every machine with an index of its own: {_EXAMPLE}"
         ) from error
-    return (index if kind == "chief" or not chiefs else index + 1), len(chiefs) + len(workers)
+    return (index if kind == "chief" or not chiefs else index + 1), addresses
 
 
 def _is_loss(error: tf.errors.OpError) -> bool:

@@ -33,7 +33,7 @@ def launch(
     """Train the experiment of a config, or with `resume` continue a run; returns the finished run.
 
     With `resume` and a config whose run does not exist yet, the run is started. `strategy` is one of
-    `distribution.STRATEGIES`, None for one device. Raises LarqnetsError as its parts do.
+    `preflight.STRATEGIES`, None for one device. Raises LarqnetsError as its parts do.
     """
     workers = join(strategy)
     with ExitStack() as held:
@@ -57,6 +57,7 @@ def launch(
             _train(mine, dataset, workers, progress)
         with workers.together():  # until the chief has written the last of it
             pass
+        workers.heard()
         return run if workers.is_chief else Run.open(run.path)
 
 

@@ -13,7 +13,7 @@ python=${2:-python3.11}
 [ ! -x "$python" ] || python=$(realpath -s "$python")
 cd "$(dirname "$script")/../.."
 
-key=$(cat "$script" pyproject.toml constraints.txt | sha256sum)
+key=$(cat "$script" requirements/core.txt | sha256sum)
 if [ "$(cat "$folder/.made-from" 2>/dev/null)" = "$key" ]; then
     echo "$folder is up to date"
     exit 0
@@ -41,13 +41,7 @@ platforms=(--platform manylinux2014_aarch64)
 for minor in $(seq 17 36); do
     platforms+=(--platform "manylinux_2_${minor}_aarch64")
 done
-"$python" - >"$work/core.txt" <<'PYTHON'
-import tomllib
-from pathlib import Path
-
-print(*tomllib.loads(Path("pyproject.toml").read_text())["project"]["dependencies"], sep="\n")
-PYTHON
 "$python" -m pip --disable-pip-version-check --quiet install --only-binary=:all: "${platforms[@]}" --python-version 3.11 \
-    --implementation cp --constraint constraints.txt --requirement "$work/core.txt" \
+    --implementation cp --no-deps --require-hashes --requirement requirements/core.txt \
     --target "$folder/usr/lib/python3/dist-packages"
 echo "$key" >"$folder/.made-from"

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from copy import copy
 
 import numpy as np
 import pytest
@@ -209,12 +210,15 @@ def test_batch_matmul():
     builder.subgraphs = [graph]
     (op,) = inspect_model(edit._pack(builder)).ops
     assert (op.kind, op.macs) == ("float", 2 * 3 * 5 * 7)
+    operator.inputs = [0]
+    with pytest.raises(LarqnetsError, match=r"operator 0 \(BATCH_MATMUL\) of subgraph 0 has 1 inputs and 1 outputs"):
+        inspect_model(edit._pack(builder))
 
 
 def test_a_convolution_without_a_kernel_cannot_be_counted():
     model = edit._unpack(tiny_models.float_tflite())
     model.subgraphs[0].operators[0].inputs = [0]
-    with pytest.raises(LarqnetsError, match=r"operator 0 \(CONV_2D\) of subgraph 0 has 1 inputs and 1 outputs"):
+    with pytest.raises(LarqnetsError, match=r"operator 0 \(CONV_2D\) of subgraph 0 lacks its input or its weights"):
         inspect_model(edit._pack(model))
     model.subgraphs[0].operators[0].inputs = [0, 0, 0]
     model.subgraphs[0].tensors[0].shape = [8, 8]
@@ -260,7 +264,12 @@ def test_hostile_names_do_not_reach_the_terminal():
 
 def test_very_many_ops_are_cut_in_the_table_only():
     model = edit._unpack(tiny_models.float_tflite())
-    model.subgraphs[0].operators *= 80
+    graph = model.subgraphs[0]
+    for op in graph.operators * 79:
+        again = copy(op)
+        again.outputs = [len(graph.tensors)]
+        graph.tensors.append(graph.tensors[op.outputs[0]])
+        graph.operators.append(again)
     inspection = inspect_model(edit._pack(model))
     assert len(inspection.ops) == 640
     assert "140 more ops are not shown; --json lists all." in shown(inspection)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy import flatbuffer as fb
-from deploy.flatbuffer import FlatbufferError, Reader, Table
+from larqnets.tflite import flatbuffer as fb
+from larqnets.tflite.flatbuffer import FlatbufferError, Reader, Table
 
 
 def written() -> bytes:

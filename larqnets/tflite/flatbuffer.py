@@ -8,6 +8,8 @@ tree. `Reader` therefore counts what it hands out and stops at limits that no ho
 import struct
 from collections.abc import Iterator
 
+import numpy as np
+
 BOOL = struct.Struct("<?")
 INT8 = struct.Struct("<b")
 UINT8 = struct.Struct("<B")
@@ -34,7 +36,8 @@ class Reader:
     def __init__(self, content: bytes) -> None:
         self.content = content
         self._tables_left = MAX_TABLES
-        self._bytes_left = min(MAX_SHARING * len(content) + 65_536, MAX_DECODED_BYTES)
+        self._views_left = MAX_SHARING * len(content) + 65_536
+        self._bytes_left = min(self._views_left, MAX_DECODED_BYTES)
 
     def root(self) -> "Table":
         """Return the root table; raises FlatbufferError when there is none."""
@@ -76,6 +79,12 @@ class Reader:
         self._bytes_left -= size
         if self._bytes_left < 0:
             raise FlatbufferError("its text and vectors are repeated beyond any honest file")
+
+    def count_view(self, size: int) -> None:
+        """Account for `size` bytes that somebody looks at as an array."""
+        self._views_left -= size
+        if self._views_left < 0:
+            raise FlatbufferError("its vectors are repeated beyond any honest file")
 
 
 class Table:
@@ -140,6 +149,12 @@ class Table:
             raise FlatbufferError(f"a vector at offset {start} has {count} entries, more than {max_count}")
         self._reader.count_bytes(count * kind.size)
         return struct.unpack_from(f"<{count}{kind.format[-1]}", self._reader.content, start)
+
+    def numbers(self, slot: int, kind: struct.Struct) -> np.ndarray:
+        """Return a vector of scalars as a read-only array (count,) on the file's bytes; empty when there is none."""
+        start, count = self.span(slot, kind.size)
+        self._reader.count_view(count * kind.size)
+        return np.frombuffer(self._reader.content, np.dtype(kind.format), count, start)
 
     def tables(self, slot: int) -> "Iterator[Table]":
         """Yield the tables of a vector of tables, none when there is no vector."""

@@ -1,0 +1,1 @@
+"""Files of TensorFlow Lite read without TensorFlow and without trust."""
