@@ -29,6 +29,7 @@ from deploy.edit import add_metadata
 from deploy.export import Export, export_model, main_kernel
 from deploy.inspect import inspect_model
 from deploy.interpreter import Interpreter
+from deploy.outputs import accuracy
 from deploy.tflite import Model, read_model
 from deploy.verify import Verification, verify
 from larqnets import __version__
@@ -121,9 +122,9 @@ def convert(
     remarks = list(export.warnings)
     if not check.matches:
         remarks.append(f"The real-valued constants are {check.found} bytes where {check.predicted} were predicted.")
-    accuracy = test_accuracy(content, samples, result)
+    measured = test_accuracy(content, samples, result)
     variant = "binary" if export.binary_layers else "float"
-    return Converted(variant, content, result, accuracy, fallbacks, check, names, remarks)
+    return Converted(variant, content, result, measured, fallbacks, check, names, remarks)
 
 
 def convert_twin(
@@ -294,10 +295,10 @@ def _layer_in(tensor: str, layers: list[str]) -> str:
 
 
 def test_accuracy(content: bytes, samples: Samples, result: Verification | None) -> float | None:
-    """Accuracy on the test images among the samples."""
+    """Accuracy on the test images among the samples; None where there are no labels, or no one class per image."""
     if samples.labels is None or not samples.num_test:
         return None
     if result is not None and samples.num_test == len(samples.images):
         return result.accuracy_converted
-    logits = Interpreter(content).predict(samples.images[: samples.num_test])
-    return float(np.mean(logits.argmax(-1) == samples.labels[: samples.num_test]))
+    outputs = Interpreter(content).predict(samples.images[: samples.num_test])
+    return accuracy(outputs, samples.labels[: samples.num_test])

@@ -244,7 +244,7 @@ def verification_lines(v: dict[str, Any]) -> list[str]:
         f"equal: {'yes' if v['equal'] else 'NO'}",
         f"  layer by layer: {len(v['layers'])} binary layers, {signs:,} signs, {wrong} wrong, {near} within rounding of "
         f"the threshold; logits within {v['logits_difference']:.1e}",
-        f"  end to end: same class for {v['argmax_agreement']:.2%} of {v['samples']:,} {kind}",
+        f"  end to end: {_end_to_end(v)} of {v['samples']:,} {kind}",
     ]
     if v["accuracy_trained"] is not None:
         lines.append(
@@ -256,6 +256,14 @@ def verification_lines(v: dict[str, Any]) -> list[str]:
     lines += [f"  warning: {escape(text)}" for text in v["warnings"]]
     lines.append(f"  engine: {v['engine']}")
     return lines
+
+
+def _end_to_end(v: dict[str, Any]) -> str:
+    if v["argmax_agreement"] is not None:
+        return f"same class for {v['argmax_agreement']:.2%}"
+    if v["output_difference"] is None:
+        return "values that are not finite among the outputs"
+    return f"mean difference {v['output_difference']:.1e} of the largest value in the outputs"
 
 
 def verification(v: dict[str, Any]) -> list[Any]:
