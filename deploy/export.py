@@ -11,7 +11,7 @@ Scale folding: with the kernel a_o s_o, s_o = +-1, and BatchNorm g (x - m) / sqr
 so gamma becomes a g and the moving mean m / a. Between them may stand what commutes with a > 0: ReLU and poolings.
 Weights-only layers (w1a32), which say so by their class, become ordinary layers with the kernel that they compute with.
 The shifts of RPReLU and RSign are folded in `deploy.shifts`, the constants of Elastic-Link in `deploy.links`, gates and
-means of Group-Net in `deploy.factors`.
+means of Group-Net in `deploy.factors`; pads that LCE's converter would misread are written otherwise in `deploy.pads`.
 """
 
 from collections.abc import Collection
@@ -28,6 +28,7 @@ import tensorflow as tf  # noqa: E402
 
 from deploy.factors import Factors  # noqa: E402
 from deploy.links import Links, layers_before  # noqa: E402
+from deploy.pads import SplitPadding, pads_to_split  # noqa: E402
 from deploy.shifts import fold_shifts, foldable, plain  # noqa: E402
 from larqnets.errors import LarqnetsError  # noqa: E402
 from larqnets.layers.binary_weights import (  # noqa: E402
@@ -39,6 +40,7 @@ from larqnets.layers.hard_tanh import HardTanh  # noqa: E402
 
 layers = tf.keras.layers
 
+_KERNELS = ("kernel", "depthwise", "pointwise", "recurrent")  # their quantizers are <part>_quantizer
 # Around zero, at zero of both signs, and far out: a quantizer that agrees with sign here is a sign.
 _PROBES = np.array([-1e6, -2, -1, -0.5, -0.25, -1e-6, -0.0, 0.0, 1e-6, 0.25, 0.5, 1, 2, 1e6], np.float32)
 
@@ -67,7 +69,7 @@ class Export:
 
 def kernel_quantizers(layer: tf.keras.layers.Layer) -> list[Any]:
     """Return the quantizers on the layer's kernels; empty for a real-valued layer."""
-    found = [getattr(layer, f"{kind}_quantizer", None) for kind in ("kernel", "depthwise", "pointwise", "recurrent")]
+    found = [getattr(layer, f"{part}_quantizer", None) for part in _KERNELS]
     return [quantizer for quantizer in found if quantizer is not None]
 
 
@@ -224,6 +226,8 @@ def export_model(model: tf.keras.Model) -> Export:
     links = Links(model, exportable)
     factors = Factors(model, exportable)
     weights_only = weights_only_layers(model)
+    constant = {*weights_only, *(layer.name for layer in binary if layer.problem)}
+    pads = pads_to_split(model, set(exportable)) if binary else {}  # the stock converter keeps them as they are
 
     def rebuild(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
         if layer.name in exportable:
@@ -234,7 +238,9 @@ def export_model(model: tf.keras.Model) -> Export:
             return stand_in
         if layer.name in activations:
             return plain(layer)
-        if layer.name in weights_only:
+        if layer.name in pads:
+            return SplitPadding(pads[layer.name], name=layer.name)
+        if layer.name in constant:
             return _with_constant_kernel(layer)
         if isinstance(layer, HardTanh) and _only_signs_behind(layer, exportable):
             return layers.Activation("linear", name=layer.name)  # sign(clip(x, -1, 1)) = sign(x)
@@ -247,12 +253,9 @@ def export_model(model: tf.keras.Model) -> Export:
     if isinstance(model, tf.keras.Sequential):
         model = tf.keras.Model(model.inputs, model.outputs, name=model.name)
     rebuilt = tf.keras.models.clone_model(model, input_tensors=fresh, clone_function=rebuild)
-    _copy_weights(model, rebuilt, exportable, folded, {*activations, *weights_only, *links.names, *factors.names})
-    for name in weights_only:
-        trained, constant = model.get_layer(name), rebuilt.get_layer(name)
-        main_kernel(constant).assign(quantized_kernel(trained))
-        if trained.use_bias:
-            constant.bias.assign(trained.bias)
+    _copy_weights(model, rebuilt, exportable, folded, {*activations, *constant, *links.names, *factors.names})
+    for name in constant:
+        _set_constant_kernels(model.get_layer(name), rebuilt.get_layer(name))
     links.set_constants(rebuilt, exportable)
     factors.fold(rebuilt)
     fold_shifts(rebuilt, activations)
@@ -320,10 +323,24 @@ def _exported(layer: tf.keras.layers.Layer, *, scaled: bool, biased: bool) -> Ex
 
 
 def _with_constant_kernel(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
-    """Return the weights-only layer without quantizer; its kernel is still to be set."""
+    """Return the layer without quantizers on its kernels, which `_set_constant_kernels` then sets."""
     config = layer.get_config()
-    part = "depthwise" if "depthwise_quantizer" in config else "kernel"
-    return type(layer).from_config({**config, f"{part}_quantizer": None, f"{part}_constraint": None})
+    parts = [part for part in _KERNELS if config.get(f"{part}_quantizer") is not None]
+    none = {f"{part}_{what}": None for part in parts for what in ("quantizer", "constraint")}
+    return type(layer).from_config({**config, **none})
+
+
+def _set_constant_kernels(trained: tf.keras.layers.Layer, constant: tf.keras.layers.Layer) -> None:
+    """Give the layer the trained one's weights, the kernels as it computes with them, after their quantizers.
+
+    So nothing of a quantizer is left to the converter, which does not survive it with large kernels.
+    """
+    for name in ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel", "bias"):
+        if (variable := getattr(trained, name, None)) is not None:
+            with lq.context.quantized_scope(True):
+                getattr(constant, name).assign(tf.convert_to_tensor(variable))
+    if isinstance(trained.input_quantizer, layers.Layer):
+        constant.input_quantizer.set_weights(trained.input_quantizer.get_weights())
 
 
 def _copy_weights(

@@ -29,6 +29,7 @@ from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
+from larqnets.training.evaluation import without_remapping
 
 # Relative to the numbers that a pre-sign value is made of (`_made_of`), not to the value itself: those may cancel to
 # nearly nothing. float32 keeps 6e-8 of each, and a value passes a few dozen operations between two signs.
@@ -102,7 +103,8 @@ def verify(
     layers, unchecked, outputs = _compare_layers(
         content, model, _probe_inputs(images, seed), min(len(images), LAYERWISE_SAMPLES), device
     )
-    trained = model.predict(images, batch_size=128, verbose=0)
+    with without_remapping():
+        trained = model.predict(images, batch_size=128, verbose=0)
     converted = interpreter.predict(images, on_sample)
     agreement = class_agreement(trained, converted)
     accuracies = [accuracy(values, labels) for values in (trained, converted)]
