@@ -14,28 +14,27 @@ import hashlib
 import json
 import shutil
 import tempfile
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import larq_compute_engine as lce
 import numpy as np
 import tensorflow as tf
 
 from deploy import contents
+from deploy.converters import run_converter, run_stock_converter
 from deploy.edit import add_metadata
-from deploy.export import Export, export_model, main_kernel
+from deploy.export import Export, check_structure, describe_binary_layers, export_model, main_kernel
 from deploy.inspect import inspect_model
 from deploy.interpreter import Interpreter
 from deploy.outputs import accuracy
+from deploy.precision import in_float32, small_precision
 from deploy.tflite import Model, read_model
 from deploy.verify import Verification, verify
 from larqnets import __version__
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import write_atomically
-from larqnets.terminal import captured_stderr
 
 TARGETS = ("arm64",)
 
@@ -86,18 +85,17 @@ def convert(
     metadata. Raises LarqnetsError when a layer trained as binary is not a 1-bit op (unless `allow_float`), when the
     binary constants are not the predicted ones, or when the file is not equal to the model.
     """
+    refuse_known_problems(model, allow_float=allow_float)
     on_stage("rebuild")
+    reduced, model = small_precision(model), in_float32(model)
     export = export_model(model)
     on_stage("convert")
     content = run_converter(export.model) if export.binary_layers else run_stock_converter(export.model)
     file = read_model(content)
     matched = contents.match_layers(file, export.binary_layers)
     fallbacks = contents.find_fallbacks(file, export.binary_layers, matched)
-    if fallbacks and not allow_float:
-        raise LarqnetsError(
-            " ".join(map(str, fallbacks))
-            + " --allow-float converts anyway and records it; those layers then run as float."
-        )
+    if not allow_float:
+        _refuse_fallbacks(fallbacks)
     check = contents.check_bytes(file, export.binary_layers, matched, *_real_constants(export, matched))
     _refuse_wrong_constants(check)
     names = layer_names(file, model, {op.index: name for name, ops in matched.items() for op in ops})
@@ -120,11 +118,34 @@ def convert(
             "This is a defect of the conversion: report it with the model."
         )
     remarks = list(export.warnings)
+    if reduced:
+        remarks.append(f"The model computes in {reduced}; file and proof have it in float32, with the same weights.")
     if not check.matches:
         remarks.append(f"The real-valued constants are {check.found} bytes where {check.predicted} were predicted.")
     measured = test_accuracy(content, samples, result)
     variant = "binary" if export.binary_layers else "float"
     return Converted(variant, content, result, measured, fallbacks, check, names, remarks)
+
+
+def refuse_known_problems(model: tf.keras.Model, *, allow_float: bool) -> None:
+    """Raise LarqnetsError for what the model alone tells: that it cannot be taken apart, or has a layer without 1-bit op."""
+    check_structure(model)
+    if not allow_float:
+        _refuse_fallbacks(
+            [
+                contents.Fallback(layer.name, layer.problem, layer.remedy)
+                for layer in describe_binary_layers(model)
+                if layer.problem
+            ]
+        )
+
+
+def _refuse_fallbacks(fallbacks: list[contents.Fallback]) -> None:
+    if fallbacks:
+        raise LarqnetsError(
+            " ".join(map(str, fallbacks))
+            + " --allow-float converts anyway and records it; those layers then run as float."
+        )
 
 
 def convert_twin(
@@ -190,43 +211,6 @@ def _entry(f: Converted) -> dict[str, Any]:
         "note": f.note,
         "constants": None if check is None else {**dataclasses.asdict(check), "matches": check.matches},
     }
-
-
-def run_converter(model: tf.keras.Model) -> bytes:
-    """Run the LCE converter on a SavedModel with a fixed batch, the only path that keeps every binary layer."""
-    call = tf.function(lambda image: model(image, training=False), autograph=False)
-    signature = call.get_concrete_function(tf.TensorSpec(model.input_shape, tf.float32, name="image"))
-    try:
-        with captured_stderr(), tempfile.TemporaryDirectory() as folder:
-            tf.saved_model.save(model, folder, signatures={"serving_default": signature})
-            return lce.convert_saved_model(folder)
-    except Exception as error:
-        # The converter raises bare Exception with MLIR text: the last line is its reason.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        raise LarqnetsError(f"The Larq Compute Engine cannot convert the model: {reason}") from error
-
-
-def run_stock_converter(
-    model: tf.keras.Model, calibration: np.ndarray | None = None, *, quantise: bool = False
-) -> bytes:
-    """Convert a model without binary layers with stock TFLite; `quantise` makes its weights int8, and with `calibration`
-    images (N, H, W, C) its activations too. Input and output stay float.
-
-    LCE's converter would do for the float file, but takes a padding of one pixel on every side before a VALID
-    convolution of stride 2 for SAME, which shifts the image.
-    """
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if quantise:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        # LCE's interpreter does not have the newer dense op whose weights have a scale per channel
-        converter._experimental_disable_per_channel_quantization_for_dense_layers = calibration is None
-    if calibration is not None:
-        converter.representative_dataset = lambda: ([image[np.newaxis]] for image in calibration)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    with captured_stderr(), warnings.catch_warnings():
-        # float input and output are meant; TFLite takes them for an oversight
-        warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
-        return converter.convert()
 
 
 def _real_constants(export: Export, matched: dict[str, Any]) -> tuple[int, int]:

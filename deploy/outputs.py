@@ -17,31 +17,33 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deploy.activations import ACTIVATED
 from deploy.tflite import Model, Operator
 
 layers = tf.keras.layers
 
 # function of Keras -> op of TFLite
 _SQUASHING = {"softmax": "SOFTMAX", "log_softmax": "LOG_SOFTMAX", "sigmoid": "LOGISTIC", "tanh": "TANH"}
-# Layers that end with `activation`; recurrent ones have it inside.
-_ACTIVATED = (layers.Activation, layers.Dense, layers.EinsumDense, layers.Conv1D, layers.Conv2D, layers.Conv3D)
-_ACTIVATED += (layers.DepthwiseConv1D, layers.DepthwiseConv2D, layers.SeparableConv1D, layers.SeparableConv2D)
 _KEEP_ORDER = (layers.Reshape, layers.Flatten, layers.Dropout)
 _KEEP_ORDER_OPS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 
 
-def difference(trained: np.ndarray, converted: np.ndarray, num_real: int) -> float:
+def difference(trained: np.ndarray, converted: np.ndarray, num_real: int, slack: np.ndarray | None = None) -> float:
     """Return the largest difference of two outputs (N, ...) as above; the first `num_real` samples are real ones.
+
+    From the differences of a sample the largest value of its `slack` (N, ...) is subtracted.
 
     Where the trained network overflows, as it may far from real inputs, the same infinity or NaN is no difference; a
     value that only one of them has counts as the largest float.
     """
     trained, converted = (values.reshape(len(values), -1).astype(np.float64) for values in (trained, converted))
+    given = np.zeros(len(trained)) if slack is None else np.nan_to_num(slack, posinf=0)
+    allowed = given.reshape(len(trained), -1).max(axis=1, initial=0, keepdims=True)
     finite = np.isfinite(trained)
     largest = np.abs(np.where(finite, trained, 0)).max(axis=1, initial=0, keepdims=True)
     scale = np.maximum(largest, largest[:num_real].max(initial=0)) + np.finfo(np.float32).tiny
     with np.errstate(invalid="ignore"):
-        apart = np.abs(trained - converted) / scale
+        apart = np.maximum(np.abs(trained - converted) - allowed, 0) / scale
     same = (trained == converted) | (np.isnan(trained) & np.isnan(converted))
     largest_float = np.finfo(np.float64).max
     return float(np.where(finite & np.isfinite(converted), apart, np.where(same, 0, largest_float)).max(initial=0))
@@ -79,7 +81,7 @@ class Ending:
         self.op = _SQUASHING[name]
         self.logits: np.ndarray | None = None  # of the last run inside `recorded`
         self._layer = layer
-        self._attribute = "activation" if isinstance(layer, _ACTIVATED) else "call"
+        self._attribute = "activation" if isinstance(layer, ACTIVATED) else "call"
         self._function: Callable[[Any], Any] = getattr(layer, self._attribute)
 
     @contextmanager
@@ -120,7 +122,7 @@ def _function_of(layer: layers.Layer) -> str:
     """Return the name of the function that the layer's output is one of: "softmax", "linear", … or "" for another layer."""
     if isinstance(layer, layers.Softmax):
         return "softmax"
-    if isinstance(layer, _ACTIVATED):
+    if isinstance(layer, ACTIVATED):
         return getattr(layer.activation, "__name__", "") if layer.activation else "linear"
     symbol = getattr(layer, "symbol", None)  # of a function of TensorFlow that is used as a layer: "nn.softmax"
     return symbol.split(".")[-1] if isinstance(symbol, str) else ""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deploy.convert import run_converter
+from deploy.converters import run_converter
 from deploy.export import export_model
 from deploy.interpreter import Interpreter
 from deploy.pads import SplitPadding, pads_to_split
