@@ -28,13 +28,17 @@ from deploy.edit import add_metadata
 from deploy.export import Export, check_structure, describe_binary_layers, export_model, main_kernel
 from deploy.inspect import inspect_model
 from deploy.interpreter import Interpreter
+from deploy.links import factor_and_bias, is_norm, layers_behind
 from deploy.outputs import accuracy
 from deploy.precision import in_float32, small_precision
 from deploy.tflite import Model, read_model
 from deploy.verify import Verification, verify
+from deploy.weight_ops import stored_kernel
 from larqnets import __version__
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import write_atomically
+
+layers = tf.keras.layers
 
 TARGETS = ("arm64",)
 
@@ -96,7 +100,7 @@ def convert(
     fallbacks = contents.find_fallbacks(file, export.binary_layers, matched)
     if not allow_float:
         _refuse_fallbacks(fallbacks)
-    check = contents.check_bytes(file, export.binary_layers, matched, *_real_constants(export, matched))
+    check = contents.check_bytes(file, export.binary_layers, matched, _real_constants(export, matched))
     _refuse_wrong_constants(check)
     names = layer_names(file, model, {op.index: name for name, ops in matched.items() for op in ops})
     allowed = [f.layer for f in fallbacks]
@@ -120,8 +124,7 @@ def convert(
     remarks = list(export.warnings)
     if reduced:
         remarks.append(f"The model computes in {reduced}; file and proof have it in float32, with the same weights.")
-    if not check.matches:
-        remarks.append(f"The real-valued constants are {check.found} bytes where {check.predicted} were predicted.")
+    remarks += _remarks(check)
     measured = test_accuracy(content, samples, result)
     variant = "binary" if export.binary_layers else "float"
     return Converted(variant, content, result, measured, fallbacks, check, names, remarks)
@@ -213,22 +216,70 @@ def _entry(f: Converted) -> dict[str, Any]:
     }
 
 
-def _real_constants(export: Export, matched: dict[str, Any]) -> tuple[int, int]:
-    """Predict the bytes of the kernels that stay real, and of their biases.
+# Layers whose kernels are those of one op, and one depthwise and one ordinary op.
+_ONE_KERNEL = (
+    layers.Conv1D,
+    layers.Conv2D,
+    layers.Conv3D,
+    layers.DepthwiseConv1D,
+    layers.DepthwiseConv2D,
+    layers.Dense,
+)
+_TWO_KERNELS = (layers.SeparableConv1D, layers.SeparableConv2D)
+# Layers with weights that no op multiplies by as a kernel.
+_NO_KERNEL = (layers.BatchNormalization, layers.LayerNormalization, layers.GroupNormalization, layers.PReLU)
 
-    TFLite gives every convolution a bias, which takes up the BatchNorm behind it; a dense layer has one if that is not 0.
+
+def _real_constants(export: Export, matched: dict[str, Any]) -> contents.RealConstants:
+    """Predict the bytes of the kernels that stay real and of their biases, in every place of a layer.
+
+    TFLite gives every convolution a bias, which takes up the BatchNorm behind it; a dense or transposed one has one if
+    that is not 0.
     """
-    kernels, biases = 0, 0
+    kernels, biases, unpredicted = 0, 0, []
     for layer in export.model.layers:
-        kernel = main_kernel(layer)
-        if kernel is None or layer.name in matched:
+        places = len(layer.inbound_nodes)
+        if layer.name in matched or not layer.weights:
             continue
-        kernels += 4 * int(np.prod(kernel.shape))
-        normalised = [isinstance(n.outbound_layer, tf.keras.layers.BatchNormalization) for n in layer.outbound_nodes]
-        biased = layer.use_bias and np.any(layer.bias.numpy())
-        with_bias = not isinstance(layer, tf.keras.layers.Dense) or biased or normalised == [True]
-        biases += 4 * layer.output_shape[-1] if with_bias else 0
-    return kernels, biases
+        if isinstance(layer, _TWO_KERNELS):
+            channels = int(np.prod(layer.depthwise_kernel.shape[-2:]))
+            weights = int(np.prod(layer.depthwise_kernel.shape)) + int(np.prod(layer.pointwise_kernel.shape))
+            kernels += 4 * places * weights
+            biases += 4 * places * (channels + layer.filters)
+        elif isinstance(layer, _ONE_KERNEL):
+            kernels += 4 * places * int(np.prod(main_kernel(layer).shape))
+            biases += 4 * places * layer.output_shape[-1] if _has_bias(layer) else 0
+        elif not isinstance(layer, _NO_KERNEL) and not type(layer).__module__.startswith(("larqnets.", "deploy.")):
+            unpredicted.append(layer.name)
+    return contents.RealConstants(kernels, biases, tuple(unpredicted))
+
+
+def _has_bias(layer: layers.Layer) -> bool:
+    if isinstance(layer, layers.Conv3D):
+        return False  # an addition of its own
+    if not isinstance(layer, layers.Dense | layers.Conv1DTranspose | layers.Conv2DTranspose):
+        return True
+    norms = [behind for behind in layers_behind(layer) if is_norm(behind)]
+    moved = len(norms) == len(layer.outbound_nodes) == 1 and np.any(factor_and_bias(norms[0])[1])
+    return bool(moved or (layer.use_bias and np.any(layer.bias.numpy())))
+
+
+def _remarks(check: contents.ByteCheck) -> list[str]:
+    """Return what is to be said of the real-valued constants; the binary ones are right."""
+    if check.unpredicted:
+        names = ", ".join(f"'{name}'" for name in check.unpredicted)
+        return [
+            f"How many bytes the weights of {names} take in the file is not predicted, nor those of other real layers."
+        ]
+    if check.matches:
+        return []
+    found, predicted = (
+        f"{c['real_kernels']:,} bytes of real kernels and {c['real_biases']:,} of their biases"
+        for c in (check.found, check.predicted)
+    )
+    return [
+        f"The ops of the file read {found}, where {predicted} were predicted: the size is another, the values are not."
+    ]
 
 
 def _refuse_wrong_constants(check: contents.ByteCheck) -> None:
@@ -254,7 +305,7 @@ def layer_names(file: Model, model: tf.keras.Model, known: dict[int, str]) -> di
             names[str(op.index)] = model.output_names[0]  # the converter's name for the model's output
         elif guess := _layer_in(output, layers):
             names[str(op.index)] = guess
-        if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") and str(op.index) in names:
+        if op.index not in known and stored_kernel(file, op) is not None and str(op.index) in names:
             names[str(op.index)] = _with_kernel(model, names[str(op.index)])
     return names
 

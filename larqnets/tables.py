@@ -221,11 +221,13 @@ def conversion(manifest: dict[str, Any]) -> list[Any]:
     if verification is not None:
         parts += verification_lines(verification)
     check = entries[manifest["file"].removesuffix(".tflite")]["constants"]
-    if check is not None and check["matches"]:
-        total = sum(check["found"].values())
+    total = sum(check["found"].values()) if check is not None else 0
+    if total and check["matches"]:
+        once = f", stored in {total - check['shared']:,}, equal ones once" if check["shared"] else ""
+        also = f" and the weights of {escape(', '.join(check['unpredicted']))}" if check["unpredicted"] else ""
         parts.append(
-            f"constants: {total:,} bytes, as predicted to the byte; beside them {check['other_constants']:,} bytes of "
-            f"shapes and unfolded BatchNorm, {check['overhead']:,} bytes of file structure"
+            f"constants: {total:,} bytes, as predicted to the byte{once}; beside them {check['other_constants']:,} bytes "
+            f"of shapes and unfolded BatchNorm{also}, {check['overhead']:,} bytes of file structure"
         )
     for fallback in manifest["float_fallbacks"]:
         parts.append(f"FLOAT: layer '{fallback['layer']}' runs as float: {fallback['cause']}")
