@@ -248,7 +248,7 @@ def _real_constants(export: Export, matched: dict[str, Any]) -> contents.RealCon
             biases += 4 * places * (channels + layer.filters)
         elif isinstance(layer, _ONE_KERNEL):
             kernels += 4 * places * int(np.prod(main_kernel(layer).shape))
-            biases += 4 * places * layer.output_shape[-1] if _has_bias(layer) else 0
+            biases += 4 * places * layer.get_output_shape_at(0)[-1] if _has_bias(layer) else 0
         elif not isinstance(layer, _NO_KERNEL) and not type(layer).__module__.startswith(("larqnets.", "deploy.")):
             unpredicted.append(layer.name)
     return contents.RealConstants(kernels, biases, tuple(unpredicted))

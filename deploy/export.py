@@ -221,8 +221,8 @@ def _describe(layer: tf.keras.layers.Layer, beside: tuple[str, ...]) -> BinaryLa
 class NormOfOtherAxis(layers.BatchNormalization):
     """BatchNorm over an axis that is not the channels', in a network with binary convolutions.
 
-    Behind one the converter would put its constants, which are none per channel, into the 1-bit op. A maximum with the smallest
-    float changes no value and keeps the two apart.
+    Behind one the converter would put its constants, which are none per channel, into the 1-bit op. A maximum with the
+    smallest float changes no value and keeps the two apart.
     """
 
     def call(self, inputs: tf.Tensor, **kwargs: Any) -> tf.Tensor:
@@ -267,11 +267,8 @@ def export_model(model: tf.keras.Model) -> Export:
             return layers.Activation("linear", name=layer.name)  # sign(clip(x, -1, 1)) = sign(x)
         return type(layer).from_config(layer.get_config())
 
-    shape = model.input_shape[1:]
-    if None in shape:
-        raise LarqnetsError(f"The model's input shape {shape} is not fixed. Give its Input layer a full shape.")
     taken = {layer.name for layer in model.layers if not isinstance(layer, layers.InputLayer)}
-    fresh = tf.keras.Input(shape, batch_size=1, name="network_input" if "image" in taken else "image")
+    fresh = tf.keras.Input(model.input_shape[1:], batch_size=1, name="network_input" if "image" in taken else "image")
     if isinstance(model, tf.keras.Sequential):
         model = tf.keras.Model(model.inputs, model.outputs, name=model.name)
     rebuilt = tf.keras.models.clone_model(model, input_tensors=fresh, clone_function=rebuild)
@@ -301,6 +298,8 @@ def check_structure(model: tf.keras.Model) -> None:
         raise LarqnetsError(
             f"The model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; only one of each is supported."
         )
+    if None in (shape := model.input_shape[1:]):
+        raise LarqnetsError(f"The model's input shape {shape} is not fixed. Give its Input layer a full shape.")
     beside = _beside([layer for layer in model.layers if kernel_quantizers(layer)])
     shared = [name for name, others in beside.items() if "" in others]
     if shared:

@@ -52,7 +52,8 @@ def pads_to_split(model: tf.keras.Model, binary: set[str]) -> dict[str, Sides]:
     for layer in model.layers:
         sides = _zeros_around(layer)
         if sides is not None and any(
-            _is_misread(sides, layer.input_shape[1:3], convolution)
+            _is_misread(sides, layer.get_input_shape_at(place)[1:3], convolution)
+            for place in range(len(layer.inbound_nodes))
             for convolution in _convolutions_behind(layer)
             if convolution.name not in binary
         ):
