@@ -1,10 +1,11 @@
-"""Functions that a converter has no op for, written in ops that it has.
+"""Functions that the converters have no op for, or not reliably, written in ops that they have.
 
     softsign(x) = x / (1 + |x|)
     gelu(x)     = x (1 + erf(x / sqrt 2)) / 2
     erf(x)      = sign(x) (1 - (a1 t + a2 t² + a3 t³ + a4 t⁴ + a5 t⁵) exp(-x²)),   t = 1 / (1 + 0.3275911 |x|)
 
-Only LCE's converter has none for gelu. The last is formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical Functions (1964), off by at most 1.5e-7.
+Stock TFLite has an op for gelu, but its converter does not find it where two layers share its first steps. The last is
+formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical Functions (1964), off by at most 1.5e-7.
 """
 
 import math
@@ -43,18 +44,13 @@ def softsign(x: tf.Tensor) -> tf.Tensor:
 
 
 _WRITTEN: dict[str, Function] = {"gelu": gelu, "softsign": softsign, "erf": erf}
-_STOCK_HAS = ("gelu",)
 
 
-def written(activation: Function | None, *, binary: bool) -> Function | None:
-    """Return what stands for an activation of Keras: itself where the converter has an op for it.
-
-    `binary`: the network goes through LCE's converter.
-    """
+def written(activation: Function | None) -> Function | None:
+    """Return what stands for an activation of Keras: itself where the converters have an op for it."""
     name = getattr(activation, "__name__", "")
-    if name not in _WRITTEN or activation is not getattr(tf.keras.activations, name, None):
-        return activation
-    return _WRITTEN[name] if binary or name not in _STOCK_HAS else activation
+    is_keras = activation is getattr(tf.keras.activations, name, None)
+    return _WRITTEN[name] if name in _WRITTEN and is_keras else activation
 
 
 @tf.keras.utils.register_keras_serializable("larqnets")
@@ -74,10 +70,10 @@ class WrittenFunction(layers.Layer):
         return {**super().get_config(), "function": self.function}
 
 
-def stand_in(layer: layers.Layer, *, binary: bool) -> WrittenFunction | None:
+def stand_in(layer: layers.Layer) -> WrittenFunction | None:
     """Return the layer that stands for a function of TensorFlow used as a layer; None where that converts as it is."""
     symbol = getattr(layer, "symbol", None)
-    if symbol not in ("nn.gelu", "nn.softsign", "math.erf") or (symbol == "nn.gelu" and not binary):
+    if symbol not in ("nn.gelu", "nn.softsign", "math.erf"):
         return None
     (node, *others) = layer.inbound_nodes
     approximate = node.call_kwargs.get("approximate", any(argument is True for argument in node.call_args))

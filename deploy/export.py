@@ -257,7 +257,7 @@ def export_model(model: tf.keras.Model) -> Export:
             return plain(layer)
         if layer.name in pads:
             return SplitPadding(pads[layer.name], name=layer.name)
-        if (function := activations.stand_in(layer, binary=bool(binary))) is not None:
+        if (function := activations.stand_in(layer)) is not None:
             return function
         if exportable and isinstance(layer, layers.BatchNormalization) and not is_norm(layer):
             return NormOfOtherAxis.from_config(layer.get_config())
@@ -277,7 +277,7 @@ def export_model(model: tf.keras.Model) -> Export:
         _set_constant_kernels(model.get_layer(name), rebuilt.get_layer(name))
     for layer in rebuilt.layers:
         if isinstance(layer, activations.ACTIVATED):
-            layer.activation = activations.written(layer.activation, binary=bool(binary))
+            layer.activation = activations.written(layer.activation)
     links.set_constants(rebuilt, exportable)
     factors.fold(rebuilt)
     fold_shifts(rebuilt, shifted)
@@ -339,7 +339,7 @@ def _only_signs_behind(layer: tf.keras.layers.Layer, exportable: dict[str, Binar
 
 def _exported(layer: tf.keras.layers.Layer, *, scaled: bool, biased: bool) -> ExportedConv2D | ExportedDense:
     config = layer.get_config()
-    after = activations.written(layer.activation, binary=True) or tf.keras.activations.linear
+    after = activations.written(layer.activation) or tf.keras.activations.linear
     shared = {"name": layer.name, "scaled": scaled, "biased": biased, "after": after}
     if isinstance(layer, lq.layers.QuantDense):
         return ExportedDense(layer.units, **shared)

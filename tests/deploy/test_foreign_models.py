@@ -43,7 +43,6 @@ def every_activation(with_binary):
     x = layers.BatchNormalization()(x)
     for name in ACTIVATIONS:
         outputs += [layers.Activation(name)(x), layers.Conv2D(4, 1, activation=name)(x), layers.Dense(4, name)(x)]
-    x = layers.Rescaling(0.5)(x)  # the stock converter knows a gelu only if no other shares its first steps
     outputs += [tf.nn.gelu(x), tf.nn.gelu(x, approximate=True), tf.nn.softsign(x), tf.math.erf(x)]
     return tf.keras.Model(model.input, layers.Concatenate()([layers.GlobalAveragePooling2D()(y) for y in outputs]))
 
