@@ -40,7 +40,7 @@ def every_activation(with_binary):
     """One network with every activation, as a layer, of a convolution and of a dense layer, and some as ops."""
     model = network(with_binary=with_binary)
     x, outputs = model.output, []
-    x = layers.BatchNormalization()(x)
+    x = layers.BatchNormalization()(layers.Activation("tanh")(x))  # far out the exponential overflows
     for name in ACTIVATIONS:
         outputs += [layers.Activation(name)(x), layers.Conv2D(4, 1, activation=name)(x), layers.Dense(4, name)(x)]
     outputs += [tf.nn.gelu(x), tf.nn.gelu(x, approximate=True), tf.nn.softsign(x), tf.math.erf(x)]
