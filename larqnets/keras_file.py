@@ -43,7 +43,9 @@ def load_keras_file(path: Path) -> tf.keras.Model:
             f"{path} cannot be loaded as a Keras 2 model: {reason(error)}. Save it again with model.save in Keras 2."
         ) from error
     if not model.inputs or not model.outputs:
-        raise LarqnetsError(f"{path} does not say how large its images are. Begin the model with tf.keras.Input(shape).")
+        raise LarqnetsError(
+            f"{path} does not say how large its images are. Begin the model with tf.keras.Input(shape)."
+        )
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise LarqnetsError(
             f"{path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs. Save a model with one of each."

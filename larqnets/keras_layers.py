@@ -13,9 +13,8 @@ Initializers, regularizers and constraints mean nothing once a network is traine
 compiled model says about its training is; `larqnets.keras_config.scan` has refused code in them.
 """
 
-import importlib
 import inspect
-import pkgutil
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,7 +28,7 @@ import tensorflow as tf  # noqa: E402
 from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda  # noqa: E402
 
 import larqnets.layers  # noqa: E402
-import larqnets.quantizers  # noqa: E402
+import larqnets.quantizers  # noqa: E402, F401 - they and the layers register themselves
 from larqnets import zoo_functions  # noqa: E402
 from larqnets.keras_config import Refused, not_listed, shown  # noqa: E402
 
@@ -38,7 +37,12 @@ MAX_NESTED = 16  # models in models
 MAX_ELEMENTS = 2**31 - 1  # of one tensor for one sample; TFLite counts bytes in 32 bits
 MAX_PARTS = 4096  # of a split
 
-_KERAS = """
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_KERAS = _words("""
     Activation ActivityRegularization Add AdditiveAttention AlphaDropout Attention Average AveragePooling1D AveragePooling2D
     AveragePooling3D BatchNormalization Bidirectional CenterCrop Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose
     Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Cropping1D Cropping2D Cropping3D Dense DepthwiseConv1D
@@ -50,12 +54,12 @@ _KERAS = """
     RandomZoom ReLU RepeatVector Rescaling Reshape Resizing SeparableConv1D SeparableConv2D SimpleRNN Softmax
     SpatialDropout1D SpatialDropout2D SpatialDropout3D Subtract ThresholdedReLU TimeDistributed UnitNormalization
     UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
-""".split()
-_LARQ = """
+""")
+_LARQ = _words("""
     QuantConv1D QuantConv2D QuantConv2DTranspose QuantConv3D QuantConv3DTranspose QuantDense QuantDepthwiseConv2D
     QuantLocallyConnected1D QuantLocallyConnected2D QuantSeparableConv1D QuantSeparableConv2D
-""".split()
-_LARQ_QUANTIZERS = "ApproxSign DoReFa MagnitudeAwareSign NoOp SteHeaviside SteSign SteTern SwishSign".split()
+""")
+_LARQ_QUANTIZERS = _words("ApproxSign DoReFa MagnitudeAwareSign NoOp SteHeaviside SteSign SteTern SwishSign")
 _LARQ_ALIASES = {
     **{"ste_sign": "SteSign", "approx_sign": "ApproxSign", "ste_heaviside": "SteHeaviside", "swish_sign": "SwishSign"},
     **{"magnitude_aware_sign": "MagnitudeAwareSign", "ste_tern": "SteTern", "dorefa_quantizer": "DoReFa"},
@@ -64,9 +68,9 @@ _LARQ_ALIASES = {
 _ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     **{
         name: getattr(tf.keras.activations, name)
-        for name in """
-            elu exponential gelu hard_sigmoid linear mish relu selu sigmoid softmax softplus softsign swish tanh
-        """.split()
+        for name in _words(
+            "elu exponential gelu hard_sigmoid linear mish relu selu sigmoid softmax softplus softsign swish tanh"
+        )
     },
     **{"silu": tf.keras.activations.swish, "softmax_v2": tf.keras.activations.softmax},
     **{name: getattr(tf.nn, name) for name in ("relu6", "leaky_relu", "log_softmax")},
@@ -82,7 +86,7 @@ _QUANTIZER_FUNCTIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "xnor_weight_scale": zoo_functions.xnor_weight_scale,
 }
 # By the names that TensorFlow exports them under, as an op layer writes them.
-_OPS = frozenset(
+_OPS = _words(
     """
     __operators__.add __operators__.eq __operators__.getitem __operators__.ne
     math.abs math.accumulate_n math.add math.add_n math.argmax math.argmin math.atan math.ceil math.cos math.cumsum
@@ -107,12 +111,12 @@ _OPS = frozenset(
     compat.v1.transpose
     image.central_crop image.crop_to_bounding_box image.flip_left_right image.flip_up_down image.pad_to_bounding_box
     image.per_image_standardization image.resize
-    """.split()
+    """
 )
-_DTYPES = frozenset(
-    "float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 bool mixed_float16 mixed_bfloat16".split()
-)
-_MODELS = ("Functional", "Model", "Sequential")
+_DTYPES = _words("float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 bool mixed_float16 mixed_bfloat16")
+# Subclasses stand in a file with the graph that their constructor made; Larq Zoo's adds nothing to it.
+_MODELS = {"keras": ("Functional", "Model", "Sequential"), "larq_zoo": ("BinaryDenseNet",)}
+_MODELS[""] = _MODELS["keras"] + _MODELS["larq_zoo"]
 _LEFT_OUT = ("initializer", "regularizer", "constraint")
 _LEFT_OUT_OF = {"MultiHeadAttention": ("query_shape", "key_shape", "value_shape")}  # it learns them when it is called
 _BASE_OPTIONS = frozenset(("name", "trainable", "dtype", "batch_input_shape", "dynamic"))
@@ -143,9 +147,9 @@ class _Builder:
         self.count += 1
         if self.count > MAX_LAYERS:
             raise Refused(f"has more than {MAX_LAYERS} layers")
-        if package != "larq" and package != "larqnets" and name in _MODELS:
+        if name in _MODELS.get(package, ()):
             made = self._model(name, config)
-        elif package != "larq" and package != "larqnets" and name in ("TFOpLambda", "SlicingOpLambda"):
+        elif package in ("", "keras") and name in ("TFOpLambda", "SlicingOpLambda"):
             made = _op(name, config)
         else:
             made = self._made(_find(package, name, entry), config)
@@ -215,8 +219,9 @@ class _Builder:
     def _sequence(self, entries: list[dict[str, Any]], config: dict[str, Any]) -> tf.keras.Sequential:
         model = tf.keras.Sequential(name=_text(config.get("name")))
         for entry in entries:
-            model.add(self.layer(entry))
-            _check_size(model.layers[-1] if model.layers else None)
+            layer = self.layer(entry)
+            model.add(layer)
+            _check_size(layer, model.outputs or [])
         shape = config.get("build_input_shape")
         if not model.inputs and isinstance(shape, list) and all(n is None or isinstance(n, int) for n in shape):
             model.build(tuple(shape))
@@ -261,7 +266,7 @@ class _Builder:
             if not found or not all(reference in tensors for reference in found):
                 raise Refused(f"says no right {key}")
             ends.append(_resolved(config[key], tensors))
-        # one tensor stands bare in the config, and Keras wants it so
+        # a single tensor may stand bare, as it did when the model was made
         return tf.keras.Model(*ends, name=_text(config.get("name")))
 
 
@@ -448,18 +453,10 @@ def _call(layer: Any, node: Any, tensors: dict[tuple[str, int], list[Any]]) -> l
     return tf.nest.flatten(made)
 
 
-def _check_size(layer: Any, tensors: Any = None) -> None:
-    if layer is None:
-        return
-    for tensor in tf.nest.flatten(layer.output if tensors is None else tensors):
-        elements = 1
-        for length in getattr(tensor, "shape", None) and tensor.shape[1:] or ():
-            elements *= length or 1
+def _check_size(layer: tf.keras.layers.Layer, tensors: Any) -> None:
+    for tensor in tf.nest.flatten(tensors):
+        elements = math.prod(length or 1 for length in tensor.shape[1:]) if tensor.shape.rank else 1
         if elements > MAX_ELEMENTS:
             raise Refused(
                 f"makes tensors of {elements} numbers a sample in the layer '{shown(layer.name)}', more than any device holds"
             )
-
-
-for _module in pkgutil.iter_modules(larqnets.layers.__path__):
-    importlib.import_module(f"larqnets.layers.{_module.name}")

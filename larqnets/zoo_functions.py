@@ -1,9 +1,9 @@
 """The three functions that networks of Larq Zoo name in their files, so that these load without Larq Zoo.
 
-    name                             forward                            used by
-    clip_by_value_activation         clip(x, 0, 1)                      DoReFaNet
-    magnitude_aware_sign_unclipped   mean|w| sign(w)                    DoReFaNet
-    xnor_weight_scale                mean|v_o| sign(v), v = clip(w)     XNORNet
+name                             forward                            used by
+clip_by_value_activation         clip(x, 0, 1)                      DoReFaNet
+magnitude_aware_sign_unclipped   mean|w| sign(w)                    DoReFaNet
+xnor_weight_scale                mean|v_o| sign(v), v = clip(w)     XNORNet
 """
 
 import larq as lq
