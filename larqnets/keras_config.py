@@ -4,7 +4,7 @@
     .h5, .hdf5   HDF5 with the attribute `model_config`, the group `model_weights`, and maybe `training_config`
 
 The content decides which of the two it is, not the name. Nothing is unpacked to disk, no link is followed and no other file
-is opened. Refused is what Keras does not write: other, doubled, encrypted or linked members of the zip, links, external and
+is opened. RefusedError is what Keras does not write: other, doubled, encrypted or linked members of the zip, links, external and
 virtual data and foreign filters of HDF5, doubled keys of JSON, and all that is larger than the limits below. What the config
 may name is held against the lists of `larqnets.keras_layers`.
 """
@@ -57,7 +57,7 @@ _FOREIGN = {
 }
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """What is wrong with a file and what helps, as a sentence that goes on behind its name."""
 
 
@@ -92,7 +92,7 @@ def check_is_keras_file(path: Path) -> None:
 
 @contextlib.contextmanager
 def open_keras_file(path: Path) -> Iterator[KerasFile]:
-    """Open and check a Keras model file; raises `Refused`, or what zipfile, h5py and json raise on torn files."""
+    """Open and check a Keras model file; raises `RefusedError`, or what zipfile, h5py and json raise on torn files."""
     with path.open("rb") as stream:
         start = stream.read(8)
         stream.seek(0)
@@ -104,7 +104,7 @@ def open_keras_file(path: Path) -> Iterator[KerasFile]:
             with h5py.File(weights, "r") as file:
                 yield KerasFile("keras", config, file, check_hdf5(file))
         else:
-            raise Refused("is neither a zip (.keras) nor HDF5 (.h5). Save the model again with model.save")
+            raise RefusedError("is neither a zip (.keras) nor HDF5 (.h5). Save the model again with model.save")
 
 
 def check_weights_file(path: Path) -> None:
@@ -115,7 +115,7 @@ def check_weights_file(path: Path) -> None:
             stream.seek(0)
             with h5py.File(_unzip(stream)[1] if packed else stream, "r") as file:
                 check_hdf5(file)
-    except Refused as error:
+    except RefusedError as error:
         raise LarqnetsError(f"{path} {error}.") from error
     except TORN as error:
         raise LarqnetsError(f"{path} cannot be read as weights of Keras: {reason(error)}. Save them again.") from error
@@ -150,7 +150,7 @@ def _legacy(file: h5py.File) -> KerasFile:
         _check_version(version)
     config = _attribute(file, "model_config")
     if config is None or not isinstance(weights := file.get("model_weights"), h5py.Group):
-        raise Refused("holds weights without their network. Save both with model.save, not model.save_weights")
+        raise RefusedError("holds weights without their network. Save both with model.save, not model.save_weights")
     training = _attribute(file, "training_config")
     if training is not None:
         scan(_json(training))
@@ -164,7 +164,7 @@ def _attribute(file: h5py.File, name: str) -> str | None:
     if isinstance(value, bytes):
         value = value.decode("utf-8")
     if not isinstance(value, str):
-        raise Refused(f"has an attribute {name} that is no text. Save the model again with model.save")
+        raise RefusedError(f"has an attribute {name} that is no text. Save the model again with model.save")
     return value
 
 
@@ -176,16 +176,16 @@ def _unzip(stream: BinaryIO) -> tuple[dict[str, Any], BinaryIO]:
             if member.filename == "assets/":
                 continue
             if member.filename not in _MEMBERS:
-                raise Refused(
+                raise RefusedError(
                     f"holds '{shown(member.filename)}', which is no part of a Keras 2 model. Save the model again with "
                     "model.save"
                 )
             if member.filename in content:
-                raise Refused(f"holds '{member.filename}' twice. Save the model again with model.save")
+                raise RefusedError(f"holds '{member.filename}' twice. Save the model again with model.save")
             content[member.filename] = _read_member(archive, member)
     missing = [name for name in _MEMBERS if name not in content]
     if missing:
-        raise Refused(f"lacks '{missing[0]}'. Save the model again with model.save")
+        raise RefusedError(f"lacks '{missing[0]}'. Save the model again with model.save")
     metadata = _json(content["metadata.json"].decode("utf-8"))
     _check_version(metadata.get("keras_version", "") if isinstance(metadata, dict) else "")
     return _object(content["config.json"].decode("utf-8")), io.BytesIO(content["model.weights.h5"])
@@ -194,21 +194,21 @@ def _unzip(stream: BinaryIO) -> tuple[dict[str, Any], BinaryIO]:
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     name = member.filename
     if stat.S_ISLNK(member.external_attr >> 16):
-        raise Refused(f"holds '{name}' as a link. Save the model again with model.save")
+        raise RefusedError(f"holds '{name}' as a link. Save the model again with model.save")
     if member.flag_bits & 1:
-        raise Refused(f"holds '{name}' encrypted. Save the model again with model.save")
+        raise RefusedError(f"holds '{name}' encrypted. Save the model again with model.save")
     packed = member.compress_type != zipfile.ZIP_STORED
     limit = min(_MEMBERS[name], MAX_UNPACKED if packed else MAX_WEIGHTS)
     with archive.open(member) as file:
         content = file.read(limit + 1) if member.file_size <= limit else b""
     if member.file_size > limit or len(content) > limit:
-        raise Refused(f"unpacks '{name}' to more than {limit} bytes. Save the model again with model.save")
+        raise RefusedError(f"unpacks '{name}' to more than {limit} bytes. Save the model again with model.save")
     return content
 
 
 def _check_version(version: object) -> None:
     if str(version).split(".")[0].isdecimal() and int(str(version).split(".")[0]) >= 3:
-        raise Refused(
+        raise RefusedError(
             f"was written by Keras {shown(version)}, and Larq and the converter need Keras 2. Run the script that makes "
             "the model with TF_USE_LEGACY_KERAS=1 in its environment (pip install tf_keras) and save it again"
         )
@@ -217,26 +217,26 @@ def _check_version(version: object) -> None:
 def _object(text: str) -> dict[str, Any]:
     config = _json(text)
     if not isinstance(config, dict):
-        raise Refused("has a config that is no JSON object. Save the model again with model.save")
+        raise RefusedError("has a config that is no JSON object. Save the model again with model.save")
     scan(config)
     return config
 
 
 def _json(text: str) -> Any:
     if len(text) > MAX_CONFIG:
-        raise Refused(f"has a config of more than {MAX_CONFIG} bytes. Save the model again with model.save")
+        raise RefusedError(f"has a config of more than {MAX_CONFIG} bytes. Save the model again with model.save")
     return json.loads(text, object_pairs_hook=_without_doubles)
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     read = dict(pairs)
     if len(read) != len(pairs):
-        raise Refused("has a config that says one thing twice. Save the model again with model.save")
+        raise RefusedError("has a config that says one thing twice. Save the model again with model.save")
     return read
 
 
 def scan(config: Any) -> None:
-    """Raise `Refused` where a config carries code or names Python's standard library, wherever in it, or is too deep.
+    """Raise `RefusedError` where a config carries code or names Python's standard library, wherever in it, or is too deep.
 
     This holds for the parts too that Keras never gets: initializers, regularizers, constraints, settings of training.
     """
@@ -244,7 +244,7 @@ def scan(config: Any) -> None:
     while level:
         depth += 1
         if depth > MAX_DEPTH:
-            raise Refused(f"nests its config deeper than {MAX_DEPTH} levels. Save the model again with model.save")
+            raise RefusedError(f"nests its config deeper than {MAX_DEPTH} levels. Save the model again with model.save")
         for value in level:
             if isinstance(value, dict):
                 _check_names(value)
@@ -262,15 +262,15 @@ def _check_names(entry: dict[str, Any]) -> None:
         inner = entry.get("config")
         name = entry.get("name") or (inner.get("name") if isinstance(inner, dict) else None)
         of = f" '{shown(name)}'" if isinstance(name, str) else ""
-        raise Refused(
+        raise RefusedError(
             f"has a Lambda layer{of}, which is code that would run here. Save the model with a layer of Keras or Larq in "
             "its place"
         )
     if module is None:
         return
     root = module.split(".")[0] if isinstance(module, str) else None
-    if root is None or root in sys.stdlib_module_names and not (root == "builtins" and kind == "function"):
-        raise Refused(not_listed(f"{module}.{kind}"))
+    if root is None or (root in sys.stdlib_module_names and not (root == "builtins" and kind == "function")):
+        raise RefusedError(not_listed(f"{module}.{kind}"))
 
 
 def not_listed(name: str, what: str = "") -> str:
@@ -282,7 +282,7 @@ def not_listed(name: str, what: str = "") -> str:
 
 
 def check_hdf5(file: h5py.File) -> int:
-    """Return how many numbers an HDF5 file holds; raises `Refused` for what Keras does not write, see the module."""
+    """Return how many numbers an HDF5 file holds; raises `RefusedError` for what Keras does not write, see the module."""
     seen: set[int] = set()
     elements = held = unpacked = 0
     groups: list[tuple[h5py.Group, int]] = [(file, 1)]
@@ -291,11 +291,11 @@ def check_hdf5(file: h5py.File) -> int:
         for name in group:
             where = f"'{shown(group.name)}/{shown(name)}'".replace("//", "/")
             if type(group.get(name, getlink=True)) is not h5py.HardLink:
-                raise Refused(f"has a link to elsewhere at {where}. Save the model again with model.save")
+                raise RefusedError(f"has a link to elsewhere at {where}. Save the model again with model.save")
             item = group[name]
             address = h5o.get_info(item.id).addr
             if address in seen or len(seen) >= MAX_OBJECTS or depth > MAX_GROUP_DEPTH:
-                raise Refused(
+                raise RefusedError(
                     f"has groups that run in circles, too deep or too many, at {where}. Save the model again with "
                     "model.save"
                 )
@@ -308,24 +308,26 @@ def check_hdf5(file: h5py.File) -> int:
             held += size
             unpacked += max(0, size - stored)
             if held > MAX_WEIGHTS or unpacked > MAX_UNPACKED:
-                raise Refused(f"unpacks to absurdly large weights at {where}. Save the model again with model.save")
+                raise RefusedError(
+                    f"unpacks to absurdly large weights at {where}. Save the model again with model.save"
+                )
     return elements
 
 
 def _check_dataset(item: Any, where: str) -> tuple[int, int]:
     """Return the bytes of an array and those that the file really holds of it."""
     if not isinstance(item, h5py.Dataset) or item.shape is None or item.dtype.kind not in "fiub":
-        raise Refused(f"holds something other than numbers at {where}. Save the model again with model.save")
+        raise RefusedError(f"holds something other than numbers at {where}. Save the model again with model.save")
     if item.external or item.is_virtual:
-        raise Refused(f"takes the weights at {where} from another file. Save the model again with model.save")
+        raise RefusedError(f"takes the weights at {where} from another file. Save the model again with model.save")
     properties = item.id.get_create_plist()
     if any(properties.get_filter(i)[0] not in _FILTERS for i in range(properties.get_nfilters())):
-        raise Refused(f"packs the weights at {where} with a foreign filter. Save the model again with model.save")
+        raise RefusedError(f"packs the weights at {where} with a foreign filter. Save the model again with model.save")
     chunk = item.dtype.itemsize
     for length in item.chunks or ():
         chunk *= length
     if chunk > MAX_UNPACKED:
-        raise Refused(f"unpacks to absurdly large weights at {where}. Save the model again with model.save")
+        raise RefusedError(f"unpacks to absurdly large weights at {where}. Save the model again with model.save")
     size = item.dtype.itemsize
     for length in item.shape:
         size *= length

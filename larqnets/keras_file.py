@@ -17,7 +17,7 @@ from tf_keras.src.saving import saving_lib  # noqa: E402
 from tf_keras.src.saving.legacy import hdf5_format  # noqa: E402
 
 from larqnets.errors import LarqnetsError  # noqa: E402
-from larqnets.keras_config import SUFFIXES, KerasFile, Refused, check_is_keras_file, open_keras_file, reason  # noqa: E402
+from larqnets.keras_config import SUFFIXES, KerasFile, RefusedError, check_is_keras_file, open_keras_file, reason  # noqa: E402
 from larqnets.keras_layers import build_network  # noqa: E402
 
 __all__ = ["SUFFIXES", "keras_file_content", "load_keras_file"]
@@ -35,7 +35,7 @@ def load_keras_file(path: Path) -> tf.keras.Model:
     try:
         with open_keras_file(path) as file:
             model = _load(file)
-    except Refused as error:
+    except RefusedError as error:
         raise LarqnetsError(f"{path} {error}.") from error
     except Exception as error:
         # Whatever zip, HDF5 and JSON readers raise on torn files, and Keras on options that do not fit together.
@@ -77,7 +77,9 @@ def _at_most(elements: int) -> Callable[..., Any]:
         shape = options.get("shape")
         left -= tf.TensorShape(shape).num_elements() or 0 if shape is not None else 0
         if left < 0:
-            raise Refused("describes a network with more weights than are in it. Save the model again with model.save")
+            raise RefusedError(
+                "describes a network with more weights than are in it. Save the model again with model.save"
+            )
         return create_next(**options)
 
     return create

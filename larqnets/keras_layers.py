@@ -30,7 +30,7 @@ from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda  # 
 import larqnets.layers  # noqa: E402
 import larqnets.quantizers  # noqa: E402, F401 - they and the layers register themselves
 from larqnets import zoo_functions  # noqa: E402
-from larqnets.keras_config import Refused, not_listed, shown  # noqa: E402
+from larqnets.keras_config import RefusedError, not_listed, shown  # noqa: E402
 
 MAX_LAYERS = 5000
 MAX_NESTED = 16  # models in models
@@ -85,6 +85,8 @@ _QUANTIZER_FUNCTIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "magnitude_aware_sign_unclipped": zoo_functions.magnitude_aware_sign_unclipped,
     "xnor_weight_scale": zoo_functions.xnor_weight_scale,
 }
+# Packages that files name as the home of these functions.
+_FUNCTIONS_OF = _words("builtins keras larq larq_zoo tensorflow tf_keras")
 # By the names that TensorFlow exports them under, as an op layer writes them.
 _OPS = _words(
     """
@@ -124,10 +126,10 @@ _NEVER = frozenset(("weights", "input_tensor", "type_spec"))  # options that hol
 
 
 def build_network(config: dict[str, Any]) -> tf.keras.Model:
-    """Return the network that a scanned config describes, with fresh weights; raises `Refused`, and what Keras raises."""
+    """Return the network that a scanned config describes, with fresh weights; raises `RefusedError`, and what Keras raises."""
     model = _Builder().layer(config)
     if not isinstance(model, tf.keras.Model):
-        raise Refused("holds a layer and no network. Save a whole model with model.save")
+        raise RefusedError("holds a layer and no network. Save a whole model with model.save")
     return model
 
 
@@ -146,7 +148,7 @@ class _Builder:
             return self.shared[key]
         self.count += 1
         if self.count > MAX_LAYERS:
-            raise Refused(f"has more than {MAX_LAYERS} layers")
+            raise RefusedError(f"has more than {MAX_LAYERS} layers")
         if name in _MODELS.get(package, ()):
             made = self._model(name, config)
         elif package in ("", "keras") and name in ("TFOpLambda", "SlicingOpLambda"):
@@ -164,7 +166,7 @@ class _Builder:
             if key.endswith(_LEFT_OUT) or key in _LEFT_OUT_OF.get(kind.__name__, ()):
                 continue
             if key not in known or key in _NEVER:
-                raise Refused(
+                raise RefusedError(
                     f"gives the layer '{shown(config.get('name'))}' ({kind.__name__}) the option '{shown(key)}', which it "
                     "does not have in Keras 2. Save the model again with Keras 2"
                 )
@@ -184,10 +186,10 @@ class _Builder:
 
     def _activation(self, value: Any) -> Any:
         if isinstance(value, str):
-            return _function(_ACTIVATIONS, value, "the activation ")
+            return _function(_ACTIVATIONS, {"config": value}, "the activation ")
         _, name, _ = _named(value, "the activation ")
         if name == "function":
-            return _function(_ACTIVATIONS, value["config"], "the activation ")
+            return _function(_ACTIVATIONS, value, "the activation ")
         return self.layer(value)
 
     def _quantizer(self, value: Any) -> Any:
@@ -195,7 +197,7 @@ class _Builder:
             return self._quantizer({"class_name": value, "config": {}})
         package, name, config = _named(value, "the quantizer ")
         if name == "function":
-            return _function(_QUANTIZER_FUNCTIONS, value["config"], "the quantizer ")
+            return _function(_QUANTIZER_FUNCTIONS, value, "the quantizer ")
         if package == "larqnets" and (kind := _ours().get(name)) is not None:
             return self._made(kind, config)
         name = _LARQ_ALIASES.get(name, name)
@@ -203,15 +205,15 @@ class _Builder:
             return self._made(getattr(lq.quantizers, name), config)
         if package in ("", "larq_zoo") and name in _QUANTIZER_FUNCTIONS:
             return _QUANTIZER_FUNCTIONS[name]
-        raise Refused(not_listed(_whole_name(value), "the quantizer "))
+        raise RefusedError(not_listed(_whole_name(value), "the quantizer "))
 
     def _model(self, kind: str, config: dict[str, Any]) -> tf.keras.Model:
         self.depth += 1
         if self.depth > MAX_NESTED:
-            raise Refused(f"has more than {MAX_NESTED} models in each other")
+            raise RefusedError(f"has more than {MAX_NESTED} models in each other")
         entries = config.get("layers")
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise Refused("has a network without layers")
+            raise RefusedError("has a network without layers")
         model = self._sequence(entries, config) if kind == "Sequential" else self._graph(entries, config)
         self.depth -= 1
         return model
@@ -236,7 +238,7 @@ class _Builder:
             layer = self.layer(entry)
             name = entry.get("name") or layer.name
             if name in layers or not isinstance(name, str):
-                raise Refused(f"has two layers called '{shown(name)}'")
+                raise RefusedError(f"has two layers called '{shown(name)}'")
             layers[name] = layer
             first = 0
             if isinstance(layer, tf.keras.layers.InputLayer):
@@ -245,26 +247,26 @@ class _Builder:
                 first = 1  # Keras counts the call that made the inner model
             nodes = entry.get("inbound_nodes")
             if not isinstance(nodes, list):
-                raise Refused(f"does not say what the layer '{shown(name)}' is called on")
+                raise RefusedError(f"does not say what the layer '{shown(name)}' is called on")
             waiting += [(name, first + i, node) for i, node in enumerate(nodes)]
         while waiting:
             left = []
             for name, place, node in waiting:
                 found = list(_references(node))
                 if not found:
-                    raise Refused(f"calls the layer '{shown(name)}' on no tensor")
+                    raise RefusedError(f"calls the layer '{shown(name)}' on no tensor")
                 if all(reference in tensors for reference in found):
                     tensors[name, place] = _call(layers[name], node, tensors)
                 else:
                     left.append((name, place, node))
             if len(left) == len(waiting):
-                raise Refused(f"calls the layer '{shown(left[0][0])}' on a tensor that no layer makes before it")
+                raise RefusedError(f"calls the layer '{shown(left[0][0])}' on a tensor that no layer makes before it")
             waiting = left
         ends = []
         for key in ("input_layers", "output_layers"):
             found = list(_references(config.get(key)))
             if not found or not all(reference in tensors for reference in found):
-                raise Refused(f"says no right {key}")
+                raise RefusedError(f"says no right {key}")
             ends.append(_resolved(config[key], tensors))
         # a single tensor may stand bare, as it did when the model was made
         return tf.keras.Model(*ends, name=_text(config.get("name")))
@@ -273,7 +275,7 @@ class _Builder:
 def _named(entry: Any, what: str) -> tuple[str, str, Any]:
     """Return (package, name, config) of an entry; the package "" is told by older files, and means Keras or Larq."""
     if not isinstance(entry, dict) or not isinstance(entry.get("class_name"), str) or "config" not in entry:
-        raise Refused(f"has something else where {what or 'a layer '}should stand: {shown(entry)}")
+        raise RefusedError(f"has something else where {what or 'a layer '}should stand: {shown(entry)}")
     name, module, registered = entry["class_name"], entry.get("module"), entry.get("registered_name")
     package = "" if module is None else module.split(".")[0]
     if package == "tf_keras":
@@ -282,15 +284,15 @@ def _named(entry: Any, what: str) -> tuple[str, str, Any]:
     if ">" in name:
         scope, _, name = name.rpartition(">")
     elif name != "function" and registered is not None and registered_as != name:
-        raise Refused(not_listed(f"{registered} as {_whole_name(entry)}", what))
+        raise RefusedError(not_listed(f"{registered} as {_whole_name(entry)}", what))
     if scope == "larqnets" and package in ("", "larqnets"):
         package = "larqnets"
     elif scope:
-        raise Refused(not_listed(f"{scope}>{name}", what))
+        raise RefusedError(not_listed(f"{scope}>{name}", what))
     config = entry["config"]
     if name != "function" and not isinstance(config, dict):
         if not (config is None or (name == "Sequential" and isinstance(config, list))):
-            raise Refused(f"has a {shown(name)} without a config")
+            raise RefusedError(f"names {shown(_whole_name(entry))} without saying how it is made")
         config = {"layers": config} if isinstance(config, list) else {}
     return package, name, config
 
@@ -310,7 +312,9 @@ def _find(package: str, name: str, entry: dict[str, Any]) -> type:
         return _ours()[name]
     config = entry["config"]
     of = config.get("name") if isinstance(config, dict) else None
-    raise Refused(not_listed(_whole_name(entry), f"the layer '{shown(of)}' of class " if isinstance(of, str) else ""))
+    raise RefusedError(
+        not_listed(_whole_name(entry), f"the layer '{shown(of)}' of class " if isinstance(of, str) else "")
+    )
 
 
 def _ours() -> dict[str, type]:
@@ -332,16 +336,18 @@ def _options(kind: type) -> Iterator[str]:
                 yield name
 
 
-def _function(known: dict[str, Any], name: Any, what: str) -> Any:
-    if not isinstance(name, str) or name not in known:
-        raise Refused(not_listed(str(name), what))
+def _function(known: dict[str, Any], entry: dict[str, Any], what: str) -> Any:
+    """Return a function by its name, as files say it: the name alone decides, and the module has to be one of a list."""
+    name, module = entry["config"], entry.get("module")
+    if not isinstance(name, str) or name not in known or (module or "builtins").split(".")[0] not in _FUNCTIONS_OF:
+        raise RefusedError(not_listed(str(name) if module is None else f"{module}.{name}", what))
     return known[name]
 
 
 def _op(kind: str, config: dict[str, Any]) -> tf.keras.layers.Layer:
     name = config.get("function")
     if not isinstance(name, str) or name not in _OPS:
-        raise Refused(
+        raise RefusedError(
             f"calls {shown(name)} of TensorFlow in the layer '{shown(config.get('name'))}', which is not among the pure "
             "functions that are loaded. Put a layer of Keras in its place"
         )
@@ -353,21 +359,22 @@ def _dtype(value: Any) -> Any:
     if isinstance(value, dict):
         _, kind, config = _named(value, "the dtype ")
         if kind == "DTypePolicy":
-            raise Refused(
+            raise RefusedError(
                 "was written by Keras 3, and Larq and the converter need Keras 2. Run the script that makes the model with "
                 "TF_USE_LEGACY_KERAS=1 in its environment (pip install tf_keras) and save it again"
             )
-        value = config.get("name") if kind == "Policy" else kind
-        if isinstance(value, str) and value in _DTYPES:
-            return tf.keras.mixed_precision.Policy(value)
+        policy = config.get("name") if kind == "Policy" else None
+        if not isinstance(policy, str) or policy not in _DTYPES:
+            raise RefusedError(not_listed(_whole_name(value), "the dtype "))
+        return tf.keras.mixed_precision.Policy(policy)
     if value is not None and not (isinstance(value, str) and value in _DTYPES):
-        raise Refused(not_listed(str(value), "the dtype "))
+        raise RefusedError(not_listed(str(value), "the dtype "))
     return value
 
 
 def _text(value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise Refused(f"has a name that is no text: {shown(value)}")
+        raise RefusedError(f"has a name that is no text: {shown(value)}")
     return value
 
 
@@ -387,7 +394,7 @@ def _plain(value: Any) -> Any:
     config = value.get("config")
     if kind in ("__numpy__", "__tensor__") and isinstance(config, dict) and config.get("dtype") in _DTYPES:
         return np.array(config.get("value"), tf.as_dtype(config["dtype"]).as_numpy_dtype)
-    raise Refused(not_listed(str(_whole_name({**value, "class_name": kind}))))
+    raise RefusedError(not_listed(str(_whole_name({**value, "class_name": kind}))))
 
 
 def _is_reference(value: Any) -> bool:
@@ -416,7 +423,7 @@ def _resolved(value: Any, tensors: dict[tuple[str, int], list[Any]]) -> Any:
     if _is_reference(value):
         found = tensors[value[0], value[1]]
         if not 0 <= value[2] < len(found):
-            raise Refused(f"asks for a tensor that the layer '{shown(value[0])}' does not make")
+            raise RefusedError(f"asks for a tensor that the layer '{shown(value[0])}' does not make")
         return found[value[2]]
     if isinstance(value, list) and value[:2] == ["_CONSTANT_VALUE", -1] and len(value) in (3, 4):
         return _plain(value[2])
@@ -445,7 +452,7 @@ def _call(layer: Any, node: Any, tensors: dict[tuple[str, int], list[Any]]) -> l
     if isinstance(layer, TFOpLambda):
         parts = keywords.get("num_or_size_splits")
         if isinstance(parts, int) and parts > MAX_PARTS:
-            raise Refused(f"splits a tensor into more than {MAX_PARTS} parts in the layer '{shown(layer.name)}'")
+            raise RefusedError(f"splits a tensor into more than {MAX_PARTS} parts in the layer '{shown(layer.name)}'")
     elif isinstance(inputs, list) and len(inputs) == 1:
         inputs = inputs[0]
     made = layer(inputs, **keywords)
@@ -457,6 +464,6 @@ def _check_size(layer: tf.keras.layers.Layer, tensors: Any) -> None:
     for tensor in tf.nest.flatten(tensors):
         elements = math.prod(length or 1 for length in tensor.shape[1:]) if tensor.shape.rank else 1
         if elements > MAX_ELEMENTS:
-            raise Refused(
+            raise RefusedError(
                 f"makes tensors of {elements} numbers a sample in the layer '{shown(layer.name)}', more than any device holds"
             )
