@@ -258,7 +258,11 @@ def scan(config: Any) -> None:
 
 def _check_names(entry: dict[str, Any]) -> None:
     kind, module = entry.get("class_name"), entry.get("module")
-    if kind in ("Lambda", "__lambda__") or "function_type" in entry:
+    if kind == "__lambda__":
+        raise RefusedError(
+            "has a Python lambda, which is code that would run here. Put a function of Keras or Larq in its place"
+        )
+    if kind == "Lambda" or "function_type" in entry:
         inner = entry.get("config")
         name = entry.get("name") or (inner.get("name") if isinstance(inner, dict) else None)
         of = f" '{shown(name)}'" if isinstance(name, str) else ""

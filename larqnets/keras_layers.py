@@ -73,15 +73,12 @@ _ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
         )
     },
     **{"silu": tf.keras.activations.swish, "softmax_v2": tf.keras.activations.softmax},
-    **{name: getattr(tf.nn, name) for name in ("relu6", "leaky_relu", "log_softmax")},
+    **{name: getattr(tf.nn, name) for name in ("relu6", "leaky_relu")},
     **{name: getattr(lq.activations, name) for name in ("hard_tanh", "leaky_tanh")},
     "clip_by_value_activation": zoo_functions.clip_by_value_activation,
 }
 _QUANTIZER_FUNCTIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
-    **{
-        name: getattr(lq.quantizers, name)
-        for name in ("approx_sign", "ste_heaviside", "ste_sign", "ste_tern", "swish_sign")
-    },
+    **{name: getattr(lq.quantizers, name) for name in ("ste_heaviside", "ste_sign", "ste_tern", "swish_sign")},
     "magnitude_aware_sign_unclipped": zoo_functions.magnitude_aware_sign_unclipped,
     "xnor_weight_scale": zoo_functions.xnor_weight_scale,
 }
@@ -121,7 +118,7 @@ _MODELS = {"keras": ("Functional", "Model", "Sequential"), "larq_zoo": ("BinaryD
 _MODELS[""] = _MODELS["keras"] + _MODELS["larq_zoo"]
 _LEFT_OUT = ("initializer", "regularizer", "constraint")
 _LEFT_OUT_OF = {"MultiHeadAttention": ("query_shape", "key_shape", "value_shape")}  # it learns them when it is called
-_BASE_OPTIONS = frozenset(("name", "trainable", "dtype", "batch_input_shape", "dynamic"))
+_BASE_OPTIONS = frozenset(("name", "trainable", "dtype", "batch_input_shape", "dynamic", "implementation"))
 _NEVER = frozenset(("weights", "input_tensor", "type_spec"))  # options that hold objects
 
 

@@ -73,7 +73,9 @@ def honest(tmp_path_factory) -> dict[str, Path]:
     inner = tf.keras.Sequential([tf.keras.Input((6, 6, 2)), layers.Conv2D(3, 3, name="inner_conv")], name="inside")
     x = layers.Conv2D(4, 3, activation="relu", kernel_regularizer="l2", padding="same", name="conv")(inner(image))
     x = lq.layers.QuantConv2D(4, 3, input_quantizer="ste_sign", kernel_quantizer="ste_sign", name="quant")(x)
-    x = layers.TimeDistributed(layers.Dense(3, name="timed_dense"), name="timed")(layers.Reshape((4, 4))(x[:, :2, :2] * 2.0))
+    x = layers.TimeDistributed(layers.Dense(3, name="timed_dense"), name="timed")(
+        layers.Reshape((4, 4))(x[:, :2, :2] * 2.0)
+    )
     model = tf.keras.Model(image, layers.Dense(2, name="dense")(layers.Flatten(name="flat")(x)))
     model.compile("sgd", "mse")
     folder = tmp_path_factory.mktemp("honest")
@@ -161,7 +163,12 @@ def called(module: str, function: str, make_node: Callable[[Scene], Any]):
 
 # A class that Larq registers, but of another module: that Keras imports.
 EVIL = {"module": "evil_layers", "class_name": "SteSign", "config": {}, "registered_name": None}
-EVIL_FUNCTION = {"module": "evil_layers", "class_name": "function", "config": "hard_tanh", "registered_name": "anything"}
+EVIL_FUNCTION = {
+    "module": "evil_layers",
+    "class_name": "function",
+    "config": "hard_tanh",
+    "registered_name": "anything",
+}
 
 
 def put(name: str, key: str, value: Any):
@@ -249,7 +256,9 @@ PAYLOADS = {
     # functions of TensorFlow, reached by name
     "rmtree": Payload(op("io.gfile.rmtree", lambda s: constant(victim_of(s))), "io.gfile.rmtree", BOTH, BOTH),
     "makedirs": Payload(op("io.gfile.makedirs", lambda s: constant(mark_of(s))), "io.gfile.makedirs", BOTH, BOTH),
-    "write_file": Payload(op("io.write_file", lambda s: constant(mark_of(s), contents="x")), "io.write_file", BOTH, BOTH),
+    "write_file": Payload(
+        op("io.write_file", lambda s: constant(mark_of(s), contents="x")), "io.write_file", BOTH, BOTH
+    ),
     "copy": Payload(op("io.gfile.copy", copied), "io.gfile.copy", BOTH, BOTH),
     "rename": Payload(op("io.gfile.rename", copied), "io.gfile.rename", BOTH, BOTH),
     "remove": Payload(op("io.gfile.remove", lambda s: constant(str(s.source))), "io.gfile.remove", BOTH, BOTH),
@@ -268,7 +277,9 @@ PAYLOADS = {
     "load_op_library": Payload(op("load_op_library", lambda s: constant("evil.so")), "load_op_library", BOTH),
     "py_function": Payload(op("py_function", lambda s: constant("x", Tout=[])), "py_function", BOTH),
     "numpy_function": Payload(op("numpy_function", lambda s: constant("x", Tout=[])), "numpy_function", BOTH),
-    "load_model": Payload(op("keras.models.load_model", lambda s: constant("x.keras")), "keras.models.load_model", BOTH),
+    "load_model": Payload(
+        op("keras.models.load_model", lambda s: constant("x.keras")), "keras.models.load_model", BOTH
+    ),
     "saved_model": Payload(op("saved_model.load", lambda s: constant("folder")), "saved_model.load", BOTH),
     "unsafe": Payload(
         op("keras.__internal__.enable_unsafe_deserialization", lambda s: constant(1)),
@@ -296,7 +307,9 @@ PAYLOADS = {
     "shutil.rmtree": Payload(
         called("shutil", "rmtree", lambda s: constant(victim_of(s))), "shutil.rmtree", live=(".keras",)
     ),
-    "get_file as a layer": Payload(called("keras.utils", "get_file", fetched), "keras.utils.get_file", live=(".keras",)),
+    "get_file as a layer": Payload(
+        called("keras.utils", "get_file", fetched), "keras.utils.get_file", live=(".keras",)
+    ),
     "module": Payload(evil_model, "evil_layers.SteSign", live=(".keras",)),
     "module of an inner model": Payload(evil_inside, "evil_layers.SteSign", live=(".keras",)),
     "module of a wrapped layer": Payload(evil_wrapped, "evil_layers.SteSign", BOTH),
@@ -324,7 +337,9 @@ PAYLOADS = {
         lambda c, s: add(c, "Dense", {"units": 10**11}, [["flat", 0, 0, {}]]), "more weights than are in it", BOTH
     ),
     "huge tensor": Payload(
-        lambda c, s: add(c, "RepeatVector", {"n": 10**9}, [["flat", 0, 0, {}]]), "numbers a sample in the layer 'evil'", BOTH
+        lambda c, s: add(c, "RepeatVector", {"n": 10**9}, [["flat", 0, 0, {}]]),
+        "numbers a sample in the layer 'evil'",
+        BOTH,
     ),
 }
 CASES = [(name, suffix) for name, payload in PAYLOADS.items() for suffix in payload.files]
@@ -374,7 +389,9 @@ TRAINING_ONLY = {
 def test_what_only_training_needs_is_never_looked_up(honest, scene, name, suffix):
     config = config_of(honest[suffix])
     TRAINING_ONLY[name](config, scene)
-    path = rewrite(honest[suffix], config, scene.folder / f"hostile{suffix}", training={"loss": EVIL, "metrics": [EVIL]})
+    path = rewrite(
+        honest[suffix], config, scene.folder / f"hostile{suffix}", training={"loss": EVIL, "metrics": [EVIL]}
+    )
     x = tf.random.normal((2, 6, 6, 2))
     assert (load_keras_file(path)(x) == tf.keras.models.load_model(honest[suffix])(x)).numpy().all()
     assert not scene.marked()
@@ -387,7 +404,11 @@ def test_what_only_training_needs_is_never_looked_up(honest, scene, name, suffix
 def test_code_and_the_standard_library_are_refused_there_too(honest, scene, name, suffix, entry):
     config = config_of(honest[suffix])
     TRAINING_ONLY[name](config, scene)
-    text = json.dumps(config).replace(json.dumps(EVIL), json.dumps(entry)).replace(json.dumps(EVIL_FUNCTION), json.dumps(entry))
+    text = (
+        json.dumps(config)
+        .replace(json.dumps(EVIL), json.dumps(entry))
+        .replace(json.dumps(EVIL_FUNCTION), json.dumps(entry))
+    )
     path = rewrite(honest[suffix], json.loads(text), scene.folder / f"hostile{suffix}")
     with pytest.raises(LarqnetsError, match=r"names os\.SteSign|code that would run"):
         load_keras_file(path)
