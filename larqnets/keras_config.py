@@ -73,12 +73,9 @@ class KerasFile:
 
 def check_is_keras_file(path: Path) -> None:
     """Raise LarqnetsError naming what the path is instead of a Keras model file, and the one line that helps."""
-    if (path / "saved_model.pb").is_file():
-        raise LarqnetsError(
-            f"{path} is a SavedModel folder, which carries code. Save the model as one file: model.save('model.h5')."
-        )
     if path.is_dir():
-        raise LarqnetsError(f"{path} is a folder, and a Keras model is one file. Save it with model.save('model.h5').")
+        what = "SavedModel folder, which carries code" if (path / "saved_model.pb").is_file() else "folder"
+        raise LarqnetsError(f"{path} is a {what}. Save the model as one file: model.save('model.h5').")
     if not path.exists():
         raise LarqnetsError(f"There is no file or run at {path}. Give runs/<name>, or a Keras model file.")
     if path.suffix.lower() in _FOREIGN:
