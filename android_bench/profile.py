@@ -14,10 +14,10 @@ from android_bench.qemu import GROUPS, steps
 from android_bench.record import Group, OpTime, Profile
 from deploy.inspect import inspect_model
 from deploy.tflite import Model
+from deploy.weight_ops import WEIGHT_OPS
 
 GROUP_NAMES: tuple[Group, ...] = ("binary", "real", "glue")
 _MAC_KERNELS = ("Convolution", "Deconvolution", "Fully Connected", "Batch Matrix Multiply")
-_MAC_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _layers(ops: Sequence[int], layers: Mapping[int, str]) -> tuple[str, ...]:
 def align(kernels: Sequence[str], part: Sequence[tuple[int, str]]) -> list[list[int]]:
     """Return for every kernel of one part of XNNPACK the numbers of the ops, given as (number, name), that it stands for."""
     of_kernels = _between([name.startswith(_MAC_KERNELS) for name in kernels])
-    of_ops = _between([name in _MAC_OPS for _, name in part])
+    of_ops = _between([name in WEIGHT_OPS for _, name in part])
     if len(of_kernels) != len(of_ops):
         return [[op for op, _ in part] for _ in kernels]
     result: list[list[int]] = [[] for _ in kernels]

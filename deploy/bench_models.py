@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from android_bench.instructions import SQUARES
-from deploy.convert import run_converter
+from deploy.converters import run_converter
 from deploy.export import export_model
 from deploy.inspect import inspect_model
 from larqnets.backbones import get_backbone

@@ -1,12 +1,12 @@
 """What a converted file contains, held against what was trained: which op is which layer, what fell back, every byte."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from deploy.export import BinaryLayer
-from deploy.tflite import Model, Operator, binary_filter, pack_bits
+from deploy.tflite import Model, Operator, Tensor, binary_filter, pack_bits
+from deploy.weight_ops import stored_bias, stored_kernel
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,27 @@ class Fallback:
 
 
 @dataclass(frozen=True)
+class RealConstants:
+    """Bytes of the kernels and biases of the layers that stay real, for every op; `unpredicted`: layers left out."""
+
+    kernels: int
+    biases: int
+    unpredicted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ByteCheck:
-    """Constants of a file in bytes, predicted from the trained model and found in the file."""
+    """Constants of a file in bytes, predicted from the trained model and found in the file.
+
+    Both count what every op reads. A file stores equal constants once: `shared` is what that saves.
+    """
 
     predicted: dict[str, int]
     found: dict[str, int]
-    other_constants: int  # shapes, axes, and BatchNorms that no convolution took up
+    shared: int
+    other_constants: int  # shapes, axes, BatchNorms that no convolution took up, weights of `unpredicted` layers
     overhead: int  # of the file that is not constants
+    unpredicted: tuple[str, ...] = ()  # layers of kinds whose size in a file is not predicted
 
     @property
     def matches(self) -> bool:
@@ -105,38 +119,41 @@ def _same_signs(signs: np.ndarray, constant: np.ndarray) -> bool:
 
 
 def check_bytes(
-    model: Model, layers: list[BinaryLayer], matched: dict[str, list[Operator]], real_kernels: int, real_biases: int
+    model: Model, layers: list[BinaryLayer], matched: dict[str, list[Operator]], real: RealConstants
 ) -> ByteCheck:
-    """Compare the constants with the prediction; of the real-valued layers it is given, in bytes.
+    """Compare the constants with the prediction; that of the real-valued layers is given.
 
     A 1-bit layer (kh, kw, C, O) takes O kh kw ceil(C/32) words, and per filter two floats (multiplier, bias), or one
-    threshold where its output is bit-packed.
+    threshold where its output is bit-packed. Real-valued constants are left out where a layer is `unpredicted`.
     """
-    predicted, found = Counter(), Counter()
+    predicted, found = (dict.fromkeys(("binary_kernels", "binary_multipliers_and_thresholds"), 0) for _ in range(2))
     graph = model.subgraphs[0]
     by_name = {layer.name: layer for layer in layers}
-    used: set[int] = set()  # tensors; the converter lets ops share equal constants, which the file then holds once
+    read: list[Tensor] = []  # by one op after another
     for name, op in ((name, op) for name, ops in matched.items() for op in ops):
         height, width, channels, filters = by_name[name].signs.shape
-        packed_output = op.inputs[4] >= 0
-        vectors = [i for i in op.inputs[2:] if i >= 0]
+        kernel, *vectors = [graph.tensors[i] for i in op.inputs[1:] if i >= 0]
         predicted["binary_kernels"] += 4 * filters * height * width * -(-channels // 32)
-        predicted["binary_multipliers_and_thresholds"] += (4 if packed_output else 8) * filters
-        found["binary_kernels"] += _nbytes(model, op.inputs[1])
-        found["binary_multipliers_and_thresholds"] += sum(_nbytes(model, i) for i in vectors)
-        used.update([op.inputs[1], *vectors])
-    predicted["real_kernels"], predicted["real_biases"] = real_kernels, real_biases
-    for op in graph.operators:
-        if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
-            bias = [i for i in op.inputs[2:3] if i >= 0]
-            found["real_kernels"] += _nbytes(model, op.inputs[1])
-            found["real_biases"] += sum(_nbytes(model, i) for i in bias)
-            used.update([op.inputs[1], *bias])
-    constants = {tensor.index: _nbytes(model, tensor.index) for tensor in graph.tensors}
-    other = sum(size for index, size in constants.items() if index not in used)
-    return ByteCheck(dict(predicted), dict(found), other, model.size_bytes - sum(constants.values()))
+        predicted["binary_multipliers_and_thresholds"] += (4 if op.inputs[4] >= 0 else 8) * filters
+        found["binary_kernels"] += _nbytes(model, kernel)
+        found["binary_multipliers_and_thresholds"] += sum(_nbytes(model, vector) for vector in vectors)
+        read += [kernel, *vectors]
+    if not real.unpredicted:
+        predicted |= {"real_kernels": real.kernels, "real_biases": real.biases}
+        found |= {"real_kernels": 0, "real_biases": 0}
+        for op in graph.operators:
+            if op.name != "LceBconv2d" and (kernel := stored_kernel(model, op)) is not None:
+                biases = [] if (bias := stored_bias(model, op)) is None else [bias]
+                found["real_kernels"] += _nbytes(model, kernel)
+                found["real_biases"] += sum(_nbytes(model, tensor) for tensor in biases)
+                read += [kernel, *biases]
+    buffers = {tensor.buffer for tensor in read}
+    stored = sum(model.buffers[buffer].size for buffer in buffers)
+    others = {tensor.buffer for tensor in graph.tensors} - buffers
+    other = sum(model.buffers[buffer].size for buffer in others)
+    shared = sum(found.values()) - stored
+    return ByteCheck(predicted, found, shared, other, model.size_bytes - stored - other, real.unpredicted)
 
 
-def _nbytes(model: Model, tensor: int) -> int:
-    data = model.subgraphs[0].tensors[tensor].data(model)
-    return 0 if data is None else data.nbytes
+def _nbytes(model: Model, tensor: Tensor) -> int:
+    return model.buffers[tensor.buffer].size

@@ -14,27 +14,31 @@ import hashlib
 import json
 import shutil
 import tempfile
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import larq_compute_engine as lce
 import numpy as np
 import tensorflow as tf
 
 from deploy import contents
+from deploy.converters import run_converter, run_stock_converter
 from deploy.edit import add_metadata
-from deploy.export import Export, export_model, main_kernel
+from deploy.export import Export, check_structure, describe_binary_layers, export_model, main_kernel
 from deploy.inspect import inspect_model
 from deploy.interpreter import Interpreter
+from deploy.links import factor_and_bias, is_norm, layers_behind
+from deploy.outputs import accuracy
+from deploy.precision import in_float32, small_precision
 from deploy.tflite import Model, read_model
 from deploy.verify import Verification, verify
+from deploy.weight_ops import stored_kernel
 from larqnets import __version__
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import write_atomically
-from larqnets.terminal import captured_stderr
+
+layers = tf.keras.layers
 
 TARGETS = ("arm64",)
 
@@ -85,19 +89,18 @@ def convert(
     metadata. Raises LarqnetsError when a layer trained as binary is not a 1-bit op (unless `allow_float`), when the
     binary constants are not the predicted ones, or when the file is not equal to the model.
     """
+    refuse_known_problems(model, allow_float=allow_float)
     on_stage("rebuild")
+    reduced, model = small_precision(model), in_float32(model)
     export = export_model(model)
     on_stage("convert")
     content = run_converter(export.model) if export.binary_layers else run_stock_converter(export.model)
     file = read_model(content)
     matched = contents.match_layers(file, export.binary_layers)
     fallbacks = contents.find_fallbacks(file, export.binary_layers, matched)
-    if fallbacks and not allow_float:
-        raise LarqnetsError(
-            " ".join(map(str, fallbacks))
-            + " --allow-float converts anyway and records it; those layers then run as float."
-        )
-    check = contents.check_bytes(file, export.binary_layers, matched, *_real_constants(export, matched))
+    if not allow_float:
+        _refuse_fallbacks(fallbacks)
+    check = contents.check_bytes(file, export.binary_layers, matched, _real_constants(export, matched))
     _refuse_wrong_constants(check)
     names = layer_names(file, model, {op.index: name for name, ops in matched.items() for op in ops})
     allowed = [f.layer for f in fallbacks]
@@ -119,11 +122,33 @@ def convert(
             "This is a defect of the conversion: report it with the model."
         )
     remarks = list(export.warnings)
-    if not check.matches:
-        remarks.append(f"The real-valued constants are {check.found} bytes where {check.predicted} were predicted.")
-    accuracy = test_accuracy(content, samples, result)
+    if reduced:
+        remarks.append(f"The model computes in {reduced}; file and proof have it in float32, with the same weights.")
+    remarks += _remarks(check)
+    measured = test_accuracy(content, samples, result)
     variant = "binary" if export.binary_layers else "float"
-    return Converted(variant, content, result, accuracy, fallbacks, check, names, remarks)
+    return Converted(variant, content, result, measured, fallbacks, check, names, remarks)
+
+
+def refuse_known_problems(model: tf.keras.Model, *, allow_float: bool) -> None:
+    """Raise LarqnetsError for what the model alone tells: that it cannot be taken apart, or has a layer without 1-bit op."""
+    check_structure(model)
+    if not allow_float:
+        _refuse_fallbacks(
+            [
+                contents.Fallback(layer.name, layer.problem, layer.remedy)
+                for layer in describe_binary_layers(model)
+                if layer.problem
+            ]
+        )
+
+
+def _refuse_fallbacks(fallbacks: list[contents.Fallback]) -> None:
+    if fallbacks:
+        raise LarqnetsError(
+            " ".join(map(str, fallbacks))
+            + " --allow-float converts anyway and records it; those layers then run as float."
+        )
 
 
 def convert_twin(
@@ -191,59 +216,70 @@ def _entry(f: Converted) -> dict[str, Any]:
     }
 
 
-def run_converter(model: tf.keras.Model) -> bytes:
-    """Run the LCE converter on a SavedModel with a fixed batch, the only path that keeps every binary layer."""
-    call = tf.function(lambda image: model(image, training=False), autograph=False)
-    signature = call.get_concrete_function(tf.TensorSpec(model.input_shape, tf.float32, name="image"))
-    try:
-        with captured_stderr(), tempfile.TemporaryDirectory() as folder:
-            tf.saved_model.save(model, folder, signatures={"serving_default": signature})
-            return lce.convert_saved_model(folder)
-    except Exception as error:
-        # The converter raises bare Exception with MLIR text: the last line is its reason.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        raise LarqnetsError(f"The Larq Compute Engine cannot convert the model: {reason}") from error
+# Layers whose kernels are those of one op, and one depthwise and one ordinary op.
+_ONE_KERNEL = (
+    layers.Conv1D,
+    layers.Conv2D,
+    layers.Conv3D,
+    layers.DepthwiseConv1D,
+    layers.DepthwiseConv2D,
+    layers.Dense,
+)
+_TWO_KERNELS = (layers.SeparableConv1D, layers.SeparableConv2D)
+# Layers with weights that no op multiplies by as a kernel.
+_NO_KERNEL = (layers.BatchNormalization, layers.LayerNormalization, layers.GroupNormalization, layers.PReLU)
 
 
-def run_stock_converter(
-    model: tf.keras.Model, calibration: np.ndarray | None = None, *, quantise: bool = False
-) -> bytes:
-    """Convert a model without binary layers with stock TFLite; `quantise` makes its weights int8, and with `calibration`
-    images (N, H, W, C) its activations too. Input and output stay float.
+def _real_constants(export: Export, matched: dict[str, Any]) -> contents.RealConstants:
+    """Predict the bytes of the kernels that stay real and of their biases, in every place of a layer.
 
-    LCE's converter would do for the float file, but takes a padding of one pixel on every side before a VALID
-    convolution of stride 2 for SAME, which shifts the image.
+    TFLite gives every convolution a bias, which takes up the BatchNorm behind it; a dense or transposed one has one if
+    that is not 0.
     """
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if quantise:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        # LCE's interpreter does not have the newer dense op whose weights have a scale per channel
-        converter._experimental_disable_per_channel_quantization_for_dense_layers = calibration is None
-    if calibration is not None:
-        converter.representative_dataset = lambda: ([image[np.newaxis]] for image in calibration)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    with captured_stderr(), warnings.catch_warnings():
-        # float input and output are meant; TFLite takes them for an oversight
-        warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
-        return converter.convert()
-
-
-def _real_constants(export: Export, matched: dict[str, Any]) -> tuple[int, int]:
-    """Predict the bytes of the kernels that stay real, and of their biases.
-
-    TFLite gives every convolution a bias, which takes up the BatchNorm behind it; a dense layer has one if that is not 0.
-    """
-    kernels, biases = 0, 0
+    kernels, biases, unpredicted = 0, 0, []
     for layer in export.model.layers:
-        kernel = main_kernel(layer)
-        if kernel is None or layer.name in matched:
+        places = len(layer.inbound_nodes)
+        if layer.name in matched or not layer.weights:
             continue
-        kernels += 4 * int(np.prod(kernel.shape))
-        normalised = [isinstance(n.outbound_layer, tf.keras.layers.BatchNormalization) for n in layer.outbound_nodes]
-        biased = layer.use_bias and np.any(layer.bias.numpy())
-        with_bias = not isinstance(layer, tf.keras.layers.Dense) or biased or normalised == [True]
-        biases += 4 * layer.output_shape[-1] if with_bias else 0
-    return kernels, biases
+        if isinstance(layer, _TWO_KERNELS):
+            channels = int(np.prod(layer.depthwise_kernel.shape[-2:]))
+            weights = int(np.prod(layer.depthwise_kernel.shape)) + int(np.prod(layer.pointwise_kernel.shape))
+            kernels += 4 * places * weights
+            biases += 4 * places * (channels + layer.filters)
+        elif isinstance(layer, _ONE_KERNEL):
+            kernels += 4 * places * int(np.prod(main_kernel(layer).shape))
+            biases += 4 * places * layer.output_shape[-1] if _has_bias(layer) else 0
+        elif not isinstance(layer, _NO_KERNEL) and not type(layer).__module__.startswith(("larqnets.", "deploy.")):
+            unpredicted.append(layer.name)
+    return contents.RealConstants(kernels, biases, tuple(unpredicted))
+
+
+def _has_bias(layer: layers.Layer) -> bool:
+    if isinstance(layer, layers.Conv3D):
+        return False  # an addition of its own
+    if not isinstance(layer, layers.Dense | layers.Conv1DTranspose | layers.Conv2DTranspose):
+        return True
+    norms = [behind for behind in layers_behind(layer) if is_norm(behind)]
+    moved = len(norms) == len(layer.outbound_nodes) == 1 and np.any(factor_and_bias(norms[0])[1])
+    return bool(moved or (layer.use_bias and np.any(layer.bias.numpy())))
+
+
+def _remarks(check: contents.ByteCheck) -> list[str]:
+    """Return what is to be said of the real-valued constants; the binary ones are right."""
+    if check.unpredicted:
+        names = ", ".join(f"'{name}'" for name in check.unpredicted)
+        return [
+            f"How many bytes the weights of {names} take in the file is not predicted, nor those of other real layers."
+        ]
+    if check.matches:
+        return []
+    found, predicted = (
+        f"{c['real_kernels']:,} bytes of real kernels and {c['real_biases']:,} of their biases"
+        for c in (check.found, check.predicted)
+    )
+    return [
+        f"The ops of the file read {found}, where {predicted} were predicted: the size is another, the values are not."
+    ]
 
 
 def _refuse_wrong_constants(check: contents.ByteCheck) -> None:
@@ -269,7 +305,7 @@ def layer_names(file: Model, model: tf.keras.Model, known: dict[int, str]) -> di
             names[str(op.index)] = model.output_names[0]  # the converter's name for the model's output
         elif guess := _layer_in(output, layers):
             names[str(op.index)] = guess
-        if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") and str(op.index) in names:
+        if op.index not in known and stored_kernel(file, op) is not None and str(op.index) in names:
             names[str(op.index)] = _with_kernel(model, names[str(op.index)])
     return names
 
@@ -294,10 +330,10 @@ def _layer_in(tensor: str, layers: list[str]) -> str:
 
 
 def test_accuracy(content: bytes, samples: Samples, result: Verification | None) -> float | None:
-    """Accuracy on the test images among the samples."""
+    """Accuracy on the test images among the samples; None where there are no labels, or no one class per image."""
     if samples.labels is None or not samples.num_test:
         return None
     if result is not None and samples.num_test == len(samples.images):
         return result.accuracy_converted
-    logits = Interpreter(content).predict(samples.images[: samples.num_test])
-    return float(np.mean(logits.argmax(-1) == samples.labels[: samples.num_test]))
+    outputs = Interpreter(content).predict(samples.images[: samples.num_test])
+    return accuracy(outputs, samples.labels[: samples.num_test])

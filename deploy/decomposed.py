@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from deploy import packed, patch
-from deploy.convert import Converted, Samples, layer_names, run_stock_converter, test_accuracy
+from deploy.convert import Converted, Samples, layer_names, test_accuracy
+from deploy.converters import run_stock_converter
 from deploy.edit import add_metadata
 from deploy.export import export_model
 from deploy.tflite import read_model

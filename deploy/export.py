@@ -11,10 +11,11 @@ Scale folding: with the kernel a_o s_o, s_o = +-1, and BatchNorm g (x - m) / sqr
 so gamma becomes a g and the moving mean m / a. Between them may stand what commutes with a > 0: ReLU and poolings.
 Weights-only layers (w1a32), which say so by their class, become ordinary layers with the kernel that they compute with.
 The shifts of RPReLU and RSign are folded in `deploy.shifts`, the constants of Elastic-Link in `deploy.links`, gates and
-means of Group-Net in `deploy.factors`.
+means of Group-Net in `deploy.factors`. What LCE's converter would misread or has no op for is written otherwise: pads in
+`deploy.pads`, functions in `deploy.activations`.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,8 +27,10 @@ import larq as lq  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from deploy import activations  # noqa: E402
 from deploy.factors import Factors  # noqa: E402
-from deploy.links import Links, layers_before  # noqa: E402
+from deploy.links import Links, is_norm, layers_before  # noqa: E402
+from deploy.pads import SplitPadding, pads_to_split  # noqa: E402
 from deploy.shifts import fold_shifts, foldable, plain  # noqa: E402
 from larqnets.errors import LarqnetsError  # noqa: E402
 from larqnets.layers.binary_weights import (  # noqa: E402
@@ -36,9 +39,12 @@ from larqnets.layers.binary_weights import (  # noqa: E402
     BinaryWeightDepthwiseConv2D,
 )
 from larqnets.layers.hard_tanh import HardTanh  # noqa: E402
+from larqnets.quantizers import Clip, Relu, Tanh  # noqa: E402
 
 layers = tf.keras.layers
+Function = Callable[[tf.Tensor], tf.Tensor]
 
+_KERNELS = ("kernel", "depthwise", "pointwise", "recurrent")  # their quantizers are <part>_quantizer
 # Around zero, at zero of both signs, and far out: a quantizer that agrees with sign here is a sign.
 _PROBES = np.array([-1e6, -2, -1, -0.5, -0.25, -1e-6, -0.0, 0.0, 1e-6, 0.25, 0.5, 1, 2, 1e6], np.float32)
 
@@ -67,7 +73,7 @@ class Export:
 
 def kernel_quantizers(layer: tf.keras.layers.Layer) -> list[Any]:
     """Return the quantizers on the layer's kernels; empty for a real-valued layer."""
-    found = [getattr(layer, f"{kind}_quantizer", None) for kind in ("kernel", "depthwise", "pointwise", "recurrent")]
+    found = [getattr(layer, f"{part}_quantizer", None) for part in _KERNELS]
     return [quantizer for quantizer in found if quantizer is not None]
 
 
@@ -92,7 +98,7 @@ def main_kernel(layer: tf.keras.layers.Layer) -> Any:
 class ExportedConv2D(lq.layers.QuantConv2D):
     """sign(x) * kernel of +-1, then factor and bias per channel, then the activation: every part fuses into LceBconv2d."""
 
-    def __init__(self, *args: Any, scaled: bool, biased: bool, after: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, scaled: bool, biased: bool, after: Function, **kwargs: Any) -> None:
         super().__init__(*args, input_quantizer="ste_sign", kernel_quantizer=None, use_bias=False, **kwargs)
         self.scaled, self.biased, self.after = scaled, biased, after
 
@@ -111,7 +117,7 @@ class ExportedConv2D(lq.layers.QuantConv2D):
             y = y * self.channel_scale
         if self.biased:
             y = y + self.channel_bias
-        return tf.keras.activations.get(self.after)(y)
+        return self.after(y)
 
     def load(self, signs: np.ndarray, scale: np.ndarray, bias: np.ndarray | None) -> None:
         """Set the constants: signs (kh, kw, C, O), scale and bias (O,)."""
@@ -126,7 +132,7 @@ class ExportedConv2D(lq.layers.QuantConv2D):
 class ExportedDense(tf.keras.layers.Layer):
     """A binary dense layer as a 1x1 convolution over a 1x1 image, since there is no 1-bit dense op: (N, C) -> (N, O)."""
 
-    def __init__(self, units: int, *, scaled: bool, biased: bool, after: str, **kwargs: Any) -> None:
+    def __init__(self, units: int, *, scaled: bool, biased: bool, after: Function, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
         self.conv = ExportedConv2D(units, 1, scaled=scaled, biased=biased, after=after, name="conv")
@@ -211,19 +217,34 @@ def _describe(layer: tf.keras.layers.Layer, beside: tuple[str, ...]) -> BinaryLa
     return BinaryLayer(layer.name, kind, signs, scale.astype(np.float32), beside)
 
 
+@tf.keras.utils.register_keras_serializable("larqnets")
+class NormOfOtherAxis(layers.BatchNormalization):
+    """BatchNorm over an axis that is not the channels', in a network with binary convolutions.
+
+    Behind one the converter would put its constants, which are none per channel, into the 1-bit op. A maximum with the smallest
+    float changes no value and keeps the two apart.
+    """
+
+    def call(self, inputs: tf.Tensor, **kwargs: Any) -> tf.Tensor:
+        """Normalise."""
+        return super().call(tf.maximum(inputs, np.finfo(np.float32).min), **kwargs)
+
+
 def export_model(model: tf.keras.Model) -> Export:
     """Rebuild a trained functional or sequential model for the converter, batch size 1.
 
     Raises LarqnetsError for models that cannot be rebuilt: subclassed ones, nested ones, several inputs.
     """
-    _check_structure(model)
+    check_structure(model)
     binary = describe_binary_layers(model)
     exportable = {layer.name: layer for layer in binary if not layer.problem}
     folded = {name: bn for name in exportable if (bn := _batch_norm_behind(model.get_layer(name))) is not None}
-    activations = foldable(model)
+    shifted = foldable(model)
     links = Links(model, exportable)
     factors = Factors(model, exportable)
     weights_only = weights_only_layers(model)
+    constant = {*weights_only, *(layer.name for layer in binary if layer.problem)}
+    pads = pads_to_split(model, set(exportable)) if binary else {}  # the stock converter keeps them as they are
 
     def rebuild(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
         if layer.name in exportable:
@@ -232,9 +253,15 @@ def export_model(model: tf.keras.Model) -> Export:
             return _exported(layer, scaled=scaled, biased=takes_norm or layer.use_bias)
         if (stand_in := links.stand_in(layer) or factors.stand_in(layer)) is not None:
             return stand_in
-        if layer.name in activations:
+        if layer.name in shifted:
             return plain(layer)
-        if layer.name in weights_only:
+        if layer.name in pads:
+            return SplitPadding(pads[layer.name], name=layer.name)
+        if (function := activations.stand_in(layer, binary=bool(binary))) is not None:
+            return function
+        if exportable and isinstance(layer, layers.BatchNormalization) and not is_norm(layer):
+            return NormOfOtherAxis.from_config(layer.get_config())
+        if layer.name in constant:
             return _with_constant_kernel(layer)
         if isinstance(layer, HardTanh) and _only_signs_behind(layer, exportable):
             return layers.Activation("linear", name=layer.name)  # sign(clip(x, -1, 1)) = sign(x)
@@ -243,23 +270,25 @@ def export_model(model: tf.keras.Model) -> Export:
     shape = model.input_shape[1:]
     if None in shape:
         raise LarqnetsError(f"The model's input shape {shape} is not fixed. Give its Input layer a full shape.")
-    fresh = tf.keras.Input(shape, batch_size=1, name="image")
+    taken = {layer.name for layer in model.layers if not isinstance(layer, layers.InputLayer)}
+    fresh = tf.keras.Input(shape, batch_size=1, name="network_input" if "image" in taken else "image")
     if isinstance(model, tf.keras.Sequential):
         model = tf.keras.Model(model.inputs, model.outputs, name=model.name)
     rebuilt = tf.keras.models.clone_model(model, input_tensors=fresh, clone_function=rebuild)
-    _copy_weights(model, rebuilt, exportable, folded, {*activations, *weights_only, *links.names, *factors.names})
-    for name in weights_only:
-        trained, constant = model.get_layer(name), rebuilt.get_layer(name)
-        main_kernel(constant).assign(quantized_kernel(trained))
-        if trained.use_bias:
-            constant.bias.assign(trained.bias)
+    _copy_weights(model, rebuilt, exportable, folded, {*shifted, *constant, *links.names, *factors.names})
+    for name in constant:
+        _set_constant_kernels(model.get_layer(name), rebuilt.get_layer(name))
+    for layer in rebuilt.layers:
+        if isinstance(layer, activations.ACTIVATED):
+            layer.activation = activations.written(layer.activation, binary=bool(binary))
     links.set_constants(rebuilt, exportable)
     factors.fold(rebuilt)
-    fold_shifts(rebuilt, activations)
+    fold_shifts(rebuilt, shifted)
     return Export(rebuilt, binary, _warnings(model, exportable, weights_only))
 
 
-def _check_structure(model: tf.keras.Model) -> None:
+def check_structure(model: tf.keras.Model) -> None:
+    """Raise LarqnetsError for a model that cannot be taken apart."""
     if not isinstance(model, tf.keras.Sequential) and not getattr(model, "_is_graph_network", False):
         raise LarqnetsError(
             f"Model '{model.name}' is a subclassed Keras model, whose layers cannot be taken apart. "
@@ -297,7 +326,7 @@ def _batch_norm_behind(layer: tf.keras.layers.Layer) -> tf.keras.layers.BatchNor
             return None
         layer = consumers[0]
         if isinstance(layer, layers.BatchNormalization):
-            return layer
+            return layer if is_norm(layer) else None
         clipped = isinstance(layer, layers.ReLU) and (layer.max_value is not None or layer.threshold != 0)
         if not isinstance(layer, commuting) or clipped:
             return None
@@ -311,7 +340,7 @@ def _only_signs_behind(layer: tf.keras.layers.Layer, exportable: dict[str, Binar
 
 def _exported(layer: tf.keras.layers.Layer, *, scaled: bool, biased: bool) -> ExportedConv2D | ExportedDense:
     config = layer.get_config()
-    after = tf.keras.activations.serialize(layer.activation or tf.keras.activations.linear)
+    after = activations.written(layer.activation, binary=True) or tf.keras.activations.linear
     shared = {"name": layer.name, "scaled": scaled, "biased": biased, "after": after}
     if isinstance(layer, lq.layers.QuantDense):
         return ExportedDense(layer.units, **shared)
@@ -320,10 +349,24 @@ def _exported(layer: tf.keras.layers.Layer, *, scaled: bool, biased: bool) -> Ex
 
 
 def _with_constant_kernel(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
-    """Return the weights-only layer without quantizer; its kernel is still to be set."""
+    """Return the layer without quantizers on its kernels, which `_set_constant_kernels` then sets."""
     config = layer.get_config()
-    part = "depthwise" if "depthwise_quantizer" in config else "kernel"
-    return type(layer).from_config({**config, f"{part}_quantizer": None, f"{part}_constraint": None})
+    parts = [part for part in _KERNELS if config.get(f"{part}_quantizer") is not None]
+    none = {f"{part}_{what}": None for part in parts for what in ("quantizer", "constraint")}
+    return type(layer).from_config({**config, **none})
+
+
+def _set_constant_kernels(trained: tf.keras.layers.Layer, constant: tf.keras.layers.Layer) -> None:
+    """Give the layer the trained one's weights, the kernels as it computes with them, after their quantizers.
+
+    So nothing of a quantizer is left to the converter, which does not survive it with large kernels.
+    """
+    for name in ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel", "bias"):
+        if (variable := getattr(trained, name, None)) is not None:
+            with lq.context.quantized_scope(True):
+                getattr(constant, name).assign(tf.convert_to_tensor(variable))
+    if isinstance(trained.input_quantizer, layers.Layer):
+        constant.input_quantizer.set_weights(trained.input_quantizer.get_weights())
 
 
 def _copy_weights(
@@ -372,6 +415,18 @@ def _warnings(model: tf.keras.Model, exportable: dict[str, BinaryLayer], weights
         found.append(
             f"{len(weights_only)} layers have binary weights on real input (w1a32), for which there is no 1-bit op: this "
             "file stores and runs them as float; --twins adds one with int8 kernels of -127 and +127 that runs as int8."
+        )
+    half = [
+        layer.name
+        for layer in model.layers
+        if getattr(layer, "input_quantizer", None) is not None
+        and not isinstance(layer.input_quantizer, Clip | Tanh | Relu)
+        and not kernel_quantizers(layer)
+    ]
+    if half:
+        found.append(
+            f"{len(half)} layers have an input quantizer and a real kernel, for which there is no 1-bit op, and run as "
+            f"float: {', '.join(half)}."
         )
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):

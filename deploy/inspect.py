@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from deploy.tflite import Buffer, Model, Operator, Subgraph, Tensor, read_model
+from deploy.weight_ops import WEIGHT_OPS
 from larqnets.errors import LarqnetsError, printable
 
 if TYPE_CHECKING:
@@ -18,17 +19,6 @@ METADATA_NAME = "larqnets"
 MAX_RENDERED_OPS = 500
 _MAX_JSON_DEPTH = 16
 _MAX_JSON_BYTES = 4 << 20
-
-# Op with MACs -> positions of its activation and kernel among the inputs, and rank of the kernel.
-_MAC_OPS = {
-    "CONV_2D": (0, 1, 4),
-    "DEPTHWISE_CONV_2D": (0, 1, 4),
-    "TRANSPOSE_CONV": (2, 1, 4),
-    "CONV_3D": (0, 1, 5),
-    "FULLY_CONNECTED": (0, 1, 2),
-    "BATCH_MATMUL": (0, 1, 0),  # any rank from 2
-    "LceBconv2d": (0, 1, 4),
-}
 
 
 @dataclass(frozen=True)
@@ -108,7 +98,7 @@ def inspect_model(source: Path | str | bytes) -> Inspection:
 
 def count_macs(model: Model, operator: Operator) -> int:
     """Return the multiply-accumulates of an op, 0 for glue; LarqnetsError when its tensors do not fit a MAC op."""
-    if operator.name not in _MAC_OPS:
+    if operator.name not in WEIGHT_OPS:
         return 0
     source, kernel = _operands(model, operator)
     result = model.subgraphs[operator.subgraph].tensors[operator.outputs[0]]
@@ -125,6 +115,8 @@ def count_macs(model: Model, operator: Operator) -> int:
             return outputs * source.shape[-2 if operator.options["adj_x"] else -1]
         case "CONV_3D":
             return outputs * math.prod(kernel.shape[:4])
+        case "CONV_3D_TRANSPOSE":
+            return outputs * math.prod(kernel.shape[:3]) * kernel.shape[4]
         case _:
             return outputs * math.prod(kernel.shape[1:])
 
@@ -132,7 +124,8 @@ def count_macs(model: Model, operator: Operator) -> int:
 def _operands(model: Model, operator: Operator) -> tuple[Tensor, Tensor]:
     """Return activation and kernel of a MAC op."""
     tensors, inputs = model.subgraphs[operator.subgraph].tensors, operator.inputs
-    *positions, rank = _MAC_OPS[operator.name]
+    op = WEIGHT_OPS[operator.name]
+    positions, rank = (op.activation, op.kernel), op.rank
     if len(inputs) <= max(positions) or min(inputs[p] for p in positions) < 0 or not operator.outputs:
         found = f"{len(inputs)} inputs and {len(operator.outputs)} outputs"
     else:
@@ -149,7 +142,7 @@ def _operands(model: Model, operator: Operator) -> tuple[Tensor, Tensor]:
 def _kind(model: Model, operator: Operator) -> Kind:
     if operator.name == "LceBconv2d":
         return "binary"
-    if operator.name not in _MAC_OPS:
+    if operator.name not in WEIGHT_OPS:
         return "glue"
     dtypes = [tensor.dtype for tensor in _operands(model, operator)]
     return "int8" if any(dtype.startswith(("int", "uint")) for dtype in dtypes) else "float"

@@ -17,10 +17,10 @@ import numpy as np
 
 from deploy.flatbuffer import Reader
 from deploy.tflite import Model, Operator, Tensor, read_model
+from deploy.weight_ops import WEIGHT_OPS, stored_bias, stored_kernel
 from larqnets.decompose.settings import INT8_MAX
 from larqnets.errors import LarqnetsError
 
-WEIGHT_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 FOLDING_EPS = 1e-5  # relative to a channel's largest weight: the converter folds in float32
 
 
@@ -124,7 +124,7 @@ class Patcher:
         scales = np.where(scales > 0, scales, old)  # a channel of zeros
         stored = (integers.codes * np.where(place.factors < 0, -1, 1)[:, np.newaxis]).astype(np.int8)
         stored[place.factors == 0] = 0
-        stored = _from_rows(place.op, stored)
+        stored = _from_rows(place.op, stored, tensor.shape)
         _write(content, self._model.buffers[tensor.buffer].start, stored)
         _write(content, self._scales[tensor.index], scales.astype("<f4"))
         self._patch_bias(content, place, scales)
@@ -132,12 +132,10 @@ class Patcher:
 
     def _patch_bias(self, content: bytearray, place: _Place, scales: np.ndarray) -> None:
         """Rescale an int32 bias, whose scale is that of the input times that of the weights."""
-        tensors = self._model.subgraphs[0].tensors
-        if len(place.op.inputs) < 3 or place.op.inputs[2] < 0 or place.bias is None:
+        bias = stored_bias(self._model, place.op)
+        if bias is None or place.bias is None or bias.dtype != "int32":
             return
-        bias, source = tensors[place.op.inputs[2]], tensors[place.op.inputs[0]]
-        if bias.dtype != "int32":
-            return
+        source = self._model.subgraphs[0].tensors[place.op.inputs[WEIGHT_OPS[place.op.name].activation]]
         steps = np.float64(source.quantization.scales[0]) * scales.astype(np.float64)
         limit = np.iinfo(np.int32)
         values = np.clip(np.rint(place.bias / steps), limit.min, limit.max).astype("<i4")
@@ -146,35 +144,38 @@ class Patcher:
 
 
 def _weight_ops(model: Model) -> list[Operator]:
-    """Return the ops of the main graph that read a constant kernel, none of which may be shared."""
-    ops = [op for op in model.subgraphs[0].operators if op.name in WEIGHT_OPS and _is_constant(model, op)]
+    """Return the ops of the main graph that read a constant kernel of filters, none of which may be shared."""
+    ops = [
+        op
+        for op in model.subgraphs[0].operators
+        if stored_kernel(model, op) is not None and WEIGHT_OPS[op.name].filters is not None
+    ]
     buffers = [_kernel(model, op).buffer for op in ops]
     if len(set(buffers)) != len(buffers):
         raise LarqnetsError("Two layers of the file share their weights, so they cannot be replaced one by one.")
     return ops
 
 
-def _is_constant(model: Model, op: Operator) -> bool:
-    return len(op.inputs) > 1 and op.inputs[1] >= 0 and model.buffers[_kernel(model, op).buffer].size > 0
-
-
 def _kernel(model: Model, op: Operator) -> Tensor:
-    return model.subgraphs[0].tensors[op.inputs[1]]
+    kernel = stored_kernel(model, op)
+    assert kernel is not None  # of an op of `_weight_ops`
+    return kernel
 
 
 def _bias(model: Model, op: Operator) -> np.ndarray | None:
-    if len(op.inputs) < 3 or op.inputs[2] < 0:
-        return None
-    return model.subgraphs[0].tensors[op.inputs[2]].data(model)
+    bias = stored_bias(model, op)
+    return None if bias is None else bias.data(model)
 
 
 def _as_rows(op: Operator, kernel: np.ndarray) -> np.ndarray:
-    """Return a stored kernel as (O, weights per channel): OHWI, (O, I), and depthwise 1HWO."""
-    return kernel.reshape(-1, kernel.shape[-1]).T if op.name == "DEPTHWISE_CONV_2D" else kernel.reshape(len(kernel), -1)
+    """Return a stored kernel as (O, weights per channel)."""
+    axis = WEIGHT_OPS[op.name].filters
+    return np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)
 
 
-def _from_rows(op: Operator, values: np.ndarray) -> np.ndarray:
-    return values.T if op.name == "DEPTHWISE_CONV_2D" else values
+def _from_rows(op: Operator, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    axis = WEIGHT_OPS[op.name].filters
+    return np.moveaxis(values.reshape(shape[axis], *shape[:axis], *shape[axis + 1 :]), 0, axis)
 
 
 def _factors(folded: np.ndarray, kernel: np.ndarray) -> np.ndarray | None:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from deploy import export
-from deploy.convert import Converted, Samples, check_target, convert, convert_twin, publish
+from deploy.convert import Converted, Samples, check_target, convert, convert_twin, publish, refuse_known_problems
 from deploy.decomposed import convert_decomposed
 from larqnets.config import DataConfig
 from larqnets.data import Dataset, load_dataset, preprocess_info
@@ -133,6 +133,7 @@ def convert_source(
         raise LarqnetsError("Twins need a run, whose backbone they share. A Keras file does not tell its backbone.")
     if twin_run is not None:
         _check_twin(source, twin_run)
+    refuse_known_problems(source.model, allow_float=allow_float)  # before thousands of images are loaded
     folder = out or (path / target if source.run else path.with_name(f"{path.stem}-{target}"))
     samples = verification_samples(source)
     main = convert(

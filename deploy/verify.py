@@ -5,11 +5,12 @@ So the layers are compared one by one (part a). The file's own binary inputs of 
 more outputs, and the trained Keras model is run with those very bits in place of its signs. Then every pre-sign value
 that Keras computes has seen the same bits as the file, and its sign must be the bit that the file computed, unless it
 lies within `EPS` of the threshold. The real-valued work between the layers and the logits are covered the same way.
-Part (b) counts argmax agreement and accuracy end to end on real samples, without forcing anything.
+Part (b) runs both end to end on real samples, without forcing anything: how far the outputs are apart, how often they
+name the same class, and the accuracy. How outputs are compared is said in `deploy.outputs`.
 """
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,13 +21,17 @@ from deploy.contents import match_layers
 from deploy.edit import tap
 from deploy.export import BinaryLayer, describe_binary_layers
 from deploy.interpreter import Interpreter
-from deploy.tflite import Operator, read_model, unpack_bits
+from deploy.links import is_norm
+from deploy.outputs import Ending, accuracy, class_agreement, difference, ending_of, last_function, mean_difference
+from deploy.precision import in_float32
+from deploy.tflite import read_model, unpack_bits
 from larqnets.errors import LarqnetsError
 from larqnets.layers.channel_match import ChannelMatch
 from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
+from larqnets.training.evaluation import without_remapping
 
 # Relative to the numbers that a pre-sign value is made of (`_made_of`), not to the value itself: those may cancel to
 # nearly nothing. float32 keeps 6e-8 of each, and a value passes a few dozen operations between two signs.
@@ -35,6 +40,11 @@ EPS = 1e-5
 # itself, where the file counts bits. EPS * 0.02 a K is three such roundings, and far from a whole step of 2 a.
 SUMMATION = 0.02
 LOGITS_EPS = 1e-4
+# Far from real inputs a network may turn a rounding into much more, e.g. by a sigmoid of values in the thousands of which
+# some cancel. So the trained network is also run on the same inputs moved by NUDGE of themselves, four roundings up or
+# down, and SLACK times what that changes is no difference: the file rounds in every one of a few dozen operations.
+NUDGE = 2.0**-22
+SLACK = 16
 MAX_ACCURACY_DIFFERENCE = 0.005
 MIN_AGREEMENT = 0.95
 LAYERWISE_SAMPLES = 32
@@ -59,10 +69,11 @@ class Verification:
     reasons: list[str]
     layers: list[LayerResult]
     unchecked_layers: list[str]  # without a 1-bit op (allowed float): only part (b) covers them
-    logits_difference: float  # largest, relative to the largest logit, with the signs forced
+    logits_difference: float  # largest, relative to their size, with the signs forced; in front of a last softmax
     samples: int  # part (b); 0 when there was no data
     real_samples: bool
-    argmax_agreement: float | None
+    output_difference: float | None  # part (b): mean, relative to the largest output; None where one is not finite
+    argmax_agreement: float | None  # part (b): of the samples, or of their pixels; None where there are no classes
     accuracy_trained: float | None
     accuracy_converted: float | None
     engine: str
@@ -91,20 +102,20 @@ def verify(
     (N,) integers, None when unknown; `allowed_float`: binary layers that may be without a 1-bit op;
     `device`: where the file runs, see Interpreter. Raises LarqnetsError when the file does not fit the model at all.
     """
+    model = in_float32(model)
     interpreter = Interpreter(content, device=device)
     if interpreter.input_shapes[0][1:] != tuple(model.input_shape[1:]):
         raise LarqnetsError(
             f"The file takes {interpreter.input_shapes[0]} and the model {model.input_shape}: they do not belong together."
         )
-    layers, unchecked, logits_difference = _compare_layers(
+    layers, unchecked, outputs = _compare_layers(
         content, model, _probe_inputs(images, seed), min(len(images), LAYERWISE_SAMPLES), device
     )
-    trained = model.predict(images, batch_size=128, verbose=0)
+    with without_remapping():
+        trained = model.predict(images, batch_size=128, verbose=0)
     converted = interpreter.predict(images, on_sample)
-    agreement = float(np.mean(trained.argmax(-1) == converted.argmax(-1)))
-    accuracy = (
-        [None, None] if labels is None else [float(np.mean(y.argmax(-1) == labels)) for y in (trained, converted)]
-    )
+    agreement = class_agreement(trained, converted)
+    accuracies = [accuracy(values, labels) for values in (trained, converted)]
 
     reasons = [
         f"layer '{r.layer}': {r.wrong} of {r.signs} signs differ, up to {r.worst:.1e} from the threshold"
@@ -113,10 +124,12 @@ def verify(
     ]
     missing = [name for name in unchecked if name not in allowed_float]
     reasons += [f"no 1-bit op of the file has the kernel of layer '{name}'" for name in missing]
-    if not logits_difference <= LOGITS_EPS:
-        reasons.append(f"the logits differ by {logits_difference:.1e} of their size with equal signs before them")
-    if labels is not None and abs(accuracy[0] - accuracy[1]) > MAX_ACCURACY_DIFFERENCE:
-        reasons.append(f"the accuracy is {accuracy[0]:.4f} trained and {accuracy[1]:.4f} converted")
+    if not outputs.beyond_rounding <= LOGITS_EPS:
+        reasons.append(f"the logits differ by {outputs.logits:.1e} of their size with equal signs before them")
+    if not outputs.function <= LOGITS_EPS:
+        reasons.append(f"what the file makes of its logits at the end differs by {outputs.function:.1e} of its size")
+    if None not in accuracies and abs(accuracies[0] - accuracies[1]) > MAX_ACCURACY_DIFFERENCE:
+        reasons.append(f"the accuracy is {accuracies[0]:.4f} trained and {accuracies[1]:.4f} converted")
     if not np.isfinite(converted).all():
         reasons.append("the file computes values that are not finite")
     warnings = []
@@ -126,20 +139,22 @@ def verify(
             f"{near:,} of {compared:,} signs lie within rounding of their threshold: such a network, often an untrained "
             "one, computes by chance, here and on a device."
         )
-    if agreement < MIN_AGREEMENT:
+    if agreement is not None and agreement < MIN_AGREEMENT:
+        counted = "samples" if trained.ndim == 2 else "pixels"
         warnings.append(
-            f"Only {agreement:.1%} of the samples get the same class, though every layer is equal by itself."
+            f"Only {agreement:.1%} of the {counted} get the same class, though every layer is equal by itself."
         )
     return Verification(
         not reasons,
         reasons,
         layers,
         unchecked,
-        logits_difference,
+        outputs.logits,
         len(images),
         real_samples,
+        mean_difference(trained, converted),
         agreement,
-        *accuracy,
+        *accuracies,
         interpreter.engine,
         warnings,
     )
@@ -156,54 +171,90 @@ def _probe_inputs(images: np.ndarray, seed: int) -> np.ndarray:
     return np.concatenate([real, np.stack(hostile)]).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class _Outputs:
+    """With the signs forced: the largest difference of the logits, without what is rounding of their inputs, and of what
+    the last function makes of the file's.
+    """
+
+    logits: float
+    beyond_rounding: float
+    function: float
+
+
 def _compare_layers(
     content: bytes, model: tf.keras.Model, images: np.ndarray, num_real: int, device: str | None
-) -> tuple[list[LayerResult], list[str], float]:
+) -> tuple[list[LayerResult], list[str], _Outputs]:
     file = read_model(content)
     described = describe_binary_layers(model)
     binary = [layer for layer in described if layer.signs is not None]
     matched = match_layers(file, binary)
     unchecked = [layer.name for layer in described if layer.name not in matched]
     order = [(layer, op) for layer in binary for op in matched.get(layer.name, ())]
-    bits, logits = _file_signs(content, [op for _, op in order], images, device)
+    ending, last = ending_of(model), last_function(file)
+    if ending is None or last is None or ending.op != last.name:
+        ending = last = None
+    tensors = [op.inputs[0] for _, op in order] + ([last.inputs[0]] if last else [])
+    tapped = _tapped(content, tensors, images, device)
     forced: dict[str, list[np.ndarray]] = {}  # layer -> signs in each of its places
-    for (layer, _), words in zip(order, bits, strict=True):
-        forced.setdefault(layer.name, []).append(unpack_bits(words, layer.signs.shape[2]).astype(np.float32))
-    with _forced_signs(model, forced) as seen:
-        keras_logits = np.asarray(model(images, training=False))
+    for layer, op in order:
+        signs = unpack_bits(tapped[op.inputs[0]], layer.signs.shape[2]).astype(np.float32)
+        forced.setdefault(layer.name, []).append(signs)
+    outputs, seen, logits = _forward(model, images, forced, ending)
+    nudges = np.random.default_rng(0).choice([-NUDGE, NUDGE], images.shape).astype(np.float32)
+    nudged = _forward(model, images * (1 + nudges), forced, ending)
     parts = _made_of(model, {layer.name: layer for layer in binary})
     results = []
     for name, places in forced.items():
         compared = [
-            _compare_signs(seen[name, i], signs, made_of, num_real)
+            _compare_signs(seen[name, i], nudged[1][name, i], signs, made_of, num_real)
             for i, (signs, made_of) in enumerate(zip(places, parts[name], strict=True))
         ]
         signs, near, wrong, worst = zip(*compared, strict=True)
         results.append(LayerResult(name, sum(signs), sum(near), sum(wrong), max(worst)))
-    scale = np.abs(keras_logits).max(axis=-1, keepdims=True) + np.finfo(np.float32).tiny
-    return results, unchecked, float(np.max(np.abs(keras_logits - logits) / scale))
+    found = tapped[file.subgraphs[0].outputs[0]]
+    function = 0.0
+    if ending is not None:
+        outputs, moved = logits, nudged[2]
+        given = tapped[last.inputs[0]].reshape(logits.shape)
+        function, found = difference(ending.apply(given), found, num_real), given
+    else:
+        moved = nudged[0]
+    slack = SLACK * np.abs(moved - outputs)
+    return (
+        results,
+        unchecked,
+        _Outputs(difference(outputs, found, num_real), difference(outputs, found, num_real, slack), function),
+    )
 
 
-def _file_signs(
-    content: bytes, ops: list[Operator], images: np.ndarray, device: str | None
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return the bit-packed input of every op, (N, H, W, words), and the file's logits."""
-    tensors = list(dict.fromkeys(op.inputs[0] for op in ops))
+Seen = dict[tuple[str, int], np.ndarray]  # (layer, place) -> what it was given to binarise
+
+
+def _forward(
+    model: tf.keras.Model, images: np.ndarray, forced: dict[str, list[np.ndarray]], ending: Ending | None
+) -> tuple[np.ndarray, Seen, np.ndarray | None]:
+    """Run the model with its signs forced; returns its outputs, what was binarised, and what `ending` was given."""
+    with _forced_signs(model, forced) as seen, ending.recorded() if ending else nullcontext():
+        outputs = np.asarray(model(images, training=False))
+    return outputs, seen, ending.logits if ending else None
+
+
+def _tapped(content: bytes, tensors: list[int], images: np.ndarray, device: str | None) -> dict[int, np.ndarray]:
+    """Return the values (N, ...) of the given tensors of the file, signs bit-packed, and of its own output."""
+    tensors = list(dict.fromkeys(tensors))
     outputs = Interpreter(tap(content, tensors), device=device).predict(images)
-    outputs = outputs if isinstance(outputs, list) else [outputs]
-    by_tensor = dict(zip(tensors, outputs, strict=False))
-    return [by_tensor[op.inputs[0]] for op in ops], outputs[-1]
+    own = read_model(content).subgraphs[0].outputs
+    return dict(zip([*tensors, *own], outputs if isinstance(outputs, list) else [outputs], strict=True))
 
 
 @contextmanager
-def _forced_signs(
-    model: tf.keras.Model, forced: dict[str, list[np.ndarray]]
-) -> Iterator[dict[tuple[str, int], np.ndarray]]:
+def _forced_signs(model: tf.keras.Model, forced: dict[str, list[np.ndarray]]) -> Iterator[Seen]:
     """While the block runs the model once, each named layer binarises to the given signs, place by place.
 
-    Yields what it was given to binarise: (layer, place) -> values.
+    Yields what it was given to binarise.
     """
-    seen: dict[tuple[str, int], np.ndarray] = {}
+    seen: Seen = {}
     originals = {name: model.get_layer(name).input_quantizer for name in forced}
 
     def force(name: str) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -257,7 +308,7 @@ def _output_made_of(layer: tf.keras.layers.Layer, binary: BinaryLayer | None, gi
     kinds = tf.keras.layers
     if binary is not None:
         return SUMMATION * binary.scale * np.prod(binary.signs.shape[:3])
-    if isinstance(layer, kinds.BatchNormalization):
+    if is_norm(layer):
         multiplier = 1 / np.sqrt(layer.moving_variance.numpy() + layer.epsilon)
         multiplier = np.abs(multiplier * layer.gamma.numpy()) if layer.scale else multiplier
         beta = np.abs(layer.beta.numpy()) if layer.center else 0.0
@@ -288,9 +339,11 @@ def _output_made_of(layer: tf.keras.layers.Layer, binary: BinaryLayer | None, gi
 
 
 def _compare_signs(
-    pre_sign: np.ndarray, signs: np.ndarray, made_of: np.ndarray | float, num_real: int
+    pre_sign: np.ndarray, nudged: np.ndarray, signs: np.ndarray, made_of: np.ndarray | float, num_real: int
 ) -> tuple[int, int, int, float]:
     """Compare sign(pre_sign) with the file's signs, both (N, H, W, C) or (N, C); the first `num_real` are real samples.
+
+    `nudged`: the pre-sign values for nudged inputs.
 
     Returns how many there are, and of those that differ the near ones, the wrong ones and the worst distance, as in
     LayerResult.
@@ -301,6 +354,7 @@ def _compare_signs(
     largest = np.abs(pre_sign).max(axis=positions, keepdims=True)  # per sample and channel
     usual = largest[:num_real].max(axis=0, keepdims=True)
     magnitude = np.maximum(largest, usual) + made_of + np.finfo(np.float32).tiny
-    distance = np.where(differ, np.abs(pre_sign) / magnitude, 0)
+    slack = SLACK * np.abs(nudged - pre_sign).max(axis=positions, keepdims=True)
+    distance = np.where(differ, np.maximum(np.abs(pre_sign) - slack, 0) / magnitude, 0)
     wrong = int(np.sum(distance > EPS))
     return differ.size, int(differ.sum()) - wrong, wrong, float(distance.max())

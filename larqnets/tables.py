@@ -221,11 +221,13 @@ def conversion(manifest: dict[str, Any]) -> list[Any]:
     if verification is not None:
         parts += verification_lines(verification)
     check = entries[manifest["file"].removesuffix(".tflite")]["constants"]
-    if check is not None and check["matches"]:
-        total = sum(check["found"].values())
+    total = sum(check["found"].values()) if check is not None else 0
+    if total and check["matches"]:
+        once = f", stored in {total - check['shared']:,}, equal ones once" if check["shared"] else ""
+        also = f" and the weights of {escape(', '.join(check['unpredicted']))}" if check["unpredicted"] else ""
         parts.append(
-            f"constants: {total:,} bytes, as predicted to the byte; beside them {check['other_constants']:,} bytes of "
-            f"shapes and unfolded BatchNorm, {check['overhead']:,} bytes of file structure"
+            f"constants: {total:,} bytes, as predicted to the byte{once}; beside them {check['other_constants']:,} bytes "
+            f"of shapes and unfolded BatchNorm{also}, {check['overhead']:,} bytes of file structure"
         )
     for fallback in manifest["float_fallbacks"]:
         parts.append(f"FLOAT: layer '{fallback['layer']}' runs as float: {fallback['cause']}")
@@ -244,7 +246,7 @@ def verification_lines(v: dict[str, Any]) -> list[str]:
         f"equal: {'yes' if v['equal'] else 'NO'}",
         f"  layer by layer: {len(v['layers'])} binary layers, {signs:,} signs, {wrong} wrong, {near} within rounding of "
         f"the threshold; logits within {v['logits_difference']:.1e}",
-        f"  end to end: same class for {v['argmax_agreement']:.2%} of {v['samples']:,} {kind}",
+        f"  end to end: {_end_to_end(v)} of {v['samples']:,} {kind}",
     ]
     if v["accuracy_trained"] is not None:
         lines.append(
@@ -256,6 +258,14 @@ def verification_lines(v: dict[str, Any]) -> list[str]:
     lines += [f"  warning: {escape(text)}" for text in v["warnings"]]
     lines.append(f"  engine: {v['engine']}")
     return lines
+
+
+def _end_to_end(v: dict[str, Any]) -> str:
+    if v["argmax_agreement"] is not None:
+        return f"same class for {v['argmax_agreement']:.2%}"
+    if v["output_difference"] is None:
+        return "values that are not finite among the outputs"
+    return f"mean difference {v['output_difference']:.1e} of the largest value in the outputs"
 
 
 def verification(v: dict[str, Any]) -> list[Any]:

@@ -28,7 +28,7 @@ from larqnets.decompose.search import LARGEST, SMALLEST
 from larqnets.errors import LarqnetsError
 from larqnets.post_training import network as net
 from larqnets.post_training.sensitivity import sensitivities
-from larqnets.training.evaluation import check_images
+from larqnets.training.evaluation import check_images, without_remapping
 
 GRADIENT_IMAGES = 512  # of the calibration images, for the sensitivities
 BASE_BITS = 5.0  # the search for an accuracy starts from the steps of this size,
@@ -184,5 +184,6 @@ class Predictor:
 
     def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
         """Return the share of the images (N, H, W, C) whose class (N,) has the largest logit."""
-        logits = [self._run(images[i : i + BATCH]).numpy() for i in range(0, len(images), BATCH)]
+        with without_remapping():
+            logits = [self._run(images[i : i + BATCH]).numpy() for i in range(0, len(images), BATCH)]
         return float(np.mean(np.concatenate(logits).argmax(-1) == labels))

@@ -1,6 +1,7 @@
 """Loss and accuracy of a model on a finite set of batches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
@@ -10,6 +11,21 @@ from larqnets.tasks.classification import LossFunction, correct
 
 if TYPE_CHECKING:
     from larqnets.data import Dataset
+
+
+@contextmanager
+def without_remapping() -> Iterator[None]:
+    """While the block runs functions of TensorFlow, do not let it rewrite their graphs into fused ops.
+
+    Of convolution, BatchNorm in inference and tanh it makes an op that it has no kernel for on a CPU, and fails. Training
+    has no such pattern and keeps the rewrite.
+    """
+    before = tf.config.optimizer.get_experimental_options().get("remapping")
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"remapping": before})
 
 
 class Scores(NamedTuple):
@@ -47,7 +63,8 @@ class Evaluator:
         for batch in batches:
             if stop():
                 return None
-            batch_loss, batch_hits, batch_images = self._sums(batch)
+            with without_remapping():
+                batch_loss, batch_hits, batch_images = self._sums(batch)
             loss_sum += float(batch_loss)
             hits += int(batch_hits)
             images += int(batch_images)

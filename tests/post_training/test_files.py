@@ -16,7 +16,7 @@ from small_networks import digits_network, randomise
 
 import larqnets
 from deploy import packed, patch
-from deploy.convert import run_stock_converter
+from deploy.converters import run_stock_converter
 from deploy.decomposed import _remarks, integers_of, patcher_of
 from deploy.export import export_model
 from deploy.interpreter import Interpreter

@@ -1,0 +1,84 @@
+"""Functions that a converter has no op for, written in ops that it has.
+
+    softsign(x) = x / (1 + |x|)
+    gelu(x)     = x (1 + erf(x / sqrt 2)) / 2
+    erf(x)      = sign(x) (1 - (a1 t + a2 t² + a3 t³ + a4 t⁴ + a5 t⁵) exp(-x²)),   t = 1 / (1 + 0.3275911 |x|)
+
+Only LCE's converter has none for gelu. The last is formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical Functions (1964), off by at most 1.5e-7.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+layers = tf.keras.layers
+Function = Callable[[Any], Any]
+
+# Layers that end with `activation`; recurrent ones have it inside.
+ACTIVATED = (layers.Activation, layers.Dense, layers.EinsumDense, layers.Conv1D, layers.Conv2D, layers.Conv3D)
+ACTIVATED += (layers.DepthwiseConv1D, layers.DepthwiseConv2D, layers.SeparableConv1D, layers.SeparableConv2D)
+_COEFFICIENTS = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
+
+
+def erf(x: tf.Tensor) -> tf.Tensor:
+    """Return the error function of x, element by element."""
+    size = tf.abs(x)
+    t = 1 / (1 + 0.3275911 * size)
+    series: Any = 0.0
+    for a in reversed(_COEFFICIENTS):
+        series = (series + a) * t
+    return tf.sign(x) * (1 - series * tf.exp(-size * size))
+
+
+def gelu(x: tf.Tensor) -> tf.Tensor:
+    """Return x times the normal distribution function of x, element by element."""
+    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+
+
+def softsign(x: tf.Tensor) -> tf.Tensor:
+    """Return x / (1 + |x|), element by element."""
+    return x / (1 + tf.abs(x))
+
+
+_WRITTEN: dict[str, Function] = {"gelu": gelu, "softsign": softsign, "erf": erf}
+_STOCK_HAS = ("gelu",)
+
+
+def written(activation: Function | None, *, binary: bool) -> Function | None:
+    """Return what stands for an activation of Keras: itself where the converter has an op for it.
+
+    `binary`: the network goes through LCE's converter.
+    """
+    name = getattr(activation, "__name__", "")
+    if name not in _WRITTEN or activation is not getattr(tf.keras.activations, name, None):
+        return activation
+    return _WRITTEN[name] if binary or name not in _STOCK_HAS else activation
+
+
+@tf.keras.utils.register_keras_serializable("larqnets")
+class WrittenFunction(layers.Layer):
+    """One of the functions above in the place of TensorFlow's, as a layer."""
+
+    def __init__(self, function: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.function = function
+
+    def call(self, inputs: tf.Tensor, *_: Any, **__: Any) -> tf.Tensor:
+        """Apply it; further arguments are those of the function that the layer stands for."""
+        return _WRITTEN[self.function](inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "function": self.function}
+
+
+def stand_in(layer: layers.Layer, *, binary: bool) -> WrittenFunction | None:
+    """Return the layer that stands for a function of TensorFlow used as a layer; None where that converts as it is."""
+    symbol = getattr(layer, "symbol", None)
+    if symbol not in ("nn.gelu", "nn.softsign", "math.erf") or (symbol == "nn.gelu" and not binary):
+        return None
+    (node, *others) = layer.inbound_nodes
+    approximate = node.call_kwargs.get("approximate", any(argument is True for argument in node.call_args))
+    return None if others or approximate else WrittenFunction(symbol.split(".")[-1], name=layer.name)

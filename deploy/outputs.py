@@ -1,0 +1,140 @@
+"""How the outputs of a file and of its model are compared: by size, by class, and in front of a last softmax.
+
+    difference     |trained - file| / max(largest of the sample, largest of the real samples)
+
+A sample's own largest value alone would not do: a network may have one value per sample, or one that happens to be
+nearly zero, made of large numbers that cancel. That of the whole tensor would not do either: among the inputs are some
+a thousand times as large as real ones, next to which an error on the others would not be seen.
+
+Behind a softmax, sigmoid or tanh a difference means little: with logits of 100, one of 1e-6 of their size moves a
+probability by 1e-4. So the values in front of it are compared, and the last function by itself on the file's own values.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from deploy.activations import ACTIVATED
+from deploy.tflite import Model, Operator
+
+layers = tf.keras.layers
+
+# function of Keras -> op of TFLite
+_SQUASHING = {"softmax": "SOFTMAX", "log_softmax": "LOG_SOFTMAX", "sigmoid": "LOGISTIC", "tanh": "TANH"}
+_KEEP_ORDER = (layers.Reshape, layers.Flatten, layers.Dropout)
+_KEEP_ORDER_OPS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+
+
+def difference(trained: np.ndarray, converted: np.ndarray, num_real: int, slack: np.ndarray | None = None) -> float:
+    """Return the largest difference of two outputs (N, ...) as above; the first `num_real` samples are real ones.
+
+    From the differences of a sample the largest value of its `slack` (N, ...) is subtracted.
+
+    Where the trained network overflows, as it may far from real inputs, the same infinity or NaN is no difference; a
+    value that only one of them has counts as the largest float.
+    """
+    trained, converted = (values.reshape(len(values), -1).astype(np.float64) for values in (trained, converted))
+    given = np.zeros(len(trained)) if slack is None else np.nan_to_num(slack, posinf=0)
+    allowed = given.reshape(len(trained), -1).max(axis=1, initial=0, keepdims=True)
+    finite = np.isfinite(trained)
+    largest = np.abs(np.where(finite, trained, 0)).max(axis=1, initial=0, keepdims=True)
+    scale = np.maximum(largest, largest[:num_real].max(initial=0)) + np.finfo(np.float32).tiny
+    with np.errstate(invalid="ignore"):
+        apart = np.maximum(np.abs(trained - converted) - allowed, 0) / scale
+    same = (trained == converted) | (np.isnan(trained) & np.isnan(converted))
+    largest_float = np.finfo(np.float64).max
+    return float(np.where(finite & np.isfinite(converted), apart, np.where(same, 0, largest_float)).max(initial=0))
+
+
+def mean_difference(trained: np.ndarray, converted: np.ndarray) -> float | None:
+    """Return the mean of |trained - file|, relative to the largest trained output; None where a value is not finite."""
+    if not (np.isfinite(trained).all() and np.isfinite(converted).all()):
+        return None
+    return float(np.mean(np.abs(trained - converted)) / (np.abs(trained).max(initial=0) + np.finfo(np.float32).tiny))
+
+
+def class_agreement(trained: np.ndarray, converted: np.ndarray) -> float | None:
+    """Return how often two outputs (N, ..., classes) name the same class; None for outputs that name none."""
+    if not _names_classes(trained):
+        return None
+    return float(np.mean(trained.argmax(-1) == converted.argmax(-1)))
+
+
+def accuracy(outputs: np.ndarray, labels: np.ndarray | None) -> float | None:
+    """Return how often outputs (N, classes) name the label (N,); None without labels, or where samples have no one class."""
+    if labels is None or outputs.ndim != 2 or not _names_classes(outputs):
+        return None
+    return float(np.mean(outputs.argmax(-1) == labels))
+
+
+def _names_classes(outputs: np.ndarray) -> bool:
+    return outputs.ndim > 1 and outputs.shape[-1] > 1
+
+
+class Ending:
+    """The function at a model's end that maps its logits into a bounded range, e.g. softmax; only shapes change behind it."""
+
+    def __init__(self, layer: layers.Layer, name: str) -> None:
+        self.op = _SQUASHING[name]
+        self.logits: np.ndarray | None = None  # of the last run inside `recorded`
+        self._layer = layer
+        self._attribute = "activation" if isinstance(layer, ACTIVATED) else "call"
+        self._function: Callable[[Any], Any] = getattr(layer, self._attribute)
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """While the block runs the model, keep what the function is given."""
+        original = getattr(self._layer, self._attribute)
+
+        def record(*args: Any, **kwargs: Any) -> Any:
+            given, *others = args or [kwargs.pop(next(iter(kwargs)))]
+            self.logits = np.asarray(given)
+            self._function = lambda values: original(values, *others, **kwargs)
+            return self._function(given)
+
+        setattr(self._layer, self._attribute, record)
+        try:
+            yield
+        finally:
+            setattr(self._layer, self._attribute, original)
+
+    def apply(self, logits: np.ndarray) -> np.ndarray:
+        """Return the function of other logits, as the model called it in the last run."""
+        return np.asarray(self._function(tf.constant(logits)))
+
+
+def ending_of(model: tf.keras.Model) -> Ending | None:
+    """Return the bounded function that the model ends with, as a layer or the activation of one; None where there is none."""
+    layer = model.get_layer(model.output_names[0])
+    while isinstance(layer, _KEEP_ORDER) or _function_of(layer) == "linear":
+        before = layer.inbound_nodes[0].inbound_layers
+        if isinstance(before, list) or not isinstance(layer, (*_KEEP_ORDER, layers.Activation)):
+            return None
+        layer = before
+    name = _function_of(layer)
+    return Ending(layer, name) if name in _SQUASHING else None
+
+
+def _function_of(layer: layers.Layer) -> str:
+    """Return the name of the function that the layer's output is one of: "softmax", "linear", … or "" for another layer."""
+    if isinstance(layer, layers.Softmax):
+        return "softmax"
+    if isinstance(layer, ACTIVATED):
+        return getattr(layer.activation, "__name__", "") if layer.activation else "linear"
+    symbol = getattr(layer, "symbol", None)  # of a function of TensorFlow that is used as a layer: "nn.softmax"
+    return symbol.split(".")[-1] if isinstance(symbol, str) else ""
+
+
+def last_function(model: Model) -> Operator | None:
+    """Return the op of a bounded function that the file ends with, of which only the shape may change; None without one."""
+    graph = model.subgraphs[0]
+    producers = {tensor: op for op in graph.operators for tensor in op.outputs}
+    op = producers.get(graph.outputs[0]) if graph.outputs else None
+    for _ in graph.operators:  # at most as often: a file may go round in a circle
+        if op is None or op.name not in _KEEP_ORDER_OPS:
+            break
+        op = producers.get(op.inputs[0])
+    return op if op is not None and op.name in _SQUASHING.values() else None

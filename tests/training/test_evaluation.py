@@ -1,0 +1,56 @@
+"""Evaluation runs what TensorFlow's rewrite of graphs breaks, and leaves that rewrite on for training."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deploy.convert import Samples, convert
+from larqnets import create_model
+from larqnets.post_training.steps import Predictor
+from larqnets.tasks.classification import cross_entropy
+from larqnets.training.evaluation import evaluate, without_remapping
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(size=(20, 8, 8, 1)).astype(np.float32)
+LABELS = RNG.integers(0, 4, 20).astype(np.int32)
+
+
+def tanh_surrogate():
+    """BatchNorm behind a convolution without bias, then tanh, then the next convolution."""
+    return create_model("binarynet", "vgg_small", (8, 8, 1), 4, width=0.125, precision="real", surrogate="tanh")
+
+
+def keras_layers():
+    layers = tf.keras.layers
+    inner = [layers.Conv2D(8, 3, use_bias=False), layers.BatchNormalization(), layers.Activation("tanh")]
+    rest = [layers.Conv2D(8, 3, use_bias=False), layers.GlobalAveragePooling2D(), layers.Dense(4)]
+    return tf.keras.Sequential([tf.keras.Input((8, 8, 1)), *inner, *rest])
+
+
+@pytest.mark.parametrize("make", [tanh_surrogate, keras_layers])
+def test_tanh_behind_a_normalised_convolution_is_evaluated_and_converted(make):
+    tf.keras.utils.set_random_seed(0)
+    model = make()
+    with pytest.raises(tf.errors.UnimplementedError):  # else nothing is tested here
+        tf.function(lambda x: model(x, training=False))(IMAGES)
+    expected = float(np.mean(model(IMAGES, training=False).numpy().argmax(-1) == LABELS))
+    batches = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8)
+    assert evaluate(model, batches, cross_entropy).accuracy == pytest.approx(expected)
+    assert Predictor(model).accuracy(IMAGES, LABELS) == pytest.approx(expected)
+    assert convert(model, Samples(IMAGES, real=False)).verification.equal
+
+
+@pytest.mark.parametrize("before", [None, True, False])
+def test_the_rewrite_is_as_before_afterwards(before):
+    options = tf.config.optimizer
+    start = options.get_experimental_options().get("remapping")
+    options.set_experimental_options({"remapping": before})
+    try:
+        with without_remapping():
+            assert options.get_experimental_options()["remapping"] is False
+        assert options.get_experimental_options().get("remapping") is before
+        with pytest.raises(KeyError), without_remapping():
+            raise KeyError
+        assert options.get_experimental_options().get("remapping") is before
+    finally:
+        options.set_experimental_options({"remapping": start})
