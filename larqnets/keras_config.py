@@ -101,7 +101,10 @@ def open_keras_file(path: Path) -> Iterator[KerasFile]:
             with h5py.File(weights, "r") as file:
                 yield KerasFile("keras", config, file, check_hdf5(file))
         else:
-            raise RefusedError("is neither a zip (.keras) nor HDF5 (.h5). Save the model again with model.save")
+            raise RefusedError(
+                "cannot be loaded as a Keras 2 model: it is neither a zip (.keras) nor HDF5 (.h5). Save the model again "
+                "with model.save"
+            )
 
 
 def check_weights_file(path: Path) -> None:
