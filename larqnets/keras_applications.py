@@ -2,11 +2,13 @@
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from larqnets.errors import LarqnetsError
+from larqnets.keras_config import SUFFIXES, check_weights_file
 
 
 def applications() -> dict[str, Callable[..., tf.keras.Model]]:
@@ -16,7 +18,10 @@ def applications() -> dict[str, Callable[..., tf.keras.Model]]:
 
 def build_application(name: str, refusal: str, remedy: str, **options: Any) -> tf.keras.Model:
     """Return a network of keras.applications with logits; raises LarqnetsError: "`refusal`: reason. `remedy`"."""
+    weights = options.get("weights")
     try:
+        if isinstance(weights, str) and weights.endswith(SUFFIXES):
+            check_weights_file(Path(weights))
         return applications()[name](classifier_activation=None, **options)
     except (
         Exception

@@ -1,45 +1,51 @@
 """Keras 2 model files: read without running any code in them, written whole or not at all."""
 
+import contextlib
 import io
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from larqnets import require_keras_2
 
 require_keras_2()
 
 import h5py  # noqa: E402
-import larq as lq  # noqa: E402, F401 - registers its layers for loading
 import tensorflow as tf  # noqa: E402
+from tf_keras.src.saving import saving_lib  # noqa: E402
 from tf_keras.src.saving.legacy import hdf5_format  # noqa: E402
-from tf_keras.src.saving.serialization_lib import SafeModeScope  # noqa: E402
 
-import larqnets.layers.input_scale  # noqa: E402
-import larqnets.quantizers  # noqa: E402, F401 - registers ours
 from larqnets.errors import LarqnetsError  # noqa: E402
+from larqnets.keras_config import SUFFIXES, KerasFile, RefusedError, check_is_keras_file, open_keras_file, reason  # noqa: E402
+from larqnets.keras_layers import build_network  # noqa: E402
 
-SUFFIXES = (".keras", ".h5", ".hdf5")
+__all__ = ["SUFFIXES", "keras_file_content", "load_keras_file"]
+
+# Numbers that a network may need beyond those in its file: states of random layers.
+_SPARE = 1_000_000
 
 
 def load_keras_file(path: Path) -> tf.keras.Model:
-    """Load a Keras 2 model file of one input, of a fixed size, and one output; Lambda layers, which carry code, are refused."""
-    if not path.exists():
-        raise LarqnetsError(f"There is no file or run at {path}. Give runs/<name>, or a Keras model file.")
-    if path.suffix not in SUFFIXES:
-        raise LarqnetsError(f"{path} is neither a run folder nor a Keras model file (.keras, .h5).")
+    """Load a Keras 2 model file of one input, of a fixed size, and one output.
+
+    Nothing that the file names is looked up but what `larqnets.keras_layers` lists. Raises LarqnetsError for anything else.
+    """
+    check_is_keras_file(path)
     try:
-        with SafeModeScope(True):
-            model = tf.keras.models.load_model(path, compile=False)
+        with open_keras_file(path) as file:
+            model = _load(file)
+    except RefusedError as error:
+        raise LarqnetsError(f"{path} {error}.") from error
     except Exception as error:
-        # Keras raises whatever its parsers do: zip, HDF5, JSON, missing classes, refused code.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        if "Lambda" in reason:
-            raise LarqnetsError(
-                f"{path} has a Lambda layer, which is code that would run here. Save the model with a layer of Keras or "
-                "Larq in its place."
-            ) from error
+        # Whatever zip, HDF5 and JSON readers raise on torn files, and Keras on options that do not fit together.
         raise LarqnetsError(
-            f"{path} cannot be loaded as a Keras 2 model: {reason}. Layers must be Keras', Larq's or larqnets' own."
+            f"{path} cannot be loaded as a Keras 2 model: {reason(error)}. Save it again with model.save in Keras 2."
         ) from error
+    if not model.inputs or not model.outputs:
+        raise LarqnetsError(
+            f"{path} does not say how large its images are. Begin the model with tf.keras.Input(shape)."
+        )
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise LarqnetsError(
             f"{path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs. Save a model with one of each."
@@ -49,6 +55,57 @@ def load_keras_file(path: Path) -> tf.keras.Model:
             f"{path} takes images of any size, {model.input_shape[1:]}. Save it with the size that the device will see."
         )
     return model
+
+
+def _load(file: KerasFile) -> tf.keras.Model:
+    """Return the network with the weights of the file."""
+    with tf.variable_creator_scope(_at_most(file.elements + _SPARE)), _without_advice_on_training():
+        model = build_network(file.config)
+    if file.layout == "h5":
+        hdf5_format.load_weights_from_hdf5_group(file.weights, model)
+    else:
+        saving_lib._load_state(model, _Weights(file.weights), None, inner_path="", visited_trackables=set())
+    return model
+
+
+def _at_most(elements: int) -> Callable[..., Any]:
+    """Return a creator of variables that refuses a network with more weights than its file holds, before it has them."""
+    left = elements
+
+    def create(create_next: Callable[..., Any], **options: Any) -> Any:
+        nonlocal left
+        shape = options.get("shape")
+        left -= tf.TensorShape(shape).num_elements() or 0 if shape is not None else 0
+        if left < 0:
+            raise RefusedError(
+                "describes a network with more weights than are in it. Save the model again with model.save"
+            )
+        return create_next(**options)
+
+    return create
+
+
+@contextlib.contextmanager
+def _without_advice_on_training() -> Iterator[None]:
+    """Keep Larq from warning of every binary kernel whose constraint, which only training needs, was left out."""
+    log = logging.getLogger("larq.layers_base")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+class _Weights:
+    """The weights of a .keras file as Keras asks for them: by the path of a layer."""
+
+    def __init__(self, file: h5py.Group) -> None:
+        self.file = file
+
+    def get(self, path: str) -> Any:
+        """Return the arrays of the layer at `path`, called "0", "1", …"""
+        return self.file.get(f"{path}/vars" if path else "vars", {})
 
 
 def keras_file_content(model: tf.keras.Model) -> bytes:

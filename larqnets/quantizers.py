@@ -30,7 +30,14 @@ import tensorflow as tf
 
 _TINY = 1e-24  # a variance below is that of equal weights
 
-_register = tf.keras.utils.register_keras_serializable("larqnets")
+
+def register(kind: type) -> type:
+    """Register a quantizer with Keras as larqnets>Name, and under its name among Larq's, where .h5 files look for it.
+
+    Where Larq has one of the same name, that name stays Larq's: both are the same function.
+    """
+    tf.keras.utils.get_custom_objects().setdefault(kind.__name__, kind)
+    return tf.keras.utils.register_keras_serializable("larqnets")(kind)
 
 
 def sign(x: tf.Tensor) -> tf.Tensor:
@@ -150,49 +157,49 @@ class _SignQuantizer(_FunctionQuantizer):
     precision = 1
 
 
-@_register
+@register
 class SteSign(_SignQuantizer):
     """`ste_sign` as a layer."""
 
     function = staticmethod(ste_sign)
 
 
-@_register
+@register
 class IdentitySign(_SignQuantizer):
     """`identity_sign` as a layer."""
 
     function = staticmethod(identity_sign)
 
 
-@_register
+@register
 class HalfSign(_SignQuantizer):
     """`half_sign` as a layer, for activations."""
 
     function = staticmethod(half_sign)
 
 
-@_register
+@register
 class LayerSign(_SignQuantizer):
     """`layer_sign` as a layer, for kernels."""
 
     function = staticmethod(layer_sign)
 
 
-@_register
+@register
 class ApproxSign(_SignQuantizer):
     """`approx_sign` as a layer."""
 
     function = staticmethod(approx_sign)
 
 
-@_register
+@register
 class MagnitudeSign(_SignQuantizer):
     """`magnitude_sign` as a layer, for kernels."""
 
     function = staticmethod(magnitude_sign)
 
 
-@_register
+@register
 class XnorSign(_SignQuantizer):
     """`xnor_sign` as a layer, for kernels."""
 
@@ -205,28 +212,28 @@ class _Surrogate(_FunctionQuantizer):
     precision = 32
 
 
-@_register
+@register
 class Clip(_Surrogate):
     """clip(x, -1, 1)."""
 
     function = staticmethod(lambda x: tf.clip_by_value(x, -1, 1))
 
 
-@_register
+@register
 class Tanh(_Surrogate):
     """tanh(x)."""
 
     function = staticmethod(tf.tanh)
 
 
-@_register
+@register
 class Relu(_Surrogate):
     """max(x, 0), with the slope 0 at 0. Unlike the sign it has no upper end."""
 
     function = staticmethod(tf.nn.relu)
 
 
-@_register
+@register
 class EdeSign(lq.quantizers.Quantizer):
     """`ede_sign` whose t grows from `t_min` to `t_max` over training: t = 10^(log t_min + p (log t_max - log t_min)).
 
@@ -262,7 +269,7 @@ class EdeSign(lq.quantizers.Quantizer):
         return {**super().get_config(), "t_min": self.t_min, "t_max": self.t_max}
 
 
-@_register
+@register
 class LibraSign(EdeSign):
     """`libra_sign` for kernels, with the t of `EdeSign`."""
 
@@ -271,7 +278,7 @@ class LibraSign(EdeSign):
         return libra_sign(inputs, self.t)
 
 
-@_register
+@register
 class StochasticSign(lq.quantizers.Quantizer):
     """`stochastic_sign` while training, plain sign otherwise; the draw of a step follows from `seed` and a step counter."""
 

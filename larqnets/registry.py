@@ -1,12 +1,20 @@
 """Names of things: a decorator registers them, `get` finds them, `names` lists them with shell globs."""
 
-from collections.abc import Callable, Collection
+import importlib
+import pkgutil
+from collections.abc import Callable, Collection, Iterable
 from fnmatch import fnmatchcase
 from typing import Generic, TypeVar
 
 from larqnets.errors import LarqnetsError, nearest
 
 T = TypeVar("T")
+
+
+def import_folder(package: str, places: Iterable[str]) -> None:
+    """Import every module of a package, given its `__path__`: what is in it registers itself by being there."""
+    for module in pkgutil.iter_modules(places):
+        importlib.import_module(f"{package}.{module.name}")
 
 
 class Registry(Generic[T]):

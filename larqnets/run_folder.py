@@ -168,6 +168,10 @@ class Run:
         card_path = path / "card.json"
         if not path.exists():
             raise LarqnetsError(f"There is no run at {path}. `larqnets list runs` shows the runs that exist.")
+        if (path / "saved_model.pb").is_file():
+            raise LarqnetsError(
+                f"{path} is a SavedModel folder, which carries code. Save the model as one file: model.save('model.h5')."
+            )
         if not card_path.is_file() or not (path / "config.toml").is_file():
             raise LarqnetsError(f"{path} is not a run folder: it needs card.json and config.toml. Give runs/<name>.")
         card = _read_card(card_path)

@@ -39,6 +39,7 @@ FORBIDDEN = {
     "larqnets/post_training": ("larqnets.cli", "deploy"),
     "larqnets/config.py": (*ABOVE_BACKBONES, *HEAVY),
     "larqnets/run_folder.py": (*ABOVE_BACKBONES, *HEAVY),
+    "larqnets/keras_config.py": (*ABOVE_BACKBONES, *HEAVY, "larqnets.layers", "larqnets.models"),
     "larqnets/decompose": (
         *(*ABOVE_BACKBONES, *HEAVY, "larqnets.models", "larqnets.backbones", "larqnets.layers"),
         *("larqnets.importing", "larqnets.post_training"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from larqnets.errors import LarqnetsError
-from larqnets.registry import Registry
+from larqnets.registry import Registry, import_folder
 
 StemKind = Literal["imagenet", "small"]
 
@@ -135,4 +135,4 @@ def list_backbones(pattern: str = "*") -> list[str]:
 
 
 def _load() -> None:
-    from larqnets.backbones import densenet, mobilenet, reactnet, resnet, vgg  # noqa: F401 - importing them registers them
+    import_folder(__name__, __path__)

@@ -11,6 +11,8 @@ from typing import Any
 import larq as lq
 import tensorflow as tf
 
+from larqnets.quantizers import register
+
 layers = tf.keras.layers
 
 
@@ -28,7 +30,7 @@ def activation_self_distribution(a: Any, reduction: int, name: str) -> Any:
     return layers.Add(name=name)([a, s])
 
 
-@tf.keras.utils.register_keras_serializable("larqnets")
+@register
 class WeightSelfDistribution(lq.quantizers.Quantizer):
     """quantizer(w + c sigmoid(alpha_o) m_o) for kernels (..., O): each filter is pushed towards the sign of its mean.
 

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from larqnets.backbones import Backbone, Block, Stem, Unit
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.registry import Registry
+from larqnets.registry import Registry, import_folder
 from larqnets.schema import from_mapping
 
 Tensor = Any  # a Keras symbolic tensor (N, H, W, C)
@@ -262,16 +262,4 @@ def get_method(name: str, /, **options: Any) -> Method:
 
 
 def _load() -> None:
-    from larqnets.methods import (  # noqa: F401 - importing them registers them
-        binaryconnect,
-        binarynet,
-        birealnet,
-        dorefa,
-        elasticlink,
-        groupnet,
-        irnet,
-        reactnet,
-        real,
-        sdbnn,
-        xnornet,
-    )
+    import_folder(__name__, __path__)
