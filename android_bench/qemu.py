@@ -32,6 +32,7 @@ class QemuModel:
     """
 
     engine = ENGINE
+    resizes = False
 
     def __init__(self, model: Model, num_threads: int = 1, *, cpu: str = CPUS[0], bundle: Path | None = None) -> None:
         self._bundle = _ready(bundle)
