@@ -3,8 +3,8 @@
 On x86-64 this is the Larq Compute Engine's own interpreter, or TensorFlow Lite's for a file without Larq ops (both in the
 extra `train`), on ARM64 Linux our runtime, and with `device="qemu"` our ARM64 runtime under an emulator; what an emulator
 or x86-64 takes in time means nothing for ARM. The first three run in this process, which a damaged file can abort although
-every file passes our structural validator first: load files from strangers with `isolated=True`, which runs them in a
-child process.
+every file passes our structural validator first: load files from strangers with `device="child"`, which runs them in a
+child process of this one.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from deploy.shipped import is_shipped
 from deploy.tflite import Model, read_model
 from larqnets.errors import LarqnetsError
 
-DEVICES = ("qemu",)
+CHILD, QEMU = "child", "qemu"
 
 
 class Engine(Protocol):
@@ -42,15 +42,13 @@ class Engine(Protocol):
 class Interpreter:
     """A loaded model.
 
-    `model`: path or bytes; `device`: where it runs, None for this machine or "qemu"; `isolated`: in a child process unless
-    it is one of the shipped files, so that a file which makes native code crash is one LarqnetsError. Raises LarqnetsError
-    when the file is damaged, needs an op that this engine lacks, or when the engine is not installed. `engine` says in
-    words what runs it, `interface` what its inputs and outputs are called.
+    `model`: path or bytes; `device`: where it runs, None for this process, CHILD for a process of its own on this machine,
+    so that a file which makes native code crash is one LarqnetsError (a shipped file stays in this process), or QEMU.
+    Raises LarqnetsError when the file is damaged, needs an op that this engine lacks, or when the engine is not installed.
+    `engine` says in words what runs it, `interface` what its inputs and outputs are called.
     """
 
-    def __init__(
-        self, model: Path | str | bytes, num_threads: int = 1, device: str | None = None, *, isolated: bool = False
-    ) -> None:
+    def __init__(self, model: Path | str | bytes, num_threads: int = 1, device: str | None = None) -> None:
         if num_threads < 1:
             raise LarqnetsError(f"num_threads must be at least 1, not {num_threads}.")
         self.model: Model = read_model(model)
@@ -65,7 +63,7 @@ class Interpreter:
                 "wrongly with more than one thread. Run it with one."
             )
         self.interface: Interface = interface_of(self.model)
-        self._native = _load_engine(self.model, num_threads, device, isolated)
+        self._native = _load_engine(self.model, num_threads, device)
         self.engine = self._native.engine
 
     @property
@@ -151,10 +149,10 @@ def host_engine(content: bytes) -> Interpreter:
     Raises LarqnetsError, with what the machine's own engine needs, when there is neither.
     """
     try:
-        return Interpreter(content, isolated=True)
+        return Interpreter(content, device=CHILD)
     except LarqnetsError as error:
         try:
-            return Interpreter(content, device="qemu")
+            return Interpreter(content, device=QEMU)
         except LarqnetsError:
             raise error from None
 
@@ -167,14 +165,14 @@ def _word(dtype: np.dtype) -> str:
     return "bytes" if dtype.kind == "S" else str(dtype)
 
 
-def _load_engine(model: Model, num_threads: int, device: str | None, isolated: bool) -> Engine:
-    if device == "qemu":
+def _load_engine(model: Model, num_threads: int, device: str | None) -> Engine:
+    if device not in (None, CHILD, QEMU):
+        raise LarqnetsError(f"There is no device '{device}' in this version. Use {QEMU}.")
+    if device == QEMU:
         from android_bench.qemu import QemuModel
 
         return QemuModel(model, num_threads)
-    if device is not None:
-        raise LarqnetsError(f"There is no device '{device}' in this version. Use {DEVICES[0]}.")
-    if isolated and not is_shipped(model.content):
+    if device == CHILD and not is_shipped(model.content):
         from deploy.child import ChildModel
 
         return ChildModel(model, num_threads)

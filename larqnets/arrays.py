@@ -58,7 +58,7 @@ def read_arrays(path: Path, judge: Judge) -> list[np.ndarray]:
     objects, records, encrypted or otherwise compressed members, damage, more than MAX_BYTES.
     """
     try:
-        with path.open("rb", opener=_without_waiting) as file:
+        with open_at_once(path) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise LarqnetsError(f"{path} is not a file. Give a .npy or .npz file.")
             if file.read(4) == b"PK\x03\x04":
@@ -67,7 +67,7 @@ def read_arrays(path: Path, judge: Judge) -> list[np.ndarray]:
             return _read_single(file, judge)
     except _DamagedError as error:
         raise LarqnetsError(
-            f"{path} cannot be read as an array: {error}. Write it with numpy.save or numpy.savez."
+            f"{path} cannot be read as a .npy array: {error}. Write it with numpy.save or numpy.savez."
         ) from error
     except MemoryError as error:
         raise LarqnetsError(f"{path} does not fit into memory. Split it.") from error
@@ -76,9 +76,9 @@ def read_arrays(path: Path, judge: Judge) -> list[np.ndarray]:
         raise LarqnetsError(f"{path} cannot be read: {reason}. Check the path.") from error
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a FIFO as well without waiting for somebody to write into it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+def open_at_once(path: Path) -> IO[bytes]:
+    """Open a file of any kind for reading; a FIFO is not waited for, it reads as empty."""
+    return os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
 
 
 def _read_single(file: IO[bytes], judge: Judge) -> list[np.ndarray]:

@@ -13,10 +13,13 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 KEY = "output"
 
 # Layers of Keras behind which probabilities are still probabilities.
-_KEEPS = ("Reshape", "Flatten", "Permute", "Dropout", "SpatialDropout2D", "InputLayer")
-# Functions of TensorFlow that a functional model may call in the place of a layer.
-_FUNCTIONS: dict[str, Kind] = {"nn.softmax": "softmax", "math.sigmoid": "sigmoid", "nn.sigmoid": "sigmoid"}
-_SAME = ("identity", "reshape", "squeeze", "expand_dims", "cast")
+_KEEPS = ("Reshape", "Flatten", "Dropout", "Identity")
+# What activations, layers and functions of TensorFlow that a functional model may call are named.
+_KINDS_BY_NAME: dict[str, Kind] = {
+    **dict.fromkeys(("softmax", "softmax_v2", "Softmax", "nn.softmax"), "softmax"),
+    **dict.fromkeys(("sigmoid", "math.sigmoid", "nn.sigmoid"), "sigmoid"),
+}
+_SAME = ("linear", "identity", "reshape", "squeeze", "expand_dims", "cast")
 
 
 def probabilities(scores: np.ndarray, kind: Kind) -> np.ndarray:
@@ -29,23 +32,17 @@ def probabilities(scores: np.ndarray, kind: Kind) -> np.ndarray:
 
 def kind_of_model(model: Any) -> Kind:
     """Return what a Keras model answers with, by its last activation; a layer that keeps probabilities is looked through."""
-    tensor = model.output
-    while not isinstance(tensor, list | tuple | dict):
-        layer = tensor._keras_history.layer
+    tensor = getattr(model, "output", None)  # a subclassed model has none
+    while (history := getattr(tensor, "_keras_history", None)) is not None:
+        layer = history.layer
         if hasattr(layer, "output_names"):  # a model within the model
             return kind_of_model(layer)
-        name = type(layer).__name__
-        symbol = str(getattr(layer, "symbol", ""))
-        function = getattr(layer, "activation", None)
-        activation = getattr(function, "__name__", "")
-        if name == "Softmax":
-            return "softmax"
-        if activation in ("softmax", "sigmoid"):
-            return activation
-        if symbol in _FUNCTIONS:
-            return _FUNCTIONS[symbol]
-        passes = name in _KEEPS or (name == "Activation" and activation == "linear") or symbol in _SAME
-        if not passes or not layer.inbound_nodes or name == "InputLayer":
+        activation = layer if type(layer).__name__ == "Softmax" else getattr(layer, "activation", None)
+        name = str(getattr(layer, "symbol", getattr(activation, "__name__", type(activation).__name__)))
+        if name in _KINDS_BY_NAME:
+            return _KINDS_BY_NAME[name]
+        before = layer.inbound_nodes[history.node_index].keras_inputs
+        if not (type(layer).__name__ in _KEEPS or name in _SAME) or hasattr(layer, "kernel") or not before:
             break
-        tensor = layer.input
+        tensor = before[0]
     return "logits"
