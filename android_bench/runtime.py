@@ -6,6 +6,7 @@ LARQNETS_RUNTIME names (a bundle's arm64/). A damaged file can abort the process
 
 import ctypes
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,13 @@ class NativeModel:
         if status:
             reason = self._library.larqnets_error(self._handle).decode(errors="backslashreplace")
             raise LarqnetsError(f"{self._name} cannot be run: {reason}")
+
+
+def numpy_type(name: str) -> np.dtype:
+    """Return numpy's type for TFLite's word; raises LarqnetsError for one that numpy itself does not have."""
+    if name in ("bool", "complex64", "complex128") or re.fullmatch(r"u?int(8|16|32|64)|float(16|32|64)", name):
+        return np.dtype(name)
+    raise LarqnetsError(f"A tensor of type {name} cannot be given to the model or read from it.")
 
 
 def batch_of(shape: tuple[int, ...]) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from android_bench.runtime import NativeModel, batch_of, joined, one_run_each
+from android_bench.runtime import NativeModel, batch_of, joined, numpy_type, one_run_each
 from deploy import detection_op
 from deploy.interface import interface_of
 from deploy.lce_kernels import Kernel, has_larq_ops, kernel_for
@@ -155,12 +155,7 @@ def _plain(values: Any) -> np.ndarray:
 
 
 def _dtype(name: str) -> np.dtype:
-    if name == "string":
-        return np.dtype("S")
-    try:
-        return np.dtype(name)
-    except TypeError as error:
-        raise LarqnetsError(f"A tensor of type {name} cannot be given to the model or read from it.") from error
+    return np.dtype("S") if name == "string" else numpy_type(name)
 
 
 def _import(name: str) -> Any:

@@ -2,9 +2,9 @@
 
 It has three for LceBconv2d. The indirect one gives the bits of the default one, several times as fast. Both correct a
 convolution with zero padding afterwards, by a table that assumes that no window sticks out of the map on both sides: where
-one does, their results are wrong. The reference kernel, some twenty times slower, is right there, and only it knows zero
+one does, their results are wrong. The reference kernel, several times slower, is right there, and only it knows zero
 padding with int8 results or a fused activation; but it takes no odd number of channels with zero padding.
-Found by experiment against a plain convolution: `tests/deploy/test_lce_kernels.py` repeats it.
+Found by experiment against a plain convolution: `tests/android_bench/test_lce_kernels.py` repeats it.
 """
 
 from enum import Enum
