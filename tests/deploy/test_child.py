@@ -68,8 +68,7 @@ def test_what_the_child_dies_of_is_a_sentence(doubling, death):
 
 def test_a_file_that_crashes_native_code_is_a_sentence_and_exit_1(cli, tmp_path, monkeypatch):
     """LCE's reference kernel writes out of bounds when it pads bits with zeros; we run no such file, so the check is off."""
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    sys.path.insert(0, str(Path(__file__).parents[1] / "android_bench"))
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "android_bench")
     import lce_graphs
 
     node = lce_graphs.bconv(np.random.default_rng(0), size=(6, 6), channels=64, pad_value=0, output="int32")
@@ -128,8 +127,7 @@ def test_the_child_imports_nothing_from_the_folder_it_starts_in(doubling, tmp_pa
     assert ChildModel(read_model(doubling)).engine.startswith("TensorFlow Lite")
 
 
-@pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM", "SIGKILL"])
-@pytest.mark.parametrize("whom", ["parent", "group"])
+@pytest.mark.parametrize(("stop", "whom"), [("SIGINT", "group"), ("SIGTERM", "parent"), ("SIGKILL", "parent")])
 def test_the_child_ends_with_the_command(endless, tmp_path, stop, whom):
     (tmp_path / "model.tflite").write_bytes(endless)
     np.save(tmp_path / "x.npy", np.ones((1, 4), np.float32))
