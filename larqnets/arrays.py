@@ -160,7 +160,7 @@ def _shape(text: str) -> tuple[int, ...]:
     if parts[-1] == "":  # behind the last comma, or ()
         parts.pop()
     if len(parts) > _MAX_RANK or not all(re.fullmatch(r"\d{1,18}", part) for part in parts):
-        raise _DamagedError(f"its shape is {text[:200]}")
+        raise _DamagedError(f"its shape is {printable(text)[:200]}")
     return tuple(map(int, parts))
 
 

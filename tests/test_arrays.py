@@ -125,6 +125,7 @@ HOSTILE = {
     "rank 40": (with_header(plain(f"({'1, ' * 40})"), bytes(4)), "its shape is"),
     "twice the same key": (with_header("{'descr': '<f4', 'descr': '<f4', 'shape': (1,), }"), "not that of a plain"),
     "shape is a text": (with_header(plain("'abc'")), "its shape is"),
+    "shape is a control character": (with_header(plain("'\x01bc'")), r"its shape is '\\x01bc'"),
     "order is a text": (with_header(plain(order="'True'")), "not that of a plain array"),
     "no zip": (b"PK\3\4" + bytes(50), "archive is damaged"),
     "cut zip": (archive([("a.npy", npy(np.zeros(9)))])[:-30], "archive is damaged"),
