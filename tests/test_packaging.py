@@ -38,6 +38,9 @@ FORBIDDEN = {
     "deploy/tflite.py": HEAVY,
     "deploy/inspect.py": HEAVY,
     "deploy/shipped.py": HEAVY,
+    **{f"deploy/{name}.py": HEAVY for name in ("interface", "answers", "child", "lce_kernels", "detection_op")},
+    "larqnets/scores.py": (*ABOVE_BACKBONES, *HEAVY),
+    "larqnets/arrays.py": (*ABOVE_BACKBONES, *HEAVY),
     "deploy/packed.py": HEAVY,
     "deploy": ("larqnets.cli",),
     # measuring reads files and names their layers; it needs nothing that trains or converts
@@ -85,7 +88,8 @@ def _is_in(name, packages):
     "module",
     [
         *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.run_folder", "larqnets.backbones"),
-        *("larqnets.data.image", "larqnets.doctor", "larqnets.decompose"),
+        *("larqnets.data.image", "larqnets.doctor", "larqnets.decompose", "larqnets.arrays", "larqnets.scores"),
+        *("deploy.interface", "deploy.answers", "deploy.child", "deploy.host_engines", "deploy.lce_kernels"),
         *("deploy.flatbuffer", "deploy.tflite", "deploy.inspect", "deploy.shipped", "deploy.classify", "deploy.packed"),
         *(
             "deploy.interpreter",
