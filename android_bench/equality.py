@@ -9,7 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from android_bench.indices import index_limits
 from android_bench.record import Equality
+from android_bench.runtime import batch_of, numpy_type
 from deploy.tflite import Model
 from larqnets.errors import LarqnetsError, excerpt
 
@@ -39,9 +41,10 @@ class Expected:
 
 def expect(model: Model, host: Callable[[bytes], Engine], seed: int = 0) -> Expected:
     """Make inputs from a seed and run them on the host; `host` loads a file's bytes and may raise LarqnetsError."""
-    values = _inputs(model, seed)
-    files = [_npy(value) for value in values]
+    files: list[bytes] = []
     try:
+        values = _inputs(model, seed)
+        files = [_npy(value) for value in values]
         engine = host(model.content)
         outputs = engine.predict(values)
     except LarqnetsError as error:
@@ -50,14 +53,21 @@ def expect(model: Model, host: Callable[[bytes], Engine], seed: int = 0) -> Expe
 
 
 def _inputs(model: Model, seed: int) -> list[np.ndarray]:
-    """Return SAMPLES runs of every input: floats are normally distributed, bytes of any value, other integers 0 or 1."""
+    """Return SAMPLES runs of every input: floats are normally distributed, bytes of any value, other integers 0 or 1.
+
+    An input that is an index points into what is there. Raises LarqnetsError for a type that numpy does not have.
+    """
     rng = np.random.default_rng(seed)
     graph = model.subgraphs[0]
+    limits = index_limits(model)
     values = []
-    for tensor in (graph.tensors[i] for i in graph.inputs):
-        shape = (SAMPLES * tensor.shape[0], *tensor.shape[1:])
-        dtype = np.dtype(tensor.dtype)
-        if dtype.kind == "f":
+    for index in graph.inputs:
+        tensor = graph.tensors[index]
+        shape = (SAMPLES * batch_of(tensor.shape), *tensor.shape[1:])
+        dtype = numpy_type(tensor.dtype)
+        if index in limits:
+            values.append(rng.integers(0, limits[index], shape).astype(dtype))
+        elif dtype.kind in "fc":
             values.append(rng.normal(size=shape).astype(dtype))
         elif dtype.itemsize == 1 and dtype.kind in "iu":
             info = np.iinfo(dtype)
@@ -108,17 +118,22 @@ def all_finite(outputs: Sequence[np.ndarray]) -> bool:
 def compare(expected: Expected, model: Model, found: Sequence[np.ndarray]) -> Equality:
     """Hold the device's outputs against the host's: largest difference, and how often argmax agrees."""
     is_int8 = any(tensor.dtype in ("int8", "uint8") for tensor in model.subgraphs[0].tensors)
+    wide = [np.complex128 if mine.dtype.kind == "c" else np.float64 for mine in expected.outputs]
     pairs = [
-        (mine.astype(np.float64), theirs.astype(np.float64))
-        for mine, theirs in zip(expected.outputs, found, strict=True)
+        (mine.astype(kind), theirs.astype(kind))
+        for mine, theirs, kind in zip(expected.outputs, found, wide, strict=True)
     ]
     scale = max(float(np.abs(mine).max(initial=0)) for mine, _ in pairs)
     tolerance = (INT8_TOLERANCE if is_int8 else FLOAT_TOLERANCE) * scale
     differences = [float(np.abs(mine - theirs).max(initial=0)) for mine, theirs in pairs]
     largest = max(differences) if all(map(np.isfinite, differences)) else float(np.finfo(np.float64).max)
     agreement = min(
-        float(np.mean(mine.reshape(len(mine), -1).argmax(-1) == theirs.reshape(len(theirs), -1).argmax(-1)))
-        for mine, theirs in pairs
+        (
+            float(np.mean(mine.reshape(len(mine), -1).argmax(-1) == theirs.reshape(len(theirs), -1).argmax(-1)))
+            for mine, theirs in pairs
+            if mine.size
+        ),
+        default=1.0,
     )
     return Equality(
         inputs_sha256=hashlib.sha256(b"".join(expected.inputs)).hexdigest(),

@@ -15,6 +15,7 @@ import numpy as np
 from android_bench.bundle import RUNNER, open_bundle
 from android_bench.emulator import CPUS, Counts, build_counter, qemu_command, read_counts, run_emulated
 from android_bench.runner import Report, Step, parse_report
+from android_bench.runtime import numpy_type
 from deploy.tflite import Model, read_model
 from larqnets import processes
 from larqnets.errors import LarqnetsError
@@ -31,6 +32,7 @@ class QemuModel:
     """
 
     engine = ENGINE
+    resizes = False
 
     def __init__(self, model: Model, num_threads: int = 1, *, cpu: str = CPUS[0], bundle: Path | None = None) -> None:
         self._bundle = _ready(bundle)
@@ -38,7 +40,7 @@ class QemuModel:
         graph = model.subgraphs[0]
         inputs, outputs = ([graph.tensors[i] for i in indices] for indices in (graph.inputs, graph.outputs))
         self.input_shapes, self.output_shapes = ([t.shape for t in tensors] for tensors in (inputs, outputs))
-        self.input_types, self.output_types = ([_dtype(t.dtype) for t in tensors] for tensors in (inputs, outputs))
+        self.input_types, self.output_types = ([numpy_type(t.dtype) for t in tensors] for tensors in (inputs, outputs))
 
     def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
         """Run samples (N, ...) of every input: every output for all of them. `on_sample` is called once, at the end."""
@@ -224,10 +226,3 @@ def run_runner(
 def _ready(bundle: Path | None) -> Path:
     qemu_command()  # what is missing is said before a bundle is asked for
     return open_bundle(bundle)
-
-
-def _dtype(name: str) -> np.dtype:
-    try:
-        return np.dtype(name)
-    except TypeError as error:
-        raise LarqnetsError(f"A tensor of type {name} cannot be given to the model or read from it.") from error

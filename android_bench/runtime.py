@@ -6,6 +6,7 @@ android_bench/lib/ of a wheel for aarch64, or where `larqnets runtime build` put
 
 import ctypes
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from deploy.tflite import Model
 from larqnets.errors import LarqnetsError
 
 LIBRARY = "liblarqnets.so"
-_TYPES = {1: "<f4", 2: "<i4", 3: "u1", 4: "<i8", 6: "?", 7: "<i2", 9: "i1", 10: "<f2", 11: "<f8", 13: "<u8"}
+_TYPES = {
+    **{1: "<f4", 2: "<i4", 3: "u1", 4: "<i8", 6: "?", 7: "<i2", 8: "<c8", 9: "i1", 10: "<f2", 11: "<f8", 13: "<u8"},
+    **{16: "<u4", 17: "<u2"},
+}
 _ERROR_BYTES = 4096
 
 
@@ -62,6 +66,8 @@ def library_folder() -> Path:
 class NativeModel:
     """A model loaded into this process. Raises LarqnetsError when the library is missing or refuses the model."""
 
+    resizes = False
+
     def __init__(self, model: Model, num_threads: int = 1) -> None:
         self._handle: int | None = None
         self._library = _load(library_folder() / LIBRARY)
@@ -88,18 +94,22 @@ class NativeModel:
 
     def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
         """Run samples (N, ...) of every input one after another: every output for all of them, (N, ...)."""
-        parts: list[list[np.ndarray]] = [[] for _ in self._outputs]
+        results = []
         for done, values in enumerate(one_run_each(inputs, self.input_shapes), 1):
             for i, value in enumerate(values):
                 self._check(self._library.larqnets_set_input(self._handle, i, value.ctypes.data, value.nbytes))
             self._check(self._library.larqnets_invoke(self._handle))
-            for i, (shape, dtype) in enumerate(zip(self.output_shapes, self.output_types, strict=True)):
-                y = np.empty(shape, dtype)
+            results.append([])
+            # An output may get its shape only when the model runs.
+            for i, tensor in enumerate(
+                self._describe(self._library.larqnets_num_outputs, self._library.larqnets_output)
+            ):
+                y = np.empty(tensor.shape(), tensor.dtype())
                 self._check(self._library.larqnets_get_output(self._handle, i, y.ctypes.data, y.nbytes))
-                parts[i].append(y)
+                results[-1].append(y)
             if on_sample is not None:
-                on_sample(done * len(values[0]))
-        return [np.concatenate(part) for part in parts]
+                on_sample(done * batch_of(self.input_shapes[0]))
+        return joined(results)
 
     def _describe(self, number: Any, describe: Any) -> list[_Tensor]:
         tensors = [_Tensor() for _ in range(number(self._handle))]
@@ -113,13 +123,42 @@ class NativeModel:
             raise LarqnetsError(f"{self._name} cannot be run: {reason}")
 
 
+def numpy_type(name: str) -> np.dtype:
+    """Return numpy's type for TFLite's word; raises LarqnetsError for one that numpy itself does not have."""
+    if name in ("bool", "complex64", "complex128") or re.fullmatch(r"u?int(8|16|32|64)|float(16|32|64)", name):
+        return np.dtype(name)
+    raise LarqnetsError(f"A tensor of type {name} cannot be given to the model or read from it.")
+
+
+def batch_of(shape: tuple[int, ...]) -> int:
+    """Return how many samples an input of this shape takes in one run; a scalar is one."""
+    return shape[0] if shape else 1
+
+
 def one_run_each(inputs: list[np.ndarray], shapes: list[tuple[int, ...]]) -> Iterator[list[np.ndarray]]:
-    """Yield contiguous values of every input for one run after another."""
-    for run in range(len(inputs[0]) // shapes[0][0]):
+    """Yield contiguous values of every input for one run after another; of a scalar input (N,) one value each."""
+    for run in range(len(inputs[0]) // batch_of(shapes[0])):
         yield [
-            np.ascontiguousarray(value[run * shape[0] : (run + 1) * shape[0]])
+            np.ascontiguousarray(value[run * shape[0] : (run + 1) * shape[0]]) if shape else np.asarray(value[run])
             for value, shape in zip(inputs, shapes, strict=True)
         ]
+
+
+def joined(runs: list[list[np.ndarray]]) -> list[np.ndarray]:
+    """Return every output over all runs: joined along the first axis, scalars as (N,).
+
+    Raises LarqnetsError when an output is not of one shape, since nobody could say which part is of which run.
+    """
+    outputs = []
+    for i, parts in enumerate(zip(*runs, strict=True)):
+        shapes = {part.shape for part in parts}
+        if len(shapes) > 1:
+            raise LarqnetsError(
+                f"Output {i} has another shape for every sample, such as {' and '.join(map(str, sorted(shapes)[:2]))}. "
+                "Run one sample at a time."
+            )
+        outputs.append(np.concatenate(parts) if parts[0].ndim else np.stack(parts))
+    return outputs
 
 
 def _load(path: Path) -> ctypes.CDLL:

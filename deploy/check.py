@@ -8,15 +8,15 @@ import numpy as np
 
 from deploy.classify import preprocessing
 from deploy.inspect import own_metadata
-from deploy.interpreter import Interpreter
+from deploy.interpreter import CHILD, Interpreter
 from deploy.sources import images_of, open_source, other_images, verification_samples
 from deploy.verify import Verification, verify
 from larqnets.config import DataConfig
-from larqnets.data import load_dataset
+from larqnets.data import DatasetInfo, load_dataset
 from larqnets.errors import LarqnetsError
 from larqnets.preflight import SPLITS
 from larqnets.run_folder import Run
-from larqnets.tasks.classification import cross_entropy, make_loss
+from larqnets.tasks.classification import cross_entropy_of, make_loss
 from larqnets.training import evaluate, load_trained_model
 from larqnets.training.evaluation import check_images
 
@@ -36,8 +36,9 @@ def verify_file(
 ) -> Verification:
     """Verify a .tflite file against the run or Keras file it came from, by default the run that holds it.
 
-    `device`: see Interpreter.
+    `device`: see Interpreter; the file may be anybody's, so here it is a child process.
     """
+    device = device or CHILD
     interpreter = Interpreter(file, device=device)
     source = source or run_of(file)
     if source is None:
@@ -78,13 +79,16 @@ def evaluate_subject(
         model = load_trained_model(run)
         data = load_dataset(images_of(run, dataset, data_dir, model.input_shape[1]))
         check_images(model, data)
-        loss = make_loss(run.experiment.training_stages[-1]) if run.kind == "trained" else cross_entropy
+        loss = make_loss(run.experiment.training_stages[-1]) if run.kind == "trained" else cross_entropy_of(model)
         scores = evaluate(model, data.eval_batches(split, 128, limit), loss)
         result = {"accuracy": scores.accuracy, "loss": scores.loss, "engine": "TensorFlow"}
     else:
-        interpreter = Interpreter(subject)
+        interpreter = Interpreter(subject, device=CHILD)
+        if not interpreter.input_shapes or len(interpreter.input_shapes[0]) != 4:
+            raise LarqnetsError(f"{subject} takes no images, (N, H, W, C). Run it on arrays: larqnets run.")
         config = _config_of(subject, interpreter, dataset)
         data = load_dataset(other_images(config, dataset, data_dir, interpreter.input_shapes[0][1]))
+        _check_answers(subject, interpreter, data.info)
         hits, images = 0, 0
         for x, labels in data.eval_batches(split, 128, limit):
             hits += int(np.sum(interpreter.predict(x.numpy()).argmax(-1) == labels.numpy()))
@@ -100,6 +104,26 @@ def evaluate_subject(
         "images": total if limit is None else min(limit, total),
         **result,
     }
+
+
+def _check_answers(file: Path, interpreter: Interpreter, info: DatasetInfo) -> None:
+    """Raise LarqnetsError unless the file answers with a score for every class of the data set and takes its images."""
+    inputs, outputs = interpreter.input_shapes, interpreter.output_shapes
+    if len(inputs) != 1 or len(outputs) != 1 or len(outputs[0]) != 2:
+        raise LarqnetsError(
+            f"{file} is no classifier of images: it has {len(inputs)} inputs and {len(outputs)} outputs, of shapes "
+            f"{', '.join(map(str, [*inputs, *outputs]))}. Run it on arrays: larqnets run."
+        )
+    if inputs[0][1:] != info.image_shape:
+        raise LarqnetsError(
+            f"Images of {info.name} are {info.image_shape} and {file} takes {inputs[0][1:]}. Name the data set that it was "
+            "trained on."
+        )
+    if outputs[0][1] < info.num_classes:
+        raise LarqnetsError(
+            f"{info.name} has {info.num_classes} classes and {file} tells {outputs[0][1]} apart. Name the data set that it "
+            "was trained on."
+        )
 
 
 def _config_of(file: Path, interpreter: Interpreter, dataset: str | None) -> DataConfig:

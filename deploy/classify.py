@@ -1,17 +1,23 @@
 """`larqnets run`: one image or array through a .tflite file. Needs numpy, Pillow and an engine, no TensorFlow."""
 
 import io
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deploy.answers import kind_of_file
 from deploy.inspect import own_metadata
-from deploy.interpreter import Interpreter
+from deploy.interface import display_names, match_names
+from deploy.interpreter import CHILD, Interpreter
+from larqnets.arrays import Header, read_arrays
 from larqnets.data.image import read_image
+from larqnets.data.info import normalisation
 from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
+from larqnets.scores import Kind, probabilities
 
 
 def classify(
@@ -25,23 +31,25 @@ def classify(
 ) -> dict[str, Any]:
     """Run `model` on an image file, on a .npy array (N, ...) of ready values, or on a .npz of one for every input.
 
-    An image is preprocessed as the file's metadata says. Returns engine and per sample the most probable labels, by
-    softmax of the logits; writes the raw outputs to `output` if given: the one to a .npy, all as output_0, output_1, ...
-    to a .npz. `device`: see Interpreter. Raises LarqnetsError.
+    An image is preprocessed as the file's metadata says; the arrays of a .npz belong to the inputs whose signature or tensor
+    has their name. The file runs in a child process unless it is a shipped one. Returns engine, what its output is (see
+    larqnets.scores) and per sample the most probable labels; writes the raw outputs to `output` if given: the one to a .npy,
+    all under their names to a .npz. `device`: see Interpreter. Raises LarqnetsError.
     """
     if output is not None and output.suffix not in (".npy", ".npz"):
         raise LarqnetsError(f"{output} names no kind of file for arrays. Let it end in .npy or .npz.")
-    interpreter = Interpreter(model, num_threads, device)
-    preprocess = preprocessing(interpreter)
+    interpreter = Interpreter(model, num_threads, device or CHILD)
+    preprocess = preprocessing(interpreter) if interpreter.input_shapes else None
     x: np.ndarray | list[np.ndarray]
     if inputs.suffix in (".npy", ".npz"):
-        x = _read_arrays(inputs)
-        if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in x):
+        x = _read_inputs(inputs, interpreter)
+        if any(array.dtype.kind in "fc" and not np.isfinite(array).all() for array in x):
             raise LarqnetsError(f"{inputs} holds NaN or infinite values. Mend what wrote it.")
     elif preprocess is None:
+        wanted = ", ".join(f"{s} {t}" for s, t in zip(interpreter.input_shapes, interpreter.input_types, strict=True))
         raise LarqnetsError(
             f"{model} does not say how its images were preprocessed. Give a .npy array of ready input values, "
-            f"{interpreter.input_shapes[0]} {interpreter.input_types[0]}."
+            f"{wanted or 'of which it takes none'}."
         )
     else:
         x = read_image(inputs, preprocess)
@@ -49,25 +57,23 @@ def classify(
         raise LarqnetsError(f"{model} has {len(interpreter.output_shapes)} outputs. Write them with --output FILE.npz.")
     results = interpreter.predict(x)
     results = results if isinstance(results, list) else [results]
+    names = display_names(interpreter.interface.outputs, "output")
     if output is not None:
-        buffer = io.BytesIO()
-        if output.suffix == ".npz":
-            np.savez(buffer, **{f"output_{i}": y for i, y in enumerate(results)})
-        else:
-            np.save(buffer, results[0])
-        write_atomically(output, buffer.getvalue())
+        write_atomically(output, _npz(names, results) if output.suffix == ".npz" else _npy(results[0]))
     y = results[0]
     result: dict[str, Any] = {"model": str(model), "engine": interpreter.engine, "input": str(inputs)}
     result["output_shapes"] = [list(each.shape) for each in results]
-    if len(results) == 1 and y.ndim == 2 and y.dtype == np.float32:
+    result["output_names"] = names
+    if len(results) == 1 and y.ndim == 2 and y.dtype == np.float32 and y.size:
         if not np.isfinite(y).all():
             raise LarqnetsError(
                 f"The model's outputs for {inputs} are NaN or infinite. Give smaller values, or train the model again."
             )
-        names = (preprocess or {}).get("labels", ())
-        if len(names) != y.shape[1]:
-            names = [str(i) for i in range(y.shape[1])]
-        result["predictions"] = [_ranked(logits, names, top) for logits in y]
+        labels = (preprocess or {}).get("labels", ())
+        if len(labels) != y.shape[1]:
+            labels = [str(i) for i in range(y.shape[1])]
+        result["output_kind"] = kind = kind_of_file(interpreter.model)
+        result["predictions"] = [_ranked(scores, kind, labels, top) for scores in y]
     if output is not None:
         result["output"] = str(output)
     return result
@@ -78,31 +84,74 @@ def preprocessing(interpreter: Interpreter) -> dict[str, Any] | None:
     entry = (own_metadata(interpreter.model) or {}).get("preprocess")
     if entry is None:
         return None
-    shape = list(interpreter.input_shapes[0][1:])
-    try:
-        fits = entry["image_shape"] == shape and len(entry["mean"]) == len(entry["std"]) == shape[-1]
-        fits = fits and all(float(v) == float(v) for v in (*entry["mean"], *entry["std"])) and 0 not in entry["std"]
-        fits = fits and isinstance(entry["labels"], list) and 0 < float(entry.get("crop_fraction", 1.0)) <= 1
-    except (KeyError, TypeError, ValueError):
-        fits = False
-    if not fits:
+    shape = interpreter.input_shapes[0][1:]
+    if not isinstance(entry, dict) or not _fits(entry, shape):
         raise LarqnetsError(
-            f"What {interpreter.model.name} says about its images does not fit its input {tuple(shape)}. "
+            f"What {interpreter.model.name} says about its images is nonsense or does not fit its input {shape}. "
             "Convert it again, or give a .npy array of ready values."
         )
     return entry
 
 
-def _ranked(logits: np.ndarray, names: list[str], top: int) -> list[dict[str, Any]]:
-    powers = np.exp(logits - logits.max())
-    probabilities = powers / powers.sum()
-    best = np.argsort(-probabilities, kind="stable")[:top]
-    return [{"label": names[i], "class": int(i), "probability": float(probabilities[i])} for i in best]
+def _fits(entry: dict[str, Any], shape: tuple[int, ...]) -> bool:
+    """Whether images can be prepared so: the model's shape, labels that are texts, and numbers that keep pixels apart."""
+    mean, std, labels = (entry.get(key) for key in ("mean", "std", "labels"))
+    fraction = entry.get("crop_fraction", 1.0)
+    if len(shape) != 3 or shape[-1] not in (1, 3) or entry.get("image_shape") != list(shape):
+        return False
+    if not all(isinstance(v, list) and len(v) == shape[-1] and all(map(_is_number, v)) for v in (mean, std)):
+        return False
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        return False
+    if not _is_number(fraction) or not 0 < fraction <= 1:
+        return False
+    if not isinstance(entry.get("dataset"), str | None):
+        return False
+    with np.errstate(all="ignore"):  # what becomes infinite is refused below
+        scale, offset = normalisation(mean, std)
+        darkest, brightest = offset, np.float32(255) * scale + offset
+    usable = np.isfinite(darkest) & np.isfinite(brightest) & np.isfinite(scale) & (darkest != brightest)
+    return bool(usable.all())
 
 
-def _read_arrays(path: Path) -> list[np.ndarray]:
+def _is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number that fits into a float and is finite."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        return [loaded] if isinstance(loaded, np.ndarray) else [loaded[name] for name in loaded.files]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise LarqnetsError(f"{path} cannot be read as a .npy array: {error}. Write it with numpy.save.") from error
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _ranked(scores: np.ndarray, kind: Kind, names: list[str], top: int) -> list[dict[str, Any]]:
+    likely = probabilities(scores, kind)
+    best = np.argsort(-likely, kind="stable")[:top]
+    return [{"label": names[i], "class": int(i), "probability": float(likely[i])} for i in best]
+
+
+def _read_inputs(path: Path, interpreter: Interpreter) -> list[np.ndarray]:
+    """Read the values of every input, in the order of the model; their headers are held against it first."""
+
+    def judge(headers: dict[str, Header]) -> list[str]:
+        if not interpreter.input_shapes:
+            interpreter.check([], [])  # says so
+        names = match_names(interpreter.interface.inputs, list(headers), str(path))
+        chosen = [headers[name] for name in names]
+        interpreter.check([header.shape for header in chosen], [header.dtype.newbyteorder("=") for header in chosen])
+        return names
+
+    return read_arrays(path, judge)
+
+
+def _npy(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()
+
+
+def _npz(names: list[str], arrays: list[np.ndarray]) -> bytes:
+    """Return a .npz; numpy.savez would take a name such as "file" for an argument of its own."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, values in zip(names, arrays, strict=True):
+            archive.writestr(f"{name}.npy", _npy(values))
+    return buffer.getvalue()

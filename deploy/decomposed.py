@@ -16,7 +16,7 @@ from deploy.converters import run_stock_converter
 from deploy.edit import add_metadata
 from deploy.export import export_model
 from deploy.tflite import read_model
-from larqnets import __version__
+from larqnets import __version__, scores
 from larqnets.post_training.launch import read_codes
 from larqnets.post_training.network import Kernel, find_kernels, float_values
 from larqnets.run_folder import Run
@@ -51,6 +51,7 @@ def convert_decomposed(
         patched = patcher_of(float_content, content, kernels, float_values(kernels)).patch(integers)
         names = layer_names(read_model(patched.content), model, {})
         entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
+        entry[scores.KEY] = scores.kind_of_model(model)
         whole = add_metadata(patched.content, entry)
         sizes = packed.pack_model(whole)[1] if patched.layers else None
         on_stage("evaluate")

@@ -1,33 +1,36 @@
 """Run a .tflite file: numpy in, numpy out.
 
-On x86-64 this is the Larq Compute Engine's own interpreter (extra `train`), on ARM64 Linux our runtime, and with
-`device="qemu"` our ARM64 runtime under an emulator; what an emulator or x86-64 takes in time means nothing for ARM. The
-first two run in this process, which a damaged file can abort, so every file passes our structural validator first;
-still, do not load files from strangers in a process that you cannot lose.
+On x86-64 this is the Larq Compute Engine's own interpreter, or TensorFlow Lite's for a file without Larq ops (both in the
+extra `train`), on ARM64 Linux our runtime, and with `device="qemu"` our ARM64 runtime under an emulator; what an emulator
+or x86-64 takes in time means nothing for ARM. The first three run in this process, which a damaged file can abort although
+every file passes our structural validator first: load files from strangers with `device="child"`, which runs them in a
+child process of this one.
 """
 
-import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from android_bench.runtime import NativeModel, one_run_each
+from android_bench.runtime import batch_of
+from deploy.interface import Interface, interface_of
+from deploy.shipped import is_shipped
 from deploy.tflite import Model, read_model
-from larqnets.errors import LarqnetsError, on_arm64_linux
+from larqnets.errors import LarqnetsError
 
-TRAIN_INSTALL = 'pip install "larqnets[train]"'
-DEVICES = ("qemu",)
+CHILD, QEMU = "child", "qemu"
 
 
 class Engine(Protocol):
     """What runs a model.
 
-    `predict` takes checked samples (N, ...) of every input and returns every output for all of them, (N, ...).
+    `predict` takes checked samples (N, ...) of every input, a scalar's as (N,), and returns every output for all of them,
+    (N, ...). `resizes`: whether it takes inputs of other sizes than the file's along dimensions that the file leaves open.
     """
 
     engine: str
+    resizes: bool
     input_shapes: list[tuple[int, ...]]
     output_shapes: list[tuple[int, ...]]
     input_types: list[np.dtype]
@@ -39,9 +42,10 @@ class Engine(Protocol):
 class Interpreter:
     """A loaded model.
 
-    `model`: path or bytes; `device`: where it runs, None for this machine or "qemu". Raises LarqnetsError when the file
-    is damaged, needs an op that this engine lacks, or when the engine is not installed. `engine` says in words what runs
-    it.
+    `model`: path or bytes; `device`: where it runs, None for this process, CHILD for a process of its own on this machine,
+    so that a file which makes native code crash is one LarqnetsError (a shipped file stays in this process), or QEMU.
+    Raises LarqnetsError when the file is damaged, needs an op that this engine lacks, or when the engine is not installed.
+    `engine` says in words what runs it, `interface` what its inputs and outputs are called.
     """
 
     def __init__(self, model: Path | str | bytes, num_threads: int = 1, device: str | None = None) -> None:
@@ -53,6 +57,12 @@ class Interpreter:
                 f"{self.model.name} needs the unknown op {sorted(self.model.unknown_ops)[0]}, which this engine does not have. "
                 "Convert it again without that op."
             )
+        if num_threads > 1 and _has_regular_nms(self.model):
+            raise LarqnetsError(
+                f"{self.model.name} drops overlapping boxes class by class (use_regular_nms), which TensorFlow Lite computes "
+                "wrongly with more than one thread. Run it with one."
+            )
+        self.interface: Interface = interface_of(self.model)
         self._native = _load_engine(self.model, num_threads, device)
         self.engine = self._native.engine
 
@@ -63,12 +73,12 @@ class Interpreter:
 
     @property
     def output_shapes(self) -> list[tuple[int, ...]]:
-        """Shape of every output."""
+        """Shape of every output, as the file says it; an output of unknown size has 1 there."""
         return self._native.output_shapes
 
     @property
     def input_types(self) -> list[np.dtype]:
-        """Data type of every input."""
+        """Data type of every input; texts are bytes, numpy's S."""
         return self._native.input_types
 
     @property
@@ -80,104 +90,92 @@ class Interpreter:
         """Run samples (N, ...) one after another: (N, ...) for one output, a list of them for several.
 
         `x`: the samples, for a model with several inputs a list of those of every input. A model has a fixed batch size,
-        usually 1; N must be a multiple of it. `on_sample` is called with the number of samples done. Raises
-        LarqnetsError when number, shape or type do not fit.
+        usually 1; N must be a multiple of it. A scalar input takes () for one run or (N,), a scalar output gives (N,).
+        `on_sample` is called with the number of samples done. Raises LarqnetsError when number, shape or type do not fit,
+        and when an output is of another shape for every sample.
         """
-        inputs = list(x) if isinstance(x, list | tuple) else [x]
-        if len(inputs) != len(self.input_shapes):
-            raise LarqnetsError(f"The model has {len(self.input_shapes)} inputs, not {len(inputs)}.")
+        inputs = [np.asarray(value) for value in (x if isinstance(x, list | tuple) else [x])]
+        self.check([value.shape for value in inputs], [value.dtype for value in inputs])
+        inputs = [value if shape else value.reshape(-1) for value, shape in zip(inputs, self.input_shapes, strict=True)]
+        outputs = self._native.predict(inputs, on_sample)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def check(self, shapes: Sequence[tuple[int, ...]], types: Sequence[np.dtype]) -> None:
+        """Raise LarqnetsError unless the model takes inputs of these shapes and types."""
+        if not self.input_shapes:
+            raise LarqnetsError(
+                f"{self.model.name} has no input: there is nothing to give it, and nothing to run it on."
+            )
+        if len(shapes) != len(self.input_shapes):
+            raise LarqnetsError(f"The model has {len(self.input_shapes)} inputs, not {len(shapes)}.")
         runs = []
-        for i, (shape, dtype) in enumerate(zip(self.input_shapes, self.input_types, strict=True)):
-            inputs[i] = value = np.asarray(inputs[i])
-            if (
-                not shape
-                or value.ndim != len(shape)
-                or value.shape[1:] != shape[1:]
-                or not shape[0]
-                or len(value) % shape[0]
-            ):
-                raise LarqnetsError(f"The model takes {shape}, repeated along the first axis, not {value.shape}.")
-            if value.dtype != dtype:
-                raise LarqnetsError(f"The model takes {dtype} values, not {value.dtype}.")
-            runs.append(len(value) // shape[0])
+        for i, (shape, dtype) in enumerate(zip(shapes, types, strict=True)):
+            self._check_shape(i, tuple(shape))
+            expected = self.input_types[i]
+            if dtype != expected and not dtype.kind == expected.kind == "S":
+                raise LarqnetsError(f"The model takes {_word(expected)} values, not {_word(dtype)}.")
+            runs.append(shape[0] // batch_of(self.input_shapes[i]) if shape else 1)
         if len(set(runs)) > 1:
             raise LarqnetsError(
                 f"The inputs hold samples for {', '.join(map(str, runs))} runs. Give each equally many."
             )
         if not runs[0]:
             raise LarqnetsError("There is no sample to run.")
-        outputs = self._native.predict(inputs, on_sample)
-        return outputs[0] if len(outputs) == 1 else outputs
+
+    def _check_shape(self, index: int, shape: tuple[int, ...]) -> None:
+        expected = self.input_shapes[index]
+        if not expected:
+            if len(shape) > 1:
+                raise LarqnetsError(f"The model takes a scalar, () or one per run, not {shape}.")
+            return
+        open_axes = [axis for axis in self.interface.inputs[index].open_axes if axis]
+        fits = len(shape) == len(expected) and expected[0] > 0 and shape[0] % expected[0] == 0
+        others = [] if not fits else [a for a in range(1, len(shape)) if shape[a] != expected[a]]
+        if fits and others and self._native.resizes and all(axis in open_axes and shape[axis] > 0 for axis in others):
+            return
+        if not fits or others:
+            wanted = ", ".join("any" if axis in open_axes else str(size) for axis, size in enumerate(expected))
+            fixed = ""
+            if open_axes and not self._native.resizes:
+                fixed = f" This engine ({self.engine}) runs it as {expected} only."
+            raise LarqnetsError(
+                f"The model takes ({wanted}{',' * (len(expected) == 1)}), repeated along the first axis, not {shape}.{fixed}"
+            )
 
 
 def host_engine(content: bytes) -> Interpreter:
-    """Return what runs a file on this machine: its own engine, or for want of it our ARM64 runtime under qemu.
+    """Return what runs a file of any origin on this machine: its own engine in a child process, or our ARM64 runtime under qemu.
 
     Raises LarqnetsError, with what the machine's own engine needs, when there is neither.
     """
     try:
-        return Interpreter(content)
+        return Interpreter(content, device=CHILD)
     except LarqnetsError as error:
         try:
-            return Interpreter(content, device="qemu")
+            return Interpreter(content, device=QEMU)
         except LarqnetsError:
             raise error from None
 
 
-class _LceModel:
-    """A model in the Larq Compute Engine's interpreter."""
-
-    engine = "Larq Compute Engine on x86-64 (functional only, no ARM timing)"
-
-    def __init__(self, content: bytes, num_threads: int) -> None:
-        try:
-            from larqnets.terminal import quiet_import
-
-            engine = quiet_import("larq_compute_engine.tflite.python.interpreter")
-        except ModuleNotFoundError as error:
-            raise LarqnetsError(
-                f"Running a model needs the Larq Compute Engine. Install it: {TRAIN_INSTALL}"
-            ) from error
-        try:
-            # the engine's own wrapper would split a batch into single samples and copy each
-            # On x86-64 the indirect kernels give the same bits as the default ones, about five times as fast.
-            self._native = engine.Interpreter(content, num_threads=num_threads, use_indirect_bgemm=True).interpreter
-        except (RuntimeError, ValueError) as error:
-            raise _refused(error) from error
-        self.input_shapes = [tuple(shape) for shape in self._native.input_shapes]
-        self.output_shapes = [tuple(shape) for shape in self._native.output_shapes]
-        self.input_types = [np.dtype(t) for t in self._native.input_types]
-        self.output_types = [np.dtype(t) for t in self._native.output_types]
-
-    def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
-        results = []
-        for done, values in enumerate(one_run_each(inputs, self.input_shapes), 1):
-            try:
-                results.append(self._native.predict(values))
-            except (RuntimeError, ValueError) as error:
-                raise _refused(error) from error
-            if on_sample is not None:
-                on_sample(done * len(values[0]))
-        return [np.concatenate(parts) for parts in zip(*results, strict=True)]
+def _has_regular_nms(model: Model) -> bool:
+    return any(op.options.get("use_regular_nms") for graph in model.subgraphs for op in graph.operators)
 
 
-def _refused(error: Exception) -> LarqnetsError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-    return LarqnetsError(f"The engine refuses the model: {reason}. Convert it again, or use another engine.")
+def _word(dtype: np.dtype) -> str:
+    return "bytes" if dtype.kind == "S" else str(dtype)
 
 
 def _load_engine(model: Model, num_threads: int, device: str | None) -> Engine:
-    if device == "qemu":
+    if device not in (None, CHILD, QEMU):
+        raise LarqnetsError(f"There is no device '{device}' in this version. Use {QEMU}.")
+    if device == QEMU:
         from android_bench.qemu import QemuModel
 
         return QemuModel(model, num_threads)
-    if device is not None:
-        raise LarqnetsError(f"There is no device '{device}' in this version. Use {DEVICES[0]}.")
-    if on_arm64_linux():
-        return NativeModel(model, num_threads)
-    if platform.machine() not in ("x86_64", "AMD64") and platform.system() != "Darwin":
-        raise LarqnetsError(
-            f"There is no engine for {platform.machine()}: the Larq Compute Engine runs on x86-64, our runtime on ARM64 Linux. "
-            "`larqnets inspect` works here."
-        )
-    return _LceModel(model.content, num_threads)
+    if device == CHILD and not is_shipped(model.content):
+        from deploy.child import ChildModel
+
+        return ChildModel(model, num_threads)
+    from deploy.host_engines import load_here
+
+    return load_here(model, num_threads)

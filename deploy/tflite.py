@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from flatbuffers import flexbuffers
 
+from deploy import detection_op
 from deploy.demands import check_graphs
 from larqnets.errors import LarqnetsError, printable
 from larqnets.tflite import flatbuffer as fb
@@ -328,7 +329,7 @@ def _operator_code(table: Table) -> tuple[str, bool]:
     number = max(table.scalar(0, fb.INT8), table.scalar(3, fb.INT32))
     if number == _CUSTOM:
         custom = _text(table.raw(1))
-        return (custom, True) if custom in _LCE_OPTIONS else (f"CUSTOM:{custom}", False)
+        return (custom, True) if custom in (*_LCE_OPTIONS, detection_op.NAME) else (f"CUSTOM:{custom}", False)
     if 0 <= number < len(BUILTIN_OPS):
         return BUILTIN_OPS[number], True
     return f"BUILTIN_{number}", False
@@ -379,6 +380,8 @@ def _subgraph(
             raise FlatbufferError(f"{here} writes to a constant")
         if operator.name in _LCE_OPTIONS:
             _check_lce(here, operator, tensors, buffers)
+        if operator.name == detection_op.NAME:
+            detection_op.check(here, operator, tensors)
         operators.append(operator)
     return Subgraph(_text(table.raw(4)), tensors, inputs, outputs, tuple(operators))
 
@@ -439,11 +442,13 @@ def _operator(where: str, index: int, subgraph: int, table: Table, codes: tuple[
         options = _builtin_options(where, table, *_BUILTIN_OPTIONS[name])
     elif _LCE_OPTIONS.get(name):
         options = _flexbuffer_options(where, table, _LCE_OPTIONS[name])
+    elif name == detection_op.NAME:
+        options = detection_op.read_options(where, _flexbuffer_numbers(where, table))
     for option, value in options.items():
         low, high = _RANGES.get(option, (0, 2**31 - 1))
         if not low <= value <= high:
             raise FlatbufferError(f"{where} has {option} = {value}")
-    is_custom = name in _LCE_OPTIONS or name.startswith("CUSTOM:")
+    is_custom = name in (*_LCE_OPTIONS, detection_op.NAME) or name.startswith("CUSTOM:")
     inputs, outputs = (table.vector(slot, fb.INT32) for slot in (1, 2))
     return Operator(index, name, is_custom, inputs, outputs, options, subgraph, _calls(where, name, table))
 
@@ -477,7 +482,16 @@ def _builtin_options(where: str, table: Table, number: int, names: str) -> dict[
 
 
 def _flexbuffer_options(where: str, table: Table, names: tuple[str, ...]) -> dict[str, int]:
-    """Decode a map of integers. Nothing nested is followed: a few bytes can describe an endless nest."""
+    """Decode a map of integers."""
+    found = _flexbuffer_numbers(where, table)
+    for name in names:
+        if not isinstance(found.get(name), int):
+            raise FlatbufferError(f"{where} lacks the option {name}")
+    return {name: int(found[name]) for name in names}
+
+
+def _flexbuffer_numbers(where: str, table: Table) -> dict[str, int | float]:
+    """Decode the numbers of a map. Nothing nested is followed: a few bytes can describe an endless nest."""
     size = table.span(5)[1]
     if size == 0:
         raise FlatbufferError(f"{where} has no options")
@@ -489,15 +503,17 @@ def _flexbuffer_options(where: str, table: Table, names: tuple[str, ...]) -> dic
         keys, values = entries.Keys, entries.Values
         if len(keys) != len(values) or len(keys) > 64:
             raise FlatbufferError(f"{where} has {len(keys)} names for {len(values)} options")
-        found = {keys[i].AsKey: values[i].AsInt for i in range(len(keys)) if values[i].IsInt or values[i].IsBool}
+        found: dict[str, int | float] = {}
+        for i in range(len(keys)):
+            if values[i].IsInt or values[i].IsBool:
+                found[keys[i].AsKey] = values[i].AsInt
+            elif values[i].IsFloat:
+                found[keys[i].AsKey] = values[i].AsFloat
     except FlatbufferError:
         raise
     except Exception as error:  # the library checks nothing: damage shows as whatever fails first
         raise FlatbufferError(f"{where} has options that cannot be decoded") from error
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise FlatbufferError(f"{where} lacks the option {missing[0]}")
-    return {name: found[name] for name in names}
+    return found
 
 
 def _check_lce(where: str, op: Operator, tensors: tuple[Tensor, ...], buffers: tuple[Buffer, ...]) -> None:

@@ -48,6 +48,9 @@ FORBIDDEN = {
     "deploy/tflite.py": HEAVY,
     "deploy/inspect.py": HEAVY,
     "deploy/shipped.py": HEAVY,
+    **{f"deploy/{name}.py": HEAVY for name in ("interface", "answers", "child", "lce_kernels", "detection_op")},
+    "larqnets/scores.py": (*ABOVE_BACKBONES, *HEAVY),
+    "larqnets/arrays.py": (*ABOVE_BACKBONES, *HEAVY),
     "deploy/packed.py": HEAVY,
     "deploy": ("larqnets.cli",),
     # measuring reads files and names their layers; it needs nothing that trains or converts
@@ -95,8 +98,9 @@ def _is_in(name, packages):
     "module",
     [
         *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.run_folder", "larqnets.backbones"),
-        *("larqnets.data.image", "larqnets.doctor", "larqnets.decompose"),
+        *("larqnets.data.image", "larqnets.doctor", "larqnets.decompose", "larqnets.arrays", "larqnets.scores"),
         *("larqnets.documents", "larqnets.schema", "larqnets.console", "larqnets.preflight", "deploy.plan"),
+        *("deploy.interface", "deploy.answers", "deploy.child", "deploy.host_engines", "deploy.lce_kernels"),
         *(f"larqnets.tflite.{p.stem}" for p in (ROOT / "larqnets/tflite").glob("[!_]*.py")),
         *("deploy.tflite", "deploy.inspect", "deploy.shipped", "deploy.classify", "deploy.packed"),
         *(

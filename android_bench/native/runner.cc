@@ -209,8 +209,9 @@ struct NumpyType {
   size_t size;
 };
 constexpr NumpyType kTypes[] = {{1, "<f4", 4},  {2, "<i4", 4},  {3, "|u1", 1},  {4, "<i8", 8},
-                                {6, "|b1", 1},  {7, "<i2", 2},  {9, "|i1", 1},  {10, "<f2", 2},
-                                {11, "<f8", 8}, {13, "<u8", 8}, {16, "<u4", 4}, {17, "<u2", 2}};
+                                {6, "|b1", 1},  {7, "<i2", 2},  {8, "<c8", 8},  {9, "|i1", 1},
+                                {10, "<f2", 2}, {11, "<f8", 8}, {13, "<u8", 8}, {16, "<u4", 4},
+                                {17, "<u2", 2}};
 
 const NumpyType& numpy_type(const larqnets_tensor& tensor) {
   for (const NumpyType& t : kTypes) {
@@ -256,7 +257,7 @@ Samples read_samples(const std::string& path, const larqnets_tensor& tensor) {
     }
     std::string rest;  // the dimensions behind the first, as numpy writes them
     for (int i = 1; i < tensor.rank; ++i) rest += ", " + std::to_string(tensor.dims[i]);
-    rest += tensor.rank == 1 ? ",)" : ")";
+    rest += tensor.rank <= 1 ? ",)" : ")";  // one scalar per sample is an array of rank 1, too
     const size_t open = header.find("'shape': ("), close = header.find(')', open);
     const size_t comma = header.find(',', open);
     if (open == std::string::npos || close == std::string::npos || comma > close ||
@@ -487,8 +488,16 @@ class Model {
 
   void invoke() { check(larqnets_invoke(model_)); }
 
-  void append_output(size_t index, std::vector<uint8_t>* data) {
-    const size_t bytes = outputs_[index].bytes, old = data->size();
+  // Some outputs get their shape only when the model runs; all samples must get the same.
+  void append_output(size_t index, size_t sample, std::vector<uint8_t>* data) {
+    larqnets_tensor now;
+    check(larqnets_output(model_, static_cast<int32_t>(index), &now));
+    if (sample > 0 && shape_of(now) != shape_of(outputs_[index])) {
+      fail("output %zu of %s has another shape for every sample, such as %s and %s. Run one sample at a time.", index,
+           name_.c_str(), shape_of(outputs_[index]).c_str(), shape_of(now).c_str());
+    }
+    outputs_[index] = now;
+    const size_t bytes = now.bytes, old = data->size();
     data->resize(old + bytes);
     check(larqnets_get_output(model_, static_cast<int32_t>(index), data->data() + old, bytes));
   }
@@ -505,7 +514,8 @@ class Model {
   std::vector<larqnets_tensor> inputs_, outputs_;
 };
 
-// Values for a model that nobody gave an input: floats from -1 to 1, bytes of any value, always the same.
+// Values for a model that nobody gave an input, always the same: float32 from -1 to 1, bytes of any value, 0 and
+// 1 of booleans and of wider integers, which may be indices, zeros of other types.
 std::vector<Samples> made_up(const std::vector<larqnets_tensor>& inputs) {
   std::vector<Samples> result;
   uint64_t state = 1;
@@ -523,8 +533,12 @@ std::vector<Samples> made_up(const std::vector<larqnets_tensor>& inputs) {
       for (size_t i = 0; i < tensor.bytes / 4; ++i)
         values[i] = static_cast<float>(next()) / 1073741824.0f - 1;
     } else {
-      for (size_t i = 0; i < tensor.bytes; ++i) {
-        s.content.data.get()[i] = static_cast<uint8_t>(tensor.type == 6 ? next() >> 30 : next() >> 20);
+      uint8_t* bytes = s.content.data.get();
+      const NumpyType& type = numpy_type(tensor);
+      const bool any_value = type.size == 1 && type.type != 6;
+      std::memset(bytes, 0, tensor.bytes);
+      for (size_t i = 0; i < tensor.bytes && std::strchr("fc", type.name[1]) == nullptr; i += type.size) {
+        bytes[i] = static_cast<uint8_t>(any_value ? next() >> 20 : next() >> 30);
       }
     }
     s.count = 1;
@@ -632,7 +646,7 @@ int run(const Options& o) {
     model.invoke();
     if (i == 0) first_inference = now_ns() - before;
     if (o.output.empty()) continue;
-    for (size_t k = 0; k < outputs.size(); ++k) model.append_output(k, &outputs[k]);
+    for (size_t k = 0; k < outputs.size(); ++k) model.append_output(k, i, &outputs[k]);
   }
   if (!o.output.empty()) {
     for (size_t k = 0; k < outputs.size(); ++k) {

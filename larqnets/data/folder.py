@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from larqnets.data.image import FORMATS
 from larqnets.errors import LarqnetsError
 
 _TEST_NAMES = ("test", "validation", "val")
@@ -99,7 +100,7 @@ def _list_files(split: Path, labels: tuple[str, ...]) -> tuple[FileList, bool]:
 def _read_header(file: Path) -> tuple[bool, int]:
     """Return whether the image is grey, and its EXIF orientation."""
     try:
-        with Image.open(file) as picture:
+        with Image.open(file, formats=FORMATS) as picture:
             image_format, grey = picture.format, picture.mode in _GREY_MODES
             # Pillow decodes a whole PNG to look for EXIF behind the pixels, where hardly any has it.
             has_exif = image_format != "PNG" or "exif" in picture.info

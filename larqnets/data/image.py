@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from larqnets.arrays import open_at_once
 from larqnets.data.info import normalisation
 from larqnets.errors import LarqnetsError
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 
 
 def read_image(path: Path | str, info: dict[str, Any]) -> np.ndarray:
@@ -17,7 +20,7 @@ def read_image(path: Path | str, info: dict[str, Any]) -> np.ndarray:
 
     EXIF orientation is applied and transparency dropped; then grey or RGB by C, the central part with the aspect ratio
     H:W (times crop_fraction), bilinear resizing with antialiasing to H x W, and normalisation. An image of H x W pixels
-    is not resampled. Raises LarqnetsError for a file that is missing, no image, damaged or absurdly large.
+    is not resampled. Raises LarqnetsError for a file that is missing, none of FORMATS, damaged or absurdly large.
     """
     height, width, channels = info["image_shape"]
     picture = _to_8_bits(_open(Path(path))).convert("L" if channels == 1 else "RGB")
@@ -48,12 +51,17 @@ def _open(path: Path) -> Image.Image:
         with warnings.catch_warnings():
             # Pillow only warns between its limit and twice its limit; both are too large to be meant.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
+            # Named, since Pillow hands other kinds to programs of the system, whatever the file is called.
+            with open_at_once(path) as file, Image.open(file, formats=FORMATS) as picture:
                 return ImageOps.exif_transpose(picture)
     except FileNotFoundError as error:
         raise LarqnetsError(f"There is no image at {path}. Check the path.") from error
     except UnidentifiedImageError as error:
-        raise LarqnetsError(f"{path} is not an image that Pillow can read. Give a PNG or JPEG file.") from error
+        raise LarqnetsError(
+            f"{path} is not an image of a kind that is read here ({', '.join(FORMATS)}). Give a PNG or JPEG file."
+        ) from error
+    except MemoryError as error:
+        raise LarqnetsError(f"{path} does not fit into memory. Scale it down and try again.") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise LarqnetsError(
             f"{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, too many to be decoded safely. "
@@ -66,8 +74,6 @@ def _open(path: Path) -> Image.Image:
 
 
 def _to_8_bits(picture: Image.Image) -> Image.Image:
-    if picture.mode == "F":
-        raise LarqnetsError("The image has 32-bit float pixels. Save it with 8 bits per channel.")
     if picture.mode != "I" and not picture.mode.startswith("I;16"):
         return picture
     # 16-bit grey: Pillow's own conversion to L clips at 255 instead of scaling.

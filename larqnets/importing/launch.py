@@ -16,7 +16,7 @@ from larqnets.importing.torch_weights import load_torch_weights, read_arrays
 from larqnets.keras_file import SUFFIXES, keras_file_content, load_keras_file
 from larqnets.preflight import check_import
 from larqnets.run_folder import MODEL_FILE, Run
-from larqnets.tasks.classification import cross_entropy
+from larqnets.tasks.classification import cross_entropy_of
 from larqnets.training.evaluation import check_images, evaluate
 
 BATCH = 250
@@ -79,5 +79,5 @@ def measured(model: tf.keras.Model, images: Dataset) -> dict[str, Any]:
     """Return what a card says about accuracy on the test images, and about the images."""
     check_images(model, images)
     with reading_errors(images):
-        scores = evaluate(model, images.eval_batches("test", BATCH), cross_entropy)
+        scores = evaluate(model, images.eval_batches("test", BATCH), cross_entropy_of(model))
     return {"test_accuracy": scores.accuracy, "test_images": scores.images, "images": dataclasses.asdict(images.info)}

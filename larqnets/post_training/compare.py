@@ -27,7 +27,7 @@ from larqnets.post_training import network as net
 from larqnets.post_training.launch import totals
 from larqnets.post_training.picture import Network, draw_methods
 from larqnets.post_training.steps import Search, find_settings
-from larqnets.tasks.classification import cross_entropy
+from larqnets.tasks.classification import cross_entropy_of
 from larqnets.training.evaluation import Evaluator, check_images
 
 BATCH = 500
@@ -187,7 +187,7 @@ def _measure(
     check_images(model, dataset)
     kernels = net.find_kernels(model)
     values = net.float_values(kernels)
-    evaluator = Evaluator(model, cross_entropy)
+    evaluator = Evaluator(model, cross_entropy_of(model))
     batches = dataset.eval_batches("test", BATCH)
 
     def accuracy() -> float:

@@ -6,8 +6,10 @@ import tensorflow as tf
 
 from larqnets.config import TrainConfig
 from larqnets.errors import LarqnetsError
+from larqnets.scores import Kind, kind_of_model
 
 LossFunction = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+_TINY = 1.2e-38  # the smallest normal float32: a probability below has a logarithm of no use
 
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
@@ -20,6 +22,20 @@ def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float =
         return loss
     to_uniform = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
     return (1 - label_smoothing) * loss + label_smoothing * to_uniform
+
+
+def logits_of(outputs: tf.Tensor, kind: Kind) -> tf.Tensor:
+    """Return logits (B, classes) of which a softmax makes the probabilities that a network answers with.
+
+    Of probabilities p they are log p, so that the cross entropy is -log (p_label / Σ p), as Keras has it.
+    """
+    return outputs if kind == "logits" else tf.math.log(tf.maximum(outputs, outputs.dtype.as_numpy_dtype(_TINY)))
+
+
+def cross_entropy_of(model: tf.keras.Model) -> LossFunction:
+    """Return the cross entropy of what a model answers with, logits or probabilities."""
+    kind = kind_of_model(model)
+    return lambda outputs, labels: cross_entropy(logits_of(outputs, kind), labels)
 
 
 def squared_hinge(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -14,6 +14,8 @@ from larqnets.config import TrainConfig
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.keras_applications import applications, build_application
 from larqnets.run_folder import KINDS, Run
+from larqnets.scores import kind_of_model
+from larqnets.tasks.classification import logits_of
 from larqnets.training.weights import load_trained_model
 
 if TYPE_CHECKING:
@@ -32,8 +34,9 @@ class Teacher:
     to_input: Callable[[tf.Tensor], tf.Tensor] = tf.identity
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """Return the teacher's logits (B, classes), in inference mode and without gradient."""
-        return tf.stop_gradient(self.model(self.to_input(images), training=False))
+        """Return the teacher's logits (B, classes), in inference mode and without gradient; log p of one that answers with p."""
+        answers = self.model(self.to_input(images), training=False)
+        return tf.stop_gradient(logits_of(answers, kind_of_model(self.model)))
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of its weights: a resumed run must have the same teacher."""

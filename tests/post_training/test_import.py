@@ -8,10 +8,13 @@ import tensorflow as tf
 from small_networks import digits_network, torch_arrays
 
 from larqnets import LarqnetsError
+from larqnets.config import DataConfig, TrainConfig
+from larqnets.data import load_dataset
 from larqnets.importing.networks import NETWORKS, get_network
 from larqnets.importing.torch_weights import load_torch_weights, read_arrays
 from larqnets.run_folder import Run
 from larqnets.training import load_trained_model
+from larqnets.training.teacher import load_teacher
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +98,28 @@ def test_published_networks_take_their_own_weights(name):
 def test_unknown_network():
     with pytest.raises(LarqnetsError, match=r"no network 'resnet65'\. Did you mean 'resnet56'"):
         get_network("resnet65")
+
+
+@pytest.mark.parametrize("end", ["softmax", "sigmoid"])
+def test_a_network_that_ends_in_probabilities_is_not_given_a_second_softmax(cli, tmp_path, end):
+    """The loss of a run is Keras' own, and of its file `run` prints the probabilities of Keras."""
+    tf.keras.utils.set_random_seed(1)
+    logits = digits_network()
+    model = tf.keras.Model(logits.input, tf.keras.layers.Activation(end)(5 * logits.output))
+    model.save(tmp_path / "net.keras")
+    assert cli("import", "net.keras", "--dataset", "digits").code == 0
+    evaluated = json.loads(cli("evaluate", "runs/net", "--json").out)
+    data = load_dataset(DataConfig(dataset="digits", image_size=8))
+    losses = [
+        tf.keras.losses.sparse_categorical_crossentropy(labels, model(images).numpy())
+        for images, labels in data.eval_batches("test", 128)
+    ]
+    assert evaluated["loss"] == pytest.approx(float(tf.reduce_mean(tf.concat(losses, 0))), rel=1e-4)
+    teacher = load_teacher(TrainConfig(epochs=1, teacher=str(tmp_path / "runs/net")), data.info)
+    images = next(iter(data.eval_batches("test", 8)))[0]
+    told = tf.nn.softmax(teacher(images))
+    answers = model(images)
+    np.testing.assert_allclose(told, answers / tf.reduce_sum(answers, -1, keepdims=True), atol=1e-5)
 
 
 def test_commands_take_an_imported_run(cli, tmp_path):

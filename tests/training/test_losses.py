@@ -4,7 +4,14 @@ import tensorflow as tf
 
 from larqnets.config import TrainConfig
 from larqnets.errors import LarqnetsError
-from larqnets.tasks.classification import correct, cross_entropy, distribution_loss, make_loss, squared_hinge
+from larqnets.tasks.classification import (
+    correct,
+    cross_entropy,
+    cross_entropy_of,
+    distribution_loss,
+    make_loss,
+    squared_hinge,
+)
 
 LOGITS = np.array([[2.0, -1.0, 0.5], [0.1, 0.2, -3.0]], np.float32)
 LABELS = np.array([2, 1], np.int32)
@@ -65,3 +72,18 @@ def test_correct_counts_the_largest_logit_and_gives_ties_to_the_lowest_class():
 def test_label_smoothing_with_the_hinge_is_refused_rather_than_ignored():
     with pytest.raises(LarqnetsError, match="label_smoothing"):
         make_loss(TrainConfig(epochs=1, loss="squared_hinge", label_smoothing=0.1))
+
+
+@pytest.mark.parametrize("activation", [None, "softmax", "sigmoid"])
+def test_the_cross_entropy_of_a_model_is_what_keras_says_of_its_last_layer(activation):
+    model = tf.keras.Sequential([tf.keras.layers.Input((3,)), tf.keras.layers.Dense(3, activation=activation)])
+    outputs = model(LOGITS)
+    expected = tf.keras.losses.sparse_categorical_crossentropy(LABELS, outputs.numpy(), from_logits=activation is None)
+    np.testing.assert_allclose(cross_entropy_of(model)(outputs, LABELS), expected, rtol=1e-5)
+
+
+def test_a_probability_of_zero_has_a_loss_that_is_finite():
+    model = tf.keras.Sequential([tf.keras.layers.Input((3,)), tf.keras.layers.Softmax()])
+    outputs = model(np.array([[0, 500, 0]], np.float32))
+    assert outputs[0, 0] == 0
+    assert np.isfinite(cross_entropy_of(model)(outputs, np.array([0])))

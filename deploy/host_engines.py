@@ -1,0 +1,172 @@
+"""What runs a model in this process on x86-64: the Larq Compute Engine, or TensorFlow Lite for files without Larq ops."""
+
+import platform
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from android_bench.runtime import NativeModel, batch_of, joined, numpy_type, one_run_each
+from deploy import detection_op
+from deploy.interface import interface_of
+from deploy.lce_kernels import Kernel, has_larq_ops, kernel_for
+from deploy.tflite import Model
+from larqnets.errors import LarqnetsError, on_arm64_linux
+
+TRAIN_INSTALL = 'pip install "larqnets[train]"'
+
+
+def load_here(model: Model, num_threads: int) -> Any:
+    """Return the engine of this machine for a file; raises LarqnetsError when there is none or it refuses the file.
+
+    Where no kernel of LCE computes the file right, our ARM64 runtime under qemu does, if it is there.
+    """
+    if on_arm64_linux():
+        return NativeModel(model, num_threads)
+    if platform.machine() not in ("x86_64", "AMD64") and platform.system() != "Darwin":
+        raise LarqnetsError(
+            f"There is no engine for {platform.machine()}: the Larq Compute Engine runs on x86-64, our runtime on ARM64 Linux. "
+            "`larqnets inspect` works here."
+        )
+    if not has_larq_ops(model):
+        return TfliteModel(model, num_threads)
+    kernel = kernel_for(model)
+    if kernel is not Kernel.NONE:
+        return LceModel(model, num_threads, kernel)
+    from android_bench.qemu import QemuModel
+
+    try:
+        return QemuModel(model, num_threads)
+    except LarqnetsError as error:
+        raise LarqnetsError(
+            f"{model.name} has a zero-padded binary convolution that the Larq Compute Engine computes wrongly on x86-64, and "
+            f"the ARM64 runtime, which is right, cannot run here. {error}"
+        ) from error
+
+
+class LceModel:
+    """A model in the Larq Compute Engine's interpreter."""
+
+    engine = "Larq Compute Engine on x86-64 (functional only, no ARM timing)"
+    resizes = False
+
+    def __init__(self, model: Model, num_threads: int, kernel: Kernel = Kernel.INDIRECT) -> None:
+        engine = _import("larq_compute_engine.tflite.python.interpreter")
+        reference = kernel is Kernel.REFERENCE
+        if reference:
+            self.engine = "Larq Compute Engine on x86-64, reference kernels (functional only, no ARM timing)"
+        try:
+            # The engine's own wrapper would split a batch into single samples and copy each.
+            self._native = engine.Interpreter(
+                model.content, num_threads, use_reference_bconv=reference, use_indirect_bgemm=not reference
+            ).interpreter
+            self.input_shapes = [tuple(shape) for shape in self._native.input_shapes]
+            self.output_shapes = [tuple(shape) for shape in self._native.output_shapes]
+            self.input_types = [np.dtype(t) for t in self._native.input_types]
+            self.output_types = [np.dtype(t) for t in self._native.output_types]
+        except (RuntimeError, ValueError) as error:
+            raise _refused(error) from error
+
+    def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
+        results = []
+        for done, values in enumerate(one_run_each(inputs, self.input_shapes), 1):
+            try:
+                results.append(self._native.predict(values))
+            except (RuntimeError, ValueError) as error:
+                raise _refused(error) from error
+            if on_sample is not None:
+                on_sample(done * batch_of(self.input_shapes[0]))
+        return joined(results)
+
+
+class TfliteModel:
+    """A model without Larq ops in TensorFlow's own interpreter, with TFLite's own kernels and no delegate."""
+
+    engine = "TensorFlow Lite on x86-64 (functional only, no ARM timing)"
+    resizes = True
+
+    def __init__(self, model: Model, num_threads: int) -> None:
+        lite = _import("tensorflow.lite.python.interpreter")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that a later TensorFlow has it elsewhere
+                self._native = lite.Interpreter(
+                    model_content=model.content,
+                    num_threads=num_threads,
+                    experimental_op_resolver_type=lite.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                )
+            self._model = model
+            self._allocate()
+            inputs, outputs = self._native.get_input_details(), self._native.get_output_details()
+        except (RuntimeError, ValueError) as error:
+            raise _refused(error) from error
+        self._inputs, self._outputs = ([detail["index"] for detail in details] for details in (inputs, outputs))
+        # What the file says: TensorFlow's details give a scalar and an unknown shape alike as ().
+        ports = interface_of(model)
+        self.input_shapes, self.output_shapes = ([p.shape for p in side] for side in (ports.inputs, ports.outputs))
+        self.input_types, self.output_types = (
+            [_dtype(p.dtype) for p in side] for side in (ports.inputs, ports.outputs)
+        )
+
+    def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
+        results = []
+        for done, values in enumerate(one_run_each(inputs, self.input_shapes), 1):
+            try:
+                results.append(self._run(values))
+            except (RuntimeError, ValueError) as error:
+                raise _refused(error) from error
+            if on_sample is not None:
+                on_sample(done * batch_of(self.input_shapes[0]))
+        return joined(results)
+
+    def _run(self, values: list[np.ndarray]) -> list[np.ndarray]:
+        details = self._native.get_input_details()
+        sized = [tuple(detail["shape"]) == value.shape for detail, value in zip(details, values, strict=True)]
+        if not all(sized):
+            for index, value in zip(self._inputs, values, strict=True):
+                self._native.resize_tensor_input(index, value.shape)
+            self._allocate()
+        self._native.reset_all_variables()  # a sample knows nothing of the one before it
+        for index, value in zip(self._inputs, values, strict=True):
+            self._native.set_tensor(index, value)
+        self._native.invoke()
+        return [_plain(self._native.get_tensor(index)) for index in self._outputs]
+
+    def _allocate(self) -> None:
+        """Compute all shapes. Those of the file may have said something else, which the detection op would believe."""
+        self._native.allocate_tensors()
+        for op in self._model.subgraphs[0].operators:
+            if op.name == detection_op.NAME:
+                shapes = [tuple(self._native._get_tensor_details(i, 0)["shape"]) for i in op.inputs]
+                if problem := detection_op.misfit(op.options["num_classes"], *shapes):
+                    raise LarqnetsError(f"{self._model.name} cannot be run: {op.name} has {problem}. Convert it again.")
+
+
+def _plain(values: Any) -> np.ndarray:
+    """Return an output as an array of numbers, or of bytes of one length for texts."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "OSU":
+        return array
+    texts = [text.encode() if isinstance(text, str) else bytes(text) for text in array.reshape(-1).tolist()]
+    if any(text.endswith(b"\0") for text in texts):
+        raise LarqnetsError("The model's output holds a text that ends in a NUL, which an array of numpy cannot hold.")
+    return np.array(texts, f"S{max(map(len, texts), default=1) or 1}").reshape(array.shape)
+
+
+def _dtype(name: str) -> np.dtype:
+    return np.dtype("S") if name == "string" else numpy_type(name)
+
+
+def _import(name: str) -> Any:
+    from larqnets.terminal import quiet_import
+
+    try:
+        return quiet_import(name)
+    except ModuleNotFoundError as error:
+        raise LarqnetsError(f"Running a model needs the Larq Compute Engine. Install it: {TRAIN_INSTALL}") from error
+
+
+def _refused(error: Exception) -> LarqnetsError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    return LarqnetsError(f"The engine refuses the model: {reason}. Convert it again, or use another engine.")
