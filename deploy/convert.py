@@ -113,7 +113,7 @@ def refuse_known_problems(model: tf.keras.Model, *, allow_float: bool) -> None:
         _refuse_fallbacks(
             [
                 contents.Fallback(layer.name, layer.problem, layer.remedy)
-                for layer in describe_binary_layers(model)
+                for layer in describe_binary_layers(in_float32(model))
                 if layer.problem
             ]
         )
