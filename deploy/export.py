@@ -10,6 +10,7 @@ Scale folding: with the kernel a_o s_o, s_o = +-1, and BatchNorm g (x - m) / sqr
 
 so gamma becomes a g and the moving mean m / a. Between them may stand what commutes with a > 0: ReLU and poolings.
 Weights-only layers (w1a32), which say so by their class, become ordinary layers with the kernel that they compute with.
+Real convolutions whose SAME padding XNNPACK would misread are written otherwise, see `deploy.windows`.
 The shifts of RPReLU and RSign are folded in `deploy.shifts`, the constants of Elastic-Link in `deploy.links`, gates and
 means of Group-Net in `deploy.factors`.
 """
@@ -26,6 +27,7 @@ import larq as lq  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from deploy import windows  # noqa: E402
 from deploy.factors import Factors  # noqa: E402
 from deploy.links import Links, layers_before  # noqa: E402
 from deploy.shifts import fold_shifts, foldable, plain  # noqa: E402
@@ -238,7 +240,7 @@ def export_model(model: tf.keras.Model) -> Export:
             return _with_constant_kernel(layer)
         if isinstance(layer, HardTanh) and _only_signs_behind(layer, exportable):
             return layers.Activation("linear", name=layer.name)  # sign(clip(x, -1, 1)) = sign(x)
-        return type(layer).from_config(layer.get_config())
+        return windows.from_config(layer, layer.get_config())
 
     shape = model.input_shape[1:]
     if None in shape:
@@ -323,7 +325,7 @@ def _with_constant_kernel(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer
     """Return the weights-only layer without quantizer; its kernel is still to be set."""
     config = layer.get_config()
     part = "depthwise" if "depthwise_quantizer" in config else "kernel"
-    return type(layer).from_config({**config, f"{part}_quantizer": None, f"{part}_constraint": None})
+    return windows.from_config(layer, {**config, f"{part}_quantizer": None, f"{part}_constraint": None})
 
 
 def _copy_weights(
