@@ -20,9 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from platformdirs import user_cache_path
+
 from android_bench.compile import FLAGS, KERNELS, NATIVE, TARGETS, compile_native, zig
 from android_bench.emulator import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
 from larqnets import __version__
+from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 from larqnets.files import cannot_write, write_atomically
 
@@ -54,8 +57,13 @@ Debian's, unchanged; manifest.json names the packages, LICENSES/ holds their ter
 
 
 def cache_folder() -> Path:
-    """Return where downloads are kept: $XDG_CACHE_HOME/larqnets."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "larqnets"
+    """Return the user's cache, where downloads and the built runtime are kept: on Linux $XDG_CACHE_HOME/larqnets."""
+    return user_cache_path("larqnets", appauthor=False)
+
+
+def runtime_folder() -> Path:
+    """Return where the runtime is built to when nobody names a folder: a part of the user's cache."""
+    return cache_folder() / "runtime"
 
 
 def tflite_library() -> bytes:
@@ -162,27 +170,52 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def open_bundle(folder: Path | None = None) -> Path:
-    """Return a built bundle's folder: `folder`, or $LARQNETS_RUNTIME, or what a wheel for ARM64 carries, or build/arm64 here.
+def find_bundle(folder: Path | None = None) -> Path | None:
+    """Return the folder of a built bundle, None when there is none; never builds.
 
-    Raises LarqnetsError when there is none, a file of it was changed, or other sources than these made it.
+    In this order: `folder`; $LARQNETS_RUNTIME; what a wheel for ARM64 carries; build/arm64 of the current folder, if these
+    sources made it; the user's cache, likewise. Raises LarqnetsError when one of the first three holds no bundle of these
+    sources: whoever named a folder must not get another one.
     """
     carried = Path(__file__).parent / "lib"
-    default = carried if (carried / MANIFEST).is_file() else Path("build/arm64")
-    folder = folder or Path(os.environ.get("LARQNETS_RUNTIME") or default)
+    named = os.environ.get("LARQNETS_RUNTIME")
+    chosen = folder or (Path(named) if named else carried if (carried / MANIFEST).is_file() else None)
+    if chosen is not None:
+        if (reason := _unfit(chosen)) is not None:
+            raise LarqnetsError(reason)
+        return chosen.resolve()
+    for place in (Path("build"), runtime_folder()):
+        if _unfit(place / "arm64") is None:
+            return (place / "arm64").resolve()
+    return None
+
+
+def open_bundle(folder: Path | None = None) -> Path:
+    """Return the folder of a built bundle as `find_bundle` does; where there is none, build it into the user's cache.
+
+    That the runtime is built is said on stderr, for it takes minutes. Raises LarqnetsError as `find_bundle` and `build` do.
+    """
+    found = find_bundle(folder)
+    if found is None:
+        output = runtime_folder()
+        print(
+            f"larqnets: building the ARM64 runtime into {output}, once: about 2 minutes.", file=sys.stderr, flush=True
+        )
+        found = Path(build(output)["arm64"]).resolve()
+    return found
+
+
+def _unfit(folder: Path) -> str | None:
+    """Return why a folder holds no bundle that can be used and what to do, None when it does."""
     manifest = _manifest(folder)
+    again = "Build it again with `larqnets runtime build`, or name another folder in LARQNETS_RUNTIME."
     if not manifest:
-        raise LarqnetsError(
-            f"There is no ARM64 runtime in {folder}. Build it with `larqnets runtime build`, or name its folder in "
-            "LARQNETS_RUNTIME."
-        )
+        return f"There is no ARM64 runtime in {folder}. {again.replace(' again', '', 1)}"
     if not _intact(folder, manifest):
-        raise LarqnetsError(f"The ARM64 runtime in {folder} is damaged. Build it again with `larqnets runtime build`.")
+        return f"The ARM64 runtime in {folder} is damaged. {again}"
     if manifest.get("larqnets") != __version__ or manifest.get("sources") != source_digest():
-        raise LarqnetsError(
-            f"Other sources than these made the ARM64 runtime in {folder}. Build it again with `larqnets runtime build`."
-        )
-    return folder.resolve()
+        return f"Other sources than these made the ARM64 runtime in {folder}. {again}"
+    return None
 
 
 @dataclass(frozen=True)
@@ -296,7 +329,7 @@ def _write_manifest(folder: Path, digest: str, more: dict[str, Any]) -> None:
 def _manifest(folder: Path) -> dict[str, Any]:
     """Return a bundle's manifest, empty when there is none that can be read."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = read_json(folder / MANIFEST)
     except (OSError, ValueError):
         return {}
     return manifest if isinstance(manifest, dict) else {}

@@ -10,7 +10,6 @@ The stem's convolution is left out. XNNPACK runs the last sums and the head in o
 the head executes is counted in a file that holds nothing else. `fused` is false: the graphs hold LCE's ops alone.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from rich.table import Table
 
 from android_bench.emulator import CPUS
 from android_bench.qemu import OpCount, count
+from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 
 _STEM = "CONV_2D"
@@ -28,7 +28,7 @@ _HEAD = "MEAN + FULLY_CONNECTED"
 def count_groupnets(folder: Path, on_model: Callable[[str], Any] = lambda _: None) -> dict[str, Any]:
     """Count the models of `folder`/groupnets.json on every CPU; `on_model` is called with each file's name."""
     try:
-        index = json.loads((folder / "groupnets.json").read_text())
+        index = read_json(folder / "groupnets.json")
     except (OSError, ValueError) as error:
         raise LarqnetsError(f"{folder} holds no Group-Nets to count. Run `make bench-groupnet`.") from error
     rows = []

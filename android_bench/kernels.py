@@ -7,7 +7,6 @@ kind: `larqnets_bconv` and `lce_quantize` are the ops alone (macs of lce_quantiz
 `xnnpack_fp32`, `xnnpack_int8` and `network_*` are whole inferences.
 """
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.table import Table
 from android_bench.emulator import CPUS
 from android_bench.qemu import Count, count
 from deploy.tflite import read_model
+from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 
 
@@ -36,7 +36,7 @@ def count_models(folder: Path, on_model: Callable[[str], Any] = lambda _: None) 
 
 def _index(folder: Path) -> list[dict[str, Any]]:
     try:
-        return json.loads((folder / "models.json").read_text())
+        return read_json(folder / "models.json")
     except (OSError, ValueError) as error:
         raise LarqnetsError(f"{folder} holds no models to count. Run `make bench-kernels`.") from error
 

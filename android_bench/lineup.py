@@ -1,7 +1,6 @@
 """Which files a session measures: those that were named, and beside every binary one its float and int8 twin."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, get_args
 
 from android_bench.record import ModelRecord, Role
 from deploy.tflite import Model, read_model
+from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 
 
@@ -96,7 +96,7 @@ def _read(path: Path) -> Model:
 def _manifest(path: Path) -> dict[str, dict[str, Any]]:
     """Return variant -> entry of the manifest beside a file, empty when there is none that can be read."""
     try:
-        entries = json.loads((path.parent / "manifest.json").read_text(encoding="utf-8"))["files"]
+        entries = read_json(path.parent / "manifest.json")["files"]
         return {role: entry for role, entry in entries.items() if {"file", "sha256"} <= entry.keys()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -7,7 +7,6 @@ another schema version, is refused in one sentence. Times inside a session are s
 import dataclasses
 import datetime
 import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from android_bench.qemu import Count
-from larqnets.config import from_mapping
+from larqnets.documents import parse_json, read_text
 from larqnets.errors import LarqnetsError, printable
 from larqnets.files import write_atomically
+from larqnets.schema import from_mapping
 
 SCHEMA_VERSION = 1
 MAX_SAMPLES = 5000  # of a round, in the file
@@ -234,9 +234,11 @@ class Session:
     def __post_init__(self) -> None:
         """Raise ValueError for a time that is none, or names and twins that do not fit together."""
         try:
-            datetime.datetime.fromisoformat(self.created)
+            zone = datetime.datetime.fromisoformat(self.created).tzinfo
         except ValueError as error:
             raise ValueError(f"{self.created!r} is no time in ISO 8601.") from error
+        if zone is None:
+            raise ValueError(f"{self.created!r} does not say its time zone.")
         names = [model.name for model in self.models]
         if len(names) != len(set(names)):
             raise ValueError("Two models of the session have the same name.")
@@ -262,25 +264,22 @@ def write_session(session: Session, path: Path) -> None:
 def read_session(path: Path) -> Session:
     """Read a session; raises LarqnetsError when it is not there, damaged, no session, or of another schema version."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise LarqnetsError(
             f"Cannot read {path}: {error.strerror}. Give a file that `larqnets benchmark` wrote."
         ) from error
-    except UnicodeDecodeError as error:
-        raise LarqnetsError(f"{path} is no session: it is not UTF-8 text.") from error
+    except ValueError as error:
+        raise LarqnetsError(f"{path} is no session: {error}. Give a file that `larqnets benchmark` wrote.") from error
     return parse_session(text, str(path))
 
 
 def parse_session(text: str, source: str) -> Session:
     """Turn JSON text into a Session; `source` names the text in errors."""
     try:
-        values = json.loads(text, parse_constant=_refuse, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise LarqnetsError(
-            f"{source} is damaged or no session: {reason}. Measure again, or restore a copy."
-        ) from error
+        values = parse_json(text)
+    except ValueError as error:
+        raise LarqnetsError(f"{source} is damaged or no session: {error}. Measure again, or restore a copy.") from error
     if not isinstance(values, dict) or "schema_version" not in values:
         raise LarqnetsError(f"{source} is no session. Give a file that `larqnets benchmark` wrote.")
     version = values["schema_version"]
@@ -298,13 +297,3 @@ def _printable(value: Any) -> Any:
     if isinstance(value, list):
         return [_printable(entry) for entry in value]
     return printable(value) if isinstance(value, str) else value
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(value := float(text)):
-        raise ValueError(f"{text} is too large a number")
-    return value

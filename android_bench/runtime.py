@@ -1,7 +1,7 @@
 """Python on the board: TensorFlow Lite with the Larq ops in this process, through ctypes on liblarqnets.so.
 
-The library and Google's lie beside each other: in android_bench/lib/ of a wheel for aarch64, or in the folder that
-LARQNETS_RUNTIME names (a bundle's arm64/). A damaged file can abort the process; every file passes our validator first.
+The library and Google's lie beside each other: in the folder that LARQNETS_RUNTIME names (a bundle's arm64/), in
+android_bench/lib/ of a wheel for aarch64, or where `larqnets runtime build` put them. A damaged file can abort the process; every file passes our validator first.
 """
 
 import ctypes
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from android_bench.bundle import find_bundle
 from deploy.tflite import Model
 from larqnets.errors import LarqnetsError
 
@@ -48,6 +49,8 @@ def library_folder() -> Path:
     """Return the folder of liblarqnets.so; raises LarqnetsError when there is none."""
     named = os.environ.get("LARQNETS_RUNTIME")
     folder = Path(named) if named else Path(__file__).parent / "lib"
+    if not named and not (folder / LIBRARY).is_file():
+        folder = find_bundle() or folder
     if not (folder / LIBRARY).is_file():
         raise LarqnetsError(
             f"{LIBRARY} is not in {folder}. Install the aarch64 wheel of larqnets, or name the folder of a runtime that "

@@ -1,12 +1,12 @@
 """What is in a .tflite file: every op with its kind, multiply-accumulates and bytes. Needs no TensorFlow."""
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from deploy.tflite import Buffer, Model, Operator, Subgraph, Tensor, read_model
+from larqnets.documents import parse_json
 from larqnets.errors import LarqnetsError, printable
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ Kind = Literal["binary", "int8", "float", "glue"]
 KINDS: tuple[Kind, ...] = ("binary", "int8", "float", "glue")
 METADATA_NAME = "larqnets"
 MAX_RENDERED_OPS = 500
-_MAX_JSON_DEPTH = 16
 _MAX_JSON_BYTES = 4 << 20
 
 # Op with MACs -> positions of its activation and kernel among the inputs, and rank of the kernel.
@@ -208,33 +207,14 @@ def _describe(tensor: Tensor) -> dict[str, Any]:
 
 def own_metadata(model: Model) -> dict[str, Any] | None:
     """Return the JSON object that larqnets left in the file; None when there is none or it is not proper JSON."""
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
-
     entry = model.metadata.get(METADATA_NAME, b"")
     if len(entry) > _MAX_JSON_BYTES:
         return None
     try:
-        document = json.loads(entry.rstrip(b"\0"), parse_constant=refuse)
-    except (ValueError, RecursionError):
+        document = parse_json(entry.rstrip(b"\0").decode("utf-8"))
+    except ValueError:
         return None
-    return document if isinstance(document, dict) and _depth_at_most(document, _MAX_JSON_DEPTH) else None
-
-
-def _depth_at_most(value: Any, limit: int) -> bool:
-    """Whether lists and objects are nested at most `limit` deep: whoever writes the document again recurses."""
-    level = [value]
-    for _ in range(limit):
-        level = [
-            item
-            for parent in level
-            if isinstance(parent, dict | list)
-            for item in (parent.values() if isinstance(parent, dict) else parent)
-        ]
-        if not level:
-            return True
-    return False
+    return document if isinstance(document, dict) else None
 
 
 def render(inspection: Inspection) -> "RenderableType":

@@ -7,7 +7,6 @@ that was killed goes on where it was when the same command is given again.
 import csv
 import hashlib
 import io
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -16,7 +15,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from android_bench.bundle import open_bundle
+from android_bench.bundle import find_bundle
 from android_bench.emulator import CPUS, qemu_command
 from android_bench.qemu import count
 from deploy.check import evaluate_subject
@@ -24,6 +23,7 @@ from deploy.convert import TARGETS
 from deploy.inspect import inspect_model
 from deploy.sources import convert_source
 from larqnets.config import Experiment, load_config
+from larqnets.documents import read_json, read_text
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import cannot_write, write_atomically
 from larqnets.methods import get_method
@@ -183,7 +183,8 @@ def _can_count(progress: SweepProgress) -> bool:
     """Return whether instructions on ARM64 can be counted here, and tell why not."""
     try:
         qemu_command()
-        open_bundle()
+        if find_bundle() is None:
+            raise LarqnetsError("The ARM64 runtime is not built yet. Build it with `larqnets runtime build`.")
     except LarqnetsError as error:
         progress.note(f"arm64_instructions stays empty: {error}")
         return False
@@ -261,7 +262,7 @@ def _converted_file(run: Run) -> Path | None:
     """Return the file converted from the run's final weights and measured on its whole test set, None without one."""
     folder = run.path / TARGET
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = read_json(folder / "manifest.json")
         file = folder / manifest["file"]
         entry = manifest["files"][file.stem]
         source = manifest["source"]
@@ -280,11 +281,11 @@ def _check_table(path: Path, options: Sequence[str]) -> None:
     """Raise LarqnetsError when the table cannot be written, or would replace a file that is no such table."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        header = path.read_text(encoding="utf-8").partition("\n")[0].strip() if path.exists() else ""
+        header = read_text(path).partition("\n")[0].strip() if path.exists() else ""
         # A table that an earlier version wrote has fewer columns.
         if header and header not in (",".join([*COLUMNS, *options]), ",".join(COLUMNS), ",".join(COLUMNS[:-1])):
             raise LarqnetsError(f"{path} is there and is not the table of a sweep. Choose another file with --csv.")
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise LarqnetsError(f"{path} is there and is not a CSV file. Choose another file with --csv.") from error
     except OSError as error:
         raise cannot_write(path, error) from error

@@ -6,17 +6,16 @@ of `[[stages]]`, each with a name and the keys of `[train]` that it changes.
 """
 
 import dataclasses
-import re
 import tomllib
-import types
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from larqnets.documents import MAX_DEPTH, checked, parse_toml, read_text
 from larqnets.errors import LarqnetsError, nearest
+from larqnets.schema import Range, from_mapping
 
 Precision = Literal["real", "binary_activations", "binary"]
 Surrogate = Literal["clip", "tanh", "relu"]
@@ -29,7 +28,7 @@ class ModelConfig:
     method: str
     backbone: str
     stem: Literal["imagenet", "small"] = "small"  # 7x7/2 + max-pool, or 3x3/1 for images up to 64 pixels
-    width: float = 1.0  # factor on every number of filters
+    width: Annotated[float, Range(1 / 64, 64)] = 1.0  # factor on every number of filters
     options: dict[str, Any] = field(default_factory=dict)  # fields of the method, e.g. {input_scale = true}
 
 
@@ -39,11 +38,15 @@ class DataConfig:
 
     dataset: str  # a name of `larqnets list datasets`, or folder:PATH
     data_dir: str | None = None  # where TFDS keeps prepared data; None: TFDS_DATA_DIR or ~/tensorflow_datasets
-    image_size: int | None = None  # images are resized to this square; None: as stored
-    crop_padding: int = 0  # pixels of zero padding before a random crop back to the image size
+    image_size: Annotated[int, Range(4, 4096)] | None = None  # images are resized to this square; None: as stored
+    crop_padding: Annotated[int, Range(0, 1024)] = (
+        0  # pixels of zero padding before a random crop back to the image size
+    )
     flip: bool = False  # mirror half of the training images
     random_resized_crop: bool = False  # ImageNet: random area and aspect ratio; test: central crop
-    min_crop_area: float = 0.08  # smallest area of a random resized crop, as a fraction of the image
+    min_crop_area: Annotated[float, Range(0.001, 1)] = (
+        0.08  # smallest area of a random resized crop, as a fraction of the image
+    )
     mean: tuple[float, ...] = ()  # per channel, of pixels / 255, subtracted; (): the data set's own
     std: tuple[float, ...] = ()  # per channel, divided by; (): the data set's own
 
@@ -52,27 +55,29 @@ class DataConfig:
 class TrainConfig:
     """How the weights are found. Learning rates are per step of the named optimizer."""
 
-    epochs: int
-    batch_size: int = 128
+    epochs: Annotated[int, Range(1, 100_000)]
+    batch_size: Annotated[int, Range(1, 1_000_000)] = 128
     optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: float = 1e-3
-    momentum: float = 0.9  # sgd only
+    learning_rate: Annotated[float, Range(0, 1000)] = 1e-3
+    momentum: Annotated[float, Range(0, 1)] = 0.9  # sgd only
     nesterov: bool = False  # sgd only: the gradient is taken where the momentum will have led
     schedule: Literal["constant", "cosine", "linear", "exponential", "step"] = "cosine"  # after the warm-up, to the end
-    final_learning_rate: float = 0.0  # where the schedule ends; exponential needs it above 0
+    final_learning_rate: Annotated[float, Range(0, 1000)] = 0.0  # where the schedule ends; exponential needs it above 0
     step_epochs: tuple[float, ...] = ()  # step only: after each of these epochs the rate is multiplied by step_factor
-    step_factor: float = 0.1
-    warmup_epochs: float = 0.0  # linear from 0
-    weight_decay: float = 0.0  # L2, added to the gradient
+    step_factor: Annotated[float, Range(0, 1)] = 0.1
+    warmup_epochs: Annotated[float, Range(0, 100_000)] = 0.0  # linear from 0
+    weight_decay: Annotated[float, Range(0, 1000)] = 0.0  # L2, added to the gradient
     weight_decay_on: Literal["real_kernels", "all"] = "real_kernels"  # kernels that are real while training, or also
     # latents, BatchNorm, biases, slopes, thresholds: what PyTorch's optimizers decay, and so many papers' code
     loss: Literal["cross_entropy", "squared_hinge"] = "cross_entropy"
-    label_smoothing: float = 0.0
+    label_smoothing: Annotated[float, Range(0, 0.999)] = 0.0
     teacher: str = ""  # a run folder, or keras:NAME of keras.applications; its answers replace the labels in the loss
     teacher_weights: str = "imagenet"  # of a keras: teacher: "imagenet" (Keras downloads them) or a weights file
-    teacher_temperature: float = 1.0  # divides the logits of both before the softmax
-    hard_label_weight: float = 0.0  # with a teacher: share of `loss` on the labels, the rest is the teacher's
-    checkpoint_every_epochs: int = 1
+    teacher_temperature: Annotated[float, Range(0.01, 1000)] = 1.0  # divides the logits of both before the softmax
+    hard_label_weight: Annotated[float, Range(0, 1)] = (
+        0.0  # with a teacher: share of `loss` on the labels, the rest is the teacher's
+    )
+    checkpoint_every_epochs: Annotated[int, Range(1, 100_000)] = 1
     mixed_precision: bool = False  # bfloat16 inside the training step, for CPUs that have it; weights stay float32
 
 
@@ -94,7 +99,7 @@ class PaperConfig:
     """The published number that a recipe aims at, for the card: the gap is reported, never hidden."""
 
     title: str = ""
-    test_accuracy: float | None = None  # fraction
+    test_accuracy: Annotated[float, Range(0, 1)] | None = None  # fraction
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class Experiment:
     train: TrainConfig
     paper: PaperConfig = PaperConfig()
     description: str = ""
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     stages: tuple[StageConfig, ...] = ()
 
     def __post_init__(self) -> None:
@@ -121,28 +126,6 @@ class Experiment:
     def training_stages(self) -> tuple[StageConfig, ...]:
         """The stages in their order; without `[[stages]]` there is one, `train`, with all that is binary binary."""
         return self.stages or (StageConfig(**vars(self.train), name="train"),)
-
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "model.width": (1 / 64, 64),
-    "data.image_size": (4, 4096),
-    "data.crop_padding": (0, 1024),
-    "data.min_crop_area": (0.001, 1),
-    "train.epochs": (1, 100_000),
-    "train.batch_size": (1, 1_000_000),
-    "train.learning_rate": (0, 1000),
-    "train.final_learning_rate": (0, 1000),
-    "train.momentum": (0, 1),
-    "train.warmup_epochs": (0, 100_000),
-    "train.weight_decay": (0, 1000),
-    "train.step_factor": (0, 1),
-    "train.label_smoothing": (0, 0.999),
-    "train.teacher_temperature": (0.01, 1000),
-    "train.hard_label_weight": (0, 1),
-    "train.checkpoint_every_epochs": (1, 100_000),
-    "paper.test_accuracy": (0, 1),
-    "seed": (0, 2**31 - 1),
-}
 
 
 def config_folder() -> Path:
@@ -174,17 +157,17 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> Experiment:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except OSError as error:
         raise LarqnetsError(f"Cannot read config {path}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise LarqnetsError(f"{path} is not a TOML file: it is not UTF-8 text.") from error
+    except ValueError as error:
+        raise LarqnetsError(f"{path} is not a TOML file: {error}.") from error
 
 
 def _parse_toml(text: str, source: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return parse_toml(text)
+    except ValueError as error:
         raise LarqnetsError(f"{source} is not valid TOML: {error}.") from error
 
 
@@ -244,11 +227,16 @@ def apply_override(tables: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise LarqnetsError(f"--set '{override}' is not of the form key=value, e.g. --set train.epochs=2.")
-    try:
-        value = tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
-        value = text  # an unquoted word is a string
     *parents, last = key.strip().split(".")
+    try:
+        if len(parents) > MAX_DEPTH:
+            raise ValueError("the key has too many parts")
+        try:
+            value = parse_toml(f"v = {text}")["v"]
+        except tomllib.TOMLDecodeError:
+            value = checked(text)  # an unquoted word is a string
+    except ValueError as error:
+        raise LarqnetsError(f"--set {_short(key)}: {error}. Give a plain value, e.g. --set train.epochs=2.") from error
     table = tables
     for parent in parents:
         if isinstance(table, list):
@@ -266,6 +254,10 @@ def apply_override(tables: dict[str, Any], override: str) -> None:
     table[last] = value
 
 
+def _short(key: str) -> str:
+    return key if len(key) <= 80 else f"{key[:76]} ..."
+
+
 def _with_train_in_stages(tables: dict[str, Any]) -> dict[str, Any]:
     """Return the tables with every stage completed by `[train]`, and the stages last, so that errors name `[train]`."""
     stages, train = tables.get("stages"), tables.get("train")
@@ -273,64 +265,3 @@ def _with_train_in_stages(tables: dict[str, Any]) -> dict[str, Any]:
         return tables
     complete = [train | stage if isinstance(stage, dict) else stage for stage in stages]
     return {key: value for key, value in tables.items() if key != "stages"} | {"stages": complete}
-
-
-def from_mapping(kind: type, values: dict[str, Any], where: str, source: str) -> Any:
-    """Build the frozen dataclass `kind` from a mapping with the strict checks of a config file.
-
-    Fields may be dataclasses, `tuple[X, ...]`, `dict[str, X]`, `X | None`, Literals and plain values. `where` is the path of
-    the mapping's keys ("" or "train."), `source` names the file; both are for the errors.
-    """
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    hints = typing.get_type_hints(kind)
-    for key in values:
-        if key not in fields:
-            raise LarqnetsError(
-                f"{source}: unknown key '{where}{key}'.{nearest(key, fields)} Valid keys: {', '.join(fields)}."
-            )
-    arguments = {key: _convert(value, hints[key], f"{where}{key}", source) for key, value in values.items()}
-    for name, spec in fields.items():
-        if name not in values and spec.default is spec.default_factory is dataclasses.MISSING:
-            raise LarqnetsError(f"{source}: '{where}{name}' is missing.")
-    try:
-        return kind(**arguments)
-    except ValueError as error:  # the values do not fit together
-        raise LarqnetsError(f"{source}: {where and f'{where[:-1]}: '}{error}") from error
-
-
-def _convert(value: object, hint: Any, where: str, source: str) -> Any:
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):  # X | None; TOML has no null, JSON has
-        if value is None:
-            return None
-        hint = next(h for h in typing.get_args(hint) if h is not type(None))
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise LarqnetsError(f"{source}: '{where}' must be a table, not {value!r}.")
-        return from_mapping(typing.cast(type, hint), value, f"{where}.", source)
-    if typing.get_origin(hint) is Literal:
-        choices = typing.get_args(hint)
-        if value not in choices:
-            raise LarqnetsError(
-                f"{source}: '{where}' is {value!r}, but must be one of {', '.join(map(repr, choices))}."
-                + nearest(str(value), [str(c) for c in choices])
-            )
-        return value
-    expected = typing.get_origin(hint) or hint
-    if expected is tuple:
-        if not isinstance(value, list | tuple):
-            raise LarqnetsError(f"{source}: '{where}' must be a list, not {value!r}.")
-        item, _ = typing.get_args(hint)
-        return tuple(_convert(entry, item, f"{where}.{i}", source) for i, entry in enumerate(value))
-    if expected is dict and isinstance(value, dict):
-        _, item = typing.get_args(hint)
-        return {key: _convert(entry, item, f"{where}.{key}", source) for key, entry in value.items()}
-    if hint is Any:
-        return value
-    if expected is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1000:
-        value = float(value)
-    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
-        raise LarqnetsError(f"{source}: '{where}' must be of type {expected.__name__}, not {value!r}.")
-    low, high = _RANGES.get(re.sub(r"^stages\.\d+\.", "train.", where), (float("-inf"), float("inf")))
-    if isinstance(value, int | float) and not low <= value <= high:
-        raise LarqnetsError(f"{source}: '{where}' is {value}, but must lie between {low:g} and {high:g}.")
-    return value

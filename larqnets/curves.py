@@ -1,16 +1,18 @@
 """`larqnets curves`: loss and accuracy of runs, or their gates and factors, over their epochs as one picture."""
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from larqnets import pictures
+from larqnets.documents import finite_number, read_csv
 from larqnets.errors import LarqnetsError
 from larqnets.run_folder import Run
 
-_METRICS = dict.fromkeys(("epoch", "train_loss", "test_loss", "train_accuracy", "test_accuracy"), float)
-_PARAMETERS = {"epoch": float, "name": str, "value": float}
+_METRICS: dict[str, Callable[[str], Any]] = dict.fromkeys(
+    ("epoch", "train_loss", "test_loss", "train_accuracy", "test_accuracy"), finite_number
+)
+_PARAMETERS: dict[str, Callable[[str], Any]] = {"epoch": finite_number, "name": str, "value": finite_number}
 
 
 def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
@@ -76,15 +78,14 @@ def _over_epochs(*panels: Any) -> None:
         axes.grid(alpha=0.3)
 
 
-def _rows(path: Path, columns: dict[str, type]) -> list[dict[str, Any]]:
+def _rows(path: Path, columns: dict[str, Callable[[str], Any]]) -> list[dict[str, Any]]:
     """Return these columns of the lines of a CSV; no lines when it is not there."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [{column: kind(row[column]) for column, kind in columns.items()} for row in csv.DictReader(file)]
+        return [{column: kind(row[column]) for column, kind in columns.items()} for row in read_csv(path)[1]]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LarqnetsError(f"{path} is damaged: {error!r}. Restore it from a copy, or resume the run.") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise LarqnetsError(f"{path} is damaged: {error}. Restore it from a copy, or resume the run.") from error
 
 
 def _read_parameters(run: Run) -> dict[str, dict[str, list[float]]]:

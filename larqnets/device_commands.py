@@ -121,7 +121,7 @@ def report(
 
 @runtime.command()
 def build(
-    output: Annotated[Path, typer.Option(help="Folder to build into.")] = Path("build"),
+    output: Annotated[Path | None, typer.Option(help="Folder to build into. Default: the user's cache.")] = None,
     as_json: Json = False,
 ) -> None:
     """Build the ARM64 runtime: runner, library, TensorFlow Lite, licences, checksums; for Android too."""
@@ -129,7 +129,7 @@ def build(
     from larqnets import tables
 
     with tables.Stages() as stages:
-        result = bundle.build(output, stages.stage)
+        result = bundle.build(output or bundle.runtime_folder(), stages.stage)
     show(result, lambda: tables.runtime(result), as_json)
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from android_bench import emulator
+from android_bench.bundle import find_bundle, runtime_folder
 from android_bench.compile import zig
 from android_bench.runtime import library_folder
 from larqnets import __version__
 from larqnets.errors import LarqnetsError, get_training, on_arm64_linux
 
-CORE = ("numpy", "typer", "rich", "jinja2", "flatbuffers", "matplotlib", "pillow")
+CORE = ("numpy", "typer", "rich", "jinja2", "flatbuffers", "matplotlib", "pillow", "platformdirs")
 BENCH = ("scipy",)
 TRAIN = ("tensorflow", "tf_keras", "larq", "larq-compute-engine", "tensorflow-datasets", "importlib_resources")
 TOOLS = {
@@ -45,10 +46,15 @@ def examine() -> dict[str, Any]:
     if os.environ.get("TF_USE_LEGACY_KERAS", "1").lower() not in ("1", "true"):
         findings.append("TF_USE_LEGACY_KERAS must be 1 for Larq: unset it")
     runs_models, runtime_missing = _found(library_folder) if on_arm else (train and on_x86, None)
+    bundle, bundle_missing = _bundle()
     # what emulates or compiles for ARM64 is of no use on ARM64
     useful = {name: use for name, use in TOOLS.items() if not (on_arm and name == "qemu-aarch64")}
     findings += [f"{name} is not installed ({use})" for name, use in useful.items() if not tools[name]]
-    for_arm = (runtime_missing,) if on_arm else (zig_missing, emulator.cross_libraries_missing())
+    for_arm = (
+        (runtime_missing or bundle_missing,)
+        if on_arm
+        else (zig_missing, emulator.cross_libraries_missing(), bundle_missing)
+    )
     findings += [reason for reason in for_arm if reason]
     return {
         "larqnets": __version__,
@@ -57,6 +63,7 @@ def examine() -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "packages": packages,
         "tools": tools,
+        "arm64_runtime": bundle,
         "tfds_data_dir": os.environ.get("TFDS_DATA_DIR", str(Path.home() / "tensorflow_datasets")),
         "can": {
             "inspect files": True,
@@ -64,10 +71,26 @@ def examine() -> dict[str, Any]:
             "run models": runs_models,
             "report latencies": statistics,
             "build the ARM64 runtime": tools["zig"],
-            "run models on ARM64 under qemu": emulator.missing() is None,
+            "run models on ARM64 under qemu": emulator.missing() is None and bundle is not None,
+            "measure Android devices (adb)": tools["adb"] and bundle is not None,
+            "measure boards (ssh)": tools["ssh"] and bundle is not None,
         },
         "findings": findings,
     }
+
+
+def _bundle() -> tuple[str | None, str | None]:
+    """Return where the built ARM64 runtime is, and if it is nowhere, why and what to do."""
+    try:
+        found = find_bundle()
+    except LarqnetsError as error:
+        return None, str(error)
+    if found is not None:
+        return str(found), None
+    return None, (
+        f"the ARM64 runtime is not built: the first command that needs it builds it into {runtime_folder()}, or now: "
+        "larqnets runtime build"
+    )
 
 
 def _found(search: Callable[[], Any]) -> tuple[bool, str | None]:

@@ -1,6 +1,5 @@
 """`larqnets pareto`: accuracy against cost of the experiments in a sweep's table, as rows and as one picture."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from larqnets import pictures
+from larqnets.documents import finite_number, read_csv
 from larqnets.errors import LarqnetsError, nearest
 
 if TYPE_CHECKING:
@@ -69,23 +69,21 @@ def on_front(points: Sequence[tuple[float, float]]) -> list[bool]:
 def _read(table: Path, cost: str) -> list[Point]:
     groups: dict[tuple[str, str, tuple[str, ...]], list[tuple[float, float]]] = {}
     try:
-        with table.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            header = list(reader.fieldnames or [])
-            # `sweep` writes the options that were asked for behind its own columns, of which this is the last.
-            options = header[header.index("arm64_instructions") + 1 :] if "arm64_instructions" in header else []
-            for row in reader:
-                if not row[cost]:
-                    raise LarqnetsError(
-                        f"{table} has no {cost} for {row['method']}, seed {row['seed']}. Give the sweep's command again "
-                        "where it can be measured."
-                    )
-                measured = (float(row["converted_test_accuracy"]), float(row[cost]))
-                network = (row["method"], row["backbone"], tuple(row[option] for option in options))
-                groups.setdefault(network, []).append(measured)
+        header, rows = read_csv(table)
+        # `sweep` writes the options that were asked for behind its own columns, of which this is the last.
+        options = header[header.index("arm64_instructions") + 1 :] if "arm64_instructions" in header else []
+        for row in rows:
+            if not row[cost]:
+                raise LarqnetsError(
+                    f"{table} has no {cost} for {row['method']}, seed {row['seed']}. Give the sweep's command again "
+                    "where it can be measured."
+                )
+            measured = (finite_number(row["converted_test_accuracy"]), finite_number(row[cost]))
+            network = (row["method"], row["backbone"], tuple(row[option] for option in options))
+            groups.setdefault(network, []).append(measured)
     except OSError as error:
         raise LarqnetsError(f"Cannot read {table}: {error.strerror}.") from error
-    except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError) as error:
         raise LarqnetsError(f"{table} is not the table of a sweep with the column {cost}.") from error
     if not groups:
         raise LarqnetsError(f"{table} has no rows yet. Let the sweep finish an experiment first.")

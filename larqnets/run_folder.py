@@ -24,14 +24,28 @@ except ImportError:  # Windows, where nothing is locked
     fcntl = None
 
 from larqnets.config import DataConfig, Experiment, ModelImages, dump_config, load_config, load_model_images
+from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 from larqnets.files import cannot_write, lock, write_atomically
+from larqnets.schema import convert
 
 RUN_FORMAT = 1
 MODEL_FILE = "model.h5"
 KINDS = ("trained", "imported", "decomposed")
-_CARD_KEYS = ("name", "method", "backbone", "dataset", "status", "seconds")
-_TRAINED_KEYS = ("seed", "epochs_done", "step")
+# What is read of a card, and of which type: of every run, of a trained one, and of those where it is known.
+_CARD = {"name": str, "method": str, "backbone": str, "dataset": str, "status": str, "seconds": float}
+_TRAINED = {"seed": int, "epochs_done": int, "step": int}
+_KNOWN = {
+    "test_accuracy": float | None,
+    "converted_test_accuracy": float | None,
+    "converted_test_images": int | None,
+    "init_from": str | None,
+    "images": dict[str, Any],
+    "settings": dict[str, Any],
+    "arm64": dict[str, Any],
+    "stages": tuple[dict[str, Any], ...],
+    "layers": tuple[dict[str, Any], ...],
+}
 LOCK_PATIENCE = 1.0  # seconds; `in_use` of another process holds the lock for a moment
 
 
@@ -176,11 +190,15 @@ class Run:
         if kind not in KINDS:
             raise LarqnetsError(f"{card_path} is damaged: {kind!r} is no kind of run. Restore it from a copy.")
         trained = kind == "trained"
-        missing = [key for key in (*_CARD_KEYS, *(_TRAINED_KEYS if trained else ())) if key not in card]
+        due = _CARD | (_TRAINED if trained else {})
+        missing = [key for key in due if key not in card]
         if missing:
             raise LarqnetsError(
                 f"{card_path} is damaged: it lacks {missing[0]!r}. Restore it from a copy, or train again."
             )
+        for key, hint in (due | _KNOWN).items():
+            if key in card:
+                convert(card[key], hint, key, f"{card_path} is damaged, restore it from a copy")
         config = path / "config.toml"
         return cls(path, load_config(str(config)) if trained else load_model_images(config), card)
 
@@ -262,7 +280,7 @@ def _json(card: dict[str, Any]) -> str:
 
 def _read_card(path: Path) -> dict[str, Any]:
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
     except OSError as error:
         raise LarqnetsError(f"Cannot read {path}: {error.strerror}. Check its permissions.") from error
     except ValueError as error:

@@ -46,7 +46,7 @@ def test_defaults_and_values():
         ("train.epochs=1.5", "'train.epochs' must be of type int, not 1.5"),
         ("train.epochs=true", "'train.epochs' must be of type int, not True"),
         ("train.epochs=0", "'train.epochs' is 0, but must lie between 1 and 100000"),
-        ("train.label_smoothing=nan", "must lie between"),
+        ("train.label_smoothing=nan", "nan is no number"),
         ("train.optimizer=adan", "'train.optimizer' is 'adan', but must be one of 'adam', 'sgd'. Did you mean 'adam'?"),
         ("model=3", "'model' must be a table"),
         ("train.epochs.x=1", "'epochs' is a value, not a table"),
@@ -172,23 +172,26 @@ def test_overrides_read_toml_values_and_bare_words():
     assert experiment.model.options == {"input_scale": True}
 
 
+TEXT = st.characters(exclude_characters="\0", exclude_categories=["Cs"])  # what a config may hold
+
+
 @given(
-    description=st.text(),
-    dataset=st.text(min_size=1),
+    description=st.text(TEXT),
+    dataset=st.text(TEXT, min_size=1),
     rate=st.floats(0, 1000),
     flip=st.booleans(),
     size=st.none() | st.integers(4, 4096),
-    option=st.booleans() | st.integers(-5, 5) | st.floats(-5, 5) | st.text(max_size=5),
+    option=st.booleans() | st.integers(-5, 5) | st.floats(-5, 5) | st.text(TEXT, max_size=5),
     steps=st.lists(st.floats(0, 100), max_size=3),
     stages=st.lists(
         st.builds(
             StageConfig,
             epochs=st.integers(1, 9),
-            name=st.text(min_size=1),
+            name=st.text(TEXT, min_size=1),
             precision=st.sampled_from(["real", "binary_activations", "binary"]),
             schedule=st.sampled_from(["constant", "step"]),
             step_epochs=st.lists(st.floats(0, 100), max_size=2).map(tuple),
-            teacher=st.text(max_size=5),
+            teacher=st.text(TEXT, max_size=5),
         ),
         max_size=3,
         unique_by=lambda stage: stage.name,

@@ -263,8 +263,8 @@ def test_counts_of_deeper_networks(backbone, bits, downsample, gates):
 def test_what_makes_no_sense_is_said():
     for options, words in (
         ({"k": 0}, "must lie between 1 and 64"),
-        ({"variant": "gbd"}, "must be one of groupnet, gbd_v1"),
-        ({"aggregate": "sum"}, "must be one of mean, learned"),
+        ({"variant": "gbd"}, "must be one of 'groupnet', 'gbd_v1'"),
+        ({"aggregate": "sum"}, "must be one of 'mean', 'learned'"),
     ):
         with pytest.raises(LarqnetsError, match=words):
             create_model("groupnet", "resnet8", (8, 8, 3), 5, **options)

@@ -79,7 +79,7 @@ def test_affine_changes_of_latent_kernels_leave_the_logits_alone():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"downsample": "pooling"}, "must be one of projection, pooled, pad. Did you mean 'pooled'"),
+        ({"downsample": "pooling"}, "must be one of 'projection', 'pooled', 'pad'. Did you mean 'pooled'"),
         ({"t_min": 0.0}, "must lie above 0"),
         ({"t_min": 11.0}, "not above 10"),
     ],

@@ -294,7 +294,7 @@ def test_width_scales_every_filter_and_names_stay():
         (("real", "resnet18", (32, 32, 3), 1), {}, "at least 2 classes"),
         (("real", "resnet8", (8, 8, 1), 10), {"precision": "real"}, "Method 'real' has no binary weights"),
         (("xnornet", "resnet8", (8, 8, 1), 10), {"input_scal": True}, "has no option 'input_scal'. Did you mean"),
-        (("xnornet", "resnet8", (8, 8, 1), 10), {"input_scale": 1}, "must be bool, not 1"),
+        (("xnornet", "resnet8", (8, 8, 1), 10), {"input_scale": 1}, "must be of type bool, not 1"),
     ],
 )
 def test_impossible_models_are_refused_in_one_sentence(arguments, options, sentence):

@@ -255,8 +255,8 @@ def test_scaling_the_latent_kernels_leaves_the_logits_alone():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"estimator": "quadratc"}, "must be one of ede, quadratic. Did you mean 'quadratic'"),
-        ({"nonlinearity": "relu"}, "must be one of hardtanh, prelu."),
+        ({"estimator": "quadratc"}, "must be one of 'ede', 'quadratic'. Did you mean 'quadratic'"),
+        ({"nonlinearity": "relu"}, "must be one of 'hardtanh', 'prelu'."),
         ({"reduction": 0}, "must be 1 or more"),
     ],
 )

@@ -1,13 +1,12 @@
 """The knobs of a decomposition: one frozen dataclass for all methods, each method reads its own."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from larqnets.errors import LarqnetsError, nearest
+from larqnets.errors import LarqnetsError
+from larqnets.schema import Range, settle
 
-METHODS = ("cbd", "uniform", "sketch", "abc", "int8")
-MODES = ("paper", "sound")
-CODES = ("dense", "index", "rice", "gf2", "all")
+MethodName = Literal["cbd", "uniform", "sketch", "abc", "int8"]
 INT8_MAX = 127
 INT8_PLANES = 7  # of a magnitude up to it
 
@@ -28,39 +27,32 @@ class Settings:
     The best f put the end of the dense planes, (2^d - 1/2) f, at 2.5 to 2.9 standard deviations: 0.70, 0.35 and 0.18.
     """
 
-    method: str = "cbd"
-    mode: str = "sound"
-    planes: int = 6  # paper: J, planes of the magnitude; the sign is not counted
-    dense_planes: int | None = None  # paper: planes below plane 0, then J follows; None: J is `planes`
-    bottleneck: float = 0.3  # paper: b; plane 0 has a rank of at most b min(H, W)
+    method: MethodName = "cbd"
+    mode: Literal["paper", "sound"] = "sound"
+    planes: Annotated[int, Range(1, 16)] = 6  # paper: J, planes of the magnitude; the sign is not counted
+    dense_planes: Annotated[int, Range(0, 15)] | None = (
+        None  # paper: planes below plane 0, then J follows; None: J is `planes`
+    )
+    bottleneck: Annotated[float, Range(0.001, 0.999)] = 0.3  # paper: b; plane 0 has a rank of at most b min(H, W)
     strict_paper: bool = False  # paper: judge the factored planes of a layer together, not each for itself
-    step: float = 0.35  # sound: f = step / standard deviation of the weights
-    code: str | None = None  # codes that a plane may have beside dense: index, rice (with index), gf2, all
+    step: Annotated[float, Range(0.005, 8)] = 0.35  # sound: f = step / standard deviation of the weights
+    code: Literal["dense", "index", "rice", "gf2", "all"] | None = (
+        None  # codes that a plane may have beside dense: index, rice (with index), gf2, all
+    )
     sign_of_nonzeros: bool | None = None  # store no sign where the weight became zero
-    granularity: str = "layer"  # sound, uniform: a scale per layer or per output channel
-    bits: int = 5  # uniform: bits per weight, the sign counted
-    clip: str = "max"  # uniform: the grid ends at the largest weight, or where the squared error is least (mse)
-    bases: int = 5  # sketch, abc: m
+    granularity: Literal["layer", "channel"] = "layer"  # sound, uniform: a scale per layer or per output channel
+    bits: Annotated[int, Range(2, 8)] = 5  # uniform: bits per weight, the sign counted
+    clip: Literal["max", "mse"] = (
+        "max"  # uniform: the grid ends at the largest weight, or where the squared error is least (mse)
+    )
+    bases: Annotated[int, Range(1, 16)] = 5  # sketch, abc: m
     refined: bool = True  # sketch: solve for all coefficients again after each base
     protect_small: bool | None = None  # int8 for stem, depthwise kernels and layers of fewer than 20,000 weights
     int8_payload: bool = False  # keep every integer within -127..127
 
     def __post_init__(self) -> None:
-        """Raise LarqnetsError for a knob out of its range."""
-        for name, known in _CHOICES.items():
-            if (value := getattr(self, name)) not in known:
-                choices = ", ".join(str(choice) for choice in known if choice is not None)
-                raise LarqnetsError(
-                    f"'{name}' is '{value}', not one of {choices}.{nearest(str(value), map(str, known))}"
-                )
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if name == "dense_planes" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise LarqnetsError(f"'{name}' is {value}; it must lie between {low} and {high}.")
-            if isinstance(low, int) and not isinstance(value, int):
-                raise LarqnetsError(f"'{name}' is {value}; it must be a whole number.")
+        """Raise LarqnetsError for a knob of another type or out of its range."""
+        settle(self, "decompose")
         if self.is_paper and self.granularity != "layer":
             raise LarqnetsError("The published algorithm has one scale per layer: set 'granularity' to layer.")
         if self.is_paper and self.int8_payload:
@@ -93,25 +85,3 @@ class Settings:
             "protect_small": self.is_sound,
         }
         return replace(self, **{name: value for name, value in own.items() if getattr(self, name) is None})
-
-
-_CHOICES: dict[str, tuple] = {
-    "method": METHODS,
-    "mode": MODES,
-    "code": (*CODES, None),
-    "granularity": ("layer", "channel"),
-    "clip": ("max", "mse"),
-    "strict_paper": (False, True),
-    "sign_of_nonzeros": (False, True, None),
-    "refined": (False, True),
-    "protect_small": (False, True, None),
-    "int8_payload": (False, True),
-}
-_RANGES: dict[str, tuple] = {
-    "planes": (1, 16),
-    "dense_planes": (0, 15),
-    "bottleneck": (0.001, 0.999),
-    "step": (0.005, 8.0),
-    "bits": (2, 8),
-    "bases": (1, 16),
-}

@@ -15,7 +15,7 @@ the converted file.
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal
 
 import larq as lq
 import tensorflow as tf
@@ -23,6 +23,7 @@ import tensorflow as tf
 from larqnets.backbones import Backbone, Block, Stem, Unit
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.registry import Registry
+from larqnets.schema import from_mapping
 
 Tensor = Any  # a Keras symbolic tensor (N, H, W, C)
 layers = tf.keras.layers
@@ -243,7 +244,7 @@ def list_methods(pattern: str = "*") -> list[str]:
     return METHODS.names(pattern)
 
 
-def get_method(name: str, **options: Any) -> Method:
+def get_method(name: str, /, **options: Any) -> Method:
     """Return the method called `name` with its options set.
 
     Raises LarqnetsError for an option that it does not have, a value of another type, or one that its Literal lacks.
@@ -251,22 +252,13 @@ def get_method(name: str, **options: Any) -> Method:
     _load()
     kind = METHODS.get(name)
     known = {field.name: field for field in dataclasses.fields(kind)}
-    for option, value in options.items():
+    for option in options:
         if option not in known:
             raise LarqnetsError(
-                f"Method '{name}' has no option '{option}'.{nearest(option, known)} "
+                f"Method '{name}' has no option '{option[:80]}'.{nearest(option[:80], known)} "
                 f"It has {', '.join(known) if known else 'no options'}."
             )
-        annotation, expected = known[option].type, type(known[option].default)
-        if not isinstance(value, expected):
-            raise LarqnetsError(f"Option '{option}' of method '{name}' must be {expected.__name__}, not {value!r}.")
-        if get_origin(annotation) is Literal and value not in get_args(annotation):
-            choices = get_args(annotation)
-            raise LarqnetsError(
-                f"Option '{option}' of method '{name}' is {value!r}, but must be one of "
-                f"{', '.join(choices)}.{nearest(value, choices)}"
-            )
-    return kind(**options)
+    return from_mapping(kind, options, "", f"Method '{name}'")
 
 
 def _load() -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from larqnets import pictures
 from larqnets.data import load_dataset, reading_errors
 from larqnets.decompose import LayerResult, Settings, container_bytes, deflate_bytes
+from larqnets.documents import finite_number, parse_csv, read_text, whole_number
 from larqnets.errors import LarqnetsError
 from larqnets.files import cannot_write, write_atomically
 from larqnets.post_training import network as net
@@ -225,8 +226,8 @@ def _read(path: Path) -> dict[tuple[str, str, str], Row]:
     """Return the rows of the table by key, none when it is not there yet."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-    except UnicodeDecodeError as error:
+        text = read_text(path) if path.exists() else ""
+    except ValueError as error:
         raise LarqnetsError(f"{path} is there and is not a CSV file. Choose another file with --csv.") from error
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -234,10 +235,10 @@ def _read(path: Path) -> dict[tuple[str, str, str], Row]:
         raise LarqnetsError(f"{path} is there and is not a table of this command. Choose another file with --csv.")
     rows = {}
     try:
-        for entry in csv.DictReader(io.StringIO(text)):
+        for entry in parse_csv(text)[1]:
             row = Row(**{column: _value(column, entry[column]) for column in COLUMNS})
             rows[row.key] = row
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise LarqnetsError(
             f"{path} is damaged: {error}. Delete the line, or choose another file with --csv."
         ) from error
@@ -248,8 +249,8 @@ def _value(column: str, text: str) -> Any:
     if column in ("network", "method", "setting"):
         return text
     if column.endswith("_bytes"):
-        return int(text) if text else None
-    return float(text)
+        return whole_number(text) if text else None
+    return finite_number(text)
 
 
 def _write(path: Path, rows: Mapping[tuple[str, str, str], Row]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 from larqnets.files import cannot_write, sync_folder
 from larqnets.run_folder import Run
@@ -137,7 +138,7 @@ def _folders(run: Run) -> list[Path]:
 def _read_whole(folder: Path) -> dict[str, Any] | None:
     """Return the state of a checkpoint whose files are all as they were written, else None."""
     try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        state = read_json(folder / "state.json")
         whole = all(_fingerprint(folder / name) == expected for name, expected in state["files"].items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from larqnets.data.augment import Share
+from larqnets.documents import parse_json
 from larqnets.errors import LarqnetsError
 from larqnets.run_folder import Run
 
@@ -164,7 +165,7 @@ def join(strategy: str | None) -> Workers:
 def _place(text: str) -> tuple[int, int]:
     """Return index (the chief is 0) and number of the processes in a TF_CONFIG."""
     try:
-        config = json.loads(text)
+        config = parse_json(text)
         cluster, task = config["cluster"], config["task"]
         chiefs, workers = cluster.get("chief", []), cluster.get("worker", [])
         kind, index = task["type"], task["index"]

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import tensorflow as tf
 
-from larqnets.config import Experiment, from_mapping
+from larqnets.config import Experiment
 from larqnets.errors import LarqnetsError
 from larqnets.run_folder import Run
+from larqnets.schema import from_mapping
 from larqnets.tasks.classification import make_loss
 from larqnets.training import checkpoints, environment, metrics
 from larqnets.training.distribution import Workers, join

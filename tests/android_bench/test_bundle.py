@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import zipfile
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from android_bench import bundle as bundles
-from android_bench.bundle import LIBRARY, MANIFEST, OURS, RUNNER, build, open_bundle
+from android_bench.bundle import LIBRARY, MANIFEST, OURS, RUNNER, build, find_bundle, open_bundle
 from android_bench.emulator import SYSROOT
 from deploy.shipped import find_model
 from larqnets import LarqnetsError
@@ -73,6 +74,70 @@ def test_a_bundle_of_other_sources_is_refused(second, monkeypatch):
     monkeypatch.setattr(bundles, "source_digest", lambda: "other")
     with pytest.raises(LarqnetsError, match="Other sources"):
         open_bundle(second / "arm64")
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """A user who has no runtime: an empty cache, an empty current folder, nothing in the environment."""
+    monkeypatch.delenv("LARQNETS_RUNTIME", raising=False)
+    monkeypatch.setattr(bundles, "runtime_folder", lambda: tmp_path / "cache/runtime")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path
+
+
+def test_where_a_runtime_is_looked_for(second, nowhere, monkeypatch):
+    assert find_bundle() is None
+    shutil.copytree(second, nowhere / "cache/runtime")
+    assert find_bundle() == nowhere / "cache/runtime/arm64"
+    shutil.copytree(second, "build")
+    assert find_bundle() == nowhere / "here/build/arm64"
+    Path("build/arm64", RUNNER).write_bytes(b"of an older checkout")
+    assert find_bundle() == nowhere / "cache/runtime/arm64"
+    monkeypatch.setenv("LARQNETS_RUNTIME", str(second / "arm64"))
+    assert find_bundle() == second / "arm64"
+    assert find_bundle(nowhere / "cache/runtime/arm64") == nowhere / "cache/runtime/arm64"
+
+
+@pytest.mark.parametrize("find", [find_bundle, open_bundle])
+def test_a_place_that_was_named_is_not_replaced(second, nowhere, monkeypatch, find):
+    shutil.copytree(second, nowhere / "cache/runtime")
+    monkeypatch.setenv("LARQNETS_RUNTIME", str(nowhere / "typo"))
+    with pytest.raises(LarqnetsError, match=r"There is no ARM64 runtime in .*typo"):
+        find()
+
+
+def test_the_first_use_builds_and_says_so(bundle, nowhere, capfd):
+    built = open_bundle()
+    assert capfd.readouterr().err == (
+        f"larqnets: building the ARM64 runtime into {nowhere}/cache/runtime, once: about 2 minutes.\n"
+    )
+    assert built == nowhere / "cache/runtime/arm64"
+    assert sha256(built / OURS) == sha256(bundle / OURS)
+    assert open_bundle() == find_bundle() == built
+    assert capfd.readouterr().err == ""
+
+
+def test_the_cache_is_the_users(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert bundles.runtime_folder() == tmp_path / "larqnets/runtime"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert bundles.cache_folder() == tmp_path / "home/.cache/larqnets"
+
+
+def test_doctor_misses_what_the_benchmark_would(nowhere, cli):
+    report = json.loads(cli("doctor", "--json").out)
+    assert report["can"]["run models on ARM64 under qemu"] is False
+    assert any("the ARM64 runtime is not built" in finding for finding in report["findings"])
+    shown = cli("doctor").out
+    assert "nothing is missing" not in shown
+    for name in ("ARM64 runtime", "qemu-aarch64", "adb", "ssh"):
+        assert re.search(rf"^{name} +(found|missing)", shown, re.MULTILINE)
+
+
+def test_doctor_finds_the_runtime(bundle, cli):
+    assert json.loads(cli("doctor", "--json").out)["arm64_runtime"] == str(bundle)
 
 
 @pytest.mark.parametrize("damage", [b"", b"[]", b"{}", b'{"files": 3}', b'{"files": {"../x": "0"}}'])

@@ -87,7 +87,7 @@ def test_no_field_has_a_default():
         (TEXT.replace('"schema_version": 1', '"schema_version": true', 1), "schema version True"),
         (TEXT.replace('"accuracy": 0.95', '"accuracy": NaN', 1), "NaN is no number"),
         (TEXT.replace('"accuracy": 0.95', '"accuracy": 1e999', 1), "too large"),
-        (TEXT.replace('"accuracy": 0.95', f'"accuracy": {10**400}', 1), "type float"),
+        (TEXT.replace('"accuracy": 0.95', f'"accuracy": {10**400}', 1), "no whole number, or too large"),
         (TEXT.replace('"accuracy": 0.95', '"accuracy": true', 1), "type float"),
         (TEXT.replace('"runs": 50', '"runs": 50.5', 1), "type int"),
         (TEXT.replace('"runs": 50', '"runs": 49', 1), r"models\.0\.rounds\.0: .*more latencies than runs"),
@@ -97,6 +97,7 @@ def test_no_field_has_a_default():
         (TEXT.replace('"name": "float"', '"name": "binary"', 1), "the same name"),
         (TEXT.replace(model().sha256, "abc", 1), "SHA-256"),
         (TEXT.replace('"created": "2026', '"created": "soon', 1), "ISO 8601"),
+        (TEXT.replace("2026-01-02T03:04:05+00:00", "2026-01-02T03:04:05", 1), "time zone"),
     ],
     ids=lambda value: repr(value)[:20],
 )
