@@ -36,6 +36,20 @@ class Expected:
     why: str | None
 
 
+def allowed(model: Model, due: Sequence[np.ndarray]) -> float:
+    """Return how far the outputs of a right engine may be from the host's (`due`)."""
+    is_int8 = any(tensor.dtype in ("int8", "uint8") for tensor in model.subgraphs[0].tensors)
+    largest = max(float(np.abs(y.astype(np.float64)).max(initial=0)) for y in due)
+    return (INT8_TOLERANCE if is_int8 else FLOAT_TOLERANCE) * largest
+
+
+def distance(due: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> float:
+    """Return the largest difference of two engines' outputs; the largest float64 where one is not finite."""
+    pairs = ((a.astype(np.float64), b.astype(np.float64)) for a, b in zip(due, found, strict=True))
+    differences = [float(np.abs(a - b).max(initial=0)) for a, b in pairs]
+    return max(differences) if all(map(np.isfinite, differences)) else float(np.finfo(np.float64).max)
+
+
 def expect(model: Model, host: Callable[[bytes], Engine], seed: int = 0) -> Expected:
     """Make inputs from a seed and run them on the host; `host` loads a file's bytes and may raise LarqnetsError."""
     values = _inputs(model, seed)
@@ -84,15 +98,8 @@ def compare(expected: Expected, model: Model, outputs: Sequence[bytes]) -> Equal
                 f"The device returned {theirs.dtype} {theirs.shape} where {mine.dtype} {mine.shape} is due. Build the "
                 "runtime again: larqnets runtime build"
             )
-    is_int8 = any(tensor.dtype in ("int8", "uint8") for tensor in model.subgraphs[0].tensors)
-    pairs = [
-        (mine.astype(np.float64), theirs.astype(np.float64))
-        for mine, theirs in zip(expected.outputs, found, strict=True)
-    ]
-    scale = max(float(np.abs(mine).max(initial=0)) for mine, _ in pairs)
-    tolerance = (INT8_TOLERANCE if is_int8 else FLOAT_TOLERANCE) * scale
-    differences = [float(np.abs(mine - theirs).max(initial=0)) for mine, theirs in pairs]
-    largest = max(differences) if all(map(np.isfinite, differences)) else float(np.finfo(np.float64).max)
+    pairs = list(zip(expected.outputs, found, strict=True))
+    largest, tolerance = distance(expected.outputs, found), allowed(model, expected.outputs)
     agreement = min(
         float(np.mean(mine.reshape(len(mine), -1).argmax(-1) == theirs.reshape(len(theirs), -1).argmax(-1)))
         for mine, theirs in pairs

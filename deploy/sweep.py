@@ -85,14 +85,16 @@ def sweep(
     table: Path | None = None,
     options: Sequence[str] = (),
     convert: bool = True,
+    arm64_proof: bool = True,
     progress: SweepProgress,
 ) -> dict[str, Any]:
     """Run every config with every seed ("0,1,2"; None: the config's own) and write `table` after each of them.
 
     A config written NAME@0,1,2 has seeds of its own. `options` are options of the methods that the table shows as
-    further columns. Returns {"csv": path, "options": [...], "rows": [...], "failed": [{"run", "reason"}, ...]}; one
-    that fails does not stop the others. Raises LarqnetsError before anything is trained when a config, an option, the
-    seeds, a run's name or the table is wrong, and TrainingInterruptedError after SIGINT or SIGTERM.
+    further columns; `arm64_proof` as in `convert_source`. Returns {"csv": path, "options": [...], "rows": [...],
+    "failed": [{"run", "reason"}, ...]}; one that fails does not stop the others. Raises LarqnetsError before anything is
+    trained when a config, an option, the seeds, a run's name or the table is wrong, and TrainingInterruptedError after
+    SIGINT or SIGTERM.
     """
     planned = plan(configs, seeds, overrides, runs)
     chosen = {p.run: _options(p.experiment, options) for p in planned}
@@ -112,7 +114,7 @@ def sweep(
             progress.note(f"{p.run} is finished: {_words(rows[p.run])}.")
             continue
         try:
-            rows[p.run] = _run(p, overrides, convert, counting, progress)
+            rows[p.run] = _run(p, overrides, convert, arm64_proof, counting, progress)
         except TrainingInterruptedError as error:
             raise TrainingInterruptedError(
                 f"Stopped in {p.run.name}, experiment {number} of {len(planned)}, with a checkpoint. "
@@ -191,7 +193,9 @@ def _can_count(progress: SweepProgress) -> bool:
     return True
 
 
-def _run(p: Planned, overrides: Sequence[str], convert: bool, counting: bool, progress: SweepProgress) -> Row:
+def _run(
+    p: Planned, overrides: Sequence[str], convert: bool, arm64_proof: bool, counting: bool, progress: SweepProgress
+) -> Row:
     tf.keras.backend.clear_session()  # the graphs of the experiment before, which would pile up
     launch(
         p.config,
@@ -203,7 +207,8 @@ def _run(p: Planned, overrides: Sequence[str], convert: bool, counting: bool, pr
         progress=progress,
     )
     if convert and _converted_file(Run.open(p.run)) is None:
-        manifest = convert_source(p.run, TARGET, on_stage=progress.stage)
+        manifest = convert_source(p.run, TARGET, arm64_proof=arm64_proof, on_stage=progress.stage)
+        progress.note(manifest["proof"]["line"])
         run = Run.open(p.run)
         if run.card["converted_test_images"] < run.card["images"]["num_test"]:
             # The conversion looks at a sample of a large test set.

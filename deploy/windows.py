@@ -55,4 +55,6 @@ def _cutting(kind: type) -> type:
         kept = (size - max(0, r) for size, r in zip(inputs.shape[1:-1], _rests(self, inputs.shape), strict=True))
         return kind.call(self, inputs[(slice(None), *(slice(size) for size in kept))])
 
-    return type(f"Cutting{kind.__name__}", (kind,), {"call": call, "__doc__": f"{kind.__name__} of what its windows reach."})
+    return type(
+        f"Cutting{kind.__name__}", (kind,), {"call": call, "__doc__": f"{kind.__name__} of what its windows reach."}
+    )

@@ -268,9 +268,11 @@ VALUES_OF_ANY_TYPE = [
 def changed(text, rng):
     """Return a text that is still JSON, TOML or CSV, with one value replaced by one of another type or size."""
     if not text.startswith("{"):
-        values = [match.span() for match in re.finditer(r'(?<== )[^\n]+|(?<=[,\n])[\w.]+(?=[,\n])', text)]
+        values = [match.span() for match in re.finditer(r"(?<== )[^\n]+|(?<=[,\n])[\w.]+(?=[,\n])", text)]
         start, end = rng.choice(values)
-        return text[:start] + rng.choice([json.dumps(rng.choice(VALUES_OF_ANY_TYPE)), "", "0", "nan", "-1"]) + text[end:]
+        return (
+            text[:start] + rng.choice([json.dumps(rng.choice(VALUES_OF_ANY_TYPE)), "", "0", "nan", "-1"]) + text[end:]
+        )
     document = json.loads(text)
     parents = [document]
     for parent in parents:

@@ -518,8 +518,8 @@ OperatorPointer registered(Parallel* parallel) {
 
 // The XNNPACK of this library takes what SAME pads for an unsigned number. Where on one axis the last window
 // ends before the image does, (outputs - 1) stride + window < size, that number is huge, every window lies
-// outside, and a convolution or an average is one of zeros. Such ops are left to TFLite's own kernels: while
-// the delegate chooses its nodes, their padding is one that it does not know.
+// outside, and the convolution is one of zeros. Such ops are left to TFLite's own kernels: while the delegate
+// chooses its nodes, their padding is one that it does not know. (Poolings of such a window it never takes.)
 constexpr int32_t kHidden = 77;
 
 struct Window {
@@ -527,7 +527,7 @@ struct Window {
   int64_t h, w, dilation_h, dilation_w;
 };
 
-// The window of a convolution or an average; `params` is null for every other node.
+// The window of a convolution; `params` is null for every other node.
 Window window_of(TfLiteOpaqueContext* context, const TfLiteOpaqueNode* node, const TfLiteOperator* op) {
   void* options = TfLiteOpaqueNodeGetBuiltinData(node);
   if (options == nullptr) return {};
@@ -543,10 +543,6 @@ Window window_of(TfLiteOpaqueContext* context, const TfLiteOpaqueNode* node, con
     case kTfLiteBuiltinDepthwiseConv2d: {
       auto* conv = static_cast<TfLiteDepthwiseConvParams*>(options);
       return {&conv->window, filter(1), filter(2), conv->dilation_h, conv->dilation_w};
-    }
-    case kTfLiteBuiltinAveragePool2d: {
-      auto* pool = static_cast<TfLitePoolParams*>(options);
-      return {&pool->window, pool->filter_h, pool->filter_w, 1, 1};
     }
     default: return {};
   }

@@ -22,7 +22,6 @@ typedef struct TfLiteOpaqueTensor TfLiteOpaqueTensor;
 typedef int32_t TfLiteStatus;
 enum { kTfLiteOk = 0, kTfLiteError = 1 };
 enum {
-  kTfLiteBuiltinAveragePool2d = 1,
   kTfLiteBuiltinConv2d = 3,
   kTfLiteBuiltinDepthwiseConv2d = 4,
   kTfLiteBuiltinCustom = 32,
@@ -129,8 +128,7 @@ TfLiteStatus TfLiteOpaqueContextResizeTensor(TfLiteOpaqueContext*, TfLiteOpaqueT
                                              TfLiteIntArray* taken);
 void TfLiteOpaqueContextReportError(TfLiteOpaqueContext*, const char* format, ...);
 
-// What a node is and what the file says of it, for a delegate that looks at the graph. The options begin with
-// the fields below; those of convolutions and poolings go on differently.
+// What a node is and what the file says of it, for a delegate that looks at the graph.
 typedef struct {
   int32_t padding;
   int32_t stride_w;
@@ -149,11 +147,6 @@ typedef struct {
   int32_t dilation_w;
   int32_t dilation_h;
 } TfLiteDepthwiseConvParams;
-typedef struct {
-  TfLiteWindowParams window;
-  int32_t filter_w;
-  int32_t filter_h;
-} TfLitePoolParams;
 
 TfLiteStatus TfLiteOpaqueContextGetExecutionPlan(TfLiteOpaqueContext*, TfLiteIntArray** plan);
 TfLiteStatus TfLiteOpaqueContextGetNodeAndRegistration(TfLiteOpaqueContext*, int node, TfLiteOpaqueNode**,

@@ -98,7 +98,10 @@ def _depthwise() -> Iterable[Case]:
 
 def _transposed() -> Iterable[Case]:
     for size, window, stride, padding in itertools.product(
-        ((1, 1), (4, 4), (5, 3)), ((1, 1), (2, 2), (3, 3), (4, 4), (1, 3)), ((1, 1), (2, 2), (3, 3), (2, 3)), ("same", "valid")
+        ((1, 1), (4, 4), (5, 3)),
+        ((1, 1), (2, 2), (3, 3), (4, 4), (1, 3)),
+        ((1, 1), (2, 2), (3, 3), (2, 3)),
+        ("same", "valid"),
     ):
         conv = layers.Conv2DTranspose(FILTERS, window, strides=stride, padding=padding, bias_initializer="normal")
         name = f"{size[0]}x{size[1]} window {window[0]}x{window[1]} stride {stride[0]},{stride[1]} {padding}"

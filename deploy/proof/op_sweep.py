@@ -87,10 +87,7 @@ def _values(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarr
 
 
 def _compare(cases: Sequence[Case], content: bytes, quantised: bool, bundle: Path | None) -> list[Find]:
-    reference = tf.lite.Interpreter(
-        model_content=content, experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF
-    )
-    signature = reference.get_signature_runner()
+    signature = _reference(content).get_signature_runner()
     values = _values({name: tuple(x["shape"]) for name, x in signature.get_input_details().items()}, seed=99)
     expected = signature(**values)
     by_place = {x["index"]: values[name] for name, x in signature.get_input_details().items()}
@@ -110,6 +107,18 @@ def _compare(cases: Sequence[Case], content: bytes, quantised: bool, bundle: Pat
             case = cases[int(names[place].removeprefix("case_"))]
             finds.append(Find(case.name, "int8" if step else "float32", difference, _words(found, due, wrong)))
     return finds
+
+
+def _reference(content: bytes) -> tf.lite.Interpreter:
+    """Return the reference kernels, or the plain ones where those lack a version of an op, never XNNPACK."""
+    kinds = tf.lite.experimental.OpResolverType
+    try:
+        interpreter = tf.lite.Interpreter(model_content=content, experimental_op_resolver_type=kinds.BUILTIN_REF)
+        interpreter.allocate_tensors()
+    except ValueError:
+        kind = kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        interpreter = tf.lite.Interpreter(model_content=content, experimental_op_resolver_type=kind)
+    return interpreter
 
 
 def _step(graph: Subgraph, place: int) -> float:
@@ -139,7 +148,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             chosen = cases[:: 40 if options.quick else 1]
             for quantised in (False, True):
                 found = sweep(chosen, quantised=quantised)
-                print(f"{kind}, {'int8' if quantised else 'float32'}: {len(chosen)} cases, {len(found)} differ", flush=True)
+                print(
+                    f"{kind}, {'int8' if quantised else 'float32'}: {len(chosen)} cases, {len(found)} differ",
+                    flush=True,
+                )
                 for find in found:
                     print(f"  {find.case}, {find.dtype}: {find.difference:.3g}; {find.runtime}", flush=True)
                 finds += found

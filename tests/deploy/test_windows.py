@@ -81,7 +81,11 @@ def test_one_axis_is_padded_and_the_other_ends_early(bundle, converter, size):
 def test_one_dimensional_convolutions(bundle):
     tf.keras.utils.set_random_seed(0)
     x = layers.Input((9, 3))
-    kinds = (layers.Conv1D(4, 2, 3, "same"), layers.SeparableConv1D(4, 2, 4, "same"), layers.DepthwiseConv1D(2, 3, "same"))
+    kinds = (
+        layers.Conv1D(4, 2, 3, "same"),
+        layers.SeparableConv1D(4, 2, 4, "same"),
+        layers.DepthwiseConv1D(2, 3, "same"),
+    )
     model = tf.keras.Model(x, layers.Concatenate()([layers.Flatten()(layer(x)) for layer in kinds]))
     assert_equal_everywhere(file_of(model, run_stock_converter), model, bundle)
 
@@ -96,7 +100,9 @@ def test_a_layer_in_two_places_of_other_sizes(bundle):
 
 
 def test_what_needs_no_change_keeps_its_padding():
-    model = network((8, 8), layers.Conv2D(4, 3, 2, "same"), layers.Conv2D(4, 1, 2, "same"), layers.Conv2D(4, 2, 2, "same"))
+    model = network(
+        (8, 8), layers.Conv2D(4, 3, 2, "same"), layers.Conv2D(4, 1, 2, "same"), layers.Conv2D(4, 2, 2, "same")
+    )
     assert [op.options["padding"] for op in convolutions_of(file_of(model, run_stock_converter))] == [0, 0, 0]
 
 
