@@ -23,7 +23,7 @@ from android_bench.cores import choose_cores
 from android_bench.devices.device import RUN_PATIENCE_S, Device, RunnerError
 from android_bench.devices.link import DeviceLostError
 from android_bench.devices.probe import to_device
-from android_bench.equality import Expected, compare
+from android_bench.equality import Expected, arrays, compare
 from android_bench.lineup import Entrant
 from android_bench.protocol import functional
 from android_bench.qemu import count
@@ -215,8 +215,8 @@ class Measurement:
             return
         self._learn(report)
         if expected.why is None:
-            outputs = [self._device.pull(f"y.{i}.npy") for i in range(len(report["outputs"]))]
-            self._update(entrant.name, equality=compare(expected, entrant.model, outputs))
+            files = [self._device.pull(f"y.{i}.npy") for i in range(len(report["outputs"]))]
+            self._update(entrant.name, equality=compare(expected, entrant.model, arrays(files)))
         else:
             self._event("skipped", f"Not compared with the host: {expected.why}", entrant.name)
         report = self._run(entrant)

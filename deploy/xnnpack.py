@@ -19,10 +19,11 @@ def rest(size: int, window: int, dilation: int, stride: int) -> int:
 
 def kept_out(model: Model) -> list[Operator]:
     """Return the ops of a file that our runtime keeps out of XNNPACK."""
-    return [op for graph in model.subgraphs for op in graph.operators if _misread(model, op)]
+    return [op for graph in model.subgraphs for op in graph.operators if is_kept_out(model, op)]
 
 
-def _misread(model: Model, op: Operator) -> bool:
+def is_kept_out(model: Model, op: Operator) -> bool:
+    """Return whether our runtime keeps this op out of XNNPACK."""
     if op.name not in ("CONV_2D", "DEPTHWISE_CONV_2D") or op.options["padding"] != SAME or min(op.inputs[:2]) < 0:
         return False
     image, kernel = (model.subgraphs[op.subgraph].tensors[i].shape for i in op.inputs[:2])

@@ -43,7 +43,7 @@ def benchmark(
 ) -> None:
     """Measure the latency of models on phones and boards; with --device qemu count instructions instead."""
     from android_bench import benchmark as bench
-    from deploy.interpreter import host_engine
+    from deploy.interpreter import Interpreter, host_engine
     from deploy.shipped import find_model
     from larqnets import device_tables, tables
 
@@ -53,8 +53,10 @@ def benchmark(
         raise typer.BadParameter("Name files to measure and a device: larqnets benchmark FILE... --device adb")
     paths = [find_model(file) for file in files or ()]
     if device == ["qemu"]:
-        counted = bench.count_files(paths, cpu)
+        counted = bench.count_files(paths, Interpreter, cpu)
         show(counted, lambda: device_tables.benchmark(counted), as_json)
+        if unequal := bench.unequal(counted):
+            raise LarqnetsError(" ".join(unequal))
         return
     if not as_json:
         from android_bench.summary import summarise  # what statistics need is said before anything is measured

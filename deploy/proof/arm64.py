@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from android_bench.bundle import find_bundle
 from android_bench.emulator import qemu_command
-from android_bench.equality import allowed, distance
+from android_bench.equality import judge
 from deploy.interpreter import Interpreter
 from deploy.verify import verify
 from larqnets.errors import LarqnetsError
@@ -108,12 +108,11 @@ def _as_trained(file: "Converted", model: tf.keras.Model, images: np.ndarray) ->
 
 def _same_as_x86(file: "Converted", images: np.ndarray) -> Arm64Result:
     here, there = Interpreter(file.content), Interpreter(file.content, device="qemu")
-    due, found = ([y.predict(images)] for y in (here, there))
-    scale = max(float(np.abs(y).max()) for y in due)
-    difference, limit = distance(due, found), allowed(here.model, due)
-    if not difference <= limit:
+    due, found = here.predict(images), there.predict(images)
+    difference, allowed = judge(here.model, [due], [found])
+    if difference > allowed:
         raise LarqnetsError(
-            f"{file.variant}.tflite computes something else on ARM64 than on x86 and nothing is published: its outputs, up to "
-            f"{scale:.3g}, differ by {difference:.3g} where {limit:.3g} is rounding. Report it with the model."
+            f"{file.variant}.tflite computes something else on ARM64 than on x86 and nothing is published: its outputs, up "
+            f"to {np.abs(due).max():.3g}, differ by {difference:.3g} where {allowed:.3g} is rounding. Report it with the model."
         )
-    return Arm64Result(there.engine, len(images), 0, 0, difference / scale if scale else 0.0)
+    return Arm64Result(there.engine, len(images), 0, 0, difference / (float(np.abs(due).max()) or 1.0))
