@@ -41,6 +41,7 @@ from android_bench.record import (
     write_session,
 )
 from android_bench.record import Device as DeviceRecord
+from deploy.xnnpack import kept_out
 from larqnets import __version__
 from larqnets.errors import LarqnetsError
 
@@ -207,6 +208,9 @@ class Measurement:
     def _look(self, entrant: Entrant) -> None:
         """Run a model once for its outputs and once for its memory; learn what the device really is."""
         self._say(f"first look at {entrant.name}")
+        if ops := kept_out(entrant.model):
+            numbers = ", ".join(str(op.index) for op in ops)
+            self._event("warning", f"XNNPACK computes op {numbers} wrongly: kept out of it, at some cost.", entrant.name)
         expected = self._expected[entrant.sha256]
         names = [f"../{name}" for name in self._input_files(entrant)]
         arguments = [word for name in names for word in ("--input", name)]

@@ -17,7 +17,7 @@ HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tens
 
 # Package or module -> what it must not import: design, dependency direction.
 ABOVE_BACKBONES = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data", "larqnets.cli", "deploy")
-READERS = ("flatbuffer", "tflite", "inspect")
+READERS = ("flatbuffer", "tflite", "inspect", "xnnpack")
 FORBIDDEN = {
     "larqnets/layers": (*ABOVE_BACKBONES, "larqnets.models", "larqnets.backbones"),
     "larqnets/quantizers.py": (*ABOVE_BACKBONES, "larqnets.backbones", "larqnets.models"),
@@ -39,11 +39,13 @@ FORBIDDEN = {
     "deploy/inspect.py": HEAVY,
     "deploy/shipped.py": HEAVY,
     "deploy/packed.py": HEAVY,
+    "deploy/xnnpack.py": HEAVY,
     "deploy": ("larqnets.cli",),
     # measuring reads files and names their layers; it needs nothing that trains or converts
     "android_bench": (
         *(*ABOVE_BACKBONES[:5], *HEAVY, "larqnets.models", "larqnets.backbones", "larqnets.layers"),
         *(f"deploy.{p.stem}" for p in (ROOT / "deploy").glob("[!_]*.py") if p.stem not in READERS),
+        "deploy.proof",
     ),
 }
 
@@ -87,6 +89,7 @@ def _is_in(name, packages):
         *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.run_folder", "larqnets.backbones"),
         *("larqnets.data.image", "larqnets.doctor", "larqnets.decompose"),
         *("deploy.flatbuffer", "deploy.tflite", "deploy.inspect", "deploy.shipped", "deploy.classify", "deploy.packed"),
+        "deploy.xnnpack",
         *(
             "deploy.interpreter",
             "android_bench",
