@@ -23,8 +23,8 @@ class Profile {
  public:
   static constexpr uint32_t kNoEvent = UINT32_MAX;
 
-  // Forgets the events but keeps their memory: after the first invocation nothing is allocated while the clock
-  // or the counter runs.
+  // Forgets the events but keeps their memory: after the first invocation nothing is allocated while clock
+  // or counter run.
   void clear() {
     count_ = 0;
     lost_ = false;

@@ -533,7 +533,8 @@ Window window_of(TfLiteOpaqueContext* context, const TfLiteOpaqueNode* node, con
   if (options == nullptr) return {};
   auto filter = [&](int axis) -> int64_t {
     const TfLiteOpaqueTensor* tensor = TfLiteOpaqueNodeGetInput(context, node, 1);
-    return tensor != nullptr && TfLiteOpaqueTensorNumDims(tensor) == 4 ? TfLiteOpaqueTensorDim(tensor, axis) : 0;
+    return tensor != nullptr && TfLiteOpaqueTensorNumDims(tensor) == 4 ? TfLiteOpaqueTensorDim(tensor, axis)
+                                                                       : 0;
   };
   switch (TfLiteOperatorGetBuiltInCode(op)) {
     case kTfLiteBuiltinConv2d: {

@@ -34,7 +34,8 @@ void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 extern "C" {
 int TfLiteSetMinimumLogSeverity(int) { return 0; }
-TfLiteModel* TfLiteModelCreateWithErrorReporter(const void*, size_t, void (*)(void*, const char*, va_list), void*) {
+TfLiteModel* TfLiteModelCreateWithErrorReporter(const void*, size_t, void (*)(void*, const char*, va_list),
+                                                void*) {
   return something<TfLiteModel>();
 }
 void TfLiteModelDelete(TfLiteModel*) {}
@@ -42,24 +43,27 @@ TfLiteInterpreterOptions* TfLiteInterpreterOptionsCreate() { return something<Tf
 void TfLiteInterpreterOptionsDelete(TfLiteInterpreterOptions*) {}
 void TfLiteInterpreterOptionsSetNumThreads(TfLiteInterpreterOptions*, int32_t) {}
 void TfLiteInterpreterOptionsAddOperator(TfLiteInterpreterOptions*, TfLiteOperator*) {}
-void TfLiteInterpreterOptionsSetErrorReporter(TfLiteInterpreterOptions*, void (*)(void*, const char*, va_list), void*) {}
-void TfLiteInterpreterOptionsSetTelemetryProfiler(TfLiteInterpreterOptions*, TfLiteTelemetryProfilerStruct* p) {
+void TfLiteInterpreterOptionsSetErrorReporter(TfLiteInterpreterOptions*,
+                                              void (*)(void*, const char*, va_list), void*) {}
+void TfLiteInterpreterOptionsSetTelemetryProfiler(TfLiteInterpreterOptions*,
+                                                  TfLiteTelemetryProfilerStruct* p) {
   profiler = p;
 }
 TfLiteOperator* TfLiteOperatorCreate(int32_t, const char*, int, void*) { return something<TfLiteOperator>(); }
 void TfLiteOperatorDelete(TfLiteOperator*) {}
-TfLiteStatus TfLiteOperatorSetInitWithData(TfLiteOperator*, void* (*)(void*, TfLiteOpaqueContext*, const char*, size_t)) {
+TfLiteStatus TfLiteOperatorSetInitWithData(TfLiteOperator*,
+                                           void* (*)(void*, TfLiteOpaqueContext*, const char*, size_t)) {
   return kTfLiteOk;
 }
 TfLiteStatus TfLiteOperatorSetFreeWithData(TfLiteOperator*, void (*)(void*, TfLiteOpaqueContext*, void*)) {
   return kTfLiteOk;
 }
-TfLiteStatus TfLiteOperatorSetPrepareWithData(TfLiteOperator*,
-                                              TfLiteStatus (*)(void*, TfLiteOpaqueContext*, TfLiteOpaqueNode*)) {
+TfLiteStatus TfLiteOperatorSetPrepareWithData(TfLiteOperator*, TfLiteStatus (*)(void*, TfLiteOpaqueContext*,
+                                                                                TfLiteOpaqueNode*)) {
   return kTfLiteOk;
 }
-TfLiteStatus TfLiteOperatorSetInvokeWithData(TfLiteOperator*,
-                                             TfLiteStatus (*)(void*, TfLiteOpaqueContext*, TfLiteOpaqueNode*)) {
+TfLiteStatus TfLiteOperatorSetInvokeWithData(TfLiteOperator*, TfLiteStatus (*)(void*, TfLiteOpaqueContext*,
+                                                                               TfLiteOpaqueNode*)) {
   return kTfLiteOk;
 }
 TfLiteInterpreter* TfLiteInterpreterCreate(const TfLiteModel*, const TfLiteInterpreterOptions*) {
@@ -70,7 +74,8 @@ TfLiteStatus TfLiteInterpreterAllocateTensors(TfLiteInterpreter*) { return kTfLi
 
 TfLiteStatus TfLiteInterpreterInvoke(TfLiteInterpreter*) {
   for (int op = 0; op < 2; ++op) {
-    const char* name = op == 0 ? "an op whose name is longer than a string holds by itself" : "XNNPACK's part of it";
+    const char* name =
+        op == 0 ? "an op whose name is longer than a string holds by itself" : "XNNPACK's part of it";
     const uint32_t handle = profiler->ReportBeginOpInvokeEvent(profiler, name, op, 0);
     profiler->ReportOpInvokeEvent(profiler, "a kernel in the delegate, with a long name too", 5, 0, 0);
     profiler->ReportEndOpInvokeEvent(profiler, handle);
