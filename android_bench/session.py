@@ -210,7 +210,9 @@ class Measurement:
         self._say(f"first look at {entrant.name}")
         if ops := kept_out(entrant.model):
             numbers = ", ".join(str(op.index) for op in ops)
-            self._event("warning", f"XNNPACK computes op {numbers} wrongly: kept out of it, at some cost.", entrant.name)
+            self._event(
+                "warning", f"XNNPACK computes op {numbers} wrongly: kept out of it, at some cost.", entrant.name
+            )
         expected = self._expected[entrant.sha256]
         names = [f"../{name}" for name in self._input_files(entrant)]
         arguments = [word for name in names for word in ("--input", name)]

@@ -1,1 +1,1 @@
-"""Proof that a file computes on its engine what it should: `engines` of one file, `op_sweep` of XNNPACK's ops."""
+"""Proof that an engine computes what it should: `arm64` of a conversion's files, `op_sweep` of ordinary ops."""

@@ -1,6 +1,6 @@
 """The ops that our networks and Keras' common layers produce, over sizes, windows, strides, dilations and paddings.
 
-A case is a small piece of a Keras model; `families()` are all of them, thousands of files' worth of geometry.
+A case is a small piece of a Keras model.
 """
 
 import itertools

@@ -7,7 +7,7 @@ Files are made by stock TFLite's converter, many ops in each, and run by our run
 import argparse
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,20 +42,13 @@ class Find:
     runtime: str  # what the runtime returns, in words
 
 
-def sweep(
-    cases: Sequence[Case],
-    *,
-    quantised: bool,
-    bundle: Path | None = None,
-    on_file: Callable[[int], Any] = lambda _: None,
-) -> list[Find]:
-    """Run the cases on both engines and return those that differ; `on_file` is called with the cases that are done."""
+def sweep(cases: Sequence[Case], *, quantised: bool, bundle: Path | None = None) -> list[Find]:
+    """Run the cases on both engines and return those that differ."""
     finds = []
     for start in range(0, len(cases), PER_FILE):
         part = cases[start : start + PER_FILE]
         content, model = write(part, quantised=quantised)
         finds += _compare(part, content, model, bundle)
-        on_file(start + len(part))
     return finds
 
 

@@ -23,7 +23,7 @@ def same(kind, size, *arguments, **options):
 MISREAD = [
     same(layers.Conv2D, (32, 32), 5, 3, strides=4),
     same(layers.Conv2D, (9, 9), 5, 2, strides=3),
-    same(layers.Conv2D, (8, 9), 5, 3, strides=(3, 4)),
+    same(layers.Conv2D, (8, 8), 5, 3, strides=(3, 4)),
     same(layers.Conv2D, (12, 16), 5, 3, strides=(3, 4)),
     same(layers.Conv2D, (8, 8), 5, (1, 3), strides=2),
     same(layers.Conv2D, (8, 8), 5, (3, 1), strides=(2, 3)),
