@@ -149,6 +149,7 @@ def measure(
     stop the others; Ctrl-C stops all. Raises LarqnetsError when nothing could begin.
     """
     entrants = line_up(wanted.files)
+    _look_at_devices(wanted.devices, connect)
     for entrant in without_twin(entrants):
         on_progress(f"{entrant.name} has no twin to be compared with; `larqnets convert --twins` writes them.")
     expected = {}
@@ -181,6 +182,22 @@ def measure(
         tuple(m.path for m in begun),
         tuple(["Stopped.", *problems] if stopped else problems),
     )
+
+
+def _look_at_devices(specs: Sequence[str], connect: Callable[[str, Callable[[str], Any]], Device]) -> None:
+    """Raise LarqnetsError when no device can be used: that is known before what the host computes, which takes a while."""
+    reasons = []
+    for spec in specs:
+        device = connect(spec, lambda _: None)
+        try:
+            device.open()
+            device.probe()
+        except LarqnetsError as error:
+            reasons.append(str(error))
+        finally:
+            device.close()
+    if len(reasons) == len(specs):
+        raise LarqnetsError(" ".join(reasons))
 
 
 def to_json(outcome: Outcome, wanted: Request) -> Any:

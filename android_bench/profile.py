@@ -8,10 +8,10 @@ one again, and otherwise a kernel stands for all the ops there. Where the counts
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from android_bench.qemu import GROUPS, steps
 from android_bench.record import Group, OpTime, Profile
+from android_bench.runner import Step
 from deploy.inspect import inspect_model
 from deploy.tflite import Model
 
@@ -42,18 +42,22 @@ def layers_of(source: Path | bytes) -> dict[int, str]:
     return {op.index: op.layer for op in inspect_model(source).ops if op.layer}
 
 
-def merge(events: Sequence[dict[str, Any]], model: Model, layers: Mapping[int, str], runs: int) -> Profile:
-    """Return the runner's `profile` (name, op, in_delegate, mean_ns of every event) in terms of the file's ops."""
+def merge(events: Sequence[Step], model: Model, layers: Mapping[int, str], runs: int) -> Profile:
+    """Return the runner's `profile` in terms of the file's ops."""
     operators = model.subgraphs[0].operators
     times = []
     for kernels, part, own in steps(model, events):
-        of_kernels = align([kernel["name"] for kernel in kernels], [(op, operators[op].name) for op in part])
+        of_kernels = align([kernel.name for kernel in kernels], [(op, operators[op].name) for op in part])
         for kernel, ops in zip(kernels, of_kernels, strict=True):
-            times.append(OpTime(kernel["name"], tuple(ops), _layers(ops, layers), "real", kernel["mean_ns"] / 1e6))
+            times.append(OpTime(kernel.name, tuple(ops), _layers(ops, layers), "real", _ms(kernel)))
         if own is not None:
-            op, name = own["op"], operators[own["op"]].name
-            times.append(OpTime(name, (op,), _layers([op], layers), GROUPS.get(name, "real"), own["mean_ns"] / 1e6))
+            op, name = own.op, operators[own.op].name
+            times.append(OpTime(name, (op,), _layers([op], layers), GROUPS.get(name, "real"), _ms(own)))
     return Profile(runs, tuple(times))
+
+
+def _ms(step: Step) -> float:
+    return (step.mean_ns or 0) / 1e6
 
 
 def _layers(ops: Sequence[int], layers: Mapping[int, str]) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ Time under qemu means nothing and is never reported. What a program computes is 
 number of instructions it executes is exact and repeats: the same file, the same CPU model, the same count.
 """
 
-import json
 import signal
 import subprocess
 import tempfile
@@ -17,6 +16,7 @@ import numpy as np
 
 from android_bench.bundle import RUNNER, open_bundle
 from android_bench.emulator import CPUS, Counts, build_counter, qemu_command, read_counts
+from android_bench.runner import Report, Step, parse_report
 from deploy.tflite import Model, read_model
 from larqnets.errors import LarqnetsError
 
@@ -121,43 +121,44 @@ def count(
         arguments += [] if xnnpack else ["--no-xnnpack"]
         report = run_runner(folder, arguments, model.name, cpu=cpu, folder=here, plugin=f"{plugin},out=count.txt")
         regions = read_counts(here / "count.txt")
-    return Count(cpu, *astuple(regions[1]), _ops(model, report["counted_ops"], regions) if per_op else ())
+    return Count(cpu, *astuple(regions[1]), _ops(model, report.counted_ops or (), regions) if per_op else ())
 
 
-def _ops(model: Model, events: list[dict[str, Any]], regions: dict[int, Counts]) -> tuple[OpCount, ...]:
+def _ops(model: Model, events: Sequence[Step], regions: dict[int, Counts]) -> tuple[OpCount, ...]:
     """Join the counted regions with the ops of the file: region 3 + 2 i is the i-th own op, 2 + 2 i what comes before it."""
     operators = model.subgraphs[0].operators
     result, between = [], Counts(0, 0, 0)
     for i, (kernels, part, own) in enumerate(steps(model, events)):
         counts = regions.get(2 + 2 * i, Counts(0, 0, 0))
         if kernels:
-            name = " + ".join([operators[k].name for k in part] or [kernel["name"] for kernel in kernels])
+            name = " + ".join([operators[k].name for k in part] or [kernel.name for kernel in kernels])
             result.append(OpCount(name, tuple(part), "real", *astuple(counts)))
         else:
             between += counts
         if own is not None:
-            name = operators[own["op"]].name
-            result.append(OpCount(name, (own["op"],), GROUPS.get(name, "real"), *astuple(regions[3 + 2 * i])))
+            name = operators[own.op].name
+            result.append(OpCount(name, (own.op,), GROUPS.get(name, "real"), *astuple(regions[3 + 2 * i])))
     return (*result, OpCount(INTERPRETER, (), "glue", *astuple(between)))
 
 
-def steps(
-    model: Model, events: Sequence[dict[str, Any]]
-) -> list[tuple[list[dict[str, Any]], list[int], dict[str, Any] | None]]:
-    """Cut the runner's events (name, op, in_delegate) at the ops that TFLite itself calls.
+def steps(model: Model, events: Sequence[Step]) -> list[tuple[list[Step], list[int], Step | None]]:
+    """Cut the runner's events at the ops that TFLite itself calls; raises LarqnetsError for one that the file does not have.
 
     Returns for each: XNNPACK's kernels before it, which may be none, the ops of the file that those kernels run (empty when
     not known), and its own event; at last the kernels behind them all, with None.
     """
-    result: list[tuple[list[dict[str, Any]], list[int], dict[str, Any] | None]] = []
-    kernels: list[dict[str, Any]] = []
+    known = range(len(model.subgraphs[0].operators))
+    if any(event.op not in known for event in events if not event.in_delegate):
+        raise LarqnetsError(f"The runner names an op that {model.name} does not have. Build the runtime again.")
+    result: list[tuple[list[Step], list[int], Step | None]] = []
+    kernels: list[Step] = []
     for event in [*events, None]:
-        if event is not None and event["in_delegate"]:
+        if event is not None and event.in_delegate:
             kernels.append(event)
         else:
             result.append((kernels, [], event))
             kernels = []
-    parts = delegated_parts(model, {own["op"] for _, _, own in result if own is not None})
+    parts = delegated_parts(model, {own.op for _, _, own in result if own is not None})
     if len(parts) == sum(bool(kernels) for kernels, _, _ in result):
         result = [(kernels, parts.pop(0) if kernels else [], own) for kernels, _, own in result]
     return result
@@ -201,8 +202,8 @@ def run_runner(
     cpu: str = CPUS[0],
     folder: Path | None = None,
     plugin: str | None = None,
-) -> dict[str, Any]:
-    """Start the runner under qemu in `folder` and return the JSON that it prints; `name` is the model in messages.
+) -> Report:
+    """Start the runner under qemu in `folder` and return its report; `name` is the model in messages.
 
     The environment is empty and addresses are not random, so that counts repeat. Raises LarqnetsError with the runner's
     own sentence when it fails, and when it dies.
@@ -218,7 +219,7 @@ def run_runner(
         lines = done.stderr.decode(errors="backslashreplace").strip().splitlines() or ["it did not say why."]
         said = [line for line in lines if line.startswith(f"{RUNNER}: ")] or lines[-1:]
         raise LarqnetsError(f"{name} cannot be run on ARM64: {said[0].removeprefix(f'{RUNNER}: ')}")
-    return json.loads(done.stdout)
+    return parse_report(done.stdout.decode(errors="backslashreplace"))
 
 
 def _ready(bundle: Path | None) -> Path:

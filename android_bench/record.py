@@ -11,13 +11,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from android_bench.qemu import Count
 from larqnets.documents import parse_json, read_text
-from larqnets.errors import LarqnetsError, printable
+from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
-from larqnets.schema import from_mapping
+from larqnets.schema import Range, from_mapping
 
 SCHEMA_VERSION = 1
 MAX_SAMPLES = 5000  # of a round, in the file
@@ -31,8 +31,8 @@ Group = Literal["binary", "real", "glue"]
 class Protocol:
     """How it was measured, as asked for."""
 
-    rounds: int  # that must be kept, of every model
-    round_runs: int  # invocations of a round, at least
+    rounds: Annotated[int, Range(1, 1_000_000)]  # that must be kept, of every model
+    round_runs: Annotated[int, Range(1, 1_000_000_000)]  # invocations of a round, at least
     round_ms: int  # and at least this long
     warmup_runs: int  # before the invocations that count, of every process
     warmup_ms: int
@@ -277,7 +277,7 @@ def read_session(path: Path) -> Session:
 def parse_session(text: str, source: str) -> Session:
     """Turn JSON text into a Session; `source` names the text in errors."""
     try:
-        values = parse_json(text)
+        values = parse_json(text, shown=True)
     except ValueError as error:
         raise LarqnetsError(f"{source} is damaged or no session: {error}. Measure again, or restore a copy.") from error
     if not isinstance(values, dict) or "schema_version" not in values:
@@ -287,13 +287,4 @@ def parse_session(text: str, source: str) -> Session:
         newer = isinstance(version, int) and version > SCHEMA_VERSION
         remedy = "Update larqnets" if newer else "Open it with the version of larqnets that wrote it"
         raise LarqnetsError(f"{source} has schema version {version!r}, this larqnets reads {SCHEMA_VERSION}. {remedy}.")
-    return from_mapping(Session, _printable(values), "", source)
-
-
-def _printable(value: Any) -> Any:
-    """Return a JSON value with control characters escaped: its strings come from devices and files, and go to terminals."""
-    if isinstance(value, dict):
-        return {printable(key): _printable(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_printable(entry) for entry in value]
-    return printable(value) if isinstance(value, str) else value
+    return from_mapping(Session, values, "", source)

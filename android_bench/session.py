@@ -22,8 +22,9 @@ from android_bench.clock import Clock, StoppedError
 from android_bench.cores import choose_cores
 from android_bench.devices.device import RUN_PATIENCE_S, Device, RunnerError
 from android_bench.devices.link import DeviceLostError
+from android_bench.devices.linux import mhz
 from android_bench.devices.probe import to_device
-from android_bench.equality import Expected, arrays, compare
+from android_bench.equality import Expected, all_finite, compare, read_outputs
 from android_bench.lineup import Entrant
 from android_bench.protocol import functional
 from android_bench.qemu import count
@@ -41,9 +42,11 @@ from android_bench.record import (
     write_session,
 )
 from android_bench.record import Device as DeviceRecord
+from android_bench.runner import Conditions, Report
 from deploy.xnnpack import kept_out
 from larqnets import __version__
 from larqnets.errors import LarqnetsError
+from larqnets.files import cannot_write
 
 MAX_ATTEMPTS = 3  # of one round
 PAUSE_S = 30.0  # after a throttled round
@@ -111,7 +114,9 @@ class Measurement:
                     self._round(number)
                 for entrant in self._entrants:
                     self._persist(self._profile, entrant)
-                self._complete = all(model.fault is None for model in self._models.values())
+                self._complete = all(
+                    model.fault is None and len(model.kept) == self._protocol.rounds for model in self._models.values()
+                )
                 self._last_state()
             except StoppedError:
                 self._event("fault", "Stopped by the user.")
@@ -221,26 +226,33 @@ class Measurement:
             return
         self._learn(report)
         if expected.why is None:
-            files = [self._device.pull(f"y.{i}.npy") for i in range(len(report["outputs"]))]
-            self._update(entrant.name, equality=compare(expected, entrant.model, arrays(files)))
+            outputs = [self._device.pull(f"y.{i}.npy", y.nbytes) for i, y in enumerate(expected.outputs)]
+            found = read_outputs(expected, outputs)
+            self._update(entrant.name, equality=compare(expected, entrant.model, found))
+            if not all_finite(found):
+                self._fail(
+                    entrant,
+                    f"The outputs of {entrant.name} on {self._device.name} are NaN or infinite. Train or convert it again.",
+                )
+                return
         else:
             self._event("skipped", f"Not compared with the host: {expected.why}", entrant.name)
         report = self._run(entrant)
         if report is not None:
-            self._update(entrant.name, peak_memory_kb=report["peak_memory_kb"])
+            self._update(entrant.name, peak_memory_kb=report.peak_memory_kb)
         if self._device.kind == "local" and self._facts.functional_only:
             self._update(
                 entrant.name, instructions=count(entrant.model.content, per_op=False)
             )  # all that qemu can tell
 
-    def _learn(self, report: dict[str, Any]) -> None:
+    def _learn(self, report: Report) -> None:
         self._runtime = Runtime(
             sources=self._installed.sources,
             files=self._installed.files,
-            **{key: report[key] for key in ("larqnets", "tflite", "kernels", "system", "hwcap", "hwcap2")},
+            **{key: getattr(report, key) for key in ("larqnets", "tflite", "kernels", "system", "hwcap", "hwcap2")},
         )
-        if report["emulator"] is not None and not self._facts.functional_only:
-            note = f"The runner says that {report['emulator']} runs it."
+        if report.emulator is not None and not self._facts.functional_only:
+            note = f"The runner says that {report.emulator} runs it."
             self._facts = dataclasses.replace(self._facts, functional_only=True, notes=(*self._facts.notes, note))
             self._protocol = functional(self._protocol)
 
@@ -285,11 +297,18 @@ class Measurement:
             if report is None:
                 continue
             ended = self._at()
-            (measured,) = report["rounds"]
-            before = _with_clocks(before, measured["before"])
-            after = _with_clocks(self._sample(), measured["after"])
+            if len(report.rounds) != 1:
+                self._fail(
+                    entrant,
+                    f"The runner on {self._device.name} reports {len(report.rounds)} rounds where one is due. Build the "
+                    "runtime again: larqnets runtime build",
+                )
+                continue
+            (measured,) = report.rounds
+            before = _with_clocks(before, measured.before)
+            after = _with_clocks(self._sample(), measured.after)
             reason = thermal.throttling(before, after, self._cores, self._usual_mhz)
-            latencies = tuple(ns / 1e6 for ns in measured["ns"])
+            latencies = tuple(ns / 1e6 for ns in measured.ns)
             share = Round(
                 number, place, started, ended, len(latencies), thin(latencies), before, after, discarded=reason
             )
@@ -297,8 +316,8 @@ class Measurement:
             self._update(
                 entrant.name,
                 rounds=(*model.rounds, share),
-                init_ms=(*model.init_ms, report["init_ms"]),
-                first_inference_ms=(*model.first_inference_ms, report["first_inference_ms"]),
+                init_ms=(*model.init_ms, report.init_ms),
+                first_inference_ms=(*model.first_inference_ms, report.first_inference_ms),
             )
             if reason is not None:
                 return reason
@@ -326,18 +345,22 @@ class Measurement:
         )
         if report is not None:
             layers = profile.layers_of(entrant.path)
-            self._update(entrant.name, profile=profile.merge(report["profile"], entrant.model, layers, runs))
+            self._update(entrant.name, profile=profile.merge(report.profile or (), entrant.model, layers, runs))
 
-    def _run(self, entrant: Entrant, *arguments: str) -> dict[str, Any] | None:
+    def _run(self, entrant: Entrant, *arguments: str) -> Report | None:
         """Start the runner, pinned; a model on which it fails keeps the reason as its fault and is left out from then on."""
         common = ["--model", f"../{entrant.sha256}.tflite", "--threads", str(self._cores.threads)]
         common += ["--cpus", self._cores.mask, *([] if self._protocol.xnnpack else ["--no-xnnpack"])]
         try:
             return self._device.run([*common, *arguments], entrant.name, self._patience_s(entrant))
         except RunnerError as error:
-            self._update(entrant.name, fault=str(error))
-            self._event("fault", str(error), entrant.name)
+            self._fail(entrant, str(error))
             return None
+
+    def _fail(self, entrant: Entrant, sentence: str) -> None:
+        """Leave a model out from now on, and keep why."""
+        self._update(entrant.name, fault=sentence)
+        self._event("fault", sentence, entrant.name)
 
     def _patience_s(self, entrant: Entrant) -> float:
         """Return how long a process may take: several times what its first inference lets expect."""
@@ -425,13 +448,16 @@ class Measurement:
         self._on_progress(text)
 
     def _save(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
         write_session(self.session(), self.path)
 
 
-def _with_clocks(state: State, conditions: dict[str, Any]) -> State:
+def _with_clocks(state: State, conditions: Conditions) -> State:
     """Return the state with the clocks that the runner read on its own cores, right before or after its invocations."""
-    clocks = {core: int(c["khz"]) / 1000 for core, c in conditions["clocks"].items() if c["khz"].isdecimal()}
+    clocks = mhz({core: clock.khz for core, clock in conditions.clocks.items()})
     return dataclasses.replace(state, clocks_mhz=state.clocks_mhz | clocks)
 
 

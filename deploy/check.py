@@ -14,12 +14,11 @@ from deploy.verify import Verification, verify
 from larqnets.config import DataConfig
 from larqnets.data import load_dataset
 from larqnets.errors import LarqnetsError
+from larqnets.preflight import SPLITS
 from larqnets.run_folder import Run
 from larqnets.tasks.classification import cross_entropy, make_loss
 from larqnets.training import evaluate, load_trained_model
 from larqnets.training.evaluation import check_images
-
-SPLITS = ("test", "train")
 
 
 def run_of(file: Path) -> Path | None:

@@ -32,11 +32,10 @@ from deploy.interpreter import Interpreter
 from deploy.tflite import Model, read_model
 from deploy.verify import Verification, verify
 from larqnets import __version__
-from larqnets.errors import LarqnetsError, nearest
+from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
+from larqnets.preflight import TARGETS
 from larqnets.terminal import captured_stderr
-
-TARGETS = ("arm64",)
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,6 @@ class Converted:
     layers: dict[str, str] = field(default_factory=dict)  # op index -> layer
     warnings: list[str] = field(default_factory=list)
     note: str = ""
-
-
-def check_target(target: str) -> None:
-    """Raise LarqnetsError for a target that does not exist."""
-    if target not in TARGETS:
-        raise LarqnetsError(f"There is no target '{target}'.{nearest(target, TARGETS)} Targets: {', '.join(TARGETS)}.")
 
 
 def convert(

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from deploy import export
-from deploy.convert import Converted, Samples, check_target, convert, convert_twin, publish
+from deploy.convert import Converted, Samples, convert, convert_twin, publish
 from deploy.decomposed import convert_decomposed
 from deploy.proof.arm64 import prove
 from larqnets.config import DataConfig
@@ -18,6 +18,7 @@ from larqnets.data import Dataset, load_dataset, preprocess_info
 from larqnets.errors import LarqnetsError
 from larqnets.keras_file import load_keras_file
 from larqnets.methods import get_method
+from larqnets.preflight import check_target
 from larqnets.run_folder import Run
 from larqnets.training import load_trained_model
 from larqnets.training.evaluation import check_images

@@ -7,9 +7,8 @@ that was killed goes on where it was when the same command is given again.
 import csv
 import hashlib
 import io
-import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,15 +18,16 @@ from android_bench.bundle import find_bundle
 from android_bench.emulator import CPUS, qemu_command
 from android_bench.qemu import count
 from deploy.check import evaluate_subject
-from deploy.convert import TARGETS
 from deploy.inspect import inspect_model
+from deploy.plan import Planned, plan
 from deploy.sources import convert_source
-from larqnets.config import Experiment, load_config
+from larqnets.config import Experiment
 from larqnets.documents import read_json, read_text
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import cannot_write, write_atomically
 from larqnets.methods import get_method
-from larqnets.run_folder import Run, default_name
+from larqnets.preflight import TARGETS
+from larqnets.run_folder import Run
 from larqnets.training import TrainingInterruptedError
 from larqnets.training.launch import launch
 from larqnets.training.progress import Progress
@@ -41,16 +41,6 @@ class SweepProgress(Progress, Protocol):
     def experiment(self, number: int, count: int, name: str) -> None: ...
 
     def stage(self, name: str) -> None: ...
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One experiment of a sweep, and how `launch` is asked for it."""
-
-    config: str
-    seed: int
-    run: Path
-    experiment: Experiment
 
 
 @dataclass(frozen=True)
@@ -134,31 +124,6 @@ def sweep(
     return {"csv": str(table), "options": list(options), "rows": lines(), "failed": failed}
 
 
-def plan(configs: Sequence[str], seeds: str | None, overrides: Sequence[str], runs: Path) -> list[Planned]:
-    """Return the experiments in the order of the configs, each with all its seeds; raises LarqnetsError as `sweep` does."""
-    planned: dict[Path, Planned] = {}
-    for entry in configs:
-        config, chosen = entry, seeds
-        if (own := re.fullmatch(r"(.+)@([\d,]+)", entry)) is not None:
-            config, chosen = own.groups()
-        experiment = load_config(config, overrides)
-        for seed in [experiment.seed] if chosen is None else _parse_seeds(chosen):
-            run = runs / default_name(Path(config).stem, seed)
-            if run in planned:
-                raise LarqnetsError(
-                    f"Two experiments of the sweep would be the run {run}: {planned[run].config} and {config}, seed "
-                    f"{seed}. Leave one out, or give its config file another name."
-                )
-            planned[run] = Planned(config, seed, run, replace(experiment, seed=seed))
-    for p in planned.values():
-        if p.run.exists() and Run.open(p.run).experiment != p.experiment:
-            raise LarqnetsError(
-                f"The run {p.run} exists already and was started with another config than this sweep gives it. Choose "
-                "another folder with --runs, or delete that run."
-            )
-    return list(planned.values())
-
-
 def _options(experiment: Experiment, names: Sequence[str]) -> dict[str, Any]:
     """Return the values of options of the experiment's method; raises LarqnetsError for one that it does not have."""
     values = asdict(get_method(experiment.model.method, **experiment.model.options))
@@ -169,16 +134,6 @@ def _options(experiment: Experiment, names: Sequence[str]) -> dict[str, Any]:
                 f"It has {', '.join(values) if values else 'no options'}."
             )
     return {name: values[name] for name in names}
-
-
-def _parse_seeds(text: str) -> list[int]:
-    try:
-        seeds = [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise LarqnetsError(f"The seeds '{text}' are no list of numbers. Write e.g. --seeds 0,1,2.") from error
-    if min(seeds) < 0 or max(seeds) >= 2**31:
-        raise LarqnetsError(f"The seeds '{text}' have one outside 0 to 2147483647. Write e.g. --seeds 0,1,2.")
-    return list(dict.fromkeys(seeds))
 
 
 def _can_count(progress: SweepProgress) -> bool:

@@ -4,6 +4,7 @@ Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 could
 stdout carries one JSON value and nothing else. TensorFlow is imported inside the verbs that need it.
 """
 
+import io
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ import typer
 
 from larqnets import LarqnetsError, __version__, device_commands, network_commands
 from larqnets.command import DataDir, Json, needs_training_extra, show
+from larqnets.errors import printable
 
 app = typer.Typer(
     name="larqnets",
@@ -67,6 +69,9 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train the experiment of CONFIG into runs/NAME."""
+    from larqnets import preflight
+
+    preflight.check_train(config, name, runs, overrides or (), init_from, resume, seed, strategy)
     launch = needs_training_extra("larqnets.training.launch").launch
     from larqnets.training.distribution import WorkerLostError
     from larqnets.training.progress import Terminal
@@ -86,7 +91,7 @@ def train(
             )
     except WorkerLostError as error:
         # TensorFlow cannot mend a cluster within a process, so this one starts anew and waits for the others.
-        print(f"larqnets: {error} This one starts again by itself.", file=sys.stderr, flush=True)
+        print(f"larqnets: {printable(str(error))} This one starts again by itself.", file=sys.stderr, flush=True)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *([] if resume else ["--resume"])])
     from larqnets import tables
 
@@ -110,6 +115,11 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Train, convert and evaluate experiments one after another into a CSV; given again, it goes on where it was."""
+    from deploy.plan import plan
+    from larqnets import preflight
+
+    plan(configs, seeds, overrides or (), runs)
+    preflight.check_folder((table or runs / "sweep.csv").parent)
     run_sweep = needs_training_extra("deploy.sweep").sweep
     from larqnets import tables
     from larqnets.training.progress import Terminal
@@ -149,6 +159,9 @@ def convert(
     as_json: Json = False,
 ) -> None:
     """Convert to a 1-bit TFLite file, prove it equal to what was trained, write it with a manifest."""
+    from larqnets import preflight
+
+    preflight.check_convert(source, target, twin_run, out, dataset)
     sources = needs_training_extra("deploy.sources")
     from larqnets import tables
 
@@ -181,6 +194,9 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Prove again that a file is equal to the model it came from, layer by layer and end to end."""
+    from larqnets import preflight
+
+    preflight.check_verify(file, source, dataset, device)
     check = needs_training_extra("deploy.check")
     from larqnets import tables
 
@@ -202,6 +218,9 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure the accuracy of a run or of a .tflite file on real images."""
+    from larqnets import preflight
+
+    preflight.check_evaluate(subject, split, dataset)
     check = needs_training_extra("deploy.check")
     from larqnets import tables
 
@@ -241,12 +260,15 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a model on an image or on an array: labels with their probabilities, or raw values."""
-    from deploy.classify import classify
     from deploy.shipped import example_of, find_model
+    from larqnets import preflight
+
+    source, values = find_model(file), inputs or example_of(file)
+    preflight.check_run(source, values, output, device)
+    from deploy.classify import classify
     from larqnets import tables
 
-    source = find_model(file)
-    result = classify(source, inputs or example_of(file), output=output, top=top, num_threads=threads, device=device)
+    result = classify(source, values, output=output, top=top, num_threads=threads, device=device)
     show(result, lambda: tables.labels(result), as_json)
 
 
@@ -265,6 +287,9 @@ def summary(
     as_json: Json = False,
 ) -> None:
     """Count parameters, bits and 1-bit and real MACs of a network before it is trained."""
+    from larqnets import preflight
+
+    preflight.check_summary(subject, backbone, image, stem, overrides or ())
     subjects = needs_training_extra("larqnets.subjects")
     from larqnets import tables
 
@@ -283,8 +308,10 @@ def curves(
     as_json: Json = False,
 ) -> None:
     """Draw the learning curves of runs into one picture, or how their gates and factors moved."""
+    from larqnets import preflight
     from larqnets.curves import draw_curves, draw_parameters
 
+    preflight.check_output(output)
     result = (draw_parameters if parameters else draw_curves)(runs, output)
     show(result, lambda: f"{len(runs)} runs drawn into {output}", as_json)
 
@@ -299,8 +326,9 @@ def pareto(
 ) -> None:
     """Compare the methods of a sweep: accuracy over seeds against cost, and which of them no other one beats."""
     from larqnets import pareto as comparison
-    from larqnets import tables
+    from larqnets import preflight, tables
 
+    preflight.check_output(output)
     result = comparison.pareto(table, output, cost, title)
     show(result, lambda: tables.pareto(result), as_json)
 
@@ -316,6 +344,9 @@ def bench_training(
     as_json: Json = False,
 ) -> None:
     """Measure images per second of our training loop against plain Larq layers in model.fit."""
+    from larqnets import preflight
+
+    preflight.check_folder(out.parent)
     result = needs_training_extra("larqnets.training.bench").bench(cases or (), pairs, overrides or (), out)
     from larqnets import tables
 
@@ -333,6 +364,9 @@ def bench_groupnet_training(
     as_json: Json = False,
 ) -> None:
     """Measure speed, memory and tracing of Group-Net's training step with its branches in different forms."""
+    from larqnets import preflight
+
+    preflight.check_folder(out.parent)
     bench = needs_training_extra("larqnets.training.bench_groupnet")
     result = bench.bench(ks or (1, 3, 5), turns, bench.Setting(width=width, batch_size=batch, image_size=size), out)
     from larqnets import tables
@@ -364,6 +398,14 @@ def doctor(as_json: Json = False) -> None:
     show(report, lambda: tables.doctor(report), as_json)
 
 
+def _check_stdout() -> None:
+    """See that results have somewhere to go, in whatever encoding; a character that it lacks is escaped."""
+    if sys.stdout is None:
+        raise LarqnetsError("stdout is closed, so no result could be shown. Leave it open, or send it to a file.")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def _stopped() -> NoReturn:
     print("larqnets: stopped. Nothing half-written is left.", file=sys.stderr)
     sys.exit(1)
@@ -381,11 +423,12 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # in the background it is ignored, and stays so
         signal.signal(signal.SIGINT, interrupt)
     try:
+        _check_stdout()
         app(prog_name="larqnets")
     except LarqnetsError as error:
         if "--debug" in sys.argv:
             raise
-        print(f"larqnets: {error}", file=sys.stderr)
+        print(f"larqnets: {printable(str(error))}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as end:
         if end.code != _CTRL_C:

@@ -1,6 +1,12 @@
 """What the commands share: `--json`, how a result is shown, how one that needs TensorFlow gets it."""
 
+import contextlib
 import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +22,7 @@ def needs_training_extra(module: str) -> Any:
     """Import a module that needs TensorFlow and Larq, or say in one line how to install them."""
     from larqnets.terminal import captured_stderr, quiet_import
 
+    check_temporary_folder()
     try:
         with captured_stderr():
             require_keras_2()
@@ -28,16 +35,56 @@ def needs_training_extra(module: str) -> Any:
         ) from error
 
 
+def check_temporary_folder() -> None:
+    """Raise LarqnetsError when there is no folder for temporary files, which most commands need."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise LarqnetsError(
+            "There is no folder for temporary files: neither TMPDIR nor /tmp can be written. Set TMPDIR to one that can."
+        ) from error
+
+
+def without_nan(value: Any) -> Any:
+    """Return a result with null in the place of NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def show(value: Any, render: Any, as_json: bool) -> None:
     """Print a result: one JSON value, or what `render` makes of it for people."""
     if as_json:
-        print(json.dumps(value, indent=2, allow_nan=False))
+        with _stdout():
+            print(json.dumps(without_nan(value), indent=2, allow_nan=False))
         return
-    from rich.console import Console
+    from larqnets.console import PlainConsole
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120)  # a log or a pipe has no width of its own
+    console = PlainConsole()
     rendered = render()
-    for part in rendered if isinstance(rendered, list) else [rendered]:
-        console.print(part, soft_wrap=isinstance(part, str))
+    with _stdout():
+        for part in rendered if isinstance(rendered, list) else [rendered]:
+            console.print(part, soft_wrap=isinstance(part, str))
+
+
+@contextlib.contextmanager
+def _stdout() -> Iterator[None]:
+    """See that what is printed arrives: a result that is lost on a full disk is an error, not a success.
+
+    A reader that has seen enough, e.g. `head`, is none of ours: BrokenPipeError goes to `main`.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or the interpreter's end would fail on the rest
+        raise LarqnetsError(
+            f"The result cannot be written to stdout: {error.strerror}. Free some space or name another place, and give the "
+            "command again."
+        ) from error

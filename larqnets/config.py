@@ -39,14 +39,10 @@ class DataConfig:
     dataset: str  # a name of `larqnets list datasets`, or folder:PATH
     data_dir: str | None = None  # where TFDS keeps prepared data; None: TFDS_DATA_DIR or ~/tensorflow_datasets
     image_size: Annotated[int, Range(4, 4096)] | None = None  # images are resized to this square; None: as stored
-    crop_padding: Annotated[int, Range(0, 1024)] = (
-        0  # pixels of zero padding before a random crop back to the image size
-    )
+    crop_padding: Annotated[int, Range(0, 1024)] = 0  # pixels of zero padding before a random crop to the image size
     flip: bool = False  # mirror half of the training images
     random_resized_crop: bool = False  # ImageNet: random area and aspect ratio; test: central crop
-    min_crop_area: Annotated[float, Range(0.001, 1)] = (
-        0.08  # smallest area of a random resized crop, as a fraction of the image
-    )
+    min_crop_area: Annotated[float, Range(0.001, 1)] = 0.08  # smallest random resized crop, as a fraction of the area
     mean: tuple[float, ...] = ()  # per channel, of pixels / 255, subtracted; (): the data set's own
     std: tuple[float, ...] = ()  # per channel, divided by; (): the data set's own
 
@@ -74,9 +70,7 @@ class TrainConfig:
     teacher: str = ""  # a run folder, or keras:NAME of keras.applications; its answers replace the labels in the loss
     teacher_weights: str = "imagenet"  # of a keras: teacher: "imagenet" (Keras downloads them) or a weights file
     teacher_temperature: Annotated[float, Range(0.01, 1000)] = 1.0  # divides the logits of both before the softmax
-    hard_label_weight: Annotated[float, Range(0, 1)] = (
-        0.0  # with a teacher: share of `loss` on the labels, the rest is the teacher's
-    )
+    hard_label_weight: Annotated[float, Range(0, 1)] = 0.0  # with a teacher: share of `loss` on the labels
     checkpoint_every_epochs: Annotated[int, Range(1, 100_000)] = 1
     mixed_precision: bool = False  # bfloat16 inside the training step, for CPUs that have it; weights stay float32
 

@@ -33,7 +33,7 @@ def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
         for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
             style: dict[str, Any] = {"color": f"C{number}", "marker": "." if len(curve["epoch"]) == 1 else None}
             axes.plot(curve["epoch"], curve[f"train_{quantity}"], linestyle="--", linewidth=1, alpha=0.8, **style)
-            axes.plot(curve["epoch"], curve[f"test_{quantity}"], label=path.name, **style)
+            axes.plot(curve["epoch"], curve[f"test_{quantity}"], label=pictures.label(path.name), **style)
     loss.set_ylabel("loss")
     accuracy.set_ylabel("accuracy")
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -61,8 +61,8 @@ def draw_parameters(runs: Sequence[Path], output: Path) -> dict[str, Any]:
         for number, (name, points) in enumerate(curve.items()):
             colour = colormaps["viridis"](0.9 * number / max(1, len(curve) - 1))
             marker = "." if len(points["epoch"]) == 1 else None
-            axes.plot(points["epoch"], points["value"], color=colour, marker=marker, label=name)
-        axes.set_title(path.name, fontsize=9)
+            axes.plot(points["epoch"], points["value"], color=colour, marker=marker, label=pictures.label(name))
+        axes.set_title(pictures.label(path.name), fontsize=9)
         axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     _over_epochs(*panels)
     pictures.save(figure, output)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from larqnets import LarqnetsError
-from larqnets.command import Json, needs_training_extra, show
+from larqnets.command import Json, check_temporary_folder, needs_training_extra, show
 
 app = typer.Typer()
 runtime = typer.Typer(no_args_is_help=True, help="The ARM64 runtime: build it.")
@@ -45,12 +45,13 @@ def benchmark(
     from android_bench import benchmark as bench
     from deploy.interpreter import Interpreter, host_engine
     from deploy.shipped import find_model
-    from larqnets import device_tables, tables
+    from larqnets import device_tables, preflight, tables
 
     if resume is not None and (files or device):
         raise typer.BadParameter("--resume takes files, device and protocol from the record. Leave the others out.")
     if resume is None and not (files and device):
         raise typer.BadParameter("Name files to measure and a device: larqnets benchmark FILE... --device adb")
+    check_temporary_folder()
     paths = [find_model(file) for file in files or ()]
     if device == ["qemu"]:
         counted = bench.count_files(paths, Interpreter, cpu)
@@ -58,10 +59,11 @@ def benchmark(
         if unequal := bench.unequal(counted):
             raise LarqnetsError(" ".join(unequal))
         return
-    if not as_json:
-        from android_bench.summary import summarise  # what statistics need is said before anything is measured
     options = {"threads": threads, "cores": cores, "rounds": rounds, "strict": strict, "max_temp": max_temp, "out": out}
     wanted = bench.continuation(resume) if resume else bench.request(paths, device or (), **options)
+    preflight.check_folder(wanted.out)
+    if not as_json:
+        from android_bench.summary import summarise  # what statistics need is said before anything is measured
     with tables.Stages() as stages:
         outcome = bench.measure(wanted, host_engine, stages.say)
     if outcome.sessions:
@@ -103,6 +105,13 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Show sessions: latency with intervals beside the twins, where the time goes, how far to trust it."""
+    from android_bench.record import read_session
+    from larqnets import preflight
+
+    preflight.check_output(html)
+    preflight.check_output(markdown)
+    for file in files:
+        read_session(file)
     from larqnets import device_tables
 
     if not compare:
@@ -142,6 +151,10 @@ def bench_kernels(
     as_json: Json = False,
 ) -> None:
     """Count what convolutions and networks, binary, float and int8, execute on ARM64 under qemu."""
+    from larqnets import preflight
+
+    preflight.check_folder(out.parent)
+    preflight.check_folder(models)
     writer = needs_training_extra("deploy.bench_models")
     from android_bench import kernels
     from larqnets import tables
@@ -163,6 +176,10 @@ def bench_groupnet(
     as_json: Json = False,
 ) -> None:
     """Count what Group-Net executes on ARM64 under qemu behind its stem, by the number of branches."""
+    from larqnets import preflight
+
+    preflight.check_folder(out.parent)
+    preflight.check_folder(models)
     writer = needs_training_extra("deploy.bench_models")
     from android_bench import groupnet_cost
     from larqnets import tables

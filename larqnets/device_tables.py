@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from larqnets.errors import printable
 from larqnets.tables import facts
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ def benchmark(result: dict[str, Any]) -> list[Any]:
         total = sum(model["groups"].values())
         for op in model["ops"]:
             share = op["instructions"] / total
-            table.add_row(escape(_fused(op["name"])), op["group"], f"{op['instructions']:,}", f"{share:.1%}")
+            table.add_row(_fused(op["name"]), op["group"], f"{op['instructions']:,}", f"{share:.1%}")
         groups = ", ".join(f"{name} {value / total:.1%}" for name, value in model["groups"].items())
-        parts += [f"{escape(model['model'])}: {model['instructions']:,} instructions per inference", table, groups]
+        parts += [f"{model['model']}: {model['instructions']:,} instructions per inference", table, groups]
         if kept_out := model["kept_out"]:
             parts.append(f"kept out of XNNPACK, which computes them wrongly: op {', '.join(map(str, kept_out))}")
         if model["equality"] is None:
-            parts.append(f"not compared with this machine: {escape(model['not_compared'])}")
+            parts.append(f"not compared with this machine: {model['not_compared']}")
         else:
             parts.append(_verdict("its", model["equality"]))
         parts.append("")
@@ -75,10 +76,10 @@ def session(summary: "Summary") -> list[Any]:
         else:
             words = [word for word in (twin_words(model), *(pairing_words(p, model) for p in model.pairings)) if word]
             interval = interval_words(own.interval_ms, own.median_ms)
-            cells = [ms(own.median_ms), interval, ms(own.p90_ms, own.median_ms), "\n".join(words)]
-        table.add_row(escape(model.record.name), *map(escape, cells))
+            cells = [ms(own.median_ms), interval, ms(own.p90_ms, own.median_ms), Text("\n".join(map(printable, words)))]
+        table.add_row(model.record.name, *cells)
     remarks = [] if summary.timed else ["No ARM64 hardware ran these files: no time is shown."]
-    remarks += [f"warning: {escape(text)}" for text in summary.warnings]
+    remarks += [f"warning: {text}" for text in summary.warnings]
     return [known, "", table, *remarks, ""]
 
 
@@ -92,13 +93,13 @@ def comparison(result: dict[str, Any]) -> list[Any]:
     for row in result["rows"]:
         ratio = row["ratio"]
         if ratio is None:
-            table.add_row(escape(row["name"]), *["-"] * 6, "undecided: no round counts")
+            table.add_row(row["name"], *["-"] * 6, "undecided: no round counts")
             continue
         interval, p = ratio["interval"], ratio["p"]
         numbers = [f"{row['baseline_ms']:.4g}", f"{row['candidate_ms']:.4g}", f"{ratio['ratio']:.3f}"]
         numbers.append("-" if interval is None else f"{interval['low']:.3f} to {interval['high']:.3f}")
         numbers += ["-" if p is None else f"{p:.2g}", f"{row['threshold']:.1%}"]
-        table.add_row(escape(row["name"]), *numbers, row["verdict"] + (": too few rounds" if p is None else ""))
+        table.add_row(row["name"], *numbers, row["verdict"] + (": too few rounds" if p is None else ""))
     remarks = [f"not compared: {text}" for text in result["unmatched"]]
     remarks += [
         f"matched by {row['matched_by']}, the files differ: {row['name']}"
@@ -106,7 +107,7 @@ def comparison(result: dict[str, Any]) -> list[Any]:
         if row["matched_by"] == "name"
     ]
     remarks += [f"differs: {text}" for text in result["differences"]]
-    return [f"{result['baseline']}, then {result['candidate']}", table, *map(escape, remarks)]
+    return [f"{result['baseline']}, then {result['candidate']}", table, *remarks]
 
 
 def measured(outcome: Any, summaries: Sequence["Summary"]) -> list[Any]:
@@ -115,8 +116,8 @@ def measured(outcome: Any, summaries: Sequence["Summary"]) -> list[Any]:
     for session_, path in zip(outcome.sessions, outcome.files, strict=True):
         for model in session_.models:
             if model.equality is not None:
-                parts.append(_verdict(f"{escape(model.name)}:", asdict(model.equality)))
-        parts.append(f"record: {escape(str(path))}")
+                parts.append(_verdict(f"{model.name}:", asdict(model.equality)))
+        parts.append(f"record: {path}")
     return parts
 
 
@@ -124,7 +125,7 @@ def _verdict(whose: str, equality: dict[str, Any]) -> str:
     """Say whether outputs are those of the host; `whose` comes before "outputs"."""
     verdict = "equal to" if equality["equal"] else "DIFFERENT from"
     return (
-        f"{whose} outputs {verdict} those of {escape(equality['engine'])}, {equality['samples']} samples, "
+        f"{whose} outputs {verdict} those of {equality['engine']}, {equality['samples']} samples, "
         f"largest difference {equality['max_difference']:.2g} (allowed {equality['tolerance']:.2g})"
     )
 
@@ -134,7 +135,7 @@ def devices(found: dict[str, Any]) -> list[Any]:
     parts: list[Any] = []
     for device in found["devices"]:
         parts += [facts(_device(device), device["device"]), ""]
-    parts += [f"- {escape(text)}" for text in found["problems"]]
+    parts += [f"- {text}" for text in found["problems"]]
     return [*parts, "A board is shown when it is named: larqnets devices --device ssh:USER@HOST", found["note"]]
 
 

@@ -13,6 +13,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from larqnets.errors import printable
+
 MAX_BYTES = 256 * 2**20
 MAX_DEPTH = 32
 _MAX_INT = 2**63
@@ -40,12 +42,17 @@ def read_json(path: Path) -> Any:
     return parse_json(read_text(path))
 
 
-def parse_json(text: str) -> Any:
-    """Return the value of a JSON text; raises ValueError when it is not proper."""
+def parse_json(text: str, *, shown: bool = False) -> Any:
+    """Return the value of a JSON text; raises ValueError when it is not proper.
+
+    `shown`: its texts are for people, of devices and strangers' files: they are made printable, whatever they hold.
+    """
     try:
         value = json.loads(text, parse_constant=_no_number, parse_float=finite_number, parse_int=_whole)
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
+    if shown:
+        return _printable(_check(value, any_text=True))
     return checked(value)
 
 
@@ -103,12 +110,17 @@ def whole_number(text: str) -> int:
 
 def checked(value: Any) -> Any:
     """Return a value of a document as it is; raises ValueError when it breaks a limit of this module."""
+    return _check(value, any_text=False)
+
+
+def _check(value: Any, *, any_text: bool) -> Any:
+    check_text = (lambda text: None) if any_text else _check_text
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         inner: list[Any] = []
         for item in level:
             if isinstance(item, str):
-                _check_text(item)
+                check_text(item)
             elif isinstance(item, float):
                 if not math.isfinite(item):
                     raise ValueError(f"{item} is no number")
@@ -117,7 +129,7 @@ def checked(value: Any) -> Any:
                     raise ValueError("a whole number in it is too large")
             elif isinstance(item, dict):
                 for key in item:
-                    _check_text(key)
+                    check_text(key)
                 inner += item.values()
             elif isinstance(item, list):
                 inner += item
@@ -125,6 +137,14 @@ def checked(value: Any) -> Any:
             return value
         level = inner
     raise ValueError(_TOO_DEEP)
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {printable(key): _printable(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_printable(entry) for entry in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 _TOO_DEEP = f"it is nested too deep, over {MAX_DEPTH} levels"

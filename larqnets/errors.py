@@ -2,6 +2,7 @@
 
 import difflib
 import platform
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -27,8 +28,25 @@ def on_arm64_linux() -> bool:
     return (platform.system(), platform.machine()) == ("Linux", "aarch64")
 
 
-def printable(text: str) -> str:
-    """Return the text with every character that is not printable (controls, direction marks, …) escaped."""
+# Format characters that letters need: joiners of Persian and Indic scripts and of emoji.
+_JOINERS = "\u200c\u200d"
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Return the text with every character escaped that a terminal obeys or hides: controls, direction marks, surrogates.
+
+    Letters, signs, emoji and spaces of every script stay, and so do the characters of `keep`, e.g. a newline.
+    """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(c if c in keep or _is_shown(c) else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _is_shown(character: str) -> bool:
+    return character.isprintable() or character in _JOINERS or unicodedata.category(character) == "Zs"
+
+
+def excerpt(text: str, limit: int = 200) -> str:
+    """Return what somebody else says as a part of our sentence: one printable line of at most `limit` characters."""
+    line = printable(" ".join(text[: 10 * limit].split()))
+    return line if len(line) <= limit else f"{line[: limit - 4]} ..."

@@ -5,7 +5,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from larqnets.config import list_configs, load_config
@@ -51,9 +50,9 @@ def listing(
 def _table(title: str, rows: list[tuple[str, str]]) -> list[Any]:
     table = Table("name", "", box=None, pad_edge=False)
     for name, words in rows:
-        table.add_row(escape(name), escape(words))
+        table.add_row(name, words)
     # A title of the table's own would be wrapped to the width of its rows.
-    return [escape(f"{len(rows)} {title}"), table] if rows else [escape(f"no {title}")]
+    return [f"{len(rows)} {title}", table] if rows else [f"no {title}"]
 
 
 def _shape_words(backbone: Any) -> str:
@@ -85,7 +84,7 @@ def _methods(pattern: str, load: Callable[[str], Any]) -> tuple[list[str], Calla
         table = Table("method", "kind", "unit", title=f"{len(names)} methods", title_justify="left", box=None)
         for name in names:
             method = methods.METHODS.get(name)
-            table.add_row(name, method.precision, escape(method.figure))
+            table.add_row(name, method.precision, method.figure)
         return [table, *_pairs({name: row for name, row in models.method_matrix().items() if name in names})]
 
     return names, render
@@ -93,7 +92,7 @@ def _methods(pattern: str, load: Callable[[str], Any]) -> tuple[list[str], Calla
 
 def _pairs(matrix: dict[str, dict[str, str]]) -> list[Any]:
     """Return which method builds on which backbone, and why not: a sentence that holds for several is said once."""
-    table = Table("method", "builds on", "not on", title="\nbackbones", title_justify="left", box=None)
+    table = Table("method", "builds on", "not on", title="backbones", title_justify="left", box=None)
     reasons: dict[str, str] = {}
     for method, row in matrix.items():
         refused = [backbone for backbone, why in row.items() if why]
@@ -101,4 +100,4 @@ def _pairs(matrix: dict[str, dict[str, str]]) -> list[Any]:
         table.add_row(method, ", ".join(builds) if refused else f"all {len(row)}", ", ".join(refused))
         for backbone in refused:
             reasons.setdefault(row[backbone].replace(f"'{backbone}'", ""), f"why not: {row[backbone]}")
-    return [table, *map(escape, reasons.values())] if matrix else []
+    return ["", table, *reasons.values()] if matrix else []

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from larqnets import LarqnetsError
 from larqnets.command import DataDir, Json, needs_training_extra, show
 
 
@@ -51,6 +50,9 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Make a run of a network that was trained elsewhere, to evaluate, convert, benchmark or decompose it."""
+    from larqnets import preflight
+
+    preflight.check_import(source, network, name, runs, dataset)
     launch = needs_training_extra("larqnets.importing.launch")
     from larqnets import network_tables, tables
 
@@ -133,9 +135,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Decompose the kernels of a network into a new run; nothing is trained."""
-    launch = needs_training_extra("larqnets.post_training.launch")
-    from larqnets import network_tables, tables
-    from larqnets.decompose import Settings
+    from larqnets import preflight
+    from larqnets.decompose.settings import Search, Settings
 
     given = {
         "mode": mode,
@@ -162,16 +163,21 @@ def run(
     if target_bits is not None or max_drop is not None:
         if step is not None:
             raise typer.BadParameter("--step and a search for steps exclude each other. Leave one out.")
-        search = launch.Search(target_bits, max_drop, calibration or launch.Search.images)
+        search = Search(target_bits, max_drop, calibration or Search.images)
     elif calibration is not None:
         raise typer.BadParameter("--calibration is for a search. Add --target-bits or --max-drop, or leave it out.")
+    preflight.check_decompose(source, method, name, runs, dataset)
+    shape = None if image is None else preflight.image_shape(image)
+    launch = needs_training_extra("larqnets.post_training.launch")
+    from larqnets import network_tables, tables
+
     network = {"dataset": dataset, "data-dir": data_dir, "weights": weights, "image": image, "classes": classes}
     again = ["larqnets", "decompose", source, *([] if runs == Path("runs") else ["--runs", str(runs)])]
     again += [part for key, value in network.items() if value is not None for part in (f"--{key}", str(value))]
     with tables.Stages() as stages:
         stages.stage("load")
         origin = launch.net.open_network(
-            source, dataset=dataset, data_dir=data_dir, weights=weights, image=_shape(image), classes=classes
+            source, dataset=dataset, data_dir=data_dir, weights=weights, image=shape, classes=classes
         )
         result = launch.decompose_network(
             origin,
@@ -220,16 +226,6 @@ def _refuse_idle(settings: Any, given: dict[str, Any]) -> None:
             raise typer.BadParameter(f"{flag} is an option of {where}. Leave it out, or choose that one.")
 
 
-def _shape(image: str | None) -> tuple[int, int, int] | None:
-    if image is None:
-        return None
-    try:
-        height, width, channels = (int(part) for part in image.lower().split("x"))
-    except ValueError as error:
-        raise LarqnetsError(f"'{image}' is no image shape. Write height x width x channels, e.g. 224x224x3.") from error
-    return height, width, channels
-
-
 @decompose.command()
 def pack(
     file: Annotated[Path, typer.Argument(help="A .tflite file with int8 weights.")],
@@ -266,6 +262,11 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare all methods at about 3, 4, 5 and 6 bits on networks into a CSV; given again, it goes on where it was."""
+    from larqnets import preflight
+
+    for source in sources:
+        preflight.check_network(Path(source))
+    preflight.check_folder(table.parent)
     comparison = needs_training_extra("larqnets.post_training.compare")
     from larqnets import network_tables, tables
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from larqnets.pareto import on_front
@@ -36,7 +35,7 @@ def decomposition(values: dict[str, Any], path: Path, again: str) -> list[Any]:
         quality = "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}"
         shape = "x".join(map(str, row["shape"]))
         cells = (f"{row['bits_per_weight']:.2f}", str(row["planes"]), ranks, row["codes"], quality, note)
-        table.add_row(escape(row["layer"]), shape, *cells)
+        table.add_row(row["layer"], shape, *cells)
     settings = values["settings"]
     mode = f", {settings['mode']} mode" if values["method"] == "cbd" else ""
     share = values["file_bytes"] / values["float_bytes"]
@@ -54,14 +53,12 @@ def decomposition(values: dict[str, Any], path: Path, again: str) -> list[Any]:
         shown["steps found"] = _search_words(values["search"])
     if values["left_out"]:
         shown["left as they are"] = ", ".join(values["left_out"])
-    notes = [escape(f"({number}) {note}") for note, number in numbers.items()]
+    notes = [f"({number}) {note}" for note, number in numbers.items()]
     parts: list[Any] = [table, *notes, "", facts(shown), f"report: {path}/layers.json, {path}/layers.png"]
     if values["dataset"] and "search" not in values:
         size = sum(row["file_bytes"] for row in values["layers"])
         bits = min(max(8 * size / values["weights"], 1), 8)
-        parts.append(
-            escape(f"Recommended at this size, a step for every layer: {again} --target-bits {bits:.1f} --name NAME")
-        )
+        parts.append(f"Recommended at this size, a step for every layer: {again} --target-bits {bits:.1f} --name NAME")
     return [*parts, f"Next: larqnets convert {path} --target arm64"]
 
 
@@ -92,7 +89,7 @@ def methods_compared(result: dict[str, Any]) -> list[Any]:
             bits = (f"{row[key]:.2f}" for key in ("bits_per_weight", "file_bits_per_weight"))
             cells = (*bits, *sizes, f"{row['test_accuracy']:.2%}", "yes" if row in front else "")
             table.add_row(row["method"], row["setting"], *cells)
-        parts += [escape(f"{name}: float {rows[0]['float_accuracy']:.2%}"), table, ""]
+        parts += [f"{name}: float {rows[0]['float_accuracy']:.2%}", table, ""]
     return [*parts, f"table: {result['csv']}", f"picture: {result['picture']}"]
 
 

@@ -72,6 +72,8 @@ def _read(table: Path, cost: str) -> list[Point]:
         header, rows = read_csv(table)
         # `sweep` writes the options that were asked for behind its own columns, of which this is the last.
         options = header[header.index("arm64_instructions") + 1 :] if "arm64_instructions" in header else []
+        if header and cost not in header:
+            raise KeyError(cost)
         for row in rows:
             if not row[cost]:
                 raise LarqnetsError(
@@ -118,7 +120,7 @@ def _draw(points: Sequence[Point], cost: str, title: str) -> "Figure":
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(alpha=0.3, which="both")
     if title:
-        axes.set_title(title, fontsize=10)
+        axes.set_title(pictures.label(title), fontsize=10)
     note = "bars: worst to best seed; line: Pareto front"
     axes.text(0.99, 0.02, note, transform=axes.transAxes, ha="right", fontsize=8, color="0.4")
     figure.draw_without_rendering()  # places what the labels must not cover
@@ -133,7 +135,9 @@ def _label(axes: Any, label: str, point: tuple[float, float], taken: Sequence[An
     """Write a label beside its point, at the first place that is free and within the axes; returns its box."""
     places = [((7, 4), "left"), ((7, -12), "left"), ((-7, 4), "right"), ((-7, -12), "right"), ((7, 16), "left")]
     for offset, side in places:
-        text = axes.annotate(label, point, xytext=offset, textcoords="offset points", fontsize=9, ha=side)
+        text = axes.annotate(
+            pictures.label(label), point, xytext=offset, textcoords="offset points", fontsize=9, ha=side
+        )
         box = text.get_window_extent()
         inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
         if inside and not any(box.overlaps(other) for other in taken):

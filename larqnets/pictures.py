@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, printable
 from larqnets.files import write_atomically
 
 if TYPE_CHECKING:
@@ -15,6 +15,12 @@ def check_kind(output: Path) -> None:
     """Raise LarqnetsError unless the name ends in a kind of picture that is written here."""
     if output.suffix not in (".png", ".svg", ".pdf"):
         raise LarqnetsError(f"{output} names no kind of picture. Let it end in .png, .svg or .pdf.")
+
+
+def label(text: str) -> str:
+    """Return a name as matplotlib shows it: no formula between dollar signs, nothing hidden for its first underscore."""
+    shown = printable(text).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def content(figure: "Figure", kind: str = "png") -> bytes:

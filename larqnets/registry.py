@@ -1,6 +1,6 @@
 """Names of things: a decorator registers them, `get` finds them, `names` lists them with shell globs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from fnmatch import fnmatchcase
 from typing import Generic, TypeVar
 
@@ -30,12 +30,16 @@ class Registry(Generic[T]):
     def get(self, name: str) -> T:
         """Return the entry called `name`; raises LarqnetsError naming the nearest known name."""
         if name not in self._entries:
-            raise LarqnetsError(
-                f"There is no {self.noun} '{name}'.{nearest(name, self._entries)} "
-                f"`larqnets list {self.noun}s` shows all {len(self._entries)}."
-            )
+            raise unknown(self.noun, name, self._entries)
         return self._entries[name]
 
     def names(self, pattern: str = "*") -> list[str]:
         """Return the sorted names that match a shell glob such as ``resnet*``."""
         return sorted(name for name in self._entries if fnmatchcase(name, pattern))
+
+
+def unknown(noun: str, name: str, known: Collection[str]) -> LarqnetsError:
+    """Return the error for a name that nothing was registered under."""
+    return LarqnetsError(
+        f"There is no {noun} '{name}'.{nearest(name, known)} `larqnets list {noun}s` shows all {len(known)}."
+    )

@@ -114,7 +114,7 @@ class Run:
 
         Raises LarqnetsError when the name is taken or no plain folder name, or the folder cannot be written.
         """
-        path = _path_for(root, name)
+        path = new_run_path(root, name)
         model, data = experiment.model, experiment.data
         card: dict[str, Any] = {
             "format_version": RUN_FORMAT,
@@ -142,7 +142,7 @@ class Run:
         by name, MODEL_FILE among them. Raises LarqnetsError as `create` does.
         """
         whole = {"format_version": RUN_FORMAT, "name": name, "status": card["kind"], **card}
-        return cls._build(_path_for(root, name), ModelImages(data), whole, files)
+        return cls._build(new_run_path(root, name), ModelImages(data), whole, files)
 
     @classmethod
     def _build(
@@ -257,7 +257,7 @@ class Run:
         self.card = card
 
 
-def _path_for(root: Path, name: str) -> Path:
+def new_run_path(root: Path, name: str) -> Path:
     """Return where the new run goes; raises LarqnetsError for a name that is taken or none."""
     if not name or name in (".", "..") or name.startswith(".") or any(c in name for c in "/\\:\0\n"):
         raise LarqnetsError(f"'{name}' cannot name a run. Choose a plain folder name, e.g. --name my-run.")

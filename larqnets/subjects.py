@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from larqnets.config import apply_override, load_config
 from larqnets.data import load_dataset
-from larqnets.errors import LarqnetsError
 from larqnets.keras_file import SUFFIXES, load_keras_file
-from larqnets.methods import get_method, list_methods
+from larqnets.methods import get_method
 from larqnets.models import create_model
+from larqnets.preflight import check_summary, image_shape, looks_like_run
 from larqnets.run_folder import Run
 from larqnets.training import build_model, load_trained_model
 
@@ -30,33 +30,19 @@ def model_of(
     `image`: "HxWxC". `overrides` are options of the method ("reduction=8"), or of a config. Raises LarqnetsError when the
     subject is none of them.
     """
+    check_summary(subject, backbone, image, stem, overrides)
     if backbone is not None:
-        if stem not in ("imagenet", "small"):
-            raise LarqnetsError(f"The stem is 'imagenet' or 'small', not '{stem}'.")
         options: dict[str, Any] = {}
         for override in overrides:
             apply_override(options, override)
         get_method(subject, **options)  # names none of its options as one of create_model's own arguments
-        return create_model(subject, backbone, _shape(image), classes, stem=stem, width=width, **options)
+        return create_model(subject, backbone, image_shape(image), classes, stem=stem, width=width, **options)
     path = Path(subject)
     if path.suffix in SUFFIXES:
         return load_keras_file(path)
-    if subject in list_methods() and not path.exists():
-        raise LarqnetsError(
-            f"'{subject}' is a method. Say on which backbone: larqnets summary {subject} --backbone resnet18."
-        )
-    looks_like_run = path.parent != Path() and path.suffix != ".toml" and not path.is_file()
-    run = Run.open(path) if path.is_dir() or looks_like_run else None
+    run = Run.open(path) if path.is_dir() or looks_like_run(path) else None
     if run is not None and run.kind != "trained":
         return load_trained_model(run)
     experiment = load_config(subject, overrides) if run is None else run.experiment
     info = load_dataset(experiment.data).info
     return build_model(experiment, info.image_shape, info.num_classes, experiment.training_stages[-1])
-
-
-def _shape(image: str) -> tuple[int, int, int]:
-    try:
-        height, width, channels = (int(part) for part in image.lower().split("x"))
-    except ValueError as error:
-        raise LarqnetsError(f"'{image}' is no image shape. Write height x width x channels, e.g. 224x224x3.") from error
-    return height, width, channels

@@ -5,9 +5,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from larqnets.console import PlainConsole
+from larqnets.errors import printable
 
 STAGES = {
     "import": "reading the network and its weights",
@@ -35,7 +37,7 @@ class Stages:
     """Progress of a conversion on stderr: what it is doing, and how many samples it has run."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = PlainConsole(stderr=True)
         self._status = self._console.status("")
         self._text = ""
         self._shown = 0.0
@@ -52,26 +54,29 @@ class Stages:
     def stage(self, name: str) -> None:
         """Name the stage that begins; without a terminal it becomes a line."""
         self._text = STAGES.get(name, name)
-        self._status.update(f"{self._text} ...")
+        self._update(self._text + " ...")
         if not self._console.is_terminal:
             self._console.print(f"{self._text} ...", soft_wrap=True)
 
     def say(self, text: str) -> None:
         """Show what is being done; a sentence stays to be read."""
         if not text.endswith("."):
-            self.stage(escape(text))
+            self.stage(text)
         else:
-            self._console.print(escape(text), soft_wrap=True)
+            self._console.print(text, soft_wrap=True)
 
     def layer(self, done: int, count: int, name: str) -> None:
         """Show the layer that is done."""
-        self._status.update(f"{self._text} ... {done} of {count}: {escape(name)}")
+        self._update(f"{self._text} ... {done} of {count}: {name}")
 
     def sample(self, done: int) -> None:
         """Show the number of samples done, at most ten times a second."""
         if time.monotonic() - self._shown > 0.1:
             self._shown = time.monotonic()
-            self._status.update(f"{self._text} ... {done:,} samples")
+            self._update(f"{self._text} ... {done:,} samples")
+
+    def _update(self, text: str) -> None:
+        self._status.update(Text(printable(text)))
 
 
 def facts(values: dict[str, Any], title: str = "") -> Table:
@@ -80,7 +85,7 @@ def facts(values: dict[str, Any], title: str = "") -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in values.items():
-        table.add_row(name.replace("_", " "), escape(_word(name, value)))
+        table.add_row(name.replace("_", " "), _word(name, value))
     return table
 
 
@@ -230,9 +235,9 @@ def conversion(manifest: dict[str, Any]) -> list[Any]:
         )
     for fallback in manifest["float_fallbacks"]:
         parts.append(f"FLOAT: layer '{fallback['layer']}' runs as float: {fallback['cause']}")
-    parts += [f"warning: {escape(text)}" for text in manifest["warnings"]]
+    parts += [f"warning: {text}" for text in manifest["warnings"]]
     parts += [f"files: {folder}/", f"Next: larqnets inspect {folder}/{manifest['file']}"]
-    return [*parts, escape(manifest["proof"]["line"])]
+    return [*parts, manifest["proof"]["line"]]
 
 
 def verification_lines(v: dict[str, Any]) -> list[str]:
@@ -253,8 +258,8 @@ def verification_lines(v: dict[str, Any]) -> list[str]:
         )
     if v["unchecked_layers"]:
         lines.append(f"  not checked layer by layer, since they run as float: {', '.join(v['unchecked_layers'])}")
-    lines += [f"  not equal: {escape(reason)}" for reason in v["reasons"]]
-    lines += [f"  warning: {escape(text)}" for text in v["warnings"]]
+    lines += [f"  not equal: {reason}" for reason in v["reasons"]]
+    lines += [f"  warning: {text}" for text in v["warnings"]]
     lines.append(f"  engine: {v['engine']}")
     return lines
 
@@ -267,7 +272,7 @@ def verification(v: dict[str, Any]) -> list[Any]:
     for layer in v["layers"]:
         worst = f"{layer['worst']:.1e}" if layer["worst"] else "-"
         row = (f"{layer['signs']:,}", str(layer["wrong"]), str(layer["near_threshold"]), worst)
-        table.add_row(escape(layer["layer"]), *row)
+        table.add_row(layer["layer"], *row)
     return [table, "", *verification_lines(v)]
 
 
@@ -288,7 +293,7 @@ def counts(name: str, values: dict[str, Any]) -> list[Any]:
         table.columns[column].justify = "right"
     for layer in values["layers"]:
         numbers = (f"{layer[k]:,}" for k in ("binary_weights", "real_weights", "binary_macs", "real_macs"))
-        table.add_row(escape(layer["layer"]), layer["type"], "x".join(map(str, layer["output_shape"])), *numbers)
+        table.add_row(layer["layer"], layer["type"], "x".join(map(str, layer["output_shape"])), *numbers)
     totals = values["totals"]
     depthwise = [layer["real_weights"] for layer in values["layers"] if layer["type"] == "DepthwiseConv2D"]
     shown = {
@@ -313,8 +318,8 @@ def labels(result: dict[str, Any]) -> list[Any]:
         head = f"{result['input']}" if len(result["predictions"]) == 1 else f"{result['input']}[{i}]"
         table = Table("label", "probability", box=None)
         for entry in prediction:
-            table.add_row(escape(entry["label"]), f"{entry['probability']:.2%}")
-        parts += [escape(head), table]
+            table.add_row(entry["label"], f"{entry['probability']:.2%}")
+        parts += [head, table]
     if "output" in result:
         shapes = ", ".join(str(tuple(shape)) for shape in result["output_shapes"])
         parts.append(f"raw outputs of shape {shapes}: {result['output']}")
@@ -327,7 +332,7 @@ def doctor(report: dict[str, Any]) -> list[Any]:
     versions |= {name: version or "missing" for name, version in report["packages"].items()}
     versions |= {name: "found" if there else "missing" for name, there in report["tools"].items()}
     versions |= {"ARM64 runtime": report["arm64_runtime"] or "missing"}
-    lines = [f"- {escape(text)}" for text in report["findings"]] or ["nothing is missing"]
+    lines = [f"- {text}" for text in report["findings"]] or ["nothing is missing"]
     return [facts(versions), "", facts(report["can"], "can"), "", "findings", *lines]
 
 

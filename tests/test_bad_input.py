@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deploy.shipped import example_of
+
 TINY = ("--set", "train.epochs=1", "--set", "model.width=0.25")
 
 
@@ -188,7 +190,11 @@ def test_damaged_model_files(demo, cli, tmp_path, verb):
 def test_a_model_with_an_op_that_nobody_knows(demo, cli, tmp_path):
     (tmp_path / "new.tflite").write_bytes(_rename_op(demo.binary.read_bytes(), b"LceBconv2d", b"FancyConv"))
     assert json.loads(cli("inspect", "new.tflite", "--json").out)["unknown_ops"] == ["CUSTOM:FancyConv"]
-    for arguments in (["run", "new.tflite", "x.png"], ["evaluate", "new.tflite"], ["verify", "new.tflite"]):
+    for arguments in (
+        ["run", "new.tflite", example_of("digits")],
+        ["evaluate", "new.tflite"],
+        ["verify", "new.tflite"],
+    ):
         fails(cli(*arguments), "unknown op CUSTOM:FancyConv", "Convert it again")
 
 
@@ -208,9 +214,9 @@ def _rename_op(content, old, new):
 def test_places_that_cannot_be_written(demo, cli, tmp_path):
     (tmp_path / "file").write_text("")
     np.save(tmp_path / "x.npy", np.zeros((1, 8, 8, 1), np.float32))
-    fails(cli("train", "digits", *TINY, "--runs", "file/runs"), "Cannot write file/runs", "writable")
-    fails(cli("convert", demo.run, "--out", "file/out"), "Cannot write file/out", "choose another folder")
-    fails(cli("run", demo.binary, "x.npy", "--output", "file/y.npy"), "Cannot write file/y.npy", "writable")
+    fails(cli("train", "digits", *TINY, "--runs", "file/runs"), "Cannot write file/runs", "file is no folder")
+    fails(cli("convert", demo.run, "--out", "file/out"), "Cannot write file/out", "file is no folder")
+    fails(cli("run", demo.binary, "x.npy", "--output", "file/y.npy"), "Cannot write file/y.npy", "no folder file")
 
 
 def test_images_that_are_none(demo, cli, tmp_path):
@@ -315,6 +321,6 @@ def test_keras_3_in_the_process(tmp_path, first):
     assert re.fullmatch(r"Keras 3 is already active.* Import larqnets before keras.*\n", done.stdout), done.stderr
 
 
-def test_keras_3_in_the_environment(cli, monkeypatch):
+def test_keras_3_in_the_environment(demo, cli, monkeypatch):
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", "0")
-    fails(cli("convert", "runs/x"), "Keras 3 is already active", "TF_USE_LEGACY_KERAS=1")
+    fails(cli("convert", demo.run), "Keras 3 is already active", "TF_USE_LEGACY_KERAS=1")

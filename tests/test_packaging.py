@@ -1,6 +1,7 @@
 """What is in the wheel, what works without TensorFlow, and which package may import which."""
 
 import ast
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from android_bench.record import to_json
+from deploy.shipped import find_model
+from larqnets.config import load_config
+from larqnets.run_folder import Run
+from tests.android_bench.sessions import session
 
 ROOT = Path(__file__).parent.parent
 INSTALL = 'pip install "larqnets[train]"'
@@ -88,6 +95,7 @@ def _is_in(name, packages):
     [
         *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.run_folder", "larqnets.backbones"),
         *("larqnets.data.image", "larqnets.doctor", "larqnets.decompose"),
+        *("larqnets.documents", "larqnets.schema", "larqnets.console", "larqnets.preflight", "deploy.plan"),
         *("deploy.flatbuffer", "deploy.tflite", "deploy.inspect", "deploy.shipped", "deploy.classify", "deploy.packed"),
         "deploy.xnnpack",
         *(
@@ -183,12 +191,14 @@ def test_core_alone_can(core, tmp_path, arguments, printed):
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(["train", "digits"], ["convert", "x"], ["verify", "x"], ["evaluate", "x"], ["summary", "x"]),
-        *(["run", "digits"], ["list", "methods"]),
+        *(["train", "digits"], ["sweep", "digits"], ["convert", "RUN"], ["verify", "FILE"], ["evaluate", "FILE"]),
+        *(["summary", "digits"], ["run", "digits"], ["decompose", "RUN"], ["list", "methods"]),
     ],
     ids=" ".join,
 )
 def test_core_alone_says_how_to_get_the_rest(core, tmp_path, arguments):
+    Run.create(tmp_path, "RUN", load_config("digits"))
+    shutil.copy(find_model("digits"), tmp_path / "FILE")
     done = _larqnets(core, arguments, tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("larqnets: ")
@@ -200,6 +210,7 @@ def test_core_alone_says_how_to_get_the_rest(core, tmp_path, arguments):
     "arguments", [["report", "s.json"], ["benchmark", "digits", "--device", "local"]], ids=" ".join
 )
 def test_core_alone_says_what_statistics_need(core, tmp_path, arguments):
+    (tmp_path / "s.json").write_text(json.dumps(to_json(session())))
     done = _larqnets(core, arguments, tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == 'larqnets: Statistics need scipy, which is not installed: pip install "larqnets[bench]"\n'

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from android_bench.devices.link import (
+    OUTPUT_LIMIT,
     SHELL_PATIENCE_S,
     Client,
     DeviceLostError,
@@ -17,7 +18,7 @@ from android_bench.devices.link import (
     send_patience_s,
     unframed,
 )
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, excerpt, printable
 
 _CONNECT_S = 20.0  # the client starts its server, which looks for devices
 _REMEDIES = {
@@ -51,10 +52,10 @@ class Adb:
         self.address = _choose(self.address or os.environ.get("ANDROID_SERIAL", ""), found)
         self.name = f"adb:{self.address}"
 
-    def shell(self, script: str, timeout_s: float = SHELL_PATIENCE_S) -> Output:
+    def shell(self, script: str, timeout_s: float = SHELL_PATIENCE_S, limit: int = OUTPUT_LIMIT) -> Output:
         """See Link."""
         try:
-            out, err, _ = self._adb("-s", self.address, "shell", framed(script), timeout_s=timeout_s)
+            out, err, _ = self._adb("-s", self.address, "shell", framed(script), timeout_s=timeout_s, limit=limit)
         except TimeoutError as error:
             raise self._lost(f"no answer within {timeout_s:.0f} s") from error
         output = unframed(out)
@@ -90,8 +91,10 @@ class Adb:
     def close(self) -> None:
         """See Link; the adb server is the user's and stays."""
 
-    def _adb(self, *arguments: str, timeout_s: float = _CONNECT_S) -> tuple[bytes, bytes, int]:
-        done = self._client.run([program(), *arguments], timeout_s)
+    def _adb(
+        self, *arguments: str, timeout_s: float = _CONNECT_S, limit: int = OUTPUT_LIMIT
+    ) -> tuple[bytes, bytes, int]:
+        done = self._client.run([program(), *arguments], timeout_s, limit=limit)
         return done.stdout, done.stderr, done.returncode
 
     def _lost(self, reason: str) -> DeviceLostError:
@@ -115,12 +118,12 @@ def states(client: Client) -> dict[str, str]:
         raise LarqnetsError("adb does not answer. Restart its server: adb kill-server") from error
     if done.returncode != 0:
         raise LarqnetsError(f"adb failed: {last_line(done.stderr, done.stdout)}. Restart its server: adb kill-server")
-    return parse_devices(done.stdout.decode(errors="backslashreplace"))
+    return parse_devices(printable(done.stdout.decode(errors="backslashreplace"), keep="\r\n\t"))
 
 
 def parse_devices(text: str) -> dict[str, str]:
     """Return serial -> state from what `adb devices` prints."""
-    return {serial: state.strip() for serial, state in re.findall(r"^([^*\s]\S*)\t(.+)$", text, re.MULTILINE)}
+    return {serial: excerpt(state) for serial, state in re.findall(r"^([^*\s]\S*)\t(.+)$", text, re.MULTILINE)}
 
 
 def _choose(serial: str, found: dict[str, str]) -> str:

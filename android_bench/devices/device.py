@@ -12,7 +12,6 @@ import binascii
 import contextlib
 import dataclasses
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +19,11 @@ from shlex import quote
 from typing import Any, Protocol
 
 from android_bench.bundle import RUNNER, read_runtime
-from android_bench.devices.link import DeviceLostError, Link
+from android_bench.devices.link import OUTPUT_LIMIT, DeviceLostError, Link, send_patience_s
 from android_bench.devices.probe import PROBE, STATE, Facts, parse_facts, parse_state, unusable
 from android_bench.record import Kind, State
-from larqnets.errors import LarqnetsError
+from android_bench.runner import Report, parse_report
+from larqnets.errors import LarqnetsError, excerpt
 
 CACHE = "larqnets-cache"
 RUN_PATIENCE_S = 600.0
@@ -59,11 +59,11 @@ class Device(Protocol):
     def push(self, files: Mapping[str, bytes]) -> Installed:
         """See to it that the runtime and `files` (name -> content) are in the cache, whole; says what the runtime is."""
 
-    def run(self, arguments: Sequence[str], model: str, timeout_s: float = RUN_PATIENCE_S) -> dict[str, Any]:
+    def run(self, arguments: Sequence[str], model: str, timeout_s: float = RUN_PATIENCE_S) -> Report:
         """Start the runner in the cache folder and return its report; raises RunnerError when it fails on `model`."""
 
-    def pull(self, name: str) -> bytes:
-        """Return a file of the cache."""
+    def pull(self, name: str, size: int) -> bytes:
+        """Return a file of the cache of about `size` bytes."""
 
     def state(self, at_s: float) -> State:
         """Return its state now, which is `at_s` seconds after the session's start."""
@@ -142,7 +142,7 @@ class Board:
             f"command -v sha256sum >/dev/null || exit 4\nsha256sum {' '.join(map(quote, paths))} 2>/dev/null\ntrue"
         )
         if output.code == 3:
-            reason = output.text.strip().rpartition(": ")[2] or "it cannot be entered"
+            reason = excerpt(output.text).rpartition(": ")[2] or "it cannot be entered"
             raise LarqnetsError(
                 f"{self.name} cannot keep our files in {self.cache}: {reason}. Make the folder writable, or name another "
                 "one in LARQNETS_DEVICE_FOLDER."
@@ -171,10 +171,10 @@ class Board:
         )
         if done.code != 0:
             raise LarqnetsError(
-                f"{self.name} cannot finish our files in {self.cache}: {done.text.strip()}. Run: larqnets devices --clean"
+                f"{self.name} cannot finish our files in {self.cache}: {excerpt(done.text)}. Run: larqnets devices --clean"
             )
 
-    def run(self, arguments: Sequence[str], model: str, timeout_s: float = RUN_PATIENCE_S) -> dict[str, Any]:
+    def run(self, arguments: Sequence[str], model: str, timeout_s: float = RUN_PATIENCE_S) -> Report:
         """See Device. `arguments` name files of the cache as ../NAME."""
         command = " ".join(map(quote, [*self.link.launcher, f"./{RUNNER}", *arguments]))
         # In the background, so that its number is known to `close` when the connection breaks in between.
@@ -190,12 +190,12 @@ class Board:
         if output.code != 0:
             raise self._failed(output.code, err, model)
         try:
-            return json.loads(said)
-        except ValueError as error:
-            raise LarqnetsError(f"The runner on {self.name} printed no JSON. Run: larqnets devices --clean") from error
+            return parse_report(said)
+        except LarqnetsError as error:
+            raise LarqnetsError(f"{self.name}: {error} Run: larqnets devices --clean") from error
 
     def _failed(self, code: int, err: str, model: str) -> LarqnetsError:
-        lines = [line.strip() for line in err.splitlines() if line.strip()] or ["it did not say why"]
+        lines = [excerpt(line) for line in err.splitlines() if line.strip()] or ["it did not say why"]
         said = next((line for line in lines if line.startswith(f"{RUNNER}: ")), None)
         if code == 125:
             return DeviceLostError(f"Our files are gone from {self.cache} on {self.name}. Run the command again.")
@@ -216,9 +216,13 @@ class Board:
         reason = (said or lines[-1]).removeprefix(f"{RUNNER}: ")
         return RunnerError(f"{model} cannot be run on {self.name}: {reason}")
 
-    def pull(self, name: str) -> bytes:
+    def pull(self, name: str, size: int) -> bytes:
         """See Device. Through the shell, in base64: for small files."""
-        output = self.link.shell(f"cd {quote(self.cache)} && base64 {quote(name)} && sha256sum {quote(name)}")
+        output = self.link.shell(
+            f"cd {quote(self.cache)} && base64 {quote(name)} && sha256sum {quote(name)}",
+            send_patience_s(size),
+            OUTPUT_LIMIT + 3 * size // 2,
+        )
         *lines, last = output.text.splitlines() or [""]
         try:
             content = base64.b64decode("".join(lines), validate=True)
@@ -244,7 +248,7 @@ class Board:
         self.stop_runner()
         done = self.link.shell(f"rm -rf {quote(self.cache)} 2>&1")
         if done.code != 0:
-            raise LarqnetsError(f"{self.name} cannot remove {self.cache}: {done.text.strip()}. Remove it by hand.")
+            raise LarqnetsError(f"{self.name} cannot remove {self.cache}: {excerpt(done.text)}. Remove it by hand.")
         return size
 
     def _find_runner(self) -> str:

@@ -4,19 +4,23 @@ A script's output is framed by marks, so that a connection that broke is told fr
 client's exit code says, and what a login shell prints before is left out.
 """
 
+import os
 import re
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import IO, Literal, Protocol
 
 from android_bench.clock import StoppedError
 from android_bench.record import Kind
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, excerpt, printable
 
 _BEGIN, _END = "@@begin", "@@end"
+OUTPUT_LIMIT = 16 * 2**20  # bytes that a device may send where nothing else is said
+_LOOK_S = 0.05  # how often what arrives is measured
 SHELL_PATIENCE_S = 60.0  # for scripts that only look around
 _SEND_BYTES_PER_S = 100_000  # slower than this no connection is waited for
 
@@ -47,8 +51,8 @@ class Link(Protocol):
     def open(self) -> None:
         """Find the device; raises LarqnetsError in one sentence when it cannot be used."""
 
-    def shell(self, script: str, timeout_s: float = SHELL_PATIENCE_S) -> Output:
-        """Run a script of POSIX sh; raises DeviceLostError when the connection breaks."""
+    def shell(self, script: str, timeout_s: float = SHELL_PATIENCE_S, limit: int = OUTPUT_LIMIT) -> Output:
+        """Run a script of POSIX sh; raises DeviceLostError when the connection breaks, LarqnetsError for over `limit` bytes."""
 
     def send(self, content: bytes, path: str) -> None:
         """Write a file; raises LarqnetsError when the device refuses it, DeviceLostError when the connection breaks."""
@@ -78,8 +82,13 @@ class Client:
         *,
         stdin: bytes = b"",
         environment: Mapping[str, str] | None = None,
+        limit: int = OUTPUT_LIMIT,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run a command to its end; raises TimeoutError when it takes too long, StoppedError after `abort`."""
+        """Run a command to its end.
+
+        Raises TimeoutError when it takes too long, LarqnetsError as soon as it has printed more than `limit` bytes, and
+        StoppedError after `abort`.
+        """
         # Files, not pipes: ssh's master holds them too and would keep a pipe open when its client was ended.
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             given.write(stdin)
@@ -91,9 +100,7 @@ class Client:
                     command, stdin=given, stdout=out, stderr=err, env=environment, start_new_session=True
                 )
             try:
-                process.wait(timeout_s)
-            except subprocess.TimeoutExpired as error:
-                raise TimeoutError from error
+                _wait(process, timeout_s, (out, err), limit)
             finally:
                 process.kill()
                 process.wait()
@@ -115,6 +122,24 @@ class Client:
         self._stopped = False
 
 
+def _wait(process: subprocess.Popen[bytes], timeout_s: float, outputs: Sequence[IO[bytes]], limit: int) -> None:
+    """Wait for the end of a process; raises TimeoutError, and LarqnetsError when a file that it writes grows too large."""
+    deadline = time.monotonic() + timeout_s
+    running = True
+    while running:
+        try:
+            process.wait(max(0.0, min(_LOOK_S, deadline - time.monotonic())))
+            running = False
+        except subprocess.TimeoutExpired as error:
+            if time.monotonic() >= deadline:
+                raise TimeoutError from error
+        if any(os.fstat(file.fileno()).st_size > limit for file in outputs):
+            raise LarqnetsError(
+                f"The device sends more than {limit / 2**20:,.0f} MiB where a report is due. Look what its login shell and "
+                "its programs print, or measure another device."
+            )
+
+
 def framed(script: str) -> str:
     """Return the script with marks around its output."""
     return f'echo "{_BEGIN}"\n(\n{script}\n)\necho "{_END} $?"\n'
@@ -122,7 +147,7 @@ def framed(script: str) -> str:
 
 def unframed(out: bytes) -> Output | None:
     """Return the output between the marks, None when it does not end as it should."""
-    text = out.decode(errors="backslashreplace").replace("\r\n", "\n")
+    text = printable(out.decode(errors="backslashreplace").replace("\r\n", "\n"), keep="\n\t")
     found = re.search(rf"^{_BEGIN}\n(.*)^{_END} (\d+)\s*\Z", text, re.DOTALL | re.MULTILINE)
     return Output(int(found[2]), found[1]) if found else None
 
@@ -133,11 +158,14 @@ def send_patience_s(size: int) -> float:
 
 
 def last_line(*texts: bytes) -> str:
-    """Return the last line that says something, of the first text that does; one that speaks of an error goes before."""
+    """Return an excerpt of the last line that says something, of the first text that does.
+
+    A line that speaks of an error goes before.
+    """
     for text in texts:
         lines = [line.strip() for line in text.decode(errors="backslashreplace").splitlines() if line.strip()]
         if lines:
-            return next((line for line in reversed(lines) if "error" in line), lines[-1])
+            return excerpt(next((line for line in reversed(lines) if "error" in line), lines[-1]))
     return "it did not say why"
 
 

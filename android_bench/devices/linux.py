@@ -5,7 +5,10 @@ zones (thousandths of a degree Celsius). Groups of small files arrive as `grep` 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+Core = TypeVar("Core")  # its number, or the same as text
 
 # CPU implementer and part, as in /proc/cpuinfo, to the name that people use.
 PARTS = {
@@ -53,7 +56,7 @@ def per_core(lines: str, name: str) -> dict[int, str]:
     return {int(core): value.strip() for core, value in sorted(found, key=lambda entry: int(entry[0]))}
 
 
-def mhz(values: dict[int, str]) -> dict[int, float]:
+def mhz(values: Mapping[Core, str]) -> dict[Core, float]:
     """Return core -> MHz of values in kHz."""
     return {core: int(khz) / 1000 for core, khz in values.items() if re.fullmatch("[1-9][0-9]{0,8}", khz)}
 

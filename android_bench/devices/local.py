@@ -6,6 +6,7 @@ from pathlib import Path
 
 from android_bench.bundle import cache_folder
 from android_bench.devices.link import (
+    OUTPUT_LIMIT,
     SHELL_PATIENCE_S,
     Client,
     DeviceLostError,
@@ -40,10 +41,10 @@ class Local:
         if shutil.which("sh") is None:
             raise LarqnetsError("This machine has no POSIX shell. Measure a device with --device adb or ssh:HOST.")
 
-    def shell(self, script: str, timeout_s: float = SHELL_PATIENCE_S) -> Output:
+    def shell(self, script: str, timeout_s: float = SHELL_PATIENCE_S, limit: int = OUTPUT_LIMIT) -> Output:
         """See Link."""
         try:
-            done = self._client.run(["sh", "-c", framed(script)], timeout_s)
+            done = self._client.run(["sh", "-c", framed(script)], timeout_s, limit=limit)
         except TimeoutError as error:
             raise DeviceLostError(
                 f"This machine took more than {timeout_s:.0f} s. Stop what else runs on it."

@@ -12,6 +12,7 @@ from pathlib import Path
 from shlex import quote
 
 from android_bench.devices.link import (
+    OUTPUT_LIMIT,
     SHELL_PATIENCE_S,
     Client,
     DeviceLostError,
@@ -22,7 +23,7 @@ from android_bench.devices.link import (
     send_patience_s,
     unframed,
 )
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, excerpt
 
 _CONNECT_S = 10
 _OPTIONS = {
@@ -37,6 +38,7 @@ _OPTIONS = {
     "ClearAllForwardings": "yes",
 }
 _CONNECTION_FAILED = 255
+_SAID_LIMIT = 64 * 2**10  # bytes of what ssh says while it connects
 
 
 class Ssh:
@@ -72,14 +74,14 @@ class Ssh:
         while not self._socket.exists():
             if self._master.poll() is not None:
                 raise self._failure()
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or self._said.stat().st_size > _SAID_LIMIT:  # a banner without an end
                 self._end()
                 raise LarqnetsError(f"{self.name} does not answer. Check with: ssh {self._by_hand()}")
             time.sleep(0.02)
 
-    def shell(self, script: str, timeout_s: float = SHELL_PATIENCE_S) -> Output:
+    def shell(self, script: str, timeout_s: float = SHELL_PATIENCE_S, limit: int = OUTPUT_LIMIT) -> Output:
         """See Link."""
-        done = self._run("sh", framed(script).encode(), timeout_s)
+        done = self._run("sh", framed(script).encode(), timeout_s, limit)
         output = unframed(done.stdout)
         if output is None:
             raise self._lost(last_line(done.stderr, done.stdout))
@@ -105,7 +107,9 @@ class Ssh:
         """See Link."""
         self._end()
 
-    def _run(self, command: str, stdin: bytes, timeout_s: float) -> subprocess.CompletedProcess[bytes]:
+    def _run(
+        self, command: str, stdin: bytes, timeout_s: float, limit: int = OUTPUT_LIMIT
+    ) -> subprocess.CompletedProcess[bytes]:
         if self._master is None or self._master.poll() is not None:
             raise self._lost("the connection was closed")
         try:
@@ -113,6 +117,7 @@ class Ssh:
                 self._ssh(self._host, command),
                 timeout_s,
                 stdin=stdin,
+                limit=limit,
             )
         except TimeoutError as error:
             raise self._lost(f"no answer within {timeout_s:.0f} s") from error
@@ -137,7 +142,8 @@ class Ssh:
 
     def _failure(self) -> LarqnetsError:
         """Return the error for a connection that did not come about."""
-        said = self._said.read_text(errors="backslashreplace")
+        with self._said.open("rb") as file:
+            said = file.read(_SAID_LIMIT).decode(errors="backslashreplace")
         self._end()
         return LarqnetsError(explain(said, self.name, self._by_hand()))
 
@@ -174,4 +180,4 @@ def explain(said: str, name: str, by_hand: str) -> str:
     reasons = [line.strip() for line in said.splitlines() if line.strip()] or ["ssh did not say why"]
     known = ("Could not resolve", "refused", "timed out", "No route", "unreachable", "closed", "reset")
     reason = next((line for line in reversed(reasons) if any(word in line for word in known)), reasons[-1])
-    return f"{name} cannot be reached: {reason.rstrip('.')}. Check that it is on and in the network: ssh {by_hand}"
+    return f"{name} cannot be reached: {excerpt(reason).rstrip('.')}. Check that it is on and in the network: ssh {by_hand}"

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from larqnets.config import DataConfig
 from larqnets.data import Dataset, load_dataset, reading_errors
-from larqnets.errors import LarqnetsError
-from larqnets.importing.networks import NETWORKS, get_network
+from larqnets.importing.networks import get_network
 from larqnets.importing.torch_weights import load_torch_weights, read_arrays
 from larqnets.keras_file import SUFFIXES, keras_file_content, load_keras_file
+from larqnets.preflight import check_import
 from larqnets.run_folder import MODEL_FILE, Run
 from larqnets.tasks.classification import cross_entropy
 from larqnets.training.evaluation import check_images, evaluate
@@ -43,24 +43,17 @@ def import_model(
     on_stage("import")
     facts: dict[str, Any] = {}
     data: DataConfig | None = None
-    if source.suffix == ".npz":
-        if network is None:
-            raise LarqnetsError(
-                f"{source} holds weights without a graph. Say whose: --network {', '.join(NETWORKS)}, or a Keras model file."
-            )
-        if Path(network).suffix in SUFFIXES:
-            model = load_keras_file(Path(network))
-        else:
-            published = get_network(network)
-            model, data = published.build(), published.data
-            facts = {"claimed_accuracy": published.claimed_accuracy, "origin": published.source}
-        load_torch_weights(model, read_arrays(source), str(source))
-    elif source.suffix in SUFFIXES:
-        if network is not None:
-            raise LarqnetsError(f"{source} brings its own graph. Leave --network out.")
+    check_import(source, network, name, runs, dataset)
+    if source.suffix != ".npz":
         model = load_keras_file(source)
+    elif Path(network or "").suffix in SUFFIXES:
+        model = load_keras_file(Path(network or ""))
+        load_torch_weights(model, read_arrays(source), str(source))
     else:
-        raise LarqnetsError(f"{source} is neither a .npz of weights nor a Keras model file ({', '.join(SUFFIXES)}).")
+        published = get_network(network or "")
+        model, data = published.build(), published.data
+        facts = {"claimed_accuracy": published.claimed_accuracy, "origin": published.source}
+        load_torch_weights(model, read_arrays(source), str(source))
     if dataset is not None:
         data = dataclasses.replace(data or DataConfig(dataset), dataset=dataset, image_size=model.input_shape[1])
     if data is not None and data_dir is not None:

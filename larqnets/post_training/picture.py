@@ -29,14 +29,18 @@ def draw_layers(rows: Sequence[dict[str, Any]], title: str) -> bytes:
     bits.axhline(mean, color="0.3", linewidth=1, linestyle="--")
     bits.text(len(rows) - 0.5, mean, f" {mean:.2f}", va="bottom", ha="right", fontsize=8)
     bits.set_ylabel("bits per weight")
-    bits.set_title(title + "; lighter: with a note in the report" * any(row["note"] for row in rows), fontsize=10)
+    bits.set_title(
+        pictures.label(title) + "; lighter: with a note in the report" * any(row["note"] for row in rows), fontsize=10
+    )
     measured = [(i, row["sqnr_db"]) for i, row in enumerate(rows) if row["sqnr_db"] is not None]
     quality.plot([i for i, _ in measured], [value for _, value in measured], "o", markersize=3, color="#c0504d")
     quality.set_ylabel("SQNR in dB")
     for axes in (bits, quality):
         axes.grid(axis="y", alpha=0.3)
     step = max(1, len(rows) // 60)
-    quality.set_xticks(list(places)[::step], [row["layer"] for row in rows][::step], rotation=90, fontsize=6)
+    quality.set_xticks(
+        list(places)[::step], [pictures.label(row["layer"]) for row in rows][::step], rotation=90, fontsize=6
+    )
     return pictures.content(figure)
 
 
@@ -67,7 +71,7 @@ def draw_methods(networks: Mapping[str, Network]) -> "Figure":
         axes.set_ylim(network.float_accuracy - LOWEST, network.float_accuracy + LOWEST / 10)
         axes.xaxis.set_major_formatter(EngFormatter("B"))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.set_title(name, fontsize=10)
+        axes.set_title(pictures.label(name), fontsize=10)
         axes.set_xlabel("kernels in a .cbd file")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel(f"test accuracy; dashed: float; {100 * LOWEST:g} points are shown")

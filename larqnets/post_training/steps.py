@@ -16,7 +16,7 @@ nothing but that accuracy, which the run's card has, is used.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ import tensorflow as tf
 from larqnets.data import load_dataset
 from larqnets.decompose import Settings, settings_for_bits
 from larqnets.decompose.search import LARGEST, SMALLEST
+from larqnets.decompose.settings import Search
 from larqnets.errors import LarqnetsError
 from larqnets.post_training import network as net
 from larqnets.post_training.sensitivity import sensitivities
@@ -35,24 +36,6 @@ BASE_BITS = 5.0  # the search for an accuracy starts from the steps of this size
 FACTORS = (1 / 8, 16.0)  # made finer and coarser by up to these factors,
 STEPS = (SMALLEST, LARGEST)  # but none beyond these
 BATCH = 128
-
-
-@dataclass(frozen=True)
-class Search:
-    """What to look for: a size in bits per weight, or the most points of accuracy on calibration images to give up."""
-
-    target_bits: float | None = None
-    max_drop: float | None = None
-    images: int = 4096  # training images to calibrate with
-
-    def __post_init__(self) -> None:
-        """Raise LarqnetsError unless exactly one of the two is asked for, within its range."""
-        if (self.target_bits is None) == (self.max_drop is None):
-            raise LarqnetsError("Search for a size or for an accuracy: give --target-bits or --max-drop, not both.")
-        if self.target_bits is not None and not 1 <= self.target_bits <= 8:
-            raise LarqnetsError(f"--target-bits is {self.target_bits}; it must lie between 1 and 8 bits per weight.")
-        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
-            raise LarqnetsError(f"--max-drop is {self.max_drop}; it must lie between 0 and 100 points.")
 
 
 def find_settings(

@@ -19,12 +19,12 @@ import tensorflow as tf
 from larqnets.data.augment import Share
 from larqnets.documents import parse_json
 from larqnets.errors import LarqnetsError
+from larqnets.preflight import STRATEGIES
 from larqnets.run_folder import Run
 
 if TYPE_CHECKING:
     from larqnets.data import Dataset
 
-STRATEGIES = ("mirrored", "multiworker")
 _EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 

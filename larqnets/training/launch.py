@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from larqnets.config import dump_config, load_config
+from larqnets.config import dump_config
 from larqnets.data import Dataset, load_dataset, reading_errors
 from larqnets.errors import LarqnetsError
-from larqnets.run_folder import Run, default_name
+from larqnets.preflight import plan_run
+from larqnets.run_folder import Run
 from larqnets.training import checkpoints
 from larqnets.training.distribution import Workers, join
 from larqnets.training.loop import train
@@ -97,28 +97,10 @@ def _open_or_create(
     *,
     create: bool = True,
 ) -> Run:
-    path = Path(config_or_run)
-    looks_like_run = path.parent != Path() and path.suffix != ".toml" and not path.is_file()
-    if path.is_dir() or (resume and looks_like_run):
-        if not resume:
-            raise LarqnetsError(f"{path} is a run folder. Continue it with --resume, or give a config to train anew.")
-        if overrides or seed is not None or name is not None or init_from is not None:
-            raise LarqnetsError(
-                "A resumed run keeps its config, seed, name and origin. Leave out --set, --seed, --name and --init-from."
-            )
-        return Run.open(path)
-    experiment = load_config(config_or_run, overrides)
-    if seed is not None:
-        experiment = replace(experiment, seed=seed)
-    name = name or default_name(path.stem, experiment.seed)
-    if resume and (runs / name).exists():
-        run = Run.open(runs / name)
-        if run.experiment != experiment:
-            raise LarqnetsError(
-                f"The config is not the one that {run.path} was started with. Continue that run with "
-                f"`larqnets train --resume {run.path}`, or choose another --name."
-            )
-        return run
+    planned = plan_run(config_or_run, name, runs, overrides, init_from, resume, seed)
+    if isinstance(planned, Run):
+        return planned
+    experiment, name = planned
     if not create:
         raise LarqnetsError(
             f"The chief's run is not to be seen here as {runs / name}. --runs must be a folder that all machines share."
@@ -130,7 +112,7 @@ def _open_or_create(
         transfer_weights(load_trained_model(Run.open(init_from)), model)
     if resume:
         progress.note(f"There is no run {runs / name} yet, so it starts now.")
-    run = Run.create(runs, name, experiment, config_name=path.stem)
+    run = Run.create(runs, name, experiment, config_name=Path(config_or_run).stem)
     if init_from is not None:
         run.update_card(init_from=str(init_from))
     return run

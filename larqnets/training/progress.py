@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from larqnets.console import PlainConsole
+from larqnets.errors import printable
 from larqnets.training.metrics import Row
 
 
@@ -47,13 +49,13 @@ class Terminal:
     """
 
     def __init__(self, console: Console | None = None, stages: Mapping[str, str] | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or PlainConsole(stderr=True)
         self._stages = stages or {}
         self._epochs = self._total = 0
         self._bar = Bar(
-            TextColumn("{task.description}{task.fields[position]}"),
+            TextColumn("{task.description}{task.fields[position]}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[state]}", markup=False),
             TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("left"),
             console=self._console,
@@ -97,7 +99,9 @@ class Terminal:
     def experiment(self, number: int, count: int, name: str) -> None:
         """Say which run of a sweep comes now; the bar names it from here on."""
         self._say(f"[{number}/{count}] {name}")
-        self._bar.reset(self._task, total=None, description=f"{number}/{count} {name}  ", position="", state="starting")
+        self._bar.reset(
+            self._task, total=None, description=printable(f"{number}/{count} {name}  "), position="", state="starting"
+        )
 
     def stage(self, name: str) -> None:
         """Show what is done beside training, which has no steps to count; `stages` has the words for it."""
@@ -108,4 +112,4 @@ class Terminal:
 
     def _say(self, text: str) -> None:
         # soft_wrap: a log file keeps one line per epoch, however narrow the terminal is thought to be
-        self._console.print(text, soft_wrap=True, markup=False)
+        self._console.print(text, soft_wrap=True)

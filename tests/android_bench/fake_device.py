@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from android_bench.clock import StoppedError
 from android_bench.devices.device import Installed
 from android_bench.devices.link import DeviceLostError
 from android_bench.devices.probe import parse_facts, parse_state
+from android_bench.runner import parse_report
 from larqnets import LarqnetsError
 
 STATES = Path(__file__).parent / "states"
@@ -83,7 +85,7 @@ class FakeDevice:
             {"name": op.name, "op": op.index, "in_delegate": not op.name.startswith("Lce"), "mean_ns": 1000}
             for op in self.models[model].subgraphs[0].operators
         ]
-        return {
+        report = {
             "larqnets": "0.1.0",
             "tflite": "2.21",
             "kernels": "neon",
@@ -97,9 +99,11 @@ class FakeDevice:
             "peak_memory_kb": 30000,
             "rounds": [{"ns": ns, "before": conditions, "after": conditions}] if ns else [],
             "profile": events if "--profile" in arguments else None,
+            "counted_ops": None,
         }
+        return parse_report(json.dumps(report))
 
-    def pull(self, name):
+    def pull(self, name, size):
         model, _ = self.runs[-1]
         file = io.BytesIO()
         np.save(file, self.expected[model].outputs[int(name.split(".")[1])])

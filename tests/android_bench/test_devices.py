@@ -101,9 +101,9 @@ def test_a_device_from_end_to_end(bundle, digits, kind, request, tmp_path, monke
     (folder / CACHE / "x.npy").write_bytes(b"changed by somebody")
     assert board.push(files).sent == len(files["x.npy"])
     report = board.run([*SHORT, "--input", "../x.npy", "--output", "../y"], "digits")
-    assert report["emulator"] == "qemu"  # whatever the double says of itself, the runner knows
-    assert len(report["rounds"][0]["ns"]) == 2
-    (tmp_path / "y.npy").write_bytes(board.pull("y.0.npy"))
+    assert report.emulator == "qemu"  # whatever the double says of itself, the runner knows
+    assert len(report.rounds[0].ns) == 2
+    (tmp_path / "y.npy").write_bytes(board.pull("y.0.npy", 80))
     expected = Interpreter(find_model("digits")).predict(x)
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, rtol=1e-3, atol=1e-3)
     fails(
@@ -210,7 +210,7 @@ def test_unplugged_in_a_round(bundle, phone, digits):
     watcher.join()
     phone.plug()
     board.open()  # which ends the runner, if the unplugging did not
-    assert board.run(SHORT, "digits")["rounds"]
+    assert board.run(SHORT, "digits").rounds
     board.close()
 
 
@@ -338,7 +338,7 @@ def test_a_connection_that_breaks_in_a_round(bundle, pi, digits):
     other.close()
     board.open()  # which ends it
     board.probe()
-    assert board.run(SHORT, "digits")["rounds"]
+    assert board.run(SHORT, "digits").rounds
     board.close()
 
 

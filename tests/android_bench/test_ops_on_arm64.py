@@ -20,8 +20,8 @@ def on_arm64(bundle, folder, content, inputs, *more):
         np.save(folder / f"x{i}.npy", x)
         arguments += ["--input", f"x{i}.npy"]
     report = run_runner(bundle, arguments, "the test graph", folder=folder)
-    assert report["kernels"] == "neon"
-    return [np.load(folder / f"y.{i}.npy") for i in range(len(report["outputs"]))]
+    assert report.kernels == "neon"
+    return [np.load(folder / f"y.{i}.npy") for i in range(len(report.outputs))]
 
 
 def by_lce(content, inputs):

@@ -1,6 +1,5 @@
 """The per-op profile: whose time is it. Kernel names and parts were recorded from the runner under qemu."""
 
-import json
 import platform
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from android_bench.compile import KERNELS, NATIVE, compile_native
 from android_bench.emulator import qemu_command
 from android_bench.profile import GROUP_NAMES, align, breakdown, layers_of, merge
 from android_bench.record import OpTime, Profile
+from android_bench.runner import parse_report
 from deploy.shipped import find_model
 from deploy.tflite import read_model
 
@@ -70,13 +70,13 @@ def test_the_runners_profile_of_a_network(bundle):
     """Every op of the file is in it, with its layer; order and names are the file's."""
     file = find_model("digits")
     command = [*qemu_command(), bundle / "larqnets_runner", "--model", file, "--profile", "2", "--warmup-ms", "0"]
-    events = json.loads(subprocess.run(command, env={}, capture_output=True, check=True).stdout)["profile"]
+    events = parse_report(subprocess.run(command, env={}, capture_output=True, check=True, text=True).stdout).profile
     model = read_model(file)
     profile = merge(events, model, layers_of(file), runs=2)
     operators = model.subgraphs[0].operators
     assert {i for op in profile.ops for i in op.ops} == set(range(len(operators)))
     assert len(profile.ops) == len(events)
-    assert sum(op.mean_ms for op in profile.ops) == pytest.approx(sum(e["mean_ns"] for e in events) / 1e6)
+    assert sum(op.mean_ms for op in profile.ops) == pytest.approx(sum(e.mean_ns for e in events) / 1e6)
     binary = [op for op in profile.ops if op.group == "binary"]
     assert [op.ops for op in binary] == [(op.index,) for op in operators if op.name == "LceBconv2d"]
     assert all(op.layers[0].startswith("stage") for op in binary)

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import json
+import pickle
 import re
 import shutil
 
@@ -15,10 +16,11 @@ from android_bench.benchmark import continuation
 from android_bench.clock import StoppedError
 from android_bench.devices.device import RunnerError
 from android_bench.devices.link import DeviceLostError
-from android_bench.equality import compare, expect, judge
+from android_bench.equality import compare, expect, judge, read_outputs
 from android_bench.lineup import line_up, without_twin
 from android_bench.protocol import DEFAULT, STRICT
 from android_bench.record import read_session, to_json
+from android_bench.runner import Conditions, CoreClock
 from android_bench.session import Measurement
 from android_bench.summary import summarise
 from deploy.interpreter import Interpreter
@@ -186,18 +188,16 @@ def test_a_throttled_round_is_measured_again_as_a_whole(make, place):
 
 
 def test_a_slow_clock_is_throttling(make):
-    def slow(report):
-        for conditions in (report["rounds"] or [{}])[0].values():
-            if isinstance(conditions, dict):
-                conditions["clocks"]["3"]["khz"] = "1500000"
-
     device, measurement = make()
     run = device.run
 
     def slower_in_round_3(arguments, model, timeout_s=0.0):
         report = run(arguments, model, timeout_s)
-        if len(timed(device)) == 8 and report["rounds"]:
-            slow(report)
+        if len(timed(device)) == 8 and report.rounds:
+            slow = Conditions({"3": CoreClock("1500000", "1800000", "ondemand")})
+            report = dataclasses.replace(
+                report, rounds=tuple(dataclasses.replace(r, before=slow, after=slow) for r in report.rounds)
+            )
         return report
 
     device.run = slower_in_round_3
@@ -446,7 +446,11 @@ def test_equality_is_of_the_same_bytes():
     (y,) = expected.outputs
 
     def returned(values):
-        return compare(expected, model, [values])
+        import io
+
+        file = io.BytesIO()
+        np.save(file, values)
+        return compare(expected, model, read_outputs(expected, [file.getvalue()]))
 
     same = returned(y)
     assert (same.equal, same.max_difference, same.argmax_agreement, same.samples) == (True, 0.0, 1.0, 8)
@@ -459,7 +463,7 @@ def test_equality_is_of_the_same_bytes():
     broken = returned(np.full_like(y, np.nan))
     assert not broken.equal
     assert np.isfinite(broken.max_difference)  # NaN is no JSON
-    with pytest.raises(LarqnetsError, match=re.escape("The device returned float32 (8, 9)")):
+    with pytest.raises(LarqnetsError, match=re.escape("of <f4 (8, 9) where float32 (8, 10) is due")):
         returned(y[:, :9])
 
 
@@ -505,3 +509,58 @@ def test_without_an_engine_it_is_said_why(make, entrants):
     assert result.complete
     assert all(model.equality is None for model in result.models)
     assert "Not compared with the host: There is no engine." in texts(result, "skipped")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_outputs_that_are_no_numbers_are_a_fault(make, value):
+    device, measurement = make()
+    honest = device.pull
+
+    def pull(name, size):
+        content = honest(name, size)
+        return content[:-4] + np.float32(value).tobytes() if device.runs[-1][0] == "b" else content
+
+    device.pull = pull
+    result = measurement.measure()
+    assert not result.complete
+    by_name = {model.name: model for model in result.models}
+    assert "The outputs of b on ssh:pi@fake are NaN or infinite" in by_name["b"].fault
+    assert not by_name["b"].equality.equal
+    assert not by_name["b"].rounds
+    assert by_name["a"].fault is by_name["c"].fault is None
+    assert len(by_name["a"].kept) == SHORT.rounds
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_device_that_reports_another_number_of_rounds(make, count):
+    device, measurement = make()
+    honest = device.run
+
+    def run(arguments, model, timeout_s=0.0):
+        report = honest(arguments, model, timeout_s)
+        return dataclasses.replace(report, rounds=report.rounds * count) if model == "a" else report
+
+    device.run = run
+    result = measurement.measure()
+    assert not result.complete
+    assert f"reports {count} rounds where one is due" in result.models[0].fault
+
+
+def test_no_round_at_all_is_not_complete(make):
+    _, measurement = make(protocol=dataclasses.replace(SHORT, rounds=1))
+    measurement._round = lambda number: None
+    assert not measurement.measure().complete
+
+
+def test_a_device_whose_output_is_no_array(make):
+    for content in (
+        b"",
+        b"\x93NUMPY\x01\x00\x10\x00" + b"(" * 16,
+        b"\x93NUMPY\x01\x00\x76\x00"
+        + b"{'descr': '<f4', 'fortran_order': False, 'shape': (100000000000, 10)}".ljust(118),
+        pickle.dumps(print),
+    ):
+        device, measurement = make()
+        device.pull = lambda name, size, content=content: content
+        with pytest.raises(LarqnetsError, match=r"The device returned .* is due"):
+            measurement.measure()

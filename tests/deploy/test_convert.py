@@ -18,6 +18,7 @@ from larqnets.backbones import BACKBONES
 from larqnets.backbones.densenet import densenet
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
+from larqnets.preflight import check_target
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(32, 16, 16, 3)).astype(np.float32)
@@ -293,7 +294,7 @@ def test_an_output_that_cannot_be_written_is_said(files, tmp_path):
 
 def test_unknown_target_lists_what_exists():
     with pytest.raises(LarqnetsError, match=r"There is no target 'arm46'. Did you mean 'arm64'\? Targets: arm64"):
-        conversion.check_target("arm46")
+        check_target("arm46")
 
 
 def test_an_unequal_file_is_not_published(monkeypatch):

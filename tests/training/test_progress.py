@@ -1,7 +1,6 @@
 import io
 
-from rich.console import Console
-
+from larqnets.console import PlainConsole
 from larqnets.training.progress import Terminal
 
 ROW = {
@@ -19,7 +18,7 @@ ROW = {
 
 def watch(*, terminal: bool) -> str:
     stream = io.StringIO()
-    with Terminal(Console(file=stream, force_terminal=terminal, width=100, highlight=False)) as progress:
+    with Terminal(PlainConsole(file=stream, force_terminal=terminal, width=100)) as progress:
         progress.start(0, 14, 2)
         progress.step(5, 0.6, 0.2, 1000.0)
         progress.epoch(ROW)

@@ -1,0 +1,59 @@
+"""Which experiments a sweep is made of; needs no TensorFlow, so that a typo is told at once."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from larqnets.config import Experiment, load_config
+from larqnets.errors import LarqnetsError
+from larqnets.preflight import check_experiment, check_folder
+from larqnets.run_folder import Run, default_name
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One experiment of a sweep, and how `launch` is asked for it."""
+
+    config: str
+    seed: int
+    run: Path
+    experiment: Experiment
+
+
+def plan(configs: Sequence[str], seeds: str | None, overrides: Sequence[str], runs: Path) -> list[Planned]:
+    """Return the experiments in the order of the configs, each with all its seeds; raises LarqnetsError as `sweep` does."""
+    check_folder(runs)
+    planned: dict[Path, Planned] = {}
+    for entry in configs:
+        config, chosen = entry, seeds
+        if (own := re.fullmatch(r"(.+)@([\d,]+)", entry)) is not None:
+            config, chosen = own.groups()
+        experiment = load_config(config, overrides)
+        for seed in [experiment.seed] if chosen is None else _parse_seeds(chosen):
+            run = runs / default_name(Path(config).stem, seed)
+            if run in planned:
+                raise LarqnetsError(
+                    f"Two experiments of the sweep would be the run {run}: {planned[run].config} and {config}, seed "
+                    f"{seed}. Leave one out, or give its config file another name."
+                )
+            planned[run] = Planned(config, seed, run, replace(experiment, seed=seed))
+    for p in planned.values():
+        if not p.run.exists():
+            check_experiment(p.experiment)
+        elif Run.open(p.run).experiment != p.experiment:
+            raise LarqnetsError(
+                f"The run {p.run} exists already and was started with another config than this sweep gives it. Choose "
+                "another folder with --runs, or delete that run."
+            )
+    return list(planned.values())
+
+
+def _parse_seeds(text: str) -> list[int]:
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise LarqnetsError(f"The seeds '{text}' are no list of numbers. Write e.g. --seeds 0,1,2.") from error
+    if min(seeds) < 0 or max(seeds) >= 2**31:
+        raise LarqnetsError(f"The seeds '{text}' have one outside 0 to 2147483647. Write e.g. --seeds 0,1,2.")
+    return list(dict.fromkeys(seeds))

@@ -1,0 +1,302 @@
+"""What is wrong with a command's arguments, said before the work and before TensorFlow is imported.
+
+Names, configs, folders, files and suffixes are looked at with what reads them anyway; nothing is written. Every function
+raises LarqnetsError. What only data or weights can tell is found when they are loaded.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from larqnets.backbones import get_backbone
+from larqnets.config import DataConfig, Experiment, apply_override, load_config
+from larqnets.data.known import FOLDER_PREFIX, find_known
+from larqnets.errors import LarqnetsError, nearest
+from larqnets.registry import unknown
+from larqnets.run_folder import Run, default_name, new_run_path
+
+KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
+PUBLISHED_NETWORKS = ("resnet56", "vgg16bn")
+SPLITS = ("test", "train")
+STRATEGIES = ("mirrored", "multiworker")
+TARGETS = ("arm64",)
+_IMAGE_OF_ANY_KIND = {"image_shape": (1, 1, 3), "mean": (0.0,) * 3, "std": (1.0,) * 3}
+
+
+def method_names() -> list[str]:
+    """Return the names of the methods: a file each."""
+    return sorted(path.stem for path in (Path(__file__).parent / "methods").glob("[!_]*.py"))
+
+
+def check_experiment(experiment: Experiment) -> None:
+    """Look at the names of method, backbone and data set."""
+    check_method(experiment.model.method)
+    get_backbone(experiment.model.backbone)
+    check_data(experiment.data)
+
+
+def check_method(name: str) -> None:
+    """Look whether there is such a method."""
+    if name not in (names := method_names()):
+        raise unknown("method", name, names)
+
+
+def check_data(config: DataConfig) -> None:
+    """Look at the name of the data set, or whether the folder is there."""
+    if not config.dataset.startswith(FOLDER_PREFIX):
+        find_known(config.dataset)
+    elif not (folder := Path(config.dataset.removeprefix(FOLDER_PREFIX))).is_dir():
+        raise LarqnetsError(f"There is no folder {folder}. Check the path after 'folder:'.")
+
+
+def check_dataset(name: str | None) -> None:
+    """Look at what --dataset names."""
+    if name is not None:
+        check_data(DataConfig(name))
+
+
+def check_choice(option: str, value: str | None, known: Sequence[str]) -> None:
+    """Look whether an option has one of the values that it may have."""
+    if value is not None and value not in known:
+        raise LarqnetsError(f"There is no {option} '{value}'.{nearest(value, known)} Use {' or '.join(known)}.")
+
+
+def check_target(target: str) -> None:
+    """Look whether there is such a device family."""
+    if target not in TARGETS:
+        raise LarqnetsError(f"There is no target '{target}'.{nearest(target, TARGETS)} Targets: {', '.join(TARGETS)}.")
+
+
+def check_output(path: Path | None, suffixes: Sequence[str] = ()) -> None:
+    """Look whether a file could be written: its suffix, and the folder that it goes into, which must be there."""
+    if path is None:
+        return
+    if suffixes and path.suffix not in suffixes:
+        raise LarqnetsError(
+            f"{path} names no kind of file that is written here. Let it end in {' or '.join(suffixes)}."
+        )
+    if path.is_dir():
+        raise LarqnetsError(f"{path} is a folder. Name a file in it.")
+    if not path.parent.is_dir():
+        raise LarqnetsError(f"Cannot write {path}: there is no folder {path.parent}. Make it, or name another one.")
+    if not os.access(path.parent, os.W_OK | os.X_OK) and not os.access(path, os.W_OK):
+        raise LarqnetsError(f"Cannot write {path}: {path.parent} is not writable. Name another place.")
+
+
+def check_folder(path: Path) -> None:
+    """Look whether files could be written into a folder, which is made where there is none."""
+    there = next((p for p in (path, *path.parents) if p.exists() or p.is_symlink()), Path())
+    if not there.is_dir():
+        raise LarqnetsError(f"Cannot write {path}: {there} is no folder. Name another place.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise LarqnetsError(f"Cannot write {path}: {there} is not writable. Name another place.")
+
+
+def check_name(name: str | None, runs: Path) -> None:
+    """Look whether a new run could be called so, and its folder be made."""
+    if name is not None:
+        new_run_path(runs, name)
+    check_folder(runs)
+
+
+def looks_like_run(path: Path) -> bool:
+    """Return whether a name is a path to a run rather than the name of a config."""
+    return path.parent != Path() and path.suffix != ".toml" and not path.is_file()
+
+
+def plan_run(
+    config_or_run: str,
+    name: str | None,
+    runs: Path,
+    overrides: Sequence[str],
+    init_from: Path | None,
+    resume: bool,
+    seed: int | None,
+) -> Run | tuple[Experiment, str]:
+    """Return the run that `larqnets train` is to continue, or experiment and name of the one that it is to start."""
+    path = Path(config_or_run)
+    if path.is_dir() or (resume and looks_like_run(path)):
+        if not resume:
+            raise LarqnetsError(f"{path} is a run folder. Continue it with --resume, or give a config to train anew.")
+        if overrides or seed is not None or name is not None or init_from is not None:
+            raise LarqnetsError(
+                "A resumed run keeps its config, seed, name and origin. Leave out --set, --seed, --name and --init-from."
+            )
+        return Run.open(path)
+    settings = list(overrides) + ([] if seed is None else [f"seed={seed}"])
+    experiment = load_config(config_or_run, settings)
+    name = name or default_name(path.stem, experiment.seed)
+    if resume and (runs / name).exists():
+        run = Run.open(runs / name)
+        if run.experiment != experiment:
+            raise LarqnetsError(
+                f"The config is not the one that {run.path} was started with. Continue that run with "
+                f"`larqnets train --resume {run.path}`, or choose another --name."
+            )
+        return run
+    return experiment, name
+
+
+def check_train(
+    config_or_run: str,
+    name: str | None,
+    runs: Path,
+    overrides: Sequence[str],
+    init_from: Path | None,
+    resume: bool,
+    seed: int | None,
+    strategy: str | None,
+) -> None:
+    """Look at the arguments of `larqnets train`."""
+    check_choice("strategy", strategy, STRATEGIES)
+    planned = plan_run(config_or_run, name, runs, overrides, init_from, resume, seed)
+    if isinstance(planned, Run):
+        return
+    experiment, name = planned
+    if strategy != "multiworker":  # where another process may have made the run already
+        new_run_path(runs, name)
+    check_folder(runs)
+    check_experiment(experiment)
+    origins = [stage.teacher for stage in experiment.training_stages if stage.teacher]
+    for run in (*origins, *([] if init_from is None else [init_from])):
+        if not str(run).startswith("keras:"):
+            Run.open(Path(run))
+
+
+def check_network(source: Path) -> None:
+    """Look whether a run folder or a Keras model file is there."""
+    if source.is_dir():
+        Run.open(source)
+    elif not source.exists():
+        raise LarqnetsError(f"There is no file or run at {source}. Give runs/<name>, or a Keras model file.")
+    elif source.suffix not in KERAS_SUFFIXES:
+        raise LarqnetsError(f"{source} is neither a run folder nor a Keras model file (.keras, .h5).")
+
+
+def check_convert(source: Path, target: str, twin_run: Path | None, out: Path | None, dataset: str | None) -> None:
+    """Look at the arguments of `larqnets convert`."""
+    check_target(target)
+    check_network(source)
+    if twin_run is not None:
+        Run.open(twin_run)
+    check_folder(out or (source if source.is_dir() else source.parent))
+    check_dataset(dataset)
+
+
+def check_device(name: str | None) -> None:
+    """Look whether a model can run on what --device of `run` and `verify` names."""
+    from android_bench.emulator import qemu_command
+    from deploy.interpreter import DEVICES
+
+    check_choice("device", name, DEVICES)
+    if name == "qemu":
+        qemu_command()
+
+
+def check_file(file: Path) -> None:
+    """Look whether a .tflite file can be read."""
+    from deploy.tflite import read_model
+
+    read_model(file)
+
+
+def check_verify(file: Path, source: Path | None, dataset: str | None, device: str | None) -> None:
+    """Look at the arguments of `larqnets verify`."""
+    check_file(file)
+    if source is not None:
+        check_network(source)
+    check_dataset(dataset)
+    check_device(device)
+
+
+def check_evaluate(subject: Path, split: str, dataset: str | None) -> None:
+    """Look at the arguments of `larqnets evaluate`."""
+    if split not in SPLITS:
+        raise LarqnetsError(f"There is no split '{split}'. Use test or train.")
+    if subject.is_dir():
+        Run.open(subject)
+    else:
+        check_file(subject)
+    check_dataset(dataset)
+
+
+def check_run(model: Path, inputs: Path, output: Path | None, device: str | None) -> None:
+    """Look at the arguments of `larqnets run`."""
+    from larqnets.data.image import read_image
+
+    check_output(output, (".npy", ".npz"))
+    check_device(device)
+    check_file(model)
+    if inputs.suffix not in (".npy", ".npz"):
+        read_image(inputs, _IMAGE_OF_ANY_KIND)
+    elif not inputs.is_file():
+        raise LarqnetsError(f"{inputs} cannot be read: there is no such file. Check the path.")
+
+
+def check_summary(subject: str, backbone: str | None, image: str, stem: str, overrides: Sequence[str]) -> None:
+    """Look at the arguments of `larqnets summary`."""
+    path = Path(subject)
+    if backbone is not None:
+        check_method(subject)
+        get_backbone(backbone)
+        image_shape(image)
+        if stem not in ("imagenet", "small"):
+            raise LarqnetsError(f"The stem is 'imagenet' or 'small', not '{stem}'.")
+        options: dict[str, object] = {}
+        for override in overrides:
+            apply_override(options, override)
+    elif path.suffix in KERAS_SUFFIXES:
+        check_network(path)
+    elif subject in method_names() and not path.exists():
+        raise LarqnetsError(
+            f"'{subject}' is a method. Say on which backbone: larqnets summary {subject} --backbone resnet18."
+        )
+    elif path.is_dir() or looks_like_run(path):
+        Run.open(path)
+    else:
+        check_experiment(load_config(subject, overrides))
+
+
+def image_shape(text: str) -> tuple[int, int, int]:
+    """Return (H, W, C) of "HxWxC"."""
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})x([1-9]\d{0,4})", text.lower())
+    if found is None:
+        raise LarqnetsError(f"'{text}' is no image shape. Write height x width x channels, e.g. 224x224x3.")
+    height, width, channels = map(int, found.groups())
+    return height, width, channels
+
+
+def check_import(source: Path, network: str | None, name: str | None, runs: Path, dataset: str | None) -> None:
+    """Look at the arguments of `larqnets import`."""
+    if source.suffix not in (".npz", *KERAS_SUFFIXES):
+        raise LarqnetsError(
+            f"{source} is neither a .npz of weights nor a Keras model file ({', '.join(KERAS_SUFFIXES)})."
+        )
+    if source.suffix == ".npz" and network is None:
+        raise LarqnetsError(
+            f"{source} holds weights without a graph. Say whose: --network {', '.join(PUBLISHED_NETWORKS)}, or a Keras "
+            "model file."
+        )
+    if source.suffix != ".npz" and network is not None:
+        raise LarqnetsError(f"{source} brings its own graph. Leave --network out.")
+    if network is not None and Path(network).suffix in KERAS_SUFFIXES:
+        check_network(Path(network))
+    elif network is not None and network not in PUBLISHED_NETWORKS:
+        raise LarqnetsError(
+            f"There is no network '{network}'.{nearest(network, PUBLISHED_NETWORKS)} "
+            f"Use one of: {', '.join(PUBLISHED_NETWORKS)}."
+        )
+    if not source.is_file():
+        raise LarqnetsError(f"There is no file {source}. Check the path.")
+    check_name(name or source.stem, runs)
+    check_dataset(dataset)
+
+
+def check_decompose(source: str, method: str, name: str | None, runs: Path, dataset: str | None) -> None:
+    """Look at the arguments of `larqnets decompose`; a plain word may be a network of keras.applications."""
+    path = Path(source)
+    if path.exists() or path.suffix or path.parent != Path():
+        check_network(path)
+    check_name(name or f"{path.stem}-{method}", runs)
+    check_dataset(dataset)

@@ -1,0 +1,195 @@
+"""A typo is told before TensorFlow is imported: one process in which the heavy modules cannot be, every verb, every mistake."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from larqnets import preflight
+
+HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets", "scipy", "matplotlib")
+
+# verb and mistake -> what the sentence says. RUN, BINARY: a whole run and its file; EMPTY: an empty folder; FILE: a text.
+MISTAKES = {
+    "train digts": "no config 'digts'.*Did you mean 'digits'",
+    "train digits --set train.epoch=3": "unknown key 'train.epoch'",
+    "train digits --set train.epochs=many": "must be of type int",
+    "train digits --set model.method=birealnt": "no method 'birealnt'.*'birealnet'",
+    "train digits --set model.backbone=resnet88": "no backbone 'resnet88'",
+    "train digits --set data.dataset=digit": "no data set 'digit'",
+    "train digits --set data.dataset=folder:absent": "no folder absent",
+    "train digits --set train.teacher=runs/absent": "no run at runs/absent",
+    "train digits --seed -1": "'seed' is -1",
+    "train digits --name a/b": "'a/b' cannot name a run",
+    "train digits --runs RUNS --name demo": "already exists",
+    "train digits --runs FILE": "FILE is no folder",
+    "train digits --init-from runs/absent": "no run at runs/absent",
+    "train digits --strategy miror": "no strategy 'miror'.*'mirrored'",
+    "train --resume runs/absent": "no run at runs/absent",
+    "train RUN": "is a run folder",
+    "train EMPTY --resume": "is not a run folder",
+    "sweep digits digts": "no config 'digts'",
+    "sweep digits --seeds a": "no list of numbers",
+    "sweep digits --set model.method=rael": "no method 'rael'",
+    "sweep digits --runs FILE": "FILE is no folder",
+    "sweep digits --csv FILE/x.csv": "FILE is no folder",
+    "convert runs/absent": "no file or run at runs/absent",
+    "convert EMPTY": "is not a run folder",
+    "convert FILE": "neither a run folder nor a Keras model",
+    "convert RUN --target arm65": "no target 'arm65'",
+    "convert RUN --dataset digit": "no data set 'digit'",
+    "convert RUN --twin-run runs/absent": "no run at runs/absent",
+    "convert RUN --out FILE": "FILE is no folder",
+    "verify absent.tflite": "absent.tflite cannot be read",
+    "verify FILE": "not a .tflite|is no|damaged",
+    "verify BINARY --source runs/absent": "no file or run at runs/absent",
+    "verify BINARY --dataset digit": "no data set 'digit'",
+    "verify BINARY --device qmu": "no device 'qmu'",
+    "evaluate absent.tflite": "absent.tflite cannot be read",
+    "evaluate EMPTY": "is not a run folder",
+    "evaluate RUN --split tets": "no split 'tets'",
+    "evaluate BINARY --dataset digit": "no data set 'digit'",
+    "inspect absent": "no file 'absent'",
+    "run digit": "no file 'digit'.*'digits'",
+    "run digits absent.png": "no image at absent.png",
+    "run digits absent.npy": "absent.npy cannot be read",
+    "run digits FILE": "FILE is not an image|FILE cannot be read",
+    "run FILE PICTURE": "not a .tflite|is no|damaged",
+    "run digits PICTURE --output x.txt": "names no kind of file",
+    "run digits PICTURE --output absent/x.npy": "no folder absent",
+    "run digits PICTURE --device qmu": "no device 'qmu'",
+    "summary birealnt --backbone resnet8": "no method 'birealnt'",
+    "summary birealnet --backbone resnet88": "no backbone 'resnet88'",
+    "summary birealnet --backbone resnet8 --image 8x8": "'8x8' is no image shape",
+    "summary birealnet --backbone resnet8 --image 8x8x0": "no image shape",
+    "summary birealnet --backbone resnet8 --stem big": "'imagenet' or 'small'",
+    "summary birealnet": "is a method",
+    "summary absent.keras": "no file or run at absent.keras",
+    "summary runs/absent": "no run at runs/absent",
+    "summary digts": "no config 'digts'",
+    "curves runs/absent": "no run at runs/absent",
+    "curves RUN --output x.bmp": "no kind of picture",
+    "curves RUN --output absent/x.png": "no folder absent",
+    "pareto absent.csv": "Cannot read absent.csv",
+    "pareto FILE": "is not the table of a sweep",
+    "pareto FILE --output absent/x.png": "no folder absent",
+    "import absent.npz": "Say whose",
+    "import absent.npz --network resnet65": "no network 'resnet65'.*'resnet56'",
+    "import absent.npz --network resnet56": "no file absent.npz",
+    "import absent.npz --network absent.keras": "no file or run at absent.keras",
+    "import FILE": "neither a .npz",
+    "import absent.keras": "no file absent.keras",
+    "import absent.keras --network resnet56": "brings its own graph",
+    "decompose runs/absent": "no file or run at runs/absent",
+    "decompose absent.keras": "no file or run at absent.keras",
+    "decompose RUN --method cdb": "'method' is 'cdb'",
+    "decompose RUN --step 99": "'step' is 99",
+    "decompose RUN --target-bits 99": "must lie between 1 and 8",
+    "decompose RUN --runs RUNS --name demo": "already exists",
+    "decompose RUN --dataset digit": "no data set 'digit'",
+    "decompose MobileNet --image 8x8": "no image shape",
+    "decompose compare runs/absent": "no file or run at runs/absent",
+    "decompose compare RUN --csv FILE/x.csv": "FILE is no folder",
+    "decompose pack absent.tflite": "absent.tflite cannot be read",
+    "decompose unpack absent.cbd": "absent.cbd",
+    "benchmark absent --device adb": "no file 'absent'",
+    "benchmark digits --device usb": "no device 'usb'",
+    "benchmark digits --device adb --threads many": "--threads is a number",
+    "benchmark digits --device adb --out FILE": "FILE is no folder",
+    "benchmark --resume absent.json": "Cannot read absent.json",
+    "benchmark digits --device qemu --cpu cortex": "no CPU 'cortex'",
+    "devices --device usb": "no device 'usb'",
+    "report absent.json": "Cannot read absent.json",
+    "report FILE": "is damaged or no session",
+    "report FILE --html absent/x.html": "no folder absent",
+    "report FILE FILE --compare": "is damaged or no session",
+    "list method": "cannot be listed",
+    "bench-training --out FILE/x.json": "FILE is no folder",
+    "bench-groupnet-training --out FILE/x.json": "FILE is no folder",
+    "bench-kernels --out FILE/x.json": "FILE is no folder",
+    "bench-groupnet --out FILE/x.json": "FILE is no folder",
+}
+
+CHILD = """
+import contextlib, importlib.abc, io, json, sys, time
+heavy, commands = json.loads(sys.stdin.read())
+
+class Forbid(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] in heavy:
+            raise AssertionError(f"{name} is imported")
+
+sys.meta_path.insert(0, Forbid())
+from larqnets.cli import main
+results = []
+for command in commands:
+    sys.argv[1:] = command
+    said, begun = io.StringIO(), time.monotonic()
+    with contextlib.redirect_stderr(said):
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        except BaseException as error:
+            code = f"{type(error).__name__}: {error}"
+    results.append([code, said.getvalue(), time.monotonic() - begun])
+print(json.dumps(results))
+"""
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What every command of the table says in a process that cannot import the heavy modules."""
+    from deploy.shipped import find_model
+    from larqnets.config import load_config
+    from larqnets.run_folder import Run
+
+    folder = tmp_path_factory.mktemp("mistakes")
+    run = Run.create(folder / "RUNS", "demo", load_config("digits"))
+    run.metrics.write_text("epoch,train_loss,test_loss,train_accuracy,test_accuracy\n1,2.0,2.0,0.5,0.5\n")
+    (folder / "EMPTY").mkdir()
+    (folder / "FILE").write_text("no model, no image, no table")
+    places = {"RUN": str(run.path.relative_to(folder)), "BINARY": str(find_model("digits"))}
+    places["PICTURE"] = str(find_model("digits").with_suffix(".png"))
+    commands = [[places.get(word, word) for word in command.split()] for command in MISTAKES]
+    before = sorted(folder.rglob("*"))
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD], cwd=folder, input=json.dumps([HEAVY, commands]), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(folder.rglob("*")) == before, "a command that is refused leaves nothing"
+    return dict(zip(MISTAKES, json.loads(done.stdout.splitlines()[-1]), strict=True))
+
+
+@pytest.mark.parametrize(("command", "pattern"), MISTAKES.items(), ids=MISTAKES)
+def test_a_mistake_is_told_without_tensorflow(told, command, pattern):
+    import re
+
+    code, said, _ = told[command]
+    assert code == 1, said
+    sentence = said.splitlines()[-1]
+    assert sentence.startswith("larqnets: ")
+    assert re.search(pattern, sentence), sentence
+
+
+def test_a_mistake_costs_well_under_a_second(told):
+    seconds = sorted(seconds for _, _, seconds in told.values())
+    assert seconds[len(seconds) // 2] < 0.5
+    assert sum(seconds) < len(seconds)
+
+
+def test_names_that_are_known_without_tensorflow():
+    from larqnets.importing.networks import NETWORKS
+    from larqnets.methods import list_methods
+
+    assert preflight.method_names() == list_methods()
+    assert tuple(NETWORKS) == preflight.PUBLISHED_NETWORKS
+
+
+def test_help_and_version_are_fast(tmp_path):
+    for arguments in (["--help"], ["--version"], ["train", "--help"]):
+        code = f"import sys; sys.argv[1:] = {arguments}\ntry:\n    from larqnets.cli import main; main()\nexcept SystemExit: print(sorted(set(sys.modules) & {{'numpy', 'tensorflow', 'PIL', 'larqnets.config'}}))"
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert done.stdout.endswith("[]\n")
