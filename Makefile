@@ -48,7 +48,7 @@ lock: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/larqnets train digits --name demo --resume
 	$(BIN)/larqnets train digits_real --name demo-real --resume
-	$(BIN)/larqnets convert runs/demo --target arm64 --twins --twin-run runs/demo-real
+	$(BIN)/larqnets convert runs/demo --target arm64 --twins --twin-run runs/demo-real --no-arm64-proof
 
 test: $(VENV)/.installed $(CORE)/.installed
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder

@@ -14,12 +14,14 @@ from android_bench.clock import StoppedError
 from android_bench.devices import FORMS, link_to
 from android_bench.devices.device import Board, Device
 from android_bench.emulator import CPUS
-from android_bench.equality import Engine, expect
+from android_bench.equality import Engine, compare, expect
 from android_bench.lineup import line_up, without_twin
 from android_bench.protocol import DEFAULT, STRICT
-from android_bench.qemu import count
-from android_bench.record import ModelRecord, Protocol, Session, read_session
+from android_bench.qemu import QemuModel, count
+from android_bench.record import Equality, ModelRecord, Protocol, Session, read_session
 from android_bench.session import Measurement
+from deploy.tflite import Model, read_model
+from deploy.xnnpack import kept_out
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import sha256
 
@@ -29,21 +31,51 @@ MAX_THREADS = 64
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")  # as `session` makes its names
 
 
-def count_files(files: Sequence[Path], cpu: str = CPUS[0]) -> dict[str, Any]:
+def count_files(files: Sequence[Path], host: Callable[[bytes], Engine], cpu: str = CPUS[0]) -> dict[str, Any]:
     """Count the instructions of one inference of every file under qemu, in total and per group and op.
 
-    Returns device, cpu, meaning and per file `instructions`, `groups` (binary: 1-bit convolutions; real: all other
-    layers, float or int8; glue: packing and the interpreter) and `ops`. Raises LarqnetsError.
+    `host` as in `measure`. Returns device, cpu, meaning and per file `instructions`, `groups` (binary: 1-bit convolutions;
+    real: all other layers, float or int8; glue: packing and the interpreter), `ops`, `kept_out` (the numbers of ops that
+    the runtime keeps out of XNNPACK), and `equality` with the host, null where `not_compared` says why. Raises
+    LarqnetsError.
     """
     if cpu not in CPUS:
         raise LarqnetsError(f"There is no CPU '{cpu}'. Use one of: {', '.join(CPUS)}.")
     models = []
     for file in files:
-        counted = count(file, cpu)
+        counted, model = count(file, cpu), read_model(file)
+        equality, why = _compared(model, host, cpu)
         models.append(
-            {"model": str(file), "groups": {group: counted.of(group) for group in GROUPS}, **counted.to_json()}
+            {
+                "model": str(file),
+                "groups": {group: counted.of(group) for group in GROUPS},
+                **counted.to_json(),
+                "kept_out": [op.index for op in kept_out(model)],
+                "equality": None if equality is None else dataclasses.asdict(equality),
+                "not_compared": why,
+            }
         )
     return {"device": "qemu", "cpu": cpu, "meaning": MEANING, "models": models}
+
+
+def unequal(counted: dict[str, Any]) -> list[str]:
+    """Return a sentence for every file of `count_files` that computes something else under qemu than on the host."""
+    found = [(model["model"], model["equality"]) for model in counted["models"]]
+    return [_difference(name, Equality(**e)) for name, e in found if e is not None and not e["equal"]]
+
+
+def _compared(model: Model, host: Callable[[bytes], Engine], cpu: str) -> tuple[Equality | None, str | None]:
+    expected = expect(model, host)
+    if expected.why is not None:
+        return None, expected.why
+    return compare(expected, model, QemuModel(model, cpu=cpu).predict(expected.values)), None
+
+
+def _difference(name: str, equality: Equality) -> str:
+    return (
+        f"{name}: its outputs on the device differ from those of {equality.engine} by {equality.max_difference:.2g} where "
+        f"{equality.tolerance:.2g} is allowed. Do not use it there before that is explained."
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,8 +258,11 @@ def _problem(future: Future[Session], measurement: Measurement) -> str | None:
     """Return what went wrong with a session, where its record is and how to go on; None when nothing did."""
     error = future.exception()
     if error is None:
-        faults = [model.fault for model in future.result().models if model.fault]
-        return f"{faults[0]} Everything else was measured: {measurement.path}." if faults else None
+        models = future.result().models
+        faults = [model.fault for model in models if model.fault]
+        said = [f"{faults[0]} Everything else was measured: {measurement.path}."] if faults else []
+        said += [_difference(m.name, m.equality) for m in models if m.equality is not None and not m.equality.equal]
+        return " ".join(said) or None
     if not isinstance(error, LarqnetsError | StoppedError):
         raise error
     said = "" if isinstance(error, StoppedError) else f"{error} "

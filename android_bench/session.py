@@ -45,6 +45,7 @@ from android_bench.record import (
 )
 from android_bench.record import Device as DeviceRecord
 from android_bench.runner import Conditions, Report
+from deploy.xnnpack import kept_out
 from larqnets import __version__
 from larqnets.errors import LarqnetsError
 from larqnets.files import BusyError, cannot_write, locked
@@ -235,6 +236,11 @@ class Measurement:
     def _look(self, entrant: Entrant) -> None:
         """Run a model once for its outputs and once for its memory; learn what the device really is."""
         self._say(f"first look at {entrant.name}")
+        if ops := kept_out(entrant.model):
+            numbers = ", ".join(str(op.index) for op in ops)
+            self._event(
+                "warning", f"XNNPACK computes op {numbers} wrongly: kept out of it, at some cost.", entrant.name
+            )
         expected = self._expected[entrant.sha256]
         names = [f"../{name}" for name in self._input_files(entrant)]
         arguments = [word for name in names for word in ("--input", name)]

@@ -10,6 +10,7 @@ Scale folding: with the kernel a_o s_o, s_o = +-1, and BatchNorm g (x - m) / sqr
 
 so gamma becomes a g and the moving mean m / a. Between them may stand what commutes with a > 0: ReLU and poolings.
 Weights-only layers (w1a32), which say so by their class, become ordinary layers with the kernel that they compute with.
+Real convolutions whose SAME padding XNNPACK would misread are written otherwise, see `deploy.windows`.
 The shifts of RPReLU and RSign are folded in `deploy.shifts`, the constants of Elastic-Link in `deploy.links`, gates and
 means of Group-Net in `deploy.factors`. What LCE's converter would misread or has no op for is written otherwise: pads in
 `deploy.pads`, functions in `deploy.activations`.
@@ -27,7 +28,7 @@ import larq as lq  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from deploy import activations  # noqa: E402
+from deploy import activations, windows  # noqa: E402
 from deploy.factors import Factors  # noqa: E402
 from deploy.links import Links, is_norm, layers_before  # noqa: E402
 from deploy.pads import SplitPadding, pads_to_split  # noqa: E402
@@ -265,7 +266,7 @@ def export_model(model: tf.keras.Model) -> Export:
             return _with_constant_kernel(layer)
         if isinstance(layer, HardTanh) and _only_signs_behind(layer, exportable):
             return layers.Activation("linear", name=layer.name)  # sign(clip(x, -1, 1)) = sign(x)
-        return type(layer).from_config(layer.get_config())
+        return windows.from_config(layer, layer.get_config())
 
     taken = {layer.name for layer in model.layers if not isinstance(layer, layers.InputLayer)}
     fresh = tf.keras.Input(model.input_shape[1:], batch_size=1, name="network_input" if "image" in taken else "image")
@@ -352,7 +353,7 @@ def _with_constant_kernel(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer
     config = layer.get_config()
     parts = [part for part in _KERNELS if config.get(f"{part}_quantizer") is not None]
     none = {f"{part}_{what}": None for part in parts for what in ("quantizer", "constraint")}
-    return type(layer).from_config({**config, **none})
+    return windows.from_config(layer, {**config, **none})
 
 
 def _set_constant_kernels(trained: tf.keras.layers.Layer, constant: tf.keras.layers.Layer) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from deploy.tflite import Buffer, Model, Operator, Subgraph, Tensor, read_model
 from deploy.weight_ops import WEIGHT_OPS
+from deploy.xnnpack import is_kept_out
 from larqnets.documents import parse_json
 from larqnets.errors import LarqnetsError, printable
 
@@ -33,6 +34,7 @@ class InspectedOp:
     bytes: int
     input_shapes: tuple[tuple[int, ...], ...]  # of computed and constant inputs; absent ones are left out
     output_shapes: tuple[tuple[int, ...], ...]
+    kept_out: bool  # our runtime leaves it to TensorFlow Lite's own kernels, since XNNPACK computes it wrongly
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ def _inspect_op(
         bytes=sum(buffer.size for buffer in constants),
         input_shapes=tuple(tensor.shape for tensor in inputs),
         output_shapes=tuple(graph.tensors[i].shape for i in operator.outputs),
+        kept_out=is_kept_out(model, operator),
     )
 
 
@@ -245,6 +248,11 @@ def render(inspection: Inspection) -> "RenderableType":
     notes = _origin(inspection)
     if len(inspection.ops) > MAX_RENDERED_OPS:
         notes.append(f"{len(inspection.ops) - MAX_RENDERED_OPS} more ops are not shown; --json lists all.")
+    if kept_out := [str(op.index) for op in inspection.ops if op.kept_out]:
+        notes.append(
+            f"XNNPACK computes op {', '.join(kept_out)} wrongly (SAME, but the last window ends before the image does): our "
+            "runtime keeps it out of XNNPACK, other programs may not."
+        )
     if inspection.unknown_ops:
         notes.append(f"Unknown ops, which nothing here can run: {', '.join(inspection.unknown_ops)}.")
     return Group(ops, Text(), totals, *map(Text, notes))

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from deploy.activations import ACTIVATED
 from deploy.tflite import Model, Operator
+from larqnets.scores import names_classes
 
 layers = tf.keras.layers
 
@@ -56,22 +57,11 @@ def mean_difference(trained: np.ndarray, converted: np.ndarray) -> float | None:
     return float(np.mean(np.abs(trained - converted)) / (np.abs(trained).max(initial=0) + np.finfo(np.float32).tiny))
 
 
-def class_agreement(trained: np.ndarray, converted: np.ndarray) -> float | None:
-    """Return how often two outputs (N, ..., classes) name the same class; None for outputs that name none."""
-    if not _names_classes(trained):
-        return None
-    return float(np.mean(trained.argmax(-1) == converted.argmax(-1)))
-
-
 def accuracy(outputs: np.ndarray, labels: np.ndarray | None) -> float | None:
     """Return how often outputs (N, classes) name the label (N,); None without labels, or where samples have no one class."""
-    if labels is None or outputs.ndim != 2 or not _names_classes(outputs):
+    if labels is None or outputs.ndim != 2 or not names_classes(outputs):
         return None
     return float(np.mean(outputs.argmax(-1) == labels))
-
-
-def _names_classes(outputs: np.ndarray) -> bool:
-    return outputs.ndim > 1 and outputs.shape[-1] > 1
 
 
 class Ending:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from deploy import export
 from deploy.convert import Converted, Samples, convert, convert_twin, refuse_known_problems
 from deploy.decomposed import convert_decomposed
+from deploy.proof.arm64 import prove
 from deploy.publish import publish
 from larqnets.config import DataConfig
 from larqnets.data import Dataset, load_dataset, preprocess_info
@@ -118,10 +119,13 @@ def convert_source(
     out: Path | None = None,
     dataset: str | None = None,
     data_dir: str | None = None,
+    arm64_proof: bool = True,
     on_stage: Callable[[str], Any] = lambda _: None,
     on_sample: Callable[[int], Any] | None = None,
 ) -> dict[str, Any]:
     """Convert, prove, write; returns the manifest. A run gets `<run>/<target>/` and its card the converted accuracy.
+
+    `arm64_proof` proves the files on our ARM64 runtime too, where it is there; the manifest's `proof` says on what.
 
     `twins` also writes the same backbone real-valued, as float and int8: with the weights of `twin_run`, a trained run
     of method `real`, or else untrained, good for size and latency only, which the manifest says. A decomposed run also
@@ -168,7 +172,12 @@ def convert_source(
         more = convert_decomposed(source.run, source.model, samples, calibration, entry, on_stage)
         files += more
         main.warnings.extend(text for file in more for text in file.warnings)
-    facts = {"source": source.provenance(), "samples": {"test": samples.num_test, "all": len(samples.images)}}
+    proof = prove(files, source.model, samples.images, wanted=arm64_proof, on_file=lambda _: on_stage("arm64"))
+    facts = {
+        "source": source.provenance(),
+        "proof": proof.to_json(),
+        "samples": {"test": samples.num_test, "all": len(samples.images)},
+    }
     manifest = publish(folder, files, facts, on_stage)
     if source.run is not None:
         source.run.update_card(

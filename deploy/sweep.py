@@ -75,21 +75,23 @@ def sweep(
     table: Path | None = None,
     options: Sequence[str] = (),
     convert: bool = True,
+    arm64_proof: bool = True,
     progress: SweepProgress,
 ) -> dict[str, Any]:
     """Run every config with every seed ("0,1,2"; None: the config's own) and write `table` after each of them.
 
     A config written NAME@0,1,2 has seeds of its own. `options` are options of the methods that the table shows as
-    further columns. Returns {"csv": path, "options": [...], "rows": [...], "failed": [{"run", "reason"}, ...]}; one
-    that fails does not stop the others. Raises LarqnetsError before anything is trained when a config, an option, the
-    seeds, a run's name or the table is wrong, or another process writes the table, and TrainingInterruptedError after SIGINT or SIGTERM.
+    further columns; `arm64_proof` as in `convert_source`. Returns {"csv": path, "options": [...], "rows": [...],
+    "failed": [{"run", "reason"}, ...]}; one that fails does not stop the others. Raises LarqnetsError before anything is
+    trained when a config, an option, the seeds, a run's name or the table is wrong, or another process writes the table,
+    and TrainingInterruptedError after SIGINT or SIGTERM.
     """
     planned = plan(configs, seeds, overrides, runs)
     chosen = {p.run: _options(p.experiment, options) for p in planned}
     table = table or runs / "sweep.csv"
     _check_table(table, options)
     with locked(table):
-        return _fill(table, planned, chosen, overrides, options, convert, progress)
+        return _fill(table, planned, chosen, overrides, options, convert, arm64_proof, progress)
 
 
 def _fill(
@@ -99,6 +101,7 @@ def _fill(
     overrides: Sequence[str],
     options: Sequence[str],
     convert: bool,
+    arm64_proof: bool,
     progress: SweepProgress,
 ) -> dict[str, Any]:
     """Do what `sweep` does, which has planned it and keeps other processes from the table."""
@@ -116,7 +119,7 @@ def _fill(
             progress.note(f"{p.run} is finished: {_words(rows[p.run])}.")
             continue
         try:
-            rows[p.run] = _run(p, overrides, convert, counting, progress)
+            rows[p.run] = _run(p, overrides, convert, arm64_proof, counting, progress)
         except TrainingInterruptedError as error:
             raise TrainingInterruptedError(
                 f"Stopped in {p.run.name}, experiment {number} of {len(planned)}, with a checkpoint. "
@@ -160,7 +163,9 @@ def _can_count(progress: SweepProgress) -> bool:
     return True
 
 
-def _run(p: Planned, overrides: Sequence[str], convert: bool, counting: bool, progress: SweepProgress) -> Row:
+def _run(
+    p: Planned, overrides: Sequence[str], convert: bool, arm64_proof: bool, counting: bool, progress: SweepProgress
+) -> Row:
     tf.keras.backend.clear_session()  # the graphs of the experiment before, which would pile up
     launch(
         p.config,
@@ -172,7 +177,8 @@ def _run(p: Planned, overrides: Sequence[str], convert: bool, counting: bool, pr
         progress=progress,
     )
     if convert and _converted_file(Run.open(p.run)) is None:
-        manifest = convert_source(p.run, TARGET, on_stage=progress.stage)
+        manifest = convert_source(p.run, TARGET, arm64_proof=arm64_proof, on_stage=progress.stage)
+        progress.note(manifest["proof"]["line"])
         run = Run.open(p.run)
         if run.card["converted_test_images"] < run.card["images"]["num_test"]:
             # The conversion looks at a sample of a large test set.

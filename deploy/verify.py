@@ -22,7 +22,7 @@ from deploy.edit import tap
 from deploy.export import BinaryLayer, describe_binary_layers
 from deploy.interpreter import Interpreter
 from deploy.links import is_norm
-from deploy.outputs import Ending, accuracy, class_agreement, difference, ending_of, last_function, mean_difference
+from deploy.outputs import Ending, accuracy, difference, ending_of, last_function, mean_difference
 from deploy.precision import in_float32
 from deploy.tflite import read_model, unpack_bits
 from larqnets.errors import LarqnetsError
@@ -31,6 +31,7 @@ from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
+from larqnets.scores import class_agreement
 from larqnets.training.evaluation import without_remapping
 
 # Relative to the numbers that a pre-sign value is made of (`_made_of`), not to the value itself: those may cancel to

@@ -39,6 +39,10 @@ DataName = Annotated[str | None, typer.Option("--dataset", help="Images to use: 
 Device = Annotated[
     str | None, typer.Option(metavar="NAME", help="Where it runs: qemu, an emulated ARM64. Default: here.")
 ]
+Arm64Proof = Annotated[
+    bool,
+    typer.Option("--arm64-proof/--no-arm64-proof", help="Prove the files on the ARM64 runtime too, if it is built."),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]
 
 
@@ -111,6 +115,7 @@ def sweep(
         str, typer.Option(help="Options of the method as further columns of the table, e.g. variant,k.")
     ] = "",
     convert: Annotated[bool, typer.Option("--convert/--no-convert", help="Convert and evaluate every run.")] = True,
+    arm64_proof: Arm64Proof = True,
     as_json: Json = False,
 ) -> None:
     """Train, convert and evaluate experiments one after another into a CSV; given again, it goes on where it was."""
@@ -132,6 +137,7 @@ def sweep(
             table=table,
             options=columns.split(",") if columns else (),
             convert=convert,
+            arm64_proof=arm64_proof,
             progress=progress,
         )
     show(result, lambda: tables.sweep(result), as_json)
@@ -153,6 +159,7 @@ def convert(
     out: Annotated[Path | None, typer.Option(help="Folder for the files. Default: inside the run.")] = None,
     dataset: DataName = None,
     data_dir: DataDir = None,
+    arm64_proof: Arm64Proof = True,
     as_json: Json = False,
 ) -> None:
     """Convert to a 1-bit TFLite file, prove it equal to what was trained, write it with a manifest."""
@@ -172,6 +179,7 @@ def convert(
             out=out,
             dataset=dataset,
             data_dir=data_dir,
+            arm64_proof=arm64_proof,
             on_stage=stages.stage,
             on_sample=stages.sample,
         )

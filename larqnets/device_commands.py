@@ -43,7 +43,7 @@ def benchmark(
 ) -> None:
     """Measure the latency of models on phones and boards; with --device qemu count instructions instead."""
     from android_bench import benchmark as bench
-    from deploy.interpreter import host_engine
+    from deploy.interpreter import Interpreter, host_engine
     from deploy.shipped import find_model
     from larqnets import device_tables, preflight, tables
 
@@ -54,8 +54,10 @@ def benchmark(
     check_temporary_folder()
     paths = [find_model(file) for file in files or ()]
     if device == ["qemu"]:
-        counted = bench.count_files(paths, cpu)
+        counted = bench.count_files(paths, Interpreter, cpu)
         show(counted, lambda: device_tables.benchmark(counted), as_json)
+        if unequal := bench.unequal(counted):
+            raise LarqnetsError(" ".join(unequal))
         return
     options = {"threads": threads, "cores": cores, "rounds": rounds, "strict": strict, "max_temp": max_temp, "out": out}
     wanted = bench.continuation(resume) if resume else bench.request(paths, device or (), **options)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -26,7 +27,14 @@ def benchmark(result: dict[str, Any]) -> list[Any]:
             share = op["instructions"] / total
             table.add_row(_fused(op["name"]), op["group"], f"{op['instructions']:,}", f"{share:.1%}")
         groups = ", ".join(f"{name} {value / total:.1%}" for name, value in model["groups"].items())
-        parts += [f"{model['model']}: {model['instructions']:,} instructions per inference", table, groups, ""]
+        parts += [f"{model['model']}: {model['instructions']:,} instructions per inference", table, groups]
+        if kept_out := model["kept_out"]:
+            parts.append(f"kept out of XNNPACK, which computes them wrongly: op {', '.join(map(str, kept_out))}")
+        if model["equality"] is None:
+            parts.append(f"not compared with this machine: {model['not_compared']}")
+        else:
+            parts.append(_verdict("its", model["equality"]))
+        parts.append("")
     return [*parts, f"ARM64 under qemu, {result['cpu']}: {result['meaning']}"]
 
 
@@ -107,14 +115,19 @@ def measured(outcome: Any, summaries: Sequence["Summary"]) -> list[Any]:
     parts = sessions(summaries)
     for session_, path in zip(outcome.sessions, outcome.files, strict=True):
         for model in session_.models:
-            if (equality := model.equality) is not None:
-                verdict = "equal to" if equality.equal else "DIFFERENT from"
-                parts.append(
-                    f"{model.name}: outputs {verdict} those of {equality.engine}, {equality.samples} samples, "
-                    f"largest difference {equality.max_difference:.2g} (allowed {equality.tolerance:.2g})"
-                )
+            if model.equality is not None:
+                parts.append(_verdict(f"{model.name}:", asdict(model.equality)))
         parts.append(f"record: {path}")
     return parts
+
+
+def _verdict(whose: str, equality: dict[str, Any]) -> str:
+    """Say whether outputs are those of the host; `whose` comes before "outputs"."""
+    verdict = "equal to" if equality["equal"] else "DIFFERENT from"
+    return (
+        f"{whose} outputs {verdict} those of {equality['engine']}, {equality['samples']} samples, "
+        f"largest difference {equality['max_difference']:.2g} (allowed {equality['tolerance']:.2g})"
+    )
 
 
 def devices(found: dict[str, Any]) -> list[Any]:

@@ -30,6 +30,18 @@ def probabilities(scores: np.ndarray, kind: Kind) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
+def names_classes(outputs: np.ndarray) -> bool:
+    """Return whether outputs (N, ..., C) name a class by the largest of C > 1 values."""
+    return outputs.ndim > 1 and outputs.shape[-1] > 1
+
+
+def class_agreement(trained: np.ndarray, converted: np.ndarray) -> float | None:
+    """Return how often two outputs (N, ..., classes) name the same class; None for outputs that name none."""
+    if not names_classes(trained):
+        return None
+    return float(np.mean(trained.argmax(-1) == converted.argmax(-1)))
+
+
 def kind_of_model(model: Any) -> Kind:
     """Return what a Keras model answers with, by its last activation; a layer that keeps probabilities is looked through."""
     tensor = getattr(model, "output", None)  # a subclassed model has none

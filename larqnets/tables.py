@@ -17,6 +17,7 @@ STAGES = {
     "rebuild": "rebuilding it with plain signs and kernels of -1 and +1",
     "convert": "converting to a TFLite file",
     "verify": "verifying layer by layer and on real samples",
+    "arm64": "proving it on an emulated ARM64",
     "twins": "writing the float and int8 versions",
     "evaluate": "evaluating",
     "decompose": "decomposing",
@@ -238,7 +239,7 @@ def conversion(manifest: dict[str, Any]) -> list[Any]:
         parts.append(f"FLOAT: layer '{fallback['layer']}' runs as float: {fallback['cause']}")
     parts += [f"warning: {text}" for text in manifest["warnings"]]
     parts += [f"files: {folder}/", f"Next: larqnets inspect {folder}/{manifest['file']}"]
-    return parts
+    return [*parts, manifest["proof"]["line"]]
 
 
 def verification_lines(v: dict[str, Any]) -> list[str]:

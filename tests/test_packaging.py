@@ -26,7 +26,7 @@ HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tens
 
 # Package or module -> what it must not import: design, dependency direction.
 ABOVE_BACKBONES = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data", "larqnets.cli", "deploy")
-READERS = ("tflite", "inspect")
+READERS = ("tflite", "inspect", "weight_ops", "xnnpack")
 FORBIDDEN = {
     "larqnets/layers": (*ABOVE_BACKBONES, "larqnets.models", "larqnets.backbones"),
     "larqnets/quantizers.py": (*ABOVE_BACKBONES, "larqnets.backbones", "larqnets.models"),
@@ -52,11 +52,13 @@ FORBIDDEN = {
     "larqnets/scores.py": (*ABOVE_BACKBONES, *HEAVY),
     "larqnets/arrays.py": (*ABOVE_BACKBONES, *HEAVY),
     "deploy/packed.py": HEAVY,
+    "deploy/xnnpack.py": HEAVY,
     "deploy": ("larqnets.cli",),
     # measuring reads files and names their layers; it needs nothing that trains or converts
     "android_bench": (
         *(*ABOVE_BACKBONES[:5], *HEAVY, "larqnets.models", "larqnets.backbones", "larqnets.layers"),
         *(f"deploy.{p.stem}" for p in (ROOT / "deploy").glob("[!_]*.py") if p.stem not in READERS),
+        "deploy.proof",
     ),
 }
 
@@ -103,6 +105,7 @@ def _is_in(name, packages):
         *("deploy.interface", "deploy.answers", "deploy.child", "deploy.host_engines", "deploy.lce_kernels"),
         *(f"larqnets.tflite.{p.stem}" for p in (ROOT / "larqnets/tflite").glob("[!_]*.py")),
         *("deploy.tflite", "deploy.inspect", "deploy.shipped", "deploy.classify", "deploy.packed"),
+        "deploy.xnnpack",
         *(
             "deploy.interpreter",
             "android_bench",

@@ -3,6 +3,7 @@
 // Shapes, types and options come from the file and are checked here, before a kernel sees them; what does not
 // fit is reported in one sentence. No exception leaves a function that C code calls.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -17,6 +18,7 @@
 #include "larqnets.h"
 #include "mark.h"
 #include "options.h"
+#include "profile.h"
 #include "tflite_abi.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
@@ -514,6 +516,81 @@ OperatorPointer registered(Parallel* parallel) {
   return op;
 }
 
+// The XNNPACK of this library takes what SAME pads for an unsigned number. Where on one axis the last window
+// ends before the image does, (outputs - 1) stride + window < size, that number is huge, every window lies
+// outside, and the convolution is one of zeros. Such ops are left to TFLite's own kernels: while the delegate
+// chooses its nodes, their padding is one that it does not know. (Poolings of such a window it never takes.)
+constexpr int32_t kHidden = 77;
+
+struct Window {
+  TfLiteWindowParams* params;
+  int64_t h, w, dilation_h, dilation_w;
+};
+
+// The window of a convolution; `params` is null for every other node.
+Window window_of(TfLiteOpaqueContext* context, const TfLiteOpaqueNode* node, const TfLiteOperator* op) {
+  void* options = TfLiteOpaqueNodeGetBuiltinData(node);
+  if (options == nullptr) return {};
+  auto filter = [&](int axis) -> int64_t {
+    const TfLiteOpaqueTensor* tensor = TfLiteOpaqueNodeGetInput(context, node, 1);
+    return tensor != nullptr && TfLiteOpaqueTensorNumDims(tensor) == 4 ? TfLiteOpaqueTensorDim(tensor, axis)
+                                                                       : 0;
+  };
+  switch (TfLiteOperatorGetBuiltInCode(op)) {
+    case kTfLiteBuiltinConv2d: {
+      auto* conv = static_cast<TfLiteConvParams*>(options);
+      return {&conv->window, filter(1), filter(2), conv->dilation_h, conv->dilation_w};
+    }
+    case kTfLiteBuiltinDepthwiseConv2d: {
+      auto* conv = static_cast<TfLiteDepthwiseConvParams*>(options);
+      return {&conv->window, filter(1), filter(2), conv->dilation_h, conv->dilation_w};
+    }
+    default: return {};
+  }
+}
+
+bool ends_early(int64_t size, int64_t window, int64_t dilation, int64_t stride) {
+  return stride > 0 && (size - 1) / stride * stride + (window - 1) * dilation + 1 < size;
+}
+
+bool misread_by_xnnpack(TfLiteOpaqueContext* context, const TfLiteOpaqueNode* node, const Window& w) {
+  const TfLiteOpaqueTensor* image = TfLiteOpaqueNodeGetInput(context, node, 0);
+  if (image == nullptr || TfLiteOpaqueTensorNumDims(image) != 4) return false;
+  if (w.h == 1 && w.w == 1) return false;  // it never pads those
+  return ends_early(TfLiteOpaqueTensorDim(image, 1), w.h, w.dilation_h, w.params->stride_h) ||
+         ends_early(TfLiteOpaqueTensorDim(image, 2), w.w, w.dilation_w, w.params->stride_w);
+}
+
+// Calls `act` with every node of the graph and its window.
+template <typename Act>
+void each_window(TfLiteOpaqueContext* context, Act act) {
+  TfLiteIntArray* plan = nullptr;
+  if (TfLiteOpaqueContextGetExecutionPlan(context, &plan) != kTfLiteOk || plan == nullptr) return;
+  for (int i = 0; i < plan->size; ++i) {
+    TfLiteOpaqueNode* node = nullptr;
+    TfLiteOperator* op = nullptr;
+    if (TfLiteOpaqueContextGetNodeAndRegistration(context, plan->data[i], &node, &op) != kTfLiteOk) continue;
+    const Window window = window_of(context, node, op);
+    if (window.params != nullptr) act(node, window);
+  }
+}
+
+using PrepareDelegate = TfLiteStatus (*)(TfLiteOpaqueContext*, TfLiteDelegate*);
+std::atomic<PrepareDelegate> prepare_xnnpack{nullptr};  // the same for every delegate of the library
+
+TfLiteStatus prepare_without_misread(TfLiteOpaqueContext* context, TfLiteDelegate* delegate) {
+  each_window(context, [&](const TfLiteOpaqueNode* node, const Window& window) {
+    if (window.params->padding == kTfLitePaddingSame && misread_by_xnnpack(context, node, window)) {
+      window.params->padding = kHidden;
+    }
+  });
+  const TfLiteStatus status = prepare_xnnpack.load()(context, delegate);
+  each_window(context, [](const TfLiteOpaqueNode*, const Window& window) {
+    if (window.params->padding == kHidden) window.params->padding = kTfLitePaddingSame;
+  });
+  return status;
+}
+
 void run_in_pool(void* pool, void (*task)(void*, size_t), void* context, size_t range) {
   pthreadpool_parallelize_1d(pool, task, context, range, 0);
 }
@@ -529,13 +606,6 @@ uint64_t now_ns() {
 
 using larqnets::now_ns;
 
-struct Event {
-  std::string name;
-  int32_t op;
-  bool in_delegate;
-  uint64_t nanoseconds;
-};
-
 struct larqnets_model {
   larqnets::Parallel parallel = {};
   std::vector<larqnets::OperatorPointer> operators;
@@ -546,9 +616,7 @@ struct larqnets_model {
   void* own_pool = nullptr;
   TfLiteInterpreter* interpreter = nullptr;
   std::string error;
-  std::vector<Event> events;
-  std::vector<uint64_t> started;
-  size_t event_count = 0;
+  larqnets::Profile profile;
   int32_t mark = LARQNETS_MARK_NOTHING;
   int32_t region = 0;
   bool profiled = false;
@@ -581,46 +649,26 @@ void take_message(void* user_data, const char* format, va_list arguments) {
   }
 }
 
-void add_event(larqnets_model* m, const char* name, int64_t op, bool in_delegate, uint64_t nanoseconds) {
-  try {
-    // Entries are reused: after the first invocation nothing is allocated while the clock or the counter
-    // runs.
-    if (m->event_count == m->events.size()) m->events.emplace_back();
-    Event& event = m->events[m->event_count];
-    if (event.name != name) event.name = name;
-    event.op = static_cast<int32_t>(op);
-    event.in_delegate = in_delegate;
-    event.nanoseconds = nanoseconds;
-    ++m->event_count;
-  } catch (const std::exception&) {
-  }
-}
-
 uint32_t on_begin(TfLiteTelemetryProfilerStruct* p, const char* name, int64_t op, int64_t subgraph) {
   larqnets_model* m = owner(p);
-  if (subgraph != 0) return UINT32_MAX;
-  add_event(m, name, op, false, 0);
-  const auto handle = static_cast<uint32_t>(m->event_count - 1);
-  try {
-    if (m->started.size() <= handle) m->started.resize(handle + 1);
-  } catch (const std::exception&) {
-    return UINT32_MAX;
-  }
-  m->started[handle] = now_ns();
+  if (subgraph != 0) return larqnets::Profile::kNoEvent;
+  const uint32_t number = m->profile.add(name, op, false, 0);
+  if (larqnets::Event* event = m->profile.find(number)) event->started = now_ns();
   if (m->mark == LARQNETS_MARK_OPS) larqnets::mark(++m->region);  // last, so that only the op is counted
-  return handle;
+  return number;
 }
 
-void on_end(TfLiteTelemetryProfilerStruct* p, uint32_t handle) {
+void on_end(TfLiteTelemetryProfilerStruct* p, uint32_t number) {
   larqnets_model* m = owner(p);
-  if (handle >= m->event_count) return;
+  larqnets::Event* event = m->profile.find(number);
+  if (event == nullptr) return;
   if (m->mark == LARQNETS_MARK_OPS) larqnets::mark(++m->region);
-  m->events[handle].nanoseconds = now_ns() - m->started[handle];
+  event->nanoseconds = now_ns() - event->started;
 }
 
 void on_delegated_op(TfLiteTelemetryProfilerStruct* p, const char* name, uint64_t microseconds, int64_t op,
                      int64_t) {
-  add_event(owner(p), name, op, true, 1000 * microseconds);
+  owner(p)->profile.add(name, op, true, 1000 * microseconds);
 }
 
 int describe(larqnets_model* m, const TfLiteTensor* tensor, larqnets_tensor* out) {
@@ -642,6 +690,7 @@ int describe(larqnets_model* m, const TfLiteTensor* tensor, larqnets_tensor* out
 
 // Creates everything of `m`; empty, or what went wrong.
 std::string build(larqnets_model* m, const void* bytes, size_t size, const larqnets_options& options) {
+  m->error.reserve(8192);  // so that no later sentence needs memory
   if (options.threads < 1 || options.threads > 1024) return "The number of threads must be 1 to 1024.";
   const auto* content = static_cast<const uint8_t*>(bytes);
   if (content == nullptr || size < 8 || std::memcmp(content + 4, "TFL3", 4) != 0) {
@@ -666,6 +715,8 @@ std::string build(larqnets_model* m, const void* bytes, size_t size, const larqn
     delegate_options.num_threads = options.threads;
     m->delegate = TfLiteXNNPackDelegateCreate(&delegate_options);
     if (m->delegate == nullptr) return "XNNPACK does not run on this processor.";
+    larqnets::prepare_xnnpack = m->delegate->Prepare;
+    m->delegate->Prepare = larqnets::prepare_without_misread;
     TfLiteInterpreterOptionsAddDelegate(settings.get(), m->delegate);
     m->parallel.pool = TfLiteXNNPackDelegateGetThreadPool(m->delegate);
   } else if (options.threads > 1) {
@@ -755,13 +806,14 @@ EXPORT int larqnets_set_input(larqnets_model* m, int32_t index, const void* data
 
 EXPORT int larqnets_invoke(larqnets_model* m) {
   m->error.clear();
-  m->event_count = 0;
+  m->profile.clear();
   if (m->mark == LARQNETS_MARK_INVOKE) larqnets::mark(LARQNETS_REGION_INVOKE);
   if (m->mark == LARQNETS_MARK_OPS) larqnets::mark(m->region = LARQNETS_REGION_FIRST_GAP);
   const TfLiteStatus status = TfLiteInterpreterInvoke(m->interpreter);
   if (m->mark != LARQNETS_MARK_NOTHING) larqnets::mark(0);
-  if (status == kTfLiteOk) return 0;
-  if (m->error.empty()) m->error = "The model cannot be run.";
+  if (status == kTfLiteOk && !m->profile.lost()) return 0;
+  if (m->error.empty())
+    m->error = status == kTfLiteOk ? "There is no memory for the profile." : "The model cannot be run.";
   return 1;
 }
 
@@ -780,9 +832,9 @@ EXPORT int larqnets_get_output(larqnets_model* m, int32_t index, void* data, siz
 EXPORT void larqnets_set_mark(larqnets_model* m, int32_t mark) { m->mark = mark; }
 
 EXPORT int larqnets_get_event(const larqnets_model* m, int32_t index, larqnets_event* event) {
-  if (index < 0 || static_cast<size_t>(index) >= m->event_count) return 0;
-  const Event& found = m->events[static_cast<size_t>(index)];
-  *event = {found.name.c_str(), found.op, found.in_delegate ? 1 : 0, found.nanoseconds};
+  const larqnets::Event* found = index < 0 ? nullptr : m->profile.find(static_cast<uint32_t>(index));
+  if (found == nullptr) return 0;
+  *event = {found->name.c_str(), found->op, found->in_delegate ? 1 : 0, found->nanoseconds};
   return 1;
 }
 

@@ -15,14 +15,18 @@ typedef struct TfLiteInterpreter TfLiteInterpreter;
 typedef struct TfLiteInterpreterOptions TfLiteInterpreterOptions;
 typedef struct TfLiteOperator TfLiteOperator;
 typedef struct TfLiteTensor TfLiteTensor;
-typedef struct TfLiteDelegate TfLiteDelegate;
 typedef struct TfLiteOpaqueContext TfLiteOpaqueContext;
 typedef struct TfLiteOpaqueNode TfLiteOpaqueNode;
 typedef struct TfLiteOpaqueTensor TfLiteOpaqueTensor;
 
 typedef int32_t TfLiteStatus;
 enum { kTfLiteOk = 0, kTfLiteError = 1 };
-enum { kTfLiteBuiltinCustom = 32 };
+enum {
+  kTfLiteBuiltinConv2d = 3,
+  kTfLiteBuiltinDepthwiseConv2d = 4,
+  kTfLiteBuiltinCustom = 32,
+};
+enum { kTfLitePaddingSame = 1, kTfLitePaddingValid = 2 };
 enum {
   kTfLiteNoType = 0,
   kTfLiteFloat32 = 1,
@@ -40,6 +44,12 @@ enum {
 };
 enum { kTfLiteMmapRo = 1 };           // allocation type of a constant of the file
 enum { kTfLiteOptionalTensor = -1 };  // index of an absent input
+
+// Of a delegate we know where the function stands that chooses its nodes.
+typedef struct TfLiteDelegate {
+  void* data;
+  TfLiteStatus (*Prepare)(TfLiteOpaqueContext*, struct TfLiteDelegate*);
+} TfLiteDelegate;
 
 typedef struct {
   float scale;
@@ -117,6 +127,32 @@ TfLiteQuantizationParams TfLiteOpaqueTensorGetQuantizationParams(const TfLiteOpa
 TfLiteStatus TfLiteOpaqueContextResizeTensor(TfLiteOpaqueContext*, TfLiteOpaqueTensor*,
                                              TfLiteIntArray* taken);
 void TfLiteOpaqueContextReportError(TfLiteOpaqueContext*, const char* format, ...);
+
+// What a node is and what the file says of it, for a delegate that looks at the graph.
+typedef struct {
+  int32_t padding;
+  int32_t stride_w;
+  int32_t stride_h;
+} TfLiteWindowParams;
+typedef struct {
+  TfLiteWindowParams window;
+  int32_t activation;
+  int32_t dilation_w;
+  int32_t dilation_h;
+} TfLiteConvParams;
+typedef struct {
+  TfLiteWindowParams window;
+  int32_t depth_multiplier;
+  int32_t activation;
+  int32_t dilation_w;
+  int32_t dilation_h;
+} TfLiteDepthwiseConvParams;
+
+TfLiteStatus TfLiteOpaqueContextGetExecutionPlan(TfLiteOpaqueContext*, TfLiteIntArray** plan);
+TfLiteStatus TfLiteOpaqueContextGetNodeAndRegistration(TfLiteOpaqueContext*, int node, TfLiteOpaqueNode**,
+                                                       TfLiteOperator**);
+int32_t TfLiteOperatorGetBuiltInCode(const TfLiteOperator*);
+void* TfLiteOpaqueNodeGetBuiltinData(const TfLiteOpaqueNode*);
 
 // XNNPACK delegate and its thread pool. We set the first field alone; the room behind it is more than any
 // version of the library has filled.

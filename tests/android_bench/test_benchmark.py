@@ -18,12 +18,13 @@ import time
 import pytest
 
 from android_bench import session, thermal
-from android_bench.benchmark import Request, measure, request
+from android_bench.benchmark import Request, count_files, measure, request, unequal
 from android_bench.protocol import DEFAULT
+from android_bench.qemu import QemuModel
 from android_bench.record import parse_session, read_session
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
-from larqnets import LarqnetsError
+from larqnets import LarqnetsError, device_tables
 
 QUICK = dataclasses.replace(DEFAULT, rounds=2, round_runs=2, gate_timeout_s=0.0, profile_runs=1)
 
@@ -113,6 +114,49 @@ def test_without_arm_hardware_no_latency_is_shown(bundle, cli, tmp_path, monkeyp
     assert f"{measured.models[0].instructions.instructions:,}" in done.out
     assert cli("report", path, "--html", "page.html").code == 0
     assert "functional run, no latency" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
+def test_another_result_than_the_hosts_is_said_and_exits_with_1(bundle, cli, tmp_path, monkeypatch, form):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    right = session.read_outputs
+    monkeypatch.setattr(session, "read_outputs", lambda *files: [y + 1 for y in right(*files)])
+    done = cli("benchmark", "digits", "--device", "local", *form)
+    assert done.code == 1
+    assert "digits: its outputs on the device differ from those of Larq Compute Engine" in done.err
+    assert form or "digits: outputs DIFFERENT from those of Larq Compute Engine" in done.out
+    (path,) = (tmp_path / "results").glob("*.json")
+    measured = read_session(path)
+    assert measured.complete
+    assert not measured.models[0].equality.equal
+
+
+def test_qemu_is_compared_with_the_host_too(bundle, cli, monkeypatch):
+    done = cli("benchmark", "digits", "--device", "qemu", "--json")
+    assert done.code == 0, done.err
+    (model,) = json.loads(done.out)["models"]
+    assert model["equality"]["equal"]
+    assert "Larq Compute Engine" in model["equality"]["engine"]
+    assert (model["not_compared"], model["kept_out"]) == (None, [])
+
+    right = QemuModel.predict
+    monkeypatch.setattr(QemuModel, "predict", lambda self, x: [y + 1 for y in right(self, x)])
+    done = cli("benchmark", "digits", "--device", "qemu")
+    assert done.code == 1
+    assert "outputs DIFFERENT from those of Larq Compute Engine" in done.out
+    assert "instructions per inference" in done.out
+    assert "its outputs on the device differ from those of Larq Compute Engine" in done.err
+
+
+def test_without_an_engine_on_the_host_qemu_says_that_nothing_was_compared(bundle, digits):
+    def none(content):
+        raise LarqnetsError("There is no engine.")
+
+    counted = count_files([digits], none)
+    assert unequal(counted) == []
+    assert [(m["equality"], m["not_compared"]) for m in counted["models"]] == [(None, "There is no engine.")]
+    text = "\n".join(map(str, device_tables.benchmark(counted)))
+    assert "not compared with this machine: There is no engine." in text
 
 
 def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(bundle, cli, trio, tmp_path, monkeypatch):

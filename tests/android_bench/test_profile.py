@@ -1,11 +1,15 @@
 """The per-op profile: whose time is it. Kernel names and parts were recorded from the runner under qemu."""
 
+import platform
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from android_bench.compile import KERNELS, NATIVE, compile_native
 from android_bench.emulator import qemu_command
 from android_bench.profile import GROUP_NAMES, align, breakdown, layers_of, merge
 from android_bench.record import OpTime, Profile
@@ -79,3 +83,20 @@ def test_the_runners_profile_of_a_network(bundle):
     assert {op.group for op in profile.ops} == set(GROUP_NAMES)
     unsure = [op.name for op in profile.ops if len(op.ops) > 1]
     assert unsure == ["Add (ND)", "Mean (ND) Reduce2", "Static Reshape (NC)"], "MEAN alone is more than one kernel"
+
+
+def test_no_fault_of_the_profiler_when_memory_ends(tmp_path):
+    """Every allocation of an invocation fails once, under AddressSanitizer; the next invocation is right again."""
+    if shutil.which("g++") is None or platform.machine() != "x86_64":
+        pytest.skip("needs g++ with its sanitizers")
+    sources = [*KERNELS, NATIVE / "tflite.cc", Path(__file__).with_name("profile_faults.cc")]
+    # The double has of TensorFlow Lite what is called; the rest of the library is not there to link with.
+    flags = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-sanitize=vptr"]
+    flags += ["-Wl,--unresolved-symbols=ignore-all", "-fno-pie", "-no-pie", '-DLARQNETS_VERSION="test"']
+    compile_native(sources, tmp_path / "faults", "x86_64", extra=flags)
+    done = subprocess.run([tmp_path / "faults"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    lines = [line.partition(": ")[2] for line in done.stdout.splitlines()]
+    assert lines[0] == "There is no memory for the profile."
+    assert lines[-1] == "done"
+    assert set(lines) == {"There is no memory for the profile.", "done"}

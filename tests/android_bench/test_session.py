@@ -18,7 +18,7 @@ from android_bench.benchmark import continuation
 from android_bench.clock import StoppedError
 from android_bench.devices.device import RunnerError
 from android_bench.devices.link import DeviceLostError
-from android_bench.equality import compare, expect, read_outputs
+from android_bench.equality import compare, expect, judge, read_outputs
 from android_bench.lineup import line_up, without_twin
 from android_bench.protocol import DEFAULT, STRICT
 from android_bench.record import read_session, to_json
@@ -569,6 +569,38 @@ def test_equality_is_of_the_same_bytes():
     assert np.isfinite(broken.max_difference)  # NaN is no JSON
     with pytest.raises(LarqnetsError, match=re.escape("of <f4 (8, 9) where float32 (8, 10) is due")):
         returned(y[:, :9])
+
+
+SIGNS = read_model(find_model("digits"))
+PLAIN = dataclasses.replace(SIGNS, subgraphs=(dataclasses.replace(SIGNS.subgraphs[0], operators=()),))
+DUE = np.random.default_rng(0).normal(size=(8, 10))
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "equal"),
+    [
+        (SIGNS, {}, True),
+        (SIGNS, {3: 0.1}, True),  # a turned sign in one sample
+        (SIGNS, {3: 0.4}, False),  # more than that
+        (SIGNS, {3: np.nan}, False),
+        (SIGNS, dict.fromkeys(range(8), 0.1), False),  # in every sample: a wrong kernel
+        (PLAIN, {3: 0.1}, False),
+        (PLAIN, {3: 1e-4}, True),
+    ],
+)
+def test_a_turned_sign_strikes_single_samples_and_a_wrong_kernel_all(model, change, equal):
+    scale = np.abs(DUE).max()
+    found = DUE.copy()
+    for sample, share in change.items():
+        found[sample, 0] += share * scale
+    difference, allowed = judge(model, [DUE], [found])
+    assert (difference <= allowed) == equal
+
+
+def test_every_output_is_held_against_its_own_size():
+    large, small = 1000 * DUE, 0.01 * DUE
+    difference, allowed = judge(PLAIN, [large, small], [large, np.zeros_like(small)])
+    assert difference > allowed
 
 
 def test_without_an_engine_it_is_said_why(make, entrants):

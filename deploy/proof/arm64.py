@@ -1,0 +1,118 @@
+"""The files of a conversion on the engine that will run them: our ARM64 runtime, XNNPACK included, under qemu.
+
+The network itself is compared with the trained model layer by layer, as on x86 but on a few samples. Of a file that is
+not claimed to be equal to the model, such as an int8 twin, both engines must return the same.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from android_bench.bundle import find_bundle
+from android_bench.emulator import qemu_command
+from android_bench.equality import judge
+from deploy.interpreter import Interpreter
+from deploy.verify import verify
+from larqnets.errors import LarqnetsError
+
+if TYPE_CHECKING:
+    from deploy.convert import Converted
+
+SAMPLES = 4
+SWITCHED_OFF = "switched off by --no-arm64-proof"
+
+
+@dataclass(frozen=True)
+class Arm64Result:
+    """What was proven of one file on ARM64."""
+
+    engine: str
+    samples: int
+    layers: int  # binary ones that were compared with the trained model; 0 for a file that is compared with itself
+    signs: int
+    difference: float  # of the outputs, relative to the largest, to the trained model or to the same file on x86
+
+
+@dataclass(frozen=True)
+class Proof:
+    """On which engines the files of a conversion were proven; `line` says it in one."""
+
+    engines: tuple[str, ...]
+    arm64_not_proven: str | None  # why, and what helps
+    arm64: dict[str, Arm64Result]  # by variant
+
+    @property
+    def line(self) -> str:
+        """One line for people."""
+        if self.arm64_not_proven is not None:
+            return f"proven on x86; ARM64 not proven: {self.arm64_not_proven}"
+        first = next(iter(self.arm64.values()))
+        layers = f"{first.layers} binary layers, {first.signs:,} signs" if first.layers else "its outputs"
+        return f"proven on x86 and on ARM64 under qemu: {layers} of {first.samples} samples and of made-up inputs"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {**asdict(self), "line": self.line}
+
+
+def prove(
+    files: Sequence["Converted"],
+    model: tf.keras.Model,
+    images: np.ndarray,
+    *,
+    wanted: bool = True,
+    on_file: Callable[[str], Any] = lambda _: None,
+) -> Proof:
+    """Prove the files, the model's own first, on ARM64 too; `images` (N, H, W, C) are real samples.
+
+    Nothing is built: without qemu or the runtime the result says so. Raises LarqnetsError when a file computes something
+    else on ARM64 than on x86.
+    """
+    x86 = files[0].verification.engine
+    reason = _missing() if wanted else SWITCHED_OFF
+    if reason is not None:
+        return Proof((x86,), reason, {})
+    results = {}
+    for file in files:
+        on_file(file.variant)
+        few = images[:SAMPLES]
+        results[file.variant] = _same_as_x86(file, few) if file.verification is None else _as_trained(file, model, few)
+    return Proof((x86, results[files[0].variant].engine), None, results)
+
+
+def _missing() -> str | None:
+    """Return why there is no ARM64 engine here and what helps, None when there is one."""
+    try:
+        qemu_command()
+        if find_bundle() is not None:
+            return None
+    except LarqnetsError as error:
+        return str(error)
+    return "the ARM64 runtime is not built. Build it with `larqnets runtime build` and convert again."
+
+
+def _as_trained(file: "Converted", model: tf.keras.Model, images: np.ndarray) -> Arm64Result:
+    allowed_float = [fallback.layer for fallback in file.fallbacks]
+    found = verify(file.content, model, images, allowed_float=allowed_float, device="qemu")
+    if not found.equal:
+        raise LarqnetsError(
+            f"The converted file is not equal to the trained model on ARM64 and is not published: {'; '.join(found.reasons)}. "
+            "On x86 it is: report it with the model."
+        )
+    signs = sum(layer.signs for layer in found.layers)
+    return Arm64Result(found.engine, found.samples, len(found.layers), signs, found.logits_difference)
+
+
+def _same_as_x86(file: "Converted", images: np.ndarray) -> Arm64Result:
+    here, there = Interpreter(file.content), Interpreter(file.content, device="qemu")
+    due, found = here.predict(images), there.predict(images)
+    difference, allowed = judge(here.model, [due], [found])
+    if difference > allowed:
+        raise LarqnetsError(
+            f"{file.variant}.tflite computes something else on ARM64 than on x86 and nothing is published: its outputs, up "
+            f"to {np.abs(due).max():.3g}, differ by {difference:.3g} where {allowed:.3g} is rounding. Report it with the model."
+        )
+    return Arm64Result(there.engine, len(images), 0, 0, difference / (float(np.abs(due).max()) or 1.0))

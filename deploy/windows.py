@@ -1,0 +1,60 @@
+"""Convolutions whose SAME windows end before the image does, rebuilt so that XNNPACK computes them too (see `deploy.xnnpack`).
+
+The rest of an axis is what lies behind the last window: size - ((outputs - 1) stride + (window - 1) dilation + 1). Where it
+is negative nowhere, nothing is padded and VALID is the same op: same size, same values. Where it is negative on one axis
+and positive on another, the second is cut by its rest, which no window reads, and SAME then pads it by exactly 0.
+"""
+
+from functools import cache
+from typing import Any
+
+import tensorflow as tf
+
+from deploy.xnnpack import rest
+
+layers = tf.keras.layers
+
+_CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.SeparableConv1D, layers.SeparableConv2D)
+_CONVOLUTIONS += (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+_TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose)
+
+
+def from_config(layer: tf.keras.layers.Layer, config: dict[str, Any]) -> tf.keras.layers.Layer:
+    """Return a new layer of the layer's class from `config`, its padding written so that XNNPACK reads it right."""
+    kind = type(layer)
+    rests = [_rests(layer, shape) for shape in _input_shapes(layer)] if _pads(layer) else []
+    if not any(r > 0 for place in rests for r in place):
+        return kind.from_config(config)
+    if all(r >= 0 for place in rests for r in place):
+        return kind.from_config({**config, "padding": "valid"})
+    return _cutting(kind).from_config(config)
+
+
+def _pads(layer: tf.keras.layers.Layer) -> bool:
+    """Return whether the layer may be one that XNNPACK misreads: a convolution with SAME and a window of several pixels."""
+    if not isinstance(layer, _CONVOLUTIONS) or isinstance(layer, _TRANSPOSED):
+        return False
+    return layer.padding == "same" and layer.data_format == "channels_last" and max(layer.kernel_size) > 1
+
+
+def _input_shapes(layer: tf.keras.layers.Layer) -> list[tuple[int | None, ...]]:
+    return [layer.get_input_shape_at(place) for place in range(len(layer.inbound_nodes))]
+
+
+def _rests(layer: tf.keras.layers.Layer, shape: Any) -> list[int]:
+    """Return the rest of every axis of an input shape (N, ..., C)."""
+    geometry = zip(shape[1:-1], layer.kernel_size, layer.dilation_rate, layer.strides, strict=True)
+    return [rest(*axis) for axis in geometry]
+
+
+@cache
+def _cutting(kind: type) -> type:
+    """Return a convolution's class that first cuts from each axis of its input what no window reads."""
+
+    def call(self: tf.keras.layers.Layer, inputs: tf.Tensor) -> tf.Tensor:
+        kept = (size - max(0, r) for size, r in zip(inputs.shape[1:-1], _rests(self, inputs.shape), strict=True))
+        return kind.call(self, inputs[(slice(None), *(slice(size) for size in kept))])
+
+    return type(
+        f"Cutting{kind.__name__}", (kind,), {"call": call, "__doc__": f"{kind.__name__} of what its windows reach."}
+    )
