@@ -152,6 +152,8 @@ def test_fuzz_every_reader(tmp_path):
 
     LARQNETS_FUZZ_SECONDS makes it longer, LARQNETS_FUZZ_SEED repeats one.
     """
+    from sessions import session
+
     from android_bench.lineup import line_up
     from android_bench.record import parse_session, to_json
     from deploy.shipped import find_model
@@ -159,7 +161,6 @@ def test_fuzz_every_reader(tmp_path):
     from larqnets.listing import listing
     from larqnets.pareto import pareto
     from larqnets.run_folder import Run
-    from tests.android_bench.sessions import session
 
     seed = int(os.environ.get("LARQNETS_FUZZ_SEED", random.SystemRandom().randrange(2**32)))
     print(f"LARQNETS_FUZZ_SEED={seed}")

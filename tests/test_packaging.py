@@ -11,13 +11,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from sessions import session
 
 from android_bench import emulator
 from android_bench.record import to_json
 from deploy.shipped import find_model
 from larqnets.config import load_config
 from larqnets.run_folder import Run
-from tests.android_bench.sessions import session
 
 ROOT = Path(__file__).parent.parent
 UNREACHABLE = "connection broken"  # what pip says when there is no network

@@ -35,7 +35,7 @@ def of_settings(kind, value):
 
 
 def of_record(kind, value):
-    from tests.android_bench.sessions import session
+    from sessions import session
 
     key = {float: "start_temperature_c", int: "seed", bool: "strict"}[kind]
     return getattr(read_back(session(), lambda document: document["protocol"].update({key: value})).protocol, key)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from foreign_files import FILES
 from tensorflow.lite.python.schema_py_generated import BuiltinOperator, BuiltinOptions, IfOptionsT, ModelT, OperatorT
 
 from deploy import edit
 from deploy.tflite import read_model
 from larqnets.errors import LarqnetsError
-from tests.tflite.foreign_files import FILES
 
 
 def op(model: ModelT, name: str) -> OperatorT:

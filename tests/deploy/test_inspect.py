@@ -8,6 +8,7 @@ from copy import copy
 
 import numpy as np
 import pytest
+import tiny_models
 from rich.console import Console
 from tensorflow.lite.python import schema_py_generated as schema
 
@@ -15,7 +16,6 @@ from deploy import edit
 from deploy.inspect import KINDS, Inspection, inspect_model, render
 from deploy.tflite import read_model
 from larqnets.errors import LarqnetsError
-from tests.deploy import tiny_models
 
 
 def shown(inspection: Inspection, width: int = 100) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_models
 from flatbuffers import flexbuffers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,6 @@ from deploy import edit
 from deploy.inspect import inspect_model
 from deploy.tflite import BUILTIN_OPS, Model, binary_filter, pack_bits, read_model, unpack_bits
 from larqnets.errors import LarqnetsError
-from tests.deploy import tiny_models
 
 FILES = {
     "binary": tiny_models.binary_tflite,

@@ -5,8 +5,7 @@ from functools import cache
 
 import numpy as np
 import tensorflow as tf
-
-from tests.deploy import tiny_models
+import tiny_models
 
 IMAGE = tf.TensorSpec((1, 8, 8, 4), tf.float32)
 MATRIX = tf.TensorSpec((4, 6), tf.float32)

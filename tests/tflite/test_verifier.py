@@ -7,10 +7,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import damage
 import flatbuffers
 import numpy as np
 import pytest
 import tensorflow as tf
+from foreign_files import FILES
 from tensorflow.lite.python.schema_py_generated import BuiltinOptions
 
 from deploy.interpreter import Interpreter
@@ -19,8 +21,6 @@ from larqnets.errors import LarqnetsError
 from larqnets.tflite import derive_schema, schema_table
 from larqnets.tflite.flatbuffer import UINT8, FlatbufferError, Reader
 from larqnets.tflite.verifier import schema, verify
-from tests.tflite import damage
-from tests.tflite.foreign_files import FILES
 
 SECONDS = float(os.environ.get("LARQNETS_FUZZ_SECONDS", "5"))
 SEED = int(os.environ.get("LARQNETS_FUZZ_SEED", "1"))
