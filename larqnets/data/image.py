@@ -12,7 +12,7 @@ from larqnets.arrays import open_at_once
 from larqnets.data.info import normalisation
 from larqnets.errors import LarqnetsError
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 
 
 def read_image(path: Path | str, info: dict[str, Any]) -> np.ndarray:
@@ -74,6 +74,8 @@ def _open(path: Path) -> Image.Image:
 
 
 def _to_8_bits(picture: Image.Image) -> Image.Image:
+    if picture.mode == "F":
+        raise LarqnetsError("The image has 32-bit float pixels. Save it with 8 bits per channel.")
     if picture.mode != "I" and not picture.mode.startswith("I;16"):
         return picture
     # 16-bit grey: Pillow's own conversion to L clips at 255 instead of scaling.
