@@ -17,9 +17,6 @@ import tensorflow as tf
 layers = tf.keras.layers
 Function = Callable[[Any], Any]
 
-# Layers that end with `activation`; recurrent ones have it inside.
-ACTIVATED = (layers.Activation, layers.Dense, layers.EinsumDense, layers.Conv1D, layers.Conv2D, layers.Conv3D)
-ACTIVATED += (layers.DepthwiseConv1D, layers.DepthwiseConv2D, layers.SeparableConv1D, layers.SeparableConv2D)
 _COEFFICIENTS = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 
 

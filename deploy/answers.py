@@ -1,7 +1,9 @@
 """What a .tflite file answers with: what its metadata say, else what its last op is."""
 
+from collections.abc import Collection
+
 from deploy.inspect import own_metadata
-from deploy.tflite import Model
+from deploy.tflite import Model, Operator
 from larqnets.scores import KEY, KINDS, Kind
 
 # Ops behind which probabilities are still probabilities.
@@ -12,20 +14,14 @@ _LAST: dict[str, Kind] = {"SOFTMAX": "softmax", "LOGISTIC": "sigmoid", "STABLEHL
 def kind_of_file(model: Model) -> Kind:
     """Return what the first output of a file holds."""
     said = (own_metadata(model) or {}).get(KEY)
-    return said if said in KINDS else _kind_by_ops(model)
+    return said if said in KINDS else _LAST.get(getattr(last_op(model, _SAME), "name", ""), "logits")
 
 
-def _kind_by_ops(model: Model) -> Kind:
+def last_op(model: Model, through: Collection[str]) -> Operator | None:
+    """Return the op that makes the values of the first output: the last one that is not among `through`."""
     graph = model.subgraphs[0]
     makers = {tensor: op for op in graph.operators for tensor in op.outputs}
-    tensor = graph.outputs[0] if graph.outputs else -1
-    for _ in graph.operators:  # a damaged file may have a cycle
-        op = makers.get(tensor)
-        if op is None:
-            break
-        if op.name in _LAST:
-            return _LAST[op.name]
-        if op.name not in _SAME or not op.inputs:
-            break
-        tensor = op.inputs[0]
-    return "logits"
+    op = makers.get(graph.outputs[0]) if graph.outputs else None
+    while op is not None and op.name in through and op.inputs:  # a graph has no circle: the reader refuses one
+        op = makers.get(op.inputs[0])
+    return op

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from deploy.answers import kind_of_file
-from deploy.inspect import own_metadata
+from deploy.inspect import METADATA_NAME, own_metadata
 from deploy.interface import display_names, match_names
 from deploy.interpreter import CHILD, Interpreter
 from larqnets.arrays import Header, read_arrays
@@ -81,8 +81,10 @@ def classify(
 
 def preprocessing(interpreter: Interpreter) -> dict[str, Any] | None:
     """Return what the file's metadata says about its images, None if nothing; LarqnetsError when it is nonsense."""
-    entry = (own_metadata(interpreter.model) or {}).get("preprocess")
-    if entry is None:
+    metadata = own_metadata(interpreter.model)
+    entry = (metadata or {}).get("preprocess")
+    is_readable = metadata is not None or METADATA_NAME not in interpreter.model.metadata
+    if entry is None and is_readable:
         return None
     shape = interpreter.input_shapes[0][1:]
     if not isinstance(entry, dict) or not _fits(entry, shape):

@@ -19,6 +19,7 @@ from deploy.tflite import Model, read_model
 from deploy.verify import Verification, verify
 from deploy.weight_ops import stored_kernel
 from larqnets import __version__, scores
+from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError
 
 layers = tf.keras.layers
@@ -80,7 +81,7 @@ def convert(
     names = layer_names(file, model, {op.index: name for name, ops in matched.items() for op in ops})
     allowed = [f.layer for f in fallbacks]
     entry = {**(provenance or {}), "larqnets": __version__, "layers": names, "float_fallbacks": allowed}
-    entry[scores.KEY] = scores.kind_of_model(model)
+    entry[scores.KEY] = kind_of_model(model)
     content = add_metadata(content, entry)
     on_stage("verify")
     result = verify(
@@ -138,7 +139,7 @@ def convert_twin(
     content = run_stock_converter(export_model(model).model, calibration, quantise=calibration is not None)
     names = layer_names(read_model(content), model, {})
     entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
-    entry[scores.KEY] = scores.kind_of_model(model)
+    entry[scores.KEY] = kind_of_model(model)
     content = add_metadata(content, entry)
     return Converted(variant, content, None, test_accuracy(content, samples, None), layers=names, note=note)
 

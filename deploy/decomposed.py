@@ -17,6 +17,7 @@ from deploy.edit import add_metadata
 from deploy.export import export_model
 from deploy.tflite import read_model
 from larqnets import __version__, scores
+from larqnets.endings import kind_of_model
 from larqnets.post_training.launch import read_codes
 from larqnets.post_training.network import Kernel, find_kernels, float_values
 from larqnets.run_folder import Run
@@ -51,7 +52,7 @@ def convert_decomposed(
         patched = patcher_of(float_content, content, kernels, float_values(kernels)).patch(integers)
         names = layer_names(read_model(patched.content), model, {})
         entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
-        entry[scores.KEY] = scores.kind_of_model(model)
+        entry[scores.KEY] = kind_of_model(model)
         whole = add_metadata(patched.content, entry)
         sizes = packed.pack_model(whole)[1] if patched.layers else None
         on_stage("evaluate")

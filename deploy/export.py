@@ -33,6 +33,7 @@ from deploy.factors import Factors  # noqa: E402
 from deploy.links import Links, is_norm, layers_before  # noqa: E402
 from deploy.pads import SplitPadding, pads_to_split  # noqa: E402
 from deploy.shifts import fold_shifts, foldable, plain  # noqa: E402
+from larqnets.endings import ACTIVATED  # noqa: E402
 from larqnets.errors import LarqnetsError  # noqa: E402
 from larqnets.layers.binary_weights import (  # noqa: E402
     BinaryWeightConv2D,
@@ -277,7 +278,7 @@ def export_model(model: tf.keras.Model) -> Export:
     for name in constant:
         _set_constant_kernels(model.get_layer(name), rebuilt.get_layer(name))
     for layer in rebuilt.layers:
-        if isinstance(layer, activations.ACTIVATED):
+        if isinstance(layer, ACTIVATED):
             layer.activation = activations.written(layer.activation)
     links.set_constants(rebuilt, exportable)
     factors.fold(rebuilt)

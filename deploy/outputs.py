@@ -17,15 +17,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from deploy.activations import ACTIVATED
+from deploy.answers import last_op
 from deploy.tflite import Model, Operator
+from larqnets import endings
+from larqnets.endings import ACTIVATED
 from larqnets.scores import names_classes
 
 layers = tf.keras.layers
 
 # function of Keras -> op of TFLite
 _SQUASHING = {"softmax": "SOFTMAX", "log_softmax": "LOG_SOFTMAX", "sigmoid": "LOGISTIC", "tanh": "TANH"}
-_KEEP_ORDER = (layers.Reshape, layers.Flatten, layers.Dropout)
 _KEEP_ORDER_OPS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 
 
@@ -98,33 +99,11 @@ class Ending:
 
 def ending_of(model: tf.keras.Model) -> Ending | None:
     """Return the bounded function that the model ends with, as a layer or the activation of one; None where there is none."""
-    layer = model.get_layer(model.output_names[0])
-    while isinstance(layer, _KEEP_ORDER) or _function_of(layer) == "linear":
-        before = layer.inbound_nodes[0].inbound_layers
-        if isinstance(before, list) or not isinstance(layer, (*_KEEP_ORDER, layers.Activation)):
-            return None
-        layer = before
-    name = _function_of(layer)
+    layer, name = endings.last_function(model)
     return Ending(layer, name) if name in _SQUASHING else None
-
-
-def _function_of(layer: layers.Layer) -> str:
-    """Return the name of the function that the layer's output is one of: "softmax", "linear", … or "" for another layer."""
-    if isinstance(layer, layers.Softmax):
-        return "softmax"
-    if isinstance(layer, ACTIVATED):
-        return getattr(layer.activation, "__name__", "") if layer.activation else "linear"
-    symbol = getattr(layer, "symbol", None)  # of a function of TensorFlow that is used as a layer: "nn.softmax"
-    return symbol.split(".")[-1] if isinstance(symbol, str) else ""
 
 
 def last_function(model: Model) -> Operator | None:
     """Return the op of a bounded function that the file ends with, of which only the shape may change; None without one."""
-    graph = model.subgraphs[0]
-    producers = {tensor: op for op in graph.operators for tensor in op.outputs}
-    op = producers.get(graph.outputs[0]) if graph.outputs else None
-    for _ in graph.operators:  # at most as often: a file may go round in a circle
-        if op is None or op.name not in _KEEP_ORDER_OPS:
-            break
-        op = producers.get(op.inputs[0])
+    op = last_op(model, _KEEP_ORDER_OPS)
     return op if op is not None and op.name in _SQUASHING.values() else None

@@ -50,6 +50,7 @@ FORBIDDEN = {
     "deploy/shipped.py": HEAVY,
     **{f"deploy/{name}.py": HEAVY for name in ("interface", "answers", "child", "lce_kernels", "detection_op")},
     "larqnets/scores.py": (*ABOVE_BACKBONES, *HEAVY),
+    "larqnets/endings.py": (*ABOVE_BACKBONES, "larqnets.layers", "larqnets.models", "larqnets.backbones"),
     "larqnets/arrays.py": (*ABOVE_BACKBONES, *HEAVY),
     "deploy/packed.py": HEAVY,
     "deploy/xnnpack.py": HEAVY,

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from larqnets.config import TrainConfig
+from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError
-from larqnets.scores import Kind, kind_of_model
+from larqnets.scores import Kind
 
 LossFunction = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 _TINY = 1.2e-38  # the smallest normal float32: a probability below has a logarithm of no use
