@@ -21,6 +21,22 @@ class Fallback:
         return f"Layer '{self.layer}' is not a 1-bit op: {self.cause}. To mend it, {self.remedy}."
 
 
+def told(fallbacks: list[Fallback]) -> str:
+    """Return a sentence for every cause: the first layer that it strikes, and how many more."""
+    by_cause: dict[tuple[str, str], list[Fallback]] = {}
+    for fallback in fallbacks:
+        by_cause.setdefault((fallback.cause, fallback.remedy), []).append(fallback)
+    return " ".join(
+        str(first) + (f" The same holds for {len(others)} more: {_listed(others)}." if others else "")
+        for first, *others in by_cause.values()
+    )
+
+
+def _listed(fallbacks: list[Fallback]) -> str:
+    names = [f"'{fallback.layer}'" for fallback in fallbacks[:3]]
+    return ", ".join(names) + (", …" if len(fallbacks) > 3 else "")
+
+
 @dataclass(frozen=True)
 class RealConstants:
     """Bytes of the kernels and biases of the layers that stay real, for every op; `unpredicted`: layers left out."""

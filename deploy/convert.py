@@ -123,8 +123,7 @@ def refuse_known_problems(model: tf.keras.Model, *, allow_float: bool) -> None:
 def _refuse_fallbacks(fallbacks: list[contents.Fallback]) -> None:
     if fallbacks:
         raise LarqnetsError(
-            " ".join(map(str, fallbacks))
-            + " --allow-float converts anyway and records it; those layers then run as float."
+            f"{contents.told(fallbacks)} --allow-float converts anyway and records it; those layers then run as float."
         )
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def without_remapping() -> Iterator[None]:
     """While the block runs functions of TensorFlow, do not let it rewrite their graphs into fused ops.
 
-    Of convolution, BatchNorm in inference and tanh it makes an op that it has no kernel for on a CPU, and fails. Training
-    has no such pattern and keeps the rewrite.
+    Of convolution, BatchNorm in inference and tanh it makes an op that it has no kernel for on a CPU, and fails. A step of
+    training has no such pattern, unless a teacher brings it, and keeps the rewrite.
     """
     before = tf.config.optimizer.get_experimental_options().get("remapping")
     tf.config.optimizer.set_experimental_options({"remapping": False})

@@ -9,6 +9,7 @@ import tensorflow as tf
 from larqnets.config import TrainConfig
 from larqnets.errors import LarqnetsError
 from larqnets.tasks.classification import LossFunction, correct, distribution_loss
+from larqnets.training.evaluation import without_remapping
 from larqnets.training.schedules import learning_rate
 from larqnets.training.teacher import Teacher
 from larqnets.training.weights import decayed_kernels
@@ -109,7 +110,20 @@ def make_train_step(
         loss, hits, images = (strategy.reduce("SUM", part, axis=None) for part in parts)
         totals.add(loss, hits, images, step)
 
+    if teacher is not None and teacher.has_tanh():
+        return _without_remapping(train_step)
     return train_step
+
+
+def _without_remapping(train_step: Callable[..., None]) -> Callable[..., None]:
+    """Return the step without the rewrite that breaks what stands in front of a teacher's tanh."""
+
+    @functools.wraps(train_step)
+    def call(batches: Iterator[tuple[tf.Tensor, tf.Tensor]]) -> None:
+        with without_remapping():
+            train_step(batches)
+
+    return call
 
 
 def in_mixed_precision(train_step: Callable[..., Any]) -> Callable[..., Any]:

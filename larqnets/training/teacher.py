@@ -38,6 +38,12 @@ class Teacher:
         answers = self.model(self.to_input(images), training=False)
         return tf.stop_gradient(logits_of(answers, kind_of_model(self.model)))
 
+    def has_tanh(self) -> bool:
+        """Return whether tanh is among its ops, in front of which TensorFlow's rewrite fails (see `without_remapping`)."""
+        given = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in self.model.inputs]
+        graph = tf.function(lambda x: self.model(x, training=False)).get_concrete_function(*given).graph
+        return any(op.type == "Tanh" for op in graph.get_operations())
+
     def fingerprint(self) -> str:
         """Return the SHA-256 of its weights: a resumed run must have the same teacher."""
         digest = hashlib.sha256()

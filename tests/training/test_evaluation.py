@@ -6,9 +6,12 @@ import tensorflow as tf
 
 from deploy.convert import Samples, convert
 from larqnets import create_model
+from larqnets.config import TrainConfig
 from larqnets.post_training.steps import Predictor
 from larqnets.tasks.classification import cross_entropy
 from larqnets.training.evaluation import evaluate, without_remapping
+from larqnets.training.step import EpochTotals, make_optimizer, make_train_step
+from larqnets.training.teacher import Teacher
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(20, 8, 8, 1)).astype(np.float32)
@@ -38,6 +41,17 @@ def test_tanh_behind_a_normalised_convolution_is_evaluated_and_converted(make):
     assert evaluate(model, batches, cross_entropy).accuracy == pytest.approx(expected)
     assert Predictor(model).accuracy(IMAGES, LABELS) == pytest.approx(expected)
     assert convert(model, Samples(IMAGES, real=False)).verification.equal
+
+
+def test_a_teacher_with_tanh_teaches():
+    tf.keras.utils.set_random_seed(0)
+    teacher, student = Teacher("tanh", tanh_surrogate()), create_model("birealnet", "resnet8", (8, 8, 1), 4, width=0.25)
+    config = TrainConfig(epochs=1, batch_size=10)
+    totals, optimizer = EpochTotals(), make_optimizer(config)
+    step = make_train_step(student, optimizer, totals, cross_entropy, config, 2, teacher=teacher)
+    step(iter(tf.data.Dataset.from_tensors((IMAGES, LABELS))))
+    assert np.isfinite(totals.means()[0])
+    assert not Teacher("relu", student).has_tanh()
 
 
 @pytest.mark.parametrize("before", [None, True, False])
