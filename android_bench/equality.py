@@ -73,6 +73,7 @@ def _judge(due: np.ndarray, found: np.ndarray, is_int8: bool, has_signs: bool) -
 
 def expect(model: Model, host: Callable[[bytes], Engine], seed: int = 0) -> Expected:
     """Make inputs from a seed and run them on the host; `host` loads a file's bytes and may raise LarqnetsError."""
+    values: list[np.ndarray] = []
     files: list[bytes] = []
     try:
         values = _inputs(model, seed)
@@ -147,6 +148,14 @@ def all_finite(outputs: Sequence[np.ndarray]) -> bool:
     return all(bool(np.isfinite(y).all()) for y in outputs if y.dtype.kind in "fc")
 
 
+def _agreement(mine: np.ndarray, theirs: np.ndarray) -> float:
+    """Return how often two outputs name the same class; of outputs that name none, how often the largest is at one place."""
+    classes = class_agreement(mine, theirs)
+    if classes is not None:
+        return classes
+    return float(np.mean(mine.reshape(len(mine), -1).argmax(-1) == theirs.reshape(len(theirs), -1).argmax(-1)))
+
+
 def compare(expected: Expected, model: Model, found: Sequence[np.ndarray]) -> Equality:
     """Hold the device's outputs against the host's: largest difference, and how often argmax agrees.
 
@@ -159,12 +168,12 @@ def compare(expected: Expected, model: Model, found: Sequence[np.ndarray]) -> Eq
             )
     pairs = list(zip(expected.outputs, found, strict=True))
     largest, tolerance = judge(model, expected.outputs, found)
-    agreements = [class_agreement(mine, theirs) for mine, theirs in pairs if mine.size and mine.dtype.kind != "c"]
+    agreements = [_agreement(mine, theirs) for mine, theirs in pairs if mine.size]
     return Equality(
         inputs_sha256=hashlib.sha256(b"".join(expected.inputs)).hexdigest(),
         samples=len(pairs[0][0]),
         max_difference=largest,
-        argmax_agreement=min((part for part in agreements if part is not None), default=None),
+        argmax_agreement=min(agreements, default=1.0),
         tolerance=tolerance,
         equal=largest <= tolerance,
         engine=expected.engine,

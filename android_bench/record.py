@@ -163,7 +163,7 @@ class Equality:
     inputs_sha256: str
     samples: int
     max_difference: float
-    argmax_agreement: float | None  # fraction of the samples, or of their pixels; null where no output names a class
+    argmax_agreement: float  # fraction of samples or pixels of one class; without classes: of samples with the largest value at one place
     tolerance: float  # that max_difference was held against
     equal: bool
     engine: str  # what computed the host's outputs

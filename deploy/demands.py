@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deploy.weight_ops import WEIGHT_OPS
 from larqnets.tflite.flatbuffer import FlatbufferError
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ _RECURRENT = {
     *("LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM", "SVDF", "RNN"),
     *("UNIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_RNN"),
 }
-_WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"}
-_WITH_OPTIONAL_INPUTS = {*_RECURRENT, *_WEIGHTED, "CONV_3D", "CONV_3D_TRANSPOSE"}
+_WITH_BIAS = {name for name, op in WEIGHT_OPS.items() if op.bias is not None}
+_WEIGHTED = {name for name in _WITH_BIAS if WEIGHT_OPS[name].rank in (2, 4)} - {"LceBconv2d"}
+_WITH_OPTIONAL_INPUTS = {*_RECURRENT, *_WITH_BIAS}
 # Integers that stand for reals by a scale, by which the kernels of these ops divide.
 _INTEGERS = ("int8", "uint8", "int16")
 _RESCALING = {*_WEIGHTED, "ADD", "SUB", "MUL"}
@@ -95,7 +97,7 @@ def _check_operator(model: "Model", graph: "Subgraph", op: "Operator") -> None:
 
 def _check_weighted(model: "Model", graph: "Subgraph", op: "Operator") -> None:
     """Check that weights fit the input and that its integers have a scale."""
-    position = 2 if op.name == "TRANSPOSE_CONV" else 0
+    position = WEIGHT_OPS[op.name].activation
     if len(op.inputs) < position + 1 or len(op.inputs) < 2 or op.inputs[position] < 0 or op.inputs[1] < 0:
         raise FlatbufferError(f"{_place(op)} lacks its input or its weights")
     source, weights = graph.tensors[op.inputs[position]], graph.tensors[op.inputs[1]]

@@ -1,8 +1,10 @@
 """The ops that multiply by weights, and where among their inputs everything stands: said once for all who ask."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from deploy.tflite import Model, Operator, Tensor
+if TYPE_CHECKING:
+    from deploy.tflite import Model, Operator, Tensor
 
 
 @dataclass(frozen=True)
@@ -28,18 +30,18 @@ WEIGHT_OPS = {
 }
 
 
-def stored_kernel(model: Model, op: Operator) -> Tensor | None:
+def stored_kernel(model: "Model", op: "Operator") -> "Tensor | None":
     """Return the kernel of an op that multiplies by weights of the file; None for any other op."""
     return _stored(model, op, WEIGHT_OPS[op.name].kernel) if op.name in WEIGHT_OPS else None
 
 
-def stored_bias(model: Model, op: Operator) -> Tensor | None:
+def stored_bias(model: "Model", op: "Operator") -> "Tensor | None":
     """Return the bias of an op of WEIGHT_OPS; None where it has none in the file."""
     position = WEIGHT_OPS[op.name].bias
     return None if position is None else _stored(model, op, position)
 
 
-def _stored(model: Model, op: Operator, position: int) -> Tensor | None:
+def _stored(model: "Model", op: "Operator", position: int) -> "Tensor | None":
     if position >= len(op.inputs) or op.inputs[position] < 0:
         return None
     tensor = model.subgraphs[op.subgraph].tensors[op.inputs[position]]

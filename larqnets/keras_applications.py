@@ -8,7 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from larqnets.errors import LarqnetsError
-from larqnets.keras_config import SUFFIXES, check_weights_file
+from larqnets.keras_config import check_weights_file
+from larqnets.preflight import KERAS_SUFFIXES
 
 
 def applications() -> dict[str, Callable[..., tf.keras.Model]]:
@@ -20,7 +21,7 @@ def build_application(name: str, refusal: str, remedy: str, **options: Any) -> t
     """Return a network of keras.applications with logits; raises LarqnetsError: "`refusal`: reason. `remedy`"."""
     weights = options.get("weights")
     try:
-        if isinstance(weights, str) and weights.endswith(SUFFIXES):
+        if isinstance(weights, str) and weights.endswith(KERAS_SUFFIXES):
             check_weights_file(Path(weights))
         return applications()[name](classifier_activation=None, **options)
     except (

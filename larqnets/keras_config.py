@@ -26,8 +26,6 @@ from h5py import h5o, h5z
 
 from larqnets.errors import LarqnetsError, printable
 
-SUFFIXES = (".keras", ".h5", ".hdf5")
-
 MAX_CONFIG = 16 << 20  # bytes of JSON
 MAX_DEPTH = 128  # of nested lists and objects in it
 MAX_WEIGHTS = 2 << 30  # bytes; no .tflite can hold more
@@ -38,23 +36,6 @@ MAX_GROUP_DEPTH = 64
 _MEMBERS = {"config.json": MAX_CONFIG, "metadata.json": 1 << 16, "model.weights.h5": MAX_WEIGHTS}
 _FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
-
-_REBUILD = "build the network in Keras 2, set its weights (layer.set_weights) and save it with model.save('model.h5')"
-# What people give in the place of a Keras file: by suffix what it is, and what helps.
-_FOREIGN = {
-    ".pt": ("a PyTorch checkpoint, which runs code when it is opened", _REBUILD),
-    ".pth": ("a PyTorch checkpoint, which runs code when it is opened", _REBUILD),
-    ".ckpt": ("a checkpoint, which holds weights without their network", _REBUILD),
-    ".safetensors": ("a file of weights without their network", _REBUILD),
-    ".onnx": ("an ONNX graph, and the converter takes Keras", _REBUILD),
-    ".pb": ("a TensorFlow graph, and the converter takes Keras", _REBUILD),
-    ".tflite": ("converted already", "give it to larqnets inspect, run, verify or benchmark"),
-    ".npz": (
-        "a file of arrays without their network",
-        "import it with its graph: larqnets import weights.npz --network NAME",
-    ),
-    ".json": ("a graph without weights", "save both in one file with model.save('model.h5')"),
-}
 
 
 class RefusedError(Exception):
@@ -69,22 +50,6 @@ class KerasFile:
     config: dict[str, Any]
     weights: h5py.Group
     elements: int
-
-
-def check_is_keras_file(path: Path) -> None:
-    """Raise LarqnetsError naming what the path is instead of a Keras model file, and the one line that helps."""
-    if path.is_dir():
-        what = "SavedModel folder, which carries code" if (path / "saved_model.pb").is_file() else "folder"
-        raise LarqnetsError(f"{path} is a {what}. Save the model as one file: model.save('model.h5').")
-    if not path.exists():
-        raise LarqnetsError(f"There is no file or run at {path}. Give runs/<name>, or a Keras model file.")
-    if path.suffix.lower() in _FOREIGN:
-        what, remedy = _FOREIGN[path.suffix.lower()]
-        raise LarqnetsError(f"{path} is {what}. {remedy[0].upper()}{remedy[1:]}.")
-    if path.suffix not in SUFFIXES:
-        raise LarqnetsError(f"{path} is neither a run folder nor a Keras model file (.keras, .h5).")
-    if not path.is_file():
-        raise LarqnetsError(f"{path} is no regular file. Give a Keras model file (.keras, .h5).")
 
 
 @contextlib.contextmanager

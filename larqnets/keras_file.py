@@ -17,10 +17,9 @@ from tf_keras.src.saving import saving_lib  # noqa: E402
 from tf_keras.src.saving.legacy import hdf5_format  # noqa: E402
 
 from larqnets.errors import LarqnetsError  # noqa: E402
-from larqnets.keras_config import SUFFIXES, KerasFile, RefusedError, check_is_keras_file, open_keras_file, reason  # noqa: E402
+from larqnets.keras_config import KerasFile, RefusedError, open_keras_file, reason  # noqa: E402
 from larqnets.keras_layers import build_network  # noqa: E402
-
-__all__ = ["SUFFIXES", "keras_file_content", "load_keras_file"]
+from larqnets.preflight import check_is_keras_file  # noqa: E402
 
 # Numbers that a network may need beyond those in its file: states of random layers.
 _SPARE = 1_000_000

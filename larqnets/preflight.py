@@ -17,6 +17,22 @@ from larqnets.registry import unknown
 from larqnets.run_folder import Run, default_name, new_run_path
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
+_REBUILD = "build the network in Keras 2, set its weights (layer.set_weights) and save it with model.save('model.h5')"
+# What people give in the place of a Keras file: by suffix what it is, and what helps.
+_FOREIGN = {
+    ".pt": ("a PyTorch checkpoint, which runs code when it is opened", _REBUILD),
+    ".pth": ("a PyTorch checkpoint, which runs code when it is opened", _REBUILD),
+    ".ckpt": ("a checkpoint, which holds weights without their network", _REBUILD),
+    ".safetensors": ("a file of weights without their network", _REBUILD),
+    ".onnx": ("an ONNX graph, and the converter takes Keras", _REBUILD),
+    ".pb": ("a TensorFlow graph, and the converter takes Keras", _REBUILD),
+    ".tflite": ("converted already", "give it to larqnets inspect, run, verify or benchmark"),
+    ".npz": (
+        "a file of arrays without their network",
+        "import it with its graph: larqnets import weights.npz --network NAME",
+    ),
+    ".json": ("a graph without weights", "save both in one file with model.save('model.h5')"),
+}
 PUBLISHED_NETWORKS = ("resnet56", "vgg16bn")
 SPLITS = ("test", "train")
 STRATEGIES = ("mirrored", "multiworker")
@@ -166,12 +182,26 @@ def check_train(
 
 def check_network(source: Path) -> None:
     """Look whether a run folder or a Keras model file is there."""
-    if source.is_dir():
+    if source.is_dir() and source.suffix not in KERAS_SUFFIXES:
         Run.open(source)
-    elif not source.exists():
-        raise LarqnetsError(f"There is no file or run at {source}. Give runs/<name>, or a Keras model file.")
-    elif source.suffix not in KERAS_SUFFIXES:
-        raise LarqnetsError(f"{source} is neither a run folder nor a Keras model file (.keras, .h5).")
+    else:
+        check_is_keras_file(source)
+
+
+def check_is_keras_file(path: Path) -> None:
+    """Raise LarqnetsError naming what the path is instead of a Keras model file, and the one line that helps."""
+    if path.is_dir():
+        what = "SavedModel folder, which carries code" if (path / "saved_model.pb").is_file() else "folder"
+        raise LarqnetsError(f"{path} is a {what}. Save the model as one file: model.save('model.h5').")
+    if not path.exists():
+        raise LarqnetsError(f"There is no file or run at {path}. Give runs/<name>, or a Keras model file.")
+    if path.suffix.lower() in _FOREIGN:
+        what, remedy = _FOREIGN[path.suffix.lower()]
+        raise LarqnetsError(f"{path} is {what}. {remedy[0].upper()}{remedy[1:]}.")
+    if path.suffix not in KERAS_SUFFIXES:
+        raise LarqnetsError(f"{path} is neither a run folder nor a Keras model file (.keras, .h5).")
+    if not path.is_file():
+        raise LarqnetsError(f"{path} is no regular file. Give a Keras model file (.keras, .h5).")
 
 
 def check_convert(source: Path, target: str, twin_run: Path | None, out: Path | None, dataset: str | None) -> None:
@@ -287,7 +317,9 @@ def check_import(source: Path, network: str | None, name: str | None, runs: Path
             f"There is no network '{network}'.{nearest(network, PUBLISHED_NETWORKS)} "
             f"Use one of: {', '.join(PUBLISHED_NETWORKS)}."
         )
-    if not source.is_file():
+    if source.suffix != ".npz":
+        check_is_keras_file(source)
+    elif not source.is_file():
         raise LarqnetsError(f"There is no file {source}. Check the path.")
     check_name(name or source.stem, runs)
     check_dataset(dataset)

@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from larqnets.config import apply_override, load_config
 from larqnets.data import load_dataset
-from larqnets.keras_file import SUFFIXES, load_keras_file
+from larqnets.keras_file import load_keras_file
 from larqnets.methods import get_method
 from larqnets.models import create_model
-from larqnets.preflight import check_summary, image_shape, looks_like_run
+from larqnets.preflight import KERAS_SUFFIXES, check_summary, image_shape, looks_like_run
 from larqnets.run_folder import Run
 from larqnets.training import build_model, load_trained_model
 
@@ -38,7 +38,7 @@ def model_of(
         get_method(subject, **options)  # names none of its options as one of create_model's own arguments
         return create_model(subject, backbone, image_shape(image), classes, stem=stem, width=width, **options)
     path = Path(subject)
-    if path.suffix in SUFFIXES:
+    if path.suffix in KERAS_SUFFIXES:
         return load_keras_file(path)
     run = Run.open(path) if path.is_dir() or looks_like_run(path) else None
     if run is not None and run.kind != "trained":

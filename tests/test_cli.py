@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,7 +195,8 @@ def test_a_conversion_that_is_ended_leaves_no_file(demo, tmp_path, tfds_dir, num
     """Neither where it writes nor where it works."""
     (tmp_path / "tmp").mkdir()
     environment = os.environ | {"TFDS_DATA_DIR": str(tfds_dir), "TMPDIR": str(tmp_path / "tmp")}
-    process = Forked("convert", demo.run, "--out", "out", cwd=tmp_path, environment=environment)
+    run = shutil.copytree(demo.run, tmp_path / "demo")
+    process = Forked("convert", run, "--out", "out", cwd=tmp_path, environment=environment)
     until(lambda: "converting" in process.err and list((tmp_path / "tmp").glob("larqnets-*")))
     process.send_signal(number)
     assert process.wait(120).code == code
@@ -207,7 +209,8 @@ def test_two_conversions_into_one_folder(demo, tmp_path, tfds_dir):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/float.tflite").write_bytes(b"mine")
     environment = os.environ | {"TFDS_DATA_DIR": str(tfds_dir)}
-    both = [Forked("convert", demo.run, "--out", "out", cwd=tmp_path, environment=environment) for _ in range(2)]
+    run = shutil.copytree(demo.run, tmp_path / "demo")
+    both = [Forked("convert", run, "--out", "out", cwd=tmp_path, environment=environment) for _ in range(2)]
     done = [process.wait(240) for process in both]
     assert [outcome.code for outcome in done] == [0, 0], done
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())

@@ -13,8 +13,8 @@ from larqnets.config import DataConfig
 from larqnets.data import Dataset, load_dataset, reading_errors
 from larqnets.importing.networks import get_network
 from larqnets.importing.torch_weights import load_torch_weights, read_arrays
-from larqnets.keras_file import SUFFIXES, keras_file_content, load_keras_file
-from larqnets.preflight import check_import
+from larqnets.keras_file import keras_file_content, load_keras_file
+from larqnets.preflight import KERAS_SUFFIXES, check_import
 from larqnets.run_folder import MODEL_FILE, Run
 from larqnets.tasks.classification import cross_entropy_of
 from larqnets.training.evaluation import check_images, evaluate
@@ -46,7 +46,7 @@ def import_model(
     check_import(source, network, name, runs, dataset)
     if source.suffix != ".npz":
         model = load_keras_file(source)
-    elif Path(network or "").suffix in SUFFIXES:
+    elif Path(network or "").suffix in KERAS_SUFFIXES:
         model = load_keras_file(Path(network or ""))
         load_torch_weights(model, read_arrays(source), str(source))
     else:

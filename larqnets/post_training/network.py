@@ -17,7 +17,8 @@ from larqnets.config import DataConfig
 from larqnets.decompose import LayerResult, Settings, decompose_kernels
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.keras_applications import applications, build_application
-from larqnets.keras_file import SUFFIXES, load_keras_file
+from larqnets.keras_file import load_keras_file
+from larqnets.preflight import KERAS_SUFFIXES
 from larqnets.run_folder import Run
 from larqnets.training.weights import load_trained_model
 
@@ -76,7 +77,7 @@ def open_network(
         run = Run.open(path)
         model, data, accuracy = load_trained_model(run), run.data, run.card.get("test_accuracy")
         name = run.card["backbone"]
-    elif path.suffix in SUFFIXES:
+    elif path.suffix in KERAS_SUFFIXES:
         model, data, accuracy, name = load_keras_file(path), None, None, path.stem
     elif source in applications():
         model, data, accuracy, name = _application(source, weights, image, classes), None, None, source

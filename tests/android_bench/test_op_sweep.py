@@ -67,7 +67,7 @@ def test_the_runtime_keeps_out_of_xnnpack_what_inspect_names(bundle, tmp_path, q
     (tmp_path / "model.tflite").write_bytes(content)
     arguments = ["--model", "model.tflite", "--profile", "1", "--warmup-runs", "0", "--warmup-ms", "0"]
     report = run_runner(bundle, arguments, "the test graph", folder=tmp_path)
-    own = {event["op"] for event in report["profile"] if not event["in_delegate"] and "CONV_2D" in event["name"]}
+    own = {step.op for step in report.profile if not step.in_delegate and "CONV_2D" in step.name}
     assert own == {op.index for op in kept_out(model)}
     assert len(own) == len(MISREAD)
     inspection = inspect_model(content)

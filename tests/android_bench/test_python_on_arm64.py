@@ -182,13 +182,14 @@ def test_doctor_says_what_this_board_can_do(board):
             ["run", "digits", "wrong.npy"],
             r"The model takes \(1, 8, 8, 1\), repeated along the first axis, not \(2, 9, 8, 1\)",
         ),
-        (["convert", "runs/demo"], "The converter exists for x86-64 only: do this there and copy the .tflite file$"),
+        (["convert", "network.h5"], "The converter exists for x86-64 only: do this there and copy the .tflite file$"),
     ],
     ids=["damaged", "shape", "convert"],
 )
 def test_errors_are_one_sentence(board, tmp_path, arguments, said):
     content = find_model("digits").read_bytes()
     (tmp_path / "cut.tflite").write_bytes(content[: len(content) // 2])
+    (tmp_path / "network.h5").touch()
     np.save(tmp_path / "x.npy", np.zeros((1, 8, 8, 1), np.float32))
     np.save(tmp_path / "wrong.npy", np.zeros((2, 9, 8, 1), np.float32))
     done = board("-m", "larqnets.cli", *arguments, cwd=tmp_path)

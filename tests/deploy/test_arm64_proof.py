@@ -1,6 +1,7 @@
 """convert proves its files on the engine that will run them, or says in one line why not; nothing unproven is published."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_it_can_be_switched_off(bundle, converted, monkeypatch):
 
 
 def test_the_command_says_it_and_the_manifest_keeps_it(bundle, cli, demo, tmp_path):
-    done = cli("convert", demo.run, "--out", "out", "--arm64-proof", "--json")
+    done = cli("convert", shutil.copytree(demo.run, tmp_path / "demo"), "--out", "out", "--arm64-proof", "--json")
     assert done.code == 0, done.err
     proof = json.loads((tmp_path / "out/manifest.json").read_text())["proof"]
     assert proof == json.loads(done.out)["proof"]
@@ -99,8 +100,8 @@ def test_the_command_says_it_and_the_manifest_keeps_it(bundle, cli, demo, tmp_pa
     assert proof["arm64_not_proven"] is None
 
 
-def test_the_command_ends_with_the_line(cli, demo, nothing_built):
-    done = cli("convert", demo.run, "--out", "out", "--arm64-proof")
+def test_the_command_ends_with_the_line(cli, demo, tmp_path, nothing_built):
+    done = cli("convert", shutil.copytree(demo.run, tmp_path / "demo"), "--out", "out", "--arm64-proof")
     assert done.code == 0, done.err
     said = " ".join(done.out.split("Next: ")[1].split())
     assert "proven on x86; ARM64 not proven: " in said

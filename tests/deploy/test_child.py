@@ -38,8 +38,10 @@ def endless():
 
 
 def children(pid):
+    """Return the processes that run a model for `pid`; its watchdog is none of them."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for file in tasks for child in file.read_text().split()]
+    found = [int(child) for file in tasks for child in file.read_text().split()]
+    return [child for child in found if b"deploy.child" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def wait_for(condition, seconds=120):

@@ -169,10 +169,13 @@ def test_what_fails_is_told_at_the_end_and_the_others_run(cli, tmp_path):
         config.format("digits") + 'optimizer = "sgd"\nlearning_rate = 1000\nweight_decay = 1000\n'
     )
     (tmp_path / "good.toml").write_text(config.format("digits"))
-    outcome = cli("sweep", "lost.toml", "nan.toml", "good.toml", "--no-convert", "--seeds", "5")
+    lost = cli("sweep", "lost.toml", "good.toml", "--no-convert", "--seeds", "5")
+    assert (lost.code, lost.out, (tmp_path / "runs").exists()) == (1, "", False)
+    assert "There is no folder nowhere." in lost.err
+    outcome = cli("sweep", "nan.toml", "good.toml", "--no-convert", "--seeds", "5")
     assert outcome.code == 1
     last = outcome.err.strip().splitlines()[-1]
-    assert "2 of 3 experiments failed. runs/lost-seed5: There is no folder nowhere." in last
+    assert "1 of 2 experiments failed. runs/nan-seed5" in last
     assert "runs/nan-seed5: The loss is no longer finite" in last
     (row,) = table(tmp_path / "runs/sweep.csv")
     assert (row["seed"], row["converted_test_accuracy"], row["file_bytes"]) == ("5", "", "")
@@ -187,12 +190,13 @@ def test_two_sweeps_do_not_write_one_table(cli, tmp_path):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", hold], cwd=tmp_path, **pipes) as holder:
         assert holder.stdout.readline() == "in\n"
-        for command in (["sweep", "digits", *TINY], ["decompose", "compare", "resnet8"]):
+        (tmp_path / "network.h5").touch()
+        for command in (["sweep", "digits", *TINY], ["decompose", "compare", "network.h5"]):
             done = cli(*command, "--csv", "t.csv")
             assert (done.code, done.out) == (1, "")
             assert f"t.csv is being written by another process (PID {holder.pid})." in done.err
         holder.communicate("\n")
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "network.h5"]
 
 
 def test_mistakes_are_told_before_anything_runs(cli, tmp_path):

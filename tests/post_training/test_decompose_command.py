@@ -87,7 +87,7 @@ def _rest(layer):
 def test_mistakes(cli, source):
     for arguments, words in (
         (("decompose", "mobilnet"), "no run folder, Keras model file or network of keras.applications"),
-        (("decompose", "small.h5", "--method", "cdb"), "'method' is 'cdb', not one of cbd"),
+        (("decompose", "small.h5", "--method", "cdb"), "'method' is 'cdb', but must be one of 'cbd'"),
         (("decompose", "small.h5", "--target-bits", "5"), "needs images to calibrate with. Name them with --dataset"),
         (("decompose", "small.h5", "--target-bits", "99", "--dataset", "digits"), "between 1 and 8"),
         (("decompose", "small.h5", "--target-bits", "5", "--max-drop", "1"), "not both"),
