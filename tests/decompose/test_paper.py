@@ -302,7 +302,7 @@ def test_dense_planes_and_int8():
         Settings(mode="paper", dense_planes=7, int8_payload=True)
     assert Settings(mode="paper", planes=9, dense_planes=6, int8_payload=True).dense_planes == 6  # `planes` is not read
     for wrong in (-1, 16, 2.5, True):
-        with pytest.raises(LarqnetsError, match="'dense_planes' (is|must be)"):
+        with pytest.raises(LarqnetsError, match=r"'dense_planes' (is|must be)"):
             Settings(mode="paper", dense_planes=wrong)
 
 
