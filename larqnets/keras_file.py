@@ -49,9 +49,10 @@ def load_keras_file(path: Path) -> tf.keras.Model:
         raise LarqnetsError(
             f"{path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs. Save a model with one of each."
         )
-    if None in model.input_shape[1:]:
+    shape = model.input_shape
+    if shape is None or None in shape[1:]:
         raise LarqnetsError(
-            f"{path} takes images of any size, {model.input_shape[1:]}. Save it with the size that the device will see."
+            f"{path} takes images of any size, {shape and shape[1:]}. Save it with the size that the device will see."
         )
     return model
 

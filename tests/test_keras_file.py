@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import larq as lq
 import numpy as np
 import pytest
@@ -319,6 +320,18 @@ def test_folders_are_no_files(tmp_path, cli):
         assert outcome.err.count("\n") == 1
         assert "folder" in cli(verb, "y.h5").err
         assert "no regular file" in cli(verb, "z.keras").err
+
+
+@pytest.mark.parametrize("shape", [None, [None, None, None, 1], [None, 4, None, 1]])
+def test_images_of_any_size_are_refused(tmp_path, shape):
+    path = tmp_path / "x.h5"
+    tf.keras.Sequential([tf.keras.Input((4, 4, 1)), layers.ReLU()]).save(path)
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        config["config"]["layers"][0]["config"]["batch_input_shape"] = shape
+        file.attrs["model_config"] = json.dumps(config)
+    with pytest.raises(LarqnetsError, match=r"takes images of any size|does not say how large"):
+        load_keras_file(path)
 
 
 def test_weights_alone_are_named(tmp_path):

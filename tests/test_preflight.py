@@ -79,7 +79,7 @@ MISTAKES = {
     "import absent.npz --network resnet56": "no file absent.npz",
     "import absent.npz --network absent.keras": "no file or run at absent.keras",
     "import FILE": "neither a .npz",
-    "import absent.keras": "no file absent.keras",
+    "import absent.keras": "no file or run at absent.keras",
     "import absent.keras --network resnet56": "brings its own graph",
     "decompose runs/absent": "no file or run at runs/absent",
     "decompose absent.keras": "no file or run at absent.keras",

@@ -141,28 +141,28 @@ def test_several_inputs_and_outputs(bundle, cli, tmp_path, device):
     content, inputs = file_of([quantize(RNG), quantize(RNG, shape=(1, 5), channels=3)])
     (tmp_path / "two.tflite").write_bytes(content)
     samples = [np.nan_to_num(np.concatenate([x, -x, x])) for x in inputs]
-    np.savez(tmp_path / "x.npz", *samples)
+    np.savez(tmp_path / "x.npz", **dict(zip(("t0", "t2"), samples, strict=True)))
     done = cli("run", "two.tflite", "x.npz", "--output", "y.npz", *device, "--json")
     assert done.code == 0, done.err
     expected = Interpreter(content).predict(samples)
     assert json.loads(done.out)["output_shapes"] == [list(y.shape) for y in expected]
     with np.load(tmp_path / "y.npz") as written:
-        assert written.files == ["output_0", "output_1"]
-        for i, y in enumerate(expected):
-            np.testing.assert_array_equal(written[f"output_{i}"], y)
+        assert written.files == ["t1", "t3"]
+        for name, y in zip(written.files, expected, strict=True):
+            np.testing.assert_array_equal(written[name], y)
 
 
 def test_arrays_that_do_not_fit_several_inputs(bundle, cli, tmp_path):
     content, inputs = file_of([quantize(RNG), quantize(RNG, shape=(1, 5), channels=3)])
     (tmp_path / "two.tflite").write_bytes(content)
     x, other = map(np.nan_to_num, inputs)
-    np.savez(tmp_path / "good.npz", x, other)
-    np.savez(tmp_path / "uneven.npz", x, np.concatenate([other, other]))
+    np.savez(tmp_path / "good.npz", t0=x, t2=other)
+    np.savez(tmp_path / "uneven.npz", t0=x, t2=np.concatenate([other, other]))
     np.save(tmp_path / "one.npy", x)
     (tmp_path / "damaged.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:-40])
     for arguments, words in (
         (["uneven.npz"], "hold samples for 1, 2 runs"),
-        (["one.npy"], "has 2 inputs, not 1"),
+        (["one.npy"], "one.npy holds arr_0, and the model's inputs are t0, t2"),
         (["damaged.npz"], "cannot be read"),
         (["good.npz", "--output", "y.npy"], "Write them with --output FILE.npz"),
         (["good.npz", "--output", "y.txt"], "Let it end in .npy or .npz"),
