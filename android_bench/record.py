@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from android_bench.qemu import Count
 from larqnets.documents import parse_json, read_text
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, excerpt
 from larqnets.files import write_atomically
 from larqnets.schema import Range, from_mapping
 
@@ -193,10 +193,10 @@ class ModelRecord:
     def __post_init__(self) -> None:
         """Raise ValueError for a hash that is none, or two rounds that count under one number."""
         if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
-            raise ValueError(f"The SHA-256 of {self.name!r} is none.")
+            raise ValueError(f"The SHA-256 of {excerpt(repr(self.name), 80)} is none.")
         numbers = [r.number for r in self.kept]
         if len(numbers) != len(set(numbers)):
-            raise ValueError(f"Two rounds of {self.name!r} that count have the same number.")
+            raise ValueError(f"Two rounds of {excerpt(repr(self.name), 80)} that count have the same number.")
 
     @property
     def kept(self) -> tuple[Round, ...]:
@@ -236,9 +236,9 @@ class Session:
         try:
             zone = datetime.datetime.fromisoformat(self.created).tzinfo
         except ValueError as error:
-            raise ValueError(f"{self.created!r} is no time in ISO 8601.") from error
+            raise ValueError(f"{excerpt(repr(self.created), 80)} is no time in ISO 8601.") from error
         if zone is None:
-            raise ValueError(f"{self.created!r} does not say its time zone.")
+            raise ValueError(f"{excerpt(repr(self.created), 80)} does not say its time zone.")
         names = [model.name for model in self.models]
         if len(names) != len(set(names)):
             raise ValueError("Two models of the session have the same name.")
@@ -286,5 +286,7 @@ def parse_session(text: str, source: str) -> Session:
     if version != SCHEMA_VERSION or isinstance(version, bool):
         newer = isinstance(version, int) and version > SCHEMA_VERSION
         remedy = "Update larqnets" if newer else "Open it with the version of larqnets that wrote it"
-        raise LarqnetsError(f"{source} has schema version {version!r}, this larqnets reads {SCHEMA_VERSION}. {remedy}.")
+        raise LarqnetsError(
+            f"{source} has schema version {excerpt(repr(version), 80)}, this larqnets reads {SCHEMA_VERSION}. {remedy}."
+        )
     return from_mapping(Session, values, "", source)

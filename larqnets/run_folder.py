@@ -23,7 +23,7 @@ except ImportError:  # Windows, where nothing is locked
 
 from larqnets.config import DataConfig, Experiment, ModelImages, dump_config, load_config, load_model_images
 from larqnets.documents import read_json
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, excerpt
 from larqnets.files import building_folder, cannot_write, lock, locked, write_atomically
 from larqnets.schema import convert
 
@@ -180,11 +180,13 @@ class Run:
             newer = isinstance(version, int) and version > RUN_FORMAT
             remedy = "Update larqnets" if newer else "Open it with the version of larqnets that wrote it"
             raise LarqnetsError(
-                f"{path} has run format {version!r}, but this larqnets reads format {RUN_FORMAT}. {remedy}."
+                f"{path} has run format {excerpt(repr(version), 80)}, but this larqnets reads format {RUN_FORMAT}. {remedy}."
             )
         kind = card.setdefault("kind", KINDS[0])
         if kind not in KINDS:
-            raise LarqnetsError(f"{card_path} is damaged: {kind!r} is no kind of run. Restore it from a copy.")
+            raise LarqnetsError(
+                f"{card_path} is damaged: {excerpt(repr(kind), 80)} is no kind of run. Restore it from a copy."
+            )
         trained = kind == "trained"
         due = _CARD | (_TRAINED if trained else {})
         missing = [key for key in due if key not in card]

@@ -33,6 +33,15 @@ def test_an_existing_run_is_never_overwritten(tmp_path):
     assert (run.path / "card.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("field", ["kind", "format_version"])
+def test_what_a_card_says_is_told_in_short(tmp_path, field):
+    run = Run.create(tmp_path, "a", EXPERIMENT)
+    run.update_card(**{field: "9" * 5000})
+    with pytest.raises(LarqnetsError) as caught:
+        Run.open(run.path)
+    assert len(str(caught.value)) < 500
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", ".hidden", "C:\\a"])
 def test_names_that_are_no_folder_names_are_refused(tmp_path, name):
     with pytest.raises(LarqnetsError, match="cannot name a run"):

@@ -138,7 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print every find; returns 1 when there are some."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="every 40th case alone")
-    parser.add_argument("--only", default="", metavar="KIND", help="one kind of op, e.g. pooling")
+    parser.add_argument(
+        "--only", default="", metavar="KIND", choices=families(), help=f"one of: {', '.join(families())}"
+    )
     options = parser.parse_args(arguments)
     finds: list[Find] = []
     try:
