@@ -249,9 +249,11 @@ def render(inspection: Inspection) -> "RenderableType":
     if len(inspection.ops) > MAX_RENDERED_OPS:
         notes.append(f"{len(inspection.ops) - MAX_RENDERED_OPS} more ops are not shown; --json lists all.")
     if kept_out := [str(op.index) for op in inspection.ops if op.kept_out]:
+        whole = any(op.kept_out and op.name == "BATCH_MATMUL" for op in inspection.ops)
+        others = ", and with it all others of its graph" if whole else ""
         notes.append(
-            f"XNNPACK computes op {', '.join(kept_out)} wrongly (SAME, but the last window ends before the image does): our "
-            "runtime keeps it out of XNNPACK, other programs may not."
+            f"XNNPACK computes op {', '.join(kept_out)} wrongly: our runtime keeps it out of XNNPACK{others}; other programs "
+            "may not."
         )
     if inspection.unknown_ops:
         notes.append(f"Unknown ops, which nothing here can run: {', '.join(inspection.unknown_ops)}.")

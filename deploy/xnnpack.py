@@ -5,6 +5,9 @@ ceil(size / stride), or not at all where that is negative: the last window then 
 the negative number for an unsigned one; every window lies outside of the image, and the output is the bias alone. Our
 runtime leaves such ops to TensorFlow Lite's own kernels (native/tflite.cc), which execute more instructions; our exporter
 writes them otherwise (`deploy.windows`).
+
+A product of int8 matrices (BATCH_MATMUL) is wrong by many steps whatever its shape. It has nothing that would keep it out
+alone, so our runtime leaves a whole graph with one to TensorFlow Lite's own kernels.
 """
 
 from deploy.tflite import Model, Operator
@@ -23,7 +26,9 @@ def kept_out(model: Model) -> list[Operator]:
 
 
 def is_kept_out(model: Model, op: Operator) -> bool:
-    """Return whether our runtime keeps this op out of XNNPACK."""
+    """Return whether our runtime keeps this op out of XNNPACK, which computes it wrongly."""
+    if op.name == "BATCH_MATMUL":
+        return op.inputs[0] >= 0 and model.subgraphs[op.subgraph].tensors[op.inputs[0]].dtype == "int8"
     if op.name not in ("CONV_2D", "DEPTHWISE_CONV_2D") or op.options["padding"] != SAME or min(op.inputs[:2]) < 0:
         return False
     image, kernel = (model.subgraphs[op.subgraph].tensors[i].shape for i in op.inputs[:2])

@@ -561,17 +561,25 @@ bool misread_by_xnnpack(TfLiteOpaqueContext* context, const TfLiteOpaqueNode* no
          ends_early(TfLiteOpaqueTensorDim(image, 2), w.w, w.dilation_w, w.params->stride_w);
 }
 
-// Calls `act` with every node of the graph and its window.
+// Its product of int8 matrices is wrong by more than rounding, whatever their shapes. It has no option that the
+// delegate does not know, so a graph with one is left to TFLite's own kernels as a whole.
+bool multiplies_int8_matrices(TfLiteOpaqueContext* context, const TfLiteOpaqueNode* node,
+                              const TfLiteOperator* op) {
+  if (TfLiteOperatorGetBuiltInCode(op) != kTfLiteBuiltinBatchMatmul) return false;
+  const TfLiteOpaqueTensor* first = TfLiteOpaqueNodeGetInput(context, node, 0);
+  return first != nullptr && TfLiteOpaqueTensorType(first) == kTfLiteInt8;
+}
+
+// Calls `act` with every node of the graph.
 template <typename Act>
-void each_window(TfLiteOpaqueContext* context, Act act) {
+void each_node(TfLiteOpaqueContext* context, Act act) {
   TfLiteIntArray* plan = nullptr;
   if (TfLiteOpaqueContextGetExecutionPlan(context, &plan) != kTfLiteOk || plan == nullptr) return;
   for (int i = 0; i < plan->size; ++i) {
     TfLiteOpaqueNode* node = nullptr;
     TfLiteOperator* op = nullptr;
     if (TfLiteOpaqueContextGetNodeAndRegistration(context, plan->data[i], &node, &op) != kTfLiteOk) continue;
-    const Window window = window_of(context, node, op);
-    if (window.params != nullptr) act(node, window);
+    act(node, op);
   }
 }
 
@@ -579,14 +587,22 @@ using PrepareDelegate = TfLiteStatus (*)(TfLiteOpaqueContext*, TfLiteDelegate*);
 std::atomic<PrepareDelegate> prepare_xnnpack{nullptr};  // the same for every delegate of the library
 
 TfLiteStatus prepare_without_misread(TfLiteOpaqueContext* context, TfLiteDelegate* delegate) {
-  each_window(context, [&](const TfLiteOpaqueNode* node, const Window& window) {
-    if (window.params->padding == kTfLitePaddingSame && misread_by_xnnpack(context, node, window)) {
+  bool as_a_whole = false;
+  each_node(context, [&](const TfLiteOpaqueNode* node, const TfLiteOperator* op) {
+    as_a_whole = as_a_whole || multiplies_int8_matrices(context, node, op);
+  });
+  if (as_a_whole) return kTfLiteOk;
+  each_node(context, [&](const TfLiteOpaqueNode* node, const TfLiteOperator* op) {
+    const Window window = window_of(context, node, op);
+    if (window.params != nullptr && window.params->padding == kTfLitePaddingSame &&
+        misread_by_xnnpack(context, node, window)) {
       window.params->padding = kHidden;
     }
   });
   const TfLiteStatus status = prepare_xnnpack.load()(context, delegate);
-  each_window(context, [](const TfLiteOpaqueNode*, const Window& window) {
-    if (window.params->padding == kHidden) window.params->padding = kTfLitePaddingSame;
+  each_node(context, [&](const TfLiteOpaqueNode* node, const TfLiteOperator* op) {
+    const Window window = window_of(context, node, op);
+    if (window.params != nullptr && window.params->padding == kHidden) window.params->padding = kTfLitePaddingSame;
   });
   return status;
 }

@@ -25,6 +25,7 @@ enum {
   kTfLiteBuiltinConv2d = 3,
   kTfLiteBuiltinDepthwiseConv2d = 4,
   kTfLiteBuiltinCustom = 32,
+  kTfLiteBuiltinBatchMatmul = 126,
 };
 enum { kTfLitePaddingSame = 1, kTfLitePaddingValid = 2 };
 enum {

@@ -73,3 +73,23 @@ def test_the_runtime_keeps_out_of_xnnpack_what_inspect_names(bundle, tmp_path, q
     inspection = inspect_model(content)
     assert {op.index for op in inspection.ops if op.kept_out} == own
     assert "our runtime keeps it out of XNNPACK" in str(render(inspection).renderables[-1])
+
+
+MATMULS = {
+    "rank 3": ((3, 4), (4, 5), False),
+    "rank 4": ((2, 3, 4), (2, 4, 5), False),
+    "second transposed": ((2, 3, 4), (2, 5, 4), True),
+}
+
+
+@pytest.mark.parametrize("name", MATMULS)
+def test_products_of_int8_matrices_are_right_and_named(bundle, name):
+    """XNNPACK is wrong by up to a hundred steps here; float32 products it computes itself."""
+    first, second, transposed = MATMULS[name]
+    case = Case(name, (first, second), lambda a, b: tf.matmul(a, b, transpose_b=transposed))
+    assert op_sweep.sweep([case], quantised=True, bundle=bundle) == []
+    content, _ = op_sweep.write([case], quantised=True)
+    (product,) = [op for op in inspect_model(content).ops if op.name == "BATCH_MATMUL"]
+    assert product.kept_out
+    assert "all others of its graph" in str(render(inspect_model(content)).renderables[-1])
+    assert kept_out(read_model(op_sweep.write([case], quantised=False)[0])) == []
