@@ -249,7 +249,7 @@ def render(inspection: Inspection) -> "RenderableType":
     if len(inspection.ops) > MAX_RENDERED_OPS:
         notes.append(f"{len(inspection.ops) - MAX_RENDERED_OPS} more ops are not shown; --json lists all.")
     if kept_out := [str(op.index) for op in inspection.ops if op.kept_out]:
-        whole = any(op.kept_out and op.name == "BATCH_MATMUL" for op in inspection.ops)
+        whole = any(op.kept_out and op.op == "BATCH_MATMUL" for op in inspection.ops)
         others = ", and with it all others of its graph" if whole else ""
         notes.append(
             f"XNNPACK computes op {', '.join(kept_out)} wrongly: our runtime keeps it out of XNNPACK{others}; other programs "

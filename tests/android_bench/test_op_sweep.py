@@ -89,7 +89,7 @@ def test_products_of_int8_matrices_are_right_and_named(bundle, name):
     case = Case(name, (first, second), lambda a, b: tf.matmul(a, b, transpose_b=transposed))
     assert op_sweep.sweep([case], quantised=True, bundle=bundle) == []
     content, _ = op_sweep.write([case], quantised=True)
-    (product,) = [op for op in inspect_model(content).ops if op.name == "BATCH_MATMUL"]
+    (product,) = [op for op in inspect_model(content).ops if op.op == "BATCH_MATMUL"]
     assert product.kept_out
     assert "all others of its graph" in str(render(inspect_model(content)).renderables[-1])
     assert kept_out(read_model(op_sweep.write([case], quantised=False)[0])) == []
