@@ -26,7 +26,7 @@ REFUSED = {"MeliusNet22": "stem_s1_groupconv_split", "RealToBinaryNet": "r2b_bnn
 
 def network(name: str) -> tf.keras.Model:
     """A network for small images, with statistics that no BatchNormalization begins with."""
-    size = 128 if name == "XNORNet" else 64
+    size = 224 if name == "XNORNet" else 64
     build = getattr(zoo.sota if name.startswith("Quick") else zoo.literature, name)
     model = build(input_shape=(size, size, 3), weights=None, num_classes=10)
     rng = np.random.default_rng(0)

@@ -7,6 +7,7 @@ under qemu as a Raspberry Pi 4, and every result is compared with the Larq Compu
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -68,6 +69,11 @@ def board(wheel, tmp_path_factory):
     install += ["--only-binary=:all:", "--platform", "manylinux_2_30_aarch64", "--target", str(folder / "site")]
     subprocess.run([*install, str(wheel)], check=True, capture_output=True)
     command = [shutil.which("qemu-aarch64"), "-cpu", "cortex-a72", "-L", str(root), str(python)]
+    # What the emulated Python starts, this machine executes: its own program must come with the emulator.
+    program = folder / "python"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+    program.chmod(0o755)
+    (folder / "site/sitecustomize.py").write_text(f"import sys\nsys.executable = {str(program)!r}\n")
 
     def call(*arguments, cwd=folder):
         # an empty environment: nothing of this machine's Python, library or bundle can help
@@ -133,12 +139,12 @@ def test_several_inputs_and_outputs(board, tmp_path):
     content, inputs = file_of([quantize(rng), quantize(rng, shape=(1, 5), channels=3)])
     (tmp_path / "two.tflite").write_bytes(content)
     inputs = [np.nan_to_num(x) for x in inputs]
-    np.savez(tmp_path / "x.npz", *inputs)
+    np.savez(tmp_path / "x.npz", **dict(zip(("t0", "t2"), inputs, strict=True)))
     done = board("-m", "larqnets.cli", "run", "two.tflite", "x.npz", "--output", "y.npz", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "y.npz") as written:
-        for i, y in enumerate(Interpreter(content).predict(inputs)):
-            np.testing.assert_array_equal(written[f"output_{i}"], y)
+        for name, y in zip(("t1", "t3"), Interpreter(content).predict(inputs), strict=True):
+            np.testing.assert_array_equal(written[name], y)
 
 
 def test_run(board):
