@@ -602,7 +602,8 @@ TfLiteStatus prepare_without_misread(TfLiteOpaqueContext* context, TfLiteDelegat
   const TfLiteStatus status = prepare_xnnpack.load()(context, delegate);
   each_node(context, [&](const TfLiteOpaqueNode* node, const TfLiteOperator* op) {
     const Window window = window_of(context, node, op);
-    if (window.params != nullptr && window.params->padding == kHidden) window.params->padding = kTfLitePaddingSame;
+    if (window.params != nullptr && window.params->padding == kHidden)
+      window.params->padding = kTfLitePaddingSame;
   });
   return status;
 }
