@@ -44,7 +44,7 @@ def interface_of(model: Model) -> Interface:
     try:
         root = Reader(model.content).root()
         tensors = list(next(root.tables(2)).tables(0))
-        named_inputs, named_outputs = _signature_names(root, len(tensors))
+        named_inputs, named_outputs = _signature_names(root)
         return Interface(
             tuple(_port(model, tensors, i, named_inputs.get(i, ())) for i in graph.inputs),
             tuple(_port(model, tensors, i, named_outputs.get(i, ())) for i in graph.outputs),
@@ -53,7 +53,7 @@ def interface_of(model: Model) -> Interface:
         raise LarqnetsError(f"{model.name} is not a valid TFLite model: {error}. Copy or convert it again.") from error
 
 
-def _signature_names(root: Table, tensors: int) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+def _signature_names(root: Table) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
     """Return tensor index -> names, of inputs and of outputs, over all signatures of subgraph 0."""
     inputs: dict[int, list[str]] = {}
     outputs: dict[int, list[str]] = {}
@@ -63,8 +63,6 @@ def _signature_names(root: Table, tensors: int) -> tuple[dict[int, list[str]], d
         for slot, names in ((0, inputs), (1, outputs)):
             for entry in signature.tables(slot):
                 index, name = entry.scalar(1, fb.UINT32), entry.raw(0).decode("utf-8", errors="backslashreplace")
-                if index >= tensors:
-                    raise FlatbufferError(f"a signature names tensor {index}, but there are {tensors} tensors")
                 if name and name not in names.setdefault(index, []):
                     names[index].append(name)
     return inputs, outputs
