@@ -186,7 +186,8 @@ def _elementwise() -> Iterable[Case]:
         "add": lambda a, b: a + b,
         "subtract": lambda a, b: a - b,
         "multiply": lambda a, b: a * b,
-        "divide": lambda a, b: a / (tf.abs(b) + 0.5),
+        # TFLite's int8 DIV refuses a divisor that is stored as 0, whatever its zero point: it is kept in the upper half
+        "divide": lambda a, b: a / (tf.sigmoid(b) + 1.1),
         "maximum": tf.maximum,
         "minimum": tf.minimum,
         "squared difference": tf.math.squared_difference,
