@@ -20,10 +20,10 @@ from android_bench.protocol import DEFAULT, STRICT
 from android_bench.qemu import QemuModel, count
 from android_bench.record import Equality, ModelRecord, Protocol, Session, read_session
 from android_bench.session import Measurement
-from deploy.tflite import Model, read_model
-from deploy.xnnpack import kept_out
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import sha256
+from larqnets.tflite.model import Model, read_model
+from larqnets.tflite.xnnpack import kept_out
 
 MEANING = "functional and instruction counts only, no latency"
 GROUPS = ("binary", "real", "glue")

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from android_bench.indices import index_limits
 from android_bench.record import Equality
 from android_bench.runtime import batch_of, numpy_type
-from deploy.tflite import Model
 from larqnets.errors import LarqnetsError, excerpt
 from larqnets.scores import class_agreement
+from larqnets.tflite.indices import index_limits
+from larqnets.tflite.model import Model
 
 SAMPLES = 8
 # Relative to the largest output. LCE's own tests allow 1e-3 for float; int8 kernels may round a step elsewhere in every

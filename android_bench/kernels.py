@@ -16,9 +16,9 @@ from rich.table import Table
 
 from android_bench.emulator import CPUS
 from android_bench.qemu import Count, count
-from deploy.tflite import read_model
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
+from larqnets.tflite.model import read_model
 
 
 def count_models(folder: Path, on_model: Callable[[str], Any] = lambda _: None) -> list[dict[str, Any]]:

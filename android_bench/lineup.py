@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from android_bench.record import ModelRecord, Role
-from deploy.tflite import Model, read_model
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
+from larqnets.tflite.model import Model, read_model
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 from android_bench.qemu import GROUPS, steps
 from android_bench.record import Group, OpTime, Profile
 from android_bench.runner import Step
-from deploy.inspect import inspect_model
-from deploy.tflite import Model
-from deploy.weight_ops import WEIGHT_OPS
+from larqnets.tflite.inspect import inspect_model
+from larqnets.tflite.model import Model
+from larqnets.tflite.weight_ops import WEIGHT_OPS
 
 GROUP_NAMES: tuple[Group, ...] = ("binary", "real", "glue")
 _MAC_KERNELS = ("Convolution", "Deconvolution", "Fully Connected", "Batch Matrix Multiply")

@@ -16,9 +16,9 @@ from android_bench.bundle import RUNNER, open_bundle
 from android_bench.emulator import CPUS, Counts, build_counter, qemu_command, read_counts, run_emulated
 from android_bench.runner import Report, Step, parse_report
 from android_bench.runtime import numpy_type
-from deploy.tflite import Model, read_model
 from larqnets import processes
 from larqnets.errors import LarqnetsError
+from larqnets.tflite.model import Model, read_model
 
 ENGINE = "ARM64 under qemu (functional only)"
 GROUPS = {"LceBconv2d": "binary", "LceQuantize": "glue", "LceDequantize": "glue", "LceBMaxPool2d": "glue"}

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from android_bench.bundle import find_bundle
-from deploy.tflite import Model
 from larqnets.errors import LarqnetsError
+from larqnets.tflite.model import Model
 
 LIBRARY = "liblarqnets.so"
 _TYPES = {

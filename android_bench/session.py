@@ -45,10 +45,10 @@ from android_bench.record import (
 )
 from android_bench.record import Device as DeviceRecord
 from android_bench.runner import Conditions, Report
-from deploy.xnnpack import kept_out
 from larqnets import __version__
 from larqnets.errors import LarqnetsError
 from larqnets.files import BusyError, cannot_write, locked
+from larqnets.tflite.xnnpack import kept_out
 
 MAX_ATTEMPTS = 3  # of one round
 PAUSE_S = 30.0  # after a throttled round

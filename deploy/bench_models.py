@@ -19,11 +19,11 @@ import tensorflow as tf
 from android_bench.instructions import SQUARES
 from deploy.converters import run_converter
 from deploy.export import export_model
-from deploy.inspect import inspect_model
 from larqnets.backbones import get_backbone
 from larqnets.files import write_atomically
 from larqnets.models import create_model
 from larqnets.terminal import captured_stderr
+from larqnets.tflite.inspect import inspect_model
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from deploy.classify import preprocessing
-from deploy.inspect import own_metadata
 from deploy.interpreter import CHILD, Interpreter
 from deploy.sources import images_of, open_source, other_images, verification_samples
 from deploy.verify import Verification, verify
@@ -17,6 +16,7 @@ from larqnets.errors import LarqnetsError
 from larqnets.preflight import SPLITS
 from larqnets.run_folder import Run
 from larqnets.tasks.classification import cross_entropy_of, make_loss
+from larqnets.tflite.inspect import own_metadata
 from larqnets.training import evaluate, load_trained_model
 from larqnets.training.evaluation import check_images
 

@@ -19,9 +19,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from deploy.tflite import Model, read_model
 from larqnets import processes
 from larqnets.errors import LarqnetsError, printable
+from larqnets.tflite.model import Model, read_model
 
 MAX_REPLY_BYTES = 4 << 30
 _MAX_HEADER = 1 << 20

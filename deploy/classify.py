@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from deploy.answers import kind_of_file
-from deploy.inspect import METADATA_NAME, own_metadata
-from deploy.interface import display_names, match_names
 from deploy.interpreter import CHILD, Interpreter
 from larqnets.arrays import Header, read_arrays
 from larqnets.data.image import read_image
@@ -18,6 +15,9 @@ from larqnets.data.info import normalisation
 from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
 from larqnets.scores import Kind, probabilities
+from larqnets.tflite.answers import kind_of_file
+from larqnets.tflite.inspect import METADATA_NAME, own_metadata
+from larqnets.tflite.interface import display_names, match_names
 
 
 def classify(

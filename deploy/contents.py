@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from deploy.export import BinaryLayer
-from deploy.tflite import Model, Operator, Tensor, binary_filter, pack_bits
-from deploy.weight_ops import stored_bias, stored_kernel
+from larqnets.tflite.model import Model, Operator, Tensor, binary_filter, pack_bits
+from larqnets.tflite.weight_ops import stored_bias, stored_kernel
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from deploy.interpreter import Interpreter
 from deploy.links import factor_and_bias, is_norm, layers_behind
 from deploy.outputs import accuracy
 from deploy.precision import in_float32, small_precision
-from deploy.tflite import Model, read_model
 from deploy.verify import Verification, verify
-from deploy.weight_ops import stored_kernel
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError
+from larqnets.tflite.model import Model, read_model
+from larqnets.tflite.weight_ops import stored_kernel
 
 layers = tf.keras.layers
 

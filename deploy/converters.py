@@ -12,10 +12,10 @@ import larq_compute_engine as lce
 import numpy as np
 import tensorflow as tf
 
-from deploy.tflite import read_model
 from larqnets.errors import LarqnetsError, printable
 from larqnets.processes import temporary_folder
 from larqnets.terminal import captured_stderr
+from larqnets.tflite.model import read_model
 
 layers = tf.keras.layers
 

@@ -15,12 +15,12 @@ from deploy.convert import Converted, Samples, layer_names, test_accuracy
 from deploy.converters import run_stock_converter
 from deploy.edit import add_metadata
 from deploy.export import export_model
-from deploy.tflite import read_model
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.post_training.launch import read_codes
 from larqnets.post_training.network import Kernel, find_kernels, float_values
 from larqnets.run_folder import Run
+from larqnets.tflite.model import read_model
 
 
 def convert_decomposed(

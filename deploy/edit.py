@@ -8,7 +8,7 @@ import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
-from deploy.inspect import METADATA_NAME
+from larqnets.tflite.inspect import METADATA_NAME
 
 
 class _AlignedBuilder(flatbuffers.Builder):

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from android_bench.runtime import NativeModel, batch_of, joined, numpy_type, one_run_each
-from deploy import detection_op
-from deploy.interface import interface_of
 from deploy.lce_kernels import Kernel, has_larq_ops, kernel_for
-from deploy.tflite import Model
 from larqnets.errors import LarqnetsError, on_arm64_linux
+from larqnets.tflite import detection_op
+from larqnets.tflite.interface import interface_of
+from larqnets.tflite.model import Model
 
 TRAIN_INSTALL = 'pip install "larqnets[train]"'
 

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from android_bench.runtime import batch_of
-from deploy.interface import Interface, interface_of
 from deploy.shipped import is_shipped
-from deploy.tflite import Model, read_model
 from larqnets.errors import LarqnetsError
+from larqnets.tflite.interface import Interface, interface_of
+from larqnets.tflite.model import Model, read_model
 
 CHILD, QEMU = "child", "qemu"
 

@@ -9,7 +9,7 @@ Found by experiment against a plain convolution: `tests/android_bench/test_lce_k
 
 from enum import Enum
 
-from deploy.tflite import Model, Operator
+from larqnets.tflite.model import Model, Operator
 
 _SAME, _ZEROS = 0, 0  # the options padding and pad_values
 

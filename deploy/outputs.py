@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from deploy.answers import last_op
-from deploy.tflite import Model, Operator
 from larqnets import endings
 from larqnets.endings import ACTIVATED
 from larqnets.scores import names_classes
+from larqnets.tflite.answers import last_op
+from larqnets.tflite.model import Model, Operator
 
 layers = tf.keras.layers
 

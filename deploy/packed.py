@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from deploy.tflite import Model, Tensor, read_model
 from larqnets.decompose import container
 from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
+from larqnets.tflite.model import Model, Tensor, read_model
 
 SUFFIX = ".cbd"
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from deploy.convert import Converted
-from deploy.inspect import inspect_model
 from larqnets import __version__, manifest
 from larqnets.preflight import TARGETS
+from larqnets.tflite.inspect import inspect_model
 
 
 def publish(

@@ -18,7 +18,6 @@ from android_bench.bundle import find_bundle
 from android_bench.emulator import CPUS, qemu_command
 from android_bench.qemu import count
 from deploy.check import evaluate_subject
-from deploy.inspect import inspect_model
 from deploy.plan import Planned, plan
 from deploy.sources import convert_source
 from larqnets.config import Experiment
@@ -28,6 +27,7 @@ from larqnets.files import cannot_write, locked, write_atomically
 from larqnets.methods import get_method
 from larqnets.preflight import TARGETS
 from larqnets.run_folder import Run
+from larqnets.tflite.inspect import inspect_model
 from larqnets.training import TrainingInterruptedError
 from larqnets.training.launch import launch
 from larqnets.training.progress import Progress

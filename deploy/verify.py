@@ -24,7 +24,6 @@ from deploy.interpreter import Interpreter
 from deploy.links import is_norm
 from deploy.outputs import Ending, accuracy, difference, ending_of, last_function, mean_difference
 from deploy.precision import in_float32
-from deploy.tflite import read_model, unpack_bits
 from larqnets.errors import LarqnetsError
 from larqnets.layers.channel_match import ChannelMatch
 from larqnets.layers.hard_tanh import HardTanh
@@ -32,6 +31,7 @@ from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
 from larqnets.scores import class_agreement
+from larqnets.tflite.model import read_model, unpack_bits
 from larqnets.training.evaluation import without_remapping
 
 # Relative to the numbers that a pre-sign value is made of (`_made_of`), not to the value itself: those may cancel to

@@ -1,4 +1,4 @@
-"""Convolutions whose SAME windows end before the image does, rebuilt so that XNNPACK computes them too (see `deploy.xnnpack`).
+"""Convolutions whose SAME windows end before the image does, rebuilt so that XNNPACK computes them too (see `larqnets.tflite.xnnpack`).
 
 The rest of an axis is what lies behind the last window: size - ((outputs - 1) stride + (window - 1) dilation + 1). Where it
 is negative nowhere, nothing is padded and VALID is the same op: same size, same values. Where it is negative on one axis
@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from deploy.xnnpack import rest
+from larqnets.tflite.xnnpack import rest
 
 layers = tf.keras.layers
 

@@ -33,7 +33,7 @@ _PUBLIC = {
     "Samples": "deploy.convert",
     "convert": "deploy.convert",
     "verify": "deploy.verify",
-    "inspect_model": "deploy.inspect",
+    "inspect_model": "larqnets.tflite.inspect",
     "Interpreter": "deploy.interpreter",
 }
 

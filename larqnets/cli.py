@@ -240,8 +240,8 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show what is in a .tflite file: ops, shapes, 1-bit, int8 and float MACs and bytes, metadata."""
-    from deploy.inspect import inspect_model, render
     from deploy.shipped import find_model
+    from larqnets.tflite.inspect import inspect_model, render
 
     inspection = inspect_model(find_model(file))
     show(inspection.to_json(), lambda: render(inspection), as_json)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 import larqnets
 from deploy.convert import Samples, convert
 from deploy.export import export_model
-from deploy.inspect import inspect_model
 from deploy.verify import verify
 from larqnets import LarqnetsError, create_model
 from larqnets.backbones import Backbone, Block, Stem, Unit
@@ -22,6 +21,7 @@ from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.rprelu import RPReLU
 from larqnets.methods import batch_norm, binary_conv, get_method
 from larqnets.quantizers import ApproxSign, MagnitudeSign
+from larqnets.tflite.inspect import inspect_model
 from larqnets.training.weights import decayed_kernels
 
 layers = tf.keras.layers

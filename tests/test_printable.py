@@ -101,9 +101,9 @@ LABELS = ["[red]", "[/]", "\x1b[31mred\x1b[0m", "\u202eevil", "a\nb", "größer"
 
 def test_labels_of_a_model(cli, tmp_path):
     from deploy.edit import add_metadata
-    from deploy.inspect import own_metadata
     from deploy.shipped import find_model
-    from deploy.tflite import read_model
+    from larqnets.tflite.inspect import own_metadata
+    from larqnets.tflite.model import read_model
 
     document = own_metadata(read_model(find_model("digits")))
     names = [*LABELS, "8", "9"]

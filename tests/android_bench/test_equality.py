@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from android_bench.equality import SAMPLES, compare, expect
-from android_bench.indices import index_limits
 from deploy.interpreter import Interpreter
-from deploy.tflite import read_model
+from larqnets.tflite.indices import index_limits
+from larqnets.tflite.model import read_model
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra: tensorflow")
 

@@ -13,8 +13,8 @@ from android_bench.bundle import RUNNER
 from android_bench.emulator import qemu_command
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
-from deploy.tflite import read_model
 from larqnets import LarqnetsError
+from larqnets.tflite.model import read_model
 
 RNG = np.random.default_rng(0)
 GOOD = bconv(RNG, channels=64, filters=8)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from deploy.host_engines import LceModel, load_here
 from deploy.interpreter import Interpreter
 from deploy.lce_kernels import Kernel, kernel_for
-from deploy.tflite import read_model, unpack_bits
 from larqnets import LarqnetsError, Samples, convert
+from larqnets.tflite.model import read_model, unpack_bits
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra: tensorflow")
 lq = pytest.importorskip("larq", reason="needs the train extra: larq")

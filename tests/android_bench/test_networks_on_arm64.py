@@ -12,12 +12,12 @@ from android_bench.qemu import ENGINE, count, delegated_parts
 from deploy.convert import Samples, convert, convert_twin
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
-from deploy.tflite import read_model
 from deploy.verify import verify
 from larqnets import LarqnetsError, create_model, device_tables
 from larqnets.keras_file import keras_file_content
 from larqnets.methods import get_method
 from larqnets.models import method_matrix
+from larqnets.tflite.model import read_model
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(32, 16, 16, 3)).astype(np.float32)

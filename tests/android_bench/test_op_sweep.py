@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 
 from android_bench.qemu import QemuModel, run_runner
-from deploy.inspect import inspect_model, render
 from deploy.proof import op_sweep
 from deploy.proof.op_cases import Case, families
-from deploy.tflite import read_model
-from deploy.xnnpack import kept_out
+from larqnets.tflite.inspect import inspect_model, render
+from larqnets.tflite.model import read_model
+from larqnets.tflite.xnnpack import kept_out
 
 layers = tf.keras.layers
 

@@ -15,7 +15,7 @@ from android_bench.profile import GROUP_NAMES, align, breakdown, layers_of, merg
 from android_bench.record import OpTime, Profile
 from android_bench.runner import parse_report
 from deploy.shipped import find_model
-from deploy.tflite import read_model
+from larqnets.tflite.model import read_model
 
 CONV, DENSE = "Convolution (NHWC, F32) IGEMM", "Fully Connected (NC, F32) GEMM"
 

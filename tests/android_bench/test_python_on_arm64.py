@@ -20,11 +20,11 @@ import pytest
 from lce_graphs import dequantize, file_of, quantize
 
 from android_bench.bundle import LIBRARY, OURS, RUNNER
-from deploy.inspect import inspect_model
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
 from larqnets.data.image import read_image
 from larqnets.data.info import normalisation
+from larqnets.tflite.inspect import inspect_model
 
 ROOT = Path(__file__).parent.parent.parent
 ENGINE = r"larqnets on ARM64 \(neon kernels, TensorFlow Lite [^)]+\)"

@@ -27,8 +27,8 @@ from android_bench.session import Measurement
 from android_bench.summary import summarise
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
-from deploy.tflite import read_model
 from larqnets import LarqnetsError
+from larqnets.tflite.model import read_model
 
 SHORT = dataclasses.replace(DEFAULT, rounds=4, round_runs=5, round_ms=0)
 LATENCIES = {"a": 10.0, "b": 20.0, "c": 30.0}

@@ -13,8 +13,8 @@ import pytest
 from deploy.child import ChildModel
 from deploy.interpreter import CHILD, Interpreter
 from deploy.shipped import find_model, is_shipped
-from deploy.tflite import read_model
 from larqnets import LarqnetsError
+from larqnets.tflite.model import read_model
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra: tensorflow")
 

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from deploy.convert import Samples, convert
-from deploy.tflite import read_model
-from deploy.weight_ops import WEIGHT_OPS, stored_kernel
+from larqnets.tflite.model import read_model
+from larqnets.tflite.weight_ops import WEIGHT_OPS, stored_kernel
 
 layers = tf.keras.layers
 RNG = np.random.default_rng(0)

@@ -10,9 +10,7 @@ from batch_norm import settle
 
 from deploy import convert as conversion
 from deploy.convert import Samples, convert, convert_twin
-from deploy.inspect import inspect_model
 from deploy.publish import publish
-from deploy.tflite import read_model
 from deploy.verify import verify
 from larqnets import LarqnetsError, create_model, manifest
 from larqnets.backbones import BACKBONES
@@ -20,6 +18,8 @@ from larqnets.backbones.densenet import densenet
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
 from larqnets.preflight import check_target
+from larqnets.tflite.inspect import inspect_model
+from larqnets.tflite.model import read_model
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(32, 16, 16, 3)).astype(np.float32)

@@ -11,8 +11,8 @@ from foreign_files import FILES
 from tensorflow.lite.python.schema_py_generated import BuiltinOperator, BuiltinOptions, IfOptionsT, ModelT, OperatorT
 
 from deploy import edit
-from deploy.tflite import read_model
 from larqnets.errors import LarqnetsError
+from larqnets.tflite.model import read_model
 
 
 def op(model: ModelT, name: str) -> OperatorT:

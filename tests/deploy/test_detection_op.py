@@ -5,10 +5,10 @@ import pytest
 from flatbuffers import flexbuffers
 
 from deploy.edit import _pack
-from deploy.inspect import inspect_model
 from deploy.interpreter import Interpreter
-from deploy.tflite import read_model
 from larqnets import LarqnetsError
+from larqnets.tflite.inspect import inspect_model
+from larqnets.tflite.model import read_model
 
 pytest.importorskip("tensorflow", reason="needs the train extra: tensorflow")
 from tensorflow.lite.python import schema_py_generated as schema

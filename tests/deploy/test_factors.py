@@ -7,9 +7,9 @@ import tensorflow as tf
 from deploy.convert import Samples, convert
 from deploy.export import export_model
 from deploy.factors import AddShare
-from deploy.tflite import read_model
 from larqnets import create_model
 from larqnets.layers.branches import SoftGate
+from larqnets.tflite.model import read_model
 
 layers = tf.keras.layers
 RNG = np.random.default_rng(0)

@@ -13,9 +13,9 @@ from rich.console import Console
 from tensorflow.lite.python import schema_py_generated as schema
 
 from deploy import edit
-from deploy.inspect import KINDS, Inspection, inspect_model, render
-from deploy.tflite import read_model
 from larqnets.errors import LarqnetsError
+from larqnets.tflite.inspect import KINDS, Inspection, inspect_model, render
+from larqnets.tflite.model import read_model
 
 
 def shown(inspection: Inspection, width: int = 100) -> str:
@@ -277,7 +277,7 @@ def test_very_many_ops_are_cut_in_the_table_only():
 
 def test_needs_neither_tensorflow_nor_larq():
     code = (
-        "import sys, deploy.inspect, deploy.tflite\n"
+        "import sys, larqnets.tflite.inspect, larqnets.tflite.model\n"
         "names = {name.split('.')[0] for name in sys.modules}\n"
         "assert not names & {'tensorflow', 'tf_keras', 'keras', 'larq', 'larq_compute_engine', 'rich'}, names"
     )

@@ -11,10 +11,10 @@ from hypothesis.extra import numpy as arrays
 from deploy.convert import Samples, convert
 from deploy.edit import _pack, _unpack
 from deploy.outputs import accuracy, difference, ending_of, last_function
-from deploy.tflite import read_model
 from deploy.verify import LOGITS_EPS, verify
 from larqnets import LarqnetsError, tables
 from larqnets.scores import class_agreement
+from larqnets.tflite.model import read_model
 
 layers = tf.keras.layers
 RNG = np.random.default_rng(0)

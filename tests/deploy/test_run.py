@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from deploy import edit
-from deploy.answers import kind_of_file
 from deploy.classify import preprocessing
-from deploy.interface import interface_of
 from deploy.interpreter import Interpreter
-from deploy.tflite import read_model
 from larqnets import LarqnetsError
 from larqnets.endings import kind_of_model
 from larqnets.scores import KEY
+from larqnets.tflite.answers import kind_of_file
+from larqnets.tflite.interface import interface_of
+from larqnets.tflite.model import read_model
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra: tensorflow")
 

@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from deploy.convert import Samples, convert
 from deploy.export import export_model
-from deploy.inspect import inspect_model
 from larqnets import create_model
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
+from larqnets.tflite.inspect import inspect_model
 
 layers = tf.keras.layers
 RNG = np.random.default_rng(0)

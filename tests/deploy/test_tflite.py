@@ -17,9 +17,9 @@ from hypothesis.extra import numpy as hnp
 from tensorflow.lite.python import schema_py_generated as schema
 
 from deploy import edit
-from deploy.inspect import inspect_model
-from deploy.tflite import BUILTIN_OPS, Model, binary_filter, pack_bits, read_model, unpack_bits
 from larqnets.errors import LarqnetsError
+from larqnets.tflite.inspect import inspect_model
+from larqnets.tflite.model import BUILTIN_OPS, Model, binary_filter, pack_bits, read_model, unpack_bits
 
 FILES = {
     "binary": tiny_models.binary_tflite,

@@ -7,9 +7,9 @@ from batch_norm import settle
 
 from deploy.convert import Samples, convert
 from deploy.edit import _pack, _unpack
-from deploy.tflite import read_model
 from deploy.verify import verify
 from larqnets import LarqnetsError, create_model
+from larqnets.tflite.model import read_model
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(64, 8, 8, 1)).astype(np.float32)

@@ -7,13 +7,13 @@ from batch_norm import settle
 
 from deploy.convert import Samples, convert, convert_twin
 from deploy.export import describe_binary_layers, export_model, weights_only_layers
-from deploy.tflite import read_model
 from larqnets import create_model
 from larqnets.backbones import Stem, get_backbone
 from larqnets.counts import count
 from larqnets.layers.binary_weights import BinaryWeightConv2D
 from larqnets.methods import get_method
 from larqnets.quantizers import SteSign
+from larqnets.tflite.model import read_model
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(32, 16, 16, 3)).astype(np.float32)

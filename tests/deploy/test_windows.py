@@ -10,9 +10,9 @@ from android_bench.qemu import QemuModel
 from deploy.convert import run_converter, run_stock_converter
 from deploy.export import export_model
 from deploy.interpreter import Interpreter
-from deploy.tflite import read_model
-from deploy.xnnpack import kept_out, rest
 from larqnets.layers.binary_weights import BinaryWeightConv2D, BinaryWeightDepthwiseConv2D
+from larqnets.tflite.model import read_model
+from larqnets.tflite.xnnpack import kept_out, rest
 
 layers = tf.keras.layers
 VALID = 1

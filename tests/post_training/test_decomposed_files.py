@@ -21,9 +21,9 @@ from deploy.decomposed import _remarks, integers_of, patcher_of
 from deploy.export import export_model
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
-from deploy.tflite import read_model
 from larqnets.decompose import Settings
 from larqnets.post_training import network as net
+from larqnets.tflite.model import read_model
 
 IMAGES = np.random.default_rng(1).normal(size=(50, 8, 8, 1)).astype(np.float32)
 

@@ -16,10 +16,10 @@ from foreign_files import FILES
 from tensorflow.lite.python.schema_py_generated import BuiltinOptions
 
 from deploy.interpreter import Interpreter
-from deploy.tflite import read_model
 from larqnets.errors import LarqnetsError
 from larqnets.tflite import derive_schema, schema_table
 from larqnets.tflite.flatbuffer import UINT8, FlatbufferError, Reader
+from larqnets.tflite.model import read_model
 from larqnets.tflite.verifier import schema, verify
 
 SECONDS = float(os.environ.get("LARQNETS_FUZZ_SECONDS", "5"))

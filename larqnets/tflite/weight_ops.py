@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deploy.tflite import Model, Operator, Tensor
+    from larqnets.tflite.model import Model, Operator, Tensor
 
 
 @dataclass(frozen=True)

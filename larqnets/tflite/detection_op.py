@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from larqnets.tflite.flatbuffer import FlatbufferError
 
 if TYPE_CHECKING:
-    from deploy.tflite import Operator, Tensor
+    from larqnets.tflite.model import Operator, Tensor
 
 NAME = "TFLite_Detection_PostProcess"
 _MAX_DETECTIONS = 1 << 20

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.tflite import Model
 from larqnets.errors import LarqnetsError, printable
 from larqnets.tflite import flatbuffer as fb
 from larqnets.tflite.flatbuffer import FlatbufferError, Reader, Table
+from larqnets.tflite.model import Model
 
 _GIVEN = "serving_default_"  # how the converter begins the tensor name of an input that a signature names
 

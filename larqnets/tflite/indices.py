@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from deploy.tflite import Model, Operator, Subgraph
+from larqnets.tflite.model import Model, Operator, Subgraph
 
 # Op -> positions of the indices and of what they point into.
 _LOOKUPS = {"GATHER": (1, 0), "GATHER_ND": (1, 0), "EMBEDDING_LOOKUP": (0, 1)}

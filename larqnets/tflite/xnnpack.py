@@ -10,7 +10,7 @@ A product of int8 matrices (BATCH_MATMUL) is wrong by many steps whatever its sh
 alone, so our runtime leaves a whole graph with one to TensorFlow Lite's own kernels.
 """
 
-from deploy.tflite import Model, Operator
+from larqnets.tflite.model import Model, Operator
 
 SAME = 0
 

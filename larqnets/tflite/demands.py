@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deploy.weight_ops import WEIGHT_OPS
 from larqnets.tflite.flatbuffer import FlatbufferError
+from larqnets.tflite.weight_ops import WEIGHT_OPS
 
 if TYPE_CHECKING:
-    from deploy.tflite import Model, Operator, Subgraph, Tensor
+    from larqnets.tflite.model import Model, Operator, Subgraph, Tensor
 
 # Ops that may lack an input, a state or a bias; those that hand inputs on to another subgraph may as well.
 _RECURRENT = {

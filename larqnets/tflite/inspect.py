@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from deploy.tflite import Buffer, Model, Operator, Subgraph, Tensor, read_model
-from deploy.weight_ops import WEIGHT_OPS
-from deploy.xnnpack import is_kept_out
 from larqnets.documents import parse_json
 from larqnets.errors import LarqnetsError, printable
+from larqnets.tflite.model import Buffer, Model, Operator, Subgraph, Tensor, read_model
+from larqnets.tflite.weight_ops import WEIGHT_OPS
+from larqnets.tflite.xnnpack import is_kept_out
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

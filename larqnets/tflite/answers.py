@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
-from deploy.inspect import own_metadata
-from deploy.tflite import Model, Operator
 from larqnets.scores import KEY, KINDS, Kind
+from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.model import Model, Operator
 
 # Ops behind which probabilities are still probabilities.
 _SAME = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "QUANTIZE", "DEQUANTIZE", "CAST")

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from flatbuffers import flexbuffers
 
-from deploy import detection_op
-from deploy.demands import check_graphs
 from larqnets.errors import LarqnetsError, printable
+from larqnets.tflite import detection_op
 from larqnets.tflite import flatbuffer as fb
+from larqnets.tflite.demands import check_graphs
 from larqnets.tflite.flatbuffer import FlatbufferError, Reader, Table
 from larqnets.tflite.sparsity import stored_values
 from larqnets.tflite.verifier import schema, verify
