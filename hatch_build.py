@@ -15,7 +15,7 @@ TAG = "py3-none-manylinux_2_30_aarch64"
 
 
 class Arm64Runtime(BuildHookInterface):
-    """Adds the bundle's files as android_bench/lib/, where android_bench.runtime looks for them."""
+    """Adds the bundle's files as android_bench/lib/, where android_bench.runtime.in_process looks for them."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it collects files; raises ValueError when the bundle is not there."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from android_bench.qemu import Count
+from android_bench.emulation.qemu import Count
 from larqnets.documents import parse_json, read_text
 from larqnets.errors import LarqnetsError, excerpt
 from larqnets.files import write_atomically
@@ -139,7 +139,7 @@ class Round:
 
 @dataclass(frozen=True)
 class OpTime:
-    """Mean time of one step of an inference in the profiling pass (`android_bench.profile`)."""
+    """Mean time of one step of an inference in the profiling pass (`android_bench.measuring.profile`)."""
 
     name: str  # an op of the file, or XNNPACK's name of its kernel
     ops: tuple[int, ...]  # numbers in the file; empty when not known

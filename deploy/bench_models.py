@@ -16,7 +16,7 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
-from android_bench.instructions import SQUARES
+from android_bench.emulation.instructions import SQUARES
 from deploy.converters import run_converter
 from deploy.export import export_model
 from larqnets.backbones import get_backbone

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from android_bench.runtime import NativeModel, batch_of, joined, numpy_type, one_run_each
+from android_bench.runtime.in_process import NativeModel, batch_of, joined, numpy_type, one_run_each
 from deploy.lce_kernels import Kernel, has_larq_ops, kernel_for
 from larqnets.errors import LarqnetsError, on_arm64_linux
 from larqnets.tflite import detection_op
@@ -34,7 +34,7 @@ def load_here(model: Model, num_threads: int) -> Any:
     kernel = kernel_for(model)
     if kernel is not Kernel.NONE:
         return LceModel(model, num_threads, kernel)
-    from android_bench.qemu import QemuModel
+    from android_bench.emulation.qemu import QemuModel
 
     try:
         return QemuModel(model, num_threads)

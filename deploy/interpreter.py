@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from android_bench.runtime import batch_of
+from android_bench.runtime.in_process import batch_of
 from deploy.shipped import is_shipped
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.interface import Interface, interface_of
@@ -169,7 +169,7 @@ def _load_engine(model: Model, num_threads: int, device: str | None) -> Engine:
     if device not in (None, CHILD, QEMU):
         raise LarqnetsError(f"There is no device '{device}' in this version. Use {QEMU}.")
     if device == QEMU:
-        from android_bench.qemu import QemuModel
+        from android_bench.emulation.qemu import QemuModel
 
         return QemuModel(model, num_threads)
     if device == CHILD and not is_shipped(model.content):

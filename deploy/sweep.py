@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from android_bench.bundle import find_bundle
-from android_bench.emulator import CPUS, qemu_command
-from android_bench.qemu import count
+from android_bench.emulation.emulator import CPUS, qemu_command
+from android_bench.emulation.qemu import count
+from android_bench.runtime.bundle import find_bundle
 from deploy.check import evaluate_subject
 from deploy.plan import Planned, plan
 from deploy.sources import convert_source

@@ -42,7 +42,7 @@ def benchmark(
     as_json: Json = False,
 ) -> None:
     """Measure the latency of models on phones and boards; with --device qemu count instructions instead."""
-    from android_bench import benchmark as bench
+    from android_bench.measuring import benchmark as bench
     from deploy.interpreter import Interpreter, host_engine
     from deploy.shipped import find_model
     from larqnets import device_tables, preflight, tables
@@ -64,7 +64,9 @@ def benchmark(
     preflight.check_folder(wanted.out)
     bench.look_at_devices(wanted.devices)
     if not as_json:
-        from android_bench.summary import summarise  # what statistics need is said before anything is measured
+        from android_bench.reporting.summary import (
+            summarise,  # what statistics need is said before anything is measured
+        )
     with tables.Stages() as stages:
         outcome = bench.measure(wanted, host_engine, stages.say)
     if outcome.sessions:
@@ -86,7 +88,7 @@ def devices(
     as_json: Json = False,
 ) -> None:
     """List the devices that can be measured on: what they are, how warm, whether something slows them down."""
-    from android_bench.devices.survey import survey
+    from android_bench.measuring.survey import survey
     from larqnets import device_tables
 
     found = survey(device or (), clean=clean)
@@ -116,7 +118,7 @@ def report(
     from larqnets import device_tables
 
     if not compare:
-        from android_bench.report import write_report
+        from android_bench.reporting.report import write_report
 
         summaries = write_report(files, html, markdown)
         written = [f"written: {path}" for path in (html, markdown) if path is not None]
@@ -124,7 +126,7 @@ def report(
         return
     if len(files) != 2 or html is not None or markdown is not None:
         raise typer.BadParameter("--compare takes two sessions, the baseline first, and writes no page.")
-    from android_bench.comparison import compare_files
+    from android_bench.reporting.comparison import compare_files
 
     result = compare_files(*files)
     show(result.to_json(), lambda: device_tables.comparison(result.to_json()), as_json)
@@ -137,7 +139,7 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Build the ARM64 runtime: runner, library, TensorFlow Lite, licences, checksums; for Android too."""
-    from android_bench import bundle
+    from android_bench.runtime import bundle
     from larqnets import tables
 
     with tables.Stages() as stages:
@@ -157,7 +159,7 @@ def bench_kernels(
     preflight.check_folder(out.parent)
     preflight.check_folder(models)
     writer = needs_training_extra("deploy.bench_models")
-    from android_bench import kernels
+    from android_bench.emulation import kernels
     from larqnets import tables
     from larqnets.files import write_atomically
 
@@ -182,7 +184,7 @@ def bench_groupnet(
     preflight.check_folder(out.parent)
     preflight.check_folder(models)
     writer = needs_training_extra("deploy.bench_models")
-    from android_bench import groupnet_cost
+    from android_bench.emulation import groupnet_cost
     from larqnets import tables
     from larqnets.files import write_atomically
 

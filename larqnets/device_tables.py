@@ -12,7 +12,7 @@ from larqnets.errors import printable
 from larqnets.tables import facts
 
 if TYPE_CHECKING:
-    from android_bench.summary import Summary
+    from android_bench.reporting.summary import Summary
 
 
 def benchmark(result: dict[str, Any]) -> list[Any]:
@@ -53,8 +53,8 @@ def sessions(summaries: Sequence["Summary"]) -> list[Any]:
 
 def session(summary: "Summary") -> list[Any]:
     """One session; without ARM64 hardware it has no latency."""
-    from android_bench.words import facts as device_facts
-    from android_bench.words import interval_words, kib, ms, pairing_words, twin_words
+    from android_bench.reporting.words import facts as device_facts
+    from android_bench.reporting.words import interval_words, kib, ms, pairing_words, twin_words
 
     known = facts(dict(device_facts(summary)))
     table = Table("model", box=None, pad_edge=False)

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from android_bench import emulator
-from android_bench.bundle import find_bundle, runtime_folder
-from android_bench.compile import zig
-from android_bench.runtime import library_folder
+from android_bench.emulation import emulator
+from android_bench.runtime import cross
+from android_bench.runtime.bundle import find_bundle, runtime_folder
+from android_bench.runtime.compile import zig
+from android_bench.runtime.in_process import library_folder
 from larqnets import __version__
 from larqnets.errors import LarqnetsError, get_training, on_arm64_linux
 
@@ -30,7 +31,7 @@ def examine() -> dict[str, Any]:
     packages = {name: _version(name) for name in (*CORE, *BENCH, *TRAIN)}
     tools = {name: shutil.which(name) is not None for name in TOOLS}
     tools["zig"], zig_missing = _found(zig)
-    tools["ARM64 libraries"] = emulator.cross_libraries_missing() is None
+    tools["ARM64 libraries"] = cross.cross_libraries_missing() is None
     on_arm = on_arm64_linux()
     on_x86 = platform.machine() in ("x86_64", "AMD64")
     train = all(packages[name] for name in TRAIN)
@@ -53,7 +54,7 @@ def examine() -> dict[str, Any]:
     for_arm = (
         (runtime_missing or bundle_missing,)
         if on_arm
-        else (zig_missing, emulator.cross_libraries_missing(), bundle_missing)
+        else (zig_missing, cross.cross_libraries_missing(), bundle_missing)
     )
     findings += [reason for reason in for_arm if reason]
     return {

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from larqnets.pareto import on_front
+from android_bench.reporting.stats import on_front
 from larqnets.tables import facts
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from android_bench.reporting.stats import on_front
 from larqnets import pictures
 from larqnets.documents import finite_number, read_csv
 from larqnets.errors import LarqnetsError, nearest
@@ -56,14 +57,6 @@ def with_front(points: Sequence[Point]) -> list[Point]:
     front = on_front([(p.cost, p.accuracy) for p in points])
     marked = [Point(**{**asdict(p), "on_front": on}) for p, on in zip(points, front, strict=True)]
     return sorted(marked, key=lambda p: (-p.accuracy, p.cost))
-
-
-def on_front(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """Return for every (cost, accuracy) whether no other one costs at most as much and is at least as accurate."""
-    return [
-        not any(c <= cost and a >= accuracy and (c, a) != (cost, accuracy) for c, a in points)
-        for cost, accuracy in points
-    ]
 
 
 def _read(table: Path, cost: str) -> list[Point]:

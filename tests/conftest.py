@@ -113,7 +113,8 @@ def cli(monkeypatch, capfd, tmp_path, tfds_dir) -> Callable[..., Outcome]:
 @pytest.fixture(scope="session")
 def bundle() -> Generator[Path, None, None]:
     """The ARM64 runtime as `make native` builds it; LARQNETS_RUNTIME names it for this process and its children."""
-    from android_bench import bundle, emulator
+    from android_bench.emulation import emulator
+    from android_bench.runtime import bundle
 
     if (reason := emulator.missing()) is not None:
         pytest.skip(reason)

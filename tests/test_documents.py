@@ -154,7 +154,7 @@ def test_fuzz_every_reader(tmp_path):
     """
     from sessions import session
 
-    from android_bench.lineup import line_up
+    from android_bench.measuring.lineup import line_up
     from android_bench.record import parse_session, to_json
     from deploy.shipped import find_model
     from larqnets.curves import draw_curves

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sessions import session
 
-from android_bench import emulator
+from android_bench.emulation import emulator
 from android_bench.record import to_json
 from deploy.shipped import find_model
 from larqnets.config import load_config

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from living import alive, descendants, until
 
-from android_bench import emulator
+from android_bench.emulation import emulator
 from larqnets import processes
 from larqnets.errors import LarqnetsError
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any, Protocol
 
-from android_bench.bundle import RUNNER, read_runtime
 from android_bench.devices.link import OUTPUT_LIMIT, DeviceLostError, Link, send_patience_s
 from android_bench.devices.probe import PROBE, STATE, Facts, parse_facts, parse_state, unusable
 from android_bench.record import Kind, State
-from android_bench.runner import Report, parse_report
+from android_bench.runtime.bundle import RUNNER, read_runtime
+from android_bench.runtime.runner import Report, parse_report
 from larqnets.errors import LarqnetsError, excerpt
 
 CACHE = "larqnets-cache"

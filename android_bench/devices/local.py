@@ -4,7 +4,6 @@ import platform
 import shutil
 from pathlib import Path
 
-from android_bench.bundle import cache_folder
 from android_bench.devices.link import (
     OUTPUT_LIMIT,
     SHELL_PATIENCE_S,
@@ -16,7 +15,8 @@ from android_bench.devices.link import (
     refused,
     unframed,
 )
-from android_bench.emulator import qemu_command
+from android_bench.emulation.emulator import qemu_command
+from android_bench.runtime.bundle import cache_folder
 from larqnets.errors import LarqnetsError, on_arm64_linux
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from android_bench.bundle import find_bundle
-from android_bench.emulator import qemu_command
-from android_bench.equality import judge
+from android_bench.emulation.emulator import qemu_command
+from android_bench.measuring.equality import judge
+from android_bench.runtime.bundle import find_bundle
 from deploy.interpreter import Interpreter
 from deploy.verify import verify
 from larqnets.errors import LarqnetsError

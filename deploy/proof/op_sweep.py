@@ -19,7 +19,7 @@ require_keras_2()
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from android_bench.qemu import QemuModel  # noqa: E402
+from android_bench.emulation.qemu import QemuModel  # noqa: E402
 from deploy.proof.op_cases import Case, families  # noqa: E402
 from larqnets.errors import LarqnetsError  # noqa: E402
 from larqnets.terminal import captured_stderr  # noqa: E402

@@ -17,8 +17,8 @@ from adbd import Adbd
 from guest import Guest
 from sshd import Sshd
 
-from android_bench.compile import KERNELS, compile_native
-from android_bench.emulator import qemu_command
+from android_bench.emulation.emulator import qemu_command
+from android_bench.runtime.compile import KERNELS, compile_native
 from larqnets.errors import LarqnetsError
 
 SOURCES = [*KERNELS, Path(__file__).with_name("cases.cc")]

@@ -11,7 +11,7 @@ from android_bench.clock import StoppedError
 from android_bench.devices.device import Installed
 from android_bench.devices.link import DeviceLostError
 from android_bench.devices.probe import parse_facts, parse_state
-from android_bench.runner import parse_report
+from android_bench.runtime.runner import parse_report
 from larqnets import LarqnetsError
 
 STATES = Path(__file__).parent / "states"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from android_bench import groupnet_cost, kernels
-from android_bench.qemu import OpCount
+from android_bench.emulation import groupnet_cost, kernels
+from android_bench.emulation.qemu import OpCount
 from deploy import bench_models
 from deploy.bench_models import Convolution
 from larqnets import LarqnetsError

@@ -17,10 +17,10 @@ import time
 
 import pytest
 
-from android_bench import session, thermal
-from android_bench.benchmark import Request, count_files, measure, request, unequal
-from android_bench.protocol import DEFAULT
-from android_bench.qemu import QemuModel
+from android_bench.emulation.qemu import QemuModel
+from android_bench.measuring import session, thermal
+from android_bench.measuring.benchmark import Request, count_files, measure, request, unequal
+from android_bench.measuring.protocol import DEFAULT
 from android_bench.record import parse_session, read_session
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
@@ -280,7 +280,7 @@ def test_what_cannot_be_asked_for(cli, tmp_path, arguments, code, words):
 
 
 def test_without_scipy_it_is_said_before_anything_is_measured(cli, tmp_path, monkeypatch):
-    for name in ("scipy", "android_bench.stats", "android_bench.summary"):
+    for name in ("scipy", "android_bench.reporting.stats", "android_bench.reporting.summary"):
         monkeypatch.setitem(sys.modules, name, None) if name == "scipy" else monkeypatch.delitem(
             sys.modules, name, False
         )

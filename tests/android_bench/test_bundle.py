@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from android_bench import bundle as bundles
-from android_bench.bundle import LIBRARY, MANIFEST, OURS, RUNNER, build, find_bundle, open_bundle
-from android_bench.emulator import SYSROOT
+from android_bench.runtime import bundle as bundles
+from android_bench.runtime.bundle import LIBRARY, MANIFEST, OURS, RUNNER, build, find_bundle, open_bundle
+from android_bench.runtime.cross import SYSROOT
 from deploy.shipped import find_model
 from larqnets import LarqnetsError
 
@@ -194,7 +194,7 @@ def test_without_an_index_and_a_cache_one_sentence(tmp_path, monkeypatch):
 
 
 def test_without_cross_libraries_android_is_left_out(bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr("android_bench.emulator.SYSROOT", tmp_path / "nowhere")
+    monkeypatch.setattr("android_bench.runtime.cross.SYSROOT", tmp_path / "nowhere")
     built = build(tmp_path / "out")
     assert built["android"] is None
     assert "apt-get install libc6-arm64-cross" in built["left_out"]

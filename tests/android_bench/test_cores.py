@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from android_bench.cores import big_cores, choose_cores
 from android_bench.devices.probe import Core, parse_facts
+from android_bench.measuring.cores import big_cores, choose_cores
 from larqnets import LarqnetsError
 
 STATES = Path(__file__).parent / "states"

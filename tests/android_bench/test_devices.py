@@ -9,14 +9,14 @@ import time
 import numpy as np
 import pytest
 
-from android_bench.bundle import RUNNER
 from android_bench.clock import StoppedError
 from android_bench.devices import link_to, open_board
 from android_bench.devices.adb import parse_devices
 from android_bench.devices.device import RunnerError
 from android_bench.devices.link import DeviceLostError, Output, framed, unframed
 from android_bench.devices.ssh import explain
-from android_bench.thermal import chip_temperature
+from android_bench.measuring.thermal import chip_temperature
+from android_bench.runtime.bundle import RUNNER
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
 from larqnets import LarqnetsError
@@ -34,8 +34,8 @@ def digits():
 @pytest.fixture
 def no_runtime(monkeypatch):
     """What a fault needs no 14 MB for."""
-    from android_bench import bundle
     from android_bench.devices import device
+    from android_bench.runtime import bundle
 
     files = {RUNNER: b"\x7fELF no runner", "libc.so.6": b"no library", "ld-linux-aarch64.so.1": b"no loader"}
     monkeypatch.setattr(device, "read_runtime", lambda target: bundle.Runtime(files, "0" * 64))

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from android_bench.equality import SAMPLES, compare, expect
+from android_bench.measuring.equality import SAMPLES, compare, expect
 from deploy.interpreter import Interpreter
 from larqnets.tflite.indices import index_limits
 from larqnets.tflite.model import read_model
@@ -61,7 +61,7 @@ def test_both_sides_compute_on_values_that_the_model_takes(bundle, name):
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "one row"])
 def test_instructions_are_counted_without_inputs_of_ones_own(bundle, name):
-    from android_bench.qemu import count
+    from android_bench.emulation.qemu import count
 
     assert count(file_of(name)[0].content, per_op=False).instructions > 0
 

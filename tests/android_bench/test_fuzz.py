@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from android_bench.compile import KERNELS, NATIVE, compile_native
+from android_bench.runtime.compile import KERNELS, NATIVE, compile_native
 
 SECONDS = int(os.environ.get("LARQNETS_FUZZ_SECONDS", "5"))
 SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]

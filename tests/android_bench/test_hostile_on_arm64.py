@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lce_graphs import bconv, dequantize, file_of, max_pool, options, quantize
 
-from android_bench.bundle import RUNNER
-from android_bench.emulator import qemu_command
+from android_bench.emulation.emulator import qemu_command
+from android_bench.runtime.bundle import RUNNER
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
 from larqnets import LarqnetsError

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from android_bench.emulator import qemu_command
-from android_bench.instructions import OPS, SQUARES, Bconv, Quantize, count_ops, count_threads
+from android_bench.emulation.emulator import qemu_command
+from android_bench.emulation.instructions import OPS, SQUARES, Bconv, Quantize, count_ops, count_threads
 from larqnets.errors import LarqnetsError
 
-# Per op of OPS, with ziglang 0.17.0. `python -m android_bench.instructions` prints them; write down what a change saves.
+# Per op of OPS, with ziglang 0.17.0. `python -m android_bench.emulation.instructions` prints them; write down what a change saves.
 COMMITTED = {
     "3x3 56x56 64->64 /1 one float": 3_319_100,
     "3x3 28x28 128->128 /1 one float": 3_057_650,

@@ -110,7 +110,7 @@ def test_a_file_that_no_kernel_of_lce_computes_runs_on_arm64(bundle):
 
 
 def test_without_qemu_it_is_a_sentence(monkeypatch):
-    monkeypatch.setattr("android_bench.emulator.missing", lambda: "qemu-aarch64 is not installed.")
+    monkeypatch.setattr("android_bench.emulation.emulator.missing", lambda: "qemu-aarch64 is not installed.")
     content, _ = lce_graphs.file_of([node_of(size=(2, 2), channels=33)])
     with pytest.raises(LarqnetsError, match=r"computes wrongly on x86-64.*qemu-aarch64 is not installed"):
         load_here(read_model(content), 1)

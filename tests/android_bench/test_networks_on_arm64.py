@@ -8,7 +8,7 @@ import tensorflow as tf
 from batch_norm import settle
 from lce_graphs import file_of, quantize
 
-from android_bench.qemu import ENGINE, count, delegated_parts
+from android_bench.emulation.qemu import ENGINE, count, delegated_parts
 from deploy.convert import Samples, convert, convert_twin
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
@@ -212,7 +212,7 @@ def test_what_is_not_there_is_said(cli, arguments, sentence):
 
 def test_without_a_bundle_the_command_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("LARQNETS_RUNTIME", str(tmp_path))
-    monkeypatch.setattr("android_bench.qemu.qemu_command", list)
+    monkeypatch.setattr("android_bench.emulation.qemu.qemu_command", list)
     with pytest.raises(LarqnetsError, match="larqnets runtime build"):
         Interpreter(read_model(find_model("digits")).content, device="qemu")
 

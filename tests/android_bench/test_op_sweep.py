@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from android_bench.qemu import QemuModel, run_runner
+from android_bench.emulation.qemu import QemuModel, run_runner
 from deploy.proof import op_sweep
 from deploy.proof.op_cases import Case, families
 from larqnets.tflite.inspect import inspect_model, render

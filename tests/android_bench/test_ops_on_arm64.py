@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from larq_compute_engine.tflite.python.interpreter import Interpreter as Lce
 from lce_graphs import bconv, dequantize, file_of, max_pool, out_size, quantize
 
-from android_bench.qemu import run_runner
+from android_bench.emulation.qemu import run_runner
 from larqnets.tflite.model import read_model
 
 

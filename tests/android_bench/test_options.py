@@ -9,7 +9,7 @@ from flatbuffers import flexbuffers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from android_bench.compile import NATIVE, compiler
+from android_bench.runtime.compile import NATIVE, compiler
 from larqnets import LarqnetsError
 
 SOURCE = """

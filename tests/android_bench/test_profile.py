@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from android_bench.compile import KERNELS, NATIVE, compile_native
-from android_bench.emulator import qemu_command
-from android_bench.profile import GROUP_NAMES, align, breakdown, layers_of, merge
+from android_bench.emulation.emulator import qemu_command
+from android_bench.measuring.profile import GROUP_NAMES, align, breakdown, layers_of, merge
 from android_bench.record import OpTime, Profile
-from android_bench.runner import parse_report
+from android_bench.runtime.compile import KERNELS, NATIVE, compile_native
+from android_bench.runtime.runner import parse_report
 from deploy.shipped import find_model
 from larqnets.tflite.model import read_model
 

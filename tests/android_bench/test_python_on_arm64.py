@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from lce_graphs import dequantize, file_of, quantize
 
-from android_bench.bundle import LIBRARY, OURS, RUNNER
+from android_bench.runtime.bundle import LIBRARY, OURS, RUNNER
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
 from larqnets.data.image import read_image

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sessions import DEVICE, PROTOCOL, model, rounds, session, sha256, state
 
 from android_bench import UNTRIED
-from android_bench.comparison import compare
-from android_bench.qemu import Count
+from android_bench.emulation.qemu import Count
 from android_bench.record import Event, parse_session, to_json, write_session
-from android_bench.report import to_html, to_markdown
-from android_bench.summary import summarise
+from android_bench.reporting.comparison import compare
+from android_bench.reporting.report import to_html, to_markdown
+from android_bench.reporting.summary import summarise
 from larqnets.errors import LarqnetsError
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from lce_graphs import bconv, file_of, quantize
 
-from android_bench import qemu
-from android_bench.bundle import RUNNER
-from android_bench.emulator import qemu_command
+from android_bench.emulation import qemu
+from android_bench.emulation.emulator import qemu_command
+from android_bench.runtime.bundle import RUNNER
 from deploy.shipped import find_model
 from larqnets import LarqnetsError
 

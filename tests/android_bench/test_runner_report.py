@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from android_bench.clock import StoppedError
 from android_bench.devices.link import OUTPUT_LIMIT, Client, last_line, unframed
 from android_bench.devices.ssh import explain
-from android_bench.runner import parse_report
+from android_bench.runtime.runner import parse_report
 from larqnets.errors import LarqnetsError
 
 ROUND = {"ns": [1000, 1001], "before": {"clocks": {}}, "after": {"clocks": {}}}

@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 from fake_device import FakeClock, FakeDevice
 
-from android_bench import session, thermal
-from android_bench.benchmark import continuation
 from android_bench.clock import StoppedError
 from android_bench.devices.device import RunnerError
 from android_bench.devices.link import DeviceLostError
-from android_bench.equality import compare, expect, judge, read_outputs
-from android_bench.lineup import line_up, without_twin
-from android_bench.protocol import DEFAULT, STRICT
+from android_bench.measuring import session, thermal
+from android_bench.measuring.benchmark import continuation
+from android_bench.measuring.equality import compare, expect, judge, read_outputs
+from android_bench.measuring.lineup import line_up, without_twin
+from android_bench.measuring.protocol import DEFAULT, STRICT
+from android_bench.measuring.session import Measurement
 from android_bench.record import read_session, to_json
-from android_bench.runner import Conditions, CoreClock
-from android_bench.session import Measurement
-from android_bench.summary import summarise
+from android_bench.reporting.summary import summarise
+from android_bench.runtime.runner import Conditions, CoreClock
 from deploy.interpreter import Interpreter
 from deploy.shipped import find_model
 from larqnets import LarqnetsError

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from android_bench.stats import (
+from android_bench.reporting.stats import (
     MIN_DIFFERENCE,
     MIN_ROUNDS,
     Ratio,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from android_bench import thermal
 from android_bench.devices.probe import clusters, parse_facts, parse_state
+from android_bench.measuring import thermal
 from android_bench.record import Cores, State
 
 STATES = Path(__file__).parent / "states"

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from android_bench.qemu import count
+from android_bench.emulation.qemu import count
 from deploy.sweep import COLUMNS, plan
 from larqnets.errors import LarqnetsError
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from android_bench.qemu import QemuModel
+from android_bench.emulation.qemu import QemuModel
 from deploy.convert import run_converter, run_stock_converter
 from deploy.export import export_model
 from deploy.interpreter import Interpreter

@@ -14,8 +14,8 @@ from typing import Any
 
 from rich.table import Table
 
-from android_bench.emulator import CPUS
-from android_bench.qemu import Count, count
+from android_bench.emulation.emulator import CPUS
+from android_bench.emulation.qemu import Count, count
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.model import read_model

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from android_bench.bundle import find_bundle
+from android_bench.runtime.bundle import find_bundle
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.model import Model
 
@@ -52,7 +52,7 @@ class _Options(ctypes.Structure):
 def library_folder() -> Path:
     """Return the folder of liblarqnets.so; raises LarqnetsError when there is none."""
     named = os.environ.get("LARQNETS_RUNTIME")
-    folder = Path(named) if named else Path(__file__).parent / "lib"
+    folder = Path(named) if named else Path(__file__).parents[1] / "lib"
     if not named and not (folder / LIBRARY).is_file():
         folder = find_bundle() or folder
     if not (folder / LIBRARY).is_file():

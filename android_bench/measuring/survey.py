@@ -10,7 +10,7 @@ from android_bench.devices.adb import not_ready, states
 from android_bench.devices.device import Board
 from android_bench.devices.link import Client
 from android_bench.devices.probe import clusters, unusable
-from android_bench.thermal import chip_temperature
+from android_bench.measuring.thermal import chip_temperature
 from larqnets.errors import LarqnetsError
 
 

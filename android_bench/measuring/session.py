@@ -18,17 +18,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from android_bench import UNTRIED, profile, thermal
+from android_bench import UNTRIED
 from android_bench.clock import Clock, StoppedError
-from android_bench.cores import choose_cores
 from android_bench.devices.device import RUN_PATIENCE_S, Device, RunnerError
 from android_bench.devices.link import DeviceLostError
 from android_bench.devices.linux import mhz
 from android_bench.devices.probe import to_device
-from android_bench.equality import Expected, all_finite, compare, read_outputs
-from android_bench.lineup import Entrant
-from android_bench.protocol import functional
-from android_bench.qemu import count
+from android_bench.emulation.qemu import count
+from android_bench.measuring import profile, thermal
+from android_bench.measuring.cores import choose_cores
+from android_bench.measuring.equality import Expected, all_finite, compare, read_outputs
+from android_bench.measuring.lineup import Entrant
+from android_bench.measuring.protocol import functional
 from android_bench.record import (
     SCHEMA_VERSION,
     Cores,
@@ -44,7 +45,7 @@ from android_bench.record import (
     write_session,
 )
 from android_bench.record import Device as DeviceRecord
-from android_bench.runner import Conditions, Report
+from android_bench.runtime.runner import Conditions, Report
 from larqnets import __version__
 from larqnets.errors import LarqnetsError
 from larqnets.files import BusyError, cannot_write, locked

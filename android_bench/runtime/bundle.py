@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 from platformdirs import user_cache_path
 
-from android_bench.compile import FLAGS, KERNELS, NATIVE, TARGETS, compile_native, zig
-from android_bench.emulator import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
+from android_bench.runtime.compile import FLAGS, KERNELS, NATIVE, TARGETS, compile_native, zig
+from android_bench.runtime.cross import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
 from larqnets import __version__, processes
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
@@ -162,7 +162,7 @@ def find_bundle(folder: Path | None = None) -> Path | None:
     sources made it; the user's cache, likewise. Raises LarqnetsError when one of the first three holds no bundle of these
     sources: whoever named a folder must not get another one.
     """
-    carried = Path(__file__).parent / "lib"
+    carried = Path(__file__).parents[1] / "lib"
     named = os.environ.get("LARQNETS_RUNTIME")
     chosen = folder or (Path(named) if named else carried if (carried / MANIFEST).is_file() else None)
     if chosen is not None:
@@ -245,7 +245,7 @@ def _licences() -> dict[str, bytes]:
 
 def _own(name: str) -> bytes:
     """Return our LICENSE or NOTICE, from the source tree or from the installed package."""
-    path = Path(__file__).parent.parent / name
+    path = Path(__file__).parents[2] / name
     if path.is_file():
         return path.read_bytes()
     for file in importlib.metadata.files("larqnets") or ():

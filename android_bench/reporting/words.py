@@ -3,10 +3,10 @@
 import math
 from collections.abc import Sequence
 
+from android_bench.measuring.thermal import chip_temperature
 from android_bench.record import Cluster, Session, State
-from android_bench.stats import Interval
-from android_bench.summary import ModelSummary, Pairing, Summary
-from android_bench.thermal import chip_temperature
+from android_bench.reporting.stats import Interval
+from android_bench.reporting.summary import ModelSummary, Pairing, Summary
 
 
 def ms(value: float | None, like: float | None = None) -> str:

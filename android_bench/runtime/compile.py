@@ -10,7 +10,7 @@ from larqnets import processes
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder
 
-NATIVE = Path(__file__).parent / "native"
+NATIVE = Path(__file__).parents[1] / "native"
 KERNELS = tuple(
     NATIVE / f"{name}.cc"
     for name in ("bconv", "bconv_neon", "bconv_plan", "bconv_portable", "pool", "quantize", "reference")

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from android_bench.compile import NATIVE, zig
+from android_bench.runtime.compile import NATIVE, zig
+from android_bench.runtime.cross import SYSROOT, cross_libraries_missing
 from larqnets import processes
 from larqnets.errors import LarqnetsError
 
@@ -21,14 +22,6 @@ CPUS = ("cortex-a72", "cortex-a76")  # Raspberry Pi 4 and 5
 LIMIT_S = 1800.0  # of one emulated program, and
 SAMPLE_LIMIT_S = 30.0  # more for every sample that it runs
 LIMIT_VARIABLE = "LARQNETS_EMULATION_LIMIT"  # replaces LIMIT_S
-
-# Of Debian's libraries for other machines: what a program for ARM64 needs under qemu and on Android.
-SYSROOT = Path("/usr/aarch64-linux-gnu")
-CROSS_PACKAGES = ("libc6-arm64-cross", "libgcc-s1-arm64-cross", "libstdc++6-arm64-cross")
-CROSS_FILES = (
-    *("ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1"),
-    *("libgcc_s.so.1", "libstdc++.so.6"),
-)
 
 
 @dataclass(frozen=True)
@@ -41,14 +34,6 @@ class Counts:
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
-
-
-def cross_libraries_missing() -> str | None:
-    """Return what to do when Debian's ARM64 libraries are not there, None when they are."""
-    missing = [name for name in CROSS_FILES if not (SYSROOT / "lib" / name).is_file()]
-    if not missing:
-        return None
-    return f"{missing[0]} for ARM64 is not in {SYSROOT}/lib. Debian: apt-get install {' '.join(CROSS_PACKAGES)}."
 
 
 def missing() -> str | None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from android_bench.record import Session, State
-from android_bench.summary import Summary
+from android_bench.reporting.summary import Summary
 
 # Okabe and Ito's colours, which colour-blind people tell apart.
 COLOURS = {"binary": "#0072B2", "real": "#E69F00", "glue": "#888888"}

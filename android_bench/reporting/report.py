@@ -8,11 +8,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from android_bench import UNTRIED, plots
-from android_bench.profile import GROUP_NAMES
+from android_bench import UNTRIED
+from android_bench.measuring.profile import GROUP_NAMES
 from android_bench.record import Session, read_session
-from android_bench.summary import ModelSummary, Summary, summarise
-from android_bench.words import (
+from android_bench.reporting import plots
+from android_bench.reporting.summary import ModelSummary, Summary, summarise
+from android_bench.reporting.words import (
     device_name,
     facts,
     interval_words,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from android_bench.record import ModelRecord, Session, read_session
-from android_bench.stats import MIN_ROUNDS, Ratio, Verdict, round_medians, threshold, unpaired_ratio, verdict
+from android_bench.reporting.stats import MIN_ROUNDS, Ratio, Verdict, round_medians, threshold, unpaired_ratio, verdict
 from larqnets.errors import LarqnetsError
 
 

@@ -1,6 +1,6 @@
 """Count the executed instructions of the kernels alone, without TFLite: deterministic, and no latency.
 
-`python -m android_bench.instructions` prints what LceBconv2d and LceQuantize execute per shape, one thread, the second
+`python -m android_bench.emulation.instructions` prints what LceBconv2d and LceQuantize execute per shape, one thread, the second
 run, and how four threads share the convolutions.
 """
 
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from android_bench.compile import KERNELS, NATIVE, compile_native
-from android_bench.emulator import CPUS, Counts, build_counter, count_regions
+from android_bench.emulation.emulator import CPUS, Counts, build_counter, count_regions
+from android_bench.runtime.compile import KERNELS, NATIVE, compile_native
 from larqnets import processes
 from larqnets.errors import LarqnetsError
 

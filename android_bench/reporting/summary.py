@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from android_bench.profile import Breakdown, breakdown
+from android_bench.measuring.profile import Breakdown, breakdown
 from android_bench.record import ModelRecord, Session
-from android_bench.stats import (
+from android_bench.reporting.stats import (
     MIN_DIFFERENCE,
     MIN_ROUNDS,
     Latency,
@@ -19,12 +19,12 @@ from android_bench.stats import (
     Steadiness,
     Verdict,
     latency,
+    on_front,
     paired_ratio,
     round_medians,
     steadiness,
     verdict,
 )
-from larqnets.pareto import on_front
 
 NOISY = MIN_DIFFERENCE / 3  # above it, 3 x noise and not 2 % is the smallest difference that counts
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from android_bench.qemu import GROUPS, steps
+from android_bench.emulation.qemu import GROUPS, steps
 from android_bench.record import Group, OpTime, Profile
-from android_bench.runner import Step
+from android_bench.runtime.runner import Step
 from larqnets.tflite.inspect import inspect_model
 from larqnets.tflite.model import Model
 from larqnets.tflite.weight_ops import WEIGHT_OPS

@@ -13,13 +13,13 @@ from android_bench import record
 from android_bench.clock import StoppedError
 from android_bench.devices import FORMS, link_to
 from android_bench.devices.device import Board, Device
-from android_bench.emulator import CPUS
-from android_bench.equality import Engine, compare, expect
-from android_bench.lineup import line_up, without_twin
-from android_bench.protocol import DEFAULT, STRICT
-from android_bench.qemu import QemuModel, count
+from android_bench.emulation.emulator import CPUS
+from android_bench.emulation.qemu import QemuModel, count
+from android_bench.measuring.equality import Engine, compare, expect
+from android_bench.measuring.lineup import line_up, without_twin
+from android_bench.measuring.protocol import DEFAULT, STRICT
+from android_bench.measuring.session import Measurement
 from android_bench.record import Equality, ModelRecord, Protocol, Session, read_session
-from android_bench.session import Measurement
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import sha256
 from larqnets.tflite.model import Model, read_model

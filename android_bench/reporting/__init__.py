@@ -1,0 +1,1 @@
+"""From records to words: statistics, summaries, comparisons, pages and pictures."""
