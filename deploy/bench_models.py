@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from android_bench.emulation.instructions import SQUARES
-from deploy.converters import run_converter
-from deploy.export import export_model
+from deploy.export.converters import run_converter
+from deploy.export.model import export_model
 from larqnets.backbones import get_backbone
 from larqnets.files import write_atomically
 from larqnets.models import create_model

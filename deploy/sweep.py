@@ -17,9 +17,9 @@ import tensorflow as tf
 from android_bench.emulation.emulator import CPUS, qemu_command
 from android_bench.emulation.qemu import count
 from android_bench.runtime.bundle import find_bundle
-from deploy.check import evaluate_subject
+from deploy.convert.sources import convert_source
 from deploy.plan import Planned, plan
-from deploy.sources import convert_source
+from deploy.proof.check import evaluate_subject
 from larqnets.config import Experiment
 from larqnets.documents import read_json, read_text
 from larqnets.errors import LarqnetsError, nearest

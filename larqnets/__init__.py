@@ -30,11 +30,11 @@ _PUBLIC = {
     "Run": "larqnets.run_folder",
     "train": "larqnets.training",
     "load_trained_model": "larqnets.training",
-    "Samples": "deploy.convert",
-    "convert": "deploy.convert",
-    "verify": "deploy.verify",
+    "Samples": "deploy.proof.converted",
+    "convert": "deploy.convert.convert",
+    "verify": "deploy.proof.verify",
     "inspect_model": "larqnets.tflite.inspect",
-    "Interpreter": "deploy.interpreter",
+    "Interpreter": "deploy.run.interpreter",
 }
 
 __all__ = ["LarqnetsError", "__version__", "require_keras_2", *_PUBLIC]

@@ -166,7 +166,7 @@ def convert(
     from larqnets import preflight
 
     preflight.check_convert(source, target, twin_run, out, dataset)
-    sources = needs_training_extra("deploy.sources")
+    sources = needs_training_extra("deploy.convert.sources")
     from larqnets import tables
 
     with tables.Stages() as stages:
@@ -201,7 +201,7 @@ def verify(
     from larqnets import preflight
 
     preflight.check_verify(file, source, dataset, device)
-    check = needs_training_extra("deploy.check")
+    check = needs_training_extra("deploy.proof.check")
     from larqnets import tables
 
     with tables.Stages() as stages:
@@ -225,7 +225,7 @@ def evaluate(
     from larqnets import preflight
 
     preflight.check_evaluate(subject, split, dataset)
-    check = needs_training_extra("deploy.check")
+    check = needs_training_extra("deploy.proof.check")
     from larqnets import tables
 
     with tables.Stages() as stages:
@@ -240,7 +240,7 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show what is in a .tflite file: ops, shapes, 1-bit, int8 and float MACs and bytes, metadata."""
-    from deploy.shipped import find_model
+    from deploy.run.shipped import find_model
     from larqnets.tflite.inspect import inspect_model, render
 
     inspection = inspect_model(find_model(file))
@@ -264,12 +264,12 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a model on an image or on an array: labels with their probabilities, or raw values."""
-    from deploy.shipped import example_of, find_model
+    from deploy.run.shipped import example_of, find_model
     from larqnets import preflight
 
     source, values = find_model(file), inputs or example_of(file)
     preflight.check_run(source, values, output, device)
-    from deploy.classify import classify
+    from deploy.run.classify import classify
     from larqnets import tables
 
     result = classify(source, values, output=output, top=top, num_threads=threads, device=device)

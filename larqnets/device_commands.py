@@ -43,8 +43,8 @@ def benchmark(
 ) -> None:
     """Measure the latency of models on phones and boards; with --device qemu count instructions instead."""
     from android_bench.measuring import benchmark as bench
-    from deploy.interpreter import Interpreter, host_engine
-    from deploy.shipped import find_model
+    from deploy.run.interpreter import Interpreter, host_engine
+    from deploy.run.shipped import find_model
     from larqnets import device_tables, preflight, tables
 
     if resume is not None and (files or device):

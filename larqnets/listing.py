@@ -39,7 +39,7 @@ def listing(
         names = list_configs(pattern)
         return names, lambda: _table("configs", [(n, load_config(n).description) for n in names])
     if what == "models":
-        from deploy.shipped import find_model, list_models
+        from deploy.run.shipped import find_model, list_models
 
         names = list_models(pattern)
         return names, lambda: _table("shipped models", [(n, f"{find_model(n).stat().st_size:,} bytes") for n in names])

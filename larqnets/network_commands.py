@@ -233,7 +233,7 @@ def pack(
     as_json: Json = False,
 ) -> None:
     """Pack a .tflite file: its int8 weights in the cheapest code of each bit plane. Needs no TensorFlow."""
-    from deploy.packed import pack_file
+    from deploy.decomposed.packed import pack_file
     from larqnets import network_tables
 
     result = pack_file(file, output)
@@ -247,7 +247,7 @@ def unpack(
     as_json: Json = False,
 ) -> None:
     """Unpack a .cbd file to the .tflite file that it was, bit for bit. Needs no TensorFlow: also on the device."""
-    from deploy.packed import unpack_file
+    from deploy.decomposed.packed import unpack_file
 
     result = unpack_file(file, output)
     show(result, lambda: f"{result['raw']:,} bytes: {result['output']}", as_json)

@@ -217,7 +217,7 @@ def check_convert(source: Path, target: str, twin_run: Path | None, out: Path | 
 def check_device(name: str | None) -> None:
     """Look whether a model can run on what --device of `run` and `verify` names."""
     from android_bench.emulation.emulator import qemu_command
-    from deploy.interpreter import QEMU
+    from deploy.run.interpreter import QEMU
 
     check_choice("device", name, (QEMU,))
     if name == "qemu":

@@ -125,6 +125,6 @@ def test_runs_are_listed_with_their_accuracy(demo, cli, card):
 
 
 def _example():
-    from deploy.shipped import example_of
+    from deploy.run.shipped import example_of
 
     return example_of("digits")

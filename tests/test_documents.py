@@ -156,7 +156,7 @@ def test_fuzz_every_reader(tmp_path):
 
     from android_bench.measuring.lineup import line_up
     from android_bench.record import parse_session, to_json
-    from deploy.shipped import find_model
+    from deploy.run.shipped import find_model
     from larqnets.curves import draw_curves
     from larqnets.listing import listing
     from larqnets.pareto import pareto

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import larqnets
-from deploy.convert import Samples, convert
-from deploy.export import export_model
-from deploy.verify import verify
+from deploy.convert.convert import Samples, convert
+from deploy.export.model import export_model
+from deploy.proof.verify import verify
 from larqnets import LarqnetsError, create_model
 from larqnets.backbones import Backbone, Block, Stem, Unit
 from larqnets.counts import count, is_binary_kernel

@@ -15,7 +15,7 @@ from sessions import session
 
 from android_bench.emulation import emulator
 from android_bench.record import to_json
-from deploy.shipped import find_model
+from deploy.run.shipped import find_model
 from larqnets.config import load_config
 from larqnets.run_folder import Run
 
@@ -47,12 +47,12 @@ FORBIDDEN = {
     "larqnets/tflite": (*ABOVE_BACKBONES, *HEAVY, "android_bench", "larqnets.models", "larqnets.layers"),
     "larqnets/tflite/model.py": HEAVY,
     "larqnets/tflite/inspect.py": HEAVY,
-    "deploy/shipped.py": HEAVY,
+    "deploy/run/shipped.py": HEAVY,
     **{f"deploy/{name}.py": HEAVY for name in ("interface", "answers", "child", "lce_kernels", "detection_op")},
     "larqnets/scores.py": (*ABOVE_BACKBONES, *HEAVY),
     "larqnets/endings.py": (*ABOVE_BACKBONES, "larqnets.layers", "larqnets.models", "larqnets.backbones"),
     "larqnets/arrays.py": (*ABOVE_BACKBONES, *HEAVY),
-    "deploy/packed.py": HEAVY,
+    "deploy/decomposed/packed.py": HEAVY,
     "larqnets/tflite/xnnpack.py": HEAVY,
     "deploy": ("larqnets.cli",),
     # measuring reads files and names their layers; it needs nothing that trains or converts
@@ -106,15 +106,21 @@ def _is_in(name, packages):
         *(
             "larqnets.tflite.interface",
             "larqnets.tflite.answers",
-            "deploy.child",
-            "deploy.host_engines",
-            "deploy.lce_kernels",
+            "deploy.run.child",
+            "deploy.run.host_engines",
+            "deploy.run.lce_kernels",
         ),
         *(f"larqnets.tflite.{p.stem}" for p in (ROOT / "larqnets/tflite").glob("[!_]*.py")),
-        *("larqnets.tflite.model", "larqnets.tflite.inspect", "deploy.shipped", "deploy.classify", "deploy.packed"),
+        *(
+            "larqnets.tflite.model",
+            "larqnets.tflite.inspect",
+            "deploy.run.shipped",
+            "deploy.run.classify",
+            "deploy.decomposed.packed",
+        ),
         "larqnets.tflite.xnnpack",
         *(
-            "deploy.interpreter",
+            "deploy.run.interpreter",
             "android_bench",
             *(f"android_bench.{p.stem}" for p in (ROOT / "android_bench").glob("[!_]*.py")),
             *(f"android_bench.devices.{p.stem}" for p in (ROOT / "android_bench/devices").glob("[!_]*.py")),
@@ -164,7 +170,7 @@ def test_wheel_has_code_configs_data_and_licences(wheel):
 def test_wheel_finds_its_own_configs_and_models(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
-        "from larqnets.config import config_folder, list_configs; from deploy.shipped import find_model\n"
+        "from larqnets.config import config_folder, list_configs; from deploy.run.shipped import find_model\n"
         "print(config_folder()); print(list_configs()); print(find_model('digits'))\n"
     )
     folder, configs, model = _python(sys.executable, code, PYTHONPATH=str(tmp_path / "site")).stdout.splitlines()

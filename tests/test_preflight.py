@@ -143,7 +143,7 @@ print(json.dumps(results))
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """What every command of the table says in a process that cannot import the heavy modules."""
-    from deploy.shipped import find_model
+    from deploy.run.shipped import find_model
     from larqnets.config import load_config
     from larqnets.run_folder import Run
 

@@ -100,8 +100,8 @@ LABELS = ["[red]", "[/]", "\x1b[31mred\x1b[0m", "\u202eevil", "a\nb", "größer"
 
 
 def test_labels_of_a_model(cli, tmp_path):
-    from deploy.edit import add_metadata
-    from deploy.shipped import find_model
+    from deploy.export.edit import add_metadata
+    from deploy.run.shipped import find_model
     from larqnets.tflite.inspect import own_metadata
     from larqnets.tflite.model import read_model
 

@@ -50,7 +50,7 @@ def test_networks_of_the_zoo_load_from_files(tmp_path, name):
 
 def _convert(path: Path) -> None:
     """The proof itself raises where the file is not equal; two-bit activations have a sentence of their own."""
-    from deploy.sources import convert_source
+    from deploy.convert.sources import convert_source
 
     if path.stem == "DoReFaNet":
         with pytest.raises(LarqnetsError, match="quant_conv2d"):

@@ -26,7 +26,7 @@ TURNED_SIGN_TOLERANCE = 0.25
 
 
 class Engine(Protocol):
-    """What computes on the host: deploy.interpreter.Interpreter."""
+    """What computes on the host: deploy.run.interpreter.Interpreter."""
 
     engine: str
 

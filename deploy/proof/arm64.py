@@ -6,7 +6,7 @@ not claimed to be equal to the model, such as an int8 twin, both engines must re
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,12 +14,10 @@ import tensorflow as tf
 from android_bench.emulation.emulator import qemu_command
 from android_bench.measuring.equality import judge
 from android_bench.runtime.bundle import find_bundle
-from deploy.interpreter import Interpreter
-from deploy.verify import verify
+from deploy.proof.converted import Converted
+from deploy.proof.verify import verify
+from deploy.run.interpreter import Interpreter
 from larqnets.errors import LarqnetsError
-
-if TYPE_CHECKING:
-    from deploy.convert import Converted
 
 SAMPLES = 4
 SWITCHED_OFF = "switched off by --no-arm64-proof"
@@ -59,7 +57,7 @@ class Proof:
 
 
 def prove(
-    files: Sequence["Converted"],
+    files: Sequence[Converted],
     model: tf.keras.Model,
     images: np.ndarray,
     *,
@@ -94,7 +92,7 @@ def _missing() -> str | None:
     return "the ARM64 runtime is not built. Build it with `larqnets runtime build` and convert again."
 
 
-def _as_trained(file: "Converted", model: tf.keras.Model, images: np.ndarray) -> Arm64Result:
+def _as_trained(file: Converted, model: tf.keras.Model, images: np.ndarray) -> Arm64Result:
     allowed_float = [fallback.layer for fallback in file.fallbacks]
     found = verify(file.content, model, images, allowed_float=allowed_float, device="qemu")
     if not found.equal:
@@ -106,7 +104,7 @@ def _as_trained(file: "Converted", model: tf.keras.Model, images: np.ndarray) ->
     return Arm64Result(found.engine, found.samples, len(found.layers), signs, found.logits_difference)
 
 
-def _same_as_x86(file: "Converted", images: np.ndarray) -> Arm64Result:
+def _same_as_x86(file: Converted, images: np.ndarray) -> Arm64Result:
     here, there = Interpreter(file.content), Interpreter(file.content, device="qemu")
     due, found = here.predict(images), there.predict(images)
     difference, allowed = judge(here.model, [due], [found])

@@ -6,7 +6,7 @@ import numpy as np
 from flatbuffers import flexbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
-from deploy.edit import _pack
+from deploy.export.edit import _pack
 
 TYPES = {
     "float32": schema.TensorType.FLOAT32,

@@ -6,7 +6,7 @@ import kernel_cases as kc
 import numpy as np
 import pytest
 
-from deploy.interpreter import Interpreter
+from deploy.run.interpreter import Interpreter
 from larqnets.tflite.model import Model, Operator, read_model
 
 lq = pytest.importorskip("larq", reason="needs the train extra: larq")

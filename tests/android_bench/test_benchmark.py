@@ -22,8 +22,8 @@ from android_bench.measuring import session, thermal
 from android_bench.measuring.benchmark import Request, count_files, measure, request, unequal
 from android_bench.measuring.protocol import DEFAULT
 from android_bench.record import parse_session, read_session
-from deploy.interpreter import Interpreter
-from deploy.shipped import find_model
+from deploy.run.interpreter import Interpreter
+from deploy.run.shipped import find_model
 from larqnets import LarqnetsError, device_tables
 
 QUICK = dataclasses.replace(DEFAULT, rounds=2, round_runs=2, gate_timeout_s=0.0, profile_runs=1)

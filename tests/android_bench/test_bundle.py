@@ -14,7 +14,7 @@ import pytest
 from android_bench.runtime import bundle as bundles
 from android_bench.runtime.bundle import LIBRARY, MANIFEST, OURS, RUNNER, build, find_bundle, open_bundle
 from android_bench.runtime.cross import SYSROOT
-from deploy.shipped import find_model
+from deploy.run.shipped import find_model
 from larqnets import LarqnetsError
 
 

@@ -17,8 +17,8 @@ from android_bench.devices.link import DeviceLostError, Output, framed, unframed
 from android_bench.devices.ssh import explain
 from android_bench.measuring.thermal import chip_temperature
 from android_bench.runtime.bundle import RUNNER
-from deploy.interpreter import Interpreter
-from deploy.shipped import find_model
+from deploy.run.interpreter import Interpreter
+from deploy.run.shipped import find_model
 from larqnets import LarqnetsError
 
 CACHE = "larqnets-cache"

@@ -13,7 +13,7 @@ import pytest
 from living import alive, descendants, until
 
 from android_bench.record import read_session
-from deploy.shipped import find_model
+from deploy.run.shipped import find_model
 
 ENDS = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGKILL: -signal.SIGKILL}
 # A test runner in the background may ignore signals, and its children inherit that.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from android_bench.measuring.equality import SAMPLES, compare, expect
-from deploy.interpreter import Interpreter
+from deploy.run.interpreter import Interpreter
 from larqnets.tflite.indices import index_limits
 from larqnets.tflite.model import read_model
 

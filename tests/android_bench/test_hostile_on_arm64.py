@@ -11,8 +11,8 @@ from lce_graphs import bconv, dequantize, file_of, max_pool, options, quantize
 
 from android_bench.emulation.emulator import qemu_command
 from android_bench.runtime.bundle import RUNNER
-from deploy.interpreter import Interpreter
-from deploy.shipped import find_model
+from deploy.run.interpreter import Interpreter
+from deploy.run.shipped import find_model
 from larqnets import LarqnetsError
 from larqnets.tflite.model import read_model
 

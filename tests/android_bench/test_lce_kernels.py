@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.host_engines import LceModel, load_here
-from deploy.interpreter import Interpreter
-from deploy.lce_kernels import Kernel, kernel_for
+from deploy.run.host_engines import LceModel, load_here
+from deploy.run.interpreter import Interpreter
+from deploy.run.lce_kernels import Kernel, kernel_for
 from larqnets import LarqnetsError, Samples, convert
 from larqnets.tflite.model import read_model, unpack_bits
 

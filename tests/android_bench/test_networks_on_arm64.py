@@ -9,10 +9,10 @@ from batch_norm import settle
 from lce_graphs import file_of, quantize
 
 from android_bench.emulation.qemu import ENGINE, count, delegated_parts
-from deploy.convert import Samples, convert, convert_twin
-from deploy.interpreter import Interpreter
-from deploy.shipped import find_model
-from deploy.verify import verify
+from deploy.convert.convert import Samples, convert, convert_twin
+from deploy.proof.verify import verify
+from deploy.run.interpreter import Interpreter
+from deploy.run.shipped import find_model
 from larqnets import LarqnetsError, create_model, device_tables
 from larqnets.keras_file import keras_file_content
 from larqnets.methods import get_method

@@ -20,8 +20,8 @@ import pytest
 from lce_graphs import dequantize, file_of, quantize
 
 from android_bench.runtime.bundle import LIBRARY, OURS, RUNNER
-from deploy.interpreter import Interpreter
-from deploy.shipped import find_model
+from deploy.run.interpreter import Interpreter
+from deploy.run.shipped import find_model
 from larqnets.data.image import read_image
 from larqnets.data.info import normalisation
 from larqnets.tflite.inspect import inspect_model

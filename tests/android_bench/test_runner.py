@@ -14,7 +14,7 @@ from lce_graphs import bconv, file_of, quantize
 from android_bench.emulation import qemu
 from android_bench.emulation.emulator import qemu_command
 from android_bench.runtime.bundle import RUNNER
-from deploy.shipped import find_model
+from deploy.run.shipped import find_model
 from larqnets import LarqnetsError
 
 

@@ -25,8 +25,8 @@ from android_bench.measuring.session import Measurement
 from android_bench.record import read_session, to_json
 from android_bench.reporting.summary import summarise
 from android_bench.runtime.runner import Conditions, CoreClock
-from deploy.interpreter import Interpreter
-from deploy.shipped import find_model
+from deploy.run.interpreter import Interpreter
+from deploy.run.shipped import find_model
 from larqnets import LarqnetsError
 from larqnets.tflite.model import read_model
 

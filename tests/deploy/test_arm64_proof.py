@@ -10,7 +10,7 @@ from batch_norm import settle
 
 from android_bench.emulation.qemu import ENGINE, QemuModel
 from android_bench.runtime import bundle as bundles
-from deploy.convert import Samples, convert, convert_twin
+from deploy.convert.convert import Samples, convert, convert_twin
 from deploy.proof.arm64 import SAMPLES, prove
 from larqnets import LarqnetsError, create_model
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.child import ChildModel
-from deploy.interpreter import CHILD, Interpreter
-from deploy.shipped import find_model, is_shipped
+from deploy.run.child import ChildModel
+from deploy.run.interpreter import CHILD, Interpreter
+from deploy.run.shipped import find_model, is_shipped
 from larqnets import LarqnetsError
 from larqnets.tflite.model import read_model
 
@@ -41,7 +41,7 @@ def children(pid):
     """Return the processes that run a model for `pid`; its watchdog is none of them."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     found = [int(child) for file in tasks for child in file.read_text().split()]
-    return [child for child in found if b"deploy.child" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [child for child in found if b"deploy.run.child" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def wait_for(condition, seconds=120):
@@ -78,10 +78,10 @@ def test_a_file_that_crashes_native_code_is_a_sentence_and_exit_1(cli, tmp_path,
     (tmp_path / "model.tflite").write_bytes(content)
     np.save(tmp_path / "x.npy", x)
     start = (
-        "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import deploy.host_engines as e; "
-        "e.kernel_for = lambda model: e.Kernel.REFERENCE; from deploy.child import serve; serve()"
+        "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import deploy.run.host_engines as e; "
+        "e.kernel_for = lambda model: e.Kernel.REFERENCE; from deploy.run.child import serve; serve()"
     )
-    monkeypatch.setattr("deploy.child._START", start)
+    monkeypatch.setattr("deploy.run.child._START", start)
     done = cli("run", "model.tflite", "x.npy", "--output", "y.npy")
     assert done.code == 1
     assert done.out == ""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deploy.convert import Samples, convert
+from deploy.convert.convert import Samples, convert
 from larqnets.tflite.model import read_model
 from larqnets.tflite.weight_ops import WEIGHT_OPS, stored_kernel
 

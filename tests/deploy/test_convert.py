@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from batch_norm import settle
 
-from deploy import convert as conversion
-from deploy.convert import Samples, convert, convert_twin
-from deploy.publish import publish
-from deploy.verify import verify
+from deploy.convert import convert as conversion
+from deploy.convert.convert import Samples, convert, convert_twin
+from deploy.convert.publish import publish
+from deploy.proof.verify import verify
 from larqnets import LarqnetsError, create_model, manifest
 from larqnets.backbones import BACKBONES
 from larqnets.backbones.densenet import densenet

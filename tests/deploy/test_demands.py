@@ -10,7 +10,7 @@ import pytest
 from foreign_files import FILES
 from tensorflow.lite.python.schema_py_generated import BuiltinOperator, BuiltinOptions, IfOptionsT, ModelT, OperatorT
 
-from deploy import edit
+from deploy.export import edit
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.model import read_model
 

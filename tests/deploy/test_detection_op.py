@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from flatbuffers import flexbuffers
 
-from deploy.edit import _pack
-from deploy.interpreter import Interpreter
+from deploy.export.edit import _pack
+from deploy.run.interpreter import Interpreter
 from larqnets import LarqnetsError
 from larqnets.tflite.inspect import inspect_model
 from larqnets.tflite.model import read_model

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deploy.convert import Samples, convert
-from deploy.export import export_model
-from deploy.factors import AddShare
+from deploy.convert.convert import Samples, convert
+from deploy.export.factors import AddShare
+from deploy.export.model import export_model
 from larqnets import create_model
 from larqnets.layers.branches import SoftGate
 from larqnets.tflite.model import read_model

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from deploy.interpreter import CHILD, Interpreter
+from deploy.run.interpreter import CHILD, Interpreter
 from larqnets import LarqnetsError
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra: tensorflow")

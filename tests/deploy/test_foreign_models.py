@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deploy import convert as conversion
-from deploy import converters
-from deploy.activations import erf, gelu, softsign
-from deploy.convert import Samples, convert
-from deploy.export import export_model
-from deploy.interpreter import Interpreter
+from deploy.convert import convert as conversion
+from deploy.convert.convert import Samples, convert
+from deploy.export import converters
+from deploy.export.activations import erf, gelu, softsign
+from deploy.export.model import export_model
+from deploy.run.interpreter import Interpreter
 from larqnets import LarqnetsError
 
 layers = tf.keras.layers

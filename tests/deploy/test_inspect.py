@@ -12,7 +12,7 @@ import tiny_models
 from rich.console import Console
 from tensorflow.lite.python import schema_py_generated as schema
 
-from deploy import edit
+from deploy.export import edit
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.inspect import KINDS, Inspection, inspect_model, render
 from larqnets.tflite.model import read_model

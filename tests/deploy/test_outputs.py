@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from deploy.convert import Samples, convert
-from deploy.edit import _pack, _unpack
-from deploy.outputs import accuracy, difference, ending_of, last_function
-from deploy.verify import LOGITS_EPS, verify
+from deploy.convert.convert import Samples, convert
+from deploy.export.edit import _pack, _unpack
+from deploy.proof.outputs import accuracy, difference, ending_of, last_function
+from deploy.proof.verify import LOGITS_EPS, verify
 from larqnets import LarqnetsError, tables
 from larqnets.scores import class_agreement
 from larqnets.tflite.model import read_model
@@ -181,7 +181,7 @@ def test_a_hostile_file_that_goes_in_a_circle_is_not_read():
 
 
 def test_a_wrong_file_is_not_published(monkeypatch):
-    from deploy import convert as conversion
+    from deploy.convert import convert as conversion
 
     model = network(layers.Conv2D(1, 1, name="head"))
     real = conversion.run_converter

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deploy.converters import run_converter
-from deploy.export import export_model
-from deploy.interpreter import Interpreter
-from deploy.pads import SplitPadding, pads_to_split
+from deploy.export.converters import run_converter
+from deploy.export.model import export_model
+from deploy.export.pads import SplitPadding, pads_to_split
+from deploy.run.interpreter import Interpreter
 
 layers = tf.keras.layers
 RNG = np.random.default_rng(0)

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from deploy import edit
-from deploy.classify import preprocessing
-from deploy.interpreter import Interpreter
+from deploy.export import edit
+from deploy.run.classify import preprocessing
+from deploy.run.interpreter import Interpreter
 from larqnets import LarqnetsError
 from larqnets.endings import kind_of_model
 from larqnets.scores import KEY
@@ -24,7 +24,7 @@ A, B = np.full((1, 4), 5, np.float32), np.full((1, 4), 2, np.float32)
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch):
     """TensorFlow is loaded here already; test_child.py has the child process."""
-    monkeypatch.setattr("deploy.classify.CHILD", None)
+    monkeypatch.setattr("deploy.run.classify.CHILD", None)
 
 
 def converted(function, *specs):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deploy.convert import Samples, convert
-from deploy.export import export_model
+from deploy.convert.convert import Samples, convert
+from deploy.export.model import export_model
 from larqnets import create_model
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tensorflow.lite.python import schema_py_generated as schema
 
-from deploy import edit
+from deploy.export import edit
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.inspect import inspect_model
 from larqnets.tflite.model import BUILTIN_OPS, Model, binary_filter, pack_bits, read_model, unpack_bits

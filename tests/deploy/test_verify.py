@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 from batch_norm import settle
 
-from deploy.convert import Samples, convert
-from deploy.edit import _pack, _unpack
-from deploy.verify import verify
+from deploy.convert.convert import Samples, convert
+from deploy.export.edit import _pack, _unpack
+from deploy.proof.verify import verify
 from larqnets import LarqnetsError, create_model
 from larqnets.tflite.model import read_model
 

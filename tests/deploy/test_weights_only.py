@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from batch_norm import settle
 
-from deploy.convert import Samples, convert, convert_twin
-from deploy.export import describe_binary_layers, export_model, weights_only_layers
+from deploy.convert.convert import Samples, convert, convert_twin
+from deploy.export.model import describe_binary_layers, export_model, weights_only_layers
 from larqnets import create_model
 from larqnets.backbones import Stem, get_backbone
 from larqnets.counts import count

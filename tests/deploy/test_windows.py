@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from android_bench.emulation.qemu import QemuModel
-from deploy.convert import run_converter, run_stock_converter
-from deploy.export import export_model
-from deploy.interpreter import Interpreter
+from deploy.convert.convert import run_converter, run_stock_converter
+from deploy.export.model import export_model
+from deploy.run.interpreter import Interpreter
 from larqnets.layers.binary_weights import BinaryWeightConv2D, BinaryWeightDepthwiseConv2D
 from larqnets.tflite.model import read_model
 from larqnets.tflite.xnnpack import kept_out, rest

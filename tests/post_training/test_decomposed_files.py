@@ -15,12 +15,12 @@ import tensorflow as tf
 from small_networks import digits_network, randomise
 
 import larqnets
-from deploy import packed, patch
-from deploy.converters import run_stock_converter
-from deploy.decomposed import _remarks, integers_of, patcher_of
-from deploy.export import export_model
-from deploy.interpreter import Interpreter
-from deploy.shipped import find_model
+from deploy.decomposed import packed, patch
+from deploy.decomposed.files import _remarks, integers_of, patcher_of
+from deploy.export.converters import run_stock_converter
+from deploy.export.model import export_model
+from deploy.run.interpreter import Interpreter
+from deploy.run.shipped import find_model
 from larqnets.decompose import Settings
 from larqnets.post_training import network as net
 from larqnets.tflite.model import read_model

@@ -15,7 +15,7 @@ import tensorflow as tf
 from foreign_files import FILES
 from tensorflow.lite.python.schema_py_generated import BuiltinOptions
 
-from deploy.interpreter import Interpreter
+from deploy.run.interpreter import Interpreter
 from larqnets.errors import LarqnetsError
 from larqnets.tflite import derive_schema, schema_table
 from larqnets.tflite.flatbuffer import UINT8, FlatbufferError, Reader

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deploy.convert import Samples, convert
+from deploy.convert.convert import Samples, convert
 from larqnets import create_model
 from larqnets.config import TrainConfig
 from larqnets.post_training.steps import Predictor

@@ -1,53 +1,26 @@
 """From a trained model to 1-bit TFLite files that are proven equal to it; `publish` writes them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from deploy import contents
-from deploy.converters import run_converter, run_stock_converter
-from deploy.edit import add_metadata
-from deploy.export import Export, check_structure, describe_binary_layers, export_model, main_kernel
-from deploy.interpreter import Interpreter
-from deploy.links import factor_and_bias, is_norm, layers_behind
-from deploy.outputs import accuracy
-from deploy.precision import in_float32, small_precision
-from deploy.verify import Verification, verify
+from deploy.export.converters import run_converter, run_stock_converter
+from deploy.export.edit import add_metadata
+from deploy.export.links import factor_and_bias, is_norm, layers_behind
+from deploy.export.model import Export, check_structure, describe_binary_layers, export_model, main_kernel
+from deploy.export.precision import in_float32, small_precision
+from deploy.proof import contents
+from deploy.proof.contents import layer_names
+from deploy.proof.converted import Converted, Samples, accuracy_of
+from deploy.proof.verify import verify
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.model import Model, read_model
-from larqnets.tflite.weight_ops import stored_kernel
+from larqnets.tflite.model import read_model
 
 layers = tf.keras.layers
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Images to verify with. The first `num_test` are test images, whose accuracy is reported; the rest only fills up."""
-
-    images: np.ndarray  # float32 (N, H, W, C), preprocessed
-    labels: np.ndarray | None = None  # (N,)
-    num_test: int = 0
-    real: bool = True  # False: random values, for want of images
-
-
-@dataclass(frozen=True)
-class Converted:
-    """One file of a conversion."""
-
-    variant: str  # binary, float, int8
-    content: bytes
-    verification: Verification | None  # None for a file with real weights, whose accuracy alone is measured
-    test_accuracy: float | None
-    fallbacks: list[contents.Fallback] = field(default_factory=list)
-    bytes_check: contents.ByteCheck | None = None
-    layers: dict[str, str] = field(default_factory=dict)  # op index -> layer
-    warnings: list[str] = field(default_factory=list)
-    note: str = ""
 
 
 def convert(
@@ -102,7 +75,7 @@ def convert(
     if reduced:
         remarks.append(f"The model computes in {reduced}; file and proof have it in float32, with the same weights.")
     remarks += _remarks(check)
-    measured = test_accuracy(content, samples, result)
+    measured = accuracy_of(content, samples, result)
     variant = "binary" if export.binary_layers else "float"
     return Converted(variant, content, result, measured, fallbacks, check, names, remarks)
 
@@ -140,7 +113,7 @@ def convert_twin(
     entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
     entry[scores.KEY] = kind_of_model(model)
     content = add_metadata(content, entry)
-    return Converted(variant, content, None, test_accuracy(content, samples, None), layers=names, note=note)
+    return Converted(variant, content, None, accuracy_of(content, samples, None), layers=names, note=note)
 
 
 # Layers whose kernels are those of one op, and one depthwise and one ordinary op.
@@ -217,50 +190,3 @@ def _refuse_wrong_constants(check: contents.ByteCheck) -> None:
                 f"The file holds {found} bytes of {category.replace('_', ' ')} where {predicted} were predicted. "
                 "This is a defect of the conversion: report it with the model."
             )
-
-
-def layer_names(file: Model, model: tf.keras.Model, known: dict[int, str]) -> dict[str, str]:
-    """Return op index -> layer: proven for 1-bit ops (`known`), elsewhere read from the name of the op's output."""
-    layers = [layer.name for layer in model.layers]
-    graph = file.subgraphs[0]
-    names = {}
-    for op in graph.operators:
-        output = graph.tensors[op.outputs[0]].name if op.outputs else ""
-        if op.index in known:
-            names[str(op.index)] = known[op.index]
-        elif output.startswith("StatefulPartitionedCall"):
-            names[str(op.index)] = model.output_names[0]  # the converter's name for the model's output
-        elif guess := _layer_in(output, layers):
-            names[str(op.index)] = guess
-        if op.index not in known and stored_kernel(file, op) is not None and str(op.index) in names:
-            names[str(op.index)] = _with_kernel(model, names[str(op.index)])
-    return names
-
-
-def _with_kernel(model: tf.keras.Model, name: str) -> str:
-    """Return the layer with a kernel that was fused with the named one, e.g. the convolution before a BatchNorm."""
-    layer = model.get_layer(name)
-    while main_kernel(layer) is None:
-        before = layer.inbound_nodes[0].inbound_layers
-        if isinstance(before, list):
-            return name
-        layer = before
-    return layer.name
-
-
-def _layer_in(tensor: str, layers: list[str]) -> str:
-    """Return the layer that a tensor's name mentions; the converter joins names with ';' and cuts them at 50 characters."""
-    parts = tensor.split(";")[0].split("/")
-    whole = [layer for layer in layers if layer in parts]
-    cut = [layer for layer in layers if layer.startswith(parts[-1])] if len(parts[-1]) > 8 else []
-    return (whole or cut or [""])[-1]
-
-
-def test_accuracy(content: bytes, samples: Samples, result: Verification | None) -> float | None:
-    """Accuracy on the test images among the samples; None where there are no labels, or no one class per image."""
-    if samples.labels is None or not samples.num_test:
-        return None
-    if result is not None and samples.num_test == len(samples.images):
-        return result.accuracy_converted
-    outputs = Interpreter(content).predict(samples.images[: samples.num_test])
-    return accuracy(outputs, samples.labels[: samples.num_test])

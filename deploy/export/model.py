@@ -10,10 +10,10 @@ Scale folding: with the kernel a_o s_o, s_o = +-1, and BatchNorm g (x - m) / sqr
 
 so gamma becomes a g and the moving mean m / a. Between them may stand what commutes with a > 0: ReLU and poolings.
 Weights-only layers (w1a32), which say so by their class, become ordinary layers with the kernel that they compute with.
-Real convolutions whose SAME padding XNNPACK would misread are written otherwise, see `deploy.windows`.
-The shifts of RPReLU and RSign are folded in `deploy.shifts`, the constants of Elastic-Link in `deploy.links`, gates and
-means of Group-Net in `deploy.factors`. What LCE's converter would misread or has no op for is written otherwise: pads in
-`deploy.pads`, functions in `deploy.activations`.
+Real convolutions whose SAME padding XNNPACK would misread are written otherwise, see `deploy.export.windows`.
+The shifts of RPReLU and RSign are folded in `deploy.export.shifts`, the constants of Elastic-Link in `deploy.export.links`, gates and
+means of Group-Net in `deploy.export.factors`. What LCE's converter would misread or has no op for is written otherwise: pads in
+`deploy.export.pads`, functions in `deploy.export.activations`.
 """
 
 from collections.abc import Callable, Collection
@@ -28,11 +28,11 @@ import larq as lq  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from deploy import activations, windows  # noqa: E402
-from deploy.factors import Factors  # noqa: E402
-from deploy.links import Links, is_norm, layers_before  # noqa: E402
-from deploy.pads import SplitPadding, pads_to_split  # noqa: E402
-from deploy.shifts import fold_shifts, foldable, plain  # noqa: E402
+from deploy.export import activations, windows  # noqa: E402
+from deploy.export.factors import Factors  # noqa: E402
+from deploy.export.links import Links, is_norm, layers_before  # noqa: E402
+from deploy.export.pads import SplitPadding, pads_to_split  # noqa: E402
+from deploy.export.shifts import fold_shifts, foldable, plain  # noqa: E402
 from larqnets.endings import ACTIVATED  # noqa: E402
 from larqnets.errors import LarqnetsError  # noqa: E402
 from larqnets.layers.binary_weights import (  # noqa: E402

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from android_bench.runtime.in_process import NativeModel, batch_of, joined, numpy_type, one_run_each
-from deploy.lce_kernels import Kernel, has_larq_ops, kernel_for
+from deploy.run.lce_kernels import Kernel, has_larq_ops, kernel_for
 from larqnets.errors import LarqnetsError, on_arm64_linux
 from larqnets.tflite import detection_op
 from larqnets.tflite.interface import interface_of

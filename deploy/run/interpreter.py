@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from android_bench.runtime.in_process import batch_of
-from deploy.shipped import is_shipped
+from deploy.run.shipped import is_shipped
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.interface import Interface, interface_of
 from larqnets.tflite.model import Model, read_model
@@ -173,9 +173,9 @@ def _load_engine(model: Model, num_threads: int, device: str | None) -> Engine:
 
         return QemuModel(model, num_threads)
     if device == CHILD and not is_shipped(model.content):
-        from deploy.child import ChildModel
+        from deploy.run.child import ChildModel
 
         return ChildModel(model, num_threads)
-    from deploy.host_engines import load_here
+    from deploy.run.host_engines import load_here
 
     return load_here(model, num_threads)

@@ -1,112 +1,27 @@
-"""What `larqnets convert`, `verify` and `evaluate` work on: a trained run, or somebody's Keras model, and its images."""
+"""`larqnets convert`: a trained run or a Keras file, with its twins, into a folder of proven files."""
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from deploy import export
-from deploy.convert import Converted, Samples, convert, convert_twin, refuse_known_problems
-from deploy.decomposed import convert_decomposed
+from deploy.convert.convert import convert, convert_twin, refuse_known_problems
+from deploy.convert.publish import publish
+from deploy.decomposed.files import convert_decomposed
+from deploy.export import model as export
 from deploy.proof.arm64 import prove
-from deploy.publish import publish
-from larqnets.config import DataConfig
-from larqnets.data import Dataset, load_dataset, preprocess_info
+from deploy.proof.converted import Converted, Samples
+from deploy.proof.source import Source, open_source, shown, verification_samples
 from larqnets.errors import LarqnetsError
-from larqnets.keras_file import load_keras_file
 from larqnets.manifest import check_free
 from larqnets.methods import get_method
 from larqnets.preflight import check_target
 from larqnets.run_folder import Run
 from larqnets.training import load_trained_model
-from larqnets.training.evaluation import check_images
 
-MIN_SAMPLES = 1000
-MAX_SAMPLES = 10_000
-MAX_SAMPLE_BYTES = 2_000_000_000  # about 3,300 images of 224x224
 CALIBRATION_SAMPLES = 200
-CARD_FIELDS = ("name", "config", "method", "backbone", "dataset", "seed", "epochs_done", "test_accuracy", "kind")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A trained model with what is known about it; `run` is None for a Keras file, `dataset` where no data was named."""
-
-    path: Path
-    model: tf.keras.Model
-    run: Run | None
-    dataset: Dataset | None
-    data_config: DataConfig | None
-
-    def provenance(self) -> dict[str, Any]:
-        """What goes into the file's metadata, so that it explains itself."""
-        entry: dict[str, Any] = {"format": 1, "source": self.path.name}
-        if self.run is not None:
-            entry["run"] = _shown(self.run.card)
-        if self.dataset is not None and self.data_config is not None:
-            entry["preprocess"] = preprocess_info(self.dataset.info, self.data_config)
-        return entry
-
-
-def _shown(card: dict[str, Any]) -> dict[str, Any]:
-    return {key: card[key] for key in CARD_FIELDS if key in card}
-
-
-def open_source(path: Path, dataset: str | None = None, data_dir: str | None = None) -> Source:
-    """Open a run folder, or a Keras model file (.keras, .h5) without running any code in it.
-
-    `dataset` names the images for a Keras file, and replaces those of a run. Raises LarqnetsError.
-    """
-    if path.is_dir():
-        run = Run.open(path)
-        model = load_trained_model(run)
-        if run.data is None and dataset is None:
-            return Source(path, model, run, None, None)
-        config = images_of(run, dataset, data_dir, model.input_shape[1])
-        data = load_dataset(config)
-        check_images(model, data)
-        return Source(path, model, run, data, config)
-    model = load_keras_file(path)
-    if dataset is None:
-        return Source(path, model, None, None, None)
-    config = DataConfig(dataset=dataset, data_dir=data_dir, image_size=model.input_shape[1])
-    data = load_dataset(config)
-    check_images(model, data)
-    return Source(path, model, None, data, config)
-
-
-def images_of(run: Run, dataset: str | None, data_dir: str | None, size: int) -> DataConfig:
-    """Return which images a run's network is tested on; raises LarqnetsError where neither it nor `dataset` says."""
-    if run.data is None and dataset is None:
-        raise LarqnetsError(f"{run.path} does not say which images its network is for. Name them with --dataset.")
-    return other_images(run.data or DataConfig(dataset=dataset, image_size=size), dataset, data_dir, size)
-
-
-def other_images(config: DataConfig, dataset: str | None, data_dir: str | None, size: int) -> DataConfig:
-    """Return `config`, of another data set and resized to the model's `size` if `dataset` is given; likewise `data_dir`."""
-    if dataset is not None:
-        config = dataclasses.replace(config, dataset=dataset, image_size=config.image_size or size)
-    return config if data_dir is None else dataclasses.replace(config, data_dir=data_dir)
-
-
-def verification_samples(source: Source, seed: int = 0) -> Samples:
-    """Return test images, at most 10,000 or 2 GB, filled up to 1,000 with training images; random ones without data."""
-    if source.dataset is None:
-        rng = np.random.default_rng(seed)
-        shape = (MIN_SAMPLES, *source.model.input_shape[1:])
-        return Samples(rng.normal(size=shape).astype(np.float32), None, 0, real=False)
-    bytes_per_image = 4 * int(np.prod(source.dataset.info.image_shape))
-    count = max(MIN_SAMPLES, min(MAX_SAMPLES, MAX_SAMPLE_BYTES // bytes_per_image))
-    images, labels = source.dataset.samples(count, "test", seed=seed)
-    missing = max(0, MIN_SAMPLES - len(images))
-    if missing:
-        more_images, more_labels = source.dataset.samples(missing, "train", seed=seed)
-        return Samples(np.concatenate([images, more_images]), np.concatenate([labels, more_labels]), len(images))
-    return Samples(images, labels, len(images))
 
 
 def convert_source(
@@ -129,7 +44,7 @@ def convert_source(
 
     `twins` also writes the same backbone real-valued, as float and int8: with the weights of `twin_run`, a trained run
     of method `real`, or else untrained, good for size and latency only, which the manifest says. A decomposed run also
-    gets the files that hold its integers, see `deploy.decomposed`.
+    gets the files that hold its integers, see `deploy.decomposed.files`.
     """
     check_target(target)
     on_stage("load")
@@ -205,7 +120,7 @@ def _twins(source: Source, samples: Samples, twin_run: Path | None, target: str)
     calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
     ours = source.run.card
     untrained = {"name": f"no run, {note}", "method": "real", "backbone": ours["backbone"], "dataset": ours["dataset"]}
-    run = untrained if twin_run is None else _shown(Run.open(twin_run).card)
+    run = untrained if twin_run is None else shown(Run.open(twin_run).card)
     entry = {**source.provenance(), "target": target, "run": run, "twin_of": source.path.name, "note": note}
     return [convert_twin(model, unlabelled, images, entry, note) for images in (None, calibration)]
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
 
-from deploy.export import BinaryLayer
+from deploy.export.model import BinaryLayer, main_kernel
 from larqnets.tflite.model import Model, Operator, Tensor, binary_filter, pack_bits
 from larqnets.tflite.weight_ops import stored_bias, stored_kernel
 
@@ -173,3 +174,40 @@ def check_bytes(
 
 def _nbytes(model: Model, tensor: Tensor) -> int:
     return model.buffers[tensor.buffer].size
+
+
+def layer_names(file: Model, model: tf.keras.Model, known: dict[int, str]) -> dict[str, str]:
+    """Return op index -> layer: proven for 1-bit ops (`known`), elsewhere read from the name of the op's output."""
+    layers = [layer.name for layer in model.layers]
+    graph = file.subgraphs[0]
+    names = {}
+    for op in graph.operators:
+        output = graph.tensors[op.outputs[0]].name if op.outputs else ""
+        if op.index in known:
+            names[str(op.index)] = known[op.index]
+        elif output.startswith("StatefulPartitionedCall"):
+            names[str(op.index)] = model.output_names[0]  # the converter's name for the model's output
+        elif guess := _layer_in(output, layers):
+            names[str(op.index)] = guess
+        if op.index not in known and stored_kernel(file, op) is not None and str(op.index) in names:
+            names[str(op.index)] = _with_kernel(model, names[str(op.index)])
+    return names
+
+
+def _with_kernel(model: tf.keras.Model, name: str) -> str:
+    """Return the layer with a kernel that was fused with the named one, e.g. the convolution before a BatchNorm."""
+    layer = model.get_layer(name)
+    while main_kernel(layer) is None:
+        before = layer.inbound_nodes[0].inbound_layers
+        if isinstance(before, list):
+            return name
+        layer = before
+    return layer.name
+
+
+def _layer_in(tensor: str, layers: list[str]) -> str:
+    """Return the layer that a tensor's name mentions; the converter joins names with ';' and cuts them at 50 characters."""
+    parts = tensor.split(";")[0].split("/")
+    whole = [layer for layer in layers if layer in parts]
+    cut = [layer for layer in layers if layer.startswith(parts[-1])] if len(parts[-1]) > 8 else []
+    return (whole or cut or [""])[-1]

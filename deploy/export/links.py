@@ -106,7 +106,7 @@ class Links:
     def set_constants(self, rebuilt: tf.keras.Model, kernels: dict[str, Any]) -> None:
         """Set what the links of the rebuilt model multiply by, and the convolutions that have taken up a BatchNorm.
 
-        `kernels`: convolution -> what has its `signs` and `scale` (deploy.export.BinaryLayer).
+        `kernels`: convolution -> what has its `signs` and `scale` (deploy.export.model.BinaryLayer).
         """
         for name, constant in self.constants.items():
             if isinstance(link := rebuilt.get_layer(name), LinkScale):

@@ -6,7 +6,7 @@ more outputs, and the trained Keras model is run with those very bits in place o
 that Keras computes has seen the same bits as the file, and its sign must be the bit that the file computed, unless it
 lies within `EPS` of the threshold. The real-valued work between the layers and the logits are covered the same way.
 Part (b) runs both end to end on real samples, without forcing anything: how far the outputs are apart, how often they
-name the same class, and the accuracy. How outputs are compared is said in `deploy.outputs`.
+name the same class, and the accuracy. How outputs are compared is said in `deploy.proof.outputs`.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from deploy.contents import match_layers
-from deploy.edit import tap
-from deploy.export import BinaryLayer, describe_binary_layers
-from deploy.interpreter import Interpreter
-from deploy.links import is_norm
-from deploy.outputs import Ending, accuracy, difference, ending_of, last_function, mean_difference
-from deploy.precision import in_float32
+from deploy.export.edit import tap
+from deploy.export.links import is_norm
+from deploy.export.model import BinaryLayer, describe_binary_layers
+from deploy.export.precision import in_float32
+from deploy.proof.contents import match_layers
+from deploy.proof.outputs import Ending, accuracy, difference, ending_of, last_function, mean_difference
+from deploy.run.interpreter import Interpreter
 from larqnets.errors import LarqnetsError
 from larqnets.layers.channel_match import ChannelMatch
 from larqnets.layers.hard_tanh import HardTanh

@@ -6,7 +6,7 @@ ones by a constant per channel, the offset: trained = exported + offset.
     RPReLU        wants u with offset gamma: the BatchNorm behind the sum u = BN(conv) + shortcut gives the difference,
                   beta <- beta - (gamma - offset of u). It is then a plain PReLU, whose output has offset zeta.
     RSign         sign(x - alpha), takes it up: alpha <- alpha - offset
-    BatchNorm     takes it up: mean <- mean - offset; one that has moved into a convolution (deploy.links), in its bias
+    BatchNorm     takes it up: mean <- mean - offset; one that has moved into a convolution (deploy.export.links), in its bias
     dense         takes it up: bias <- bias + W^T offset
     1x1 conv      hands on W^T offset; sums, concatenations and poolings hand it on as it is
     Elastic-Link  hands on gamma T(offset), T being linear but for a squeeze by max
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from deploy.links import MovedNorm, is_norm, layers_before, layers_behind
+from deploy.export.links import MovedNorm, is_norm, layers_before, layers_behind
 from larqnets.layers.channel_match import ChannelMatch
 from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.rprelu import RPReLU

@@ -26,7 +26,7 @@ from larqnets.tflite.model import Model, read_model
 MAX_REPLY_BYTES = 4 << 30
 _MAX_HEADER = 1 << 20
 # The child imports from where its parent does, and never from the folder that it happens to start in.
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from deploy.child import serve; serve()"
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from deploy.run.child import serve; serve()"
 
 
 class ChildModel:
@@ -135,7 +135,7 @@ class ChildModel:
 
 def serve() -> None:
     """Be the child: load the model that the parent sends, answer its batches, end when it does."""
-    from deploy.host_engines import load_here
+    from deploy.run.host_engines import load_here
 
     _leave_no_core_dump()
     source, sink = sys.stdin.buffer.raw, os.fdopen(os.dup(1), "wb", buffering=0)

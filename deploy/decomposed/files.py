@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from deploy import packed, patch
-from deploy.convert import Converted, Samples, layer_names, test_accuracy
-from deploy.converters import run_stock_converter
-from deploy.edit import add_metadata
-from deploy.export import export_model
+from deploy.decomposed import packed, patch
+from deploy.export.converters import run_stock_converter
+from deploy.export.edit import add_metadata
+from deploy.export.model import export_model
+from deploy.proof.contents import layer_names
+from deploy.proof.converted import Converted, Samples, accuracy_of
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.post_training.launch import read_codes
@@ -56,7 +57,7 @@ def convert_decomposed(
         whole = add_metadata(patched.content, entry)
         sizes = packed.pack_model(whole)[1] if patched.layers else None
         on_stage("evaluate")
-        accuracy = test_accuracy(whole, samples, None)
+        accuracy = accuracy_of(whole, samples, None)
         note = "no layer could take its integers" if sizes is None else _words(sizes, len(patched.layers), len(kernels))
         remarks = _remarks(variant, patched)
         files.append(Converted(variant, whole, None, accuracy, layers=names, warnings=remarks, note=note))

@@ -47,7 +47,7 @@ def run_stock_converter(
     images (N, H, W, C) its activations too. Input and output stay float. Raises LarqnetsError as `run_converter` does.
 
     LCE's converter would do for the float file, but takes some paddings before a VALID convolution for SAME, see
-    `deploy.pads`.
+    `deploy.export.pads`.
     """
     return _checked(model, _run_stock, lambda given: _run_stock(given, calibration, quantise=quantise))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.interpreter import CHILD, Interpreter
+from deploy.run.interpreter import CHILD, Interpreter
 from larqnets.arrays import Header, read_arrays
 from larqnets.data.image import read_image
 from larqnets.data.info import normalisation

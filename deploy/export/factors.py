@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from deploy.links import is_norm, layers_before, layers_behind
+from deploy.export.links import is_norm, layers_before, layers_behind
 from larqnets.layers.branches import Apart, OneBelowTheOther, SoftGate, WeightedSum
 
 layers = tf.keras.layers

@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import tensorflow as tf
 
-from deploy.links import layers_behind
+from deploy.export.links import layers_behind
 
 layers = tf.keras.layers
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from larqnets.errors import LarqnetsError, nearest
 
-FOLDER = Path(__file__).parent / "models"
+FOLDER = Path(__file__).parents[1] / "models"
 
 
 def list_models(pattern: str = "*") -> list[str]:

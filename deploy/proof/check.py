@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from deploy.classify import preprocessing
-from deploy.interpreter import CHILD, Interpreter
-from deploy.sources import images_of, open_source, other_images, verification_samples
-from deploy.verify import Verification, verify
+from deploy.proof.source import images_of, open_source, other_images, verification_samples
+from deploy.proof.verify import Verification, verify
+from deploy.run.classify import preprocessing
+from deploy.run.interpreter import CHILD, Interpreter
 from larqnets.config import DataConfig
 from larqnets.data import DatasetInfo, load_dataset
 from larqnets.errors import LarqnetsError

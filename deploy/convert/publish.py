@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deploy.convert import Converted
+from deploy.proof.converted import Converted
 from larqnets import __version__, manifest
 from larqnets.preflight import TARGETS
 from larqnets.tflite.inspect import inspect_model
