@@ -8,7 +8,7 @@ from pathlib import Path
 from larqnets.config import Experiment, load_config
 from larqnets.errors import LarqnetsError
 from larqnets.preflight import check_experiment, check_folder
-from larqnets.run_folder import Run, default_name
+from larqnets.runs.run import Run, default_name
 
 
 @dataclass(frozen=True)

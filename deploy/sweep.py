@@ -20,13 +20,13 @@ from android_bench.runtime.bundle import find_bundle
 from deploy.convert.sources import convert_source
 from deploy.plan import Planned, plan
 from deploy.proof.check import evaluate_subject
+from deploy.targets import TARGETS
 from larqnets.config import Experiment
 from larqnets.documents import read_json, read_text
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import cannot_write, locked, write_atomically
 from larqnets.methods import get_method
-from larqnets.preflight import TARGETS
-from larqnets.run_folder import Run
+from larqnets.runs.run import Run
 from larqnets.tflite.inspect import inspect_model
 from larqnets.training import TrainingInterruptedError
 from larqnets.training.launch import launch

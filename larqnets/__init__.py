@@ -27,7 +27,7 @@ _PUBLIC = {
     "count": "larqnets.counts",
     "list_datasets": "larqnets.data",
     "load_dataset": "larqnets.data",
-    "Run": "larqnets.run_folder",
+    "Run": "larqnets.runs.run",
     "train": "larqnets.training",
     "load_trained_model": "larqnets.training",
     "Samples": "deploy.proof.converted",

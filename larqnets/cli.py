@@ -294,7 +294,7 @@ def summary(
     from larqnets import preflight
 
     preflight.check_summary(subject, backbone, image, stem, overrides or ())
-    subjects = needs_training_extra("larqnets.subjects")
+    subjects = needs_training_extra("larqnets.runs.subject")
     from larqnets import tables
 
     model = subjects.model_of(subject, backbone, image, classes, stem, width, overrides or ())

@@ -19,6 +19,7 @@ from larqnets.schema import Range, from_mapping
 
 Precision = Literal["real", "binary_activations", "binary"]
 Surrogate = Literal["clip", "tanh", "relu"]
+STRATEGIES = ("mirrored", "multiworker")  # over several devices of a machine, over several machines
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from larqnets import pictures
 from larqnets.documents import finite_number, read_csv
 from larqnets.errors import LarqnetsError
-from larqnets.run_folder import Run
+from larqnets.runs.run import Run
 
 _METRICS: dict[str, Callable[[str], Any]] = dict.fromkeys(
     ("epoch", "train_loss", "test_loss", "train_accuracy", "test_accuracy"), finite_number

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from larqnets.config import list_configs, load_config
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.run_folder import Run
+from larqnets.runs.run import Run
 
 KINDS = ("methods", "backbones", "datasets", "configs", "models", "runs")
 

@@ -5,38 +5,19 @@ raises LarqnetsError. What only data or weights can tell is found when they are 
 """
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.targets import check_target
 from larqnets.backbones import get_backbone
-from larqnets.config import DataConfig, Experiment, apply_override, load_config
-from larqnets.data.known import FOLDER_PREFIX, find_known
+from larqnets.config import STRATEGIES, DataConfig, Experiment, apply_override, load_config
+from larqnets.data.known import FOLDER_PREFIX, SPLITS, find_known
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.registry import unknown
-from larqnets.run_folder import Run, default_name, new_run_path
+from larqnets.runs.names import KERAS_SUFFIXES, check_is_keras_file, image_shape, looks_like_run, plan_run
+from larqnets.runs.run import Run, new_run_path
 
-KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
-_REBUILD = "build the network in Keras 2, set its weights (layer.set_weights) and save it with model.save('model.h5')"
-# What people give in the place of a Keras file: by suffix what it is, and what helps.
-_FOREIGN = {
-    ".pt": ("a PyTorch checkpoint, which runs code when it is opened", _REBUILD),
-    ".pth": ("a PyTorch checkpoint, which runs code when it is opened", _REBUILD),
-    ".ckpt": ("a checkpoint, which holds weights without their network", _REBUILD),
-    ".safetensors": ("a file of weights without their network", _REBUILD),
-    ".onnx": ("an ONNX graph, and the converter takes Keras", _REBUILD),
-    ".pb": ("a TensorFlow graph, and the converter takes Keras", _REBUILD),
-    ".tflite": ("converted already", "give it to larqnets inspect, run, verify or benchmark"),
-    ".npz": (
-        "a file of arrays without their network",
-        "import it with its graph: larqnets import weights.npz --network NAME",
-    ),
-    ".json": ("a graph without weights", "save both in one file with model.save('model.h5')"),
-}
 PUBLISHED_NETWORKS = ("resnet56", "vgg16bn")
-SPLITS = ("test", "train")
-STRATEGIES = ("mirrored", "multiworker")
-TARGETS = ("arm64",)
 _IMAGE_OF_ANY_KIND = {"image_shape": (1, 1, 3), "mean": (0.0,) * 3, "std": (1.0,) * 3}
 
 
@@ -78,12 +59,6 @@ def check_choice(option: str, value: str | None, known: Sequence[str]) -> None:
         raise LarqnetsError(f"There is no {option} '{value}'.{nearest(value, known)} Use {' or '.join(known)}.")
 
 
-def check_target(target: str) -> None:
-    """Look whether there is such a device family."""
-    if target not in TARGETS:
-        raise LarqnetsError(f"There is no target '{target}'.{nearest(target, TARGETS)} Targets: {', '.join(TARGETS)}.")
-
-
 def check_output(path: Path | None, suffixes: Sequence[str] = ()) -> None:
     """Look whether a file could be written: its suffix, and the folder that it goes into, which must be there."""
     if path is None:
@@ -114,44 +89,6 @@ def check_name(name: str | None, runs: Path) -> None:
     if name is not None:
         new_run_path(runs, name)
     check_folder(runs)
-
-
-def looks_like_run(path: Path) -> bool:
-    """Return whether a name is a path to a run rather than the name of a config."""
-    return path.parent != Path() and path.suffix != ".toml" and not path.is_file()
-
-
-def plan_run(
-    config_or_run: str,
-    name: str | None,
-    runs: Path,
-    overrides: Sequence[str],
-    init_from: Path | None,
-    resume: bool,
-    seed: int | None,
-) -> Run | tuple[Experiment, str]:
-    """Return the run that `larqnets train` is to continue, or experiment and name of the one that it is to start."""
-    path = Path(config_or_run)
-    if path.is_dir() or (resume and looks_like_run(path)):
-        if not resume:
-            raise LarqnetsError(f"{path} is a run folder. Continue it with --resume, or give a config to train anew.")
-        if overrides or seed is not None or name is not None or init_from is not None:
-            raise LarqnetsError(
-                "A resumed run keeps its config, seed, name and origin. Leave out --set, --seed, --name and --init-from."
-            )
-        return Run.open(path)
-    settings = list(overrides) + ([] if seed is None else [f"seed={seed}"])
-    experiment = load_config(config_or_run, settings)
-    name = name or default_name(path.stem, experiment.seed)
-    if resume and (runs / name).exists():
-        run = Run.open(runs / name)
-        if run.experiment != experiment:
-            raise LarqnetsError(
-                f"The config is not the one that {run.path} was started with. Continue that run with "
-                f"`larqnets train --resume {run.path}`, or choose another --name."
-            )
-        return run
-    return experiment, name
 
 
 def check_train(
@@ -186,22 +123,6 @@ def check_network(source: Path) -> None:
         Run.open(source)
     else:
         check_is_keras_file(source)
-
-
-def check_is_keras_file(path: Path) -> None:
-    """Raise LarqnetsError naming what the path is instead of a Keras model file, and the one line that helps."""
-    if path.is_dir():
-        what = "SavedModel folder, which carries code" if (path / "saved_model.pb").is_file() else "folder"
-        raise LarqnetsError(f"{path} is a {what}. Save the model as one file: model.save('model.h5').")
-    if not path.exists():
-        raise LarqnetsError(f"There is no file or run at {path}. Give runs/<name>, or a Keras model file.")
-    if path.suffix.lower() in _FOREIGN:
-        what, remedy = _FOREIGN[path.suffix.lower()]
-        raise LarqnetsError(f"{path} is {what}. {remedy[0].upper()}{remedy[1:]}.")
-    if path.suffix not in KERAS_SUFFIXES:
-        raise LarqnetsError(f"{path} is neither a run folder nor a Keras model file (.keras, .h5).")
-    if not path.is_file():
-        raise LarqnetsError(f"{path} is no regular file. Give a Keras model file (.keras, .h5).")
 
 
 def check_convert(source: Path, target: str, twin_run: Path | None, out: Path | None, dataset: str | None) -> None:
@@ -286,15 +207,6 @@ def check_summary(subject: str, backbone: str | None, image: str, stem: str, ove
         Run.open(path)
     else:
         check_experiment(load_config(subject, overrides))
-
-
-def image_shape(text: str) -> tuple[int, int, int]:
-    """Return (H, W, C) of "HxWxC"."""
-    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})x([1-9]\d{0,4})", text.lower())
-    if found is None:
-        raise LarqnetsError(f"'{text}' is no image shape. Write height x width x channels, e.g. 224x224x3.")
-    height, width, channels = map(int, found.groups())
-    return height, width, channels
 
 
 def check_import(source: Path, network: str | None, name: str | None, runs: Path, dataset: str | None) -> None:

@@ -160,7 +160,7 @@ def test_fuzz_every_reader(tmp_path):
     from larqnets.curves import draw_curves
     from larqnets.listing import listing
     from larqnets.pareto import pareto
-    from larqnets.run_folder import Run
+    from larqnets.runs.run import Run
 
     seed = int(os.environ.get("LARQNETS_FUZZ_SEED", random.SystemRandom().randrange(2**32)))
     print(f"LARQNETS_FUZZ_SEED={seed}")

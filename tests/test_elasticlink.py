@@ -21,8 +21,8 @@ from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.rprelu import RPReLU
 from larqnets.methods import batch_norm, binary_conv, get_method
 from larqnets.quantizers import ApproxSign, MagnitudeSign
+from larqnets.runs.weights import decayed_kernels
 from larqnets.tflite.inspect import inspect_model
-from larqnets.training.weights import decayed_kernels
 
 layers = tf.keras.layers
 RNG = np.random.default_rng(0)

@@ -17,7 +17,7 @@ import tensorflow as tf
 from test_hostile_keras import BOTH, EVIL, EVIL_FUNCTION, config_of, honest, rewrite, scene  # noqa: F401 - fixtures
 
 from larqnets.errors import LarqnetsError
-from larqnets.keras_file import load_keras_file
+from larqnets.runs.keras_file import load_keras_file
 
 SECONDS = float(os.environ.get("LARQNETS_FUZZ_SECONDS", "5"))
 SEED = int(os.environ.get("LARQNETS_FUZZ_SEED", "0"))
@@ -184,7 +184,7 @@ def test_torn_files(honest, scene):  # noqa: F811
     code = (
         "import random, sys, time; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
         "import larqnets; larqnets.require_keras_2()\n"
-        "from larqnets.errors import LarqnetsError; from larqnets.keras_file import load_keras_file\n"
+        "from larqnets.errors import LarqnetsError; from larqnets.runs.keras_file import load_keras_file\n"
         "rng, end, count = random.Random(int(sys.argv[3])), time.monotonic() + float(sys.argv[2]), 0\n"
         "while time.monotonic() < end:\n"
         "    source = Path(rng.choice(sys.argv[4:])); data = bytearray(source.read_bytes())\n"

@@ -208,7 +208,7 @@ def test_thinning_has_the_same_bits_and_gradients_while_training(strides, size):
 
 
 def test_gates_learn_and_are_never_decayed():
-    from larqnets.training.weights import decayed_kernels
+    from larqnets.runs.weights import decayed_kernels
 
     model = create_model("groupnet", "resnet8", X.shape[1:], 5, width=0.25, k=2)
     gates = [w for w in model.trainable_weights if "theta" in w.name]

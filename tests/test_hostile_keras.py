@@ -22,7 +22,7 @@ import pytest
 import tensorflow as tf
 
 from larqnets.errors import LarqnetsError
-from larqnets.keras_file import load_keras_file
+from larqnets.runs.keras_file import load_keras_file
 
 BOTH = (".keras", ".h5")
 Config = dict[str, Any]

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from larqnets import keras_layers
 from larqnets.backbones import get_backbone
 from larqnets.errors import LarqnetsError
-from larqnets.keras_file import load_keras_file
 from larqnets.methods import get_method
 from larqnets.models import create_model, list_backbones, list_methods
+from larqnets.runs import keras_layers
+from larqnets.runs.keras_file import load_keras_file
 
 SUFFIXES = (".keras", ".h5")
 layers = tf.keras.layers
@@ -275,7 +275,7 @@ def test_every_method_loads_in_a_fresh_process(networks):
     code = (
         "import larqnets; larqnets.require_keras_2()\n"
         "import tensorflow as tf\n"
-        "from larqnets.keras_file import load_keras_file\n"
+        "from larqnets.runs.keras_file import load_keras_file\n"
         "def load(path):\n"
         "    plain = tf.keras.models.load_model(path, compile=False)\n"
         "    def both(x):\n"

@@ -17,7 +17,7 @@ from android_bench.emulation import emulator
 from android_bench.record import to_json
 from deploy.run.shipped import find_model
 from larqnets.config import load_config
-from larqnets.run_folder import Run
+from larqnets.runs.run import Run
 
 ROOT = Path(__file__).parent.parent
 UNREACHABLE = "connection broken"  # what pip says when there is no network
@@ -38,8 +38,8 @@ FORBIDDEN = {
     "larqnets/importing": ("larqnets.cli", "deploy", "larqnets.post_training"),
     "larqnets/post_training": ("larqnets.cli", "deploy"),
     "larqnets/config.py": (*ABOVE_BACKBONES, *HEAVY),
-    "larqnets/run_folder.py": (*ABOVE_BACKBONES, *HEAVY),
-    "larqnets/keras_config.py": (*ABOVE_BACKBONES, *HEAVY, "larqnets.layers", "larqnets.models"),
+    "larqnets/runs/run.py": (*ABOVE_BACKBONES, *HEAVY),
+    "larqnets/runs/keras_config.py": (*ABOVE_BACKBONES, *HEAVY, "larqnets.layers", "larqnets.models"),
     "larqnets/decompose": (
         *(*ABOVE_BACKBONES, *HEAVY, "larqnets.models", "larqnets.backbones", "larqnets.layers"),
         *("larqnets.importing", "larqnets.post_training"),
@@ -100,7 +100,7 @@ def _is_in(name, packages):
 @pytest.mark.parametrize(
     "module",
     [
-        *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.run_folder", "larqnets.backbones"),
+        *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.runs.run", "larqnets.backbones"),
         *("larqnets.data.image", "larqnets.doctor", "larqnets.decompose", "larqnets.arrays", "larqnets.scores"),
         *("larqnets.documents", "larqnets.schema", "larqnets.console", "larqnets.preflight", "deploy.plan"),
         *(

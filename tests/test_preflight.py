@@ -145,7 +145,7 @@ def told(tmp_path_factory):
     """What every command of the table says in a process that cannot import the heavy modules."""
     from deploy.run.shipped import find_model
     from larqnets.config import load_config
-    from larqnets.run_folder import Run
+    from larqnets.runs.run import Run
 
     folder = tmp_path_factory.mktemp("mistakes")
     run = Run.create(folder / "RUNS", "demo", load_config("digits"))

@@ -137,7 +137,7 @@ def test_names_in_errors_are_one_printable_line(cli, name):
 
 def test_names_of_runs(cli, tmp_path):
     from larqnets.config import load_config
-    from larqnets.run_folder import Run
+    from larqnets.runs.run import Run
 
     for name in ("[red]", "[", "grün", "\x1b[31mx", "a$b$c", "_x", "100000 nests", "no zone"):
         run = Run.create(tmp_path / "runs", name, load_config("digits"))

@@ -11,8 +11,8 @@ from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
 from larqnets.methods import get_method
 from larqnets.quantizers import approx_sign
+from larqnets.runs.weights import decayed_kernels
 from larqnets.training import transfer_weights
-from larqnets.training.weights import decayed_kernels
 
 X = np.array([-1.5, -1, -0.5, 0, 0.5, 1, 1.5], np.float32)
 

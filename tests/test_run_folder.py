@@ -10,7 +10,7 @@ import pytest
 from larqnets.config import DataConfig, Experiment, ModelConfig, TrainConfig
 from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
-from larqnets.run_folder import Run, default_name
+from larqnets.runs.run import Run, default_name
 
 EXPERIMENT = Experiment(ModelConfig("real", "resnet8"), DataConfig("digits"), TrainConfig(epochs=2), seed=5)
 
@@ -135,7 +135,7 @@ def test_a_missing_folder_is_named(tmp_path):
 
 
 def test_run_folders_need_no_tensorflow():
-    code = "import sys, larqnets.run_folder; raise SystemExit('tensorflow' in sys.modules)"
+    code = "import sys, larqnets.runs.run; raise SystemExit('tensorflow' in sys.modules)"
     root = Path(__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
@@ -144,7 +144,7 @@ def test_two_processes_set_fields_of_a_card_and_none_is_lost(tmp_path):
     """Each opened the run before the other wrote, as `convert` does while the run is trained."""
     path = Run.create(tmp_path, "a", EXPERIMENT).path
     code = (
-        "import sys; from pathlib import Path; from larqnets.run_folder import Run\n"
+        "import sys; from pathlib import Path; from larqnets.runs.run import Run\n"
         "run = Run.open(Path(sys.argv[1])); print('open', flush=True); sys.stdin.readline()\n"
         "for i in range(20): run.update_card(**{f'{sys.argv[2]}{i}': i})"
     )
@@ -164,7 +164,7 @@ def test_two_processes_set_fields_of_a_card_and_none_is_lost(tmp_path):
 
 def test_a_killed_creation_leaves_nothing_that_stays(tmp_path):
     code = (
-        "import os, signal; from pathlib import Path; from larqnets.run_folder import Run\n"
+        "import os, signal; from pathlib import Path; from larqnets.runs.run import Run\n"
         "from larqnets import load_config\n"
         "Path.rename = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\n"
         "Run.create(Path(), 'a', load_config('digits'))"

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from larqnets.errors import LarqnetsError
-from larqnets.keras_file import load_keras_file
+from larqnets.runs.keras_file import load_keras_file
 
 zoo = pytest.importorskip("larq_zoo", reason="Larq Zoo is not installed")
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.proof.converted import Converted
+from deploy.targets import TARGETS
 from larqnets import __version__, manifest
-from larqnets.preflight import TARGETS
 from larqnets.tflite.inspect import inspect_model
 
 

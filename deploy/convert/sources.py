@@ -14,11 +14,11 @@ from deploy.export import model as export
 from deploy.proof.arm64 import prove
 from deploy.proof.converted import Converted, Samples
 from deploy.proof.source import Source, open_source, shown, verification_samples
+from deploy.targets import check_target
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import check_free
 from larqnets.methods import get_method
-from larqnets.preflight import check_target
-from larqnets.run_folder import Run
+from larqnets.runs.run import Run
 from larqnets.training import load_trained_model
 
 CALIBRATION_SAMPLES = 200

@@ -20,7 +20,7 @@ from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.post_training.launch import read_codes
 from larqnets.post_training.network import Kernel, find_kernels, float_values
-from larqnets.run_folder import Run
+from larqnets.runs.run import Run
 from larqnets.tflite.model import read_model
 
 

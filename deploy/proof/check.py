@@ -12,9 +12,9 @@ from deploy.run.classify import preprocessing
 from deploy.run.interpreter import CHILD, Interpreter
 from larqnets.config import DataConfig
 from larqnets.data import DatasetInfo, load_dataset
+from larqnets.data.known import SPLITS
 from larqnets.errors import LarqnetsError
-from larqnets.preflight import SPLITS
-from larqnets.run_folder import Run
+from larqnets.runs.run import Run
 from larqnets.tasks.classification import cross_entropy_of, make_loss
 from larqnets.tflite.inspect import own_metadata
 from larqnets.training import evaluate, load_trained_model

@@ -12,8 +12,8 @@ from deploy.proof.converted import Samples
 from larqnets.config import DataConfig
 from larqnets.data import Dataset, load_dataset, preprocess_info
 from larqnets.errors import LarqnetsError
-from larqnets.keras_file import load_keras_file
-from larqnets.run_folder import Run
+from larqnets.runs.keras_file import load_keras_file
+from larqnets.runs.run import Run
 from larqnets.training import load_trained_model
 from larqnets.training.evaluation import check_images
 

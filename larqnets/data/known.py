@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from larqnets.errors import LarqnetsError, nearest
 
 FOLDER_PREFIX = "folder:"
+SPLITS = ("test", "train")
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from larqnets.config import DataConfig
 from larqnets.data import Dataset, load_dataset, reading_errors
 from larqnets.importing.networks import get_network
 from larqnets.importing.torch_weights import load_torch_weights, read_arrays
-from larqnets.keras_file import keras_file_content, load_keras_file
-from larqnets.preflight import KERAS_SUFFIXES, check_import
-from larqnets.run_folder import MODEL_FILE, Run
+from larqnets.runs.keras_file import keras_file_content, load_keras_file
+from larqnets.runs.names import KERAS_SUFFIXES
+from larqnets.runs.run import MODEL_FILE, Run
 from larqnets.tasks.classification import cross_entropy_of
 from larqnets.training.evaluation import check_images, evaluate
 
@@ -43,7 +43,6 @@ def import_model(
     on_stage("import")
     facts: dict[str, Any] = {}
     data: DataConfig | None = None
-    check_import(source, network, name, runs, dataset)
     if source.suffix != ".npz":
         model = load_keras_file(source)
     elif Path(network or "").suffix in KERAS_SUFFIXES:

@@ -22,11 +22,11 @@ from larqnets.data import load_dataset
 from larqnets.decompose import LayerResult, Settings
 from larqnets.errors import LarqnetsError
 from larqnets.importing.launch import measured
-from larqnets.keras_file import keras_file_content
 from larqnets.post_training import network as net
 from larqnets.post_training.picture import draw_layers
 from larqnets.post_training.steps import Search, find_settings
-from larqnets.run_folder import MODEL_FILE, Run
+from larqnets.runs.keras_file import keras_file_content
+from larqnets.runs.run import MODEL_FILE, Run
 
 CODES_FILE, REPORT_FILE, PICTURE_FILE = "codes.npz", "layers.json", "layers.png"
 

@@ -16,11 +16,11 @@ import tensorflow as tf
 from larqnets.config import DataConfig
 from larqnets.decompose import LayerResult, Settings, decompose_kernels
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.keras_applications import applications, build_application
-from larqnets.keras_file import load_keras_file
-from larqnets.preflight import KERAS_SUFFIXES
-from larqnets.run_folder import Run
-from larqnets.training.weights import load_trained_model
+from larqnets.runs.applications import applications, build_application
+from larqnets.runs.keras_file import load_keras_file
+from larqnets.runs.names import KERAS_SUFFIXES
+from larqnets.runs.run import Run
+from larqnets.runs.weights import load_trained_model
 
 layers = tf.keras.layers
 

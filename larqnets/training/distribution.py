@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from larqnets.config import STRATEGIES
 from larqnets.data.augment import Share
 from larqnets.documents import parse_json
 from larqnets.errors import LarqnetsError
-from larqnets.preflight import STRATEGIES
 from larqnets.processes import temporary_folder
-from larqnets.run_folder import Run
+from larqnets.runs.run import Run
 
 if TYPE_CHECKING:
     from larqnets.data import Dataset

@@ -8,14 +8,14 @@ from typing import Any
 from larqnets.config import dump_config
 from larqnets.data import Dataset, load_dataset, reading_errors
 from larqnets.errors import LarqnetsError
-from larqnets.preflight import plan_run
-from larqnets.run_folder import Run
-from larqnets.training import checkpoints
+from larqnets.runs import checkpoints
+from larqnets.runs.names import plan_run
+from larqnets.runs.run import Run
+from larqnets.runs.weights import build_model, load_trained_model, transfer_weights
 from larqnets.training.distribution import Workers, join
 from larqnets.training.loop import train
 from larqnets.training.progress import Progress
 from larqnets.training.stages import check_stages
-from larqnets.training.weights import build_model, load_trained_model, transfer_weights
 
 
 def launch(
@@ -33,7 +33,7 @@ def launch(
     """Train the experiment of a config, or with `resume` continue a run; returns the finished run.
 
     With `resume` and a config whose run does not exist yet, the run is started. `strategy` is one of
-    `preflight.STRATEGIES`, None for one device. Raises LarqnetsError as its parts do.
+    `config.STRATEGIES`, None for one device. Raises LarqnetsError as its parts do.
     """
     workers = join(strategy)
     with ExitStack() as held:

@@ -13,10 +13,12 @@ import tensorflow as tf
 
 from larqnets.config import Experiment
 from larqnets.errors import LarqnetsError
-from larqnets.run_folder import Run
+from larqnets.runs import checkpoints
+from larqnets.runs.run import Run
+from larqnets.runs.weights import load_trained_model
 from larqnets.schema import from_mapping
 from larqnets.tasks.classification import make_loss
-from larqnets.training import checkpoints, environment, metrics
+from larqnets.training import environment, metrics
 from larqnets.training.distribution import Workers, join
 from larqnets.training.evaluation import Evaluator
 from larqnets.training.interrupt import TrainingInterruptedError, stop_on_signals
@@ -25,7 +27,6 @@ from larqnets.training.schedules import learning_rate
 from larqnets.training.stages import Stage, next_model, plan_stages, stage_results
 from larqnets.training.step import EpochTotals, all_finite, in_mixed_precision, make_optimizer, make_train_step
 from larqnets.training.teacher import Teacher, load_teacher
-from larqnets.training.weights import load_trained_model
 
 if TYPE_CHECKING:
     from larqnets.data import Dataset

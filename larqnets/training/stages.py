@@ -7,11 +7,11 @@ import tensorflow as tf
 
 from larqnets.config import Experiment, StageConfig
 from larqnets.errors import LarqnetsError
+from larqnets.runs.weights import build_model, transfer_weights
 from larqnets.tasks.classification import make_loss
 from larqnets.training.metrics import Row
 from larqnets.training.schedules import check_schedule
 from larqnets.training.teacher import load_teacher
-from larqnets.training.weights import build_model, transfer_weights
 
 if TYPE_CHECKING:
     from larqnets.data import Dataset

@@ -8,11 +8,11 @@ import tensorflow as tf
 
 from larqnets.config import TrainConfig
 from larqnets.errors import LarqnetsError
+from larqnets.runs.weights import decayed_kernels
 from larqnets.tasks.classification import LossFunction, correct, distribution_loss
 from larqnets.training.evaluation import without_remapping
 from larqnets.training.schedules import learning_rate
 from larqnets.training.teacher import Teacher
-from larqnets.training.weights import decayed_kernels
 
 _REWRITE = "auto_mixed_precision_onednn_bfloat16"
 

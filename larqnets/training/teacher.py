@@ -13,10 +13,10 @@ import tensorflow as tf
 from larqnets.config import TrainConfig
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.keras_applications import applications, build_application
-from larqnets.run_folder import KINDS, Run
+from larqnets.runs.applications import applications, build_application
+from larqnets.runs.run import KINDS, Run
+from larqnets.runs.weights import load_trained_model
 from larqnets.tasks.classification import logits_of
-from larqnets.training.weights import load_trained_model
 
 if TYPE_CHECKING:
     from larqnets.data import DatasetInfo

@@ -14,9 +14,9 @@ from deploy.proof.verify import verify
 from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
 from larqnets import LarqnetsError, create_model, device_tables
-from larqnets.keras_file import keras_file_content
 from larqnets.methods import get_method
 from larqnets.models import method_matrix
+from larqnets.runs.keras_file import keras_file_content
 from larqnets.tflite.model import read_model
 
 RNG = np.random.default_rng(0)

@@ -308,7 +308,7 @@ def test_a_file_without_int8_weights(files):
 
 def test_a_decomposed_run_is_converted_with_its_integers(cli, tmp_path):
     """convert writes the float file, proven equal, and those with the integers; evaluate and benchmark's reader take them."""
-    from larqnets.keras_file import keras_file_content
+    from larqnets.runs.keras_file import keras_file_content
 
     (tmp_path / "small.h5").write_bytes(keras_file_content(digits_network()))
     made = cli("decompose", "small.h5", "--no-protect-small", "--dataset", "digits", "--name", "r", "--no-evaluate")

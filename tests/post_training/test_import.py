@@ -12,7 +12,7 @@ from larqnets.config import DataConfig, TrainConfig
 from larqnets.data import load_dataset
 from larqnets.importing.networks import NETWORKS, get_network
 from larqnets.importing.torch_weights import load_torch_weights, read_arrays
-from larqnets.run_folder import Run
+from larqnets.runs.run import Run
 from larqnets.training import load_trained_model
 from larqnets.training.teacher import load_teacher
 
@@ -124,7 +124,7 @@ def test_a_network_that_ends_in_probabilities_is_not_given_a_second_softmax(cli,
 
 def test_commands_take_an_imported_run(cli, tmp_path):
     """import, evaluate, summary, list, and what a run without an experiment cannot do."""
-    from larqnets.keras_file import keras_file_content
+    from larqnets.runs.keras_file import keras_file_content
 
     (tmp_path / "small.h5").write_bytes(keras_file_content(digits_network()))
     done = cli("import", "small.h5", "--dataset", "digits", "--json")

@@ -55,7 +55,7 @@ def arm(point: str) -> None:
 
         loop.make_train_step = counted_step(loop.make_train_step)
     elif kind == "save":
-        from larqnets.training import checkpoints
+        from larqnets.runs import checkpoints
 
         checkpoints._sync = half_written(checkpoints._sync)
     elif kind == "file":

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from larqnets.errors import LarqnetsError
-from larqnets.run_folder import Run
-from larqnets.training import checkpoints
+from larqnets.runs import checkpoints
+from larqnets.runs.run import Run
 
 from .tiny import tiny_experiment
 

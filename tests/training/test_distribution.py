@@ -14,8 +14,8 @@ import tensorflow as tf
 from forked import Forked
 
 from larqnets.errors import LarqnetsError
-from larqnets.run_folder import Run
-from larqnets.training.checkpoints import latest
+from larqnets.runs.checkpoints import latest
+from larqnets.runs.run import Run
 from larqnets.training.distribution import Workers, join
 
 # Real weights: signs amplify the rounding of sums over replicas, and a tolerance would show nothing.

@@ -14,7 +14,7 @@ import pytest
 from forked import Forked
 from PIL import Image
 
-from larqnets.run_folder import Run
+from larqnets.runs.run import Run
 from larqnets.training.metrics import TIMING_COLUMNS
 
 from .kill_points import arm

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from larqnets.config import PaperConfig, dump_config
 from larqnets.errors import LarqnetsError
-from larqnets.run_folder import Run
+from larqnets.runs.run import Run
 from larqnets.training import TrainingInterruptedError, build_model, evaluate, load_trained_model, train
 from larqnets.training.interrupt import stop_on_signals
 from larqnets.training.metrics import TIMING_COLUMNS
@@ -271,7 +271,7 @@ _TRAIN_FOREVER = """
 import sys
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
-from larqnets.run_folder import Run
+from larqnets.runs.run import Run
 from larqnets.training import TrainingInterruptedError, build_model, train
 from training.test_loop import Recorder
 from training.tiny import MemoryDataset

@@ -12,7 +12,7 @@ from PIL import Image
 from larqnets.config import ModelConfig
 from larqnets.layers.branches import SoftGate, WeightedSum
 from larqnets.layers.link_scale import LinkScale
-from larqnets.run_folder import Run
+from larqnets.runs.run import Run
 from larqnets.training import TrainingInterruptedError
 
 from .test_loop import train_once

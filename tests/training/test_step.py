@@ -6,10 +6,10 @@ import tensorflow as tf
 from larqnets.config import TrainConfig
 from larqnets.errors import LarqnetsError
 from larqnets.quantizers import EdeSign, SteSign
+from larqnets.runs.weights import decayed_kernels
 from larqnets.tasks.classification import make_loss
 from larqnets.training import transfer_weights
 from larqnets.training.step import EpochTotals, make_optimizer, make_train_step
-from larqnets.training.weights import decayed_kernels
 
 
 def mixed_model(classes: int = 2) -> tf.keras.Model:

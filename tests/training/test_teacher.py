@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from larqnets.config import ModelConfig, StageConfig
 from larqnets.errors import LarqnetsError
-from larqnets.run_folder import Run
+from larqnets.runs.run import Run
 from larqnets.tasks.classification import cross_entropy, distribution_loss
 from larqnets.training import TrainingInterruptedError, build_model, load_trained_model, train
 from larqnets.training.stages import check_stages

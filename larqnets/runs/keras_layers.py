@@ -10,7 +10,7 @@ a key of these lists:
     quantizers    Larq's, ours, Larq Zoo's
 
 Initializers, regularizers and constraints mean nothing once a network is trained, and are left out unread, as what a
-compiled model says about its training is; `larqnets.keras_config.scan` has refused code in them.
+compiled model says about its training is; `larqnets.runs.keras_config.scan` has refused code in them.
 """
 
 import inspect
@@ -29,8 +29,8 @@ from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda  # 
 
 import larqnets.layers  # noqa: E402
 import larqnets.quantizers  # noqa: E402, F401 - they and the layers register themselves
-from larqnets import zoo_functions  # noqa: E402
-from larqnets.keras_config import RefusedError, not_listed, shown  # noqa: E402
+from larqnets.runs import zoo_functions  # noqa: E402
+from larqnets.runs.keras_config import RefusedError, not_listed, shown  # noqa: E402
 
 MAX_LAYERS = 5000
 MAX_NESTED = 16  # models in models

@@ -17,9 +17,9 @@ from tf_keras.src.saving import saving_lib  # noqa: E402
 from tf_keras.src.saving.legacy import hdf5_format  # noqa: E402
 
 from larqnets.errors import LarqnetsError  # noqa: E402
-from larqnets.keras_config import KerasFile, RefusedError, open_keras_file, reason  # noqa: E402
-from larqnets.keras_layers import build_network  # noqa: E402
-from larqnets.preflight import check_is_keras_file  # noqa: E402
+from larqnets.runs.keras_config import KerasFile, RefusedError, open_keras_file, reason  # noqa: E402
+from larqnets.runs.keras_layers import build_network  # noqa: E402
+from larqnets.runs.names import check_is_keras_file  # noqa: E402
 
 # Numbers that a network may need beyond those in its file: states of random layers.
 _SPARE = 1_000_000
@@ -28,7 +28,7 @@ _SPARE = 1_000_000
 def load_keras_file(path: Path) -> tf.keras.Model:
     """Load a Keras 2 model file of one input, of a fixed size, and one output.
 
-    Nothing that the file names is looked up but what `larqnets.keras_layers` lists. Raises LarqnetsError for anything else.
+    Nothing that the file names is looked up but what `larqnets.runs.keras_layers` lists. Raises LarqnetsError for anything else.
     """
     check_is_keras_file(path)
     try:

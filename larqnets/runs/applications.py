@@ -8,8 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from larqnets.errors import LarqnetsError
-from larqnets.keras_config import check_weights_file
-from larqnets.preflight import KERAS_SUFFIXES
+from larqnets.runs.keras_config import check_weights_file
+from larqnets.runs.names import KERAS_SUFFIXES
 
 
 def applications() -> dict[str, Callable[..., tf.keras.Model]]:

@@ -5,10 +5,10 @@ import tensorflow as tf
 
 from larqnets.config import Experiment, StageConfig
 from larqnets.errors import LarqnetsError
-from larqnets.keras_file import load_keras_file
 from larqnets.models import create_model
-from larqnets.run_folder import Run
-from larqnets.training import checkpoints
+from larqnets.runs import checkpoints
+from larqnets.runs.keras_file import load_keras_file
+from larqnets.runs.run import Run
 
 # Keras' names of a layer's kernels, and Larq's names of their quantizers.
 _KERNELS = {

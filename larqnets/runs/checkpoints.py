@@ -19,7 +19,7 @@ import tensorflow as tf
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder, cannot_write, sync_folder
-from larqnets.run_folder import Run
+from larqnets.runs.run import Run
 
 KEEP = 2
 

@@ -6,7 +6,7 @@
 The content decides which of the two it is, not the name. Nothing is unpacked to disk, no link is followed and no other file
 is opened. RefusedError is what Keras does not write: other, doubled, encrypted or linked members of the zip, links, external and
 virtual data and foreign filters of HDF5, doubled keys of JSON, and all that is larger than the limits below. What the config
-may name is held against the lists of `larqnets.keras_layers`.
+may name is held against the lists of `larqnets.runs.keras_layers`.
 """
 
 import contextlib

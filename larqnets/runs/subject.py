@@ -8,12 +8,12 @@ import tensorflow as tf
 
 from larqnets.config import apply_override, load_config
 from larqnets.data import load_dataset
-from larqnets.keras_file import load_keras_file
 from larqnets.methods import get_method
 from larqnets.models import create_model
-from larqnets.preflight import KERAS_SUFFIXES, check_summary, image_shape, looks_like_run
-from larqnets.run_folder import Run
-from larqnets.training import build_model, load_trained_model
+from larqnets.runs.keras_file import load_keras_file
+from larqnets.runs.names import KERAS_SUFFIXES, image_shape, looks_like_run
+from larqnets.runs.run import Run
+from larqnets.runs.weights import build_model, load_trained_model
 
 
 def model_of(
@@ -30,7 +30,6 @@ def model_of(
     `image`: "HxWxC". `overrides` are options of the method ("reduction=8"), or of a config. Raises LarqnetsError when the
     subject is none of them.
     """
-    check_summary(subject, backbone, image, stem, overrides)
     if backbone is not None:
         options: dict[str, Any] = {}
         for override in overrides:

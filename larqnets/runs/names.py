@@ -1,0 +1,90 @@
+"""What a name on the command line stands for: a run, a config, a Keras model file or something that only looks like one."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from larqnets.config import Experiment, load_config
+from larqnets.errors import LarqnetsError
+from larqnets.runs.run import Run, default_name
+
+KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
+_REBUILD = "build the network in Keras 2, set its weights (layer.set_weights) and save it with model.save('model.h5')"
+# What people give in the place of a Keras file: by suffix what it is, and what helps.
+_FOREIGN = {
+    ".pt": ("a PyTorch checkpoint, which runs code when it is opened", _REBUILD),
+    ".pth": ("a PyTorch checkpoint, which runs code when it is opened", _REBUILD),
+    ".ckpt": ("a checkpoint, which holds weights without their network", _REBUILD),
+    ".safetensors": ("a file of weights without their network", _REBUILD),
+    ".onnx": ("an ONNX graph, and the converter takes Keras", _REBUILD),
+    ".pb": ("a TensorFlow graph, and the converter takes Keras", _REBUILD),
+    ".tflite": ("converted already", "give it to larqnets inspect, run, verify or benchmark"),
+    ".npz": (
+        "a file of arrays without their network",
+        "import it with its graph: larqnets import weights.npz --network NAME",
+    ),
+    ".json": ("a graph without weights", "save both in one file with model.save('model.h5')"),
+}
+
+
+def looks_like_run(path: Path) -> bool:
+    """Return whether a name is a path to a run rather than the name of a config."""
+    return path.parent != Path() and path.suffix != ".toml" and not path.is_file()
+
+
+def plan_run(
+    config_or_run: str,
+    name: str | None,
+    runs: Path,
+    overrides: Sequence[str],
+    init_from: Path | None,
+    resume: bool,
+    seed: int | None,
+) -> Run | tuple[Experiment, str]:
+    """Return the run that `larqnets train` is to continue, or experiment and name of the one that it is to start."""
+    path = Path(config_or_run)
+    if path.is_dir() or (resume and looks_like_run(path)):
+        if not resume:
+            raise LarqnetsError(f"{path} is a run folder. Continue it with --resume, or give a config to train anew.")
+        if overrides or seed is not None or name is not None or init_from is not None:
+            raise LarqnetsError(
+                "A resumed run keeps its config, seed, name and origin. Leave out --set, --seed, --name and --init-from."
+            )
+        return Run.open(path)
+    settings = list(overrides) + ([] if seed is None else [f"seed={seed}"])
+    experiment = load_config(config_or_run, settings)
+    name = name or default_name(path.stem, experiment.seed)
+    if resume and (runs / name).exists():
+        run = Run.open(runs / name)
+        if run.experiment != experiment:
+            raise LarqnetsError(
+                f"The config is not the one that {run.path} was started with. Continue that run with "
+                f"`larqnets train --resume {run.path}`, or choose another --name."
+            )
+        return run
+    return experiment, name
+
+
+def check_is_keras_file(path: Path) -> None:
+    """Raise LarqnetsError naming what the path is instead of a Keras model file, and the one line that helps."""
+    if path.is_dir():
+        what = "SavedModel folder, which carries code" if (path / "saved_model.pb").is_file() else "folder"
+        raise LarqnetsError(f"{path} is a {what}. Save the model as one file: model.save('model.h5').")
+    if not path.exists():
+        raise LarqnetsError(f"There is no file or run at {path}. Give runs/<name>, or a Keras model file.")
+    if path.suffix.lower() in _FOREIGN:
+        what, remedy = _FOREIGN[path.suffix.lower()]
+        raise LarqnetsError(f"{path} is {what}. {remedy[0].upper()}{remedy[1:]}.")
+    if path.suffix not in KERAS_SUFFIXES:
+        raise LarqnetsError(f"{path} is neither a run folder nor a Keras model file (.keras, .h5).")
+    if not path.is_file():
+        raise LarqnetsError(f"{path} is no regular file. Give a Keras model file (.keras, .h5).")
+
+
+def image_shape(text: str) -> tuple[int, int, int]:
+    """Return (H, W, C) of "HxWxC"."""
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})x([1-9]\d{0,4})", text.lower())
+    if found is None:
+        raise LarqnetsError(f"'{text}' is no image shape. Write height x width x channels, e.g. 224x224x3.")
+    height, width, channels = map(int, found.groups())
+    return height, width, channels
