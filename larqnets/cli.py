@@ -119,12 +119,12 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Train, convert and evaluate experiments one after another into a CSV; given again, it goes on where it was."""
-    from deploy.plan import plan
     from larqnets import preflight
+    from larqnets.studies.sweep_plan import plan
 
     plan(configs, seeds, overrides or (), runs)
     preflight.check_folder((table or runs / "sweep.csv").parent)
-    run_sweep = needs_training_extra("deploy.sweep").sweep
+    run_sweep = needs_training_extra("larqnets.studies.sweep").sweep
     from larqnets import tables
     from larqnets.training.progress import Terminal
 
@@ -313,7 +313,7 @@ def curves(
 ) -> None:
     """Draw the learning curves of runs into one picture, or how their gates and factors moved."""
     from larqnets import preflight
-    from larqnets.curves import draw_curves, draw_parameters
+    from larqnets.studies.curves import draw_curves, draw_parameters
 
     preflight.check_output(output)
     result = (draw_parameters if parameters else draw_curves)(runs, output)
@@ -329,8 +329,8 @@ def pareto(
     as_json: Json = False,
 ) -> None:
     """Compare the methods of a sweep: accuracy over seeds against cost, and which of them no other one beats."""
-    from larqnets import pareto as comparison
     from larqnets import preflight, tables
+    from larqnets.studies import pareto as comparison
 
     preflight.check_output(output)
     result = comparison.pareto(table, output, cost, title)
@@ -351,7 +351,7 @@ def bench_training(
     from larqnets import preflight
 
     preflight.check_folder(out.parent)
-    result = needs_training_extra("larqnets.training.bench").bench(cases or (), pairs, overrides or (), out)
+    result = needs_training_extra("larqnets.studies.bench_training").bench(cases or (), pairs, overrides or (), out)
     from larqnets import tables
 
     show(result, lambda: tables.bench(result, out), as_json)
@@ -371,7 +371,7 @@ def bench_groupnet_training(
     from larqnets import preflight
 
     preflight.check_folder(out.parent)
-    bench = needs_training_extra("larqnets.training.bench_groupnet")
+    bench = needs_training_extra("larqnets.studies.bench_groupnet")
     result = bench.bench(ks or (1, 3, 5), turns, bench.Setting(width=width, batch_size=batch, image_size=size), out)
     from larqnets import tables
 

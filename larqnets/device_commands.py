@@ -158,7 +158,7 @@ def bench_kernels(
 
     preflight.check_folder(out.parent)
     preflight.check_folder(models)
-    writer = needs_training_extra("deploy.bench_models")
+    writer = needs_training_extra("larqnets.studies.bench_models")
     from android_bench.emulation import kernels
     from larqnets import tables
     from larqnets.files import write_atomically
@@ -183,7 +183,7 @@ def bench_groupnet(
 
     preflight.check_folder(out.parent)
     preflight.check_folder(models)
-    writer = needs_training_extra("deploy.bench_models")
+    writer = needs_training_extra("larqnets.studies.bench_models")
     from android_bench.emulation import groupnet_cost
     from larqnets import tables
     from larqnets.files import write_atomically

@@ -267,7 +267,7 @@ def compare(
     for source in sources:
         preflight.check_network(Path(source))
     preflight.check_folder(table.parent)
-    comparison = needs_training_extra("larqnets.post_training.compare")
+    comparison = needs_training_extra("larqnets.studies.decompose_compare")
     from larqnets import network_tables, tables
 
     with tables.Stages() as stages:

@@ -157,10 +157,10 @@ def test_fuzz_every_reader(tmp_path):
     from android_bench.measuring.lineup import line_up
     from android_bench.record import parse_session, to_json
     from deploy.run.shipped import find_model
-    from larqnets.curves import draw_curves
     from larqnets.listing import listing
-    from larqnets.pareto import pareto
     from larqnets.runs.run import Run
+    from larqnets.studies.curves import draw_curves
+    from larqnets.studies.pareto import pareto
 
     seed = int(os.environ.get("LARQNETS_FUZZ_SEED", random.SystemRandom().randrange(2**32)))
     print(f"LARQNETS_FUZZ_SEED={seed}")

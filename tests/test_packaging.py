@@ -102,7 +102,13 @@ def _is_in(name, packages):
     [
         *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.runs.run", "larqnets.backbones"),
         *("larqnets.data.image", "larqnets.doctor", "larqnets.decompose", "larqnets.arrays", "larqnets.scores"),
-        *("larqnets.documents", "larqnets.schema", "larqnets.console", "larqnets.preflight", "deploy.plan"),
+        *(
+            "larqnets.documents",
+            "larqnets.schema",
+            "larqnets.console",
+            "larqnets.preflight",
+            "larqnets.studies.sweep_plan",
+        ),
         *(
             "larqnets.tflite.interface",
             "larqnets.tflite.answers",

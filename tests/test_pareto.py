@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from larqnets.pareto import Point, with_front
+from larqnets.studies.pareto import Point, with_front
 
 HEADER = "method,backbone,seed,test_accuracy,converted_test_accuracy,file_bytes,binary_macs,float_macs,seconds,arm64_instructions\n"
 ROWS = (

@@ -1,4 +1,4 @@
-"""`make bench-kernels`, second half: count what the models of deploy/bench_models.py execute on ARM64 under qemu.
+"""`make bench-kernels`, second half: count what the models of larqnets/studies/bench_models.py execute on ARM64 under qemu.
 
 The result is a list of {cpu, shape, kind, macs, instructions}. Everything is of one inference in steady state on one
 thread, and never a latency.

@@ -7,9 +7,9 @@ import pytest
 
 from android_bench.emulation import groupnet_cost, kernels
 from android_bench.emulation.qemu import OpCount
-from deploy import bench_models
-from deploy.bench_models import Convolution
 from larqnets import LarqnetsError
+from larqnets.studies import bench_models
+from larqnets.studies.bench_models import Convolution
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from android_bench.emulation.qemu import count
-from deploy.sweep import COLUMNS, plan
 from larqnets.errors import LarqnetsError
+from larqnets.studies.sweep import COLUMNS, plan
 
 TINY = ("--set", "train.epochs=2", "--set", "model.width=0.25", "--set", "train.batch_size=128")
 

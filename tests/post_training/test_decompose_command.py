@@ -17,12 +17,12 @@ from larqnets.data import load_dataset
 from larqnets.decompose import Settings
 from larqnets.post_training import network as net
 from larqnets.post_training import steps
-from larqnets.post_training.compare import COLUMNS, compare, points
 from larqnets.post_training.launch import decompose_network, read_codes
 from larqnets.post_training.sensitivity import sensitivities
 from larqnets.post_training.steps import Predictor, Search, as_hard_as_unseen, find_settings
 from larqnets.runs.keras_file import keras_file_content, load_keras_file
 from larqnets.runs.run import Run
+from larqnets.studies.decompose_compare import COLUMNS, compare, points
 from larqnets.training import load_trained_model
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqnets.runs.weights import build_model
-from larqnets.training.bench import CASES, Synthetic, experiment_of, plain_model, plain_pipeline
+from larqnets.studies.bench_training import CASES, Synthetic, experiment_of, plain_model, plain_pipeline
 
 
 def test_both_sides_train_the_same_network_on_images_of_the_same_kind():

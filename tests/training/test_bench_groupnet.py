@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from larqnets.config import TrainConfig
-from larqnets.training.bench_groupnet import FORMS, Setting, build, make_step, noise
+from larqnets.studies.bench_groupnet import FORMS, Setting, build, make_step, noise
 
 SMALL = Setting(width=0.25, image_size=8, batch_size=6)
 SGD = TrainConfig(epochs=1, optimizer="sgd", momentum=0.0, learning_rate=0.1)
@@ -60,7 +60,7 @@ def test_every_form_has_the_same_loss_gradients_and_statistics(separate, name):
 def test_the_benchmark_writes_a_row_for_every_form(cli, monkeypatch, tmp_path):
     """Each form is a process: those whose step no test above runs, the compiled one, and `separate` to compare with."""
     forms = {name: form for name, form in FORMS.items() if name == "separate" or form.jit or form.mixed}
-    monkeypatch.setattr("larqnets.training.bench_groupnet.FORMS", forms)
+    monkeypatch.setattr("larqnets.studies.bench_groupnet.FORMS", forms)
     small = ("--k", 2, "--turns", 2, "--width", 0.25, "--batch", 4, "--size", 8)
     outcome = cli("bench-groupnet-training", *small, "--json")
     assert outcome.code == 0, outcome.err

@@ -27,10 +27,10 @@ from larqnets.data.info import DatasetInfo, normalisation
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.runs.run import Run
 from larqnets.runs.weights import build_model
+from larqnets.studies.turns import Child, peak_bytes, tell, write_results
 from larqnets.training import environment
 from larqnets.training.interrupt import TrainingInterruptedError
 from larqnets.training.loop import REPORT_EVERY, train
-from larqnets.training.turns import Child, peak_bytes, tell, write_results
 
 SIDES = ("larqnets", "plain_larq")
 NUM_IMAGES = 50_000  # as CIFAR-10, so that no block holds the end of an epoch

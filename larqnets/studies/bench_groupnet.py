@@ -30,10 +30,10 @@ from larqnets.config import TrainConfig
 from larqnets.methods import Tensor, layers
 from larqnets.methods.groupnet import GroupNet
 from larqnets.quantizers import approx_sign, identity_sign
+from larqnets.studies.turns import Child, peak_bytes, tell, write_results
 from larqnets.tasks.classification import cross_entropy
 from larqnets.training import environment
 from larqnets.training.step import in_mixed_precision, make_optimizer
-from larqnets.training.turns import Child, peak_bytes, tell, write_results
 
 CLASSES = 10
 

@@ -18,7 +18,6 @@ from android_bench.emulation.emulator import CPUS, qemu_command
 from android_bench.emulation.qemu import count
 from android_bench.runtime.bundle import find_bundle
 from deploy.convert.sources import convert_source
-from deploy.plan import Planned, plan
 from deploy.proof.check import evaluate_subject
 from deploy.targets import TARGETS
 from larqnets.config import Experiment
@@ -27,6 +26,7 @@ from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import cannot_write, locked, write_atomically
 from larqnets.methods import get_method
 from larqnets.runs.run import Run
+from larqnets.studies.sweep_plan import Planned, plan
 from larqnets.tflite.inspect import inspect_model
 from larqnets.training import TrainingInterruptedError
 from larqnets.training.launch import launch
