@@ -14,7 +14,7 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -301,3 +301,28 @@ def _write_through(place: Path, data: bytes) -> None:
         raise LarqnetsError(
             f"Cannot write to {place}: {error.strerror or error}. It is no regular file: name one, or mend what reads it."
         ) from error
+
+
+def check_output(path: Path | None, suffixes: Sequence[str] = ()) -> None:
+    """Look whether a file could be written: its suffix, and the folder that it goes into, which must be there."""
+    if path is None:
+        return
+    if suffixes and path.suffix not in suffixes:
+        raise LarqnetsError(
+            f"{path} names no kind of file that is written here. Let it end in {' or '.join(suffixes)}."
+        )
+    if path.is_dir():
+        raise LarqnetsError(f"{path} is a folder. Name a file in it.")
+    if not path.parent.is_dir():
+        raise LarqnetsError(f"Cannot write {path}: there is no folder {path.parent}. Make it, or name another one.")
+    if not os.access(path.parent, os.W_OK | os.X_OK) and not os.access(path, os.W_OK):
+        raise LarqnetsError(f"Cannot write {path}: {path.parent} is not writable. Name another place.")
+
+
+def check_folder(path: Path) -> None:
+    """Look whether files could be written into a folder, which is made where there is none."""
+    there = next((p for p in (path, *path.parents) if p.exists() or p.is_symlink()), Path())
+    if not there.is_dir():
+        raise LarqnetsError(f"Cannot write {path}: {there} is no folder. Name another place.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise LarqnetsError(f"Cannot write {path}: {there} is not writable. Name another place.")

@@ -69,7 +69,7 @@ def process(tfds_dir) -> Callable[..., Outcome]:
 
     def call(*args: object, cwd: Path) -> Outcome:
         done = subprocess.run(
-            [sys.executable, "-m", "larqnets.cli", *_unproven(args)],
+            [sys.executable, "-m", "larqnets.cli.main", *_unproven(args)],
             cwd=cwd,
             env=os.environ | {"TFDS_DATA_DIR": str(tfds_dir)},
             capture_output=True,
@@ -94,7 +94,7 @@ def forked(tfds_dir) -> Callable[..., Outcome]:
 @pytest.fixture
 def cli(monkeypatch, capfd, tmp_path, tfds_dir) -> Callable[..., Outcome]:
     """Run `larqnets ARGS` through its entry point in this process, which has TensorFlow already, in folder `tmp_path`."""
-    from larqnets.cli import main
+    from larqnets.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))

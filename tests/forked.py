@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["larqnets.cli", "larqnets.training.launch", "tensorflow_datasets"])
+CONTEXT.set_forkserver_preload(["larqnets.cli.main", "larqnets.training.launch", "tensorflow_datasets"])
 
 
 class Outcome(NamedTuple):
@@ -67,7 +67,7 @@ class Forked:
 def _run(
     arguments: list[str], cwd: str, environment: dict[str, str], streams: str, prepare: Callable[[], object] | None
 ) -> None:
-    """In the process: what a shell and `python -m larqnets.cli` do."""
+    """In the process: what a shell and `python -m larqnets.cli.main` do."""
     for descriptor, name in ((1, "out"), (2, "err")):
         with Path(streams, name).open("wb") as file:
             os.dup2(file.fileno(), descriptor)
@@ -76,9 +76,9 @@ def _run(
     os.environ.update(environment)
     tempfile.tempdir = None  # it is asked for anew: TMPDIR may be another
     sys.argv = ["larqnets", *arguments]
-    sys.orig_argv = [sys.executable, "-m", "larqnets.cli", *arguments]
+    sys.orig_argv = [sys.executable, "-m", "larqnets.cli.main", *arguments]
     if prepare is not None:
         prepare()
-    from larqnets.cli import main
+    from larqnets.cli.main import main
 
     main()

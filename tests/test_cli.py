@@ -18,8 +18,9 @@ from forked import Forked
 from living import until
 from rich.console import Console
 
-from larqnets import cli as larqnets_cli
-from larqnets import list_backbones, list_methods, listing
+from larqnets import list_backbones, list_methods
+from larqnets.cli import listing
+from larqnets.cli import main as larqnets_cli
 
 LISTED = {
     "methods": "birealnet",
@@ -66,7 +67,7 @@ def test_version_and_help(cli):
 def test_help_imports_nothing_heavy(tmp_path):
     code = (
         "import sys; sys.argv = ['larqnets', '--help']\n"
-        "from larqnets.cli import main\n"
+        "from larqnets.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'tensorflow', 'larq', 'tf_keras', 'keras', 'matplotlib', 'numpy', 'PIL', 'tensorflow_datasets'}\n"
@@ -156,7 +157,7 @@ def test_an_error_is_one_line_and_a_traceback_only_with_debug(tmp_path, process)
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     with subprocess.Popen(
-        [sys.executable, "-m", "larqnets.cli", "inspect", "digits", "--json"],
+        [sys.executable, "-m", "larqnets.cli.main", "inspect", "digits", "--json"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -253,9 +254,7 @@ def test_what_c_code_makes_of_ctrl_c(monkeypatch, capsys, interrupted):
 def _interrupt(arguments, marker, cwd, tfds_dir):
     """Start larqnets, send SIGINT when `marker` appears on stderr; return exit code and stderr."""
     # A test runner in the background ignores SIGINT, and its children inherit that.
-    code = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from larqnets.cli import main; main()"
-    )
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from larqnets.cli.main import main; main()"
     with subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=cwd,

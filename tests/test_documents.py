@@ -157,7 +157,7 @@ def test_fuzz_every_reader(tmp_path):
     from android_bench.measuring.lineup import line_up
     from android_bench.record import parse_session, to_json
     from deploy.run.shipped import find_model
-    from larqnets.listing import listing
+    from larqnets.cli.listing import listing
     from larqnets.runs.run import Run
     from larqnets.studies.curves import draw_curves
     from larqnets.studies.pareto import pareto

@@ -24,62 +24,171 @@ UNREACHABLE = "connection broken"  # what pip says when there is no network
 INSTALL = 'pip install "larqnets[train]"'
 HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets")
 
-# Package or module -> what it must not import: design, dependency direction.
-ABOVE_BACKBONES = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data", "larqnets.cli", "deploy")
-READERS = ("tflite", "inspect", "weight_ops", "xnnpack")
-FORBIDDEN = {
-    "larqnets/layers": (*ABOVE_BACKBONES, "larqnets.models", "larqnets.backbones"),
-    "larqnets/quantizers.py": (*ABOVE_BACKBONES, "larqnets.backbones", "larqnets.models"),
-    "larqnets/backbones": (*ABOVE_BACKBONES, *HEAVY),
-    "larqnets/methods": ABOVE_BACKBONES[1:],
-    "larqnets/tasks": ABOVE_BACKBONES[2:],
-    "larqnets/data": (*ABOVE_BACKBONES[:3], "larqnets.cli", "deploy"),
-    "larqnets/training": ("larqnets.cli", "deploy"),
-    "larqnets/importing": ("larqnets.cli", "deploy", "larqnets.post_training"),
-    "larqnets/post_training": ("larqnets.cli", "deploy"),
-    "larqnets/config.py": (*ABOVE_BACKBONES, *HEAVY),
-    "larqnets/runs/run.py": (*ABOVE_BACKBONES, *HEAVY),
-    "larqnets/runs/keras_config.py": (*ABOVE_BACKBONES, *HEAVY, "larqnets.layers", "larqnets.models"),
-    "larqnets/decompose": (
-        *(*ABOVE_BACKBONES, *HEAVY, "larqnets.models", "larqnets.backbones", "larqnets.layers"),
-        *("larqnets.importing", "larqnets.post_training"),
+BASE = "arrays config console documents endings errors files manifest pictures processes quantizers registry schema scores terminal watchdog"
+# Room -> the rooms that it may import, every one of them above it in this list. What stands loose in larqnets/ is a room of
+# its own; each of them may be imported by all. Only the last three may look at every floor.
+MAY_IMPORT = {
+    **dict.fromkeys((f"larqnets.{name}" for name in BASE.split()), ()),
+    "larqnets": (),
+    "larqnets.tflite": (),
+    "larqnets.decompose": (),
+    "larqnets.data": ("larqnets.data.digits",),
+    "larqnets.data.digits": (),
+    "larqnets.backbones": (),
+    "larqnets.layers": (),
+    "larqnets.methods": ("larqnets.backbones", "larqnets.layers"),
+    "larqnets.models": ("larqnets.backbones", "larqnets.methods"),
+    "larqnets.counts": (),
+    "larqnets.tasks": (),
+    "larqnets.runs": ("larqnets.backbones", "larqnets.data", "larqnets.layers", "larqnets.methods", "larqnets.models"),
+    "larqnets.training": ("larqnets.data", "larqnets.runs", "larqnets.tasks"),
+    "larqnets.importing": ("larqnets.data", "larqnets.runs", "larqnets.tasks", "larqnets.training"),
+    "larqnets.post_training": (
+        *("larqnets.data", "larqnets.decompose", "larqnets.importing", "larqnets.runs", "larqnets.training"),
     ),
-    "larqnets/tflite": (*ABOVE_BACKBONES, *HEAVY, "android_bench", "larqnets.models", "larqnets.layers"),
-    "larqnets/tflite/model.py": HEAVY,
-    "larqnets/tflite/inspect.py": HEAVY,
-    "deploy/run/shipped.py": HEAVY,
-    **{f"deploy/{name}.py": HEAVY for name in ("interface", "answers", "child", "lce_kernels", "detection_op")},
-    "larqnets/scores.py": (*ABOVE_BACKBONES, *HEAVY),
-    "larqnets/endings.py": (*ABOVE_BACKBONES, "larqnets.layers", "larqnets.models", "larqnets.backbones"),
-    "larqnets/arrays.py": (*ABOVE_BACKBONES, *HEAVY),
-    "deploy/decomposed/packed.py": HEAVY,
-    "larqnets/tflite/xnnpack.py": HEAVY,
-    "deploy": ("larqnets.cli",),
-    # measuring reads files and names their layers; it needs nothing that trains or converts
-    "android_bench": (
-        *(*ABOVE_BACKBONES[:5], *HEAVY, "larqnets.models", "larqnets.backbones", "larqnets.layers"),
-        *(f"deploy.{p.stem}" for p in (ROOT / "deploy").glob("[!_]*.py") if p.stem not in READERS),
-        "deploy.proof",
+    "android_bench": (),
+    "android_bench.clock": (),
+    "android_bench.runtime": ("larqnets.tflite",),
+    "android_bench.emulation": ("android_bench.runtime", "larqnets.tflite"),
+    "android_bench.record": ("android_bench.emulation",),
+    "android_bench.devices": (
+        *("android_bench.clock", "android_bench.emulation", "android_bench.record", "android_bench.runtime"),
     ),
+    "android_bench.measuring": (
+        *("android_bench", "android_bench.clock", "android_bench.devices", "android_bench.emulation"),
+        *("android_bench.record", "android_bench.runtime", "larqnets.tflite"),
+    ),
+    "android_bench.reporting": ("android_bench", "android_bench.measuring", "android_bench.record"),
+    "deploy": (),
+    "deploy.targets": (),
+    "deploy.run": ("android_bench.emulation", "android_bench.runtime", "larqnets.data", "larqnets.tflite"),
+    "deploy.export": ("larqnets.layers", "larqnets.tflite"),
+    "deploy.proof": (
+        *("android_bench.emulation", "android_bench.measuring", "android_bench.runtime", "deploy.export", "deploy.run"),
+        *(
+            "larqnets.data",
+            "larqnets.layers",
+            "larqnets.runs",
+            "larqnets.tasks",
+            "larqnets.tflite",
+            "larqnets.training",
+        ),
+    ),
+    "deploy.decomposed": (
+        *("deploy.export", "deploy.proof", "larqnets.decompose", "larqnets.post_training", "larqnets.runs"),
+        "larqnets.tflite",
+    ),
+    "deploy.convert": (
+        *(
+            "deploy.decomposed",
+            "deploy.export",
+            "deploy.proof",
+            "deploy.targets",
+            "larqnets.methods",
+            "larqnets.models",
+        ),
+        *("larqnets.runs", "larqnets.tflite", "larqnets.training"),
+    ),
+    "larqnets.studies": ("*",),
+    "larqnets.cli.tables": ("android_bench", "android_bench.reporting"),
+    "larqnets.cli": ("*",),
 }
+# What runs on a board, where neither TensorFlow nor Larq is installed.
+WITHOUT_TENSORFLOW = (
+    *("larqnets.tflite", "larqnets.decompose", "larqnets.backbones", "larqnets.cli", "larqnets.cli.tables"),
+    *("android_bench", "android_bench.runtime", "android_bench.emulation", "android_bench.devices"),
+    *("android_bench.measuring", "android_bench.reporting", "deploy.targets", "deploy.run"),
+)
+LIGHT = {  # of rooms that are not
+    "larqnets.data": ("image", "info", "known"),
+    "larqnets.runs": ("run", "names", "keras_config"),
+    "larqnets.studies": ("sweep_plan", "pareto", "curves"),
+    "deploy.decomposed": ("packed",),
+}
+HEAVY_ROOMS = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data")
+HEAVY_BASE = (
+    "endings",
+    "quantizers",
+    "pictures",
+)  # `endings` and `quantizers` are TensorFlow; `pictures` needs matplotlib
 
 
-@pytest.mark.parametrize(("place", "forbidden"), FORBIDDEN.items(), ids=FORBIDDEN)
-def test_imports_point_downwards(place, forbidden):
-    path = ROOT / place
-    files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    assert files
-    for file in files:
+def room_of(module: str) -> str:
+    """The package of a module, the module itself where it stands loose."""
+    path = ROOT / module.replace(".", "/")
+    if path.is_dir():
+        return module
+    package, _, _ = module.rpartition(".")
+    return package if "." in package else module
+
+
+def modules():
+    for top in ("larqnets", "deploy", "android_bench"):
+        for file in sorted((ROOT / top).rglob("*.py")):
+            yield ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), file
+
+
+def test_every_room_imports_only_what_it_may():
+    above: list[str] = []
+    for room, allowed in MAY_IMPORT.items():
+        assert room in ("larqnets.cli.tables", "larqnets.data") or set(allowed) <= {*above, "*"}, (
+            f"{room} stands too high"
+        )
+        above.append(room)
+    loose = {room for room in MAY_IMPORT if room.rpartition(".")[2] in BASE.split()}
+    for module, file in modules():
+        room = room_of(module)
+        assert room in MAY_IMPORT, f"{module} stands in no room of the plan"
         for name in _imports(ast.parse(file.read_text())):
-            assert not _is_in(name, forbidden), f"{file.relative_to(ROOT)} imports {name}"
+            if name.split(".")[0] not in ("larqnets", "deploy", "android_bench"):
+                continue
+            other = room_of(name if find_module(name) else name.rpartition(".")[0])
+            fine = other in (room, "larqnets", *MAY_IMPORT[room]) or other in loose or "*" in MAY_IMPORT[room]
+            assert fine, f"{module} imports {name}: {room} may not import {other}"
 
 
-@pytest.mark.parametrize("module", ["cli", "command", "device_commands", "network_commands"])
-def test_command_line_imports_tensorflow_only_inside_verbs(module):
-    tree = ast.parse((ROOT / f"larqnets/{module}.py").read_text())
-    top = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
-    for name in _imports(ast.Module(top, [])):
-        assert not _is_in(name, (*HEAVY, "deploy", "numpy", "android_bench", *ABOVE_BACKBONES[:4])), name
+def find_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def _on_a_board(module: str) -> bool:
+    room, _, name = module.rpartition(".")
+    if room == "larqnets" and not (ROOT / "larqnets" / name).is_dir():
+        return name in BASE.split() and name not in HEAVY_BASE
+    if module in LIGHT or room in LIGHT:
+        return name in LIGHT.get(room, ())
+    return module in WITHOUT_TENSORFLOW or room in WITHOUT_TENSORFLOW
+
+
+def test_what_runs_on_a_board_imports_no_tensorflow():
+    names = [
+        m
+        for m, _ in modules()
+        if _on_a_board(m) and m not in ("larqnets.tflite.derive_schema", "larqnets.cli.__main__")
+    ]
+    assert len(names) > 100
+    code = f"""
+import importlib, sys
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {HEAVY}:
+            raise ImportError(f"{{name}} is imported")
+sys.meta_path.insert(0, Refused())
+for name in {names}:
+    importlib.import_module(name)
+print("all")
+"""
+    done = _python(sys.executable, code)
+    assert done.stdout == "all\n", done.stderr
+
+
+def test_command_line_imports_libraries_only_inside_verbs():
+    """So that `larqnets --help` and an error are there at once."""
+    for path in [*sorted((ROOT / "larqnets/cli").glob("*command*.py")), ROOT / "larqnets/cli/main.py"]:
+        top = [node for node in ast.parse(path.read_text()).body if not isinstance(node, ast.FunctionDef)]
+        for name in _imports(ast.Module(top, [])):
+            assert not _is_in(name, (*HEAVY, "deploy", "numpy", "android_bench", *HEAVY_ROOMS)), f"{path.name}: {name}"
 
 
 def _imports(tree):
@@ -95,47 +204,6 @@ def _imports(tree):
 
 def _is_in(name, packages):
     return any(name == package or name.startswith(f"{package}.") for package in packages)
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.runs.run", "larqnets.backbones"),
-        *("larqnets.data.image", "larqnets.doctor", "larqnets.decompose", "larqnets.arrays", "larqnets.scores"),
-        *(
-            "larqnets.documents",
-            "larqnets.schema",
-            "larqnets.console",
-            "larqnets.preflight",
-            "larqnets.studies.sweep_plan",
-        ),
-        *(
-            "larqnets.tflite.interface",
-            "larqnets.tflite.answers",
-            "deploy.run.child",
-            "deploy.run.host_engines",
-            "deploy.run.lce_kernels",
-        ),
-        *(f"larqnets.tflite.{p.stem}" for p in (ROOT / "larqnets/tflite").glob("[!_]*.py")),
-        *(
-            "larqnets.tflite.model",
-            "larqnets.tflite.inspect",
-            "deploy.run.shipped",
-            "deploy.run.classify",
-            "deploy.decomposed.packed",
-        ),
-        "larqnets.tflite.xnnpack",
-        *(
-            "deploy.run.interpreter",
-            "android_bench",
-            *(f"android_bench.{p.stem}" for p in (ROOT / "android_bench").glob("[!_]*.py")),
-            *(f"android_bench.devices.{p.stem}" for p in (ROOT / "android_bench/devices").glob("[!_]*.py")),
-        ),
-    ],
-)
-def test_core_modules_import_no_tensorflow(module):
-    code = f"import sys, {module}; print(sorted(set({HEAVY}) & set(sys.modules)))"
-    assert _python(sys.executable, code).stdout == "[]\n"
 
 
 @pytest.fixture(scope="module")

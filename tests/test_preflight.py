@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from larqnets import preflight
+from larqnets.cli import preflight
+from larqnets.runs.names import method_names
 
 HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets", "scipy", "matplotlib")
 
@@ -122,7 +123,7 @@ class Forbid(importlib.abc.MetaPathFinder):
             raise AssertionError(f"{name} is imported")
 
 sys.meta_path.insert(0, Forbid())
-from larqnets.cli import main
+from larqnets.cli.main import main
 results = []
 for command in commands:
     sys.argv[1:] = command
@@ -185,12 +186,12 @@ def test_names_that_are_known_without_tensorflow():
     from larqnets.importing.networks import NETWORKS
     from larqnets.methods import list_methods
 
-    assert preflight.method_names() == list_methods()
+    assert method_names() == list_methods()
     assert tuple(NETWORKS) == preflight.PUBLISHED_NETWORKS
 
 
 def test_help_and_version_are_fast(tmp_path):
     for arguments in (["--help"], ["--version"], ["train", "--help"]):
-        code = f"import sys; sys.argv[1:] = {arguments}\ntry:\n    from larqnets.cli import main; main()\nexcept SystemExit: print(sorted(set(sys.modules) & {{'numpy', 'tensorflow', 'PIL', 'larqnets.config'}}))"
+        code = f"import sys; sys.argv[1:] = {arguments}\ntry:\n    from larqnets.cli.main import main; main()\nexcept SystemExit: print(sorted(set(sys.modules) & {{'numpy', 'tensorflow', 'PIL', 'larqnets.config'}}))"
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
         assert done.stdout.endswith("[]\n")

@@ -175,7 +175,7 @@ def test_a_result_that_cannot_be_written_is_an_error(tmp_path, arguments):
 
 
 def test_json_has_no_nan(capfd):
-    from larqnets.command import show
+    from larqnets.cli.command import show
 
     show({"loss": float("inf"), "rows": [(float("nan"), 1.5)], "name": "nan"}, None, as_json=True)
     assert json.loads(capfd.readouterr().out) == {"loss": None, "rows": [[None, 1.5]], "name": "nan"}

@@ -82,7 +82,7 @@ def test_a_fork_has_a_watchdog_of_its_own(tmp_path):
 
 
 MAIN = (
-    "import os, signal, sys, time; from larqnets import cli\n"
+    "import os, signal, sys, time; from larqnets.cli import main as cli\n"
     "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "def app(prog_name):\n"
     "    try:\n"

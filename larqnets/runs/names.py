@@ -4,8 +4,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from larqnets.config import Experiment, load_config
+from larqnets.backbones import get_backbone
+from larqnets.config import DataConfig, Experiment, load_config
+from larqnets.data.known import FOLDER_PREFIX, find_known
 from larqnets.errors import LarqnetsError
+from larqnets.registry import unknown
 from larqnets.runs.run import Run, default_name
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -25,6 +28,32 @@ _FOREIGN = {
     ),
     ".json": ("a graph without weights", "save both in one file with model.save('model.h5')"),
 }
+
+
+def method_names() -> list[str]:
+    """Return the names of the methods: a file each."""
+    return sorted(path.stem for path in (Path(__file__).parents[1] / "methods").glob("[!_]*.py"))
+
+
+def check_experiment(experiment: Experiment) -> None:
+    """Look at the names of method, backbone and data set."""
+    check_method(experiment.model.method)
+    get_backbone(experiment.model.backbone)
+    check_data(experiment.data)
+
+
+def check_method(name: str) -> None:
+    """Look whether there is such a method."""
+    if name not in (names := method_names()):
+        raise unknown("method", name, names)
+
+
+def check_data(config: DataConfig) -> None:
+    """Look at the name of the data set, or whether the folder is there."""
+    if not config.dataset.startswith(FOLDER_PREFIX):
+        find_known(config.dataset)
+    elif not (folder := Path(config.dataset.removeprefix(FOLDER_PREFIX))).is_dir():
+        raise LarqnetsError(f"There is no folder {folder}. Check the path after 'folder:'.")
 
 
 def looks_like_run(path: Path) -> bool:

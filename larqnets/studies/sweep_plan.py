@@ -7,7 +7,8 @@ from pathlib import Path
 
 from larqnets.config import Experiment, load_config
 from larqnets.errors import LarqnetsError
-from larqnets.preflight import check_experiment, check_folder
+from larqnets.files import check_folder
+from larqnets.runs.names import check_experiment
 from larqnets.runs.run import Run, default_name
 
 

@@ -24,7 +24,8 @@ from android_bench.measuring.protocol import DEFAULT
 from android_bench.record import parse_session, read_session
 from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
-from larqnets import LarqnetsError, device_tables
+from larqnets import LarqnetsError
+from larqnets.cli.tables import devices as device_tables
 
 QUICK = dataclasses.replace(DEFAULT, rounds=2, round_runs=2, gate_timeout_s=0.0, profile_runs=1)
 
@@ -163,7 +164,7 @@ def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(bundle, cli, trio,
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from larqnets.cli import main; main()\n"
+        "from larqnets.cli.main import main; main()\n"
     )
     command = [sys.executable, "-c", code, "benchmark", str(trio), "--device", "local"]
     with subprocess.Popen(

@@ -20,7 +20,7 @@ ENDS = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGKILL: -signal.SIGKILL
 START = (
     "import signal\n"
     "for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): signal.signal(number, signal.SIG_DFL)\n"
-    "from larqnets.cli import main; main()\n"
+    "from larqnets.cli.main import main; main()\n"
 )
 
 

@@ -13,7 +13,8 @@ from deploy.convert.convert import Samples, convert, convert_twin
 from deploy.proof.verify import verify
 from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
-from larqnets import LarqnetsError, create_model, device_tables
+from larqnets import LarqnetsError, create_model
+from larqnets.cli.tables import devices as device_tables
 from larqnets.methods import get_method
 from larqnets.models import method_matrix
 from larqnets.runs.keras_file import keras_file_content

@@ -140,7 +140,7 @@ def test_several_inputs_and_outputs(board, tmp_path):
     (tmp_path / "two.tflite").write_bytes(content)
     inputs = [np.nan_to_num(x) for x in inputs]
     np.savez(tmp_path / "x.npz", **dict(zip(("t0", "t2"), inputs, strict=True)))
-    done = board("-m", "larqnets.cli", "run", "two.tflite", "x.npz", "--output", "y.npz", cwd=tmp_path)
+    done = board("-m", "larqnets.cli.main", "run", "two.tflite", "x.npz", "--output", "y.npz", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "y.npz") as written:
         for name, y in zip(("t1", "t3"), Interpreter(content).predict(inputs), strict=True):
@@ -148,7 +148,7 @@ def test_several_inputs_and_outputs(board, tmp_path):
 
 
 def test_run(board):
-    done = board("-m", "larqnets.cli", "run", "digits", "--json", "--threads", 2)
+    done = board("-m", "larqnets.cli.main", "run", "digits", "--json", "--threads", 2)
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
     assert re.fullmatch(ENGINE, result["engine"])
@@ -158,19 +158,19 @@ def test_run(board):
 
 
 def test_inspect_reads_the_same_as_here(board):
-    done = board("-m", "larqnets.cli", "inspect", "digits", "--json")
+    done = board("-m", "larqnets.cli.main", "inspect", "digits", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     here = inspect_model(find_model("digits")).to_json()
     assert json.loads(done.stdout) | {"file": None} == json.loads(json.dumps(here)) | {"file": None}
 
 
 def test_list_models(board):
-    done = board("-m", "larqnets.cli", "list", "models", "--json")
+    done = board("-m", "larqnets.cli.main", "list", "models", "--json")
     assert (done.returncode, done.stdout, done.stderr) == (0, '[\n  "digits"\n]\n', "")
 
 
 def test_doctor_says_what_this_board_can_do(board):
-    done = board("-m", "larqnets.cli", "doctor", "--json")
+    done = board("-m", "larqnets.cli.main", "doctor", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     assert report["machine"] == "Linux aarch64"
@@ -198,7 +198,7 @@ def test_errors_are_one_sentence(board, tmp_path, arguments, said):
     (tmp_path / "network.h5").touch()
     np.save(tmp_path / "x.npy", np.zeros((1, 8, 8, 1), np.float32))
     np.save(tmp_path / "wrong.npy", np.zeros((2, 9, 8, 1), np.float32))
-    done = board("-m", "larqnets.cli", *arguments, cwd=tmp_path)
+    done = board("-m", "larqnets.cli.main", *arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert re.search(said, done.stderr), done.stderr
 

@@ -133,7 +133,7 @@ def test_the_child_imports_nothing_from_the_folder_it_starts_in(doubling, tmp_pa
 def test_the_child_ends_with_the_command(endless, tmp_path, stop, whom):
     (tmp_path / "model.tflite").write_bytes(endless)
     np.save(tmp_path / "x.npy", np.ones((1, 4), np.float32))
-    command = [sys.executable, "-m", "larqnets.cli", "run", "model.tflite", "x.npy"]
+    command = [sys.executable, "-m", "larqnets.cli.main", "run", "model.tflite", "x.npy"]
     running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True)
     try:
         (child,) = wait_for(lambda: children(running.pid))

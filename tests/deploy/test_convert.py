@@ -15,9 +15,9 @@ from deploy.proof.verify import verify
 from larqnets import LarqnetsError, create_model, manifest
 from larqnets.backbones import BACKBONES
 from larqnets.backbones.densenet import densenet
+from larqnets.cli.preflight import check_target
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
-from larqnets.preflight import check_target
 from larqnets.tflite.inspect import inspect_model
 from larqnets.tflite.model import read_model
 

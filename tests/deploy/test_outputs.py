@@ -12,7 +12,8 @@ from deploy.convert.convert import Samples, convert
 from deploy.export.edit import _pack, _unpack
 from deploy.proof.outputs import accuracy, difference, ending_of, last_function
 from deploy.proof.verify import LOGITS_EPS, verify
-from larqnets import LarqnetsError, tables
+from larqnets import LarqnetsError
+from larqnets.cli.tables import tables
 from larqnets.scores import class_agreement
 from larqnets.tflite.model import read_model
 

@@ -37,7 +37,7 @@ def swept(tmp_path_factory, forked, tfds_dir):
     folder = tmp_path_factory.mktemp("sweep")
     command = ("sweep", "digits", "digits_real", *TINY, "--csv", "results/table.csv", "--no-arm64-proof")
     with subprocess.Popen(
-        [sys.executable, "-m", "larqnets.cli", *command],
+        [sys.executable, "-m", "larqnets.cli.main", *command],
         cwd=folder,
         env=os.environ | {"TFDS_DATA_DIR": str(tfds_dir)},
         stderr=subprocess.PIPE,

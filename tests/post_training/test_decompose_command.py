@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 from small_networks import digits_network
 
-from larqnets import LarqnetsError, create_model, network_tables
+from larqnets import LarqnetsError, create_model
+from larqnets.cli.tables import networks as network_tables
 from larqnets.config import DataConfig
 from larqnets.data import load_dataset
 from larqnets.decompose import Settings

@@ -271,7 +271,7 @@ def test_commands_pack_and_unpack_without_tensorflow(files, tmp_path):
 import sys
 for name in ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine"):
     sys.modules[name] = None
-from larqnets.cli import main
+from larqnets.cli.main import main
 main()
 """
 

@@ -1,4 +1,4 @@
-"""Commands about devices: build what runs there, measure, count. `larqnets.cli` takes them in."""
+"""Commands about devices: build what runs there, measure, count. `larqnets.cli.main` takes them in."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from larqnets import LarqnetsError
-from larqnets.command import Json, check_temporary_folder, needs_training_extra, show
+from larqnets.cli.command import Json, check_temporary_folder, needs_training_extra, show
+from larqnets.files import check_folder, check_output
 
 app = typer.Typer()
 runtime = typer.Typer(no_args_is_help=True, help="The ARM64 runtime: build it.")
@@ -45,7 +46,8 @@ def benchmark(
     from android_bench.measuring import benchmark as bench
     from deploy.run.interpreter import Interpreter, host_engine
     from deploy.run.shipped import find_model
-    from larqnets import device_tables, preflight, tables
+    from larqnets.cli.tables import devices as device_tables
+    from larqnets.cli.tables import tables
 
     if resume is not None and (files or device):
         raise typer.BadParameter("--resume takes files, device and protocol from the record. Leave the others out.")
@@ -61,7 +63,7 @@ def benchmark(
         return
     options = {"threads": threads, "cores": cores, "rounds": rounds, "strict": strict, "max_temp": max_temp, "out": out}
     wanted = bench.continuation(resume) if resume else bench.request(paths, device or (), **options)
-    preflight.check_folder(wanted.out)
+    check_folder(wanted.out)
     bench.look_at_devices(wanted.devices)
     if not as_json:
         from android_bench.reporting.summary import (
@@ -89,7 +91,7 @@ def devices(
 ) -> None:
     """List the devices that can be measured on: what they are, how warm, whether something slows them down."""
     from android_bench.measuring.survey import survey
-    from larqnets import device_tables
+    from larqnets.cli.tables import devices as device_tables
 
     found = survey(device or (), clean=clean)
     show(found, lambda: device_tables.devices(found), as_json)
@@ -109,13 +111,12 @@ def report(
 ) -> None:
     """Show sessions: latency with intervals beside the twins, where the time goes, how far to trust it."""
     from android_bench.record import read_session
-    from larqnets import preflight
 
-    preflight.check_output(html)
-    preflight.check_output(markdown)
+    check_output(html)
+    check_output(markdown)
     for file in files:
         read_session(file)
-    from larqnets import device_tables
+    from larqnets.cli.tables import devices as device_tables
 
     if not compare:
         from android_bench.reporting.report import write_report
@@ -140,7 +141,7 @@ def build(
 ) -> None:
     """Build the ARM64 runtime: runner, library, TensorFlow Lite, licences, checksums; for Android too."""
     from android_bench.runtime import bundle
-    from larqnets import tables
+    from larqnets.cli.tables import tables
 
     with tables.Stages() as stages:
         result = bundle.build(output or bundle.runtime_folder(), stages.stage)
@@ -154,13 +155,12 @@ def bench_kernels(
     as_json: Json = False,
 ) -> None:
     """Count what convolutions and networks, binary, float and int8, execute on ARM64 under qemu."""
-    from larqnets import preflight
 
-    preflight.check_folder(out.parent)
-    preflight.check_folder(models)
+    check_folder(out.parent)
+    check_folder(models)
     writer = needs_training_extra("larqnets.studies.bench_models")
     from android_bench.emulation import kernels
-    from larqnets import tables
+    from larqnets.cli.tables import tables
     from larqnets.files import write_atomically
 
     with tables.Stages() as stages:
@@ -179,13 +179,12 @@ def bench_groupnet(
     as_json: Json = False,
 ) -> None:
     """Count what Group-Net executes on ARM64 under qemu behind its stem, by the number of branches."""
-    from larqnets import preflight
 
-    preflight.check_folder(out.parent)
-    preflight.check_folder(models)
+    check_folder(out.parent)
+    check_folder(models)
     writer = needs_training_extra("larqnets.studies.bench_models")
     from android_bench.emulation import groupnet_cost
-    from larqnets import tables
+    from larqnets.cli.tables import tables
     from larqnets.files import write_atomically
 
     with tables.Stages() as stages:

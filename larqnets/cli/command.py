@@ -16,6 +16,15 @@ from larqnets.errors import get_training
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout instead of tables.")]
 DataDir = Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")]
+DataName = Annotated[str | None, typer.Option("--dataset", help="Images to use: a data set's name or folder:PATH.")]
+Device = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Where it runs: qemu, an emulated ARM64. Default: here.")
+]
+Arm64Proof = Annotated[
+    bool,
+    typer.Option("--arm64-proof/--no-arm64-proof", help="Prove the files on the ARM64 runtime too, if it is built."),
+]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]
 
 
 def needs_training_extra(module: str) -> Any:
@@ -28,7 +37,7 @@ def needs_training_extra(module: str) -> Any:
             require_keras_2()
         return quiet_import(module)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] in ("larqnets", "deploy"):
+        if error.name is None or error.name.split(".")[0] in ("larqnets", "deploy", "android_bench"):
             raise
         raise LarqnetsError(
             f"This needs TensorFlow and Larq, and {error.name} is not installed. {get_training()}"

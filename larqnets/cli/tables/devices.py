@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from larqnets.cli.tables.tables import facts
 from larqnets.errors import printable
-from larqnets.tables import facts
 
 if TYPE_CHECKING:
     from android_bench.reporting.summary import Summary

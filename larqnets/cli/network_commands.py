@@ -1,4 +1,4 @@
-"""Commands about networks that are trained already: bring one in, decompose it. `larqnets.cli` takes them in."""
+"""Commands about networks that are trained already: bring one in, decompose it. `larqnets.cli.main` takes them in."""
 
 import shlex
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from larqnets.command import DataDir, Json, needs_training_extra, show
+from larqnets.cli.command import DataDir, Json, needs_training_extra, show
+from larqnets.files import check_folder
 
 
 class _RunUnlessNamed(TyperGroup):
@@ -50,11 +51,12 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Make a run of a network that was trained elsewhere, to evaluate, convert, benchmark or decompose it."""
-    from larqnets import preflight
+    from larqnets.cli import preflight
 
     preflight.check_import(source, network, name, runs, dataset)
     launch = needs_training_extra("larqnets.importing.launch")
-    from larqnets import network_tables, tables
+    from larqnets.cli.tables import networks as network_tables
+    from larqnets.cli.tables import tables
 
     with tables.Stages() as stages:
         run = launch.import_model(
@@ -135,7 +137,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Decompose the kernels of a network into a new run; nothing is trained."""
-    from larqnets import preflight
+    from larqnets.cli import preflight
     from larqnets.decompose.settings import Search, Settings
 
     given = {
@@ -169,7 +171,8 @@ def run(
     preflight.check_decompose(source, method, name, runs, dataset)
     shape = None if image is None else preflight.image_shape(image)
     launch = needs_training_extra("larqnets.post_training.launch")
-    from larqnets import network_tables, tables
+    from larqnets.cli.tables import networks as network_tables
+    from larqnets.cli.tables import tables
 
     network = {"dataset": dataset, "data-dir": data_dir, "weights": weights, "image": image, "classes": classes}
     again = ["larqnets", "decompose", source, *([] if runs == Path("runs") else ["--runs", str(runs)])]
@@ -234,7 +237,7 @@ def pack(
 ) -> None:
     """Pack a .tflite file: its int8 weights in the cheapest code of each bit plane. Needs no TensorFlow."""
     from deploy.decomposed.packed import pack_file
-    from larqnets import network_tables
+    from larqnets.cli.tables import networks as network_tables
 
     result = pack_file(file, output)
     show(result, lambda: network_tables.packed(result), as_json)
@@ -262,13 +265,14 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare all methods at about 3, 4, 5 and 6 bits on networks into a CSV; given again, it goes on where it was."""
-    from larqnets import preflight
+    from larqnets.cli import preflight
 
     for source in sources:
         preflight.check_network(Path(source))
-    preflight.check_folder(table.parent)
+    check_folder(table.parent)
     comparison = needs_training_extra("larqnets.studies.decompose_compare")
-    from larqnets import network_tables, tables
+    from larqnets.cli.tables import networks as network_tables
+    from larqnets.cli.tables import tables
 
     with tables.Stages() as stages:
         stages.stage("decompose")

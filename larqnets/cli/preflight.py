@@ -4,47 +4,30 @@ Names, configs, folders, files and suffixes are looked at with what reads them a
 raises LarqnetsError. What only data or weights can tell is found when they are loaded.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.targets import check_target
 from larqnets.backbones import get_backbone
-from larqnets.config import STRATEGIES, DataConfig, Experiment, apply_override, load_config
-from larqnets.data.known import FOLDER_PREFIX, SPLITS, find_known
+from larqnets.config import STRATEGIES, DataConfig, apply_override, load_config
+from larqnets.data.known import SPLITS
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.registry import unknown
-from larqnets.runs.names import KERAS_SUFFIXES, check_is_keras_file, image_shape, looks_like_run, plan_run
+from larqnets.files import check_folder, check_output
+from larqnets.runs.names import (
+    KERAS_SUFFIXES,
+    check_data,
+    check_experiment,
+    check_is_keras_file,
+    check_method,
+    image_shape,
+    looks_like_run,
+    method_names,
+    plan_run,
+)
 from larqnets.runs.run import Run, new_run_path
 
 PUBLISHED_NETWORKS = ("resnet56", "vgg16bn")
 _IMAGE_OF_ANY_KIND = {"image_shape": (1, 1, 3), "mean": (0.0,) * 3, "std": (1.0,) * 3}
-
-
-def method_names() -> list[str]:
-    """Return the names of the methods: a file each."""
-    return sorted(path.stem for path in (Path(__file__).parent / "methods").glob("[!_]*.py"))
-
-
-def check_experiment(experiment: Experiment) -> None:
-    """Look at the names of method, backbone and data set."""
-    check_method(experiment.model.method)
-    get_backbone(experiment.model.backbone)
-    check_data(experiment.data)
-
-
-def check_method(name: str) -> None:
-    """Look whether there is such a method."""
-    if name not in (names := method_names()):
-        raise unknown("method", name, names)
-
-
-def check_data(config: DataConfig) -> None:
-    """Look at the name of the data set, or whether the folder is there."""
-    if not config.dataset.startswith(FOLDER_PREFIX):
-        find_known(config.dataset)
-    elif not (folder := Path(config.dataset.removeprefix(FOLDER_PREFIX))).is_dir():
-        raise LarqnetsError(f"There is no folder {folder}. Check the path after 'folder:'.")
 
 
 def check_dataset(name: str | None) -> None:
@@ -57,31 +40,6 @@ def check_choice(option: str, value: str | None, known: Sequence[str]) -> None:
     """Look whether an option has one of the values that it may have."""
     if value is not None and value not in known:
         raise LarqnetsError(f"There is no {option} '{value}'.{nearest(value, known)} Use {' or '.join(known)}.")
-
-
-def check_output(path: Path | None, suffixes: Sequence[str] = ()) -> None:
-    """Look whether a file could be written: its suffix, and the folder that it goes into, which must be there."""
-    if path is None:
-        return
-    if suffixes and path.suffix not in suffixes:
-        raise LarqnetsError(
-            f"{path} names no kind of file that is written here. Let it end in {' or '.join(suffixes)}."
-        )
-    if path.is_dir():
-        raise LarqnetsError(f"{path} is a folder. Name a file in it.")
-    if not path.parent.is_dir():
-        raise LarqnetsError(f"Cannot write {path}: there is no folder {path.parent}. Make it, or name another one.")
-    if not os.access(path.parent, os.W_OK | os.X_OK) and not os.access(path, os.W_OK):
-        raise LarqnetsError(f"Cannot write {path}: {path.parent} is not writable. Name another place.")
-
-
-def check_folder(path: Path) -> None:
-    """Look whether files could be written into a folder, which is made where there is none."""
-    there = next((p for p in (path, *path.parents) if p.exists() or p.is_symlink()), Path())
-    if not there.is_dir():
-        raise LarqnetsError(f"Cannot write {path}: {there} is no folder. Name another place.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise LarqnetsError(f"Cannot write {path}: {there} is not writable. Name another place.")
 
 
 def check_name(name: str | None, runs: Path) -> None:

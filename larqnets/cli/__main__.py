@@ -1,0 +1,5 @@
+"""`python -m larqnets.cli` is `larqnets`."""
+
+from larqnets.cli.main import main
+
+main()

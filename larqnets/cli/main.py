@@ -1,0 +1,137 @@
+"""The command line: a verb parses its arguments, makes one library call, prints.
+
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 could not, 2 wrong usage, 143 and 129
+ended by SIGTERM and SIGHUP. With `--json` stdout carries one JSON value and nothing else. TensorFlow is imported inside
+the verbs that need it.
+"""
+
+import io
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from larqnets import LarqnetsError, __version__
+from larqnets.cli import (
+    device_commands,
+    installation_commands,
+    model_commands,
+    network_commands,
+    study_commands,
+    training_commands,
+)
+from larqnets.errors import printable
+
+app = typer.Typer(
+    name="larqnets",
+    help="Train binary neural networks, convert them to 1-bit TFLite files, prove them equal, run them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for commands in (
+    training_commands,
+    model_commands,
+    study_commands,
+    installation_commands,
+    network_commands,
+    device_commands,
+):
+    app.add_typer(commands.app)  # without a name: its commands are ours
+
+_CTRL_C = 130  # what Typer makes of KeyboardInterrupt
+_ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+_received: list[int] = []  # signals that asked this process to stop
+
+
+@app.callback(invoke_without_command=True)
+def _global(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the Python traceback of an error.")] = False,
+) -> None:
+    if version:
+        print(f"larqnets {__version__}")
+        raise typer.Exit
+
+
+def _check_stdout() -> None:
+    """See that results have somewhere to go, in whatever encoding; a character that it lacks is escaped."""
+    if sys.stdout is None:
+        raise LarqnetsError("stdout is closed, so no result could be shown. Leave it open, or send it to a file.")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _stopped() -> NoReturn:
+    print("larqnets: stopped. Nothing half-written is left.", file=sys.stderr)
+    sys.exit(1)
+
+
+def main() -> None:
+    """Entry point: turn errors that the user can act on into one sentence and exit code 1.
+
+    SIGTERM and SIGHUP end a command as Ctrl-C does, so that nothing stays behind; the exit code is then 128 + the signal's
+    number. One that is ignored when larqnets starts, as SIGHUP is under nohup, stays ignored.
+    """
+    _received.clear()
+    for number in (signal.SIGINT, *_ENDS):
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler, _interrupt):
+            signal.signal(number, _interrupt)
+    try:
+        _run_app()
+    except BaseException:
+        if ends := [number for number in _received if number in _ENDS]:
+            _let_go_of_terminal()
+            raise SystemExit(128 + ends[0]) from None
+        raise
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    first = not _received
+    _received.append(number)
+    if first or number == signal.SIGINT:  # systemd and a closed terminal send several; the first is being obeyed
+        raise KeyboardInterrupt
+
+
+def _let_go_of_terminal() -> None:
+    """Let nothing be written to a terminal that is gone: Python would end with an exit code of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # it was closed when larqnets began
+                stream.flush()
+        except OSError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, stream.fileno())
+            os.close(nothing)
+
+
+def _run_app() -> None:
+    try:
+        _check_stdout()
+        app(prog_name="larqnets")
+    except LarqnetsError as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"larqnets: {printable(str(error))}", file=sys.stderr)
+        sys.exit(1)
+    except SystemExit as end:
+        if end.code != _CTRL_C:
+            raise
+        _stopped()
+    except SystemError:  # what TensorFlow's C code makes of a KeyboardInterrupt that reaches it at a bad moment
+        if not _received:
+            raise
+        _stopped()
+    except BrokenPipeError:
+        # the reader of our output, e.g. `head`, has seen enough
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Commands about one model: convert it, prove it, measure it, look into it, run it. `larqnets.cli.main` takes them in."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from larqnets import LarqnetsError
+from larqnets.cli.command import Arm64Proof, DataDir, DataName, Device, Json, needs_training_extra, show
+
+app = typer.Typer()
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A run folder, or a Keras model file of yours.")],
+    target: Annotated[str, typer.Option(help="Device family: arm64.")] = "arm64",
+    twins: Annotated[
+        bool, typer.Option("--twins", help="Also write the float and int8 version of the network.")
+    ] = False,
+    twin_run: Annotated[Path | None, typer.Option(help="A run of method `real` whose weights the twins take.")] = None,
+    allow_float: Annotated[bool, typer.Option("--allow-float", help="Accept binary layers that become float.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the files. Default: inside the run.")] = None,
+    dataset: DataName = None,
+    data_dir: DataDir = None,
+    arm64_proof: Arm64Proof = True,
+    as_json: Json = False,
+) -> None:
+    """Convert to a 1-bit TFLite file, prove it equal to what was trained, write it with a manifest."""
+    from larqnets.cli import preflight
+
+    preflight.check_convert(source, target, twin_run, out, dataset)
+    sources = needs_training_extra("deploy.convert.sources")
+    from larqnets.cli.tables import tables
+
+    with tables.Stages() as stages:
+        manifest = sources.convert_source(
+            source,
+            target,
+            twins=twins,
+            twin_run=twin_run,
+            allow_float=allow_float,
+            out=out,
+            dataset=dataset,
+            data_dir=data_dir,
+            arm64_proof=arm64_proof,
+            on_stage=stages.stage,
+            on_sample=stages.sample,
+        )
+    show(manifest, lambda: tables.conversion(manifest), as_json)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A converted .tflite file.")],
+    source: Annotated[
+        Path | None, typer.Option(help="The run or Keras file it came from. Default: its own run.")
+    ] = None,
+    dataset: DataName = None,
+    data_dir: DataDir = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Prove again that a file is equal to the model it came from, layer by layer and end to end."""
+    from larqnets.cli import preflight
+
+    preflight.check_verify(file, source, dataset, device)
+    check = needs_training_extra("deploy.proof.check")
+    from larqnets.cli.tables import tables
+
+    with tables.Stages() as stages:
+        stages.stage("verify")
+        result = check.verify_file(file, source, dataset, data_dir, device, on_sample=stages.sample)
+    show(result.to_json(), lambda: tables.verification(result.to_json()), as_json)
+    if not result.equal:
+        raise LarqnetsError(f"{file} is not equal to its model: {'; '.join(result.reasons)}. Convert it again.")
+
+
+@app.command()
+def evaluate(
+    subject: Annotated[Path, typer.Argument(help="A run folder or a .tflite file.")],
+    split: Annotated[str, typer.Option(help="test or train.")] = "test",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
+    dataset: DataName = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the accuracy of a run or of a .tflite file on real images."""
+    from larqnets.cli import preflight
+
+    preflight.check_evaluate(subject, split, dataset)
+    check = needs_training_extra("deploy.proof.check")
+    from larqnets.cli.tables import tables
+
+    with tables.Stages() as stages:
+        stages.stage("evaluate")
+        result = check.evaluate_subject(subject, split, limit, dataset, data_dir, on_sample=stages.sample)
+    show(result, lambda: tables.facts(result), as_json)
+
+
+@app.command()
+def inspect(
+    file: Annotated[str, typer.Argument(help="Any .tflite file, or the name of a shipped model.")],
+    as_json: Json = False,
+) -> None:
+    """Show what is in a .tflite file: ops, shapes, 1-bit, int8 and float MACs and bytes, metadata."""
+    from deploy.run.shipped import find_model
+    from larqnets.tflite.inspect import inspect_model, render
+
+    inspection = inspect_model(find_model(file))
+    show(inspection.to_json(), lambda: render(inspection), as_json)
+
+
+@app.command()
+def run(
+    file: Annotated[str, typer.Argument(help="A .tflite file, or the name of a shipped model.")],
+    inputs: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[INPUT]",
+            help="An image, a .npy of ready values, a .npz of one for every input. Default: a shipped model's example.",
+        ),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the raw output to this .npy, or all to this .npz.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Run a model on an image or on an array: labels with their probabilities, or raw values."""
+    from deploy.run.shipped import example_of, find_model
+    from larqnets.cli import preflight
+
+    source, values = find_model(file), inputs or example_of(file)
+    preflight.check_run(source, values, output, device)
+    from deploy.run.classify import classify
+    from larqnets.cli.tables import tables
+
+    result = classify(source, values, output=output, top=top, num_threads=threads, device=device)
+    show(result, lambda: tables.labels(result), as_json)
+
+
+@app.command()
+def summary(
+    subject: Annotated[str, typer.Argument(help="A config, a run folder, a Keras file, or a method with --backbone.")],
+    backbone: Annotated[str | None, typer.Option(help="Backbone, when SUBJECT is a method.")] = None,
+    image: Annotated[str, typer.Option(metavar="HxWxC", help="Image shape, when SUBJECT is a method.")] = "224x224x3",
+    classes: Annotated[int, typer.Option(min=2, help="Classes, when SUBJECT is a method.")] = 1000,
+    stem: Annotated[str, typer.Option(help="imagenet or small, when SUBJECT is a method.")] = "imagenet",
+    width: Annotated[float, typer.Option(min=1 / 64, max=64, help="Width factor, when SUBJECT is a method.")] = 1.0,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the method, or a key of the config."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Count parameters, bits and 1-bit and real MACs of a network before it is trained."""
+    from larqnets.cli import preflight
+
+    preflight.check_summary(subject, backbone, image, stem, overrides or ())
+    subjects = needs_training_extra("larqnets.runs.subject")
+    from larqnets.cli.tables import tables
+
+    model = subjects.model_of(subject, backbone, image, classes, stem, width, overrides or ())
+    counts = needs_training_extra("larqnets.counts").count(model)
+    show({"model": model.name, **counts.to_json()}, lambda: tables.counts(model.name, counts.to_json()), as_json)

@@ -1,0 +1,1 @@
+"""Results as tables for people; every number comes from the JSON that `--json` prints."""

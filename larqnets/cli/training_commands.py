@@ -1,0 +1,105 @@
+"""Commands that train: one experiment, or many. `larqnets.cli.main` takes them in."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from larqnets import LarqnetsError
+from larqnets.cli.command import Arm64Proof, Json, Set, needs_training_extra, show
+from larqnets.errors import printable
+from larqnets.files import check_folder
+
+app = typer.Typer()
+
+
+@app.command()
+def train(
+    config: Annotated[str, typer.Argument(help="A config's name or path; with --resume also a run folder.")],
+    name: Annotated[str | None, typer.Option(help="Name of the run. Default: CONFIG-seedN.")] = None,
+    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    overrides: Set = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, data order and augmentation.")] = None,
+    init_from: Annotated[Path | None, typer.Option(help="Start from the weights of this run.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run where its last checkpoint stands.")
+    ] = False,
+    strategy: Annotated[
+        str | None, typer.Option(help="mirrored: all GPUs of this machine; multiworker: the machines in TF_CONFIG.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train the experiment of CONFIG into runs/NAME."""
+    from larqnets.cli import preflight
+
+    preflight.check_train(config, name, runs, overrides or (), init_from, resume, seed, strategy)
+    launch = needs_training_extra("larqnets.training.launch").launch
+    from larqnets.training.distribution import WorkerLostError
+    from larqnets.training.progress import Terminal
+
+    try:
+        with Terminal() as progress:
+            run = launch(
+                config,
+                name=name,
+                runs=runs,
+                overrides=overrides or (),
+                init_from=init_from,
+                resume=resume,
+                seed=seed,
+                strategy=strategy,
+                progress=progress,
+            )
+    except WorkerLostError as error:
+        # TensorFlow cannot mend a cluster within a process, so this one starts anew and waits for the others.
+        print(f"larqnets: {printable(str(error))} This one starts again by itself.", file=sys.stderr, flush=True)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *([] if resume else ["--resume"])])
+    from larqnets.cli.tables import tables
+
+    show({**run.card, "run": str(run.path)}, lambda: tables.card(run.card, run.path), as_json)
+
+
+@app.command()
+def sweep(
+    configs: Annotated[
+        list[str], typer.Argument(metavar="CONFIG...", help="Names or paths of configs; NAME@0,1,2 with its own seeds.")
+    ],
+    seeds: Annotated[str | None, typer.Option(help="Seeds for each of them: 0,1,2. Default: the config's.")] = None,
+    overrides: Set = None,
+    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    table: Annotated[Path | None, typer.Option("--csv", help="The table. Default: RUNS/sweep.csv.")] = None,
+    columns: Annotated[
+        str, typer.Option(help="Options of the method as further columns of the table, e.g. variant,k.")
+    ] = "",
+    convert: Annotated[bool, typer.Option("--convert/--no-convert", help="Convert and evaluate every run.")] = True,
+    arm64_proof: Arm64Proof = True,
+    as_json: Json = False,
+) -> None:
+    """Train, convert and evaluate experiments one after another into a CSV; given again, it goes on where it was."""
+    from larqnets.studies.sweep_plan import plan
+
+    plan(configs, seeds, overrides or (), runs)
+    check_folder((table or runs / "sweep.csv").parent)
+    run_sweep = needs_training_extra("larqnets.studies.sweep").sweep
+    from larqnets.cli.tables import tables
+    from larqnets.training.progress import Terminal
+
+    with Terminal(stages=tables.STAGES) as progress:
+        result = run_sweep(
+            configs,
+            seeds=seeds,
+            overrides=overrides or (),
+            runs=runs,
+            table=table,
+            options=columns.split(",") if columns else (),
+            convert=convert,
+            arm64_proof=arm64_proof,
+            progress=progress,
+        )
+    show(result, lambda: tables.sweep(result), as_json)
+    if failed := result["failed"]:
+        count = len(failed) + len(result["rows"])
+        reasons = " ".join(f"{entry['run']}: {entry['reason']}" for entry in failed)
+        raise LarqnetsError(f"{len(failed)} of {count} experiments failed. {reasons}")
