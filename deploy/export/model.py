@@ -194,7 +194,8 @@ def _describe(layer: tf.keras.layers.Layer, beside: tuple[str, ...]) -> BinaryLa
     if layer.input_quantizer is None:
         return refuse(
             "its input is not binarised by the layer itself, and a binary kernel on real input is ordinary float work",
-            "give the layer input_quantizer='ste_sign' instead of binarising in a layer before it",
+            "give the layer input_quantizer='ste_sign' instead of binarising in a layer before it, or no kernel_quantizer if "
+            "its input is meant to be real, such as the image",
         )
     if not is_sign(layer.input_quantizer):
         return refuse(
