@@ -1,8 +1,10 @@
 """A typo is told before TensorFlow is imported: one process in which the heavy modules cannot be, every verb, every mistake."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -113,7 +115,8 @@ MISTAKES = {
 }
 
 CHILD = """
-import contextlib, importlib.abc, io, json, sys, time
+import contextlib, importlib.abc, io, json, sys
+from counted import calls
 heavy, commands = json.loads(sys.stdin.read())
 
 class Forbid(importlib.abc.MetaPathFinder):
@@ -126,8 +129,8 @@ from larqnets.cli import main
 results = []
 for command in commands:
     sys.argv[1:] = command
-    said, begun = io.StringIO(), time.monotonic()
-    with contextlib.redirect_stderr(said):
+    said = io.StringIO()
+    with calls() as made, contextlib.redirect_stderr(said):
         try:
             main()
             code = 0
@@ -135,7 +138,7 @@ for command in commands:
             code = end.code
         except BaseException as error:
             code = f"{type(error).__name__}: {error}"
-    results.append([code, said.getvalue(), time.monotonic() - begun])
+    results.append([code, said.getvalue(), made()])
 print(json.dumps(results))
 """
 
@@ -157,7 +160,12 @@ def told(tmp_path_factory):
     commands = [[places.get(word, word) for word in command.split()] for command in MISTAKES]
     before = sorted(folder.rglob("*"))
     done = subprocess.run(
-        [sys.executable, "-c", CHILD], cwd=folder, input=json.dumps([HEAVY, commands]), capture_output=True, text=True
+        [sys.executable, "-c", CHILD],
+        cwd=folder,
+        input=json.dumps([HEAVY, commands]),
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert sorted(folder.rglob("*")) == before, "a command that is refused leaves nothing"
@@ -175,10 +183,10 @@ def test_a_mistake_is_told_without_tensorflow(told, command, pattern):
     assert re.search(pattern, sentence), sentence
 
 
-def test_a_mistake_costs_well_under_a_second(told):
-    seconds = sorted(seconds for _, _, seconds in told.values())
-    assert seconds[len(seconds) // 2] < 0.5
-    assert sum(seconds) < len(seconds)
+def test_a_mistake_costs_little_work(told):
+    costs = sorted(calls for _, _, calls in told.values())
+    assert costs[len(costs) // 2] < 100_000  # of these 45,000 are the command line itself
+    assert costs[-1] < 500_000  # importing a part of the package may cost as much
 
 
 def test_names_that_are_known_without_tensorflow():
