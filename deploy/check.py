@@ -131,7 +131,7 @@ def _config_of(file: Path, interpreter: Interpreter, dataset: str | None) -> Dat
     run = run_of(file)
     if run is not None and (known := Run.open(run).data) is not None:
         return known
-    named = dataset or (preprocessing(interpreter) or {}).get("dataset")
+    named = dataset or (preprocessing(interpreter.model) or {}).get("dataset")
     if named is None:
         raise LarqnetsError(f"{file} does not say which images it was made for. Name them with --dataset.")
     return DataConfig(dataset=named, image_size=interpreter.input_shapes[0][1])

@@ -6,9 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from deploy.inspect import METADATA_NAME
+from deploy.shipped import find_model
 from larqnets import preflight
+from larqnets.config import load_config
+from larqnets.run_folder import Run
 
 HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets", "scipy", "matplotlib")
 
@@ -57,6 +62,16 @@ MISTAKES = {
     "run digits absent.png": "no image at absent.png",
     "run digits absent.npy": "absent.npy cannot be read",
     "run digits FILE": "FILE is not an image|FILE cannot be read",
+    "run digits shape.npy": r"takes \(1, 8, 8, 1\), repeated along the first axis, not \(1, 9, 8, 1\)",
+    "run digits type.npy": "takes float32 values, not int64",
+    "run digits nan.npy": "holds NaN or infinite values",
+    "run digits none.npy": "no sample to run",
+    "run digits cut.npy": "cannot be read as a .npy array",
+    "run digits two.npz": "holds a, b, and the model's inputs are",
+    "run digits cut.png": "cut.png cannot be read, it may be truncated",
+    "run foreign.tflite shape.npy": r"takes \(1, 8, 8, 1\), repeated along the first axis, not \(1, 9, 8, 1\)",
+    "run foreign.tflite two.npz": "holds a, b, and the model's inputs are",
+    "run foreign.tflite PICTURE": "foreign.tflite does not say how its images were preprocessed",
     "run FILE PICTURE": "not a .tflite|is no|damaged",
     "run digits PICTURE --output x.txt": "names no kind of file",
     "run digits PICTURE --output absent/x.npy": "no folder absent",
@@ -124,7 +139,12 @@ class Forbid(importlib.abc.MetaPathFinder):
         if name.split(".")[0] in heavy:
             raise AssertionError(f"{name} is imported")
 
+def forbid(event, arguments):
+    if event == "subprocess.Popen" and any("deploy.child" in str(word) for word in arguments[1]):
+        raise AssertionError("an engine is started")
+
 sys.meta_path.insert(0, Forbid())
+sys.addaudithook(forbid)
 from larqnets.cli import main
 results = []
 for command in commands:
@@ -146,15 +166,12 @@ print(json.dumps(results))
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """What every command of the table says in a process that cannot import the heavy modules."""
-    from deploy.shipped import find_model
-    from larqnets.config import load_config
-    from larqnets.run_folder import Run
-
     folder = tmp_path_factory.mktemp("mistakes")
     run = Run.create(folder / "RUNS", "demo", load_config("digits"))
     run.metrics.write_text("epoch,train_loss,test_loss,train_accuracy,test_accuracy\n1,2.0,2.0,0.5,0.5\n")
     (folder / "EMPTY").mkdir()
     (folder / "FILE").write_text("no model, no image, no table")
+    _write_inputs(folder, find_model("digits"))
     places = {"RUN": str(run.path.relative_to(folder)), "BINARY": str(find_model("digits"))}
     places["PICTURE"] = str(find_model("digits").with_suffix(".png"))
     commands = [[places.get(word, word) for word in command.split()] for command in MISTAKES]
@@ -170,6 +187,20 @@ def told(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     assert sorted(folder.rglob("*")) == before, "a command that is refused leaves nothing"
     return dict(zip(MISTAKES, json.loads(done.stdout.splitlines()[-1]), strict=True))
+
+
+def _write_inputs(folder: Path, model: Path) -> None:
+    """Write what `run` cannot take, and a model without our metadata, which a child process would run."""
+    np.save(folder / "shape.npy", np.zeros((1, 9, 8, 1), np.float32))
+    np.save(folder / "type.npy", np.zeros((1, 8, 8, 1), np.int64))
+    np.save(folder / "nan.npy", np.full((1, 8, 8, 1), np.nan, np.float32))
+    np.save(folder / "none.npy", np.zeros((0, 8, 8, 1), np.float32))
+    np.savez(folder / "two.npz", a=np.zeros(1), b=np.zeros(1))
+    (folder / "cut.npy").write_bytes((folder / "type.npy").read_bytes()[:-1])
+    (folder / "cut.png").write_bytes(model.with_suffix(".png").read_bytes()[:-40])
+    content, name = model.read_bytes(), METADATA_NAME.encode() + b"\0"
+    assert content.count(name) == 1
+    (folder / "foreign.tflite").write_bytes(content.replace(name, b"x" * len(METADATA_NAME) + b"\0"))
 
 
 @pytest.mark.parametrize(("command", "pattern"), MISTAKES.items(), ids=MISTAKES)
