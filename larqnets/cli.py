@@ -119,10 +119,12 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Train, convert and evaluate experiments one after another into a CSV; given again, it goes on where it was."""
-    from deploy.plan import plan
+    from deploy.plan import option_values, plan
     from larqnets import preflight
 
-    plan(configs, seeds, overrides or (), runs)
+    options = columns.split(",") if columns else ()
+    for planned in plan(configs, seeds, overrides or (), runs):
+        option_values(planned.experiment, options)
     preflight.check_folder((table or runs / "sweep.csv").parent)
     run_sweep = needs_training_extra("deploy.sweep").sweep
     from larqnets import tables
@@ -135,7 +137,7 @@ def sweep(
             overrides=overrides or (),
             runs=runs,
             table=table,
-            options=columns.split(",") if columns else (),
+            options=options,
             convert=convert,
             arm64_proof=arm64_proof,
             progress=progress,

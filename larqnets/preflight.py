@@ -13,6 +13,7 @@ from larqnets.backbones import get_backbone
 from larqnets.config import DataConfig, Experiment, apply_override, load_config
 from larqnets.data.known import FOLDER_PREFIX, find_known
 from larqnets.errors import LarqnetsError, nearest
+from larqnets.method_options import method_names, read_options
 from larqnets.registry import unknown
 from larqnets.run_folder import Run, default_name, new_run_path
 
@@ -40,14 +41,10 @@ TARGETS = ("arm64",)
 _IMAGE_OF_ANY_KIND = {"image_shape": (1, 1, 3), "mean": (0.0,) * 3, "std": (1.0,) * 3}
 
 
-def method_names() -> list[str]:
-    """Return the names of the methods: a file each."""
-    return sorted(path.stem for path in (Path(__file__).parent / "methods").glob("[!_]*.py"))
-
-
 def check_experiment(experiment: Experiment) -> None:
-    """Look at the names of method, backbone and data set."""
+    """Look at the names of method, backbone and data set, and at the method's options."""
     check_method(experiment.model.method)
+    read_options(experiment.model.method, experiment.model.options)
     get_backbone(experiment.model.backbone)
     check_data(experiment.data)
 
@@ -276,6 +273,7 @@ def check_summary(subject: str, backbone: str | None, image: str, stem: str, ove
         options: dict[str, object] = {}
         for override in overrides:
             apply_override(options, override)
+        read_options(subject, options)
     elif path.suffix in KERAS_SUFFIXES:
         check_network(path)
     elif subject in method_names() and not path.exists():

@@ -9,7 +9,6 @@ import tensorflow as tf
 from larqnets.config import apply_override, load_config
 from larqnets.data import load_dataset
 from larqnets.keras_file import load_keras_file
-from larqnets.methods import get_method
 from larqnets.models import create_model
 from larqnets.preflight import KERAS_SUFFIXES, check_summary, image_shape, looks_like_run
 from larqnets.run_folder import Run
@@ -35,7 +34,6 @@ def model_of(
         options: dict[str, Any] = {}
         for override in overrides:
             apply_override(options, override)
-        get_method(subject, **options)  # names none of its options as one of create_model's own arguments
         return create_model(subject, backbone, image_shape(image), classes, stem=stem, width=width, **options)
     path = Path(subject)
     if path.suffix in KERAS_SUFFIXES:

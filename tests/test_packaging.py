@@ -38,6 +38,7 @@ FORBIDDEN = {
     "larqnets/importing": ("larqnets.cli", "deploy", "larqnets.post_training"),
     "larqnets/post_training": ("larqnets.cli", "deploy"),
     "larqnets/config.py": (*ABOVE_BACKBONES, *HEAVY),
+    "larqnets/method_options.py": (*ABOVE_BACKBONES, *HEAVY),
     "larqnets/run_folder.py": (*ABOVE_BACKBONES, *HEAVY),
     "larqnets/keras_config.py": (*ABOVE_BACKBONES, *HEAVY, "larqnets.layers", "larqnets.models"),
     "larqnets/decompose": (
@@ -102,7 +103,14 @@ def _is_in(name, packages):
     [
         *("larqnets", "larqnets.cli", "larqnets.config", "larqnets.run_folder", "larqnets.backbones"),
         *("larqnets.data.image", "larqnets.doctor", "larqnets.decompose", "larqnets.arrays", "larqnets.scores"),
-        *("larqnets.documents", "larqnets.schema", "larqnets.console", "larqnets.preflight", "deploy.plan"),
+        *(
+            "larqnets.documents",
+            "larqnets.schema",
+            "larqnets.console",
+            "larqnets.preflight",
+            "larqnets.method_options",
+            "deploy.plan",
+        ),
         *("deploy.interface", "deploy.answers", "deploy.child", "deploy.host_engines", "deploy.lce_kernels"),
         *(f"larqnets.tflite.{p.stem}" for p in (ROOT / "larqnets/tflite").glob("[!_]*.py")),
         *("deploy.tflite", "deploy.inspect", "deploy.shipped", "deploy.classify", "deploy.packed"),

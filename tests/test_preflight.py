@@ -1,10 +1,12 @@
 """A typo is told before TensorFlow is imported: one process in which the heavy modules cannot be, every verb, every mistake."""
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ import pytest
 from deploy.inspect import METADATA_NAME
 from deploy.shipped import find_model
 from larqnets import preflight
-from larqnets.config import load_config
+from larqnets.config import dump_config, load_config
+from larqnets.method_options import method_names, options_class
 from larqnets.run_folder import Run
 
 HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets", "scipy", "matplotlib")
@@ -27,6 +30,17 @@ MISTAKES = {
     "train digits --set data.dataset=digit": "no data set 'digit'",
     "train digits --set data.dataset=folder:absent": "no folder absent",
     "train digits --set train.teacher=runs/absent": "no run at runs/absent",
+    "train digits --set model.method=sdbnn --set model.options.reducton=8": "no option 'reducton'.*'reduction'",
+    "train digits --set model.method=irnet --set model.options.t_min=many": "'irnet': 't_min' must be of type float",
+    "train digits --set model.method=sdbnn --set model.options.t_min=true": "'sdbnn': 't_min' must be of type float",
+    "train digits --set model.method=elasticlink --set model.options.squeeze=men": "'squeeze' is 'men'.*'mean'",
+    "train digits --set model.method=real --set model.options.k=2": "no option 'k'.*no options",
+    "train options.toml": "Method 'groupnet': 'k' must be of type int, not 2.5",
+    "summary options.toml": "Method 'groupnet': 'k' must be of type int, not 2.5",
+    "sweep digits options.toml": "Method 'groupnet': 'k' must be of type int, not 2.5",
+    "sweep digits --set model.method=irnet --columns t_mn": "'irnet' has no option 't_mn' to make a column of.*'t_min'",
+    "summary sdbnn --backbone resnet8 --set reducton=8": "no option 'reducton'.*'reduction'",
+    "summary sdbnn --backbone resnet8 --set width=2": "no option 'width'",
     "train digits --seed -1": "'seed' is -1",
     "train digits --name a/b": "'a/b' cannot name a run",
     "train digits --runs RUNS --name demo": "already exists",
@@ -170,6 +184,8 @@ def told(tmp_path_factory):
     run = Run.create(folder / "RUNS", "demo", load_config("digits"))
     run.metrics.write_text("epoch,train_loss,test_loss,train_accuracy,test_accuracy\n1,2.0,2.0,0.5,0.5\n")
     (folder / "EMPTY").mkdir()
+    config = dump_config(load_config("digits", ["model.method=groupnet", "model.options.k=2.5"]))
+    (folder / "options.toml").write_text(config)
     (folder / "FILE").write_text("no model, no image, no table")
     _write_inputs(folder, find_model("digits"))
     places = {"RUN": str(run.path.relative_to(folder)), "BINARY": str(find_model("digits"))}
@@ -224,8 +240,20 @@ def test_names_that_are_known_without_tensorflow():
     from larqnets.importing.networks import NETWORKS
     from larqnets.methods import list_methods
 
-    assert preflight.method_names() == list_methods()
+    assert method_names() == list_methods()
     assert tuple(NETWORKS) == preflight.PUBLISHED_NETWORKS
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_options_that_are_known_without_tensorflow(method):
+    """What is read from a method's source is what Python makes of it: names, types and their limits, defaults, order."""
+    from larqnets.methods import get_method
+
+    def described(kind):
+        hints = get_type_hints(kind, include_extras=True)
+        return [(field.name, hints[field.name], field.default) for field in dataclasses.fields(kind)]
+
+    assert described(options_class(method)) == described(type(get_method(method)))
 
 
 def test_help_and_version_are_fast(tmp_path):
