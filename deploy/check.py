@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.classify import preprocessing
+from deploy.classify import dataset_of
 from deploy.inspect import own_metadata
 from deploy.interpreter import CHILD, Interpreter
 from deploy.sources import images_of, open_source, other_images, verification_samples
@@ -14,16 +14,11 @@ from deploy.verify import Verification, verify
 from larqnets.config import DataConfig
 from larqnets.data import DatasetInfo, load_dataset
 from larqnets.errors import LarqnetsError
-from larqnets.preflight import SPLITS
+from larqnets.preflight import SPLITS, origin_of, run_of
 from larqnets.run_folder import Run
 from larqnets.tasks.classification import cross_entropy_of, make_loss
 from larqnets.training import evaluate, load_trained_model
 from larqnets.training.evaluation import check_images
-
-
-def run_of(file: Path) -> Path | None:
-    """Return the run folder that holds a converted file, None if there is none above it."""
-    return next((folder for folder in file.resolve().parents if (folder / "card.json").is_file()), None)
 
 
 def verify_file(
@@ -40,9 +35,7 @@ def verify_file(
     """
     device = device or CHILD
     interpreter = Interpreter(file, device=device)
-    source = source or run_of(file)
-    if source is None:
-        raise LarqnetsError(f"{file} does not lie in a run folder. Name what it was converted from with --source.")
+    source = origin_of(file, source)
     entry = own_metadata(interpreter.model) or {}
     if "variant" in entry:
         raise LarqnetsError(
@@ -131,7 +124,4 @@ def _config_of(file: Path, interpreter: Interpreter, dataset: str | None) -> Dat
     run = run_of(file)
     if run is not None and (known := Run.open(run).data) is not None:
         return known
-    named = dataset or (preprocessing(interpreter.model) or {}).get("dataset")
-    if named is None:
-        raise LarqnetsError(f"{file} does not say which images it was made for. Name them with --dataset.")
-    return DataConfig(dataset=named, image_size=interpreter.input_shapes[0][1])
+    return DataConfig(dataset=dataset_of(file, interpreter.model, dataset), image_size=interpreter.input_shapes[0][1])

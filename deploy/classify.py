@@ -105,6 +105,14 @@ def preprocessing(model: Model) -> dict[str, Any] | None:
     return entry
 
 
+def dataset_of(file: Path, model: Model, dataset: str | None) -> str:
+    """Return the data set that `dataset` or the file's metadata names; raises LarqnetsError when neither does."""
+    named = dataset or (preprocessing(model) or {}).get("dataset")
+    if named is None:
+        raise LarqnetsError(f"{file} does not say which images it was made for. Name them with --dataset.")
+    return named
+
+
 def _fits(entry: dict[str, Any], shape: tuple[int, ...]) -> bool:
     """Whether images can be prepared so: the model's shape, labels that are texts, and numbers that keep pixels apart."""
     mean, std, labels = (entry.get(key) for key in ("mean", "std", "labels"))

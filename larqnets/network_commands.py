@@ -53,6 +53,8 @@ def import_(
     from larqnets import preflight
 
     preflight.check_import(source, network, name, runs, dataset)
+    if measure:
+        preflight.check_images(None, dataset, data_dir)
     launch = needs_training_extra("larqnets.importing.launch")
     from larqnets import network_tables, tables
 
@@ -167,6 +169,8 @@ def run(
     elif calibration is not None:
         raise typer.BadParameter("--calibration is for a search. Add --target-bits or --max-drop, or leave it out.")
     preflight.check_decompose(source, method, name, runs, dataset)
+    if measure or search is not None:
+        preflight.check_images(preflight.images_of_source(Path(source)), dataset, data_dir)
     shape = None if image is None else preflight.image_shape(image)
     launch = needs_training_extra("larqnets.post_training.launch")
     from larqnets import network_tables, tables
@@ -266,6 +270,7 @@ def compare(
 
     for source in sources:
         preflight.check_network(Path(source))
+        preflight.check_images(preflight.images_of_source(Path(source)), None, data_dir)
     preflight.check_folder(table.parent)
     comparison = needs_training_extra("larqnets.post_training.compare")
     from larqnets import network_tables, tables

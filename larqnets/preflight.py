@@ -7,11 +7,14 @@ raises LarqnetsError. What only data or weights can tell is found when they are 
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from larqnets.backbones import get_backbone
 from larqnets.config import DataConfig, Experiment, apply_override, load_config
+from larqnets.data.folder import find_classes
 from larqnets.data.known import FOLDER_PREFIX, find_known
+from larqnets.data.layout import find_prepared, resolve_data_dir
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.method_options import method_names, read_options
 from larqnets.registry import unknown
@@ -56,17 +59,39 @@ def check_method(name: str) -> None:
 
 
 def check_data(config: DataConfig) -> None:
-    """Look at the name of the data set, or whether the folder is there."""
-    if not config.dataset.startswith(FOLDER_PREFIX):
-        find_known(config.dataset)
-    elif not (folder := Path(config.dataset.removeprefix(FOLDER_PREFIX))).is_dir():
-        raise LarqnetsError(f"There is no folder {folder}. Check the path after 'folder:'.")
+    """Look whether the images are there: a folder with its classes, or what TFDS has prepared."""
+    check_dataset(config.dataset)
+    if config.dataset.startswith(FOLDER_PREFIX):
+        find_classes(_image_folder(config.dataset))
+    elif not (known := find_known(config.dataset)).ships_with_package:
+        find_prepared(known, resolve_data_dir(config.data_dir))
 
 
 def check_dataset(name: str | None) -> None:
-    """Look at what --dataset names."""
-    if name is not None:
-        check_data(DataConfig(name))
+    """Look whether there is such a data set, or such a folder."""
+    if name is None:
+        return
+    if not name.startswith(FOLDER_PREFIX):
+        find_known(name)
+    elif not (folder := _image_folder(name)).is_dir():
+        raise LarqnetsError(f"There is no folder {folder}. Check the path after 'folder:'.")
+
+
+def _image_folder(dataset: str) -> Path:
+    return Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser()
+
+
+def check_images(config: DataConfig | None, dataset: str | None, data_dir: str | None) -> None:
+    """Look whether the images are there that a run or file was made for, or those of --dataset; None: it does not say."""
+    if dataset is not None:
+        config = replace(config or DataConfig(dataset), dataset=dataset)
+    if config is not None:
+        check_data(config if data_dir is None else replace(config, data_dir=data_dir))
+
+
+def images_of_source(source: Path) -> DataConfig | None:
+    """Return the images of a run folder; None where it does not say, and for a Keras file."""
+    return Run.open(source).data if source.is_dir() else None
 
 
 def check_choice(option: str, value: str | None, known: Sequence[str]) -> None:
@@ -165,6 +190,7 @@ def check_train(
     check_choice("strategy", strategy, STRATEGIES)
     planned = plan_run(config_or_run, name, runs, overrides, init_from, resume, seed)
     if isinstance(planned, Run):
+        check_data(planned.experiment.data)
         return
     experiment, name = planned
     if strategy != "multiworker":  # where another process may have made the run already
@@ -201,14 +227,16 @@ def check_is_keras_file(path: Path) -> None:
         raise LarqnetsError(f"{path} is no regular file. Give a Keras model file (.keras, .h5).")
 
 
-def check_convert(source: Path, target: str, twin_run: Path | None, out: Path | None, dataset: str | None) -> None:
+def check_convert(
+    source: Path, target: str, twin_run: Path | None, out: Path | None, dataset: str | None, data_dir: str | None
+) -> None:
     """Look at the arguments of `larqnets convert`."""
     check_target(target)
     check_network(source)
     if twin_run is not None:
         Run.open(twin_run)
     check_folder(out or (source if source.is_dir() else source.parent))
-    check_dataset(dataset)
+    check_images(images_of_source(source), dataset, data_dir)
 
 
 def check_device(name: str | None) -> None:
@@ -228,24 +256,44 @@ def check_file(file: Path) -> None:
     read_model(file)
 
 
-def check_verify(file: Path, source: Path | None, dataset: str | None, device: str | None) -> None:
+def run_of(file: Path) -> Path | None:
+    """Return the run folder that holds a converted file, None if there is none above it."""
+    return next((folder for folder in file.resolve().parents if (folder / "card.json").is_file()), None)
+
+
+def origin_of(file: Path, source: Path | None) -> Path:
+    """Return what a file was converted from: `source` if given, else its run; raises LarqnetsError where nobody says."""
+    if (origin := source or run_of(file)) is None:
+        raise LarqnetsError(f"{file} does not lie in a run folder. Name what it was converted from with --source.")
+    return origin
+
+
+def check_verify(
+    file: Path, source: Path | None, dataset: str | None, data_dir: str | None, device: str | None
+) -> None:
     """Look at the arguments of `larqnets verify`."""
     check_file(file)
     if source is not None:
         check_network(source)
     check_dataset(dataset)
     check_device(device)
+    check_images(images_of_source(origin_of(file, source)), dataset, data_dir)
 
 
-def check_evaluate(subject: Path, split: str, dataset: str | None) -> None:
+def check_evaluate(subject: Path, split: str, dataset: str | None, data_dir: str | None) -> None:
     """Look at the arguments of `larqnets evaluate`."""
     if split not in SPLITS:
         raise LarqnetsError(f"There is no split '{split}'. Use test or train.")
     if subject.is_dir():
-        Run.open(subject)
-    else:
-        check_file(subject)
-    check_dataset(dataset)
+        check_images(images_of_source(subject), dataset, data_dir)
+        return
+    from deploy.classify import dataset_of
+    from deploy.tflite import read_model
+
+    model = read_model(subject)
+    run = run_of(subject)
+    known = None if run is None else images_of_source(run)
+    check_images(known, dataset if known is not None else dataset_of(subject, model, dataset), data_dir)
 
 
 def check_run(model: Path, inputs: Path, output: Path | None, device: str | None) -> None:
@@ -281,7 +329,8 @@ def check_summary(subject: str, backbone: str | None, image: str, stem: str, ove
             f"'{subject}' is a method. Say on which backbone: larqnets summary {subject} --backbone resnet18."
         )
     elif path.is_dir() or looks_like_run(path):
-        Run.open(path)
+        if (run := Run.open(path)).kind == "trained":  # built anew for its images, others are loaded
+            check_data(run.experiment.data)
     else:
         check_experiment(load_config(subject, overrides))
 

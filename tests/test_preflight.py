@@ -29,6 +29,26 @@ MISTAKES = {
     "train digits --set model.backbone=resnet88": "no backbone 'resnet88'",
     "train digits --set data.dataset=digit": "no data set 'digit'",
     "train digits --set data.dataset=folder:absent": "no folder absent",
+    "train digits --set data.dataset=folder:EMPTY": "EMPTY has no folder train/",
+    "train digits --set data.dataset=cifar10": "cifar10 is not prepared in TFDS",
+    "train digits --set data.dataset=cifar10 --set data.data_dir=EMPTY": "cifar10 is not prepared in EMPTY",
+    "train digits --set data.dataset=cifar100": r"incomplete\.ABC_3\.0\.2 is not complete: its preparation was interrupted",
+    "train digits --set data.dataset=imagenet2012": r"5\.10\.0 is not complete: features\.json is missing",
+    "train UNPREPARED --resume": "cifar10 is not prepared in TFDS",
+    "sweep digits --set data.dataset=cifar10": "cifar10 is not prepared in TFDS",
+    "summary UNPREPARED": "cifar10 is not prepared in TFDS",
+    "convert UNPREPARED": "cifar10 is not prepared in TFDS",
+    "convert UNPREPARED --data-dir EMPTY": "cifar10 is not prepared in EMPTY",
+    "convert RUN --dataset cifar10": "cifar10 is not prepared in TFDS",
+    "evaluate UNPREPARED": "cifar10 is not prepared in TFDS",
+    "evaluate BINARY --dataset cifar10 --data-dir EMPTY": "cifar10 is not prepared in EMPTY",
+    "evaluate foreign.tflite": "foreign.tflite does not say which images it was made for",
+    "verify BINARY": "does not lie in a run folder",
+    "verify BINARY --source UNPREPARED": "cifar10 is not prepared in TFDS",
+    "import weights.npz --network resnet56 --dataset cifar10": "cifar10 is not prepared in TFDS",
+    "decompose UNPREPARED": "cifar10 is not prepared in TFDS",
+    "decompose UNPREPARED --no-evaluate --target-bits 4": "cifar10 is not prepared in TFDS",
+    "decompose compare UNPREPARED": "cifar10 is not prepared in TFDS",
     "train digits --set train.teacher=runs/absent": "no run at runs/absent",
     "train digits --set model.method=sdbnn --set model.options.reducton=8": "no option 'reducton'.*'reduction'",
     "train digits --set model.method=irnet --set model.options.t_min=many": "'irnet': 't_min' must be of type float",
@@ -184,11 +204,22 @@ def told(tmp_path_factory):
     run = Run.create(folder / "RUNS", "demo", load_config("digits"))
     run.metrics.write_text("epoch,train_loss,test_loss,train_accuracy,test_accuracy\n1,2.0,2.0,0.5,0.5\n")
     (folder / "EMPTY").mkdir()
+    (folder / "TFDS/cifar100/incomplete.ABC_3.0.2").mkdir(parents=True)
+    for version, names in (("5.9.0", ("dataset_info.json", "features.json")), ("5.10.0", ("dataset_info.json",))):
+        (folder / "TFDS/imagenet2012" / version).mkdir(parents=True)
+        for name in names:
+            (folder / "TFDS/imagenet2012" / version / name).touch()
+    unprepared = Run.create(folder / "RUNS", "unprepared", load_config("digits", ["data.dataset=cifar10"]))
+    (folder / "weights.npz").touch()
     config = dump_config(load_config("digits", ["model.method=groupnet", "model.options.k=2.5"]))
     (folder / "options.toml").write_text(config)
     (folder / "FILE").write_text("no model, no image, no table")
     _write_inputs(folder, find_model("digits"))
-    places = {"RUN": str(run.path.relative_to(folder)), "BINARY": str(find_model("digits"))}
+    places = {
+        "RUN": str(run.path.relative_to(folder)),
+        "UNPREPARED": str(unprepared.path.relative_to(folder)),
+        "BINARY": str(find_model("digits")),
+    }
     places["PICTURE"] = str(find_model("digits").with_suffix(".png"))
     commands = [[places.get(word, word) for word in command.split()] for command in MISTAKES]
     before = sorted(folder.rglob("*"))
@@ -196,7 +227,7 @@ def told(tmp_path_factory):
         [sys.executable, "-c", CHILD],
         cwd=folder,
         input=json.dumps([HEAVY, commands]),
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent), "TFDS_DATA_DIR": "TFDS"},
         capture_output=True,
         text=True,
     )
