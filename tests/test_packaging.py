@@ -24,7 +24,7 @@ UNREACHABLE = "connection broken"  # what pip says when there is no network
 INSTALL = 'pip install "larqnets[train]"'
 HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets")
 
-BASE = "arrays config console documents endings errors files manifest pictures processes quantizers registry schema scores terminal watchdog"
+BASE = "arrays config method_options console documents endings errors files manifest pareto_front pictures processes quantizers registry schema scores terminal watchdog"
 # Room -> the rooms that it may import, every one of them above it in this list. What stands loose in larqnets/ is a room of
 # its own; each of them may be imported by all. Only the last three may look at every floor.
 MAY_IMPORT = {
@@ -48,23 +48,29 @@ MAY_IMPORT = {
     ),
     "android_bench": (),
     "android_bench.clock": (),
-    "android_bench.runtime": ("larqnets.tflite",),
-    "android_bench.emulation": ("android_bench.runtime", "larqnets.tflite"),
+    "android_bench.runtime.in_process": ("larqnets.tflite",),
+    "android_bench.emulation": ("android_bench.runtime.in_process", "larqnets.tflite"),
     "android_bench.record": ("android_bench.emulation",),
     "android_bench.devices": (
-        *("android_bench.clock", "android_bench.emulation", "android_bench.record", "android_bench.runtime"),
+        *("android_bench.clock", "android_bench.emulation", "android_bench.record", "android_bench.runtime.in_process"),
     ),
     "android_bench.measuring": (
         *("android_bench", "android_bench.clock", "android_bench.devices", "android_bench.emulation"),
-        *("android_bench.record", "android_bench.runtime", "larqnets.tflite"),
+        *("android_bench.record", "android_bench.runtime.in_process", "larqnets.tflite"),
     ),
     "android_bench.reporting": ("android_bench", "android_bench.measuring", "android_bench.record"),
     "deploy": (),
     "deploy.targets": (),
-    "deploy.run": ("android_bench.emulation", "android_bench.runtime", "larqnets.data", "larqnets.tflite"),
-    "deploy.export": ("larqnets.layers", "larqnets.tflite"),
+    "deploy.run": ("android_bench.emulation", "android_bench.runtime.in_process", "larqnets.data", "larqnets.tflite"),
+    "deploy.export.model": ("larqnets.layers", "larqnets.tflite"),
     "deploy.proof": (
-        *("android_bench.emulation", "android_bench.measuring", "android_bench.runtime", "deploy.export", "deploy.run"),
+        *(
+            "android_bench.emulation",
+            "android_bench.measuring",
+            "android_bench.runtime.in_process",
+            "deploy.export.model",
+            "deploy.run",
+        ),
         *(
             "larqnets.data",
             "larqnets.layers",
@@ -74,14 +80,14 @@ MAY_IMPORT = {
             "larqnets.training",
         ),
     ),
-    "deploy.decomposed": (
-        *("deploy.export", "deploy.proof", "larqnets.decompose", "larqnets.post_training", "larqnets.runs"),
+    "deploy.decomposed.files": (
+        *("deploy.export.model", "deploy.proof", "larqnets.decompose", "larqnets.post_training", "larqnets.runs"),
         "larqnets.tflite",
     ),
-    "deploy.convert": (
+    "deploy.convert.convert": (
         *(
-            "deploy.decomposed",
-            "deploy.export",
+            "deploy.decomposed.files",
+            "deploy.export.model",
             "deploy.proof",
             "deploy.targets",
             "larqnets.methods",
@@ -91,19 +97,19 @@ MAY_IMPORT = {
     ),
     "larqnets.studies": ("*",),
     "larqnets.cli.tables": ("android_bench", "android_bench.reporting"),
-    "larqnets.cli": ("*",),
+    "larqnets.cli.main": ("*",),
 }
 # What runs on a board, where neither TensorFlow nor Larq is installed.
 WITHOUT_TENSORFLOW = (
-    *("larqnets.tflite", "larqnets.decompose", "larqnets.backbones", "larqnets.cli", "larqnets.cli.tables"),
-    *("android_bench", "android_bench.runtime", "android_bench.emulation", "android_bench.devices"),
+    *("larqnets.tflite", "larqnets.decompose", "larqnets.backbones", "larqnets.cli.main", "larqnets.cli.tables"),
+    *("android_bench", "android_bench.runtime.in_process", "android_bench.emulation", "android_bench.devices"),
     *("android_bench.measuring", "android_bench.reporting", "deploy.targets", "deploy.run"),
 )
 LIGHT = {  # of rooms that are not
-    "larqnets.data": ("image", "info", "known"),
+    "larqnets.data": ("folder", "image", "info", "known", "layout"),
     "larqnets.runs": ("run", "names", "keras_config"),
     "larqnets.studies": ("sweep_plan", "pareto", "curves"),
-    "deploy.decomposed": ("packed",),
+    "deploy.decomposed.files": ("packed",),
 }
 HEAVY_ROOMS = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data")
 HEAVY_BASE = (

@@ -14,10 +14,10 @@ import numpy as np
 
 from android_bench.emulation.emulator import CPUS, Counts, build_counter, qemu_command, read_counts, run_emulated
 from android_bench.runtime.bundle import RUNNER, open_bundle
-from android_bench.runtime.in_process import numpy_type
 from android_bench.runtime.runner import Report, Step, parse_report
 from larqnets import processes
 from larqnets.errors import LarqnetsError
+from larqnets.tflite.interface import numpy_type
 from larqnets.tflite.model import Model, read_model
 
 ENGINE = "ARM64 under qemu (functional only)"

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from android_bench.record import Equality
-from android_bench.runtime.in_process import batch_of, numpy_type
 from larqnets.errors import LarqnetsError, excerpt
 from larqnets.scores import class_agreement
 from larqnets.tflite.indices import index_limits
+from larqnets.tflite.interface import batch_of, numpy_type
 from larqnets.tflite.model import Model
 
 SAMPLES = 8

@@ -199,11 +199,3 @@ def _bootstrap(
         rng=np.random.default_rng(0),
     ).confidence_interval
     return Interval(float(found.low), float(found.high))
-
-
-def on_front(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """Return for every (cost, accuracy) whether no other one costs at most as much and is at least as accurate."""
-    return [
-        not any(c <= cost and a >= accuracy and (c, a) != (cost, accuracy) for c, a in points)
-        for cost, accuracy in points
-    ]

@@ -221,7 +221,8 @@ def _compare_layers(
         function, found = difference(ending.apply(given), found, num_real), given
     else:
         moved = nudged[0]
-    slack = SLACK * np.abs(moved - outputs)
+    with np.errstate(invalid="ignore"):  # infinity that stays infinity gives NaN, which is no slack
+        slack = SLACK * np.abs(moved - outputs)
     return (
         results,
         unchecked,

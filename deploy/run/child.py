@@ -57,6 +57,8 @@ class ChildModel:
     def __del__(self) -> None:
         if (child := getattr(self, "_child", None)) is not None:
             _kill(child)
+        if (errors := getattr(self, "_errors", None)) is not None:
+            errors.close()
 
     def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
         """Run samples (N, ...) of every input: every output for all of them. `on_sample` is called after every run."""

@@ -15,8 +15,9 @@ from larqnets.data.augment import WHOLE, Purpose, Share, crop_and_flip_at_random
 from larqnets.data.folder import scan_folder
 from larqnets.data.info import DatasetInfo, crop_fraction, normalisation
 from larqnets.data.known import FOLDER_PREFIX, find_known
+from larqnets.data.layout import resolve_data_dir
 from larqnets.data.pixels import central_square, decode, make_upright, resize
-from larqnets.data.prepared import open_prepared, resolve_data_dir
+from larqnets.data.prepared import open_prepared
 from larqnets.data.streams import FileStream, RecordStream, Stream, permutation, shuffled_indices
 from larqnets.errors import LarqnetsError
 

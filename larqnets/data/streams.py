@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from larqnets.data.augment import Purpose, stateless_seed
 from larqnets.data.folder import FileList
 from larqnets.data.known import KnownDataset
-from larqnets.data.prepared import incomplete
+from larqnets.data.layout import incomplete
 from larqnets.errors import LarqnetsError
 
 BLOCK_RECORDS = 4096  # records shuffled together: about 0.5 GB of ImageNet, of which three may be in memory
