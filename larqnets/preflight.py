@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from larqnets.backbones import get_backbone
 from larqnets.config import DataConfig, Experiment, apply_override, load_config
@@ -19,6 +20,9 @@ from larqnets.errors import LarqnetsError, nearest
 from larqnets.method_options import method_names, read_options
 from larqnets.registry import unknown
 from larqnets.run_folder import Run, default_name, new_run_path
+
+if TYPE_CHECKING:
+    from deploy.tflite import Model
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 _REBUILD = "build the network in Keras 2, set its weights (layer.set_weights) and save it with model.save('model.h5')"
@@ -249,11 +253,14 @@ def check_device(name: str | None) -> None:
         qemu_command()
 
 
-def check_file(file: Path) -> None:
-    """Look whether a .tflite file can be read."""
+def check_file(file: Path) -> "Model":
+    """Return what a .tflite file holds; raises LarqnetsError when it cannot be read, or needs an op that nobody knows."""
+    from deploy.interpreter import check_model
     from deploy.tflite import read_model
 
-    read_model(file)
+    model = read_model(file)
+    check_model(model, num_threads=1)
+    return model
 
 
 def run_of(file: Path) -> Path | None:
@@ -288,9 +295,8 @@ def check_evaluate(subject: Path, split: str, dataset: str | None, data_dir: str
         check_images(images_of_source(subject), dataset, data_dir)
         return
     from deploy.classify import dataset_of
-    from deploy.tflite import read_model
 
-    model = read_model(subject)
+    model = check_file(subject)
     run = run_of(subject)
     known = None if run is None else images_of_source(run)
     check_images(known, dataset if known is not None else dataset_of(subject, model, dataset), data_dir)

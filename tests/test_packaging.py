@@ -208,8 +208,14 @@ def test_core_alone_can(core, tmp_path, arguments, printed):
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(["train", "digits"], ["sweep", "digits"], ["convert", "RUN"], ["verify", "FILE"], ["evaluate", "FILE"]),
-        *(["summary", "digits"], ["run", "digits"], ["decompose", "RUN"], ["list", "methods"]),
+        *(["train", "digits"], ["sweep", "digits"], ["convert", "RUN"], ["evaluate", "FILE"]),
+        *(
+            ["verify", "FILE", "--source", "RUN"],
+            ["summary", "digits"],
+            ["run", "digits"],
+            ["decompose", "RUN"],
+            ["list", "methods"],
+        ),
     ],
     ids=" ".join,
 )
