@@ -48,27 +48,27 @@ MAY_IMPORT = {
     ),
     "android_bench": (),
     "android_bench.clock": (),
-    "android_bench.runtime.in_process": ("larqnets.tflite",),
-    "android_bench.emulation": ("android_bench.runtime.in_process", "larqnets.tflite"),
+    "android_bench.runtime": ("larqnets.tflite",),
+    "android_bench.emulation": ("android_bench.runtime", "larqnets.tflite"),
     "android_bench.record": ("android_bench.emulation",),
     "android_bench.devices": (
-        *("android_bench.clock", "android_bench.emulation", "android_bench.record", "android_bench.runtime.in_process"),
+        *("android_bench.clock", "android_bench.emulation", "android_bench.record", "android_bench.runtime"),
     ),
     "android_bench.measuring": (
         *("android_bench", "android_bench.clock", "android_bench.devices", "android_bench.emulation"),
-        *("android_bench.record", "android_bench.runtime.in_process", "larqnets.tflite"),
+        *("android_bench.record", "android_bench.runtime", "larqnets.tflite"),
     ),
     "android_bench.reporting": ("android_bench", "android_bench.measuring", "android_bench.record"),
     "deploy": (),
     "deploy.targets": (),
-    "deploy.run": ("android_bench.emulation", "android_bench.runtime.in_process", "larqnets.data", "larqnets.tflite"),
-    "deploy.export.model": ("larqnets.layers", "larqnets.tflite"),
+    "deploy.run": ("android_bench.emulation", "android_bench.runtime", "larqnets.data", "larqnets.tflite"),
+    "deploy.export": ("larqnets.layers", "larqnets.tflite"),
     "deploy.proof": (
         *(
             "android_bench.emulation",
             "android_bench.measuring",
-            "android_bench.runtime.in_process",
-            "deploy.export.model",
+            "android_bench.runtime",
+            "deploy.export",
             "deploy.run",
         ),
         *(
@@ -80,14 +80,14 @@ MAY_IMPORT = {
             "larqnets.training",
         ),
     ),
-    "deploy.decomposed.files": (
-        *("deploy.export.model", "deploy.proof", "larqnets.decompose", "larqnets.post_training", "larqnets.runs"),
+    "deploy.decomposed": (
+        *("deploy.export", "deploy.proof", "larqnets.decompose", "larqnets.post_training", "larqnets.runs"),
         "larqnets.tflite",
     ),
-    "deploy.convert.convert": (
+    "deploy.convert": (
         *(
-            "deploy.decomposed.files",
-            "deploy.export.model",
+            "deploy.decomposed",
+            "deploy.export",
             "deploy.proof",
             "deploy.targets",
             "larqnets.methods",
@@ -97,19 +97,19 @@ MAY_IMPORT = {
     ),
     "larqnets.studies": ("*",),
     "larqnets.cli.tables": ("android_bench", "android_bench.reporting"),
-    "larqnets.cli.main": ("*",),
+    "larqnets.cli": ("*",),
 }
 # What runs on a board, where neither TensorFlow nor Larq is installed.
 WITHOUT_TENSORFLOW = (
-    *("larqnets.tflite", "larqnets.decompose", "larqnets.backbones", "larqnets.cli.main", "larqnets.cli.tables"),
-    *("android_bench", "android_bench.runtime.in_process", "android_bench.emulation", "android_bench.devices"),
+    *("larqnets.tflite", "larqnets.decompose", "larqnets.backbones", "larqnets.cli", "larqnets.cli.tables"),
+    *("android_bench", "android_bench.runtime", "android_bench.emulation", "android_bench.devices"),
     *("android_bench.measuring", "android_bench.reporting", "deploy.targets", "deploy.run"),
 )
 LIGHT = {  # of rooms that are not
     "larqnets.data": ("folder", "image", "info", "known", "layout"),
     "larqnets.runs": ("run", "names", "keras_config"),
     "larqnets.studies": ("sweep_plan", "pareto", "curves"),
-    "deploy.decomposed.files": ("packed",),
+    "deploy.decomposed": ("packed",),
 }
 HEAVY_ROOMS = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data")
 HEAVY_BASE = (
@@ -292,8 +292,14 @@ def test_core_alone_can(core, tmp_path, arguments, printed):
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(["train", "digits"], ["sweep", "digits"], ["convert", "RUN"], ["verify", "FILE"], ["evaluate", "FILE"]),
-        *(["summary", "digits"], ["run", "digits"], ["decompose", "RUN"], ["list", "methods"]),
+        *(["train", "digits"], ["sweep", "digits"], ["convert", "RUN"], ["evaluate", "FILE"]),
+        *(
+            ["verify", "FILE", "--source", "RUN"],
+            ["summary", "digits"],
+            ["run", "digits"],
+            ["decompose", "RUN"],
+            ["list", "methods"],
+        ),
     ],
     ids=" ".join,
 )

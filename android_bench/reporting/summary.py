@@ -19,12 +19,12 @@ from android_bench.reporting.stats import (
     Steadiness,
     Verdict,
     latency,
-    on_front,
     paired_ratio,
     round_medians,
     steadiness,
     verdict,
 )
+from larqnets.pareto_front import on_front
 
 NOISY = MIN_DIFFERENCE / 3  # above it, 3 x noise and not 2 % is the smallest difference that counts
 

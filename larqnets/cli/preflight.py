@@ -6,6 +6,7 @@ raises LarqnetsError. What only data or weights can tell is found when they are 
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.targets import check_target
 from larqnets.backbones import get_backbone
@@ -30,6 +31,9 @@ from larqnets.runs.names import (
     run_of,
 )
 from larqnets.runs.run import Run, new_run_path
+
+if TYPE_CHECKING:
+    from larqnets.tflite.model import Model
 
 PUBLISHED_NETWORKS = ("resnet56", "vgg16bn")
 _IMAGE_OF_ANY_KIND = {"image_shape": (1, 1, 3), "mean": (0.0,) * 3, "std": (1.0,) * 3}
@@ -105,11 +109,14 @@ def check_device(name: str | None) -> None:
         qemu_command()
 
 
-def check_file(file: Path) -> None:
-    """Look whether a .tflite file can be read."""
+def check_file(file: Path) -> "Model":
+    """Return what a .tflite file holds; raises LarqnetsError when it cannot be read, or needs an op that nobody knows."""
+    from deploy.run.interpreter import check_model
     from larqnets.tflite.model import read_model
 
-    read_model(file)
+    model = read_model(file)
+    check_model(model, num_threads=1)
+    return model
 
 
 def check_verify(
@@ -132,9 +139,8 @@ def check_evaluate(subject: Path, split: str, dataset: str | None, data_dir: str
         check_images(images_of_source(subject), dataset, data_dir)
         return
     from deploy.run.classify import dataset_of
-    from larqnets.tflite.model import read_model
 
-    model = read_model(subject)
+    model = check_file(subject)
     run = run_of(subject)
     known = None if run is None else images_of_source(run)
     check_images(known, dataset if known is not None else dataset_of(subject, model, dataset), data_dir)
