@@ -35,7 +35,8 @@ def model_of(
         for override in overrides:
             apply_override(options, override)
         get_method(subject, **options)  # names none of its options as one of create_model's own arguments
-        return create_model(subject, backbone, image_shape(image), classes, stem=stem, width=width, **options)
+        shape = image_shape(image)
+        return create_model(subject, backbone, shape, classes, stem=stem, width=width, **options)  # pyright: ignore[reportArgumentType]  # the command has looked at stem
     path = Path(subject)
     if path.suffix in KERAS_SUFFIXES:
         return load_keras_file(path)
