@@ -184,7 +184,10 @@ def _lock_file(file: Path, path: Path, on_wait: Callable[[str], Any] | None) -> 
 
 
 def lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Lock an open file if nobody else has it (`shared`: has it for himself alone), or if its file system knows no locks; closing the file releases it."""
+    """Lock an open file if nobody else has it, or if its file system knows no locks; closing the file releases it.
+
+    A `shared` lock lets others have one too.
+    """
     return _try_lock(descriptor, shared) is not False
 
 

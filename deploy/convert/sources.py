@@ -15,7 +15,6 @@ from deploy.proof.arm64 import prove
 from deploy.proof.converted import Converted, Samples
 from deploy.proof.source import Source, open_source, shown, verification_samples
 from deploy.targets import check_target
-from larqnets.data import Dataset
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import check_free
 from larqnets.methods import get_method
@@ -118,7 +117,7 @@ def _check_binary(model: tf.keras.Model, run: Run) -> None:
 def _twins(source: Source, samples: Samples, twin_run: Path | None, target: str) -> list[Converted]:
     assert source.run is not None  # twins need one
     assert source.dataset is not None  # a run names its data
-    model, note = _twin_model(source.run, source.dataset, twin_run)
+    model, note = _twin_model(source, twin_run)
     unlabelled = dataclasses.replace(samples, labels=None) if twin_run is None else samples
     calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
     ours = source.run.card
@@ -128,13 +127,15 @@ def _twins(source: Source, samples: Samples, twin_run: Path | None, target: str)
     return [convert_twin(model, unlabelled, images, entry, note) for images in (None, calibration)]
 
 
-def _twin_model(run: Run, dataset: Dataset, twin_run: Path | None) -> tuple[tf.keras.Model, str]:
-    """Return the real-valued model on the run's backbone, and how its weights came to be."""
+def _twin_model(source: Source, twin_run: Path | None) -> tuple[tf.keras.Model, str]:
+    """Return the real-valued model on the source's backbone, and how its weights came to be."""
     from larqnets.models import create_model
 
-    ours = run.experiment.model
+    assert source.run is not None  # as above
+    assert source.dataset is not None
+    ours = source.run.experiment.model
     if twin_run is None:
-        info = dataset.info
+        info = source.dataset.info
         model = create_model(
             "real", ours.backbone, info.image_shape, info.num_classes, stem=ours.stem, width=ours.width
         )
