@@ -53,11 +53,12 @@ def judge(model: Model, due: Sequence[np.ndarray], found: Sequence[np.ndarray]) 
     graph = model.subgraphs[0]
     is_int8 = any(tensor.dtype in ("int8", "uint8") for tensor in graph.tensors)
     has_signs = any(op.name == "LceQuantize" for op in graph.operators)
-    judged = [
-        _judge(*(y.astype(np.complex128 if y.dtype.kind == "c" else np.float64) for y in pair), is_int8, has_signs)
-        for pair in zip(due, found, strict=True)
-    ]
+    judged = [_judge(_precise(a), _precise(b), is_int8, has_signs) for a, b in zip(due, found, strict=True)]
     return max(judged, key=lambda result: (result[0] > result[1], result[0] / (result[1] or 1)))
+
+
+def _precise(y: np.ndarray) -> np.ndarray:
+    return y.astype(np.complex128 if y.dtype.kind == "c" else np.float64)
 
 
 def _judge(due: np.ndarray, found: np.ndarray, is_int8: bool, has_signs: bool) -> tuple[float, float]:

@@ -102,7 +102,8 @@ def pair(this: ModelRecord, other: ModelRecord) -> Pairing | None:
     common = sorted(mine.keys() & theirs.keys())
     if not common:
         return None
-    ratio = paired_ratio(*(round_medians([rounds[number] for number in common]) for rounds in (mine, theirs)))
+    ours, others = (round_medians([rounds[number] for number in common]) for rounds in (mine, theirs))
+    ratio = paired_ratio(ours, others)
     return Pairing(other.name, other.role, ratio, verdict(ratio))
 
 

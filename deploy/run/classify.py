@@ -115,7 +115,7 @@ def dataset_of(file: Path, model: Model, dataset: str | None) -> str:
 
 def _fits(entry: dict[str, Any], shape: tuple[int, ...]) -> bool:
     """Whether images can be prepared so: the model's shape, labels that are texts, and numbers that keep pixels apart."""
-    mean, std, labels = (entry.get(key) for key in ("mean", "std", "labels"))
+    mean, std, labels = (entry.get(key, ()) for key in ("mean", "std", "labels"))
     fraction = entry.get("crop_fraction", 1.0)
     if len(shape) != 3 or shape[-1] not in (1, 3) or entry.get("image_shape") != list(shape):
         return False

@@ -28,13 +28,25 @@ def open_prepared(known: KnownDataset, data_dir: Path) -> Builder:
     except Exception as error:
         # JSON and proto parsers, and TFDS for features that it does not know, each raise their own errors.
         raise incomplete(known, data_dir, path, f"its description cannot be read ({type(error).__name__})") from error
-    if builder.info.features is None or not {"image", "label"} <= set(builder.info.features):
-        raise incomplete(known, data_dir, path, "its features are not an image and a label")
+    try:
+        features_of(builder)
+    except ValueError as error:
+        raise incomplete(known, data_dir, path, str(error)) from error
     for split in ("train", known.test_split):
         problem = _problem_of_split(builder, split)
         if problem:
             raise incomplete(known, data_dir, path, problem)
     return builder
+
+
+def features_of(builder: Builder) -> tuple[tfds.features.Image, tfds.features.ClassLabel]:
+    """Return what a prepared data set says about its images and labels; raises ValueError where it has others."""
+    features = builder.info.features
+    if isinstance(features, tfds.features.FeaturesDict) and {"image", "label"} <= features.keys():
+        image, label = features["image"], features["label"]
+        if isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel):
+            return image, label
+    raise ValueError("its features are not an image and a label")
 
 
 def prepare_digits(data_dir: Path) -> None:

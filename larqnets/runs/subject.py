@@ -33,7 +33,8 @@ def model_of(
         options: dict[str, Any] = {}
         for override in overrides:
             apply_override(options, override)
-        return create_model(subject, backbone, image_shape(image), classes, stem=stem, width=width, **options)
+        shape = image_shape(image)
+        return create_model(subject, backbone, shape, classes, stem=stem, width=width, **options)  # pyright: ignore[reportArgumentType]  # the command has looked at stem
     path = Path(subject)
     if path.suffix in KERAS_SUFFIXES:
         return load_keras_file(path)

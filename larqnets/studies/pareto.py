@@ -130,6 +130,7 @@ def _draw(points: Sequence[Point], cost: str, title: str) -> "Figure":
 def _label(axes: Any, label: str, point: tuple[float, float], taken: Sequence[Any]) -> Any:
     """Write a label beside its point, at the first place that is free and within the axes; returns its box."""
     places = [((7, 4), "left"), ((7, -12), "left"), ((-7, 4), "right"), ((-7, -12), "right"), ((7, 16), "left")]
+    text = box = None
     for offset, side in places:
         text = axes.annotate(
             pictures.label(label), point, xytext=offset, textcoords="offset points", fontsize=9, ha=side
@@ -140,5 +141,6 @@ def _label(axes: Any, label: str, point: tuple[float, float], taken: Sequence[An
             break
         text.remove()
     else:  # a crowd: rather one label over another than none
+        assert text is not None
         axes.add_artist(text)
     return box

@@ -187,7 +187,7 @@ def _finished(p: Planned, convert: bool, counting: bool) -> Row | None:
     run = Run.open(p.run)
     if run.card["status"] != "trained":
         return None
-    measured: tuple[Any, ...] = (None, None, None, None)
+    measured: tuple[Any, Any, Any, Any] = (None, None, None, None)
     instructions = None
     if convert:
         file = _converted_file(run)
