@@ -226,7 +226,8 @@ def test_wheel_has_code_configs_data_and_licences(wheel):
         assert expected <= names
     sources = {p.relative_to(ROOT).as_posix() for p in (ROOT / "android_bench/native").iterdir()}
     assert "android_bench/native/kernels.h" in sources <= names
-    assert {f"larqnets/configs/{p.name}" for p in (ROOT / "configs").glob("*.toml")} <= names
+    configs = {f"larqnets/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / "configs").rglob("*.toml")}
+    assert "larqnets/configs/digits/digits.toml" in configs <= names
     assert any(name.endswith("/digits.npz") for name in names)
     models = {f"deploy/models/{p.name}" for p in (ROOT / "deploy/models").iterdir()}
     assert models <= names

@@ -20,6 +20,7 @@ from larqnets.runs.names import (
     check_is_keras_file,
     check_method,
     image_shape,
+    is_run,
     looks_like_run,
     method_names,
     plan_run,
@@ -161,7 +162,7 @@ def check_summary(subject: str, backbone: str | None, image: str, stem: str, ove
         raise LarqnetsError(
             f"'{subject}' is a method. Say on which backbone: larqnets summary {subject} --backbone resnet18."
         )
-    elif path.is_dir() or looks_like_run(path):
+    elif is_run(subject) or looks_like_run(path):
         Run.open(path)
     else:
         check_experiment(load_config(subject, overrides))
