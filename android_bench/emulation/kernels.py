@@ -18,7 +18,7 @@ from android_bench.emulation.emulator import CPUS
 from android_bench.emulation.qemu import Count, count
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 
 def count_models(folder: Path, on_model: Callable[[str], Any] = lambda _: None) -> list[dict[str, Any]]:

@@ -18,7 +18,8 @@ from android_bench.runtime.in_process import numpy_type
 from android_bench.runtime.runner import Report, Step, parse_report
 from larqnets import processes
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.model import Model, read_model
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 ENGINE = "ARM64 under qemu (functional only)"
 GROUPS = {"LceBconv2d": "binary", "LceQuantize": "glue", "LceDequantize": "glue", "LceBMaxPool2d": "glue"}

@@ -22,7 +22,8 @@ from android_bench.measuring.session import Measurement
 from android_bench.record import Equality, ModelRecord, Protocol, Session, read_session
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import sha256
-from larqnets.tflite.model import Model, read_model
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 from larqnets.tflite.xnnpack import kept_out
 
 MEANING = "functional and instruction counts only, no latency"

@@ -18,7 +18,7 @@ from deploy.proof.verify import verify
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 layers = tf.keras.layers
 

@@ -21,7 +21,7 @@ from larqnets.endings import kind_of_model
 from larqnets.post_training.launch import read_codes
 from larqnets.post_training.network import Kernel, find_kernels, float_values
 from larqnets.runs.run import Run
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 
 def convert_decomposed(

@@ -31,7 +31,8 @@ from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
 from larqnets.scores import class_agreement
-from larqnets.tflite.model import read_model, unpack_bits
+from larqnets.tflite.model import unpack_bits
+from larqnets.tflite.reading import read_model
 from larqnets.training.evaluation import without_remapping
 
 # Relative to the numbers that a pre-sign value is made of (`_made_of`), not to the value itself: those may cancel to

@@ -21,7 +21,8 @@ import numpy as np
 
 from larqnets import processes
 from larqnets.errors import LarqnetsError, printable
-from larqnets.tflite.model import Model, read_model
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 MAX_REPLY_BYTES = 4 << 30
 _MAX_HEADER = 1 << 20

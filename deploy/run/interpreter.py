@@ -17,7 +17,8 @@ from android_bench.runtime.in_process import batch_of
 from deploy.run.shipped import is_shipped
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.interface import Interface, interface_of
-from larqnets.tflite.model import Model, read_model
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 CHILD, QEMU = "child", "qemu"
 

@@ -106,7 +106,7 @@ def check_device(name: str | None) -> None:
 
 def check_file(file: Path) -> None:
     """Look whether a .tflite file can be read."""
-    from larqnets.tflite.model import read_model
+    from larqnets.tflite.reading import read_model
 
     read_model(file)
 

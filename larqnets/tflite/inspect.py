@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from larqnets.documents import parse_json
 from larqnets.errors import LarqnetsError, printable
-from larqnets.tflite.model import Buffer, Model, Operator, Subgraph, Tensor, read_model
+from larqnets.tflite.model import Buffer, Model, Operator, Subgraph, Tensor
+from larqnets.tflite.reading import read_model
 from larqnets.tflite.weight_ops import WEIGHT_OPS
 from larqnets.tflite.xnnpack import is_kept_out
 

@@ -8,7 +8,7 @@ import pytest
 from android_bench.measuring.equality import SAMPLES, compare, expect
 from deploy.run.interpreter import Interpreter
 from larqnets.tflite.indices import index_limits
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra: tensorflow")
 

@@ -8,7 +8,7 @@ from android_bench.emulation.qemu import QemuModel, run_runner
 from deploy.proof import op_sweep
 from deploy.proof.op_cases import Case, families
 from larqnets.tflite.inspect import inspect_model, render
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 from larqnets.tflite.xnnpack import kept_out
 
 layers = tf.keras.layers

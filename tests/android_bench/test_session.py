@@ -28,7 +28,7 @@ from android_bench.runtime.runner import Conditions, CoreClock
 from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
 from larqnets import LarqnetsError
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 SHORT = dataclasses.replace(DEFAULT, rounds=4, round_runs=5, round_ms=0)
 LATENCIES = {"a": 10.0, "b": 20.0, "c": 30.0}

@@ -14,7 +14,7 @@ from deploy.run.child import ChildModel
 from deploy.run.interpreter import CHILD, Interpreter
 from deploy.run.shipped import find_model, is_shipped
 from larqnets import LarqnetsError
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra: tensorflow")
 

@@ -15,7 +15,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 from deploy.export import edit
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.inspect import KINDS, Inspection, inspect_model, render
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 
 def shown(inspection: Inspection, width: int = 100) -> str:

@@ -15,7 +15,7 @@ from deploy.proof.verify import LOGITS_EPS, verify
 from larqnets import LarqnetsError
 from larqnets.cli.tables import tables
 from larqnets.scores import class_agreement
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 layers = tf.keras.layers
 RNG = np.random.default_rng(0)
