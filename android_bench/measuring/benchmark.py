@@ -211,10 +211,10 @@ def measure(
         running = {pool.submit(measurement.measure): measurement for measurement in measurements}
         stopped = _wait(running)
     problems = [problem for future, m in running.items() if (problem := _problem(future, m)) is not None]
-    begun = [m for m in measurements if m.has_record]
+    begun = [m for m in measurements if m.record.begun]
     return Outcome(
-        tuple(m.session() for m in begun),
-        tuple(m.path for m in begun),
+        tuple(m.record.session() for m in begun),
+        tuple(m.record.path for m in begun),
         tuple(["Stopped.", *problems] if stopped else problems),
     )
 
@@ -261,15 +261,15 @@ def _problem(future: Future[Session], measurement: Measurement) -> str | None:
     if error is None:
         models = future.result().models
         faults = [model.fault for model in models if model.fault]
-        said = [f"{faults[0]} Everything else was measured: {measurement.path}."] if faults else []
+        said = [f"{faults[0]} Everything else was measured: {measurement.record.path}."] if faults else []
         said += [_difference(m.name, m.equality) for m in models if m.equality is not None and not m.equality.equal]
         return " ".join(said) or None
     if not isinstance(error, LarqnetsError | StoppedError):
         raise error
     said = "" if isinstance(error, StoppedError) else f"{error} "
-    if not measurement.has_record:
+    if not measurement.record.begun:
         return f"{said}Nothing was measured." if isinstance(error, StoppedError) else str(error)
-    path = shlex.quote(str(measurement.path))
+    path = shlex.quote(str(measurement.record.path))
     return f"{said}What was measured is in {path}. Continue with: larqnets benchmark --resume {path}"
 
 
