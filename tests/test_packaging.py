@@ -90,7 +90,7 @@ MAY_IMPORT = {
         *("larqnets.runs", "larqnets.tflite", "larqnets.training"),
     ),
     "larqnets.studies": ("*",),
-    "larqnets.cli.tables": ("android_bench", "android_bench.reporting"),
+    "larqnets.cli.tables": ("android_bench", "android_bench.reporting", "larqnets.runs"),
     "larqnets.cli": ("*",),
 }
 # What runs on a board, where neither TensorFlow nor Larq is installed.
@@ -101,7 +101,7 @@ WITHOUT_TENSORFLOW = (
 )
 LIGHT = {  # of rooms that are not
     "larqnets.data": ("image", "info", "known"),
-    "larqnets.runs": ("run", "names", "keras_config"),
+    "larqnets.runs": ("run", "run_lock", "card", "names", "keras_config"),
     "larqnets.studies": ("sweep_plan", "pareto", "curves"),
     "deploy.decomposed": ("packed",),
 }

@@ -119,7 +119,7 @@ def _twins(source: Source, samples: Samples, twin_run: Path | None, target: str)
     unlabelled = dataclasses.replace(samples, labels=None) if twin_run is None else samples
     calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
     ours = source.run.card
-    untrained = {"name": f"no run, {note}", "method": "real", "backbone": ours["backbone"], "dataset": ours["dataset"]}
+    untrained = {"name": f"no run, {note}", "method": "real", "backbone": ours.backbone, "dataset": ours.dataset}
     run = untrained if twin_run is None else shown(Run.open(twin_run).card)
     entry = {**source.provenance(), "target": target, "run": run, "twin_of": source.path.name, "note": note}
     return [convert_twin(model, unlabelled, images, entry, note) for images in (None, calibration)]

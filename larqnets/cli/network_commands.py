@@ -69,7 +69,8 @@ def import_(
             measure=measure,
             on_stage=stages.stage,
         )
-    show({**run.card, "run": str(run.path)}, lambda: network_tables.imported(run.card, run.path), as_json)
+    card = run.card.document
+    show({**card, "run": str(run.path)}, lambda: network_tables.imported(card, run.path), as_json)
 
 
 @decompose.command()
@@ -194,8 +195,8 @@ def run(
             on_layer=stages.layer,
         )
     show(
-        {**result.card, "run": str(result.path)},
-        lambda: network_tables.decomposition(result.card, result.path, shlex.join(again)),
+        {**result.card.document, "run": str(result.path)},
+        lambda: network_tables.decomposition(result.card.document, result.path, shlex.join(again)),
         as_json,
     )
 

@@ -58,7 +58,7 @@ def train(
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *([] if resume else ["--resume"])])
     from larqnets.cli.tables import tables
 
-    show({**run.card, "run": str(run.path)}, lambda: tables.card(run.card, run.path), as_json)
+    show({**run.card.document, "run": str(run.path)}, lambda: tables.card(run.card, run.path), as_json)
 
 
 @app.command()

@@ -75,8 +75,8 @@ def open_network(
         )
     if path.is_dir():
         run = Run.open(path)
-        model, data, accuracy = load_trained_model(run), run.data, run.card.get("test_accuracy")
-        name = run.card["backbone"]
+        model, data, accuracy = load_trained_model(run), run.data, run.card.test_accuracy
+        name = run.card.backbone
     elif path.suffix in KERAS_SUFFIXES:
         model, data, accuracy, name = load_keras_file(path), None, None, path.stem
     elif source in applications():

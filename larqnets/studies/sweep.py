@@ -25,6 +25,7 @@ from larqnets.documents import read_json, read_text
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import cannot_write, locked, write_atomically
 from larqnets.methods import get_method
+from larqnets.runs.card import Card
 from larqnets.runs.run import Run
 from larqnets.studies.sweep_plan import Planned, plan
 from larqnets.tflite.inspect import inspect_model
@@ -180,7 +181,7 @@ def _run(
         manifest = convert_source(p.run, TARGET, arm64_proof=arm64_proof, on_stage=progress.stage)
         progress.note(manifest["proof"]["line"])
         run = Run.open(p.run)
-        if run.card["converted_test_images"] < run.card["images"]["num_test"]:
+        if not _measured_whole(run.card):
             # The conversion looks at a sample of a large test set.
             progress.stage("evaluate")
             result = evaluate_subject(p.run / TARGET / manifest["file"])
@@ -199,7 +200,7 @@ def _finished(p: Planned, convert: bool, counting: bool) -> Row | None:
     if not p.run.exists():
         return None
     run = Run.open(p.run)
-    if run.card["status"] != "trained":
+    if run.card.status != "trained":
         return None
     measured: tuple[Any, ...] = (None, None, None, None)
     instructions = None
@@ -212,21 +213,24 @@ def _finished(p: Planned, convert: bool, counting: bool) -> Row | None:
             return None
         totals = inspect_model(file).totals
         measured = (
-            run.card["converted_test_accuracy"],
+            run.card.converted_test_accuracy,
             totals["file_bytes"],
             totals["binary"]["macs"],
             totals["float"]["macs"],
         )
     card = run.card
-    return Row(
-        card["method"], card["backbone"], card["seed"], card["test_accuracy"], *measured, card["seconds"], instructions
-    )
+    return Row(card.method, card.backbone, card.seed, card.test_accuracy, *measured, card.seconds, instructions)
 
 
 def _counted(run: Run, file: Path) -> int | None:
     """Return the instructions that were counted for the file, None where none were."""
-    counted = run.card.get("arm64") or {}
-    return counted["instructions"] if counted.get("file_sha256") == _sha256(file) else None
+    counted = run.card.arm64
+    return counted.instructions if counted is not None and counted.file_sha256 == _sha256(file) else None
+
+
+def _measured_whole(card: Card) -> bool:
+    """Return whether the converted file was measured on the whole test set of the run's images."""
+    return card.images is not None and card.converted_test_images == card.images.num_test
 
 
 def _sha256(file: Path) -> str:
@@ -243,9 +247,10 @@ def _converted_file(run: Run) -> Path | None:
         source = manifest["source"]
         current = (
             _sha256(file) == entry["sha256"]
-            and source["run"]["epochs_done"] == run.card["epochs_done"]
-            and source["preprocess"]["dataset"] == run.card["images"]["name"]
-            and run.card["converted_test_images"] == run.card["images"]["num_test"]
+            and source["run"]["epochs_done"] == run.card.epochs_done
+            and run.card.images is not None
+            and source["preprocess"]["dataset"] == run.card.images.name
+            and _measured_whole(run.card)
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None  # none, or half a one: it is converted again

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from larqnets.config import dump_config
 from larqnets.data import Dataset, load_dataset, reading_errors
 from larqnets.errors import LarqnetsError
 from larqnets.runs import checkpoints
+from larqnets.runs.card import Card
 from larqnets.runs.names import plan_run
 from larqnets.runs.run import Run
 from larqnets.runs.weights import build_model, load_trained_model, transfer_weights
@@ -66,10 +66,10 @@ def _train(run: Run, dataset: Dataset, workers: Workers, progress: Progress) -> 
     if workers.count > 1:
         workers.check_same("run", [dump_config(run.experiment), dataset.fingerprint(), saved and saved.state["step"]])
     model = build_model(run.experiment, dataset.info.image_shape, dataset.info.num_classes)
-    if run.card["status"] not in ("created", "trained"):
+    if run.card.status not in ("created", "trained"):
         progress.note(_continuation(run.card, saved))
     # The card remembers where the weights come from: a run killed before its first checkpoint starts there again.
-    origin = run.card.get("init_from")
+    origin = run.card.init_from
     if origin is not None and saved is None:
         transfer_weights(load_trained_model(Run.open(Path(origin))), model)
         progress.note(f"Starting from the weights of {origin}.")
@@ -77,10 +77,10 @@ def _train(run: Run, dataset: Dataset, workers: Workers, progress: Progress) -> 
         train(run.experiment, run, dataset, model, workers=workers, progress=progress)
 
 
-def _continuation(card: dict[str, Any], saved: checkpoints.Saved | None) -> str:
+def _continuation(card: Card, saved: checkpoints.Saved | None) -> str:
     """Return how the run ended before and where it goes on. A card that says "training" is that of a process that died."""
     ended = {"training": "was killed", "interrupted": "was interrupted", "failed": "failed"}
-    how = ended.get(card["status"], f"is {card['status']}")
+    how = ended.get(card.status, f"is {card.status}")
     if saved is None:
         return f"The run {how} before its first checkpoint: it starts again."
     return f"The run {how}: it goes on from {saved.path.name}, in epoch {saved.state['epoch'] + 1}."

@@ -71,8 +71,8 @@ def train(
     checkpoint's, a stage finds a weight without partner, or something cannot be written.
     """
     progress = progress or Silent()
-    if run.card["status"] == "trained":
-        progress.note(f"{run.path} is finished: {run.card['epochs_done']} epochs are trained. There is nothing to do.")
+    if run.card.status == "trained":
+        progress.note(f"{run.path} is finished: {run.card.epochs_done} epochs are trained. There is nothing to do.")
         return load_trained_model(run)
     training = _Training(experiment, run, dataset, workers or join(None), progress, stop)
     saved = training.resume()

@@ -73,7 +73,7 @@ def finished(tmp_path_factory):
 
 def test_the_network_learns_and_the_card_says_what_was_done(finished):
     _, run, model, recorder = finished
-    card = run.card
+    card = run.card.document
     assert card["status"] == "trained"
     assert (card["epochs_done"], card["step"], card["config"], card["seed"]) == (3, 21, "tiny", 3)
     assert card["test_accuracy"] > 0.6
@@ -124,7 +124,7 @@ def test_evaluate_counts_a_partial_last_batch_by_its_images(finished):
     small = evaluate(model, MemoryDataset().eval_batches("test", 4), cross_entropy)
     whole = evaluate(model, MemoryDataset().eval_batches("test", 19), cross_entropy)
     assert small.images == whole.images == 19
-    assert small.accuracy == whole.accuracy == pytest.approx(run.card["test_accuracy"])
+    assert small.accuracy == whole.accuracy == pytest.approx(run.card.test_accuracy)
     assert small.loss == pytest.approx(whole.loss, rel=1e-5)  # float32 sums of other batches
 
 
@@ -145,8 +145,8 @@ def test_an_interrupted_run_ends_with_the_same_bits(finished, tmp_path, stops):
     for at in stops:
         with pytest.raises(TrainingInterruptedError, match=f"Stopped after step {at} of 21.*--resume {run.path}"):
             train_once(experiment, run, stop=lambda step, at=at: step == at)
-        assert Run.open(run.path).card["status"] == "interrupted"
-        assert Run.open(run.path).card["step"] == at
+        assert Run.open(run.path).card.status == "interrupted"
+        assert Run.open(run.path).card.step == at
     recorder = Recorder()
     resumed = train_once(experiment, run, progress=recorder)
     assert recorder.started_at == stops[-1]
@@ -198,7 +198,7 @@ def test_a_loss_that_is_not_finite_names_its_step_and_keeps_the_last_good_checkp
     run = Run.create(tmp_path, "bad", experiment)
     with pytest.raises(LarqnetsError, match=r"no longer finite at step 9 \(epoch 2\).*train.learning_rate"):
         train_once(experiment, run, MemoryDataset(bad_step=9))
-    assert Run.open(run.path).card["status"] == "failed"
+    assert Run.open(run.path).card.status == "failed"
     assert [p.name for p in run.checkpoints.iterdir()] == ["step-00000007"]
 
 
@@ -248,7 +248,7 @@ def test_a_checkpoint_from_before_a_key_existed_had_its_default(tmp_path):
     with pytest.raises(LarqnetsError, match=r"train.mixed_precision = True, but the run was started with False"):
         train_once(mixed, run)
     train_once(experiment, run)
-    assert Run.open(run.path).card["status"] == "trained"
+    assert Run.open(run.path).card.status == "trained"
 
 
 def test_mixed_precision_repeats_resumes_and_evaluates_in_float32(finished, tmp_path):
@@ -264,7 +264,7 @@ def test_mixed_precision_repeats_resumes_and_evaluates_in_float32(finished, tmp_
     dataset = MemoryDataset()
     logits = load_trained_model(Run.open(whole.path))(dataset.images[70:], training=False)
     loss = tf.keras.losses.sparse_categorical_crossentropy(dataset.labels[70:], logits, from_logits=True)
-    assert Run.open(whole.path).card["test_loss"] == pytest.approx(float(tf.reduce_mean(loss)), rel=1e-5)
+    assert Run.open(whole.path).card.document["test_loss"] == pytest.approx(float(tf.reduce_mean(loss)), rel=1e-5)
 
 
 _TRAIN_FOREVER = """
@@ -309,7 +309,7 @@ def test_signals_stop_after_a_step_with_a_checkpoint(tmp_path, number):
             process.kill()
     assert process.returncode == 1
     assert "larqnets train --resume" in errors
-    card = Run.open(run.path).card
+    card = Run.open(run.path).card.document
     assert card["status"] == "interrupted"
     assert (run.checkpoints / f"step-{card['step']:08d}" / "state.json").is_file()
 

@@ -78,12 +78,12 @@ def finished(tmp_path_factory):
 
 def test_a_run_in_stages_learns_and_its_card_and_metrics_name_the_stages(finished):
     run, model, recorder = finished
-    assert (run.card["status"], run.card["epochs_done"], run.card["step"]) == ("trained", 4, 28)
-    assert run.card["test_accuracy"] > 0.5
-    shown = [(s["name"], s["precision"], s["epochs_done"]) for s in run.card["stages"]]
+    assert (run.card.status, run.card.epochs_done, run.card.step) == ("trained", 4, 28)
+    assert run.card.test_accuracy > 0.5
+    shown = [(s["name"], s["precision"], s["epochs_done"]) for s in run.card.document["stages"]]
     assert shown == [("real", "real", 1), ("half", "binary_activations", 2), ("binary", "binary", 1)]
-    assert sum(s["seconds"] for s in run.card["stages"]) == pytest.approx(run.card["seconds"], abs=1)
-    assert run.card["stages"][-1]["test_accuracy"] == run.card["test_accuracy"]
+    assert sum(s["seconds"] for s in run.card.document["stages"]) == pytest.approx(run.card.seconds, abs=1)
+    assert run.card.document["stages"][-1]["test_accuracy"] == run.card.test_accuracy
     assert [row["stage"] for row in rows(run)] == ["real", "half", "half", "binary"]
     assert [row["epoch"] for row in rows(run)] == ["1", "2", "3", "4"]
     assert recorder.notes[0] == "Stage 1 of 3, real: real."
@@ -97,10 +97,10 @@ def test_a_run_interrupted_in_any_stage_or_between_two_ends_with_the_same_bits(f
     whole, model, _ = finished
     run = Run.create(tmp_path, "broken", staged())
     for step in stops:
-        assert stopped_at(step, staged(), run).card["step"] == step
+        assert stopped_at(step, staged(), run).card.step == step
     assert same_bits(train_once(staged(), run), model)
     assert rows(run) == rows(whole)
-    assert timeless(Run.open(run.path).card) == timeless(whole.card)
+    assert timeless(Run.open(run.path).card.document) == timeless(whole.card.document)
 
 
 def test_a_kill_at_the_border_repeats_the_transfer(finished, tmp_path):

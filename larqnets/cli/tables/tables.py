@@ -1,6 +1,7 @@
 """Results as tables for people; every number comes from the JSON that `--json` prints."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from larqnets.console import PlainConsole
 from larqnets.errors import printable
+from larqnets.runs.card import Card, StageResult
 
 STAGES = {
     "import": "reading the network and its weights",
@@ -103,33 +105,31 @@ def _word(name: str, value: Any) -> str:
     return str(value)
 
 
-def card(values: dict[str, Any], path: Path) -> list[Any]:
+def card(of: Card, path: Path) -> list[Any]:
     """The result of a training run."""
-    paper = values.get("paper") or {}
     shown = {
         "run": path,
-        "network": f"{values['method']} on {values['backbone']}, {values.get('parameters', 0):,} parameters",
-        "test_accuracy": values.get("test_accuracy"),
-        "epochs": values["epochs_done"],
-        **_stages(values.get("stages", [])),
-        "time": f"{values['seconds']:.0f} s",
+        "network": f"{of.method} on {of.backbone}, {of.parameters or 0:,} parameters",
+        "test_accuracy": of.test_accuracy,
+        "epochs": of.epochs_done,
+        **_stages(of.stages),
+        "time": f"{of.seconds:.0f} s",
     }
-    if paper.get("test_accuracy") is not None:
-        shown["paper's accuracy"] = f"{paper['test_accuracy']:.2%} ({paper['title']})"
-        if paper.get("gap") is not None:
-            shown["gap to the paper"] = f"{100 * paper['gap']:+.2f} points"
+    if of.paper is not None:
+        shown["paper's accuracy"] = f"{of.paper.test_accuracy:.2%} ({of.paper.title})"
+        if of.paper.gap is not None:
+            shown["gap to the paper"] = f"{100 * of.paper.gap:+.2f} points"
     return [facts(shown), f"Next: larqnets convert {path} --target arm64"]
 
 
-def _stages(stages: list[dict[str, Any]]) -> dict[str, str]:
+def _stages(stages: Sequence[StageResult]) -> dict[str, str]:
     """A line per stage of a run that has several."""
     if len(stages) < 2:
         return {}
     return {
-        f"stage {i}": f"{stage['name']}: {stage['epochs_done']} epochs, {stage['seconds']:.0f} s, test accuracy "
-        f"{stage['test_accuracy']:.2%}"
+        f"stage {i}": f"{stage.name}: {stage.epochs_done} epochs, {stage.seconds:.0f} s, test accuracy {stage.test_accuracy:.2%}"
         for i, stage in enumerate(stages, 1)
-        if stage["epochs_done"]
+        if stage.seconds is not None and stage.test_accuracy is not None
     }
 
 
