@@ -104,7 +104,7 @@ def test_a_card_of_an_earlier_version_says_neither_kind_nor_images(tmp_path):
         *(({key: None}, f"'{key}' must be") for key in ("name", "method", "status", "step")),
         ({"seed": True}, "'seed' must be of type int"),
         ({"kind": "trainee"}, "'kind' is 'trainee'.*Did you mean 'trained'"),
-        ({"images": {}}, "'images.name' is missing"),
+        ({"images": {}}, "'images.labels' is missing"),
         ({"images": [3]}, "'images' must be a table"),
         ({"images": IMAGES | {"image_shape": [8, 8]}}, "'images.image_shape' must have 3 entries, not 2"),
         ({"images": IMAGES | {"labels": [0]}}, "'images.labels.0' must be of type str"),

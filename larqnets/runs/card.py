@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from larqnets.data.info import DatasetInfo
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError, excerpt
 from larqnets.files import write_atomically
@@ -21,6 +20,18 @@ CARD_FILE = "card.json"
 Kind = Literal["trained", "imported", "decomposed"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _OF_TRAINING = ("seed", "epochs_done", "step")  # what the card of a run that was trained here has in any case
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images that the network was made for, see `data.info.DatasetInfo`; not all of them were counted."""
+
+    labels: tuple[str, ...]
+    image_shape: tuple[int, int, int]  # H, W, C
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    name: str = ""
+    num_test: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +89,7 @@ class Card:
     converted_test_accuracy: float | None = None
     converted_test_images: int | None = None
     init_from: str | None = None
-    images: DatasetInfo | None = None
+    images: Images | None = None
     stages: tuple[StageResult, ...] = ()
     paper: PaperResult | None = None
     arm64: CountedFile | None = None

@@ -57,7 +57,7 @@ def load_trained_model(run: Run) -> tf.keras.Model:
     if images is None:
         raise LarqnetsError(f"The card of {run.path} says nothing about its images. Restore it from a copy.")
     stage = run.experiment.training_stages[saved.state.get("stage", 0)]
-    model = build_model(run.experiment, images.image_shape, images.num_classes, stage)
+    model = build_model(run.experiment, images.image_shape, len(images.labels), stage)
     checkpoints.restore_model(saved, model)
     return model
 
