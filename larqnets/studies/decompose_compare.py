@@ -7,22 +7,20 @@ not depend on the method that made the integers, so methods are compared fairly 
 written after every row; given again, the command goes on. A picture is drawn beside it.
 """
 
-import csv
 import hashlib
-import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from larqnets import pictures
+from larqnets.csv_table import CsvTable
 from larqnets.data import load_dataset, reading_errors
 from larqnets.decompose import LayerResult, Settings, container_bytes, deflate_bytes
-from larqnets.documents import finite_number, parse_csv, read_text, whole_number
 from larqnets.errors import LarqnetsError
-from larqnets.files import cannot_write, locked, write_atomically
+from larqnets.files import cannot_write
 from larqnets.post_training import network as net
 from larqnets.post_training.launch import totals
 from larqnets.post_training.picture import Network, draw_methods
@@ -71,7 +69,7 @@ class Point:
     search: Search | None = None
 
 
-COLUMNS = tuple(field.name for field in fields(Row))
+TABLE = CsvTable.of(Row)
 
 
 def points() -> dict[tuple[str, str], Point]:
@@ -129,11 +127,7 @@ def compare(
         raise LarqnetsError(
             "Two of the networks have the same name, which is that of their rows. Give one run another name."
         )
-    try:
-        table.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(table, error) from error
-    with locked(table):
+    with TABLE.filling(table, "a table of this command"):
         rows = _read(table)
         return _fill(table, rows, dict(zip(sources, names, strict=True)), wanted, data_dir, note)
 
@@ -154,7 +148,7 @@ def _fill(
         if missing:
             for row in _measure(origin, name, missing, note):
                 rows[row.key] = row
-                _write(table, rows)
+                TABLE.write(table, [asdict(row) for row in rows.values()])
                 note(
                     f"{row.network}, {row.method} {row.setting}: {row.bits_per_weight:.2f} bits, test accuracy "
                     f"{row.test_accuracy:.2%}."
@@ -241,39 +235,15 @@ def _digest(results: Mapping[str, LayerResult]) -> str:
 
 def _read(path: Path) -> dict[tuple[str, str, str], Row]:
     """Return the rows of the table by key, none when it is not there yet."""
+    if not path.exists():
+        return {}
+    if not path.is_file():
+        raise LarqnetsError(f"{path} is no regular file, and the table is read again. Name another one with --csv.")
     try:
-        if path.exists() and not path.is_file():
-            raise LarqnetsError(f"{path} is no regular file, and the table is read again. Name another one with --csv.")
-        text = read_text(path) if path.exists() else ""
-    except ValueError as error:
-        raise LarqnetsError(f"{path} is there and is not a CSV file. Choose another file with --csv.") from error
+        return {row.key: row for row in (Row(**entry) for entry in TABLE.read(path))}
     except OSError as error:
         raise cannot_write(path, error) from error
-    if text and text.partition("\n")[0].strip() != ",".join(COLUMNS):
-        raise LarqnetsError(f"{path} is there and is not a table of this command. Choose another file with --csv.")
-    rows = {}
-    try:
-        for entry in parse_csv(text)[1]:
-            row = Row(**{column: _value(column, entry[column]) for column in COLUMNS})
-            rows[row.key] = row
     except ValueError as error:
         raise LarqnetsError(
             f"{path} is damaged: {error}. Delete the line, or choose another file with --csv."
         ) from error
-    return rows
-
-
-def _value(column: str, text: str) -> Any:
-    if column in ("network", "method", "setting"):
-        return text
-    if column.endswith("_bytes"):
-        return whole_number(text) if text else None
-    return finite_number(text)
-
-
-def _write(path: Path, rows: Mapping[tuple[str, str, str], Row]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows.values())
-    write_atomically(path, text.getvalue())

@@ -4,11 +4,9 @@ Nothing is remembered beside the runs themselves: what is finished is read from 
 that was killed goes on where it was when the same command is given again.
 """
 
-import csv
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,13 +19,13 @@ from deploy.convert.sources import convert_source
 from deploy.proof.check import evaluate_subject
 from deploy.targets import TARGETS
 from larqnets.config import Experiment
-from larqnets.documents import read_json, read_text
+from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.files import cannot_write, locked, write_atomically
 from larqnets.methods import get_method
 from larqnets.runs.card import Card
 from larqnets.runs.run import Run
 from larqnets.studies.sweep_plan import Planned, plan
+from larqnets.studies.sweep_table import EARLIER, TABLE, Row
 from larqnets.tflite.inspect import inspect_model
 from larqnets.training import TrainingInterruptedError
 from larqnets.training.launch import launch
@@ -42,29 +40,6 @@ class SweepProgress(Progress, Protocol):
     def experiment(self, number: int, count: int, name: str) -> None: ...
 
     def stage(self, name: str) -> None: ...
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the table. Accuracies are fractions of the whole test set, `seconds` is training time over all resumes.
-
-    Without a conversion, what is read from the converted file is None. `arm64_instructions` are those of one inference of
-    the file on an emulated Cortex-A72, one thread; None where nothing can emulate it.
-    """
-
-    method: str
-    backbone: str
-    seed: int
-    test_accuracy: float
-    converted_test_accuracy: float | None
-    file_bytes: int | None
-    binary_macs: int | None
-    float_macs: int | None
-    seconds: float
-    arm64_instructions: int | None
-
-
-COLUMNS = tuple(field.name for field in fields(Row))
 
 
 def sweep(
@@ -90,8 +65,7 @@ def sweep(
     planned = plan(configs, seeds, overrides, runs)
     chosen = {p.run: _options(p.experiment, options) for p in planned}
     table = table or runs / "sweep.csv"
-    _check_table(table, options)
-    with locked(table):
+    with TABLE.with_texts(options).filling(table, "the table of a sweep", EARLIER):
         return _fill(table, planned, chosen, overrides, options, convert, arm64_proof, progress)
 
 
@@ -106,6 +80,7 @@ def _fill(
     progress: SweepProgress,
 ) -> dict[str, Any]:
     """Do what `sweep` does, which has planned it and keeps other processes from the table."""
+    columns = TABLE.with_texts(options)
     counting = convert and _can_count(progress)
     rows = {p.run: row for p in planned if (row := _finished(p, convert, counting)) is not None}
     failed: list[dict[str, str]] = []
@@ -113,7 +88,7 @@ def _fill(
     def lines() -> list[dict[str, Any]]:
         return [asdict(rows[p.run]) | chosen[p.run] for p in planned if p.run in rows]
 
-    _write(table, lines(), options)
+    columns.write(table, lines())
     for number, p in enumerate(planned, 1):
         progress.experiment(number, len(planned), p.run.name)
         if p.run in rows:
@@ -134,7 +109,7 @@ def _fill(
             failed.append({"run": str(p.run), "reason": f"{type(error).__name__}: {reason} (not foreseen)"})
         else:
             progress.note(f"{p.run}: {_words(rows[p.run])}.")
-            _write(table, lines(), options)
+            columns.write(table, lines())
             continue
         progress.note(f"{p.run} failed: {failed[-1]['reason']}")
     return {"csv": str(table), "options": list(options), "rows": lines(), "failed": failed}
@@ -255,28 +230,6 @@ def _converted_file(run: Run) -> Path | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None  # none, or half a one: it is converted again
     return file if current else None
-
-
-def _check_table(path: Path, options: Sequence[str]) -> None:
-    """Raise LarqnetsError when the table cannot be written, or would replace a file that is no such table."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        header = read_text(path).partition("\n")[0].strip() if path.is_file() else ""
-        # A table that an earlier version wrote has fewer columns.
-        if header and header not in (",".join([*COLUMNS, *options]), ",".join(COLUMNS), ",".join(COLUMNS[:-1])):
-            raise LarqnetsError(f"{path} is there and is not the table of a sweep. Choose another file with --csv.")
-    except ValueError as error:
-        raise LarqnetsError(f"{path} is there and is not a CSV file. Choose another file with --csv.") from error
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def _write(path: Path, lines: list[dict[str, Any]], options: Sequence[str]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*COLUMNS, *options], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    write_atomically(path, text.getvalue())
 
 
 def _words(row: Row) -> str:

@@ -23,7 +23,7 @@ from larqnets.post_training.sensitivity import sensitivities
 from larqnets.post_training.steps import Predictor, Search, as_hard_as_unseen, find_settings
 from larqnets.runs.keras_file import keras_file_content, load_keras_file
 from larqnets.runs.run import Run
-from larqnets.studies.decompose_compare import COLUMNS, compare, points
+from larqnets.studies.decompose_compare import TABLE, compare, points
 from larqnets.training import load_trained_model
 
 
@@ -283,7 +283,7 @@ def test_table_of_methods_goes_on_where_it_was(cli, source, monkeypatch):
     assert first.code == 0, first.err
     table = source.parent / "t.csv"
     header, *lines = table.read_text().splitlines()
-    assert header == ",".join(COLUMNS)
+    assert header == TABLE.head
     assert [line.split(",")[:3] for line in lines] == [
         ["small", "uniform", "layer max 4 bits"],
         ["small", "uniform", "layer mse 4 bits"],

@@ -14,8 +14,8 @@ import pytest
 from forked import Forked
 from PIL import Image
 
+from larqnets.runs.epoch_tables import TIMING_COLUMNS
 from larqnets.runs.run import Run
-from larqnets.training.metrics import TIMING_COLUMNS
 
 from .kill_points import arm
 

@@ -13,10 +13,10 @@ import tensorflow as tf
 
 from larqnets.config import PaperConfig, dump_config
 from larqnets.errors import LarqnetsError
+from larqnets.runs.epoch_tables import TIMING_COLUMNS
 from larqnets.runs.run import Run
 from larqnets.training import TrainingInterruptedError, build_model, evaluate, load_trained_model, train
 from larqnets.training.interrupt import stop_on_signals
-from larqnets.training.metrics import TIMING_COLUMNS
 from larqnets.training.schedules import learning_rate
 
 from .tiny import MemoryDataset, tiny_experiment

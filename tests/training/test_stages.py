@@ -12,10 +12,10 @@ import tensorflow as tf
 from larqnets.config import ModelConfig, StageConfig, dump_config
 from larqnets.errors import LarqnetsError
 from larqnets.quantizers import EdeSign, SteSign, StochasticSign
+from larqnets.runs.epoch_tables import TIMING_COLUMNS
 from larqnets.runs.run import Run
 from larqnets.runs.weights import decayed_kernels
 from larqnets.training import TrainingInterruptedError, build_model, load_trained_model, train, transfer_weights
-from larqnets.training.metrics import TIMING_COLUMNS
 from larqnets.training.stages import check_stages, plan_stages
 
 from .test_loop import Recorder, same_bits
