@@ -49,6 +49,7 @@ from android_bench.runtime.runner import Conditions, Report
 from larqnets import __version__
 from larqnets.errors import LarqnetsError
 from larqnets.files import BusyError, cannot_write, locked
+from larqnets.reporter import SILENT, Reporter
 from larqnets.tflite.xnnpack import kept_out
 
 MAX_ATTEMPTS = 3  # of one round
@@ -59,7 +60,7 @@ MAX_LOSSES = 5
 
 
 class Measurement:
-    """A session that is being measured. `on_progress` is called with what it is doing."""
+    """A session that is being measured. `reporter` is told what it is doing."""
 
     def __init__(
         self,
@@ -72,11 +73,11 @@ class Measurement:
         threads: int | None = 1,
         mask: str | None = None,
         clock: Clock | None = None,
-        on_progress: Callable[[str], Any] = lambda _: None,
+        reporter: Reporter = SILENT,
         earlier: Session | None = None,
     ) -> None:
         self._device, self._entrants, self._expected = device, entrants, expected
-        self._protocol, self._folder, self._on_progress = protocol, folder, on_progress
+        self._protocol, self._folder, self._reporter = protocol, folder, reporter
         self._threads, self._mask, self._earlier = threads, mask, earlier
         self._clock = clock or Clock()
         self._models: dict[str, ModelRecord] = {e.name: e.record() for e in entrants}
@@ -165,7 +166,7 @@ class Measurement:
 
     def _prepare(self) -> None:
         """Find out what the device is and bring the files there; nothing before the first state is worth a record."""
-        self._say("looking at the device")
+        self._reporter.stage("looking at the device")
         self._device.open()
         facts = self._device.probe()
         self._cores = choose_cores(facts.cores, self._threads, self._mask)
@@ -236,7 +237,7 @@ class Measurement:
 
     def _look(self, entrant: Entrant) -> None:
         """Run a model once for its outputs and once for its memory; learn what the device really is."""
-        self._say(f"first look at {entrant.name}")
+        self._reporter.stage(f"first look at {entrant.name}")
         if ops := kept_out(entrant.model):
             numbers = ", ".join(str(op.index) for op in ops)
             self._event(
@@ -309,7 +310,7 @@ class Measurement:
         order = [entrant for entrant in self._entrants if self._models[entrant.name].fault is None]
         random.Random(f"{self._protocol.seed}/{number}/{attempt}").shuffle(order)
         for place, entrant in enumerate(order):
-            self._say(f"round {number + 1} of {self._protocol.rounds}: {entrant.name}")
+            self._reporter.stage(f"round {number + 1} of {self._protocol.rounds}: {entrant.name}")
             before = self._cool()
             started = self._at()
             protocol = self._protocol
@@ -359,7 +360,7 @@ class Measurement:
         runs = self._protocol.profile_runs
         if runs == 0 or self._models[entrant.name].fault is not None or self._models[entrant.name].profile is not None:
             return
-        self._say(f"time of every op: {entrant.name}")
+        self._reporter.stage(f"time of every op: {entrant.name}")
         self._cool()
         protocol = self._protocol
         report = self._run(
@@ -403,7 +404,7 @@ class Measurement:
 
     def _waited(self, state: State, reason: str) -> None:
         self._trace.append(state)
-        self._say(f"waiting: {reason}")
+        self._reporter.stage(f"waiting: {reason}")
 
     def _persist(self, step: Callable[[Entrant], None], entrant: Entrant) -> None:
         """Do a step, and again when the connection broke and came back."""
@@ -422,7 +423,7 @@ class Measurement:
         if self._losses > MAX_LOSSES:
             raise LarqnetsError(f"{error} That was the {self._losses}th time.") from error
         lost = self._clock.now()
-        self._say(f"waiting {RETURN_S:.0f} s for it to come back")
+        self._reporter.stage(f"waiting {RETURN_S:.0f} s for it to come back")
         while True:
             try:
                 self._device.open()
@@ -460,16 +461,13 @@ class Measurement:
     def _event(self, kind: str, text: str, model: str | None = None) -> None:
         self._events.append(Event(self._at(), kind, model, text))
         if kind in ("warning", "fault", "skipped"):
-            self._on_progress(f"{model}: {text}" if model else text)
+            self._reporter.line(f"{model}: {text}" if model else text)
 
     def _sample(self) -> State:
         return self._device.state(self._at())
 
     def _at(self) -> float:
         return self._clock.now() - self._start
-
-    def _say(self, text: str) -> None:
-        self._on_progress(text)
 
     def _save(self) -> None:
         write_session(self.session(), self.path)

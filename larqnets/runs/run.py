@@ -16,6 +16,7 @@ from typing import Any, Self
 from larqnets.config import DataConfig, Experiment, ModelImages, dump_config, load_config, load_model_images
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder, cannot_write, locked, write_atomically
+from larqnets.reporter import SILENT
 from larqnets.runs.card import CARD_FILE, RUN_FORMAT, Card, Kind
 from larqnets.runs.run_lock import RunLock
 
@@ -170,7 +171,7 @@ class Run:
     def update_card(self, **facts: Any) -> None:
         """Set facts of `card.json`, atomically; others stay, also those that another process set meanwhile."""
         path = self.path / CARD_FILE
-        with locked(path, on_wait=lambda _: None):  # the moment that another update takes
+        with locked(path, SILENT):  # the moment that another update takes
             card = Card.read(path).changed(**facts)
             card.write(path)
         self.card = card

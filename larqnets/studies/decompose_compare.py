@@ -9,7 +9,7 @@ written after every row; given again, the command goes on. A picture is drawn be
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -25,6 +25,7 @@ from larqnets.post_training import network as net
 from larqnets.post_training.launch import totals
 from larqnets.post_training.picture import Network, draw_methods
 from larqnets.post_training.steps import Search, find_settings
+from larqnets.reporter import SILENT, Reporter
 from larqnets.tasks.classification import cross_entropy_of
 from larqnets.training.evaluation import Evaluator, check_images
 
@@ -109,7 +110,7 @@ def compare(
     table: Path,
     only: str = "*",
     data_dir: str | None = None,
-    note: Callable[[str], Any] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
     """Fill `table` with a row for every network and point whose "METHOD SETTING" matches the shell glob `only`.
 
@@ -129,7 +130,7 @@ def compare(
         )
     with TABLE.filling(table, "a table of this command"):
         rows = _read(table)
-        return _fill(table, rows, dict(zip(sources, names, strict=True)), wanted, data_dir, note)
+        return _fill(table, rows, dict(zip(sources, names, strict=True)), wanted, data_dir, reporter)
 
 
 def _fill(
@@ -138,18 +139,18 @@ def _fill(
     names: Mapping[str, str],
     wanted: Mapping[tuple[str, str], Point],
     data_dir: str | None,
-    note: Callable[[str], Any],
+    reporter: Reporter,
 ) -> dict[str, Any]:
     """Do what `compare` does, which has read the table and keeps other processes from it."""
     for source, name in names.items():
         origin = net.open_network(source, data_dir=data_dir)
         missing = {key: value for key, value in wanted.items() if (name, *key) not in rows}
-        note(f"{name}: {len(missing)} of {len(wanted)} rows to measure.")
+        reporter.line(f"{name}: {len(missing)} of {len(wanted)} rows to measure.")
         if missing:
-            for row in _measure(origin, name, missing, note):
+            for row in _measure(origin, name, missing, reporter):
                 rows[row.key] = row
                 TABLE.write(table, [asdict(row) for row in rows.values()])
-                note(
+                reporter.line(
                     f"{row.network}, {row.method} {row.setting}: {row.bits_per_weight:.2f} bits, test accuracy "
                     f"{row.test_accuracy:.2%}."
                 )
@@ -170,7 +171,7 @@ def _lines(rows: Mapping[tuple[str, str, str], Row]) -> dict[str, Network]:
 
 
 def _measure(
-    origin: net.Origin, name: str, wanted: Mapping[tuple[str, str], Point], note: Callable[[str], Any]
+    origin: net.Origin, name: str, wanted: Mapping[tuple[str, str], Point], reporter: Reporter
 ) -> Iterator[Row]:
     """Yield a row for each setting; reconstructions that are equal are measured once, sizes that no step reaches noted."""
     if origin.data is None:
@@ -198,7 +199,7 @@ def _measure(
             try:
                 chosen, _ = find_settings(origin, kernels, point.settings, point.search)
             except LarqnetsError as error:
-                note(f"{name}, {method} {setting}: left out. {error}")
+                reporter.line(f"{name}, {method} {setting}: left out. {error}")
                 continue
         results = net.decompose(kernels, chosen, values=values)
         seconds = time.monotonic() - begun

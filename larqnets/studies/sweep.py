@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import tensorflow as tf
 
@@ -22,6 +22,7 @@ from larqnets.config import Experiment
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.methods import get_method
+from larqnets.reporter import Reporter
 from larqnets.runs.card import Card
 from larqnets.runs.run import Run
 from larqnets.studies.sweep_plan import Planned, plan
@@ -29,17 +30,8 @@ from larqnets.studies.sweep_table import EARLIER, TABLE, Row
 from larqnets.tflite.inspect import inspect_model
 from larqnets.training import TrainingInterruptedError
 from larqnets.training.launch import launch
-from larqnets.training.progress import Progress
 
 TARGET = TARGETS[0]
-
-
-class SweepProgress(Progress, Protocol):
-    """What a training run tells, and before it `experiment` with its 1-based number, and `stage` while converting."""
-
-    def experiment(self, number: int, count: int, name: str) -> None: ...
-
-    def stage(self, name: str) -> None: ...
 
 
 def sweep(
@@ -52,7 +44,7 @@ def sweep(
     options: Sequence[str] = (),
     convert: bool = True,
     arm64_proof: bool = True,
-    progress: SweepProgress,
+    reporter: Reporter,
 ) -> dict[str, Any]:
     """Run every config with every seed ("0,1,2"; None: the config's own) and write `table` after each of them.
 
@@ -66,7 +58,7 @@ def sweep(
     chosen = {p.run: _options(p.experiment, options) for p in planned}
     table = table or runs / "sweep.csv"
     with TABLE.with_texts(options).filling(table, "the table of a sweep", EARLIER):
-        return _fill(table, planned, chosen, overrides, options, convert, arm64_proof, progress)
+        return _fill(table, planned, chosen, overrides, options, convert, arm64_proof, reporter)
 
 
 def _fill(
@@ -77,11 +69,11 @@ def _fill(
     options: Sequence[str],
     convert: bool,
     arm64_proof: bool,
-    progress: SweepProgress,
+    reporter: Reporter,
 ) -> dict[str, Any]:
     """Do what `sweep` does, which has planned it and keeps other processes from the table."""
     columns = TABLE.with_texts(options)
-    counting = convert and _can_count(progress)
+    counting = convert and _can_count(reporter)
     rows = {p.run: row for p in planned if (row := _finished(p, convert, counting)) is not None}
     failed: list[dict[str, str]] = []
 
@@ -90,12 +82,12 @@ def _fill(
 
     columns.write(table, lines())
     for number, p in enumerate(planned, 1):
-        progress.experiment(number, len(planned), p.run.name)
+        reporter.part(number, len(planned), p.run.name)
         if p.run in rows:
-            progress.note(f"{p.run} is finished: {_words(rows[p.run])}.")
+            reporter.line(f"{p.run} is finished: {_words(rows[p.run])}.")
             continue
         try:
-            rows[p.run] = _run(p, overrides, convert, arm64_proof, counting, progress)
+            rows[p.run] = _run(p, overrides, convert, arm64_proof, counting, reporter)
         except TrainingInterruptedError as error:
             raise TrainingInterruptedError(
                 f"Stopped in {p.run.name}, experiment {number} of {len(planned)}, with a checkpoint. "
@@ -108,10 +100,10 @@ def _fill(
             reason = (str(error).strip().splitlines() or ["no message"])[0]
             failed.append({"run": str(p.run), "reason": f"{type(error).__name__}: {reason} (not foreseen)"})
         else:
-            progress.note(f"{p.run}: {_words(rows[p.run])}.")
+            reporter.line(f"{p.run}: {_words(rows[p.run])}.")
             columns.write(table, lines())
             continue
-        progress.note(f"{p.run} failed: {failed[-1]['reason']}")
+        reporter.line(f"{p.run} failed: {failed[-1]['reason']}")
     return {"csv": str(table), "options": list(options), "rows": lines(), "failed": failed}
 
 
@@ -127,20 +119,20 @@ def _options(experiment: Experiment, names: Sequence[str]) -> dict[str, Any]:
     return {name: values[name] for name in names}
 
 
-def _can_count(progress: SweepProgress) -> bool:
+def _can_count(reporter: Reporter) -> bool:
     """Return whether instructions on ARM64 can be counted here, and tell why not."""
     try:
         qemu_command()
         if find_bundle() is None:
             raise LarqnetsError("The ARM64 runtime is not built yet. Build it with `larqnets runtime build`.")
     except LarqnetsError as error:
-        progress.note(f"arm64_instructions stays empty: {error}")
+        reporter.line(f"arm64_instructions stays empty: {error}")
         return False
     return True
 
 
 def _run(
-    p: Planned, overrides: Sequence[str], convert: bool, arm64_proof: bool, counting: bool, progress: SweepProgress
+    p: Planned, overrides: Sequence[str], convert: bool, arm64_proof: bool, counting: bool, reporter: Reporter
 ) -> Row:
     tf.keras.backend.clear_session()  # the graphs of the experiment before, which would pile up
     launch(
@@ -150,19 +142,19 @@ def _run(
         overrides=overrides,
         resume=p.run.exists(),
         seed=p.seed,
-        progress=progress,
+        reporter=reporter,
     )
     if convert and _converted_file(Run.open(p.run)) is None:
-        manifest = convert_source(p.run, TARGET, arm64_proof=arm64_proof, on_stage=progress.stage)
-        progress.note(manifest["proof"]["line"])
+        manifest = convert_source(p.run, TARGET, arm64_proof=arm64_proof, reporter=reporter)
+        reporter.line(manifest["proof"]["line"])
         run = Run.open(p.run)
         if not _measured_whole(run.card):
             # The conversion looks at a sample of a large test set.
-            progress.stage("evaluate")
+            reporter.stage("evaluate")
             result = evaluate_subject(p.run / TARGET / manifest["file"])
             run.update_card(converted_test_accuracy=result["accuracy"], converted_test_images=result["images"])
     if counting and (file := _converted_file(run := Run.open(p.run))) is not None and _counted(run, file) is None:
-        progress.stage("count")
+        reporter.stage("count")
         instructions = count(file, CPUS[0], per_op=False).instructions
         run.update_card(arm64={"instructions": instructions, "cpu": CPUS[0], "file_sha256": _sha256(file)})
     row = _finished(p, convert, counting)

@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 from fake_device import FakeClock, FakeDevice
+from recorder import Recorder
 
 from android_bench.clock import StoppedError
 from android_bench.devices.device import RunnerError
@@ -28,6 +29,7 @@ from android_bench.runtime.runner import Conditions, CoreClock
 from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
 from larqnets import LarqnetsError
+from larqnets.reporter import SILENT
 from larqnets.tflite.model import read_model
 
 SHORT = dataclasses.replace(DEFAULT, rounds=4, round_runs=5, round_ms=0)
@@ -53,12 +55,11 @@ def expected(entrants):
 def make(entrants, expected, tmp_path):
     """Make a device and a session on it; `on_run` and keywords go to them."""
 
-    def call(on_run=lambda number, arguments: None, protocol=SHORT, earlier=None, progress=None, **options):
+    def call(on_run=lambda number, arguments: None, protocol=SHORT, earlier=None, reporter=None, **options):
         clock = FakeClock()
         device = FakeDevice(clock, LATENCIES, on_run)
         device.models = {e.name: e.model for e in entrants}
         device.expected = {e.name: expected[e.sha256] for e in entrants}
-        said = [] if progress is None else progress
         measurement = Measurement(
             device,
             entrants,
@@ -67,7 +68,7 @@ def make(entrants, expected, tmp_path):
             tmp_path,
             clock=clock,
             earlier=earlier,
-            on_progress=said.append,
+            reporter=SILENT if reporter is None else reporter,
             **options,
         )
         return device, measurement
@@ -244,19 +245,19 @@ def test_it_waits_while_the_device_is_hot(make):
 
 
 def test_hot_for_longer_than_the_gate_allows(make):
-    said = []
+    recorder = Recorder()
 
     def on_run(number, arguments):
         if len(timed(device)) == 3:
             device.set(temperatures_c={"cpu-thermal": 80.0})
 
-    device, measurement = make(on_run, progress=said)
+    device, measurement = make(on_run, reporter=recorder)
     with pytest.raises(thermal.HotError, match=r"still too hot after 600 s: cpu-thermal is at 80.0 °C.*--max-temp"):
         measurement.measure()
     result = read_session(measurement.path)
     assert not result.complete
     assert [kept_numbers(model) for model in result.models].count([0]) == 3
-    assert any(text.startswith("waiting: cpu-thermal is at 80.0") for text in said)
+    assert any(text.startswith("waiting: cpu-thermal is at 80.0") for text in recorder.stages)
     assert len(result.trace) > 100
 
 

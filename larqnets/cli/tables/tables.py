@@ -1,84 +1,12 @@
 """Results as tables for people; every number comes from the JSON that `--json` prints."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
-from larqnets.console import PlainConsole
-from larqnets.errors import printable
 from larqnets.runs.card import Card, StageResult
-
-STAGES = {
-    "import": "reading the network and its weights",
-    "load": "loading the trained model and its images",
-    "rebuild": "rebuilding it with plain signs and kernels of -1 and +1",
-    "convert": "converting to a TFLite file",
-    "verify": "verifying layer by layer and on real samples",
-    "arm64": "proving it on an emulated ARM64",
-    "twins": "writing the float and int8 versions",
-    "evaluate": "evaluating",
-    "decompose": "decomposing",
-    "sensitivity": "measuring how much each layer moves the logits",
-    "search": "reading calibration images",
-    "mixing": "mixing calibration images until they are as hard as unseen ones",
-    "bisection": "looking for the steps",
-    "patch": "writing the integers into the int8 weights",
-    "count": "counting its instructions on an emulated ARM64",
-    "library": "fetching TensorFlow Lite for ARM64",
-    "compile": "compiling (the first time about a minute)",
-    "android": "adding what Android needs",
-}
-
-
-class Stages:
-    """Progress of a conversion on stderr: what it is doing, and how many samples it has run."""
-
-    def __init__(self) -> None:
-        self._console = PlainConsole(stderr=True)
-        self._status = self._console.status("")
-        self._text = ""
-        self._shown = 0.0
-
-    def __enter__(self) -> Self:
-        self._status.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._status.stop()
-
-    def stage(self, name: str) -> None:
-        """Name the stage that begins; without a terminal it becomes a line."""
-        self._text = STAGES.get(name, name)
-        self._update(self._text + " ...")
-        if not self._console.is_terminal:
-            self._console.print(f"{self._text} ...", soft_wrap=True)
-
-    def say(self, text: str) -> None:
-        """Show what is being done; a sentence stays to be read."""
-        if not text.endswith("."):
-            self.stage(text)
-        else:
-            self._console.print(text, soft_wrap=True)
-
-    def layer(self, done: int, count: int, name: str) -> None:
-        """Show the layer that is done."""
-        self._update(f"{self._text} ... {done} of {count}: {name}")
-
-    def sample(self, done: int) -> None:
-        """Show the number of samples done, at most ten times a second."""
-        if time.monotonic() - self._shown > 0.1:
-            self._shown = time.monotonic()
-            self._update(f"{self._text} ... {done:,} samples")
-
-    def _update(self, text: str) -> None:
-        self._status.update(Text(printable(text)))
 
 
 def facts(values: dict[str, Any], title: str = "") -> Table:
