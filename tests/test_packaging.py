@@ -24,7 +24,7 @@ UNREACHABLE = "connection broken"  # what pip says when there is no network
 INSTALL = 'pip install "larqnets[train]"'
 HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets")
 
-BASE = "arrays config console documents endings errors files manifest pictures processes quantizers registry schema scores terminal watchdog"
+BASE = "arrays config console csv_table documents endings errors files manifest pictures processes quantizers registry reporter schema scores terminal watchdog"
 # Room -> the rooms that it may import, every one of them above it in this list. What stands loose in larqnets/ is a room of
 # its own; each of them may be imported by all. Only the last three may look at every floor.
 MAY_IMPORT = {
@@ -90,7 +90,7 @@ MAY_IMPORT = {
         *("larqnets.runs", "larqnets.tflite", "larqnets.training"),
     ),
     "larqnets.studies": ("*",),
-    "larqnets.cli.tables": ("android_bench", "android_bench.reporting"),
+    "larqnets.cli.tables": ("android_bench", "android_bench.reporting", "larqnets.runs"),
     "larqnets.cli": ("*",),
 }
 # What runs on a board, where neither TensorFlow nor Larq is installed.
@@ -101,8 +101,8 @@ WITHOUT_TENSORFLOW = (
 )
 LIGHT = {  # of rooms that are not
     "larqnets.data": ("image", "info", "known"),
-    "larqnets.runs": ("run", "names", "keras_config"),
-    "larqnets.studies": ("sweep_plan", "pareto", "curves"),
+    "larqnets.runs": ("run", "run_lock", "card", "epoch_tables", "names", "keras_config"),
+    "larqnets.studies": ("sweep_plan", "sweep_table", "pareto", "curves"),
     "deploy.decomposed": ("packed",),
 }
 HEAVY_ROOMS = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data")

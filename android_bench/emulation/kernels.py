@@ -8,7 +8,6 @@ kind: `larqnets_bconv` and `lce_quantize` are the ops alone (macs of lce_quantiz
 """
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,15 @@ from android_bench.emulation.emulator import CPUS
 from android_bench.emulation.qemu import Count, count
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT, Reporter
 from larqnets.tflite.reading import read_model
 
 
-def count_models(folder: Path, on_model: Callable[[str], Any] = lambda _: None) -> list[dict[str, Any]]:
-    """Count every model of `folder`/models.json on every CPU; `on_model` is called with each file's name."""
+def count_models(folder: Path, reporter: Reporter = SILENT) -> list[dict[str, Any]]:
+    """Count every model of `folder`/models.json on every CPU; `reporter` is told each file's name."""
     rows = []
     for model in _index(folder):
-        on_model(model["file"])
+        reporter.stage(f"counting {model['file']}")
         for cpu in CPUS:
             counted = count(folder / model["file"], cpu, per_op=model["kind"] == "bconv")
             for kind, macs, instructions in _parts(model, counted, folder):

@@ -5,7 +5,7 @@ number of instructions it executes is exact and repeats: the same file, the same
 """
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from android_bench.runtime.in_process import numpy_type
 from android_bench.runtime.runner import Report, Step, parse_report
 from larqnets import processes
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT, Reporter
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 
@@ -43,8 +44,8 @@ class QemuModel:
         self.input_shapes, self.output_shapes = ([t.shape for t in tensors] for tensors in (inputs, outputs))
         self.input_types, self.output_types = ([numpy_type(t.dtype) for t in tensors] for tensors in (inputs, outputs))
 
-    def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
-        """Run samples (N, ...) of every input: every output for all of them. `on_sample` is called once, at the end."""
+    def predict(self, inputs: list[np.ndarray], reporter: Reporter = SILENT) -> list[np.ndarray]:
+        """Run samples (N, ...) of every input: every output for all of them. `reporter` is told once, at the end."""
         with processes.temporary_folder() as folder:
             (folder / "model.tflite").write_bytes(self._model.content)
             arguments = ["--model", "model.tflite", "--output", "y", "--threads", str(self._num_threads)]
@@ -54,8 +55,7 @@ class QemuModel:
             samples = max((len(values) for values in inputs if values.ndim), default=1)
             run_runner(self._bundle, arguments, self._model.name, cpu=self._cpu, folder=folder, samples=samples)
             results = [np.load(folder / f"y.{i}.npy") for i in range(len(self.output_shapes))]
-        if on_sample is not None:
-            on_sample(len(inputs[0]))
+        reporter.count(len(inputs[0]), what="samples")
         return results
 
 

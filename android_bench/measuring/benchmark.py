@@ -22,6 +22,7 @@ from android_bench.measuring.session import Measurement
 from android_bench.record import Equality, ModelRecord, Protocol, Session, read_session
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import sha256
+from larqnets.reporter import SILENT, Reporter
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 from larqnets.tflite.xnnpack import kept_out
@@ -176,8 +177,8 @@ class Outcome:
 def measure(
     wanted: Request,
     host: Callable[[bytes], Engine],
-    on_progress: Callable[[str], Any] = lambda _: None,
-    connect: Callable[[str, Callable[[str], Any]], Device] = lambda spec, on_send: Board(link_to(spec), on_send),
+    reporter: Reporter = SILENT,
+    connect: Callable[[str, Reporter], Device] = lambda spec, reporter: Board(link_to(spec), reporter),
 ) -> Outcome:
     """Measure on every device at the same time, a session each; their records lie in `wanted.out`.
 
@@ -186,24 +187,24 @@ def measure(
     """
     entrants = line_up(wanted.files)
     for entrant in without_twin(entrants):
-        on_progress(f"{entrant.name} has no twin to be compared with; `larqnets convert --twins` writes them.")
+        reporter.line(f"{entrant.name} has no twin to be compared with; `larqnets convert --twins` writes them.")
     expected = {}
     for entrant in entrants:
-        on_progress(f"computing what {entrant.name} returns on this machine")
+        reporter.stage(f"computing what {entrant.name} returns on this machine")
         expected[entrant.sha256] = expect(entrant.model, host, wanted.protocol.seed)
     measurements = []
     for spec in wanted.devices:
-        say = on_progress if len(wanted.devices) == 1 else _voice(spec, on_progress)
+        own = reporter if len(wanted.devices) == 1 else _Voice(spec, reporter)
         measurements.append(
             Measurement(
-                connect(spec, say),
+                connect(spec, own),
                 entrants,
                 expected,
                 wanted.protocol,
                 wanted.out,
                 threads=wanted.threads,
                 mask=wanted.cores,
-                on_progress=say,
+                reporter=own,
                 earlier=wanted.earlier,
             )
         )
@@ -273,5 +274,16 @@ def _problem(future: Future[Session], measurement: Measurement) -> str | None:
     return f"{said}What was measured is in {path}. Continue with: larqnets benchmark --resume {path}"
 
 
-def _voice(spec: str, on_progress: Callable[[str], Any]) -> Callable[[str], Any]:
-    return lambda text: on_progress(f"{spec}: {text}")
+class _Voice(Reporter):
+    """What one of several devices tells, with its name before it."""
+
+    def __init__(self, spec: str, reporter: Reporter) -> None:
+        self._spec, self._reporter = spec, reporter
+
+    def stage(self, name: str) -> None:
+        """See Reporter."""
+        self._reporter.stage(f"{self._spec}: {name}")
+
+    def line(self, text: str) -> None:
+        """See Reporter."""
+        self._reporter.line(f"{self._spec}: {text}")

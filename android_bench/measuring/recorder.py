@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from android_bench.record import Device as DeviceRecord
 from larqnets import __version__
 from larqnets.errors import LarqnetsError
 from larqnets.files import BusyError, cannot_write, locked
+from larqnets.reporter import Reporter
 
 
 class Recorder:
@@ -40,7 +41,7 @@ class Recorder:
         protocol: Protocol,
         folder: Path,
         clock: Clock,
-        on_event: Callable[[str], Any],
+        reporter: Reporter,
         earlier: Session | None,
     ) -> None:
         self.protocol = protocol
@@ -49,7 +50,7 @@ class Recorder:
         self.trace: list[State] = []
         self.complete = False
         self._events: list[Event] = []
-        self._folder, self._clock, self._on_event, self._earlier = folder, clock, on_event, earlier
+        self._folder, self._clock, self._reporter, self._earlier = folder, clock, reporter, earlier
         self._entrants = entrants
         self._start = clock.now()
         self._name, self._created = "", ""
@@ -73,7 +74,7 @@ class Recorder:
         """Keep what happened; what the user should know is told at once."""
         self._events.append(Event(self.at(), kind, model, text))
         if kind in ("warning", "fault", "skipped"):
-            self._on_event(f"{model}: {text}" if model else text)
+            self._reporter.line(f"{model}: {text}" if model else text)
 
     def update(self, name: str, **changes: Any) -> None:
         """Change fields of a model's record."""

@@ -14,7 +14,6 @@ import dataclasses
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from android_bench import UNTRIED
 from android_bench.clock import Clock, StoppedError
@@ -32,6 +31,7 @@ from android_bench.measuring.recorder import Recorder
 from android_bench.record import Protocol, Round, Runtime, Session, State, thin
 from android_bench.runtime.runner import Conditions, Report
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT, Reporter
 from larqnets.tflite.xnnpack import kept_out
 
 MAX_ATTEMPTS = 3  # of one round
@@ -42,7 +42,7 @@ MAX_LOSSES = 5
 
 
 class Measurement:
-    """A session that is being measured, into `record`. `on_progress` is called with what it is doing."""
+    """A session that is being measured, into `record`. `reporter` is told what it is doing."""
 
     def __init__(
         self,
@@ -55,14 +55,14 @@ class Measurement:
         threads: int | None = 1,
         mask: str | None = None,
         clock: Clock | None = None,
-        on_progress: Callable[[str], Any] = lambda _: None,
+        reporter: Reporter = SILENT,
         earlier: Session | None = None,
     ) -> None:
         self._device, self._entrants, self._expected = device, entrants, expected
-        self._on_progress = on_progress
+        self._reporter = reporter
         self._threads, self._mask = threads, mask
         self._clock = clock or Clock()
-        self.record = Recorder(entrants, protocol, folder, self._clock, on_progress, earlier)
+        self.record = Recorder(entrants, protocol, folder, self._clock, reporter, earlier)
         self._usual_mhz: dict[str, float] = {}
         self._losses = 0
 
@@ -110,7 +110,7 @@ class Measurement:
 
     def _prepare(self) -> None:
         """Find out what the device is and bring the files there; nothing before the first state is worth a record."""
-        self._say("looking at the device")
+        self._reporter.stage("looking at the device")
         self._device.open()
         facts = self._device.probe()
         self.record.cores = choose_cores(facts.cores, self._threads, self._mask)
@@ -145,7 +145,7 @@ class Measurement:
 
     def _look(self, entrant: Entrant) -> None:
         """Run a model once for its outputs and once for its memory; learn what the device really is."""
-        self._say(f"first look at {entrant.name}")
+        self._reporter.stage(f"first look at {entrant.name}")
         if ops := kept_out(entrant.model):
             numbers = ", ".join(str(op.index) for op in ops)
             self.record.event(
@@ -220,7 +220,7 @@ class Measurement:
         order = [entrant for entrant in self._entrants if self.record.models[entrant.name].fault is None]
         random.Random(f"{self.record.protocol.seed}/{number}/{attempt}").shuffle(order)
         for place, entrant in enumerate(order):
-            self._say(f"round {number + 1} of {self.record.protocol.rounds}: {entrant.name}")
+            self._reporter.stage(f"round {number + 1} of {self.record.protocol.rounds}: {entrant.name}")
             before = self._cool()
             started = self.record.at()
             protocol = self.record.protocol
@@ -268,7 +268,7 @@ class Measurement:
             or self.record.models[entrant.name].profile is not None
         ):
             return
-        self._say(f"time of every op: {entrant.name}")
+        self._reporter.stage(f"time of every op: {entrant.name}")
         self._cool()
         protocol = self.record.protocol
         report = self._run(
@@ -307,7 +307,7 @@ class Measurement:
 
     def _waited(self, state: State, reason: str) -> None:
         self.record.trace.append(state)
-        self._say(f"waiting: {reason}")
+        self._reporter.stage(f"waiting: {reason}")
 
     def _persist(self, step: Callable[[Entrant], None], entrant: Entrant) -> None:
         """Do a step, and again when the connection broke and came back."""
@@ -326,7 +326,7 @@ class Measurement:
         if self._losses > MAX_LOSSES:
             raise LarqnetsError(f"{error} That was the {self._losses}th time.") from error
         lost = self._clock.now()
-        self._say(f"waiting {RETURN_S:.0f} s for it to come back")
+        self._reporter.stage(f"waiting {RETURN_S:.0f} s for it to come back")
         while True:
             try:
                 self._device.open()
@@ -345,9 +345,6 @@ class Measurement:
 
     def _sample(self) -> State:
         return self._device.state(self.record.at())
-
-    def _say(self, text: str) -> None:
-        self._on_progress(text)
 
 
 def _with_clocks(state: State, conditions: Conditions) -> State:

@@ -30,6 +30,7 @@ from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
+from larqnets.reporter import SILENT, Reporter
 from larqnets.scores import class_agreement
 from larqnets.tflite.model import unpack_bits
 from larqnets.tflite.reading import read_model
@@ -96,7 +97,7 @@ def verify(
     allowed_float: Collection[str] = (),
     seed: int = 0,
     device: str | None = None,
-    on_sample: Callable[[int], Any] | None = None,
+    reporter: Reporter = SILENT,
 ) -> Verification:
     """Compare a converted file with the trained Keras model that it came from.
 
@@ -115,7 +116,7 @@ def verify(
     )
     with without_remapping():
         trained = model.predict(images, batch_size=128, verbose=0)
-    converted = interpreter.predict(images, on_sample)
+    converted = interpreter.predict(images, reporter)
     agreement = class_agreement(trained, converted)
     accuracies = [accuracy(values, labels) for values in (trained, converted)]
 

@@ -31,9 +31,10 @@ def convert(
 
     preflight.check_convert(source, target, twin_run, out, dataset)
     sources = needs_training_extra("deploy.convert.sources")
+    from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import tables
 
-    with tables.Stages() as stages:
+    with StatusReporter() as reporter:
         manifest = sources.convert_source(
             source,
             target,
@@ -44,8 +45,7 @@ def convert(
             dataset=dataset,
             data_dir=data_dir,
             arm64_proof=arm64_proof,
-            on_stage=stages.stage,
-            on_sample=stages.sample,
+            reporter=reporter,
         )
     show(manifest, lambda: tables.conversion(manifest), as_json)
 
@@ -66,11 +66,12 @@ def verify(
 
     preflight.check_verify(file, source, dataset, device)
     check = needs_training_extra("deploy.proof.check")
+    from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import tables
 
-    with tables.Stages() as stages:
-        stages.stage("verify")
-        result = check.verify_file(file, source, dataset, data_dir, device, on_sample=stages.sample)
+    with StatusReporter() as reporter:
+        reporter.stage("verify")
+        result = check.verify_file(file, source, dataset, data_dir, device, reporter=reporter)
     show(result.to_json(), lambda: tables.verification(result.to_json()), as_json)
     if not result.equal:
         raise LarqnetsError(f"{file} is not equal to its model: {'; '.join(result.reasons)}. Convert it again.")
@@ -90,11 +91,12 @@ def evaluate(
 
     preflight.check_evaluate(subject, split, dataset)
     check = needs_training_extra("deploy.proof.check")
+    from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import tables
 
-    with tables.Stages() as stages:
-        stages.stage("evaluate")
-        result = check.evaluate_subject(subject, split, limit, dataset, data_dir, on_sample=stages.sample)
+    with StatusReporter() as reporter:
+        reporter.stage("evaluate")
+        result = check.evaluate_subject(subject, split, limit, dataset, data_dir, reporter=reporter)
     show(result, lambda: tables.facts(result), as_json)
 
 

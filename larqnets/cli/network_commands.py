@@ -55,10 +55,10 @@ def import_(
 
     preflight.check_import(source, network, name, runs, dataset)
     launch = needs_training_extra("larqnets.importing.launch")
+    from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import networks as network_tables
-    from larqnets.cli.tables import tables
 
-    with tables.Stages() as stages:
+    with StatusReporter() as reporter:
         run = launch.import_model(
             source,
             network,
@@ -67,9 +67,10 @@ def import_(
             dataset=dataset,
             data_dir=data_dir,
             measure=measure,
-            on_stage=stages.stage,
+            reporter=reporter,
         )
-    show({**run.card, "run": str(run.path)}, lambda: network_tables.imported(run.card, run.path), as_json)
+    card = run.card.document
+    show({**card, "run": str(run.path)}, lambda: network_tables.imported(card, run.path), as_json)
 
 
 @decompose.command()
@@ -171,14 +172,14 @@ def run(
     preflight.check_decompose(source, method, name, runs, dataset)
     shape = None if image is None else preflight.image_shape(image)
     launch = needs_training_extra("larqnets.post_training.launch")
+    from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import networks as network_tables
-    from larqnets.cli.tables import tables
 
     network = {"dataset": dataset, "data-dir": data_dir, "weights": weights, "image": image, "classes": classes}
     again = ["larqnets", "decompose", source, *([] if runs == Path("runs") else ["--runs", str(runs)])]
     again += [part for key, value in network.items() if value is not None for part in (f"--{key}", str(value))]
-    with tables.Stages() as stages:
-        stages.stage("load")
+    with StatusReporter() as reporter:
+        reporter.stage("load")
         origin = launch.net.open_network(
             source, dataset=dataset, data_dir=data_dir, weights=weights, image=shape, classes=classes
         )
@@ -190,12 +191,11 @@ def run(
             runs=runs,
             search=search,
             measure=measure,
-            on_stage=stages.stage,
-            on_layer=stages.layer,
+            reporter=reporter,
         )
     show(
-        {**result.card, "run": str(result.path)},
-        lambda: network_tables.decomposition(result.card, result.path, shlex.join(again)),
+        {**result.card.document, "run": str(result.path)},
+        lambda: network_tables.decomposition(result.card.document, result.path, shlex.join(again)),
         as_json,
     )
 
@@ -271,10 +271,10 @@ def compare(
         preflight.check_network(Path(source))
     check_folder(table.parent)
     comparison = needs_training_extra("larqnets.studies.decompose_compare")
+    from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import networks as network_tables
-    from larqnets.cli.tables import tables
 
-    with tables.Stages() as stages:
-        stages.stage("decompose")
-        result = comparison.compare(sources, table, only, data_dir, stages.say)
+    with StatusReporter() as reporter:
+        reporter.stage("decompose")
+        result = comparison.compare(sources, table, only, data_dir, reporter)
     show(result, lambda: network_tables.methods_compared(result), as_json)

@@ -36,11 +36,11 @@ def train(
 
     preflight.check_train(config, name, runs, overrides or (), init_from, resume, seed, strategy)
     launch = needs_training_extra("larqnets.training.launch").launch
+    from larqnets.cli.reporters import StepsReporter
     from larqnets.training.distribution import WorkerLostError
-    from larqnets.training.progress import Terminal
 
     try:
-        with Terminal() as progress:
+        with StepsReporter() as reporter:
             run = launch(
                 config,
                 name=name,
@@ -50,7 +50,7 @@ def train(
                 resume=resume,
                 seed=seed,
                 strategy=strategy,
-                progress=progress,
+                reporter=reporter,
             )
     except WorkerLostError as error:
         # TensorFlow cannot mend a cluster within a process, so this one starts anew and waits for the others.
@@ -58,7 +58,7 @@ def train(
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *([] if resume else ["--resume"])])
     from larqnets.cli.tables import tables
 
-    show({**run.card, "run": str(run.path)}, lambda: tables.card(run.card, run.path), as_json)
+    show({**run.card.document, "run": str(run.path)}, lambda: tables.card(run.card, run.path), as_json)
 
 
 @app.command()
@@ -83,10 +83,10 @@ def sweep(
     plan(configs, seeds, overrides or (), runs)
     check_folder((table or runs / "sweep.csv").parent)
     run_sweep = needs_training_extra("larqnets.studies.sweep").sweep
+    from larqnets.cli.reporters import StepsReporter
     from larqnets.cli.tables import tables
-    from larqnets.training.progress import Terminal
 
-    with Terminal(stages=tables.STAGES) as progress:
+    with StepsReporter() as reporter:
         result = run_sweep(
             configs,
             seeds=seeds,
@@ -96,7 +96,7 @@ def sweep(
             options=columns.split(",") if columns else (),
             convert=convert,
             arm64_proof=arm64_proof,
-            progress=progress,
+            reporter=reporter,
         )
     show(result, lambda: tables.sweep(result), as_json)
     if failed := result["failed"]:

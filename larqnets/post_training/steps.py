@@ -29,6 +29,7 @@ from larqnets.decompose.settings import Search
 from larqnets.errors import LarqnetsError
 from larqnets.post_training import network as net
 from larqnets.post_training.sensitivity import sensitivities
+from larqnets.reporter import SILENT, Reporter
 from larqnets.training.evaluation import check_images, without_remapping
 
 GRADIENT_IMAGES = 512  # of the calibration images, for the sensitivities
@@ -43,7 +44,7 @@ def find_settings(
     kernels: Sequence[net.Kernel],
     settings: Settings,
     search: Search,
-    on_stage: Callable[[str], Any] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> tuple[dict[str, Settings], dict[str, Any]]:
     """Return settings with a step for every layer, and what the search found, for the card.
 
@@ -62,7 +63,7 @@ def find_settings(
     images, labels = dataset.samples(search.images, "train")
     values = net.float_values(kernels)
 
-    on_stage("sensitivity")
+    reporter.stage("sensitivity")
     start = net.decompose(kernels, settings, values=values)
     free = [kernel for kernel in kernels if "step" in start[kernel.name].knobs]
     if not free:
@@ -73,7 +74,7 @@ def find_settings(
     found: dict[str, Any] = {**vars(search), "images": len(images), "sensitivity": sensitivity}
 
     if search.target_bits is not None:
-        on_stage("bisection")
+        reporter.stage("bisection")
         # what is left for the layers with steps when those at int8 have taken theirs
         weights = sum(result.weights for result in start.values())
         at_int8 = 8 * sum(result.file_bytes for name, result in start.items() if name not in sensitivity)
@@ -86,12 +87,12 @@ def find_settings(
         wanted = left / sum(kernel.size for kernel in free_values.values())
         chosen, _ = settings_for_bits(free_values, wanted, settings, sensitivity, depthwise)
     else:
-        on_stage("mixing")
+        reporter.stage("mixing")
         predict = Predictor(origin.model)
         images, found["mixed"] = as_hard_as_unseen(predict, images, labels, origin.accuracy)
         found["calibration_accuracy"] = float_accuracy = predict.accuracy(images, labels)
         found["trials"] = trials = []
-        on_stage("bisection")
+        reporter.stage("bisection")
         base, _ = settings_for_bits(free_values, BASE_BITS, settings, sensitivity, depthwise, tolerance=0.1)
 
         def lost(factor: float) -> tuple[dict[str, Settings], float]:

@@ -7,6 +7,7 @@ import tensorflow as tf
 from android_bench.emulation.qemu import QemuModel, run_runner
 from deploy.proof import op_sweep
 from deploy.proof.op_cases import Case, families
+from larqnets.reporter import SILENT
 from larqnets.tflite.inspect import inspect_model, render
 from larqnets.tflite.reading import read_model
 from larqnets.tflite.xnnpack import kept_out
@@ -50,8 +51,8 @@ def test_a_selection_computes_what_the_reference_kernels_compute(bundle, quantis
 def test_a_wrong_kernel_is_found(bundle, monkeypatch):
     right = QemuModel.predict
 
-    def wrong(self, inputs, on_sample=None):
-        first, *rest = right(self, inputs, on_sample)
+    def wrong(self, inputs, reporter=SILENT):
+        first, *rest = right(self, inputs, reporter)
         return [np.zeros_like(first), *rest]
 
     monkeypatch.setattr(QemuModel, "predict", wrong)

@@ -12,15 +12,17 @@ import sys
 import numpy as np
 import pytest
 from fake_device import FakeClock, FakeDevice
+from recorder import Recorder
 
 from android_bench.clock import StoppedError
 from android_bench.devices.device import RunnerError
 from android_bench.devices.link import DeviceLostError
-from android_bench.measuring import recorder, session, thermal
+from android_bench.measuring import session, thermal
 from android_bench.measuring.benchmark import continuation
 from android_bench.measuring.equality import compare, expect, judge, read_outputs
 from android_bench.measuring.lineup import line_up, without_twin
 from android_bench.measuring.protocol import DEFAULT, STRICT
+from android_bench.measuring.recorder import check_same
 from android_bench.measuring.session import Measurement
 from android_bench.record import read_session, to_json
 from android_bench.reporting.summary import summarise
@@ -28,6 +30,7 @@ from android_bench.runtime.runner import Conditions, CoreClock
 from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
 from larqnets import LarqnetsError
+from larqnets.reporter import SILENT
 from larqnets.tflite.reading import read_model
 
 SHORT = dataclasses.replace(DEFAULT, rounds=4, round_runs=5, round_ms=0)
@@ -53,12 +56,11 @@ def expected(entrants):
 def make(entrants, expected, tmp_path):
     """Make a device and a session on it; `on_run` and keywords go to them."""
 
-    def call(on_run=lambda number, arguments: None, protocol=SHORT, earlier=None, progress=None, **options):
+    def call(on_run=lambda number, arguments: None, protocol=SHORT, earlier=None, reporter=None, **options):
         clock = FakeClock()
         device = FakeDevice(clock, LATENCIES, on_run)
         device.models = {e.name: e.model for e in entrants}
         device.expected = {e.name: expected[e.sha256] for e in entrants}
-        said = [] if progress is None else progress
         measurement = Measurement(
             device,
             entrants,
@@ -67,7 +69,7 @@ def make(entrants, expected, tmp_path):
             tmp_path,
             clock=clock,
             earlier=earlier,
-            on_progress=said.append,
+            reporter=SILENT if reporter is None else reporter,
             **options,
         )
         return device, measurement
@@ -244,19 +246,19 @@ def test_it_waits_while_the_device_is_hot(make):
 
 
 def test_hot_for_longer_than_the_gate_allows(make):
-    said = []
+    recorder = Recorder()
 
     def on_run(number, arguments):
         if len(timed(device)) == 3:
             device.set(temperatures_c={"cpu-thermal": 80.0})
 
-    device, measurement = make(on_run, progress=said)
+    device, measurement = make(on_run, reporter=recorder)
     with pytest.raises(thermal.HotError, match=r"still too hot after 600 s: cpu-thermal is at 80.0 °C.*--max-temp"):
         measurement.measure()
     result = read_session(measurement.record.path)
     assert not result.complete
     assert [kept_numbers(model) for model in result.models].count([0]) == 3
-    assert any(text.startswith("waiting: cpu-thermal is at 80.0") for text in said)
+    assert any(text.startswith("waiting: cpu-thermal is at 80.0") for text in recorder.stages)
     assert len(result.trace) > 100
 
 
@@ -405,7 +407,9 @@ def test_two_processes_do_not_write_one_record(make, stopped):
             make(earlier=earlier)[1].measure()
         holder.communicate("\n")
     assert read_session(stopped.record.path) == earlier
-    stopped.record.path.write_text(stopped.record.path.read_text().replace("Stopped by the user.", "Stopped by another process."))
+    stopped.record.path.write_text(
+        stopped.record.path.read_text().replace("Stopped by the user.", "Stopped by another process.")
+    )
     with pytest.raises(LarqnetsError, match="was continued by another process meanwhile"):
         make(earlier=earlier)[1].measure()
 
@@ -436,7 +440,7 @@ def test_only_the_same_device_and_files_continue(make, entrants):
     with pytest.raises(LarqnetsError, match=r"was measured on Raspberry Pi 5.*Name that device"):
         make(earlier=other)[1].measure()
     with pytest.raises(LarqnetsError, match=r"files of the session .* were changed"):
-        recorder.check_same(earlier, earlier.device, entrants[1:])
+        check_same(earlier, earlier.device, entrants[1:])
 
 
 def test_a_model_that_fails_does_not_stop_the_others(make):

@@ -1,82 +1,12 @@
 """Results as tables for people; every number comes from the JSON that `--json` prints."""
 
-import time
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
-from larqnets.console import PlainConsole
-from larqnets.errors import printable
-
-STAGES = {
-    "import": "reading the network and its weights",
-    "load": "loading the trained model and its images",
-    "rebuild": "rebuilding it with plain signs and kernels of -1 and +1",
-    "convert": "converting to a TFLite file",
-    "verify": "verifying layer by layer and on real samples",
-    "arm64": "proving it on an emulated ARM64",
-    "twins": "writing the float and int8 versions",
-    "evaluate": "evaluating",
-    "decompose": "decomposing",
-    "sensitivity": "measuring how much each layer moves the logits",
-    "search": "reading calibration images",
-    "mixing": "mixing calibration images until they are as hard as unseen ones",
-    "bisection": "looking for the steps",
-    "patch": "writing the integers into the int8 weights",
-    "count": "counting its instructions on an emulated ARM64",
-    "library": "fetching TensorFlow Lite for ARM64",
-    "compile": "compiling (the first time about a minute)",
-    "android": "adding what Android needs",
-}
-
-
-class Stages:
-    """Progress of a conversion on stderr: what it is doing, and how many samples it has run."""
-
-    def __init__(self) -> None:
-        self._console = PlainConsole(stderr=True)
-        self._status = self._console.status("")
-        self._text = ""
-        self._shown = 0.0
-
-    def __enter__(self) -> Self:
-        self._status.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._status.stop()
-
-    def stage(self, name: str) -> None:
-        """Name the stage that begins; without a terminal it becomes a line."""
-        self._text = STAGES.get(name, name)
-        self._update(self._text + " ...")
-        if not self._console.is_terminal:
-            self._console.print(f"{self._text} ...", soft_wrap=True)
-
-    def say(self, text: str) -> None:
-        """Show what is being done; a sentence stays to be read."""
-        if not text.endswith("."):
-            self.stage(text)
-        else:
-            self._console.print(text, soft_wrap=True)
-
-    def layer(self, done: int, count: int, name: str) -> None:
-        """Show the layer that is done."""
-        self._update(f"{self._text} ... {done} of {count}: {name}")
-
-    def sample(self, done: int) -> None:
-        """Show the number of samples done, at most ten times a second."""
-        if time.monotonic() - self._shown > 0.1:
-            self._shown = time.monotonic()
-            self._update(f"{self._text} ... {done:,} samples")
-
-    def _update(self, text: str) -> None:
-        self._status.update(Text(printable(text)))
+from larqnets.runs.card import Card, StageResult
 
 
 def facts(values: dict[str, Any], title: str = "") -> Table:
@@ -103,33 +33,31 @@ def _word(name: str, value: Any) -> str:
     return str(value)
 
 
-def card(values: dict[str, Any], path: Path) -> list[Any]:
+def card(of: Card, path: Path) -> list[Any]:
     """The result of a training run."""
-    paper = values.get("paper") or {}
     shown = {
         "run": path,
-        "network": f"{values['method']} on {values['backbone']}, {values.get('parameters', 0):,} parameters",
-        "test_accuracy": values.get("test_accuracy"),
-        "epochs": values["epochs_done"],
-        **_stages(values.get("stages", [])),
-        "time": f"{values['seconds']:.0f} s",
+        "network": f"{of.method} on {of.backbone}, {of.parameters or 0:,} parameters",
+        "test_accuracy": of.test_accuracy,
+        "epochs": of.epochs_done,
+        **_stages(of.stages),
+        "time": f"{of.seconds:.0f} s",
     }
-    if paper.get("test_accuracy") is not None:
-        shown["paper's accuracy"] = f"{paper['test_accuracy']:.2%} ({paper['title']})"
-        if paper.get("gap") is not None:
-            shown["gap to the paper"] = f"{100 * paper['gap']:+.2f} points"
+    if of.paper is not None:
+        shown["paper's accuracy"] = f"{of.paper.test_accuracy:.2%} ({of.paper.title})"
+        if of.paper.gap is not None:
+            shown["gap to the paper"] = f"{100 * of.paper.gap:+.2f} points"
     return [facts(shown), f"Next: larqnets convert {path} --target arm64"]
 
 
-def _stages(stages: list[dict[str, Any]]) -> dict[str, str]:
+def _stages(stages: Sequence[StageResult]) -> dict[str, str]:
     """A line per stage of a run that has several."""
     if len(stages) < 2:
         return {}
     return {
-        f"stage {i}": f"{stage['name']}: {stage['epochs_done']} epochs, {stage['seconds']:.0f} s, test accuracy "
-        f"{stage['test_accuracy']:.2%}"
+        f"stage {i}": f"{stage.name}: {stage.epochs_done} epochs, {stage.seconds:.0f} s, test accuracy {stage.test_accuracy:.2%}"
         for i, stage in enumerate(stages, 1)
-        if stage["epochs_done"]
+        if stage.seconds is not None and stage.test_accuracy is not None
     }
 
 
