@@ -90,7 +90,7 @@ MAY_IMPORT = {
         *("larqnets.runs", "larqnets.tflite", "larqnets.training"),
     ),
     "larqnets.studies": ("*",),
-    "larqnets.cli.tables": ("android_bench", "android_bench.reporting", "larqnets.runs"),
+    "larqnets.cli.tables": ("android_bench", "android_bench.reporting", "larqnets.runs", "larqnets.tflite"),
     "larqnets.cli": ("*",),
 }
 # What runs on a board, where neither TensorFlow nor Larq is installed.

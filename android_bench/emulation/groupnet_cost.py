@@ -13,8 +13,6 @@ the head executes is counted in a file that holds nothing else. `fused` is false
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from android_bench.emulation.emulator import CPUS
 from android_bench.emulation.qemu import OpCount, count
 from larqnets.documents import read_json
@@ -55,20 +53,3 @@ def split(ops: tuple[OpCount, ...], head: int) -> dict[str, int]:
     binary = sum(op.instructions for op in ops if op.group == "binary")
     behind = sum(op.instructions for op in ops) - real[0].instructions
     return {"binary": binary, "float": head, "glue": behind - binary - head}
-
-
-def tables(result: dict[str, Any]) -> list[Table]:
-    """Return a table for every CPU, one line a number of branches."""
-    found = []
-    for cpu in CPUS:
-        title = f"{cpu}: million instructions behind the stem, {result['network']}"
-        table = Table(title=title, box=None, title_justify="left")
-        for column in ("K", "binary", "float", "glue", "total", "glue %", "to K = 1"):
-            table.add_column(column, justify="right")
-        rows = {row["k"]: row for row in result["rows"] if row["cpu"] == cpu}
-        for k, row in rows.items():
-            parts = [f"{row[part] / 1e6:.2f}" for part in ("binary", "float", "glue", "total")]
-            share = f"{100 * row['glue'] / row['total']:.1f}"
-            table.add_row(str(k), *parts, share, f"{row['total'] / rows[1]['total']:.2f}")
-        found.append(table)
-    return found

@@ -142,11 +142,11 @@ def build(
     """Build the ARM64 runtime: runner, library, TensorFlow Lite, licences, checksums; for Android too."""
     from android_bench.runtime import bundle
     from larqnets.cli.reporters import StatusReporter
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables import devices as device_tables
 
     with StatusReporter() as reporter:
         result = bundle.build(output or bundle.runtime_folder(), reporter)
-    show(result, lambda: tables.runtime(result), as_json)
+    show(result, lambda: device_tables.runtime(result), as_json)
 
 
 @app.command(name="bench-kernels", hidden=True)
@@ -162,13 +162,14 @@ def bench_kernels(
     writer = needs_training_extra("larqnets.studies.bench_models")
     from android_bench.emulation import kernels
     from larqnets.cli.reporters import StatusReporter
+    from larqnets.cli.tables import studies
     from larqnets.files import write_atomically
 
     with StatusReporter() as reporter:
         writer.write_models(models, reporter)
         rows = kernels.count_models(models, reporter)
     write_atomically(out, json.dumps(rows, indent=1) + "\n")
-    show(rows, lambda: kernels.tables(rows), as_json)
+    show(rows, lambda: studies.instructions_of_kernels(rows), as_json)
 
 
 @app.command(name="bench-groupnet", hidden=True)
@@ -186,10 +187,11 @@ def bench_groupnet(
     writer = needs_training_extra("larqnets.studies.bench_models")
     from android_bench.emulation import groupnet_cost
     from larqnets.cli.reporters import StatusReporter
+    from larqnets.cli.tables import studies
     from larqnets.files import write_atomically
 
     with StatusReporter() as reporter:
         writer.write_groupnets(models, reporter)
         result = groupnet_cost.count_groupnets(models, reporter)
     write_atomically(out, json.dumps(result, indent=1) + "\n")
-    show(result, lambda: groupnet_cost.tables(result), as_json)
+    show(result, lambda: studies.instructions_of_groupnets(result), as_json)

@@ -32,7 +32,7 @@ def convert(
     preflight.check_convert(source, target, twin_run, out, dataset)
     sources = needs_training_extra("deploy.convert.sources")
     from larqnets.cli.reporters import StatusReporter
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables import models
 
     with StatusReporter() as reporter:
         manifest = sources.convert_source(
@@ -47,7 +47,7 @@ def convert(
             arm64_proof=arm64_proof,
             reporter=reporter,
         )
-    show(manifest, lambda: tables.conversion(manifest), as_json)
+    show(manifest, lambda: models.conversion(manifest), as_json)
 
 
 @app.command()
@@ -67,12 +67,12 @@ def verify(
     preflight.check_verify(file, source, dataset, device)
     check = needs_training_extra("deploy.proof.check")
     from larqnets.cli.reporters import StatusReporter
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables import models
 
     with StatusReporter() as reporter:
         reporter.stage("verify")
         result = check.verify_file(file, source, dataset, data_dir, device, reporter=reporter)
-    show(result.to_json(), lambda: tables.verification(result.to_json()), as_json)
+    show(result.to_json(), lambda: models.verification(result.to_json()), as_json)
     if not result.equal:
         raise LarqnetsError(f"{file} is not equal to its model: {'; '.join(result.reasons)}. Convert it again.")
 
@@ -92,12 +92,12 @@ def evaluate(
     preflight.check_evaluate(subject, split, dataset)
     check = needs_training_extra("deploy.proof.check")
     from larqnets.cli.reporters import StatusReporter
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables.facts import facts
 
     with StatusReporter() as reporter:
         reporter.stage("evaluate")
         result = check.evaluate_subject(subject, split, limit, dataset, data_dir, reporter=reporter)
-    show(result, lambda: tables.facts(result), as_json)
+    show(result, lambda: facts(result), as_json)
 
 
 @app.command()
@@ -107,10 +107,11 @@ def inspect(
 ) -> None:
     """Show what is in a .tflite file: ops, shapes, 1-bit, int8 and float MACs and bytes, metadata."""
     from deploy.run.shipped import find_model
-    from larqnets.tflite.inspect import inspect_model, render
+    from larqnets.cli.tables import models
+    from larqnets.tflite.inspect import inspect_model
 
     inspection = inspect_model(find_model(file))
-    show(inspection.to_json(), lambda: render(inspection), as_json)
+    show(inspection.to_json(), lambda: models.inspection(inspection), as_json)
 
 
 @app.command()
@@ -136,10 +137,10 @@ def run(
     source, values = find_model(file), inputs or example_of(file)
     preflight.check_run(source, values, output, device)
     from deploy.run.classify import classify
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables import models
 
     result = classify(source, values, output=output, top=top, num_threads=threads, device=device)
-    show(result, lambda: tables.labels(result), as_json)
+    show(result, lambda: models.labels(result), as_json)
 
 
 @app.command()
@@ -161,8 +162,8 @@ def summary(
 
     preflight.check_summary(subject, backbone, image, stem, overrides or ())
     subjects = needs_training_extra("larqnets.runs.subject")
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables import models
 
     model = subjects.model_of(subject, backbone, image, classes, stem, width, overrides or ())
     counts = needs_training_extra("larqnets.counts").count(model)
-    show({"model": model.name, **counts.to_json()}, lambda: tables.counts(model.name, counts.to_json()), as_json)
+    show({"model": model.name, **counts.to_json()}, lambda: models.counts(model.name, counts.to_json()), as_json)

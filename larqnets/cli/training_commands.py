@@ -56,9 +56,9 @@ def train(
         # TensorFlow cannot mend a cluster within a process, so this one starts anew and waits for the others.
         print(f"larqnets: {printable(str(error))} This one starts again by itself.", file=sys.stderr, flush=True)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *([] if resume else ["--resume"])])
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables import training
 
-    show({**run.card.document, "run": str(run.path)}, lambda: tables.card(run.card, run.path), as_json)
+    show({**run.card.document, "run": str(run.path)}, lambda: training.card(run.card, run.path), as_json)
 
 
 @app.command()
@@ -84,7 +84,7 @@ def sweep(
     check_folder((table or runs / "sweep.csv").parent)
     run_sweep = needs_training_extra("larqnets.studies.sweep").sweep
     from larqnets.cli.reporters import StepsReporter
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables import studies
 
     with StepsReporter() as reporter:
         result = run_sweep(
@@ -98,7 +98,7 @@ def sweep(
             arm64_proof=arm64_proof,
             reporter=reporter,
         )
-    show(result, lambda: tables.sweep(result), as_json)
+    show(result, lambda: studies.sweep(result), as_json)
     if failed := result["failed"]:
         count = len(failed) + len(result["rows"])
         reasons = " ".join(f"{entry['run']}: {entry['reason']}" for entry in failed)

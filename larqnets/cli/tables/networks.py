@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from android_bench.reporting.stats import on_front
-from larqnets.cli.tables.tables import facts
+from larqnets.cli.tables.facts import facts
 
 
 def imported(values: dict[str, Any], path: Path) -> list[Any]:
