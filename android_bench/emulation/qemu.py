@@ -12,7 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from android_bench.emulation.emulator import CPUS, Counts, build_counter, qemu_command, read_counts, run_emulated
+from android_bench.emulation.emulator import (
+    CPUS,
+    InstructionCounts,
+    build_counter,
+    qemu_command,
+    read_counts,
+    run_emulated,
+)
 from android_bench.runtime.bundle import RUNNER, open_bundle
 from android_bench.runtime.in_process import numpy_type
 from android_bench.runtime.runner import Report, Step, parse_report
@@ -125,12 +132,12 @@ def count(
     return Count(cpu, *astuple(regions[1]), _ops(model, report.counted_ops or (), regions) if per_op else ())
 
 
-def _ops(model: Model, events: Sequence[Step], regions: dict[int, Counts]) -> tuple[OpCount, ...]:
+def _ops(model: Model, events: Sequence[Step], regions: dict[int, InstructionCounts]) -> tuple[OpCount, ...]:
     """Join the counted regions with the ops of the file: region 3 + 2 i is the i-th own op, 2 + 2 i what comes before it."""
     operators = model.subgraphs[0].operators
-    result, between = [], Counts(0, 0, 0)
+    result, between = [], InstructionCounts(0, 0, 0)
     for i, (kernels, part, own) in enumerate(steps(model, events)):
-        counts = regions.get(2 + 2 * i, Counts(0, 0, 0))
+        counts = regions.get(2 + 2 * i, InstructionCounts(0, 0, 0))
         if kernels:
             name = " + ".join([operators[k].name for k in part] or [kernel.name for kernel in kernels])
             result.append(OpCount(name, tuple(part), "real", *astuple(counts)))

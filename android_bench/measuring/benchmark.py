@@ -15,7 +15,7 @@ from android_bench.devices import FORMS, link_to
 from android_bench.devices.device import Board, Device
 from android_bench.emulation.emulator import CPUS
 from android_bench.emulation.qemu import QemuModel, count
-from android_bench.measuring.equality import Engine, compare, expect
+from android_bench.measuring.equality import Engine, compare_outputs, expect
 from android_bench.measuring.lineup import line_up, without_twin
 from android_bench.measuring.protocol import DEFAULT, STRICT
 from android_bench.measuring.session import Measurement
@@ -70,7 +70,7 @@ def _compared(model: Model, host: Callable[[bytes], Engine], cpu: str) -> tuple[
     expected = expect(model, host)
     if expected.why is not None:
         return None, expected.why
-    return compare(expected, model, QemuModel(model, cpu=cpu).predict(expected.values)), None
+    return compare_outputs(expected, model, QemuModel(model, cpu=cpu).predict(expected.values)), None
 
 
 def _difference(name: str, equality: Equality) -> str:

@@ -13,16 +13,16 @@ from android_bench.measuring.lineup import Entrant
 from android_bench.record import (
     SCHEMA_VERSION,
     Cores,
+    DeviceRecord,
     Event,
     ModelRecord,
     Protocol,
-    Runtime,
+    RuntimeRecord,
     Session,
     State,
     read_session,
     write_session,
 )
-from android_bench.record import Device as DeviceRecord
 from larqnets import __version__
 from larqnets.errors import LarqnetsError
 from larqnets.files import BusyError, cannot_write, locked
@@ -45,7 +45,7 @@ class Recorder:
         earlier: Session | None,
     ) -> None:
         self.protocol = protocol
-        self.runtime: Runtime | None = None
+        self.runtime: RuntimeRecord | None = None
         self.models: dict[str, ModelRecord] = {e.name: e.record() for e in entrants}
         self.trace: list[State] = []
         self.complete = False

@@ -24,11 +24,11 @@ from android_bench.devices.probe import to_device
 from android_bench.emulation.qemu import count
 from android_bench.measuring import profile, thermal
 from android_bench.measuring.cores import choose_cores
-from android_bench.measuring.equality import Expected, all_finite, compare, read_outputs
+from android_bench.measuring.equality import Expected, all_finite, compare_outputs, read_outputs
 from android_bench.measuring.lineup import Entrant
 from android_bench.measuring.protocol import functional
 from android_bench.measuring.recorder import Recorder
-from android_bench.record import Protocol, Round, Runtime, Session, State, thin
+from android_bench.record import Protocol, Round, RuntimeRecord, Session, State, thin
 from android_bench.runtime.runner import Conditions, Report
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
@@ -161,7 +161,7 @@ class Measurement:
         if expected.why is None:
             outputs = [self._device.pull(f"y.{i}.npy", y.nbytes) for i, y in enumerate(expected.outputs)]
             found = read_outputs(expected, outputs)
-            self.record.update(entrant.name, equality=compare(expected, entrant.model, found))
+            self.record.update(entrant.name, equality=compare_outputs(expected, entrant.model, found))
             if not all_finite(found):
                 self.record.fail(
                     entrant.name,
@@ -179,7 +179,7 @@ class Measurement:
             )  # all that qemu can tell
 
     def _learn(self, report: Report) -> None:
-        self.record.runtime = Runtime(
+        self.record.runtime = RuntimeRecord(
             sources=self._installed.sources,
             files=self._installed.files,
             **{key: getattr(report, key) for key in ("larqnets", "tflite", "kernels", "system", "hwcap", "hwcap2")},

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from platformdirs import user_cache_path
 
-from android_bench.runtime.compile import FLAGS, KERNELS, NATIVE, TARGETS, compile_native, zig
+from android_bench.runtime.compile import ARCHITECTURES, FLAGS, KERNELS, NATIVE, compile_native, zig
 from android_bench.runtime.cross import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
 from larqnets import __version__, processes
 from larqnets.documents import read_json
@@ -112,7 +112,7 @@ def source_digest() -> str:
     for path in sorted(NATIVE.iterdir()):
         if path.suffix in (".cc", ".h") or path.name == "THIRD_PARTY":
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    digest.update(repr((TARGETS["aarch64"], FLAGS, _flags(Path(), Path()))).encode())
+    digest.update(repr((ARCHITECTURES["aarch64"], FLAGS, _flags(Path(), Path()))).encode())
     return digest.hexdigest()
 
 

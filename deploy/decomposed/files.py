@@ -17,7 +17,7 @@ from deploy.proof.contents import layer_names
 from deploy.proof.converted import Converted, Samples, accuracy_of
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
-from larqnets.post_training.launch import read_codes
+from larqnets.post_training.decomposed_run import read_codes
 from larqnets.post_training.network import Kernel, find_kernels, float_values
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.run import Run

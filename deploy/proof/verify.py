@@ -54,7 +54,7 @@ LAYERWISE_SAMPLES = 32
 
 
 @dataclass(frozen=True)
-class LayerResult:
+class LayerProof:
     """Part (a) for one binary layer: the signs of its input in all of its places, file against Keras."""
 
     layer: str
@@ -70,7 +70,7 @@ class Verification:
 
     equal: bool
     reasons: list[str]
-    layers: list[LayerResult]
+    layers: list[LayerProof]
     unchecked_layers: list[str]  # without a 1-bit op (allowed float): only part (b) covers them
     logits_difference: float  # largest, relative to their size, with the signs forced; in front of a last softmax
     samples: int  # part (b); 0 when there was no data
@@ -187,7 +187,7 @@ class _Outputs:
 
 def _compare_layers(
     content: bytes, model: tf.keras.Model, images: np.ndarray, num_real: int, device: str | None
-) -> tuple[list[LayerResult], list[str], _Outputs]:
+) -> tuple[list[LayerProof], list[str], _Outputs]:
     file = read_model(content)
     described = describe_binary_layers(model)
     binary = [layer for layer in described if layer.signs is not None]
@@ -214,7 +214,7 @@ def _compare_layers(
             for i, (signs, made_of) in enumerate(zip(places, parts[name], strict=True))
         ]
         signs, near, wrong, worst = zip(*compared, strict=True)
-        results.append(LayerResult(name, sum(signs), sum(near), sum(wrong), max(worst)))
+        results.append(LayerProof(name, sum(signs), sum(near), sum(wrong), max(worst)))
     found = tapped[file.subgraphs[0].outputs[0]]
     function = 0.0
     if ending is not None:
@@ -349,7 +349,7 @@ def _compare_signs(
     `nudged`: the pre-sign values for nudged inputs.
 
     Returns how many there are, and of those that differ the near ones, the wrong ones and the worst distance, as in
-    LayerResult.
+    LayerProof.
     """
     signs = signs.reshape(pre_sign.shape)
     differ = (pre_sign >= 0) != (signs > 0)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from larqnets import LarqnetsError
-from larqnets.cli.command import Arm64Proof, DataDir, DataName, Device, Json, needs_training_extra, show
+from larqnets.cli.command import Arm64Proof, DataDir, DataName, Json, OnDevice, needs_training_extra, show
 
 app = typer.Typer()
 
@@ -58,7 +58,7 @@ def verify(
     ] = None,
     dataset: DataName = None,
     data_dir: DataDir = None,
-    device: Device = None,
+    device: OnDevice = None,
     as_json: Json = False,
 ) -> None:
     """Prove again that a file is equal to the model it came from, layer by layer and end to end."""
@@ -127,7 +127,7 @@ def run(
     output: Annotated[Path | None, typer.Option(help="Write the raw output to this .npy, or all to this .npz.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
-    device: Device = None,
+    device: OnDevice = None,
     as_json: Json = False,
 ) -> None:
     """Run a model on an image or on an array: labels with their probabilities, or raw values."""

@@ -15,7 +15,7 @@ nothing but that accuracy, which the run's card has, is used.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from larqnets.data import load_dataset
 from larqnets.decompose import Settings, settings_for_bits
+from larqnets.decompose.result import LayerResult
 from larqnets.decompose.search import LARGEST, SMALLEST
 from larqnets.decompose.settings import Search
 from larqnets.errors import LarqnetsError
@@ -75,16 +76,7 @@ def find_settings(
 
     if search.target_bits is not None:
         reporter.stage("bisection")
-        # what is left for the layers with steps when those at int8 have taken theirs
-        weights = sum(result.weights for result in start.values())
-        at_int8 = 8 * sum(result.file_bytes for name, result in start.items() if name not in sensitivity)
-        left = search.target_bits * weights - at_int8
-        if left <= 0:
-            raise LarqnetsError(
-                f"The layers at int8 alone take {at_int8 / weights:.2f} bits per weight. Ask for more, or leave "
-                "--protect-small out."
-            )
-        wanted = left / sum(kernel.size for kernel in free_values.values())
+        wanted = _bits_left(search.target_bits, start, free_values)
         chosen, _ = settings_for_bits(free_values, wanted, settings, sensitivity, depthwise)
     else:
         reporter.stage("mixing")
@@ -109,6 +101,19 @@ def find_settings(
         chosen = _coarsest(lost, search.max_drop)
     found["steps"] = {name: own.step for name, own in chosen.items()}
     return dict.fromkeys(values, settings) | chosen, found
+
+
+def _bits_left(target_bits: float, start: Mapping[str, LayerResult], free: Mapping[str, np.ndarray]) -> float:
+    """Return the bits per weight left for the layers with steps when those at int8 have taken theirs."""
+    weights = sum(result.weights for result in start.values())
+    at_int8 = 8 * sum(result.file_bytes for name, result in start.items() if name not in free)
+    left = target_bits * weights - at_int8
+    if left <= 0:
+        raise LarqnetsError(
+            f"The layers at int8 alone take {at_int8 / weights:.2f} bits per weight. Ask for more, or leave "
+            "--protect-small out."
+        )
+    return left / sum(kernel.size for kernel in free.values())
 
 
 def as_hard_as_unseen(

@@ -22,8 +22,8 @@ from larqnets.decompose import LayerResult, Settings, container_bytes, deflate_b
 from larqnets.errors import LarqnetsError
 from larqnets.files import cannot_write
 from larqnets.post_training import network as net
-from larqnets.post_training.launch import totals
-from larqnets.post_training.picture import Network, draw_methods
+from larqnets.post_training.decomposed_run import totals
+from larqnets.post_training.picture import DrawnNetwork, draw_methods
 from larqnets.post_training.steps import Search, find_settings
 from larqnets.reporter import SILENT, Reporter
 from larqnets.tasks.classification import cross_entropy_of
@@ -33,7 +33,7 @@ BATCH = 500
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """A method with a setting on a network, called after its run; accuracies are fractions of all test images.
 
     `bits_per_weight` as the literature counts, `file_bits_per_weight` with everything, in the method's own codes, see
@@ -70,7 +70,7 @@ class Point:
     search: Search | None = None
 
 
-TABLE = CsvTable.of(Row)
+TABLE = CsvTable.of(ComparisonRow)
 
 
 def points() -> dict[tuple[str, str], Point]:
@@ -105,7 +105,7 @@ def points() -> dict[tuple[str, str], Point]:
     return found
 
 
-def compare(
+def compare_methods(
     sources: Sequence[str],
     table: Path,
     only: str = "*",
@@ -135,7 +135,7 @@ def compare(
 
 def _fill(
     table: Path,
-    rows: dict[tuple[str, str, str], Row],
+    rows: dict[tuple[str, str, str], ComparisonRow],
     names: Mapping[str, str],
     wanted: Mapping[tuple[str, str], Point],
     data_dir: str | None,
@@ -159,9 +159,9 @@ def _fill(
     return {"csv": str(table), "picture": str(picture), "rows": [asdict(row) for row in rows.values()]}
 
 
-def _lines(rows: Mapping[tuple[str, str, str], Row]) -> dict[str, Network]:
+def _lines(rows: Mapping[tuple[str, str, str], ComparisonRow]) -> dict[str, DrawnNetwork]:
     """Return what `draw_methods` takes, the lines in the order of the points."""
-    networks = {row.network: Network(row.float_accuracy) for row in rows.values()}
+    networks = {row.network: DrawnNetwork(row.float_accuracy) for row in rows.values()}
     for key, point in points().items():
         for name, network in networks.items():
             row = rows.get((name, *key))
@@ -172,7 +172,7 @@ def _lines(rows: Mapping[tuple[str, str, str], Row]) -> dict[str, Network]:
 
 def _measure(
     origin: net.Origin, name: str, wanted: Mapping[tuple[str, str], Point], reporter: Reporter
-) -> Iterator[Row]:
+) -> Iterator[ComparisonRow]:
     """Yield a row for each setting; reconstructions that are equal are measured once, sizes that no step reaches noted."""
     if origin.data is None:
         raise LarqnetsError(
@@ -208,7 +208,7 @@ def _measure(
             net.assign(kernels, net.reconstructions(results))
             known[digest] = accuracy()
         sums = totals(results, model.count_params())
-        yield Row(
+        yield ComparisonRow(
             network=name,
             method=method,
             setting=setting,
@@ -234,14 +234,14 @@ def _digest(results: Mapping[str, LayerResult]) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> dict[tuple[str, str, str], Row]:
+def _read(path: Path) -> dict[tuple[str, str, str], ComparisonRow]:
     """Return the rows of the table by key, none when it is not there yet."""
     if not path.exists():
         return {}
     if not path.is_file():
         raise LarqnetsError(f"{path} is no regular file, and the table is read again. Name another one with --csv.")
     try:
-        return {row.key: row for row in (Row(**entry) for entry in TABLE.read(path))}
+        return {row.key: row for row in (ComparisonRow(**entry) for entry in TABLE.read(path))}
     except OSError as error:
         raise cannot_write(path, error) from error
     except ValueError as error:

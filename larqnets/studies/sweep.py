@@ -26,7 +26,7 @@ from larqnets.reporter import Reporter
 from larqnets.runs.card import Card
 from larqnets.runs.run import Run
 from larqnets.studies.sweep_plan import Planned, plan
-from larqnets.studies.sweep_table import EARLIER, TABLE, Row
+from larqnets.studies.sweep_table import EARLIER, TABLE, SweepRow
 from larqnets.tflite.inspect import inspect_model
 from larqnets.training import TrainingInterruptedError
 from larqnets.training.launch import launch
@@ -133,7 +133,7 @@ def _can_count(reporter: Reporter) -> bool:
 
 def _run(
     p: Planned, overrides: Sequence[str], convert: bool, arm64_proof: bool, counting: bool, reporter: Reporter
-) -> Row:
+) -> SweepRow:
     tf.keras.backend.clear_session()  # the graphs of the experiment before, which would pile up
     launch(
         p.config,
@@ -162,7 +162,7 @@ def _run(
     return row
 
 
-def _finished(p: Planned, convert: bool, counting: bool) -> Row | None:
+def _finished(p: Planned, convert: bool, counting: bool) -> SweepRow | None:
     """Return the row of an experiment that needs nothing more, else None."""
     if not p.run.exists():
         return None
@@ -186,7 +186,7 @@ def _finished(p: Planned, convert: bool, counting: bool) -> Row | None:
             totals["float"]["macs"],
         )
     card = run.card
-    return Row(card.method, card.backbone, card.seed, card.test_accuracy, *measured, card.seconds, instructions)
+    return SweepRow(card.method, card.backbone, card.seed, card.test_accuracy, *measured, card.seconds, instructions)
 
 
 def _counted(run: Run, file: Path) -> int | None:
@@ -224,7 +224,7 @@ def _converted_file(run: Run) -> Path | None:
     return file if current else None
 
 
-def _words(row: Row) -> str:
+def _words(row: SweepRow) -> str:
     trained = f"test accuracy {row.test_accuracy:.2%}"
     if row.converted_test_accuracy is None:
         return trained

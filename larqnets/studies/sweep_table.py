@@ -6,7 +6,7 @@ from larqnets.csv_table import CsvTable
 
 
 @dataclass(frozen=True)
-class Row:
+class SweepRow:
     """A line of the table. Accuracies are fractions of the whole test set, `seconds` is training time over all resumes.
 
     Without a conversion, what is read from the converted file is None. `arm64_instructions` are those of one inference of
@@ -25,6 +25,6 @@ class Row:
     arm64_instructions: int | None
 
 
-TABLE = CsvTable.of(Row)  # behind its columns stand the options that were asked for
+TABLE = CsvTable.of(SweepRow)  # behind its columns stand the options that were asked for
 COLUMNS = tuple(TABLE.columns)
 EARLIER = (TABLE, TABLE.only(*COLUMNS[:-1]))  # what a sweep without options, and an earlier version, wrote

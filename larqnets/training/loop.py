@@ -221,7 +221,7 @@ class _Training:
             train_loss, train_accuracy = totals.means()
             self.epoch += 1
             last_step = self.step - stage.first_step - 1
-            row: metrics.Row = {
+            row: metrics.MetricsRow = {
                 "stage": config.name,
                 "epoch": self.epoch,
                 "step": self.step,

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from larqnets.runs.epoch_tables import METRICS, PARAMETERS
 
-Row = dict[str, Any]  # "parameters": {name: value}, else a number or a word
+MetricsRow = dict[str, Any]  # "parameters": {name: value}, else a number or a word
 
 
 def reported(model: tf.keras.Model) -> dict[str, float]:
@@ -20,12 +20,12 @@ def reported(model: tf.keras.Model) -> dict[str, float]:
     return {f"{layer.name}/{name}": float(value) for layer in layers for name, value in layer.reported().items()}
 
 
-def write_rows(path: Path, rows: list[Row]) -> None:
+def write_rows(path: Path, rows: list[MetricsRow]) -> None:
     """Replace the file by these rows, atomically."""
     METRICS.write(path, [{name: row[name] for name in METRICS.columns} for row in rows])
 
 
-def write_parameters(path: Path, rows: list[Row]) -> None:
+def write_parameters(path: Path, rows: list[MetricsRow]) -> None:
     """Replace the file by the rows' parameters, a line for each value, atomically; without any there is no file."""
     lines = [
         {"epoch": row["epoch"], "name": name, "value": value}
@@ -41,14 +41,14 @@ def write_parameters(path: Path, rows: list[Row]) -> None:
 class Summaries:
     """TensorBoard scalars of a run against its steps. A resumed run writes its earlier rows anew, so none is doubled."""
 
-    def __init__(self, folder: Path, rows: list[Row]) -> None:
+    def __init__(self, folder: Path, rows: list[MetricsRow]) -> None:
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
         self._writer = tf.summary.create_file_writer(str(folder))
         for row in rows:
             self.add(row)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: MetricsRow) -> None:
         """Write every number of a row and flush."""
         with self._writer.as_default(step=int(row["step"])):
             for name, value in {**row, **row.get("parameters", {})}.items():

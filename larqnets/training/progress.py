@@ -1,6 +1,6 @@
 """How a training goes, in words."""
 
-from larqnets.training.metrics import Row
+from larqnets.training.metrics import MetricsRow
 
 
 def step_words(loss: float, accuracy: float, images_per_second: float) -> str:
@@ -8,7 +8,7 @@ def step_words(loss: float, accuracy: float, images_per_second: float) -> str:
     return f"loss {loss:.4f}  accuracy {accuracy:.1%}  {images_per_second:,.0f} images/s"
 
 
-def epoch_line(row: Row, epochs: int) -> str:
+def epoch_line(row: MetricsRow, epochs: int) -> str:
     """Return a finished epoch of a run of `epochs`."""
     return (
         f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}  loss {row['train_loss']:.4f}  "

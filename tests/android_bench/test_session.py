@@ -19,7 +19,7 @@ from android_bench.devices.device import RunnerError
 from android_bench.devices.link import DeviceLostError
 from android_bench.measuring import session, thermal
 from android_bench.measuring.benchmark import continuation
-from android_bench.measuring.equality import compare, expect, judge, read_outputs
+from android_bench.measuring.equality import compare_outputs, expect, judge, read_outputs
 from android_bench.measuring.lineup import line_up, without_twin
 from android_bench.measuring.protocol import DEFAULT, STRICT
 from android_bench.measuring.recorder import check_same
@@ -558,7 +558,7 @@ def test_equality_is_of_the_same_bytes():
 
         file = io.BytesIO()
         np.save(file, values)
-        return compare(expected, model, read_outputs(expected, [file.getvalue()]))
+        return compare_outputs(expected, model, read_outputs(expected, [file.getvalue()]))
 
     same = returned(y)
     assert (same.equal, same.max_difference, same.argmax_agreement, same.samples) == (True, 0.0, 1.0, 8)

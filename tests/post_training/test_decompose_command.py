@@ -18,12 +18,12 @@ from larqnets.data import load_dataset
 from larqnets.decompose import Settings
 from larqnets.post_training import network as net
 from larqnets.post_training import steps
-from larqnets.post_training.launch import decompose_network, read_codes
+from larqnets.post_training.decomposed_run import decompose_network, read_codes
 from larqnets.post_training.sensitivity import sensitivities
 from larqnets.post_training.steps import Predictor, Search, as_hard_as_unseen, find_settings
 from larqnets.runs.keras_file import keras_file_content, load_keras_file
 from larqnets.runs.run import Run
-from larqnets.studies.decompose_compare import TABLE, compare, points
+from larqnets.studies.decompose_compare import TABLE, compare_methods, points
 from larqnets.training import load_trained_model
 
 
@@ -292,7 +292,7 @@ def test_table_of_methods_goes_on_where_it_was(cli, source, monkeypatch):
     table.write_text(marked)
     assert "picture: t.png" in first.out
     assert "not beaten" in first.out
-    second = compare([str(source.parent / "runs/small")], table, "uniform * m* 4 bits")
+    second = compare_methods([str(source.parent / "runs/small")], table, "uniform * m* 4 bits")
     assert (source.parent / "t.png").read_bytes().startswith(b"\x89PNG")
     assert len(second["rows"]) == 4
     assert table.read_text().startswith(marked)  # not measured again
@@ -303,12 +303,12 @@ def test_table_of_methods_goes_on_where_it_was(cli, source, monkeypatch):
     assert both.code == 0, both.err
     assert [line.split(",")[0] for line in table.read_text().splitlines()[-2:]] == ["small", "twin"]
     with pytest.raises(LarqnetsError, match="have the same name"):
-        compare(["runs/small", "other/small"], table)
+        compare_methods(["runs/small", "other/small"], table)
     with pytest.raises(LarqnetsError, match="Nothing that is compared is called 'unifrm'"):
-        compare(["runs/small"], table, "unifrm")
+        compare_methods(["runs/small"], table, "unifrm")
     table.write_text("a,b\n1,2\n")
     with pytest.raises(LarqnetsError, match="is not a table of this command"):
-        compare(["runs/small"], table)
+        compare_methods(["runs/small"], table)
 
 
 def test_points_are_distinct_settings():

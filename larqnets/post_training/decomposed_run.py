@@ -21,7 +21,7 @@ import numpy as np
 from larqnets.data import load_dataset
 from larqnets.decompose import LayerResult, Settings
 from larqnets.errors import LarqnetsError
-from larqnets.importing.launch import measured
+from larqnets.importing.imported_run import measured
 from larqnets.post_training import network as net
 from larqnets.post_training.picture import draw_layers
 from larqnets.post_training.steps import Search, find_settings
