@@ -1,6 +1,5 @@
 """From a trained model to 1-bit TFLite files that are proven equal to it; `publish` writes them."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,8 @@ from deploy.proof.verify import verify
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.model import read_model
+from larqnets.reporter import SILENT, Reporter
+from larqnets.tflite.reading import read_model
 
 layers = tf.keras.layers
 
@@ -29,8 +29,7 @@ def convert(
     *,
     provenance: dict[str, Any] | None = None,
     allow_float: bool = False,
-    on_stage: Callable[[str], Any] = lambda _: None,
-    on_sample: Callable[[int], Any] | None = None,
+    reporter: Reporter = SILENT,
 ) -> Converted:
     """Convert a trained Keras model, check its contents and verify it; nothing is written.
 
@@ -39,10 +38,10 @@ def convert(
     binary constants are not the predicted ones, or when the file is not equal to the model.
     """
     refuse_known_problems(model, allow_float=allow_float)
-    on_stage("rebuild")
+    reporter.stage("rebuild")
     reduced, model = small_precision(model), in_float32(model)
     export = export_model(model)
-    on_stage("convert")
+    reporter.stage("convert")
     content = run_converter(export.model) if export.binary_layers else run_stock_converter(export.model)
     file = read_model(content)
     matched = contents.match_layers(file, export.binary_layers)
@@ -56,7 +55,7 @@ def convert(
     entry = {**(provenance or {}), "larqnets": __version__, "layers": names, "float_fallbacks": allowed}
     entry[scores.KEY] = kind_of_model(model)
     content = add_metadata(content, entry)
-    on_stage("verify")
+    reporter.stage("verify")
     result = verify(
         content,
         model,
@@ -64,7 +63,7 @@ def convert(
         samples.labels,
         real_samples=samples.real,
         allowed_float=allowed,
-        on_sample=on_sample,
+        reporter=reporter,
     )
     if not result.equal:
         raise LarqnetsError(

@@ -1,7 +1,6 @@
 """`larqnets convert`: a trained run or a Keras file, with its twins, into a folder of proven files."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from deploy.targets import check_target
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import check_free
 from larqnets.methods import get_method
+from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.run import Run
 from larqnets.training import load_trained_model
 
@@ -35,8 +35,7 @@ def convert_source(
     dataset: str | None = None,
     data_dir: str | None = None,
     arm64_proof: bool = True,
-    on_stage: Callable[[str], Any] = lambda _: None,
-    on_sample: Callable[[int], Any] | None = None,
+    reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
     """Convert, prove, write; returns the manifest. A run gets `<run>/<target>/` and its card the converted accuracy.
 
@@ -47,7 +46,7 @@ def convert_source(
     gets the files that hold its integers, see `deploy.decomposed.files`.
     """
     check_target(target)
-    on_stage("load")
+    reporter.stage("load")
     source = open_source(path, dataset, data_dir)
     if source.run is not None:
         _check_binary(source.model, source.run)
@@ -67,15 +66,14 @@ def convert_source(
         samples,
         provenance={**source.provenance(), "target": target},
         allow_float=allow_float,
-        on_stage=on_stage,
-        on_sample=on_sample,
+        reporter=reporter,
     )
     files = [main]
     if (twins or twin_run) and main.variant == "binary":
-        on_stage("twins")
+        reporter.stage("twins")
         files += _twins(source, samples, twin_run, target)
     elif (twins or twin_run) and source.dataset is not None:
-        on_stage("twins")
+        reporter.stage("twins")
         calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
         entry = {**source.provenance(), "target": target}
         files.append(convert_twin(source.model, samples, calibration, entry, "quantised from this run"))
@@ -84,16 +82,16 @@ def convert_source(
         if twins and source.dataset is not None:
             calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
         entry = {**source.provenance(), "target": target}
-        more = convert_decomposed(source.run, source.model, samples, calibration, entry, on_stage)
+        more = convert_decomposed(source.run, source.model, samples, calibration, entry, reporter)
         files += more
         main.warnings.extend(text for file in more for text in file.warnings)
-    proof = prove(files, source.model, samples.images, wanted=arm64_proof, on_file=lambda _: on_stage("arm64"))
+    proof = prove(files, source.model, samples.images, wanted=arm64_proof, reporter=reporter)
     facts = {
         "source": source.provenance(),
         "proof": proof.to_json(),
         "samples": {"test": samples.num_test, "all": len(samples.images)},
     }
-    manifest = publish(folder, files, facts, on_stage)
+    manifest = publish(folder, files, facts, reporter)
     if source.run is not None:
         source.run.update_card(
             converted_test_accuracy=main.test_accuracy,
@@ -121,7 +119,7 @@ def _twins(source: Source, samples: Samples, twin_run: Path | None, target: str)
     unlabelled = dataclasses.replace(samples, labels=None) if twin_run is None else samples
     calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
     ours = source.run.card
-    untrained = {"name": f"no run, {note}", "method": "real", "backbone": ours["backbone"], "dataset": ours["dataset"]}
+    untrained = {"name": f"no run, {note}", "method": "real", "backbone": ours.backbone, "dataset": ours.dataset}
     run = untrained if twin_run is None else shown(Run.open(twin_run).card)
     entry = {**source.provenance(), "target": target, "run": run, "twin_of": source.path.name, "note": note}
     return [convert_twin(model, unlabelled, images, entry, note) for images in (None, calibration)]

@@ -4,7 +4,6 @@
 <folder>/decomposed_int8.tflite   int8 weights and activations; float input and output
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,11 @@ from deploy.proof.contents import layer_names
 from deploy.proof.converted import Converted, Samples, accuracy_of
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
-from larqnets.post_training.launch import read_codes
+from larqnets.post_training.decomposed_run import read_codes
 from larqnets.post_training.network import Kernel, find_kernels, float_values
+from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.run import Run
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 
 def convert_decomposed(
@@ -30,7 +30,7 @@ def convert_decomposed(
     samples: Samples,
     calibration: np.ndarray | None,
     provenance: dict[str, Any],
-    on_stage: Callable[[str], Any] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> list[Converted]:
     """Return decomposed.tflite, and with `calibration` images (N, H, W, C) decomposed_int8.tflite; none without integers.
 
@@ -48,7 +48,7 @@ def convert_decomposed(
     for variant, images in (("decomposed", None), ("decomposed_int8", calibration)):
         if variant != "decomposed" and images is None:
             continue
-        on_stage("patch")
+        reporter.stage("patch")
         content = run_stock_converter(shape, images, quantise=True)
         patched = patcher_of(float_content, content, kernels, float_values(kernels)).patch(integers)
         names = layer_names(read_model(patched.content), model, {})
@@ -56,7 +56,7 @@ def convert_decomposed(
         entry[scores.KEY] = kind_of_model(model)
         whole = add_metadata(patched.content, entry)
         sizes = packed.pack_model(whole)[1] if patched.layers else None
-        on_stage("evaluate")
+        reporter.stage("evaluate")
         accuracy = accuracy_of(whole, samples, None)
         note = "no layer could take its integers" if sizes is None else _words(sizes, len(patched.layers), len(kernels))
         remarks = _remarks(variant, patched)

@@ -12,6 +12,7 @@ from deploy.proof.converted import Samples
 from larqnets.config import DataConfig
 from larqnets.data import Dataset, load_dataset, preprocess_info
 from larqnets.errors import LarqnetsError
+from larqnets.runs.card import Card
 from larqnets.runs.keras_file import load_keras_file
 from larqnets.runs.run import Run
 from larqnets.training import load_trained_model
@@ -43,8 +44,10 @@ class Source:
         return entry
 
 
-def shown(card: dict[str, Any]) -> dict[str, Any]:
-    return {key: card[key] for key in CARD_FIELDS if key in card}
+def shown(card: Card) -> dict[str, Any]:
+    """Return what a file's metadata tell of the run that it comes from."""
+    facts = {**card.document, "kind": card.kind}  # of an earlier version it says no kind
+    return {key: facts[key] for key in CARD_FIELDS if key in facts}
 
 
 def open_source(path: Path, dataset: str | None = None, data_dir: str | None = None) -> Source:

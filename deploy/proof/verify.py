@@ -30,8 +30,10 @@ from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
+from larqnets.reporter import SILENT, Reporter
 from larqnets.scores import class_agreement
-from larqnets.tflite.model import read_model, unpack_bits
+from larqnets.tflite.model import unpack_bits
+from larqnets.tflite.reading import read_model
 from larqnets.training.evaluation import without_remapping
 
 # Relative to the numbers that a pre-sign value is made of (`_made_of`), not to the value itself: those may cancel to
@@ -52,7 +54,7 @@ LAYERWISE_SAMPLES = 32
 
 
 @dataclass(frozen=True)
-class LayerResult:
+class LayerProof:
     """Part (a) for one binary layer: the signs of its input in all of its places, file against Keras."""
 
     layer: str
@@ -68,7 +70,7 @@ class Verification:
 
     equal: bool
     reasons: list[str]
-    layers: list[LayerResult]
+    layers: list[LayerProof]
     unchecked_layers: list[str]  # without a 1-bit op (allowed float): only part (b) covers them
     logits_difference: float  # largest, relative to their size, with the signs forced; in front of a last softmax
     samples: int  # part (b); 0 when there was no data
@@ -95,7 +97,7 @@ def verify(
     allowed_float: Collection[str] = (),
     seed: int = 0,
     device: str | None = None,
-    on_sample: Callable[[int], Any] | None = None,
+    reporter: Reporter = SILENT,
 ) -> Verification:
     """Compare a converted file with the trained Keras model that it came from.
 
@@ -114,7 +116,7 @@ def verify(
     )
     with without_remapping():
         trained = model.predict(images, batch_size=128, verbose=0)
-    converted = interpreter.predict(images, on_sample)
+    converted = interpreter.predict(images, reporter)
     agreement = class_agreement(trained, converted)
     before, after = (accuracy(values, labels) for values in (trained, converted))
 
@@ -186,7 +188,7 @@ class _Outputs:
 
 def _compare_layers(
     content: bytes, model: tf.keras.Model, images: np.ndarray, num_real: int, device: str | None
-) -> tuple[list[LayerResult], list[str], _Outputs]:
+) -> tuple[list[LayerProof], list[str], _Outputs]:
     file = read_model(content)
     described = describe_binary_layers(model)
     binary = [layer for layer in described if layer.signs is not None]
@@ -214,7 +216,7 @@ def _compare_layers(
             for i, (signs, made_of) in enumerate(zip(places, parts[name], strict=True))
         ]
         signs, near, wrong, worst = zip(*compared, strict=True)
-        results.append(LayerResult(name, sum(signs), sum(near), sum(wrong), max(worst)))
+        results.append(LayerProof(name, sum(signs), sum(near), sum(wrong), max(worst)))
     found = tapped[file.subgraphs[0].outputs[0]]
     function = 0.0
     moved = nudged[0]
@@ -351,7 +353,7 @@ def _compare_signs(
     `nudged`: the pre-sign values for nudged inputs.
 
     Returns how many there are, and of those that differ the near ones, the wrong ones and the worst distance, as in
-    LayerResult.
+    LayerProof.
     """
     signs = signs.reshape(pre_sign.shape)
     differ = (pre_sign >= 0) != (signs > 0)

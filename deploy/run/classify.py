@@ -19,7 +19,8 @@ from larqnets.scores import Kind, probabilities
 from larqnets.tflite.answers import kind_of_file
 from larqnets.tflite.inspect import METADATA_NAME, own_metadata
 from larqnets.tflite.interface import Port, check_inputs, display_names, dtype_of, interface_of, match_names
-from larqnets.tflite.model import Model, read_model
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 
 def classify(

@@ -28,7 +28,7 @@ def list_(
 def doctor(as_json: Json = False) -> None:
     """Print versions, what this installation can do, and how to get what is missing."""
     from larqnets.cli import doctor as diagnosis
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables import installation
 
     report = diagnosis.examine()
-    show(report, lambda: tables.doctor(report), as_json)
+    show(report, lambda: installation.doctor(report), as_json)

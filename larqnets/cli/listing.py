@@ -65,14 +65,13 @@ def _shape_words(backbone: Any) -> str:
 def _run_words(path: Path) -> str:
     try:
         run = Run.open(path)
-        card, status = run.card, run.card["status"]
+        card, status = run.card, run.card.status
         if status == "training" and not run.in_use():
-            status = f"killed after epoch {card['epochs_done']}"
+            status = f"killed after epoch {card.epochs_done}"
     except LarqnetsError as error:
         return str(error)
-    accuracy = card.get("test_accuracy")
-    measured = "" if accuracy is None else f", test accuracy {accuracy:.2%}"
-    return f"{card['method']} on {card['backbone']}, {card['dataset']}, {status}{measured}"
+    measured = "" if card.test_accuracy is None else f", test accuracy {card.test_accuracy:.2%}"
+    return f"{card.method} on {card.backbone}, {card.dataset}, {status}{measured}"
 
 
 def _methods(pattern: str, load: Callable[[str], Any]) -> tuple[list[str], Callable[[], list[Any]]]:

@@ -5,7 +5,7 @@ else stays as it is: biases, BatchNorm, and layers of other kinds, which `left_o
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import tensorflow as tf
 from larqnets.config import DataConfig
 from larqnets.decompose import LayerResult, Settings, decompose_kernels
 from larqnets.errors import LarqnetsError, nearest
+from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.applications import applications, build_application
 from larqnets.runs.keras_file import load_keras_file
 from larqnets.runs.names import KERAS_SUFFIXES
@@ -75,8 +76,8 @@ def open_network(
         )
     if path.is_dir():
         run = Run.open(path)
-        model, data, accuracy = load_trained_model(run), run.data, run.card.get("test_accuracy")
-        name = run.card["backbone"]
+        model, data, accuracy = load_trained_model(run), run.data, run.card.test_accuracy
+        name = run.card.backbone
     elif path.suffix in KERAS_SUFFIXES:
         model, data, accuracy, name = load_keras_file(path), None, None, path.stem
     elif source in applications():
@@ -155,18 +156,18 @@ def left_out(model: tf.keras.Model) -> list[str]:
 def decompose(
     kernels: Sequence[Kernel],
     settings: Settings | Mapping[str, Settings],
-    on_layer: Callable[[int, str], Any] = lambda done, name: None,
+    reporter: Reporter = SILENT,
     values: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, LayerResult]:
     """Decompose every kernel, with the same settings or its own, on all cores; the model is left as it is.
 
-    `values`: the kernels' values by name, where the weights do not hold them now. `on_layer` is called with the number
-    done and the name of each. Raises LarqnetsError for a kernel that cannot be decomposed, see `decompose_kernel`.
+    `values`: the kernels' values by name, where the weights do not hold them now. `reporter` is told the
+    number done and the name of each. Raises LarqnetsError for a kernel that cannot be decomposed, see `decompose_kernel`.
     """
     values = values or float_values(kernels)
     by_name = {kernel.name: values[kernel.name] for kernel in kernels}
     depthwise = [kernel.name for kernel in kernels if kernel.depthwise]
-    return decompose_kernels(by_name, settings, depthwise, stem=kernels[0].name, on_layer=on_layer)
+    return decompose_kernels(by_name, settings, depthwise, stem=kernels[0].name, reporter=reporter)
 
 
 def float_values(kernels: Sequence[Kernel]) -> dict[str, np.ndarray]:

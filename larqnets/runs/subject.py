@@ -10,7 +10,7 @@ from larqnets.config import apply_override, load_config
 from larqnets.data import load_dataset
 from larqnets.models import create_model
 from larqnets.runs.keras_file import load_keras_file
-from larqnets.runs.names import KERAS_SUFFIXES, image_shape, looks_like_run
+from larqnets.runs.names import KERAS_SUFFIXES, image_shape, is_run, looks_like_run
 from larqnets.runs.run import Run
 from larqnets.runs.weights import build_model, load_trained_model
 
@@ -38,7 +38,7 @@ def model_of(
     path = Path(subject)
     if path.suffix in KERAS_SUFFIXES:
         return load_keras_file(path)
-    run = Run.open(path) if path.is_dir() or looks_like_run(path) else None
+    run = Run.open(path) if is_run(subject) or looks_like_run(path) else None
     if run is not None and run.kind != "trained":
         return load_trained_model(run)
     experiment = load_config(subject, overrides) if run is None else run.experiment

@@ -9,7 +9,7 @@ from larqnets.config import Experiment, StageConfig
 from larqnets.errors import LarqnetsError
 from larqnets.runs.weights import build_model, transfer_weights
 from larqnets.tasks.classification import make_loss
-from larqnets.training.metrics import Row
+from larqnets.training.metrics import MetricsRow
 from larqnets.training.schedules import check_schedule
 from larqnets.training.teacher import load_teacher
 
@@ -84,7 +84,7 @@ def next_model(
     return model, [] if previous is None else transfer_weights(previous, model)
 
 
-def stage_results(stages: list[Stage], rows: list[Row]) -> list[dict[str, Any]]:
+def stage_results(stages: list[Stage], rows: list[MetricsRow]) -> list[dict[str, Any]]:
     """Return for the card what each stage was and did, from the rows of its finished epochs."""
     results, before = [], 0.0
     for stage in stages:

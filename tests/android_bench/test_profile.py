@@ -15,7 +15,7 @@ from android_bench.record import OpTime, Profile
 from android_bench.runtime.compile import KERNELS, NATIVE, compile_native
 from android_bench.runtime.runner import parse_report
 from deploy.run.shipped import find_model
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 CONV, DENSE = "Convolution (NHWC, F32) IGEMM", "Fully Connected (NC, F32) GEMM"
 

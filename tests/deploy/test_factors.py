@@ -9,7 +9,7 @@ from deploy.export.factors import AddShare
 from deploy.export.model import export_model
 from larqnets import create_model
 from larqnets.layers.branches import SoftGate
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 layers = tf.keras.layers
 RNG = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from larqnets.counts import count
 from larqnets.layers.binary_weights import BinaryWeightConv2D
 from larqnets.methods import get_method
 from larqnets.quantizers import SteSign
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(32, 16, 16, 3)).astype(np.float32)

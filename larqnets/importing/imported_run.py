@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from larqnets.config import DataConfig
 from larqnets.data import Dataset, load_dataset, reading_errors
 from larqnets.importing.networks import get_network
 from larqnets.importing.torch_weights import load_torch_weights, read_arrays
+from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.keras_file import keras_file_content, load_keras_file
 from larqnets.runs.names import KERAS_SUFFIXES
 from larqnets.runs.run import MODEL_FILE, Run
@@ -31,7 +31,7 @@ def import_model(
     dataset: str | None = None,
     data_dir: str | None = None,
     measure: bool = True,
-    on_stage: Callable[[str], Any] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> Run:
     """Make a run of kind `imported`: of a .npz in PyTorch's layout into the graph `network`, or of a Keras model file.
 
@@ -40,7 +40,7 @@ def import_model(
     accuracy on the test images. Raises LarqnetsError when the weights do not fit, see `load_torch_weights`.
     """
     begun = time.monotonic()
-    on_stage("import")
+    reporter.stage("import")
     facts: dict[str, Any] = {}
     data: DataConfig | None = None
     if source.suffix != ".npz":
@@ -67,7 +67,7 @@ def import_model(
         "seconds": 0.0,
     }
     if data is not None and measure:
-        on_stage("evaluate")
+        reporter.stage("evaluate")
         images = load_dataset(data)
         card |= measured(model, images)
     card["seconds"] = round(time.monotonic() - begun, 1)
