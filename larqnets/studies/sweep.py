@@ -153,7 +153,8 @@ def _finished(p: Planned, convert: bool, counting: bool) -> SweepRow | None:
     if not p.run.exists():
         return None
     run = Run.open(p.run)
-    if run.card.status != "trained":
+    card = run.card
+    if card.status != "trained" or card.test_accuracy is None:
         return None
     measured: tuple[Any, Any, Any, Any] = (None, None, None, None)
     instructions = None
@@ -166,12 +167,11 @@ def _finished(p: Planned, convert: bool, counting: bool) -> SweepRow | None:
             return None
         totals = inspect_model(file).totals
         measured = (
-            run.card.converted_test_accuracy,
+            card.converted_test_accuracy,
             totals["file_bytes"],
             totals["binary"]["macs"],
             totals["float"]["macs"],
         )
-    card = run.card
     return SweepRow(card.method, card.backbone, card.seed, card.test_accuracy, *measured, card.seconds, instructions)
 
 
