@@ -83,7 +83,7 @@ class OpCount:
 
     name: str
     ops: tuple[int, ...]
-    group: Group
+    group: str  # a Group; records of this version take any text
     instructions: int
     simd: int
     loads_stores: int
