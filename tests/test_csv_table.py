@@ -153,8 +153,9 @@ def test_earlier_forms_of_a_table_are_taken(tmp_path):
             pass
 
 
-def test_a_format_is_for_writing_alone(tmp_path):
-    table = CsvTable({"value": Annotated[float | None, Format(".3g")]})
+@pytest.mark.parametrize("hint", [Annotated[float | None, Format(".3g")], Annotated[float, Format(".3g")] | None])
+def test_a_format_is_for_writing_alone(tmp_path, hint):
+    table = CsvTable({"value": hint})
     table.write(tmp_path / "t.csv", [{"value": 1 / 3}, {"value": None}])
     assert (tmp_path / "t.csv").read_text() == 'value\n0.333\n""\n'
     assert table.read(tmp_path / "t.csv") == [{"value": 0.333}, {"value": None}]
