@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from larqnets.csv_table import CsvTable, Format
@@ -33,6 +33,7 @@ whole = st.integers(-(2**63), 2**63 - 1)
 real = st.floats(allow_nan=False, allow_infinity=False)
 
 
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.builds(Row, text, whole, st.none() | whole, real, st.none() | real), max_size=4))
 def test_rows_come_back_as_they_were_and_the_bytes_are_those_of_the_csv_module(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("table") / "t.csv"
