@@ -108,14 +108,15 @@ def _head(path: Path) -> str:
 
 def _plain(hint: Any) -> tuple[type | None, bool, str]:
     """Return the type of a column, None for any; whether its cells may be empty; how it is written."""
-    spec = ""
     if typing.get_origin(hint) is Annotated:
-        hint, *notes = typing.get_args(hint)
-        spec = next((note.spec for note in notes if isinstance(note, Format)), "")
+        inner, *notes = typing.get_args(hint)
+        kind, may_be_empty, _ = _plain(inner)
+        return kind, may_be_empty, next((note.spec for note in notes if isinstance(note, Format)), "")
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        (kind,) = (kind for kind in typing.get_args(hint) if kind is not types.NoneType)
+        (some,) = (part for part in typing.get_args(hint) if part is not types.NoneType)
+        kind, _, spec = _plain(some)
         return kind, True, spec
-    return None if hint is Any else hint, False, spec
+    return None if hint is Any else hint, False, ""
 
 
 def _read(name: str, hint: Any, row: Mapping[str, str]) -> Any:

@@ -18,10 +18,29 @@ from larqnets.errors import LarqnetsError, nearest
 
 @dataclass(frozen=True)
 class Range:
-    """Where a number must lie, both ends included."""
+    """Where a number must lie, both ends included; `above`: the lower one is not."""
 
     low: float
-    high: float
+    high: float = math.inf
+    above: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Return whether a number lies there."""
+        return (self.low < value if self.above else self.low <= value) and value <= self.high
+
+    def words(self) -> str:
+        """Return "1 to 8", "1 or more", "above 0, to 10"."""
+        if self.high == math.inf:
+            return f"above {self.low:.12g}" if self.above else f"{self.low:.12g} or more"
+        return f"above {self.low:.12g}, to {self.high:.12g}" if self.above else f"{self.low:.12g} to {self.high:.12g}"
+
+    def demand(self) -> str:
+        """Return what an error says of a number: that it must ..."""
+        if self.above:
+            return f"lie above {self.low:.12g}" + (f" and not above {self.high:.12g}" if self.high < math.inf else "")
+        if self.high == math.inf:
+            return f"be {self.low:.12g} or more"
+        return f"lie between {self.low:.12g} and {self.high:.12g}"
 
 
 def from_mapping(kind: type, values: Mapping[str, Any], where: str, source: str, *, newer: bool = False) -> Any:
@@ -63,7 +82,7 @@ def settle(instance: Any, source: str) -> None:
 
 def convert(value: object, hint: Any, where: str, source: str, *, newer: bool = False) -> Any:
     """Return `value` as the type `hint` wants it; raises LarqnetsError, see `from_mapping`."""
-    limits = Range(-math.inf, math.inf)
+    limits = None
     while typing.get_origin(hint) in (Annotated, types.UnionType, typing.Union):
         if typing.get_origin(hint) is Annotated:
             hint, *notes = typing.get_args(hint)
@@ -108,10 +127,8 @@ def convert(value: object, hint: Any, where: str, source: str, *, newer: bool = 
         raise LarqnetsError(f"{source}: '{where}' must be of type {expected.__name__}, not {_shown(value)}.")
     if isinstance(value, float) and not math.isfinite(value):
         raise LarqnetsError(f"{source}: '{where}' is {value}, but must be finite.")
-    if isinstance(value, int | float) and not limits.low <= value <= limits.high:
-        raise LarqnetsError(
-            f"{source}: '{where}' is {value}, but must lie between {limits.low:.12g} and {limits.high:.12g}."
-        )
+    if limits is not None and isinstance(value, int | float) and not limits.holds(value):
+        raise LarqnetsError(f"{source}: '{where}' is {value}, but must {limits.demand()}.")
     return value
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from larqnets.csv_table import CsvTable, Format
@@ -33,6 +33,7 @@ whole = st.integers(-(2**63), 2**63 - 1)
 real = st.floats(allow_nan=False, allow_infinity=False)
 
 
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.builds(Row, text, whole, st.none() | whole, real, st.none() | real), max_size=4))
 def test_rows_come_back_as_they_were_and_the_bytes_are_those_of_the_csv_module(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("table") / "t.csv"
@@ -153,8 +154,9 @@ def test_earlier_forms_of_a_table_are_taken(tmp_path):
             pass
 
 
-def test_a_format_is_for_writing_alone(tmp_path):
-    table = CsvTable({"value": Annotated[float | None, Format(".3g")]})
+@pytest.mark.parametrize("hint", [Annotated[float | None, Format(".3g")], Annotated[float, Format(".3g")] | None])
+def test_a_format_is_for_writing_alone(tmp_path, hint):
+    table = CsvTable({"value": hint})
     table.write(tmp_path / "t.csv", [{"value": 1 / 3}, {"value": None}])
     assert (tmp_path / "t.csv").read_text() == 'value\n0.333\n""\n'
     assert table.read(tmp_path / "t.csv") == [{"value": 0.333}, {"value": None}]

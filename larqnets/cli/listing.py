@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.table import Table
 
-from larqnets.config import list_configs, load_config
+from larqnets.config import Experiment, list_configs, load_config
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.runs.run import Run
 
-KINDS = ("methods", "backbones", "datasets", "configs", "models", "runs")
+KINDS = ("methods", "backbones", "datasets", "configs", "keys", "models", "runs")
 
 
 def listing(
@@ -38,6 +38,11 @@ def listing(
     if what == "configs":
         names = list_configs(pattern)
         return names, lambda: _table("configs", [(n, load_config(n).description) for n in names])
+    if what == "keys":
+        from larqnets.schema_keys import keys_of
+
+        keys = {key.name: key for key in keys_of(Experiment) if fnmatchcase(key.name, pattern)}
+        return list(keys), lambda: _table("keys of configs", [(name, key.words()) for name, key in keys.items()])
     if what == "models":
         from deploy.run.shipped import find_model, list_models
 
