@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 layers = tf.keras.layers
-Layer = tf.keras.layers.Layer
+Layer = Any  # a Keras layer; in an entry one of the classes that it is for, whose attributes it reads
 Sizes = Any  # float or (C,)
 
 AS_OBSERVED = 0.0  # the size of a tensor of which nothing more is known than its values, which stand for it

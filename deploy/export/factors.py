@@ -105,4 +105,6 @@ class Factors:
 
 def _is_mean(layer: layers.Layer) -> bool:
     """Return whether the layer only divides a sum."""
-    return isinstance(layer, layers.Rescaling) and layer.offset == 0 and isinstance(layers_before(layer)[0], layers.Add)
+    if not isinstance(layer, layers.Rescaling) or np.ndim(layer.scale) or np.any(layer.offset):
+        return False
+    return isinstance(layers_before(layer)[0], layers.Add)

@@ -9,7 +9,7 @@ Weights-only layers (w1a32), which say so by their class, become ordinary layers
     scales            that scale into its BatchNorm
     links             the constants of Elastic-Link
     factors           gates and means of Group-Net
-    shifts            those of RPReLU and RSign
+    shifts            the shifts of RPReLU and RSign
     pads, activations what LCE's converter would misread or has no op for, written otherwise
     windows           real convolutions whose SAME padding XNNPACK would misread, written otherwise
 
@@ -83,9 +83,8 @@ class Plan:
     unknown: set[str]  # layers across which nothing is folded because nothing is known of them
 
     @classmethod
-    def of(cls, model: tf.keras.Model) -> "Plan":
-        """Decide for every layer of a model whose structure has been checked."""
-        binary = describe_binary_layers(model)
+    def of(cls, model: tf.keras.Model, binary: list[BinaryLayer]) -> "Plan":
+        """Decide for every layer of a model whose structure has been checked; `binary`: those trained as binary."""
         exportable = {layer.name: layer for layer in binary if not layer.problem}
         unknown: set[str] = set()
         scales = {
@@ -142,7 +141,7 @@ def export_model(model: tf.keras.Model) -> Export:
     of larqnets that `deploy.export.algebra` does not know.
     """
     check_structure(model)
-    plan = Plan.of(model)
+    plan = Plan.of(model, describe_binary_layers(model))
     taken = {layer.name for layer in model.layers if not isinstance(layer, layers.InputLayer)}
     fresh = tf.keras.Input(model.input_shape[1:], batch_size=1, name="network_input" if "image" in taken else "image")
     if isinstance(model, tf.keras.Sequential):
@@ -285,8 +284,7 @@ def _warnings(plan: Plan) -> list[str]:
     if plan.unknown:
         names = ", ".join(f"'{layer.name}'" for layer in model.layers if layer.name in plan.unknown)
         found.append(
-            f"What these layers do to a factor or a constant is not known, so scales and shifts stay before them, as "
-            f"operations of their own: {names}."
+            f"What these layers do to a factor or a constant is not known, and nothing is folded across them: {names}."
         )
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):

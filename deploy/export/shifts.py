@@ -8,7 +8,7 @@ ones by a constant per channel, the offset: trained = exported + offset.
     RSign         sign(x - alpha), takes it up: alpha <- alpha - offset
     BatchNorm     takes it up: mean <- mean - offset; one that has moved into a convolution (deploy.export.links), in its bias
     dense         takes it up: bias <- bias + W^T offset
-    1x1 conv      hands on W^T offset; sums, concatenations and poolings hand it on as it is
+    convolution   hands on W^T offset where it pads no zeros; poolings hand the offset on as it is, sums its sum
     Elastic-Link  hands on gamma T(offset), T being linear but for a squeeze by max
 
 What is left of an RPReLU and RSign on the device is one PRELU and one SUB of a constant. A constant cannot leave through a
@@ -52,7 +52,7 @@ def fold_shifts(rebuilt: tf.keras.Model, folded: dict[str, RPReLU]) -> None:
             offsets[layer.name] = _offset_behind(layer, given)
             continue
         activation = folded[layer.name]
-        norm = _norm_before(layer)
+        norm = rebuilt.get_layer(_norm_before(activation).name)
         entry(norm).give_offset(norm, given[0] - activation.shift_in.numpy())
         layer.alpha.assign(activation.slope.numpy()[np.newaxis, np.newaxis])
         offsets[layer.name] = activation.shift_out.numpy()
