@@ -26,6 +26,16 @@ class MadeOf:
     sizes: dict[str, list[Sizes]]
     unknown: tuple[str, ...]  # layers in front of one of which nothing is known: only their observed values count
 
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be said of the unknown ones."""
+        if not self.unknown:
+            return []
+        return [
+            "How large the numbers are that layers of other makers add up is not known, and signs behind them are judged by "
+            f"observed values alone: {', '.join(repr(name) for name in self.unknown)}."
+        ]
+
 
 def made_of(model: tf.keras.Model, binary: dict[str, BinaryLayer]) -> MadeOf:
     """Walk a functional model from its input; `binary`: the layers whose inputs are asked for, which have `signs`."""

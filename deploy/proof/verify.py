@@ -101,7 +101,7 @@ def verify(
         raise LarqnetsError(
             f"The file takes {interpreter.input_shapes[0]} and the model {model.input_shape}: they do not belong together."
         )
-    layers, unchecked, outputs, unknown = _compare_layers(
+    layers, unchecked, outputs, warnings = _compare_layers(
         content, model, _probe_inputs(images, seed), min(len(images), LAYERWISE_SAMPLES), device
     )
     with without_remapping():
@@ -125,12 +125,6 @@ def verify(
         reasons.append(f"the accuracy is {accuracies[0]:.4f} trained and {accuracies[1]:.4f} converted")
     if not np.isfinite(converted).all():
         reasons.append("the file computes values that are not finite")
-    warnings = []
-    if unknown:
-        warnings.append(
-            f"How large the numbers are that layers of other makers add up is not known, and signs behind them are judged by "
-            f"observed values alone: {', '.join(repr(name) for name in unknown)}."
-        )
     near, compared = sum(r.near_threshold for r in layers), sum(r.signs for r in layers)
     if near > 1e-3 * compared:
         warnings.append(
@@ -182,8 +176,8 @@ class _Outputs:
 
 def _compare_layers(
     content: bytes, model: tf.keras.Model, images: np.ndarray, num_real: int, device: str | None
-) -> tuple[list[LayerResult], list[str], _Outputs, tuple[str, ...]]:
-    """Return the binary layers, the names of those without a 1-bit op, the outputs, and what `MadeOf` calls unknown."""
+) -> tuple[list[LayerResult], list[str], _Outputs, list[str]]:
+    """Return the binary layers, the names of those without a 1-bit op, the outputs, and remarks."""
     file = read_model(content)
     described = describe_binary_layers(model)
     binary = [layer for layer in described if layer.signs is not None]
@@ -224,7 +218,7 @@ def _compare_layers(
         results,
         unchecked,
         _Outputs(difference(outputs, found, num_real), difference(outputs, found, num_real, slack), function),
-        parts.unknown,
+        parts.remarks,
     )
 
 
