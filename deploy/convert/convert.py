@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deploy.export.binary_layers import describe_binary_layers, main_kernel
 from deploy.export.converters import run_converter, run_stock_converter
 from deploy.export.edit import add_metadata
-from deploy.export.links import factor_and_bias, is_norm, layers_behind
-from deploy.export.model import Export, check_structure, describe_binary_layers, export_model, main_kernel
+from deploy.export.entry import factor_and_bias, is_norm, layers_behind
+from deploy.export.model import Export, check_structure, export_model
 from deploy.export.precision import in_float32, small_precision
 from deploy.proof import contents
 from deploy.proof.contents import layer_names

@@ -9,7 +9,7 @@ import tensorflow as tf
 from deploy.convert.convert import convert, convert_twin, refuse_known_problems
 from deploy.convert.publish import publish
 from deploy.decomposed.files import convert_decomposed
-from deploy.export import model as export
+from deploy.export.binary_layers import describe_binary_layers, weights_only_layers
 from deploy.proof.arm64 import prove
 from deploy.proof.converted import Converted, Samples
 from deploy.proof.source import Source, open_source, shown, verification_samples
@@ -56,7 +56,7 @@ def convert_source(
         _check_twin(source.run, twin_run)
     refuse_known_problems(source.model, allow_float=allow_float)  # before thousands of images are loaded
     folder = out or (path / target if source.run else path.with_name(f"{path.stem}-{target}"))
-    binary = bool(export.describe_binary_layers(source.model))
+    binary = bool(describe_binary_layers(source.model))
     roles = ["binary"] if binary else ["float"]
     roles += (["float", "int8"] if binary else ["int8"]) if twins or twin_run else []
     check_free(folder, [f"{role}.tflite" for role in roles])  # before minutes of work
@@ -105,7 +105,7 @@ def _check_binary(model: tf.keras.Model, run: Run) -> None:
     """Raise LarqnetsError when a binary method's run stands in a stage whose weights are real."""
     if run.kind != "trained" or get_method(run.experiment.model.method).precision == "real":
         return
-    if not (export.describe_binary_layers(model) or export.weights_only_layers(model)):
+    if not (describe_binary_layers(model) or weights_only_layers(model)):
         raise LarqnetsError(
             f"The weights of {run.path} are still real: its newest checkpoint is of a stage that is not binary. "
             "Train it to its end, and let the last of its [[stages]] have precision = 'binary'."

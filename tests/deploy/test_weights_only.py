@@ -6,7 +6,8 @@ import tensorflow as tf
 from batch_norm import settle
 
 from deploy.convert.convert import Samples, convert, convert_twin
-from deploy.export.model import describe_binary_layers, export_model, weights_only_layers
+from deploy.export.binary_layers import describe_binary_layers, weights_only_layers
+from deploy.export.model import export_model
 from larqnets import create_model
 from larqnets.backbones import Stem, get_backbone
 from larqnets.counts import count
