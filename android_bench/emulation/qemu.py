@@ -8,7 +8,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,16 +21,23 @@ from android_bench.emulation.emulator import (
     run_emulated,
 )
 from android_bench.runtime.bundle import RUNNER, open_bundle
-from android_bench.runtime.in_process import numpy_type
 from android_bench.runtime.runner import Report, Step, parse_report
 from larqnets import processes
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
+from larqnets.tflite.interface import numpy_type
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 
 ENGINE = "ARM64 under qemu (functional only)"
-GROUPS = {"LceBconv2d": "binary", "LceQuantize": "glue", "LceDequantize": "glue", "LceBMaxPool2d": "glue"}
+# 1-bit convolutions; the rest of the network; packing, unpacking, binary pooling and the interpreter itself.
+Group = Literal["binary", "real", "glue"]
+GROUPS: dict[str, Group] = {
+    "LceBconv2d": "binary",
+    "LceQuantize": "glue",
+    "LceDequantize": "glue",
+    "LceBMaxPool2d": "glue",
+}
 INTERPRETER = "interpreter"
 
 
@@ -76,7 +83,7 @@ class OpCount:
 
     name: str
     ops: tuple[int, ...]
-    group: str  # binary: 1-bit convolutions; glue: packing, unpacking, binary pooling, the interpreter; real: the rest
+    group: Group
     instructions: int
     simd: int
     loads_stores: int
@@ -129,7 +136,8 @@ def count(
         arguments += [] if xnnpack else ["--no-xnnpack"]
         report = run_runner(folder, arguments, model.name, cpu=cpu, folder=here, plugin=f"{plugin},out=count.txt")
         regions = read_counts(here / "count.txt")
-    return Count(cpu, *astuple(regions[1]), _ops(model, report.counted_ops or (), regions) if per_op else ())
+    ops = _ops(model, report.counted_ops or (), regions) if per_op else ()
+    return Count(cpu, **asdict(regions[1]), ops=ops)
 
 
 def _ops(model: Model, events: Sequence[Step], regions: dict[int, InstructionCounts]) -> tuple[OpCount, ...]:

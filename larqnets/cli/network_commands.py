@@ -54,6 +54,8 @@ def import_(
     from larqnets.cli import preflight
 
     preflight.check_import(source, network, name, runs, dataset)
+    if measure:
+        preflight.check_images(None, dataset, data_dir)
     imported_run = needs_training_extra("larqnets.importing.imported_run")
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import networks as network_tables
@@ -164,6 +166,8 @@ def run(
     _refuse_idle(settings, given)
     search = _search_for(target_bits, max_drop, calibration, step)
     preflight.check_decompose(source, method, name, runs, dataset)
+    if measure or search is not None:
+        preflight.check_images(preflight.images_of_source(Path(source)), dataset, data_dir)
     shape = None if image is None else preflight.image_shape(image)
     decomposed_run = needs_training_extra("larqnets.post_training.decomposed_run")
     from larqnets.cli.reporters import StatusReporter
@@ -276,6 +280,7 @@ def compare(
 
     for source in sources:
         preflight.check_network(Path(source))
+        preflight.check_images(preflight.images_of_source(Path(source)), None, data_dir)
     check_folder(table.parent)
     comparison = needs_training_extra("larqnets.studies.decompose_compare")
     from larqnets.cli.reporters import StatusReporter

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from larqnets.errors import LarqnetsError
+
 # Name and bits per element, in the order of their numbers; 0 bits: the buffer's size does not follow from the shape.
 DATA_TYPES = [
     *[("float32", 32), ("float16", 16), ("int32", 32), ("uint8", 8), ("int64", 64), ("string", 0), ("bool", 8)],
@@ -127,10 +129,16 @@ class Model:
 
 
 def binary_filter(model: Model, operator: Operator) -> np.ndarray:
-    """Return the packed filter of an LceBconv2d: int32 (filters, kernel height, kernel width, words)."""
+    """Return the packed filter of an LceBconv2d: int32 (filters, kernel height, kernel width, words).
+
+    Raises LarqnetsError where the file does not hold it.
+    """
     if operator.name != "LceBconv2d":
         raise ValueError(f"{operator.name} has no binary filter")
-    return model.subgraphs[operator.subgraph].tensors[operator.inputs[1]].data(model)
+    values = model.subgraphs[operator.subgraph].tensors[operator.inputs[1]].data(model)
+    if values is None:
+        raise LarqnetsError(f"{model.name} does not hold the filter of operator {operator.index}. Convert it again.")
+    return values
 
 
 def pack_bits(x: np.ndarray) -> np.ndarray:

@@ -118,7 +118,7 @@ def _calls(where: str, name: str, table: Table) -> tuple[int, ...]:
     tables, unions = schema()
     found: list[int] = []
     for union, slot in (("BuiltinOptions", 4), ("BuiltinOptions2", 12)):
-        fields = tables.get(unions[union].get(table.scalar(slot - 1, fb.UINT8)), [])
+        fields = tables.get(unions[union].get(table.scalar(slot - 1, fb.UINT8), ""), [])
         for position, (option, *target) in enumerate(fields):
             entry = table.table(slot) if "subgraph" in option else None
             if entry is not None:
