@@ -17,7 +17,15 @@ from typing import Any, Literal
 
 from platformdirs import user_cache_path
 
-from android_bench.runtime.compile import ARCHITECTURES, FLAGS, KERNELS, NATIVE, compile_native, zig
+from android_bench.runtime.compile import (
+    ARCHITECTURES,
+    FLAGS,
+    LIBRARY_SOURCES,
+    NATIVE,
+    RUNNER_SOURCES,
+    compile_native,
+    zig,
+)
 from android_bench.runtime.cross import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
 from larqnets import __version__, processes
 from larqnets.documents import read_json
@@ -231,8 +239,8 @@ def _compile(arm64: Path, library: bytes) -> dict[str, bytes]:
     with building_folder(arm64) as folder:
         write_atomically(folder / LIBRARY, library)
         ours, runner = _flags(NATIVE, folder)
-        compile_native([*KERNELS, NATIVE / "tflite.cc"], folder / OURS, "aarch64", shared=True, extra=ours)
-        compile_native([NATIVE / "runner.cc"], folder / RUNNER, "aarch64", extra=runner)
+        compile_native(LIBRARY_SOURCES, folder / OURS, "aarch64", shared=True, extra=ours)
+        compile_native(RUNNER_SOURCES, folder / RUNNER, "aarch64", extra=runner)
         return {name: (folder / name).read_bytes() for name in (OURS, RUNNER)}
 
 

@@ -15,6 +15,10 @@ KERNELS = tuple(
     NATIVE / f"{name}.cc"
     for name in ("bconv", "bconv_neon", "bconv_plan", "bconv_portable", "pool", "quantize", "reference")
 )
+LIBRARY_SOURCES = (*KERNELS, *(NATIVE / f"{name}.cc" for name in ("larq_ops", "node", "tflite", "xnnpack")))
+RUNNER_SOURCES = tuple(
+    NATIVE / f"{name}.cc" for name in ("conditions", "json", "npy", "runner", "runner_files", "runner_options")
+)
 ARCHITECTURES = {
     # Every x86-64 since 2009 has popcnt; without the flag the compiler calls a table lookup.
     "x86_64": ("-mpopcnt",),
