@@ -15,7 +15,7 @@ PACKAGES = ("larqnets", "deploy", "android_bench")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 # Longer today. A function that is shortened has to leave the list.
-LONG_FILES = {"deploy/export/model.py"}
+LONG_FILES: set[str] = set()
 LONG_FUNCTIONS = {
     "deploy/convert/sources.py: convert_source",
     "deploy/proof/verify.py: verify",
