@@ -438,7 +438,7 @@ def small_file() -> bytes:
 def survive(content: bytes) -> None:
     """Read and use a damaged file: it works or raises LarqnetsError, and costs no more than a few whole files."""
     messages: list[str] = []
-    assert calls_of(read_and_use, content, messages.append) < 5 * calls_of_a_whole_file()
+    assert calls_of(read_and_use, content, messages.append) < 20 * calls_of_a_whole_file()
     (message,) = messages
     assert message.startswith("The model ")
     assert message.isprintable()
