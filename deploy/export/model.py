@@ -232,13 +232,15 @@ class NormOfOtherAxis(layers.BatchNormalization):
         return super().call(tf.maximum(inputs, np.finfo(np.float32).min), **kwargs)
 
 
-def export_model(model: tf.keras.Model) -> Export:
+def export_model(model: tf.keras.Model, binary: list[BinaryLayer] | None = None) -> Export:
     """Rebuild a trained functional or sequential model for the converter, batch size 1.
+
+    `binary`: its layers trained as binary, where they are described already.
 
     Raises LarqnetsError for models that cannot be rebuilt: subclassed ones, nested ones, several inputs.
     """
     check_structure(model)
-    binary = describe_binary_layers(model)
+    binary = describe_binary_layers(model) if binary is None else binary
     exportable = {layer.name: layer for layer in binary if not layer.problem}
     folded = {name: bn for name in exportable if (bn := _batch_norm_behind(model.get_layer(name))) is not None}
     shifted = foldable(model)

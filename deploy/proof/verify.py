@@ -19,8 +19,8 @@ import tensorflow as tf
 
 from deploy.export.edit import tap
 from deploy.export.links import is_norm
-from deploy.export.model import BinaryLayer, describe_binary_layers
-from deploy.export.precision import in_float32
+from deploy.export.model import BinaryLayer
+from deploy.export.trained import Trained
 from deploy.proof.contents import match_layers
 from deploy.proof.outputs import Ending, accuracy, difference, ending_of, last_function, mean_difference
 from deploy.run.interpreter import Interpreter
@@ -31,7 +31,7 @@ from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
 from larqnets.scores import class_agreement
-from larqnets.tflite.model import read_model, unpack_bits
+from larqnets.tflite.model import Model, read_model, unpack_bits
 from larqnets.training.evaluation import without_remapping
 
 # Relative to the numbers that a pre-sign value is made of (`_made_of`), not to the value itself: those may cancel to
@@ -86,8 +86,8 @@ class Verification:
 
 
 def verify(
-    content: bytes,
-    model: tf.keras.Model,
+    file: bytes | Model,
+    model: tf.keras.Model | Trained,
     images: np.ndarray,
     labels: np.ndarray | None = None,
     *,
@@ -103,20 +103,21 @@ def verify(
     (N,) integers, None when unknown; `allowed_float`: binary layers that may be without a 1-bit op;
     `device`: where the file runs, see Interpreter. Raises LarqnetsError when the file does not fit the model at all.
     """
-    model = in_float32(model)
-    interpreter = Interpreter(content, device=device)
+    trained = Trained.of(model)
+    file, model = read_model(file), trained.model
+    interpreter = Interpreter(file, device=device)
     if interpreter.input_shapes[0][1:] != tuple(model.input_shape[1:]):
         raise LarqnetsError(
             f"The file takes {interpreter.input_shapes[0]} and the model {model.input_shape}: they do not belong together."
         )
     layers, unchecked, outputs = _compare_layers(
-        content, model, _probe_inputs(images, seed), min(len(images), LAYERWISE_SAMPLES), device
+        file, trained, _probe_inputs(images, seed), min(len(images), LAYERWISE_SAMPLES), device
     )
     with without_remapping():
-        trained = model.predict(images, batch_size=128, verbose=0)
+        due = model.predict(images, batch_size=128, verbose=0)
     converted = interpreter.predict(images, on_sample)
-    agreement = class_agreement(trained, converted)
-    accuracies = [accuracy(values, labels) for values in (trained, converted)]
+    agreement = class_agreement(due, converted)
+    accuracies = [accuracy(values, labels) for values in (due, converted)]
 
     reasons = [
         f"layer '{r.layer}': {r.wrong} of {r.signs} signs differ, up to {r.worst:.1e} from the threshold"
@@ -141,7 +142,7 @@ def verify(
             "one, computes by chance, here and on a device."
         )
     if agreement is not None and agreement < MIN_AGREEMENT:
-        counted = "samples" if trained.ndim == 2 else "pixels"
+        counted = "samples" if due.ndim == 2 else "pixels"
         warnings.append(
             f"Only {agreement:.1%} of the {counted} get the same class, though every layer is equal by itself."
         )
@@ -153,7 +154,7 @@ def verify(
         outputs.logits,
         len(images),
         real_samples,
-        mean_difference(trained, converted),
+        mean_difference(due, converted),
         agreement,
         *accuracies,
         interpreter.engine,
@@ -184,10 +185,9 @@ class _Outputs:
 
 
 def _compare_layers(
-    content: bytes, model: tf.keras.Model, images: np.ndarray, num_real: int, device: str | None
+    file: Model, trained: Trained, images: np.ndarray, num_real: int, device: str | None
 ) -> tuple[list[LayerResult], list[str], _Outputs]:
-    file = read_model(content)
-    described = describe_binary_layers(model)
+    model, described = trained.model, trained.binary_layers
     binary = [layer for layer in described if layer.signs is not None]
     matched = match_layers(file, binary)
     unchecked = [layer.name for layer in described if layer.name not in matched]
@@ -196,7 +196,7 @@ def _compare_layers(
     if ending is None or last is None or ending.op != last.name:
         ending = last = None
     tensors = [op.inputs[0] for _, op in order] + ([last.inputs[0]] if last else [])
-    tapped = _tapped(content, tensors, images, device)
+    tapped = _tapped(file, tensors, images, device)
     forced: dict[str, list[np.ndarray]] = {}  # layer -> signs in each of its places
     for layer, op in order:
         signs = unpack_bits(tapped[op.inputs[0]], layer.signs.shape[2]).astype(np.float32)
@@ -241,11 +241,11 @@ def _forward(
     return outputs, seen, ending.logits if ending else None
 
 
-def _tapped(content: bytes, tensors: list[int], images: np.ndarray, device: str | None) -> dict[int, np.ndarray]:
+def _tapped(file: Model, tensors: list[int], images: np.ndarray, device: str | None) -> dict[int, np.ndarray]:
     """Return the values (N, ...) of the given tensors of the file, signs bit-packed, and of its own output."""
     tensors = list(dict.fromkeys(tensors))
-    outputs = Interpreter(tap(content, tensors), device=device).predict(images)
-    own = read_model(content).subgraphs[0].outputs
+    outputs = Interpreter(tap(file.content, tensors), device=device).predict(images)
+    own = file.subgraphs[0].outputs
     return dict(zip([*tensors, *own], outputs if isinstance(outputs, list) else [outputs], strict=True))
 
 

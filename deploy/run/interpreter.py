@@ -42,13 +42,13 @@ class Engine(Protocol):
 class Interpreter:
     """A loaded model.
 
-    `model`: path or bytes; `device`: where it runs, None for this process, CHILD for a process of its own on this machine,
+    `model`: path, bytes, or what `read_model` returned; `device`: where it runs, None for this process, CHILD for a process of its own on this machine,
     so that a file which makes native code crash is one LarqnetsError (a shipped file stays in this process), or QEMU.
     Raises LarqnetsError when the file is damaged, needs an op that this engine lacks, or when the engine is not installed.
     `engine` says in words what runs it, `interface` what its inputs and outputs are called.
     """
 
-    def __init__(self, model: Path | str | bytes, num_threads: int = 1, device: str | None = None) -> None:
+    def __init__(self, model: Path | str | bytes | Model, num_threads: int = 1, device: str | None = None) -> None:
         if num_threads < 1:
             raise LarqnetsError(f"num_threads must be at least 1, not {num_threads}.")
         self.model: Model = read_model(model)

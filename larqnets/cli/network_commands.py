@@ -171,6 +171,7 @@ def run(
     preflight.check_decompose(source, method, name, runs, dataset)
     shape = None if image is None else preflight.image_shape(image)
     launch = needs_training_extra("larqnets.post_training.launch")
+    subjects = needs_training_extra("larqnets.runs.subject")
     from larqnets.cli.tables import networks as network_tables
     from larqnets.cli.tables import tables
 
@@ -179,13 +180,12 @@ def run(
     again += [part for key, value in network.items() if value is not None for part in (f"--{key}", str(value))]
     with tables.Stages() as stages:
         stages.stage("load")
-        origin = launch.net.open_network(
+        subject = subjects.open_subject(
             source, dataset=dataset, data_dir=data_dir, weights=weights, image=shape, classes=classes
         )
         result = launch.decompose_network(
-            origin,
+            subject,
             settings,
-            source=source,
             name=name,
             runs=runs,
             search=search,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from larqnets import pictures
-from larqnets.data import load_dataset, reading_errors
+from larqnets.data import reading_errors
 from larqnets.decompose import LayerResult, Settings, container_bytes, deflate_bytes
 from larqnets.documents import finite_number, parse_csv, read_text, whole_number
 from larqnets.errors import LarqnetsError
@@ -27,8 +27,9 @@ from larqnets.post_training import network as net
 from larqnets.post_training.launch import totals
 from larqnets.post_training.picture import Network, draw_methods
 from larqnets.post_training.steps import Search, find_settings
+from larqnets.runs.subject import Subject, open_subject
 from larqnets.tasks.classification import cross_entropy_of
-from larqnets.training.evaluation import Evaluator, check_images
+from larqnets.training.evaluation import Evaluator
 
 BATCH = 500
 
@@ -148,11 +149,11 @@ def _fill(
 ) -> dict[str, Any]:
     """Do what `compare` does, which has read the table and keeps other processes from it."""
     for source, name in names.items():
-        origin = net.open_network(source, data_dir=data_dir)
+        subject = open_subject(source, data_dir=data_dir)
         missing = {key: value for key, value in wanted.items() if (name, *key) not in rows}
         note(f"{name}: {len(missing)} of {len(wanted)} rows to measure.")
         if missing:
-            for row in _measure(origin, name, missing, note):
+            for row in _measure(subject, name, missing, note):
                 rows[row.key] = row
                 _write(table, rows)
                 note(
@@ -176,15 +177,14 @@ def _lines(rows: Mapping[tuple[str, str, str], Row]) -> dict[str, Network]:
 
 
 def _measure(
-    origin: net.Origin, name: str, wanted: Mapping[tuple[str, str], Point], note: Callable[[str], Any]
+    subject: Subject, name: str, wanted: Mapping[tuple[str, str], Point], note: Callable[[str], Any]
 ) -> Iterator[Row]:
     """Yield a row for each setting; reconstructions that are equal are measured once, sizes that no step reaches noted."""
-    if origin.data is None:
+    if (dataset := subject.images) is None:
         raise LarqnetsError(
             f"{name} does not say which images it is for. Make a run of its file: larqnets import FILE --dataset NAME."
         )
-    model, dataset = origin.model, load_dataset(origin.data)
-    check_images(model, dataset)
+    model = subject.model
     kernels = net.find_kernels(model)
     values = net.float_values(kernels)
     evaluator = Evaluator(model, cross_entropy_of(model))
@@ -202,7 +202,7 @@ def _measure(
         if point.search is not None:
             net.assign(kernels, values)
             try:
-                chosen, _ = find_settings(origin, kernels, point.settings, point.search)
+                chosen, _ = find_settings(subject, kernels, point.settings, point.search)
             except LarqnetsError as error:
                 note(f"{name}, {method} {setting}: left out. {error}")
                 continue

@@ -1,7 +1,7 @@
 """What `larqnets train` does: config or run in, trained run folder out."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,10 @@ from larqnets.errors import LarqnetsError
 from larqnets.runs import checkpoints
 from larqnets.runs.names import plan_run
 from larqnets.runs.run import Run
-from larqnets.runs.weights import build_model, load_trained_model, transfer_weights
 from larqnets.training.distribution import Workers, join
 from larqnets.training.loop import train
 from larqnets.training.progress import Progress
-from larqnets.training.stages import check_stages
+from larqnets.training.stages import StageParts
 
 
 def launch(
@@ -40,41 +39,45 @@ def launch(
         held.enter_context(workers.losses())
         with workers.together():
             if workers.is_chief:
-                run = _open_or_create(config_or_run, name, runs, overrides, init_from, resume, seed, progress)
+                run, parts = _open_or_create(
+                    config_or_run, name, runs, overrides, init_from, resume, seed, workers, progress
+                )
                 held.enter_context(run.locked())
         with workers.together():
             if not workers.is_chief:
-                run = _open_or_create(
-                    config_or_run, name, runs, overrides, init_from, True, seed, progress, create=False
+                run, parts = _open_or_create(
+                    config_or_run, name, runs, overrides, init_from, True, seed, workers, progress
                 )
-        dataset = load_dataset(run.experiment.data)
+        dataset = load_dataset(run.experiment.data) if parts is None else parts.dataset
         model_words = f"{run.experiment.model.method} on {run.experiment.model.backbone}"
         progress.note(f"{run.path}: {model_words}, {dataset.info.num_train:,} training images of {dataset.info.name}.")
         if workers.replicas > 1:
             where = f" on {workers.count} machines; this is worker {workers.index}" if workers.count > 1 else ""
             progress.note(f"Every batch is shared by {workers.replicas} devices{where}.")
         with workers.own_copy(run) as mine, workers.strategy.scope():
-            _train(mine, dataset, workers, progress)
+            _train(mine, dataset, parts, workers, progress)
         with workers.together():  # until the chief has written the last of it
             pass
         workers.heard()
         return run if workers.is_chief else Run.open(run.path)
 
 
-def _train(run: Run, dataset: Dataset, workers: Workers, progress: Progress) -> None:
+def _train(run: Run, dataset: Dataset, parts: StageParts | None, workers: Workers, progress: Progress) -> None:
     saved = checkpoints.latest(run)
     if workers.count > 1:
         workers.check_same("run", [dump_config(run.experiment), dataset.fingerprint(), saved and saved.state["step"]])
-    model = build_model(run.experiment, dataset.info.image_shape, dataset.info.num_classes)
+    # The card remembers where the weights come from: a run killed before its first checkpoint starts there again.
+    origin = run.card.get("init_from") if saved is None else None
     if run.card["status"] not in ("created", "trained"):
         progress.note(_continuation(run.card, saved))
-    # The card remembers where the weights come from: a run killed before its first checkpoint starts there again.
-    origin = run.card.get("init_from")
-    if origin is not None and saved is None:
-        transfer_weights(load_trained_model(Run.open(Path(origin))), model)
+    if parts is None or workers.count > 1:  # what the chief made alone is not in the strategy of all
+        parts = StageParts(run.experiment, dataset)
+        if saved is None:
+            parts.begin(origin and Path(origin))
+    if origin is not None:
         progress.note(f"Starting from the weights of {origin}.")
     with reading_errors(dataset):
-        train(run.experiment, run, dataset, model, workers=workers, progress=progress)
+        train(run.experiment, run, dataset, parts=parts, workers=workers, progress=progress)
 
 
 def _continuation(card: dict[str, Any], saved: checkpoints.Saved | None) -> str:
@@ -94,26 +97,26 @@ def _open_or_create(
     init_from: Path | None,
     resume: bool,
     seed: int | None,
+    workers: Workers,
     progress: Progress,
-    *,
-    create: bool = True,
-) -> Run:
+) -> tuple[Run, StageParts | None]:
+    """Return the run, and of a new one what was made to see that it can be trained."""
     planned = plan_run(config_or_run, name, runs, overrides, init_from, resume, seed)
     if isinstance(planned, Run):
-        return planned
+        return planned, None
     experiment, name = planned
-    if not create:
+    if not workers.is_chief:
         raise LarqnetsError(
             f"The chief's run is not to be seen here as {runs / name}. --runs must be a folder that all machines share."
         )
     # Everything that can be wrong with data or model is said before a folder exists.
-    dataset = load_dataset(experiment.data)
-    model = check_stages(experiment, dataset)
-    if init_from is not None:
-        transfer_weights(load_trained_model(Run.open(init_from)), model)
+    with workers.strategy.scope() if workers.count == 1 else nullcontext():
+        parts = StageParts(experiment, load_dataset(experiment.data))
+        parts.make_all()
+        parts.begin(init_from)
     if resume:
         progress.note(f"There is no run {runs / name} yet, so it starts now.")
     run = Run.create(runs, name, experiment, config_name=Path(config_or_run).stem)
     if init_from is not None:
         run.update_card(init_from=str(init_from))
-    return run
+    return run, parts
