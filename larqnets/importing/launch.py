@@ -40,15 +40,15 @@ def import_model(
     begun = time.monotonic()
     on_stage("import")
     facts: dict[str, Any] = {}
-    asked = {"dataset": dataset, "data_dir": data_dir}
     if source.suffix != ".npz":
-        subject = open_subject(source, **asked)
+        subject = open_subject(source)
     elif Path(network or "").suffix in KERAS_SUFFIXES:
-        subject = open_subject(Path(network or ""), **asked)
+        subject = open_subject(Path(network or ""))
     else:
         published = get_network(network or "")
-        subject = Subject(source, source.stem, published.build, own=lambda: published.data, **asked)
+        subject = Subject(source, source.stem, published.build, own=lambda: published.data)
         facts = {"claimed_accuracy": published.claimed_accuracy, "origin": published.source}
+    subject = dataclasses.replace(subject, dataset=dataset, data_dir=data_dir)
     model = subject.model
     if source.suffix == ".npz":
         load_torch_weights(model, read_arrays(source), str(source))

@@ -125,28 +125,29 @@ def open_subject(
     keras.applications: "imagenet" (Keras downloads them), "none" (random), or a file. Raises LarqnetsError for a damaged
     run and a name that nothing has; whether a file can be read is found when its part is asked for.
     """
-    path, asked = Path(named), {"dataset": dataset, "data_dir": data_dir}
+    path = Path(named)
     if (weights, image, classes) != (None, None, None) and (path.exists() or named not in applications()):
         raise LarqnetsError(
             f"{named} is no network of keras.applications, whose --weights, --image and --classes can be chosen. Leave "
             "them out."
         )
     if path.is_dir():
-        return dataclasses.replace(open_run(path), origin=named, **asked)
-    if path.suffix in KERAS_SUFFIXES:
-        return Subject(named, path.stem, partial(load_keras_file, path), **asked)
-    if named in applications():
+        subject = open_run(path)
+    elif named in applications():
         load = partial(_application, str(named), weights, image, classes)
-        return Subject(named, str(named), load, normalised=partial(normalisation, str(named)), **asked)
-    if named == path.name and not path.exists():
+        subject = Subject(named, str(named), load, normalised=partial(normalisation, str(named)))
+    elif path.suffix in KERAS_SUFFIXES:
+        subject = Subject(named, path.stem, partial(load_keras_file, path))
+    elif named == path.name and not path.exists():
         raise LarqnetsError(
             f"'{named}' is no run folder, Keras model file or network of keras.applications."
             f"{nearest(str(named), applications())} Give e.g. runs/<name>, model.keras, or MobileNet."
         )
-    read = functools.cache(partial(read_model, path))
-    own = partial(_images_of_file, path, read, dataset)
-    # What such a file is instead of a Keras file, load_keras_file says.
-    return Subject(named, path.stem, partial(load_keras_file, path), own=own, read=read, **asked)
+    else:  # What such a file is instead of a Keras file, load_keras_file says.
+        read = functools.cache(partial(read_model, path))
+        own = partial(_images_of_file, path, read, dataset)
+        subject = Subject(named, path.stem, partial(load_keras_file, path), own=own, read=read)
+    return dataclasses.replace(subject, origin=named, dataset=dataset, data_dir=data_dir)
 
 
 def open_run(path: Path) -> Subject:
