@@ -14,8 +14,9 @@ from larqnets.config import DataConfig
 from larqnets.data import load_dataset, preprocess_info
 from larqnets.errors import LarqnetsError
 from larqnets.runs.keras_file import keras_file_content, load_keras_file
+from larqnets.runs.names import run_of
 from larqnets.runs.run import MODEL_FILE, Run
-from larqnets.runs.subject import open_subject, run_around
+from larqnets.runs.subject import open_subject
 from larqnets.runs.weights import load_trained_model
 
 layers = tf.keras.layers
@@ -103,7 +104,7 @@ def test_which_images_a_file_is_for(where, dataset, content, run, tmp_path):
     opened = open_subject(path, dataset=dataset)
     assert opened.data == due
     assert opened.file.content == path.read_bytes()
-    assert run_around(path) == (run.path.resolve() if where == "in a run" else None)
+    assert run_of(path) == (run.path.resolve() if where == "in a run" else None)
     if where == "in a run" and dataset is None:
         assert opened.images.info.num_classes == 10
 

@@ -17,13 +17,13 @@ from deploy.proof.arm64 import prove
 from deploy.proof.converted import Converted
 from deploy.proof.samples import Samples, verification_samples
 from deploy.targets import check_target
-from larqnets.data import preprocess_info
+from larqnets.data import Dataset, preprocess_info
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import check_free
 from larqnets.methods import get_method
 from larqnets.models import create_model
 from larqnets.runs.run import Run
-from larqnets.runs.subject import Subject, open_run, open_subject
+from larqnets.runs.subject import Subject, open_subject
 
 CALIBRATION_SAMPLES = 200
 CARD_FIELDS = ("name", "config", "method", "backbone", "dataset", "seed", "epochs_done", "test_accuracy", "kind")
@@ -99,7 +99,7 @@ def _look_at(source: Subject, allow_float: bool, *, twins: bool, twin_run: Path 
         _check_binary(trained, source.run)
     if twins and source.run is None:
         raise LarqnetsError("Twins need a run, whose backbone they share. A Keras file does not tell its backbone.")
-    if twin_run is not None:
+    if twin_run is not None and source.run is not None:
         _check_twin(source.run, Run.open(twin_run))
     return refuse_known_problems(trained, allow_float=allow_float)
 
@@ -109,7 +109,7 @@ def _provenance(source: Subject) -> dict[str, Any]:
     entry: dict[str, Any] = {"format": 1, "source": Path(source.origin).name}
     if source.run is not None:
         entry["run"] = _shown(source.run.card)
-    if source.images is not None:
+    if source.images is not None and source.data is not None:
         entry["preprocess"] = preprocess_info(source.images.info, source.data)
     return entry
 
@@ -147,19 +147,21 @@ def _check_twin(run: Run, twin_run: Run) -> None:
 
 
 def _twins(source: Subject, samples: Samples, twin_run: Path | None, entry: dict[str, Any]) -> list[Converted]:
+    assert source.run is not None  # twins need one
     if twin_run is None:
         note, card = "untrained: for size and latency only", source.run.card
         samples = dataclasses.replace(samples, labels=None)
         named = {"name": f"no run, {note}", "method": "real", "backbone": card["backbone"], "dataset": card["dataset"]}
-        twin = Trained(_untrained(source))
+        twin = Trained(_untrained(source.run, source.images))
     else:
-        note, opened = f"trained as {twin_run.name}", open_run(twin_run)
-        named, twin = _shown(opened.run.card), Trained(opened.model)
+        note, run = f"trained as {twin_run.name}", Run.open(twin_run)
+        named, twin = _shown(run.card), Trained(open_subject(run).model)
     entry = {**entry, "run": named, "twin_of": entry["source"], "note": note}
     return [convert_twin(twin, samples, images, entry, note) for images in (None, _calibration(source))]
 
 
-def _untrained(source: Subject) -> tf.keras.Model:
-    """Return the real-valued network on the source's backbone."""
-    ours, info = source.run.experiment.model, source.images.info
+def _untrained(run: Run, images: Dataset | None) -> tf.keras.Model:
+    """Return the real-valued network on a run's backbone, for its images."""
+    assert images is not None  # what was trained has some
+    ours, info = run.experiment.model, images.info
     return create_model("real", ours.backbone, info.image_shape, info.num_classes, stem=ours.stem, width=ours.width)

@@ -1,7 +1,6 @@
 """A trained network with what conversion and proof ask of it, each found once and handed on."""
 
 from functools import cached_property
-from typing import Self
 
 import tensorflow as tf
 
@@ -15,10 +14,10 @@ class Trained:
     def __init__(self, given: tf.keras.Model) -> None:
         self.given = given
 
-    @classmethod
-    def of(cls, model: "tf.keras.Model | Trained") -> Self:
+    @staticmethod
+    def of(model: "tf.keras.Model | Trained") -> "Trained":
         """Return what was handed on as it is, and anybody's model as one."""
-        return model if isinstance(model, cls) else cls(model)
+        return model if isinstance(model, Trained) else Trained(model)
 
     @cached_property
     def small_precision(self) -> str:

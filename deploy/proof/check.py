@@ -12,7 +12,8 @@ from deploy.run.interpreter import CHILD, Interpreter
 from larqnets.data import Dataset
 from larqnets.data.known import SPLITS
 from larqnets.errors import LarqnetsError
-from larqnets.runs.subject import Subject, open_subject, run_around
+from larqnets.runs.names import origin_of
+from larqnets.runs.subject import Subject, open_subject
 from larqnets.tasks.classification import cross_entropy_of, make_loss
 from larqnets.tflite.inspect import own_metadata
 from larqnets.training import evaluate
@@ -32,9 +33,7 @@ def verify_file(
     """
     device = device or CHILD
     interpreter = Interpreter(file, device=device)
-    source = source or run_around(file)
-    if source is None:
-        raise LarqnetsError(f"{file} does not lie in a run folder. Name what it was converted from with --source.")
+    source = origin_of(file, source)
     entry = own_metadata(interpreter.model) or {}
     if "variant" in entry:
         raise LarqnetsError(
@@ -70,8 +69,8 @@ def evaluate_subject(
     if opened.file is None:
         data = _images_of(opened, "its network is")
         run, model = opened.run, opened.model
-        trained = run is not None and run.kind == "trained"
-        loss = make_loss(run.experiment.training_stages[-1]) if trained else cross_entropy_of(model)
+        trained = run.experiment if run is not None and run.kind == "trained" else None
+        loss = cross_entropy_of(model) if trained is None else make_loss(trained.training_stages[-1])
         scores = evaluate(model, data.eval_batches(split, 128, limit), loss)
         result = {"accuracy": scores.accuracy, "loss": scores.loss, "engine": "TensorFlow"}
     else:

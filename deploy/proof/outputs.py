@@ -100,7 +100,7 @@ class Ending:
 def ending_of(model: tf.keras.Model) -> Ending | None:
     """Return the bounded function that the model ends with, as a layer or the activation of one; None where there is none."""
     layer, name = endings.last_function(model)
-    return Ending(layer, name) if name in _SQUASHING else None
+    return Ending(layer, name) if layer is not None and name in _SQUASHING else None
 
 
 def last_function(model: Model) -> Operator | None:

@@ -117,7 +117,7 @@ def verify(
         due = model.predict(images, batch_size=128, verbose=0)
     converted = interpreter.predict(images, on_sample)
     agreement = class_agreement(due, converted)
-    accuracies = [accuracy(values, labels) for values in (due, converted)]
+    before, after = (accuracy(values, labels) for values in (due, converted))
 
     reasons = [
         f"layer '{r.layer}': {r.wrong} of {r.signs} signs differ, up to {r.worst:.1e} from the threshold"
@@ -130,8 +130,8 @@ def verify(
         reasons.append(f"the logits differ by {outputs.logits:.1e} of their size with equal signs before them")
     if not outputs.function <= LOGITS_EPS:
         reasons.append(f"what the file makes of its logits at the end differs by {outputs.function:.1e} of its size")
-    if None not in accuracies and abs(accuracies[0] - accuracies[1]) > MAX_ACCURACY_DIFFERENCE:
-        reasons.append(f"the accuracy is {accuracies[0]:.4f} trained and {accuracies[1]:.4f} converted")
+    if before is not None and after is not None and abs(before - after) > MAX_ACCURACY_DIFFERENCE:
+        reasons.append(f"the accuracy is {before:.4f} trained and {after:.4f} converted")
     if not np.isfinite(converted).all():
         reasons.append("the file computes values that are not finite")
     warnings = []
@@ -156,7 +156,8 @@ def verify(
         real_samples,
         mean_difference(due, converted),
         agreement,
-        *accuracies,
+        before,
+        after,
         interpreter.engine,
         warnings,
     )
@@ -189,6 +190,7 @@ def _compare_layers(
 ) -> tuple[list[LayerResult], list[str], _Outputs]:
     model, described = trained.model, trained.binary_layers
     binary = [layer for layer in described if layer.signs is not None]
+    channels = {layer.name: layer.signs.shape[2] for layer in described if layer.signs is not None}
     matched = match_layers(file, binary)
     unchecked = [layer.name for layer in described if layer.name not in matched]
     order = [(layer, op) for layer in binary for op in matched.get(layer.name, ())]
@@ -199,7 +201,7 @@ def _compare_layers(
     tapped = _tapped(file, tensors, images, device)
     forced: dict[str, list[np.ndarray]] = {}  # layer -> signs in each of its places
     for layer, op in order:
-        signs = unpack_bits(tapped[op.inputs[0]], layer.signs.shape[2]).astype(np.float32)
+        signs = unpack_bits(tapped[op.inputs[0]], channels[layer.name]).astype(np.float32)
         forced.setdefault(layer.name, []).append(signs)
     outputs, seen, logits = _forward(model, images, forced, ending)
     nudges = np.random.default_rng(0).choice([-NUDGE, NUDGE], images.shape).astype(np.float32)
@@ -215,13 +217,15 @@ def _compare_layers(
         results.append(LayerResult(name, sum(signs), sum(near), sum(wrong), max(worst)))
     found = tapped[file.subgraphs[0].outputs[0]]
     function = 0.0
-    if ending is not None:
+    moved = nudged[0]
+    if ending is not None and last is not None:
         outputs, moved = logits, nudged[2]
-        given = tapped[last.inputs[0]].reshape(logits.shape)
+        assert outputs is not None  # `_forward` records them for an ending
+        assert moved is not None
+        given = tapped[last.inputs[0]].reshape(outputs.shape)
         function, found = difference(ending.apply(given), found, num_real), given
-    else:
-        moved = nudged[0]
-    slack = SLACK * np.abs(moved - outputs)
+    with np.errstate(invalid="ignore"):  # infinity that stays infinity gives NaN, which is no slack
+        slack = SLACK * np.abs(moved - outputs)
     return (
         results,
         unchecked,
@@ -263,18 +267,18 @@ def _forced_signs(model: tf.keras.Model, forced: dict[str, list[np.ndarray]]) ->
 
         def quantizer(x: tf.Tensor) -> tf.Tensor:
             place = next(places)
-            seen[name, place] = x.numpy()
-            return tf.constant(forced[name][place].reshape(x.shape))
+            seen[name, place] = values = x.numpy()
+            return tf.constant(forced[name][place].reshape(values.shape))
 
         return quantizer
 
     try:
         for name in forced:
-            model.get_layer(name).input_quantizer = force(name)
+            model.get_layer(name).input_quantizer = force(name)  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
         yield seen
     finally:
         for name, quantizer in originals.items():
-            model.get_layer(name).input_quantizer = quantizer
+            model.get_layer(name).input_quantizer = quantizer  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
 
 
 def _order_of_places(model: tf.keras.Model, name: str) -> list[int]:
@@ -307,7 +311,7 @@ def _made_of(model: tf.keras.Model, binary: dict[str, BinaryLayer]) -> dict[str,
 
 def _output_made_of(layer: tf.keras.layers.Layer, binary: BinaryLayer | None, given: list[Any]) -> Any:
     kinds = tf.keras.layers
-    if binary is not None:
+    if binary is not None and binary.signs is not None and binary.scale is not None:
         return SUMMATION * binary.scale * np.prod(binary.signs.shape[:3])
     if is_norm(layer):
         multiplier = 1 / np.sqrt(layer.moving_variance.numpy() + layer.epsilon)

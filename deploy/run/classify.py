@@ -2,12 +2,13 @@
 
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deploy.run.interpreter import CHILD, Interpreter
+from deploy.run.interpreter import CHILD, Interpreter, check_model
 from larqnets.arrays import Header, read_arrays
 from larqnets.data.image import read_image
 from larqnets.data.info import preprocessing
@@ -15,7 +16,8 @@ from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
 from larqnets.scores import Kind, probabilities
 from larqnets.tflite.answers import kind_of_file
-from larqnets.tflite.interface import display_names, match_names
+from larqnets.tflite.interface import Port, check_inputs, display_names, dtype_of, interface_of, match_names
+from larqnets.tflite.model import Model, read_model
 
 
 def classify(
@@ -30,32 +32,37 @@ def classify(
     """Run `model` on an image file, on a .npy array (N, ...) of ready values, or on a .npz of one for every input.
 
     An image is preprocessed as the file's metadata says; the arrays of a .npz belong to the inputs whose signature or tensor
-    has their name. The file runs in a child process unless it is a shipped one. Returns engine, what its output is (see
-    larqnets.scores) and per sample the most probable labels; writes the raw outputs to `output` if given: the one to a .npy,
-    all under their names to a .npz. `device`: see Interpreter. Raises LarqnetsError.
+    has their name. They are read and held against the file before an engine starts, in a child process unless the file is a
+    shipped one. Returns engine, what its output is (see larqnets.scores) and per sample the most probable labels; writes the
+    raw outputs to `output` if given: the one to a .npy, all under their names to a .npz. `device`: see Interpreter. Raises
+    LarqnetsError.
     """
     if output is not None and output.suffix not in (".npy", ".npz"):
         raise LarqnetsError(f"{output} names no kind of file for arrays. Let it end in .npy or .npz.")
-    interpreter = Interpreter(model, num_threads, device or CHILD)
-    preprocess = preprocessing(interpreter.model) if interpreter.input_shapes else None
+    file = read_model(model)
+    check_model(file, num_threads)
+    interface = interface_of(file)
+    preprocess = preprocessing(file)
+    if len(interface.outputs) > 1 and output is not None and output.suffix != ".npz":
+        raise LarqnetsError(f"{model} has {len(interface.outputs)} outputs. Write them with --output FILE.npz.")
     x: np.ndarray | list[np.ndarray]
     if inputs.suffix in (".npy", ".npz"):
-        x = _read_inputs(inputs, interpreter)
+        x = _read_inputs(inputs, file, interface.inputs)
         if any(array.dtype.kind in "fc" and not np.isfinite(array).all() for array in x):
             raise LarqnetsError(f"{inputs} holds NaN or infinite values. Mend what wrote it.")
     elif preprocess is None:
-        wanted = ", ".join(f"{s} {t}" for s, t in zip(interpreter.input_shapes, interpreter.input_types, strict=True))
+        wanted = ", ".join(f"{port.shape} {dtype_of(port.dtype)}" for port in interface.inputs)
         raise LarqnetsError(
             f"{model} does not say how its images were preprocessed. Give a .npy array of ready input values, "
             f"{wanted or 'of which it takes none'}."
         )
     else:
         x = read_image(inputs, preprocess)
-    if len(interpreter.output_shapes) > 1 and output is not None and output.suffix != ".npz":
-        raise LarqnetsError(f"{model} has {len(interpreter.output_shapes)} outputs. Write them with --output FILE.npz.")
+        check_inputs(file, interface.inputs, [x.shape], [x.dtype])
+    interpreter = Interpreter(file, num_threads, device or CHILD)
     results = interpreter.predict(x)
     results = results if isinstance(results, list) else [results]
-    names = display_names(interpreter.interface.outputs, "output")
+    names = display_names(interface.outputs, "output")
     if output is not None:
         write_atomically(output, _npz(names, results) if output.suffix == ".npz" else _npy(results[0]))
     y = results[0]
@@ -70,7 +77,7 @@ def classify(
         labels = (preprocess or {}).get("labels", ())
         if len(labels) != y.shape[1]:
             labels = [str(i) for i in range(y.shape[1])]
-        result["output_kind"] = kind = kind_of_file(interpreter.model)
+        result["output_kind"] = kind = kind_of_file(file)
         result["predictions"] = [_ranked(scores, kind, labels, top) for scores in y]
     if output is not None:
         result["output"] = str(output)
@@ -83,15 +90,16 @@ def _ranked(scores: np.ndarray, kind: Kind, names: list[str], top: int) -> list[
     return [{"label": names[i], "class": int(i), "probability": float(likely[i])} for i in best]
 
 
-def _read_inputs(path: Path, interpreter: Interpreter) -> list[np.ndarray]:
+def _read_inputs(path: Path, model: Model, ports: Sequence[Port]) -> list[np.ndarray]:
     """Read the values of every input, in the order of the model; their headers are held against it first."""
 
     def judge(headers: dict[str, Header]) -> list[str]:
-        if not interpreter.input_shapes:
-            interpreter.check([], [])  # says so
-        names = match_names(interpreter.interface.inputs, list(headers), str(path))
+        if not ports:
+            check_inputs(model, ports, [], [])  # says so
+        names = match_names(ports, list(headers), str(path))
         chosen = [headers[name] for name in names]
-        interpreter.check([header.shape for header in chosen], [header.dtype.newbyteorder("=") for header in chosen])
+        types = [header.dtype.newbyteorder("=") for header in chosen]
+        check_inputs(model, ports, [header.shape for header in chosen], types)
         return names
 
     return read_arrays(path, judge)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from larqnets.shapes import known
+
 Tensor = tf.Tensor
 
 
@@ -48,9 +50,13 @@ def crop_and_flip_at_random(
     mirrored = tf.zeros([batch], tf.bool)
     if padding:
         crop_seed = stateless_seed(seed, Purpose.CROP, step)
-        offsets = tf.random.stateless_uniform([batch, 2], crop_seed, 0, 2 * padding + 1, tf.int32, alg="philox")
+        offsets = tf.random.stateless_uniform(
+            tf.stack([batch, 2]), crop_seed, 0, 2 * padding + 1, tf.int32, alg="philox"
+        )
     if flip:
-        mirrored = tf.random.stateless_uniform([batch], stateless_seed(seed, Purpose.FLIP, step), alg="philox") < 0.5
+        mirrored = (
+            tf.random.stateless_uniform(tf.stack([batch]), stateless_seed(seed, Purpose.FLIP, step), alg="philox") < 0.5
+        )
     return crop_and_flip(images, padding, offsets[mine], mirrored[mine]) if padding or flip else images
 
 
@@ -60,7 +66,7 @@ def crop_and_flip(images: Tensor, padding: int, offsets: Tensor, mirrored: Tenso
     One gather of whole pixels for the batch: no interpolation, so the result is exact, and about twice as fast here as
     a projective transform.
     """
-    height, width, channels = images.shape[1:]
+    height, width, channels = known(images.shape[1:])
     padded = tf.pad(images, [[0, 0], [padding, padding], [padding, padding], [0, 0]])
     rows = tf.range(height) + offsets[:, :1]
     columns = tf.where(mirrored[:, tf.newaxis], tf.range(width - 1, -1, -1), tf.range(width)) + offsets[:, 1:]

@@ -15,8 +15,9 @@ from larqnets.data.augment import WHOLE, Purpose, Share, crop_and_flip_at_random
 from larqnets.data.folder import scan_folder
 from larqnets.data.info import DatasetInfo, crop_fraction, normalisation
 from larqnets.data.known import FOLDER_PREFIX, find_known
+from larqnets.data.layout import resolve_data_dir
 from larqnets.data.pixels import central_square, decode, make_upright, resize
-from larqnets.data.prepared import open_prepared, resolve_data_dir
+from larqnets.data.prepared import features_of, open_prepared
 from larqnets.data.streams import FileStream, RecordStream, Stream, permutation, shuffled_indices
 from larqnets.errors import LarqnetsError
 
@@ -48,13 +49,14 @@ def load_dataset(config: DataConfig) -> "Dataset":
     else:
         known = find_known(config.dataset)
         builder = open_prepared(known, resolve_data_dir(config.data_dir))
+        image, label = features_of(builder)
         streams = {
             "train": RecordStream(builder, "train", known),
             "test": RecordStream(builder, known.test_split, known),
         }
-        name, labels, citation = config.dataset, tuple(builder.info.features["label"].names), builder.info.citation
+        name, labels, citation = config.dataset, tuple(label.names or ()), builder.info.citation
         labels = known.labels or labels
-        *stored, channels = builder.info.features["image"].shape
+        *stored, channels = image.shape  # pyright: ignore[reportGeneralTypeIssues]  # TFDS hides its type
         stored_size = (stored[0], stored[1])
         mean, std = known.mean, known.std
     height, width = (config.image_size, config.image_size) if config.image_size else stored_size
@@ -125,13 +127,13 @@ class Dataset:
         config, size = self._config, batch_size // share.count
 
         def is_mine(position: tf.Tensor, item: tuple[tf.Tensor, ...]) -> tf.Tensor:
-            return position % batch_size // size == share.index
+            return tf.math.floormod(position, batch_size) // size == share.index
 
         def stream() -> tf.data.Dataset:
             """Return my images, each with its position in the order of all."""
             images = self._streams["train"].shuffled(seed, Purpose.ORDER, batch_size, start_step)
             images = images.enumerate(start_step * batch_size)
-            return images if share.count == 1 else images.filter(is_mine)
+            return images if share.count == 1 else images.filter(is_mine)  # pyright: ignore[reportArgumentType]  # positions are tensors
 
         if augment and config.random_resized_crop:
             batches = self._random_resized_crops(stream(), seed).batch(size, drop_remainder=True)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,18 +68,28 @@ def preprocessing(file: Model) -> dict[str, Any] | None:
 
     Raises LarqnetsError when it is nonsense or does not fit the file's first input.
     """
+    shape = input_shape(file)
+    if not file.subgraphs[0].inputs:
+        return None
     metadata = own_metadata(file)
     entry = (metadata or {}).get("preprocess")
     is_readable = metadata is not None or METADATA_NAME not in file.metadata
     if entry is None and is_readable:
         return None
-    shape = input_shape(file)
     if not isinstance(entry, dict) or not _fits(entry, shape):
         raise LarqnetsError(
             f"What {file.name} says about its images is nonsense or does not fit its input {shape}. "
             "Convert it again, or give a .npy array of ready values."
         )
     return entry
+
+
+def dataset_of(file: Path, model: Model, dataset: str | None) -> str:
+    """Return the data set that `dataset` or the file's metadata names; raises LarqnetsError when neither does."""
+    named = dataset or (preprocessing(model) or {}).get("dataset")
+    if named is None:
+        raise LarqnetsError(f"{file} does not say which images it was made for. Name them with --dataset.")
+    return named
 
 
 def input_shape(file: Model) -> tuple[int, ...]:
@@ -89,7 +100,7 @@ def input_shape(file: Model) -> tuple[int, ...]:
 
 def _fits(entry: dict[str, Any], shape: tuple[int, ...]) -> bool:
     """Whether images can be prepared so: the model's shape, labels that are texts, and numbers that keep pixels apart."""
-    mean, std, labels = (entry.get(key) for key in ("mean", "std", "labels"))
+    mean, std, labels = (entry.get(key, ()) for key in ("mean", "std", "labels"))
     fraction = entry.get("crop_fraction", 1.0)
     if len(shape) != 3 or shape[-1] not in (1, 3) or entry.get("image_shape") != list(shape):
         return False

@@ -14,11 +14,10 @@ from larqnets.config import DataConfig, apply_override, load_config
 from larqnets.data import Dataset, load_dataset
 from larqnets.data.info import input_shape, preprocessing
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.methods import get_method
 from larqnets.models import create_model
 from larqnets.runs.applications import applications, build_application, normalisation
 from larqnets.runs.keras_file import load_keras_file
-from larqnets.runs.names import KERAS_SUFFIXES, image_shape, looks_like_run
+from larqnets.runs.names import KERAS_SUFFIXES, image_shape, looks_like_run, run_of
 from larqnets.runs.run import Run
 from larqnets.runs.weights import build_model, load_trained_model
 from larqnets.tflite.model import Model, read_model
@@ -63,9 +62,9 @@ class Subject:
     def data(self) -> DataConfig | None:
         """The images that it is for: its own, or those asked for, in the size that it takes. None where nobody says."""
         data = self.own()
-        if self._is_asked_for_others(data):
-            data = data or DataConfig(self.dataset, **self.normalised())
-            data = dataclasses.replace(data, dataset=self.dataset, image_size=self.takes[0])
+        if (others := self._others(data)) is not None:
+            data = data or DataConfig(others, **self.normalised())
+            data = dataclasses.replace(data, dataset=others, image_size=self.takes[0])
         return data if data is None or self.data_dir is None else dataclasses.replace(data, data_dir=self.data_dir)
 
     @cached_property
@@ -81,7 +80,7 @@ class Subject:
     @property
     def accuracy(self) -> float | None:
         """The fraction of its test images that its card says; None where it says none, or other images are asked for."""
-        if self.run is None or self._is_asked_for_others(self.run.data):
+        if self.run is None or self._others(self.run.data) is not None:
             return None
         return self.run.card.get("test_accuracy")
 
@@ -92,8 +91,9 @@ class Subject:
         graph = self.file.subgraphs[0]
         return graph.tensors[graph.outputs[0]].shape[-1]
 
-    def _is_asked_for_others(self, own: DataConfig | None) -> bool:
-        return self.dataset is not None and (own is None or own.dataset != self.dataset)
+    def _others(self, own: DataConfig | None) -> str | None:
+        """Return the data set that is asked for, where it is another than its own."""
+        return None if own is not None and own.dataset == self.dataset else self.dataset
 
 
 def _check_images(what: str, takes: tuple[int, ...], classes: int, dataset: Dataset) -> None:
@@ -111,7 +111,7 @@ def _check_images(what: str, takes: tuple[int, ...], classes: int, dataset: Data
 
 
 def open_subject(
-    named: Path | str,
+    named: Path | str | Run,
     *,
     dataset: str | None = None,
     data_dir: str | None = None,
@@ -121,18 +121,19 @@ def open_subject(
 ) -> Subject:
     """Open a run folder, a Keras model file, a .tflite file, or as text also a network of keras.applications by its name.
 
-    `dataset` names images, or other ones than its own; `weights`, `image` (H, W, C) and `classes` (1000) are those of
+    A run may be given opened.     `dataset` names images, or other ones than its own; `weights`, `image` (H, W, C) and `classes` (1000) are those of
     keras.applications: "imagenet" (Keras downloads them), "none" (random), or a file. Raises LarqnetsError for a damaged
     run and a name that nothing has; whether a file can be read is found when its part is asked for.
     """
-    path = Path(named)
+    path = named.path if isinstance(named, Run) else Path(named)
+    run = named if isinstance(named, Run) else Run.open(path) if path.is_dir() else None
     if (weights, image, classes) != (None, None, None) and (path.exists() or named not in applications()):
         raise LarqnetsError(
             f"{named} is no network of keras.applications, whose --weights, --image and --classes can be chosen. Leave "
             "them out."
         )
-    if path.is_dir():
-        subject = open_run(path)
+    if run is not None:
+        subject = Subject(path, run.card["backbone"], partial(load_trained_model, run), run, lambda: run.data)
     elif named in applications():
         load = partial(_application, str(named), weights, image, classes)
         subject = Subject(named, str(named), load, normalised=partial(normalisation, str(named)))
@@ -147,23 +148,13 @@ def open_subject(
         read = functools.cache(partial(read_model, path))
         own = partial(_images_of_file, path, read, dataset)
         subject = Subject(named, path.stem, partial(load_keras_file, path), own=own, read=read)
-    return dataclasses.replace(subject, origin=named, dataset=dataset, data_dir=data_dir)
-
-
-def open_run(path: Path) -> Subject:
-    """Open a run folder; raises LarqnetsError, see `Run.open`."""
-    run = Run.open(path)
-    return Subject(path, run.card["backbone"], partial(load_trained_model, run), run, lambda: run.data)
-
-
-def run_around(file: Path) -> Path | None:
-    """Return the run folder that holds a converted file, None if there is none above it."""
-    return next((folder for folder in file.resolve().parents if (folder / "card.json").is_file()), None)
+    origin = path if isinstance(named, Run) else named
+    return dataclasses.replace(subject, origin=origin, dataset=dataset, data_dir=data_dir)
 
 
 def _images_of_file(path: Path, read: Callable[[], Model], dataset: str | None) -> DataConfig | None:
     """Return how the images of a .tflite file are loaded: as its run did, or unless others are asked for as it says itself."""
-    run = run_around(path)
+    run = run_of(path)
     if run is not None and (known := Run.open(run).data) is not None:
         return known
     named = None if dataset is not None else (preprocessing(read()) or {}).get("dataset")
@@ -203,14 +194,14 @@ def model_of(
         options: dict[str, Any] = {}
         for override in overrides:
             apply_override(options, override)
-        get_method(subject, **options)  # names none of its options as one of create_model's own arguments
-        return create_model(subject, backbone, image_shape(image), classes, stem=stem, width=width, **options)
+        shape = image_shape(image)
+        return create_model(subject, backbone, shape, classes, stem=stem, width=width, **options)  # pyright: ignore[reportArgumentType]  # the command has looked at stem
     path = Path(subject)
     if path.suffix in KERAS_SUFFIXES:
         return open_subject(path).model
-    opened = open_run(path) if path.is_dir() or looks_like_run(path) else None
-    if opened is not None and opened.run.kind != "trained":
-        return opened.model
-    experiment = load_config(subject, overrides) if opened is None else opened.run.experiment
+    run = Run.open(path) if path.is_dir() or looks_like_run(path) else None
+    if run is not None and run.kind != "trained":
+        return open_subject(run).model
+    experiment = load_config(subject, overrides) if run is None else run.experiment
     info = load_dataset(experiment.data).info  # a run that has no checkpoint yet has a network, too
     return build_model(experiment, info.image_shape, info.num_classes, experiment.training_stages[-1])

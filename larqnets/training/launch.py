@@ -35,6 +35,8 @@ def launch(
     `config.STRATEGIES`, None for one device. Raises LarqnetsError as its parts do.
     """
     workers = join(strategy)
+    run: Run | None = None
+    parts: StageParts | None = None
     with ExitStack() as held:
         held.enter_context(workers.losses())
         with workers.together():
@@ -48,6 +50,7 @@ def launch(
                 run, parts = _open_or_create(
                     config_or_run, name, runs, overrides, init_from, True, seed, workers, progress
                 )
+        assert run is not None
         dataset = load_dataset(run.experiment.data) if parts is None else parts.dataset
         model_words = f"{run.experiment.model.method} on {run.experiment.model.backbone}"
         progress.note(f"{run.path}: {model_words}, {dataset.info.num_train:,} training images of {dataset.info.name}.")

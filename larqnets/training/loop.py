@@ -89,6 +89,7 @@ def train(
             training.run_stage(_StageState(stage, model, teacher), saved, signalled)
             previous, saved = model, None
     run.update_card(status="trained", **training.results())
+    assert previous is not None  # there is a stage
     return previous
 
 

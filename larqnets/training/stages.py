@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from larqnets.config import Experiment, StageConfig
 from larqnets.errors import LarqnetsError
-from larqnets.runs.subject import open_run
+from larqnets.runs.run import Run
+from larqnets.runs.subject import open_subject
 from larqnets.runs.weights import build_model, transfer_weights
 from larqnets.tasks.classification import make_loss
 from larqnets.training.metrics import Row
@@ -90,7 +91,7 @@ class StageParts:
         """Make the first model, with the weights of the run at `origin` where there is one."""
         model = self._model(self.stages[0])
         if origin is not None:
-            transfer_weights(open_run(origin).model, model)
+            transfer_weights(open_subject(Run.open(origin)).model, model)
 
     def take(self, stage: Stage, previous: tf.keras.Model | None) -> tuple[tf.keras.Model, list[str], Teacher | None]:
         """Return a stage's model, the names of its weights that start anew, and its teacher; the model is not kept.

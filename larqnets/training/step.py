@@ -22,10 +22,10 @@ class EpochTotals(tf.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loss = tf.Variable(0.0, dtype=tf.float64)
-        self.correct = tf.Variable(0, dtype=tf.int64)
-        self.images = tf.Variable(0, dtype=tf.int64)
-        self.first_bad_step = tf.Variable(-1, dtype=tf.int64)  # 0-based, the first whose loss was not finite
+        self.loss = tf.Variable(tf.constant(0.0, tf.float64))
+        self.correct = tf.Variable(tf.constant(0, tf.int64))
+        self.images = tf.Variable(tf.constant(0, tf.int64))
+        self.first_bad_step = tf.Variable(tf.constant(-1, tf.int64))  # 0-based, the first whose loss was not finite
 
     def add(self, loss: tf.Tensor, hits: tf.Tensor, images: tf.Tensor, step: tf.Tensor) -> None:
         """Count a batch: mean loss (), correct answers () int64, number of images () int64, its 0-based step () int64."""

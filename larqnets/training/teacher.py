@@ -13,8 +13,8 @@ from larqnets.config import TrainConfig
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.runs.applications import applications, build_application, preprocess_of
-from larqnets.runs.run import KINDS
-from larqnets.runs.subject import open_run
+from larqnets.runs.run import KINDS, Run
+from larqnets.runs.subject import open_subject
 from larqnets.tasks.classification import logits_of
 
 if TYPE_CHECKING:
@@ -64,13 +64,12 @@ def load_teacher(config: TrainConfig, info: "DatasetInfo") -> Teacher | None:
 
 
 def _load_run(path: Path, info: "DatasetInfo") -> Teacher:
-    opened = open_run(path)
-    card = opened.run.card
-    if card["status"] not in KINDS:
+    run = Run.open(path)
+    if run.card["status"] not in KINDS:
         raise LarqnetsError(
             f"The teacher {path} is not trained to its end. Run `larqnets train --resume {path}` first."
         )
-    seen = card.get("images")
+    seen = run.card.get("images")
     if seen is None:
         raise LarqnetsError(f"The teacher {path} does not say which images it is for. Name another run.")
     for what, key in (("image shape", "image_shape"), ("classes", "labels"), ("mean", "mean"), ("deviation", "std")):
@@ -80,7 +79,7 @@ def _load_run(path: Path, info: "DatasetInfo") -> Teacher:
                 f"The teacher {path} was trained on images of another {what}: {_short(theirs)}, not {_short(ours)}. "
                 "Use a teacher that was trained on the same data set and image size."
             )
-    return Teacher(str(path), opened.model)
+    return Teacher(str(path), open_subject(run).model)
 
 
 def _load_application(name: str, weights: str, info: "DatasetInfo") -> Teacher:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from deploy.export import edit
-from deploy.run.interpreter import Interpreter
 from larqnets import LarqnetsError
 from larqnets.data.info import preprocessing
 from larqnets.endings import kind_of_model
@@ -250,8 +249,7 @@ def float_file():
 @pytest.mark.parametrize("kind", ["good", *NONSENSE])
 def test_metadata_about_images_that_are_nonsense(float_file, kind):
     if kind == "good":
-        interpreter = Interpreter(edit.add_metadata(float_file, {"preprocess": GOOD}))
-        assert preprocessing(interpreter.model) == GOOD
+        assert preprocessing(read_model(edit.add_metadata(float_file, {"preprocess": GOOD}))) == GOOD
         return
     content = edit.add_metadata(float_file, {"preprocess": NONSENSE[kind]})
     if kind == "std 1e999":  # as a stranger writes it: JSON has no Infinity
