@@ -125,31 +125,31 @@ def open_subject(
     keras.applications: "imagenet" (Keras downloads them), "none" (random), or a file. Raises LarqnetsError for a damaged
     run and a name that nothing has; whether a file can be read is found when its part is asked for.
     """
-    path = named.path if isinstance(named, Run) else Path(named)
+    origin = named.path if isinstance(named, Run) else named
+    path = Path(origin)
     run = named if isinstance(named, Run) else Run.open(path) if path.is_dir() else None
-    if (weights, image, classes) != (None, None, None) and (path.exists() or named not in applications()):
+    if (weights, image, classes) != (None, None, None) and (path.exists() or origin not in applications()):
         raise LarqnetsError(
-            f"{named} is no network of keras.applications, whose --weights, --image and --classes can be chosen. Leave "
+            f"{origin} is no network of keras.applications, whose --weights, --image and --classes can be chosen. Leave "
             "them out."
         )
     if run is not None:
-        subject = Subject(path, run.card["backbone"], partial(load_trained_model, run), run, lambda: run.data)
-    elif named in applications():
-        load = partial(_application, str(named), weights, image, classes)
-        subject = Subject(named, str(named), load, normalised=partial(normalisation, str(named)))
+        subject = Subject(origin, run.card["backbone"], partial(load_trained_model, run), run, lambda: run.data)
+    elif origin in applications():
+        load = partial(_application, str(origin), weights, image, classes)
+        subject = Subject(origin, str(origin), load, normalised=partial(normalisation, str(origin)))
     elif path.suffix in KERAS_SUFFIXES:
-        subject = Subject(named, path.stem, partial(load_keras_file, path))
-    elif named == path.name and not path.exists():
+        subject = Subject(origin, path.stem, partial(load_keras_file, path))
+    elif origin == path.name and not path.exists():
         raise LarqnetsError(
-            f"'{named}' is no run folder, Keras model file or network of keras.applications."
-            f"{nearest(str(named), applications())} Give e.g. runs/<name>, model.keras, or MobileNet."
+            f"'{origin}' is no run folder, Keras model file or network of keras.applications."
+            f"{nearest(str(origin), applications())} Give e.g. runs/<name>, model.keras, or MobileNet."
         )
     else:  # What such a file is instead of a Keras file, load_keras_file says.
         read = functools.cache(partial(read_model, path))
         own = partial(_images_of_file, path, read, dataset)
-        subject = Subject(named, path.stem, partial(load_keras_file, path), own=own, read=read)
-    origin = path if isinstance(named, Run) else named
-    return dataclasses.replace(subject, origin=origin, dataset=dataset, data_dir=data_dir)
+        subject = Subject(origin, path.stem, partial(load_keras_file, path), own=own, read=read)
+    return dataclasses.replace(subject, dataset=dataset, data_dir=data_dir)
 
 
 def _images_of_file(path: Path, read: Callable[[], Model], dataset: str | None) -> DataConfig | None:
