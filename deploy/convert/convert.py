@@ -1,15 +1,15 @@
 """From a trained model to 1-bit TFLite files that are proven equal to it; `publish` writes them."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from deploy.export.binary_layers import main_kernel
 from deploy.export.converters import run_converter, run_stock_converter
 from deploy.export.edit import add_metadata
-from deploy.export.links import factor_and_bias, is_norm, layers_behind
-from deploy.export.model import Export, check_structure, main_kernel
+from deploy.export.entry import factor_and_bias, is_norm, layers_behind
+from deploy.export.model import Export, check_structure
 from deploy.export.trained import Trained
 from deploy.proof import contents
 from deploy.proof.contents import layer_names
@@ -19,7 +19,8 @@ from deploy.proof.verify import verify
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.model import read_model
+from larqnets.reporter import SILENT, Reporter
+from larqnets.tflite.reading import read_model
 
 layers = tf.keras.layers
 
@@ -30,8 +31,7 @@ def convert(
     *,
     provenance: dict[str, Any] | None = None,
     allow_float: bool = False,
-    on_stage: Callable[[str], Any] = lambda _: None,
-    on_sample: Callable[[int], Any] | None = None,
+    reporter: Reporter = SILENT,
 ) -> Converted:
     """Convert a trained Keras model, check its contents and verify it; nothing is written.
 
@@ -40,9 +40,9 @@ def convert(
     binary constants are not the predicted ones, or when the file is not equal to the model.
     """
     trained = refuse_known_problems(model, allow_float=allow_float)
-    on_stage("rebuild")
+    reporter.stage("rebuild")
     export = trained.export
-    on_stage("convert")
+    reporter.stage("convert")
     file = (run_converter if export.binary_layers else run_stock_converter)(export.model)
     matched = contents.match_layers(file, export.binary_layers)
     fallbacks = contents.find_fallbacks(file, export.binary_layers, matched)
@@ -55,7 +55,7 @@ def convert(
     entry = {**(provenance or {}), "larqnets": __version__, "layers": names, "float_fallbacks": allowed}
     entry[scores.KEY] = kind_of_model(trained.model)
     file = read_model(add_metadata(file.content, entry))
-    on_stage("verify")
+    reporter.stage("verify")
     result = verify(
         file,
         trained,
@@ -63,7 +63,7 @@ def convert(
         samples.labels,
         real_samples=samples.real,
         allowed_float=allowed,
-        on_sample=on_sample,
+        reporter=reporter,
     )
     if not result.equal:
         raise LarqnetsError(

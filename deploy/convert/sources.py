@@ -1,7 +1,6 @@
 """`larqnets convert`: a trained run or a Keras file, with its twins, into a folder of proven files."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import tensorflow as tf
 from deploy.convert.convert import convert, convert_twin, refuse_known_problems
 from deploy.convert.publish import publish
 from deploy.decomposed.files import convert_decomposed
-from deploy.export.model import weights_only_layers
+from deploy.export.binary_layers import weights_only_layers
 from deploy.export.trained import Trained
 from deploy.proof.arm64 import prove
 from deploy.proof.converted import Converted
@@ -22,6 +21,8 @@ from larqnets.errors import LarqnetsError
 from larqnets.manifest import check_free
 from larqnets.methods import get_method
 from larqnets.models import create_model
+from larqnets.reporter import SILENT, Reporter
+from larqnets.runs.card import Card
 from larqnets.runs.run import Run
 from larqnets.runs.subject import Subject, open_subject
 
@@ -40,8 +41,7 @@ def convert_source(
     dataset: str | None = None,
     data_dir: str | None = None,
     arm64_proof: bool = True,
-    on_stage: Callable[[str], Any] = lambda _: None,
-    on_sample: Callable[[int], Any] | None = None,
+    reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
     """Convert, prove, write; returns the manifest. A run gets `<run>/<target>/` and its card the converted accuracy.
 
@@ -52,7 +52,7 @@ def convert_source(
     gets the files that hold its integers, see `deploy.decomposed.files`.
     """
     check_target(target)
-    on_stage("load")
+    reporter.stage("load")
     source = open_subject(path, dataset=dataset, data_dir=data_dir)
     trained = _look_at(source, allow_float, twins=twins or twin_run is not None, twin_run=twin_run)
     folder = out or (path / target if source.run else path.with_name(f"{path.stem}-{target}"))
@@ -62,27 +62,27 @@ def convert_source(
     check_free(folder, [f"{role}.tflite" for role in roles])  # before minutes of work
     samples, provenance = verification_samples(source), _provenance(source)
     entry = {**provenance, "target": target}
-    main = convert(trained, samples, provenance=entry, allow_float=allow_float, on_stage=on_stage, on_sample=on_sample)
+    main = convert(trained, samples, provenance=entry, allow_float=allow_float, reporter=reporter)
     files = [main]
     if (twins or twin_run) and binary:
-        on_stage("twins")
+        reporter.stage("twins")
         files += _twins(source, samples, twin_run, entry)
     elif (twins or twin_run) and (calibration := _calibration(source)) is not None:
-        on_stage("twins")
+        reporter.stage("twins")
         files.append(convert_twin(trained, samples, calibration, entry, "quantised from this run"))
     if source.run is not None and source.run.kind == "decomposed":
         more = convert_decomposed(
-            source.run, trained, samples, _calibration(source) if twins else None, entry, on_stage
+            source.run, trained, samples, _calibration(source) if twins else None, entry, reporter
         )
         files += more
         main.warnings.extend(text for file in more for text in file.warnings)
-    proof = prove(files, trained, samples.images, wanted=arm64_proof, on_file=lambda _: on_stage("arm64"))
+    proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
     facts = {
         "source": provenance,
         "proof": proof.to_json(),
         "samples": {"test": samples.num_test, "all": len(samples.images)},
     }
-    manifest = publish(folder, files, facts, on_stage)
+    manifest = publish(folder, files, facts, reporter)
     if source.run is not None:
         source.run.update_card(
             converted_test_accuracy=main.test_accuracy,
@@ -114,8 +114,10 @@ def _provenance(source: Subject) -> dict[str, Any]:
     return entry
 
 
-def _shown(card: dict[str, Any]) -> dict[str, Any]:
-    return {key: card[key] for key in CARD_FIELDS if key in card}
+def _shown(card: Card) -> dict[str, Any]:
+    """Return what a file's metadata tell of the run that it comes from."""
+    facts = {**card.document, "kind": card.kind}  # of an earlier version it says no kind
+    return {key: facts[key] for key in CARD_FIELDS if key in facts}
 
 
 def _calibration(source: Subject) -> np.ndarray | None:
@@ -151,7 +153,7 @@ def _twins(source: Subject, samples: Samples, twin_run: Path | None, entry: dict
     if twin_run is None:
         note, card = "untrained: for size and latency only", source.run.card
         samples = dataclasses.replace(samples, labels=None)
-        named = {"name": f"no run, {note}", "method": "real", "backbone": card["backbone"], "dataset": card["dataset"]}
+        named = {"name": f"no run, {note}", "method": "real", "backbone": card.backbone, "dataset": card.dataset}
         twin = Trained(_untrained(source.run, source.images))
     else:
         note, run = f"trained as {twin_run.name}", Run.open(twin_run)

@@ -4,7 +4,6 @@
 <folder>/decomposed_int8.tflite   int8 weights and activations; float input and output
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,12 @@ from deploy.proof.converted import Converted, accuracy_of
 from deploy.proof.samples import Samples
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
-from larqnets.post_training.launch import read_codes
+from larqnets.post_training.decomposed_run import read_codes
 from larqnets.post_training.network import Kernel, find_kernels, float_values
+from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.run import Run
-from larqnets.tflite.model import Model, read_model
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 
 def convert_decomposed(
@@ -30,12 +31,12 @@ def convert_decomposed(
     samples: Samples,
     calibration: np.ndarray | None,
     provenance: dict[str, Any],
-    on_stage: Callable[[str], Any] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> list[Converted]:
     """Return decomposed.tflite, and with `calibration` images (N, H, W, C) decomposed_int8.tflite; none without integers.
 
-    `trained` is the run's model. Their accuracy is measured where the samples are labelled. A layer whose integers a file cannot
-    hold, or that the converter leaves float, keeps what the converter made of it, and the warnings say so.
+    `trained` is the run's model. Their accuracy is measured where the samples are labelled. A layer whose integers a file
+    cannot hold, or that the converter leaves float, keeps what the converter made of it, and the warnings say so.
     """
     codes = read_codes(run)
     if not codes:
@@ -48,7 +49,7 @@ def convert_decomposed(
     for variant, images in (("decomposed", None), ("decomposed_int8", calibration)):
         if variant != "decomposed" and images is None:
             continue
-        on_stage("patch")
+        reporter.stage("patch")
         quantised = run_stock_converter(shape, images, quantise=True)
         patched = patcher_of(as_float, quantised, kernels, float_values(kernels)).patch(integers)
         names = layer_names(quantised, model, {})  # the patched file has the same graph
@@ -56,7 +57,7 @@ def convert_decomposed(
         entry[scores.KEY] = kind_of_model(model)
         whole = read_model(add_metadata(patched.content, entry))
         sizes = packed.pack_model(whole)[1] if patched.layers else None
-        on_stage("evaluate")
+        reporter.stage("evaluate")
         accuracy = accuracy_of(whole, samples, None)
         note = "no layer could take its integers" if sizes is None else _words(sizes, len(patched.layers), len(kernels))
         remarks = _remarks(variant, patched)

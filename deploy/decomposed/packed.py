@@ -14,7 +14,8 @@ import numpy as np
 from larqnets.decompose import container
 from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
-from larqnets.tflite.model import Model, Tensor, read_model
+from larqnets.tflite.model import Model, Tensor
+from larqnets.tflite.reading import read_model
 
 SUFFIX = ".cbd"
 

@@ -18,7 +18,8 @@ import numpy as np
 from larqnets.decompose.settings import INT8_MAX
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.flatbuffer import Reader
-from larqnets.tflite.model import Model, Operator, Tensor, read_model
+from larqnets.tflite.model import Model, Operator, Tensor
+from larqnets.tflite.reading import read_model
 from larqnets.tflite.weight_ops import WEIGHT_OPS, stored_bias, stored_kernel
 
 FOLDING_EPS = 1e-5  # relative to a channel's largest weight: the converter folds in float32

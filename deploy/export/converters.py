@@ -15,7 +15,8 @@ import tensorflow as tf
 from larqnets.errors import LarqnetsError, printable
 from larqnets.processes import temporary_folder
 from larqnets.terminal import captured_stderr
-from larqnets.tflite.model import Model, read_model
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 layers = tf.keras.layers
 

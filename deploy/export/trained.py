@@ -4,7 +4,8 @@ from functools import cached_property
 
 import tensorflow as tf
 
-from deploy.export.model import BinaryLayer, Export, describe_binary_layers, export_model
+from deploy.export.binary_layers import BinaryLayer, describe_binary_layers
+from deploy.export.model import Export, export_model
 from deploy.export.precision import in_float32, small_precision
 
 

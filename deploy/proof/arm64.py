@@ -4,7 +4,7 @@ The network itself is compared with the trained model layer by layer, as on x86 
 not claimed to be equal to the model, such as an int8 twin, both engines must return the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from deploy.proof.converted import Converted
 from deploy.proof.verify import verify
 from deploy.run.interpreter import Interpreter
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT, Reporter
 
 SAMPLES = 4
 SWITCHED_OFF = "switched off by --no-arm64-proof"
@@ -63,7 +64,7 @@ def prove(
     images: np.ndarray,
     *,
     wanted: bool = True,
-    on_file: Callable[[str], Any] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> Proof:
     """Prove the files, the model's own first, on ARM64 too; `images` (N, H, W, C) are real samples.
 
@@ -78,7 +79,7 @@ def prove(
         return Proof((x86,), reason, {})
     trained, results = Trained.of(model), {}
     for file in files:
-        on_file(file.variant)
+        reporter.stage("arm64")
         few = images[:SAMPLES]
         results[file.variant] = (
             _same_as_x86(file, few) if file.verification is None else _as_trained(file, trained, few)

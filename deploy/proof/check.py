@@ -1,6 +1,5 @@
 """`larqnets verify` and `larqnets evaluate`: measure again what a card or a manifest claims."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from deploy.run.interpreter import CHILD, Interpreter
 from larqnets.data import Dataset
 from larqnets.data.known import SPLITS
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.names import origin_of
 from larqnets.runs.subject import Subject, open_subject
 from larqnets.tasks.classification import cross_entropy_of, make_loss
@@ -25,7 +25,7 @@ def verify_file(
     dataset: str | None = None,
     data_dir: str | None = None,
     device: str | None = None,
-    on_sample: Callable[[int], Any] | None = None,
+    reporter: Reporter = SILENT,
 ) -> Verification:
     """Verify a .tflite file against the run or Keras file it came from, by default the run that holds it.
 
@@ -50,7 +50,7 @@ def verify_file(
         real_samples=samples.real,
         allowed_float=entry.get("float_fallbacks", ()),
         device=device,
-        on_sample=on_sample,
+        reporter=reporter,
     )
 
 
@@ -60,7 +60,7 @@ def evaluate_subject(
     limit: int | None = None,
     dataset: str | None = None,
     data_dir: str | None = None,
-    on_sample: Callable[[int], Any] | None = None,
+    reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
     """Return the accuracy (fraction) of a run folder, Keras file or .tflite file on a split of its data set, or of another."""
     if split not in SPLITS:
@@ -81,8 +81,7 @@ def evaluate_subject(
         for x, labels in data.eval_batches(split, 128, limit):
             hits += int(np.sum(interpreter.predict(x.numpy()).argmax(-1) == labels.numpy()))
             images += len(labels)
-            if on_sample is not None:
-                on_sample(images)
+            reporter.count(images, what="samples")
         result = {"accuracy": hits / images, "engine": interpreter.engine}
     total = data.info.num_test if split == "test" else data.info.num_train
     return {

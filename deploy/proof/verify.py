@@ -18,28 +18,21 @@ import numpy as np
 import tensorflow as tf
 
 from deploy.export.edit import tap
-from deploy.export.links import is_norm
-from deploy.export.model import BinaryLayer
 from deploy.export.trained import Trained
 from deploy.proof.contents import match_layers
 from deploy.proof.outputs import Ending, accuracy, difference, ending_of, last_function, mean_difference
+from deploy.proof.sizes import made_of
 from deploy.run.interpreter import Interpreter
 from larqnets.errors import LarqnetsError
-from larqnets.layers.channel_match import ChannelMatch
-from larqnets.layers.hard_tanh import HardTanh
-from larqnets.layers.link_scale import LinkScale
-from larqnets.layers.rprelu import RPReLU
-from larqnets.layers.rsign import RSign
+from larqnets.reporter import SILENT, Reporter
 from larqnets.scores import class_agreement
-from larqnets.tflite.model import Model, read_model, unpack_bits
+from larqnets.tflite.model import Model, unpack_bits
+from larqnets.tflite.reading import read_model
 from larqnets.training.evaluation import without_remapping
 
-# Relative to the numbers that a pre-sign value is made of (`_made_of`), not to the value itself: those may cancel to
+# Relative to the numbers that a pre-sign value is made of (`deploy.proof.sizes`), not to the value itself: those may cancel to
 # nearly nothing. float32 keeps 6e-8 of each, and a value passes a few dozen operations between two signs.
 EPS = 1e-5
-# Of a binary convolution that counts: TensorFlow adds K values of +-a in floats, each partial sum rounded to 6e-8 of
-# itself, where the file counts bits. EPS * 0.02 a K is three such roundings, and far from a whole step of 2 a.
-SUMMATION = 0.02
 LOGITS_EPS = 1e-4
 # Far from real inputs a network may turn a rounding into much more, e.g. by a sigmoid of values in the thousands of which
 # some cancel. So the trained network is also run on the same inputs moved by NUDGE of themselves, four roundings up or
@@ -52,7 +45,7 @@ LAYERWISE_SAMPLES = 32
 
 
 @dataclass(frozen=True)
-class LayerResult:
+class LayerProof:
     """Part (a) for one binary layer: the signs of its input in all of its places, file against Keras."""
 
     layer: str
@@ -68,7 +61,7 @@ class Verification:
 
     equal: bool
     reasons: list[str]
-    layers: list[LayerResult]
+    layers: list[LayerProof]
     unchecked_layers: list[str]  # without a 1-bit op (allowed float): only part (b) covers them
     logits_difference: float  # largest, relative to their size, with the signs forced; in front of a last softmax
     samples: int  # part (b); 0 when there was no data
@@ -95,7 +88,7 @@ def verify(
     allowed_float: Collection[str] = (),
     seed: int = 0,
     device: str | None = None,
-    on_sample: Callable[[int], Any] | None = None,
+    reporter: Reporter = SILENT,
 ) -> Verification:
     """Compare a converted file with the trained Keras model that it came from.
 
@@ -110,12 +103,12 @@ def verify(
         raise LarqnetsError(
             f"The file takes {interpreter.input_shapes[0]} and the model {model.input_shape}: they do not belong together."
         )
-    layers, unchecked, outputs = _compare_layers(
+    layers, unchecked, outputs, warnings = _compare_layers(
         file, trained, _probe_inputs(images, seed), min(len(images), LAYERWISE_SAMPLES), device
     )
     with without_remapping():
         due = model.predict(images, batch_size=128, verbose=0)
-    converted = interpreter.predict(images, on_sample)
+    converted = interpreter.predict(images, reporter)
     agreement = class_agreement(due, converted)
     before, after = (accuracy(values, labels) for values in (due, converted))
 
@@ -134,7 +127,6 @@ def verify(
         reasons.append(f"the accuracy is {before:.4f} trained and {after:.4f} converted")
     if not np.isfinite(converted).all():
         reasons.append("the file computes values that are not finite")
-    warnings = []
     near, compared = sum(r.near_threshold for r in layers), sum(r.signs for r in layers)
     if near > 1e-3 * compared:
         warnings.append(
@@ -187,7 +179,8 @@ class _Outputs:
 
 def _compare_layers(
     file: Model, trained: Trained, images: np.ndarray, num_real: int, device: str | None
-) -> tuple[list[LayerResult], list[str], _Outputs]:
+) -> tuple[list[LayerProof], list[str], _Outputs, list[str]]:
+    """Return the binary layers, the names of those without a 1-bit op, the outputs, and remarks."""
     model, described = trained.model, trained.binary_layers
     binary = [layer for layer in described if layer.signs is not None]
     channels = {layer.name: layer.signs.shape[2] for layer in described if layer.signs is not None}
@@ -206,15 +199,15 @@ def _compare_layers(
     outputs, seen, logits = _forward(model, images, forced, ending)
     nudges = np.random.default_rng(0).choice([-NUDGE, NUDGE], images.shape).astype(np.float32)
     nudged = _forward(model, images * (1 + nudges), forced, ending)
-    parts = _made_of(model, {layer.name: layer for layer in binary})
+    parts = made_of(model, {layer.name: layer for layer in binary})
     results = []
     for name, places in forced.items():
         compared = [
             _compare_signs(seen[name, i], nudged[1][name, i], signs, made_of, num_real)
-            for i, (signs, made_of) in enumerate(zip(places, parts[name], strict=True))
+            for i, (signs, made_of) in enumerate(zip(places, parts.sizes[name], strict=True))
         ]
         signs, near, wrong, worst = zip(*compared, strict=True)
-        results.append(LayerResult(name, sum(signs), sum(near), sum(wrong), max(worst)))
+        results.append(LayerProof(name, sum(signs), sum(near), sum(wrong), max(worst)))
     found = tapped[file.subgraphs[0].outputs[0]]
     function = 0.0
     moved = nudged[0]
@@ -230,6 +223,7 @@ def _compare_layers(
         results,
         unchecked,
         _Outputs(difference(outputs, found, num_real), difference(outputs, found, num_real, slack), function),
+        parts.remarks,
     )
 
 
@@ -289,60 +283,6 @@ def _order_of_places(model: tf.keras.Model, name: str) -> list[int]:
     return [places[node] for node in nodes if node in places]
 
 
-def _made_of(model: tf.keras.Model, binary: dict[str, BinaryLayer]) -> dict[str, list[Any]]:
-    """Return per binary layer and place, per channel of its input, how large the numbers are that it is a sum of.
-
-    Walks the graph: a binary convolution gives SUMMATION a K, BatchNorm multiplies and adds |multiplier mean| + |bias|,
-    an addition adds, shifts add their size. Other layers are left out (0): the observed values stand for them.
-    """
-    outputs: dict[str, Any] = {}
-    inputs: dict[str, list[Any]] = {}
-    for layer in model.layers:
-        if not layer.inbound_nodes:
-            continue
-        places = []
-        for node in layer.inbound_nodes:
-            before = node.inbound_layers if isinstance(node.inbound_layers, list) else [node.inbound_layers]
-            places.append([outputs.get(b.name, 0.0) for b in before])
-        inputs[layer.name] = [given[0] if given else 0.0 for given in places]
-        outputs[layer.name] = _output_made_of(layer, binary.get(layer.name), places[0])
-    return {name: inputs[name] for name in binary}
-
-
-def _output_made_of(layer: tf.keras.layers.Layer, binary: BinaryLayer | None, given: list[Any]) -> Any:
-    kinds = tf.keras.layers
-    if binary is not None and binary.signs is not None and binary.scale is not None:
-        return SUMMATION * binary.scale * np.prod(binary.signs.shape[:3])
-    if is_norm(layer):
-        multiplier = 1 / np.sqrt(layer.moving_variance.numpy() + layer.epsilon)
-        multiplier = np.abs(multiplier * layer.gamma.numpy()) if layer.scale else multiplier
-        beta = np.abs(layer.beta.numpy()) if layer.center else 0.0
-        return multiplier * (given[0] + np.abs(layer.moving_mean.numpy())) + beta
-    if isinstance(layer, LinkScale):
-        return np.abs(layer.gamma.numpy()) * given[0]
-    if isinstance(layer, ChannelMatch):
-        channels = np.broadcast_to(given[0], layer.input_shape[-1:]).astype(np.float32)
-        return layer(channels.reshape(1, 1, 1, -1)).numpy()[0, 0, 0]
-    if isinstance(layer, RSign):
-        return given[0] + np.abs(layer.threshold.numpy())
-    if isinstance(layer, RPReLU):
-        steepest = np.maximum(np.abs(layer.slope.numpy()), 1)
-        return steepest * (given[0] + np.abs(layer.shift_in.numpy())) + np.abs(layer.shift_out.numpy())
-    if isinstance(layer, kinds.Add):
-        return sum(given)
-    if isinstance(layer, kinds.Concatenate) and layer.axis == -1:
-        parts = zip(given, layer.input_shape, strict=True)
-        return np.concatenate([np.broadcast_to(part, shape[-1:]) for part, shape in parts])
-    if isinstance(layer, kinds.Rescaling):
-        return np.abs(layer.scale) * given[0] + np.abs(layer.offset)
-    if getattr(layer, "activation", None) is tf.keras.activations.sigmoid:
-        return 1.0  # SD-BNN's offset, which is added to the value before a sign
-    if isinstance(layer, kinds.Flatten):
-        return np.tile(given[0], layer.output_shape[-1] // np.size(given[0])) if np.size(given[0]) > 1 else given[0]
-    keeps = (kinds.ReLU, kinds.PReLU, HardTanh, kinds.Dropout, kinds.MaxPooling2D, kinds.AveragePooling2D)
-    return given[0] if isinstance(layer, (*keeps, kinds.GlobalAveragePooling2D, kinds.GlobalMaxPooling2D)) else 0.0
-
-
 def _compare_signs(
     pre_sign: np.ndarray, nudged: np.ndarray, signs: np.ndarray, made_of: np.ndarray | float, num_real: int
 ) -> tuple[int, int, int, float]:
@@ -351,7 +291,7 @@ def _compare_signs(
     `nudged`: the pre-sign values for nudged inputs.
 
     Returns how many there are, and of those that differ the near ones, the wrong ones and the worst distance, as in
-    LayerResult.
+    LayerProof.
     """
     signs = signs.reshape(pre_sign.shape)
     differ = (pre_sign >= 0) != (signs > 0)

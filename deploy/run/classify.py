@@ -17,7 +17,8 @@ from larqnets.files import write_atomically
 from larqnets.scores import Kind, probabilities
 from larqnets.tflite.answers import kind_of_file
 from larqnets.tflite.interface import Port, check_inputs, display_names, dtype_of, interface_of, match_names
-from larqnets.tflite.model import Model, read_model
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 
 def classify(

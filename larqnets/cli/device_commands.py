@@ -51,8 +51,8 @@ def benchmark(
     from android_bench.measuring import benchmark as bench
     from deploy.run.interpreter import Interpreter, host_engine
     from deploy.run.shipped import find_model
+    from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import devices as device_tables
-    from larqnets.cli.tables import tables
 
     if resume is not None and (files or device):
         raise typer.BadParameter("--resume takes files, device and protocol from the record. Leave the others out.")
@@ -72,8 +72,8 @@ def benchmark(
     bench.look_at_devices(wanted.devices)
     if not as_json:
         _summaries(())  # what statistics need is said before anything is measured
-    with tables.Stages() as stages:
-        outcome = bench.measure(wanted, host_engine, stages.say)
+    with StatusReporter() as reporter:
+        outcome = bench.measure(wanted, host_engine, reporter)
     if outcome.sessions:
         show(
             bench.to_json(outcome, wanted),
@@ -150,11 +150,12 @@ def build(
 ) -> None:
     """Build the ARM64 runtime: runner, library, TensorFlow Lite, licences, checksums; for Android too."""
     from android_bench.runtime import bundle
-    from larqnets.cli.tables import tables
+    from larqnets.cli.reporters import StatusReporter
+    from larqnets.cli.tables import devices as device_tables
 
-    with tables.Stages() as stages:
-        result = bundle.build(output or bundle.runtime_folder(), stages.stage)
-    show(result, lambda: tables.runtime(result), as_json)
+    with StatusReporter() as reporter:
+        result = bundle.build(output or bundle.runtime_folder(), reporter)
+    show(result, lambda: device_tables.runtime(result), as_json)
 
 
 @app.command(name="bench-kernels", hidden=True)
@@ -169,14 +170,15 @@ def bench_kernels(
     check_folder(models)
     writer = needs_training_extra("larqnets.studies.bench_models")
     from android_bench.emulation import kernels
-    from larqnets.cli.tables import tables
+    from larqnets.cli.reporters import StatusReporter
+    from larqnets.cli.tables import studies
     from larqnets.files import write_atomically
 
-    with tables.Stages() as stages:
-        writer.write_models(models, lambda name: stages.stage(f"writing {name}"))
-        rows = kernels.count_models(models, lambda name: stages.stage(f"counting {name}"))
+    with StatusReporter() as reporter:
+        writer.write_models(models, reporter)
+        rows = kernels.count_models(models, reporter)
     write_atomically(out, json.dumps(rows, indent=1) + "\n")
-    show(rows, lambda: kernels.tables(rows), as_json)
+    show(rows, lambda: studies.instructions_of_kernels(rows), as_json)
 
 
 @app.command(name="bench-groupnet", hidden=True)
@@ -193,11 +195,12 @@ def bench_groupnet(
     check_folder(models)
     writer = needs_training_extra("larqnets.studies.bench_models")
     from android_bench.emulation import groupnet_cost
-    from larqnets.cli.tables import tables
+    from larqnets.cli.reporters import StatusReporter
+    from larqnets.cli.tables import studies
     from larqnets.files import write_atomically
 
-    with tables.Stages() as stages:
-        writer.write_groupnets(models, lambda name: stages.stage(f"writing {name}"))
-        result = groupnet_cost.count_groupnets(models, lambda name: stages.stage(f"counting {name}"))
+    with StatusReporter() as reporter:
+        writer.write_groupnets(models, reporter)
+        result = groupnet_cost.count_groupnets(models, reporter)
     write_atomically(out, json.dumps(result, indent=1) + "\n")
-    show(result, lambda: groupnet_cost.tables(result), as_json)
+    show(result, lambda: studies.instructions_of_groupnets(result), as_json)

@@ -4,15 +4,15 @@ Decomposed are the kernels of Conv2D, DepthwiseConv2D, SeparableConv2D and Dense
 else stays as it is: biases, BatchNorm, and layers of other kinds, which `left_out` names if they have a kernel.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from larqnets.decompose import LayerResult, Settings, decompose_kernels
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT, Reporter
 
 layers = tf.keras.layers
 
@@ -61,18 +61,18 @@ def left_out(model: tf.keras.Model) -> list[str]:
 def decompose(
     kernels: Sequence[Kernel],
     settings: Settings | Mapping[str, Settings],
-    on_layer: Callable[[int, str], Any] = lambda done, name: None,
+    reporter: Reporter = SILENT,
     values: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, LayerResult]:
     """Decompose every kernel, with the same settings or its own, on all cores; the model is left as it is.
 
-    `values`: the kernels' values by name, where the weights do not hold them now. `on_layer` is called with the number
-    done and the name of each. Raises LarqnetsError for a kernel that cannot be decomposed, see `decompose_kernel`.
+    `values`: the kernels' values by name, where the weights do not hold them now. `reporter` is told the
+    number done and the name of each. Raises LarqnetsError for a kernel that cannot be decomposed, see `decompose_kernel`.
     """
     values = values or float_values(kernels)
     by_name = {kernel.name: values[kernel.name] for kernel in kernels}
     depthwise = [kernel.name for kernel in kernels if kernel.depthwise]
-    return decompose_kernels(by_name, settings, depthwise, stem=kernels[0].name, on_layer=on_layer)
+    return decompose_kernels(by_name, settings, depthwise, stem=kernels[0].name, reporter=reporter)
 
 
 def float_values(kernels: Sequence[Kernel]) -> dict[str, np.ndarray]:

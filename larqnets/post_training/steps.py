@@ -15,7 +15,7 @@ nothing but that accuracy, which the run's card has, is used.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,11 +23,13 @@ import numpy as np
 import tensorflow as tf
 
 from larqnets.decompose import Settings, settings_for_bits
+from larqnets.decompose.result import LayerResult
 from larqnets.decompose.search import LARGEST, SMALLEST
 from larqnets.decompose.settings import Search
 from larqnets.errors import LarqnetsError
 from larqnets.post_training import network as net
 from larqnets.post_training.sensitivity import sensitivities
+from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.subject import Subject
 from larqnets.training.evaluation import without_remapping
 
@@ -43,7 +45,7 @@ def find_settings(
     kernels: Sequence[net.Kernel],
     settings: Settings,
     search: Search,
-    on_stage: Callable[[str], Any] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> tuple[dict[str, Settings], dict[str, Any]]:
     """Return settings with a step for every layer, and what the search found, for the card.
 
@@ -60,7 +62,7 @@ def find_settings(
     images, labels = dataset.samples(search.images, "train")
     values = net.float_values(kernels)
 
-    on_stage("sensitivity")
+    reporter.stage("sensitivity")
     start = net.decompose(kernels, settings, values=values)
     free = [kernel for kernel in kernels if "step" in start[kernel.name].knobs]
     if not free:
@@ -71,25 +73,16 @@ def find_settings(
     found: dict[str, Any] = {**vars(search), "images": len(images), "sensitivity": sensitivity}
 
     if search.target_bits is not None:
-        on_stage("bisection")
-        # what is left for the layers with steps when those at int8 have taken theirs
-        weights = sum(result.weights for result in start.values())
-        at_int8 = 8 * sum(result.file_bytes for name, result in start.items() if name not in sensitivity)
-        left = search.target_bits * weights - at_int8
-        if left <= 0:
-            raise LarqnetsError(
-                f"The layers at int8 alone take {at_int8 / weights:.2f} bits per weight. Ask for more, or leave "
-                "--protect-small out."
-            )
-        wanted = left / sum(kernel.size for kernel in free_values.values())
+        reporter.stage("bisection")
+        wanted = _bits_left(search.target_bits, start, free_values)
         chosen, _ = settings_for_bits(free_values, wanted, settings, sensitivity, depthwise)
     else:
-        on_stage("mixing")
+        reporter.stage("mixing")
         predict = Predictor(subject.model)
         images, found["mixed"] = as_hard_as_unseen(predict, images, labels, subject.accuracy)
         found["calibration_accuracy"] = float_accuracy = predict.accuracy(images, labels)
         found["trials"] = trials = []
-        on_stage("bisection")
+        reporter.stage("bisection")
         base, _ = settings_for_bits(free_values, BASE_BITS, settings, sensitivity, depthwise, tolerance=0.1)
 
         def lost(factor: float) -> tuple[dict[str, Settings], float]:
@@ -107,6 +100,19 @@ def find_settings(
         chosen = _coarsest(lost, search.max_drop)
     found["steps"] = {name: own.step for name, own in chosen.items()}
     return dict.fromkeys(values, settings) | chosen, found
+
+
+def _bits_left(target_bits: float, start: Mapping[str, LayerResult], free: Mapping[str, np.ndarray]) -> float:
+    """Return the bits per weight left for the layers with steps when those at int8 have taken theirs."""
+    weights = sum(result.weights for result in start.values())
+    at_int8 = 8 * sum(result.file_bytes for name, result in start.items() if name not in free)
+    left = target_bits * weights - at_int8
+    if left <= 0:
+        raise LarqnetsError(
+            f"The layers at int8 alone take {at_int8 / weights:.2f} bits per weight. Ask for more, or leave "
+            "--protect-small out."
+        )
+    return left / sum(kernel.size for kernel in free.values())
 
 
 def as_hard_as_unseen(

@@ -17,10 +17,11 @@ from larqnets.errors import LarqnetsError, nearest
 from larqnets.models import create_model
 from larqnets.runs.applications import applications, build_application, normalisation
 from larqnets.runs.keras_file import load_keras_file
-from larqnets.runs.names import KERAS_SUFFIXES, image_shape, looks_like_run, run_of
+from larqnets.runs.names import KERAS_SUFFIXES, image_shape, is_run, looks_like_run, run_of
 from larqnets.runs.run import Run
 from larqnets.runs.weights import build_model, load_trained_model
-from larqnets.tflite.model import Model, read_model
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,7 @@ class Subject:
         """The fraction of its test images that its card says; None where it says none, or other images are asked for."""
         if self.run is None or self._others(self.run.data) is not None:
             return None
-        return self.run.card.get("test_accuracy")
+        return self.run.card.test_accuracy
 
     @property
     def _classes(self) -> int:
@@ -121,9 +122,10 @@ def open_subject(
 ) -> Subject:
     """Open a run folder, a Keras model file, a .tflite file, or as text also a network of keras.applications by its name.
 
-    A run may be given opened.     `dataset` names images, or other ones than its own; `weights`, `image` (H, W, C) and `classes` (1000) are those of
-    keras.applications: "imagenet" (Keras downloads them), "none" (random), or a file. Raises LarqnetsError for a damaged
-    run and a name that nothing has; whether a file can be read is found when its part is asked for.
+    A run may be given opened. `dataset` names images, or other ones than its own; `weights`, `image` (H, W, C) and
+    `classes` (1000) are those of keras.applications: "imagenet" (Keras downloads them), "none" (random), or a file. Raises
+    LarqnetsError for a damaged run and a name that nothing has; whether a file can be read is found when its part is asked
+    for.
     """
     origin = named.path if isinstance(named, Run) else named
     path = Path(origin)
@@ -134,7 +136,7 @@ def open_subject(
             "them out."
         )
     if run is not None:
-        subject = Subject(origin, run.card["backbone"], partial(load_trained_model, run), run, lambda: run.data)
+        subject = Subject(origin, run.card.backbone, partial(load_trained_model, run), run, lambda: run.data)
     elif origin in applications():
         load = partial(_application, str(origin), weights, image, classes)
         subject = Subject(origin, str(origin), load, normalised=partial(normalisation, str(origin)))
@@ -199,7 +201,7 @@ def model_of(
     path = Path(subject)
     if path.suffix in KERAS_SUFFIXES:
         return open_subject(path).model
-    run = Run.open(path) if path.is_dir() or looks_like_run(path) else None
+    run = Run.open(path) if is_run(subject) or looks_like_run(path) else None
     if run is not None and run.kind != "trained":
         return open_subject(run).model
     experiment = load_config(subject, overrides) if run is None else run.experiment

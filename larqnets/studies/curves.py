@@ -1,18 +1,16 @@
 """`larqnets curves`: loss and accuracy of runs, or their gates and factors, over their epochs as one picture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from larqnets import pictures
-from larqnets.documents import finite_number, read_csv
+from larqnets.csv_table import CsvTable
 from larqnets.errors import LarqnetsError
+from larqnets.runs.epoch_tables import METRICS, PARAMETERS
 from larqnets.runs.run import Run
 
-_METRICS: dict[str, Callable[[str], Any]] = dict.fromkeys(
-    ("epoch", "train_loss", "test_loss", "train_accuracy", "test_accuracy"), finite_number
-)
-_PARAMETERS: dict[str, Callable[[str], Any]] = {"epoch": finite_number, "name": str, "value": finite_number}
+_CURVES = METRICS.only("epoch", "train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
 
 def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
@@ -78,21 +76,21 @@ def _over_epochs(*panels: Any) -> None:
         axes.grid(alpha=0.3)
 
 
-def _rows(path: Path, columns: dict[str, Callable[[str], Any]]) -> list[dict[str, Any]]:
-    """Return these columns of the lines of a CSV; no lines when it is not there."""
+def _rows(path: Path, table: CsvTable) -> list[dict[str, Any]]:
+    """Return the rows of a table of a run, none when it is not there."""
     try:
-        return [{column: kind(row[column]) for column, kind in columns.items()} for row in read_csv(path)[1]]
+        return table.read(path)
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise LarqnetsError(f"{path} is damaged: {error}. Restore it from a copy, or resume the run.") from error
 
 
 def _read_parameters(run: Run) -> dict[str, dict[str, list[float]]]:
     curves: dict[str, dict[str, list[float]]] = {}
-    for row in _rows(run.parameters, _PARAMETERS):
+    for row in _rows(run.parameters, PARAMETERS):
         curve = curves.setdefault(row["name"], {"epoch": [], "value": []})
-        curve["epoch"].append(row["epoch"])
+        curve["epoch"].append(float(row["epoch"]))
         curve["value"].append(row["value"])
     if not curves:
         raise LarqnetsError(
@@ -103,8 +101,8 @@ def _read_parameters(run: Run) -> dict[str, dict[str, list[float]]]:
 
 
 def _read(run: Run) -> dict[str, list[float]]:
-    rows = _rows(run.metrics, _METRICS)
-    curve = {column: [row[column] for row in rows] for column in _METRICS}
+    rows = _rows(run.metrics, _CURVES)
+    curve = {column: [float(row[column]) for row in rows] for column in _CURVES.columns}
     if not curve["epoch"]:
         raise LarqnetsError(f"{run.path} has no finished epoch to draw. Train it first.")
     return curve

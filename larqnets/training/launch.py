@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Any
 
 from larqnets.config import dump_config
 from larqnets.data import Dataset, load_dataset, reading_errors
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import Reporter
 from larqnets.runs import checkpoints
+from larqnets.runs.card import Card
 from larqnets.runs.names import plan_run
 from larqnets.runs.run import Run
 from larqnets.training.distribution import Workers, join
 from larqnets.training.loop import train
-from larqnets.training.progress import Progress
 from larqnets.training.stages import StageParts
 
 
@@ -27,7 +27,7 @@ def launch(
     resume: bool = False,
     seed: int | None = None,
     strategy: str | None = None,
-    progress: Progress,
+    reporter: Reporter,
 ) -> Run:
     """Train the experiment of a config, or with `resume` continue a run; returns the finished run.
 
@@ -42,51 +42,51 @@ def launch(
         with workers.together():
             if workers.is_chief:
                 run, parts = _open_or_create(
-                    config_or_run, name, runs, overrides, init_from, resume, seed, workers, progress
+                    config_or_run, name, runs, overrides, init_from, resume, seed, workers, reporter
                 )
                 held.enter_context(run.locked())
         with workers.together():
             if not workers.is_chief:
                 run, parts = _open_or_create(
-                    config_or_run, name, runs, overrides, init_from, True, seed, workers, progress
+                    config_or_run, name, runs, overrides, init_from, True, seed, workers, reporter
                 )
         assert run is not None
         dataset = load_dataset(run.experiment.data) if parts is None else parts.dataset
         model_words = f"{run.experiment.model.method} on {run.experiment.model.backbone}"
-        progress.note(f"{run.path}: {model_words}, {dataset.info.num_train:,} training images of {dataset.info.name}.")
+        reporter.line(f"{run.path}: {model_words}, {dataset.info.num_train:,} training images of {dataset.info.name}.")
         if workers.replicas > 1:
             where = f" on {workers.count} machines; this is worker {workers.index}" if workers.count > 1 else ""
-            progress.note(f"Every batch is shared by {workers.replicas} devices{where}.")
+            reporter.line(f"Every batch is shared by {workers.replicas} devices{where}.")
         with workers.own_copy(run) as mine, workers.strategy.scope():
-            _train(mine, dataset, parts, workers, progress)
+            _train(mine, dataset, parts, workers, reporter)
         with workers.together():  # until the chief has written the last of it
             pass
         workers.heard()
         return run if workers.is_chief else Run.open(run.path)
 
 
-def _train(run: Run, dataset: Dataset, parts: StageParts | None, workers: Workers, progress: Progress) -> None:
+def _train(run: Run, dataset: Dataset, parts: StageParts | None, workers: Workers, reporter: Reporter) -> None:
     saved = checkpoints.latest(run)
     if workers.count > 1:
         workers.check_same("run", [dump_config(run.experiment), dataset.fingerprint(), saved and saved.state["step"]])
     # The card remembers where the weights come from: a run killed before its first checkpoint starts there again.
-    origin = run.card.get("init_from") if saved is None else None
-    if run.card["status"] not in ("created", "trained"):
-        progress.note(_continuation(run.card, saved))
+    origin = run.card.init_from if saved is None else None
+    if run.card.status not in ("created", "trained"):
+        reporter.line(_continuation(run.card, saved))
     if parts is None or workers.count > 1:  # what the chief made alone is not in the strategy of all
         parts = StageParts(run.experiment, dataset)
         if saved is None:
             parts.begin(origin and Path(origin))
     if origin is not None:
-        progress.note(f"Starting from the weights of {origin}.")
+        reporter.line(f"Starting from the weights of {origin}.")
     with reading_errors(dataset):
-        train(run.experiment, run, dataset, parts=parts, workers=workers, progress=progress)
+        train(run.experiment, run, dataset, parts=parts, workers=workers, reporter=reporter)
 
 
-def _continuation(card: dict[str, Any], saved: checkpoints.Saved | None) -> str:
+def _continuation(card: Card, saved: checkpoints.Saved | None) -> str:
     """Return how the run ended before and where it goes on. A card that says "training" is that of a process that died."""
     ended = {"training": "was killed", "interrupted": "was interrupted", "failed": "failed"}
-    how = ended.get(card["status"], f"is {card['status']}")
+    how = ended.get(card.status, f"is {card.status}")
     if saved is None:
         return f"The run {how} before its first checkpoint: it starts again."
     return f"The run {how}: it goes on from {saved.path.name}, in epoch {saved.state['epoch'] + 1}."
@@ -101,7 +101,7 @@ def _open_or_create(
     resume: bool,
     seed: int | None,
     workers: Workers,
-    progress: Progress,
+    reporter: Reporter,
 ) -> tuple[Run, StageParts | None]:
     """Return the run, and of a new one what was made to see that it can be trained."""
     planned = plan_run(config_or_run, name, runs, overrides, init_from, resume, seed)
@@ -118,7 +118,7 @@ def _open_or_create(
         parts.make_all()
         parts.begin(init_from)
     if resume:
-        progress.note(f"There is no run {runs / name} yet, so it starts now.")
+        reporter.line(f"There is no run {runs / name} yet, so it starts now.")
     run = Run.create(runs, name, experiment, config_name=Path(config_or_run).stem)
     if init_from is not None:
         run.update_card(init_from=str(init_from))

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from larqnets.config import Experiment
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT, Reporter
 from larqnets.runs import checkpoints
 from larqnets.runs.run import Run
 from larqnets.runs.weights import load_trained_model
@@ -22,7 +23,7 @@ from larqnets.training import environment, metrics
 from larqnets.training.distribution import Workers, join
 from larqnets.training.evaluation import Evaluator
 from larqnets.training.interrupt import TrainingInterruptedError, stop_on_signals
-from larqnets.training.progress import Progress, Silent
+from larqnets.training.progress import epoch_line, step_words
 from larqnets.training.schedules import learning_rate
 from larqnets.training.stages import Stage, StageParts, stage_results
 from larqnets.training.step import EpochTotals, all_finite, in_mixed_precision, make_optimizer, make_train_step
@@ -57,7 +58,7 @@ def train(
     *,
     parts: StageParts | None = None,
     workers: Workers | None = None,
-    progress: Progress | None = None,
+    reporter: Reporter = SILENT,
     stop: Callable[[int], bool] = lambda step: False,
 ) -> tf.keras.Model:
     """Train `model`, fresh from `build_model`, as `experiment` says, and record everything in the folder of `run`.
@@ -72,12 +73,11 @@ def train(
     Raises TrainingInterruptedError after such an end; LarqnetsError when the loss is no longer finite, the config is not the
     checkpoint's, a stage finds a weight without partner, or something cannot be written.
     """
-    progress = progress or Silent()
-    if run.card["status"] == "trained":
-        progress.note(f"{run.path} is finished: {run.card['epochs_done']} epochs are trained. There is nothing to do.")
+    if run.card.status == "trained":
+        reporter.line(f"{run.path} is finished: {run.card.epochs_done} epochs are trained. There is nothing to do.")
         return load_trained_model(run)
     parts = parts or StageParts(experiment, dataset, model)
-    training = _Training(experiment, run, parts, workers or join(None), progress, stop)
+    training = _Training(experiment, run, parts, workers or join(None), reporter, stop)
     saved = training.resume()
     training.describe()
     first = saved.state.get("stage", 0) if saved else 0
@@ -118,11 +118,11 @@ class _Training:
         run: Run,
         parts: StageParts,
         workers: Workers,
-        progress: Progress,
+        reporter: Reporter,
         stop: Callable[[int], bool],
     ) -> None:
         self.experiment, self.run, self.dataset, self.workers = experiment, run, parts.dataset, workers
-        self.progress, self.stop = progress, stop
+        self.reporter, self.stop = reporter, stop
         self.stages = parts.stages
         for stage in self.stages:
             workers.check_divides(stage.config.batch_size)
@@ -142,7 +142,7 @@ class _Training:
         saved = checkpoints.latest(self.run)
         if saved is not None:
             for note in check_resumable(saved, self.provenance):
-                self.progress.note(note)
+                self.reporter.line(note)
             state = saved.state
             self.step, self.epoch = state["step"], state["epoch"]
             # a run of a version without stages has no such column
@@ -162,7 +162,7 @@ class _Training:
         )
         self.write_tables()
         self.summaries = metrics.Summaries(self.run.tensorboard, self.rows)
-        self.progress.start(self.step, self.total_steps, self.total_epochs)
+        self.reporter.count(self.step, self.total_steps, "starting")
 
     def announce(self, stage: Stage, fresh: list[str]) -> None:
         """Say of a run in stages which one begins, or goes on, and which of its weights no earlier stage had."""
@@ -171,7 +171,7 @@ class _Training:
         words = f"Stage {stage.index + 1} of {len(self.stages)}, {stage.config.name}: {stage.config.precision}."
         if fresh:
             words += f" State of signs that starts anew: {', '.join(fresh[:3])}{', ...' if len(fresh) > 3 else ''}."
-        self.progress.note(words)
+        self.reporter.line(words)
 
     def run_stage(self, state: _StageState, saved: checkpoints.Saved | None, signalled: Callable[[], bool]) -> None:
         """Train a stage to its end, from a checkpoint in it or from the weights that its model has."""
@@ -210,7 +210,8 @@ class _Training:
                         self.fail(stage, int(totals.first_bad_step.numpy()))
                     images = (self.step - epoch_step) * config.batch_size
                     images_per_second = images / (time.monotonic() - epoch_started)
-                    self.progress.step(self.step, *totals.means(), images_per_second)
+                    words = step_words(*totals.means(), images_per_second)
+                    self.reporter.count(self.step, self.total_steps, words)
 
             # Several workers evaluate to the end: one cannot leave the others.
             stop = signalled if self.workers.count == 1 else lambda: False
@@ -222,7 +223,7 @@ class _Training:
             train_loss, train_accuracy = totals.means()
             self.epoch += 1
             last_step = self.step - stage.first_step - 1
-            row: metrics.Row = {
+            row: metrics.MetricsRow = {
                 "stage": config.name,
                 "epoch": self.epoch,
                 "step": self.step,
@@ -242,7 +243,7 @@ class _Training:
             done = self.epoch - stage.first_epoch
             if done % config.checkpoint_every_epochs == 0 or done == config.epochs:
                 self.save(state)
-            self.progress.epoch(row)
+            self.reporter.line(epoch_line(row, self.total_epochs))
 
     def write_tables(self) -> None:
         """Write the rows of the finished epochs, those that a resumed run no longer has left out."""

@@ -4,31 +4,14 @@
 that has such a scalar tells it by `reported()`: a dictionary from a name to a tensor ().
 """
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from larqnets.files import write_atomically
+from larqnets.runs.epoch_tables import METRICS, PARAMETERS
 
-Row = dict[str, Any]  # "parameters": {name: value}, else a number or a word
-
-# images_per_second covers the training steps of the epoch; seconds is the whole run so far, over all resumes.
-_FORMATS = {
-    "stage": "",
-    "epoch": "d",
-    "step": "d",
-    "learning_rate": ".8g",
-    "train_loss": ".8g",
-    "train_accuracy": ".8g",
-    "test_loss": ".8g",
-    "test_accuracy": ".8g",
-    "images_per_second": ".1f",
-    "seconds": ".2f",
-}
-TIMING_COLUMNS = ("images_per_second", "seconds")
+MetricsRow = dict[str, Any]  # "parameters": {name: value}, else a number or a word
 
 
 def reported(model: tf.keras.Model) -> dict[str, float]:
@@ -37,41 +20,35 @@ def reported(model: tf.keras.Model) -> dict[str, float]:
     return {f"{layer.name}/{name}": float(value) for layer in layers for name, value in layer.reported().items()}
 
 
-def write_rows(path: Path, rows: list[Row]) -> None:
+def write_rows(path: Path, rows: list[MetricsRow]) -> None:
     """Replace the file by these rows, atomically."""
-    _write(path, [list(_FORMATS), *([format(row[key], spec) for key, spec in _FORMATS.items()] for row in rows)])
+    METRICS.write(path, [{name: row[name] for name in METRICS.columns} for row in rows])
 
 
-def write_parameters(path: Path, rows: list[Row]) -> None:
+def write_parameters(path: Path, rows: list[MetricsRow]) -> None:
     """Replace the file by the rows' parameters, a line for each value, atomically; without any there is no file."""
     lines = [
-        [row["epoch"], name, format(value, ".8g")]
+        {"epoch": row["epoch"], "name": name, "value": value}
         for row in rows
         for name, value in row.get("parameters", {}).items()  # a run of an earlier version has none
     ]
     if lines:
-        _write(path, [["epoch", "name", "value"], *lines])
+        PARAMETERS.write(path, lines)
     else:
         path.unlink(missing_ok=True)  # of epochs behind the checkpoint that a run goes on from
-
-
-def _write(path: Path, lines: list[list[Any]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    write_atomically(path, text.getvalue())
 
 
 class Summaries:
     """TensorBoard scalars of a run against its steps. A resumed run writes its earlier rows anew, so none is doubled."""
 
-    def __init__(self, folder: Path, rows: list[Row]) -> None:
+    def __init__(self, folder: Path, rows: list[MetricsRow]) -> None:
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
         self._writer = tf.summary.create_file_writer(str(folder))
         for row in rows:
             self.add(row)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: MetricsRow) -> None:
         """Write every number of a row and flush."""
         with self._writer.as_default(step=int(row["step"])):
             for name, value in {**row, **row.get("parameters", {})}.items():

@@ -12,7 +12,7 @@ from larqnets.runs.run import Run
 from larqnets.runs.subject import open_subject
 from larqnets.runs.weights import build_model, transfer_weights
 from larqnets.tasks.classification import make_loss
-from larqnets.training.metrics import Row
+from larqnets.training.metrics import MetricsRow
 from larqnets.training.schedules import check_schedule
 from larqnets.training.teacher import Teacher, load_teacher
 
@@ -125,7 +125,7 @@ def _stage_model(experiment: Experiment, dataset: "Dataset", stage: Stage) -> tf
         raise LarqnetsError(f"Stage '{stage.config.name}': {error}") from error
 
 
-def stage_results(stages: list[Stage], rows: list[Row]) -> list[dict[str, Any]]:
+def stage_results(stages: list[Stage], rows: list[MetricsRow]) -> list[dict[str, Any]]:
     """Return for the card what each stage was and did, from the rows of its finished epochs."""
     results, before = [], 0.0
     for stage in stages:

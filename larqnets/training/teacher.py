@@ -13,7 +13,8 @@ from larqnets.config import TrainConfig
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.runs.applications import applications, build_application, preprocess_of
-from larqnets.runs.run import KINDS, Run
+from larqnets.runs.card import KINDS
+from larqnets.runs.run import Run
 from larqnets.runs.subject import open_subject
 from larqnets.tasks.classification import logits_of
 
@@ -65,15 +66,15 @@ def load_teacher(config: TrainConfig, info: "DatasetInfo") -> Teacher | None:
 
 def _load_run(path: Path, info: "DatasetInfo") -> Teacher:
     run = Run.open(path)
-    if run.card["status"] not in KINDS:
+    if run.card.status not in KINDS:
         raise LarqnetsError(
             f"The teacher {path} is not trained to its end. Run `larqnets train --resume {path}` first."
         )
-    seen = run.card.get("images")
+    seen = run.card.images
     if seen is None:
         raise LarqnetsError(f"The teacher {path} does not say which images it is for. Name another run.")
     for what, key in (("image shape", "image_shape"), ("classes", "labels"), ("mean", "mean"), ("deviation", "std")):
-        ours, theirs = list(getattr(info, key)), list(seen[key])
+        ours, theirs = list(getattr(info, key)), list(getattr(seen, key))
         if ours != theirs:
             raise LarqnetsError(
                 f"The teacher {path} was trained on images of another {what}: {_short(theirs)}, not {_short(ours)}. "

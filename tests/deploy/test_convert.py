@@ -19,7 +19,7 @@ from larqnets.cli.preflight import check_target
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
 from larqnets.tflite.inspect import inspect_model
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(32, 16, 16, 3)).astype(np.float32)

@@ -13,9 +13,9 @@ from deploy.export.edit import _pack, _unpack
 from deploy.proof.outputs import accuracy, difference, ending_of, last_function
 from deploy.proof.verify import LOGITS_EPS, verify
 from larqnets import LarqnetsError
-from larqnets.cli.tables import tables
+from larqnets.cli.tables.models import verification_lines
 from larqnets.scores import class_agreement
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 layers = tf.keras.layers
 RNG = np.random.default_rng(0)
@@ -89,7 +89,7 @@ def test_a_right_file_is_equal_and_one_wrong_constant_is_found(name, make, dense
     assert result.logits_difference < LOGITS_EPS / 5
     classes = model.output_shape[-1]
     assert (result.argmax_agreement is None) == (classes == 1)
-    said = " ".join(tables.verification_lines(result.to_json()))
+    said = " ".join(verification_lines(result.to_json()))
     assert ("same class" in said) == (classes > 1)
 
     wrong = verify(with_wrong_constant(converted.content), model, IMAGES)

@@ -6,15 +6,16 @@ import pytest
 from calls import counted
 
 from deploy.convert.sources import convert_source
-from deploy.export.model import describe_binary_layers, export_model
+from deploy.export.binary_layers import describe_binary_layers
+from deploy.export.model import export_model
 from deploy.export.precision import in_float32
 from larqnets.data import load_dataset
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT
 from larqnets.runs.keras_file import load_keras_file
 from larqnets.runs.weights import load_trained_model
 from larqnets.tflite.verifier import verify as read_and_check
 from larqnets.training.launch import launch
-from larqnets.training.progress import Silent
 
 SMALL = ("model.width=0.25", "train.epochs=1", "train.batch_size=449")  # three steps
 COUNTED = (describe_binary_layers, export_model, in_float32, load_dataset, load_keras_file, load_trained_model)
@@ -25,7 +26,7 @@ def run(tmp_path_factory, tfds_dir):
     """A run of the digits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", str(tfds_dir))
-        yield launch("digits", runs=tmp_path_factory.mktemp("runs"), overrides=SMALL, progress=Silent())
+        yield launch("digits", runs=tmp_path_factory.mktemp("runs"), overrides=SMALL, reporter=SILENT)
 
 
 def test_a_conversion_with_twins_makes_everything_once(run, tmp_path, monkeypatch):

@@ -18,14 +18,14 @@ from larqnets.data import load_dataset
 from larqnets.decompose import Settings
 from larqnets.post_training import network as net
 from larqnets.post_training import steps
-from larqnets.post_training.launch import decompose_network, read_codes
+from larqnets.post_training.decomposed_run import decompose_network, read_codes
 from larqnets.post_training.sensitivity import sensitivities
 from larqnets.post_training.steps import Predictor, Search, as_hard_as_unseen, find_settings
 from larqnets.runs.applications import applications, normalisation
 from larqnets.runs.keras_file import keras_file_content, load_keras_file
 from larqnets.runs.run import Run
 from larqnets.runs.subject import open_subject
-from larqnets.studies.decompose_compare import COLUMNS, compare, points
+from larqnets.studies.decompose_compare import TABLE, compare_methods, points
 from larqnets.training import load_trained_model
 
 
@@ -193,12 +193,12 @@ def test_search_reaches_size(source, tfds_dir, monkeypatch, granularity, target)
     options = {"runs": source.parent / "runs", "measure": False}
     search = Search(target_bits=target, images=64)
     run = decompose_network(subject, settings, name="size", search=search, **options)
-    found, layers = run.card["search"], run.card["layers"]
+    found, layers = run.card.document["search"], run.card.document["layers"]
     assert set(found["steps"]) == {row["layer"] for row in layers}
     assert len(set(found["steps"].values())) > 1
-    bits = 8 * sum(row["file_bytes"] for row in layers) / run.card["weights"]
+    bits = 8 * sum(row["file_bytes"] for row in layers) / run.card.document["weights"]
     assert abs(bits - target) < 0.05  # records of so small layers come in jumps
-    assert run.card["settings"]["protect_small"] is False
+    assert run.card.document["settings"]["protect_small"] is False
     protected = open_subject(str(source), dataset="digits")
     with pytest.raises(LarqnetsError, match=r"The layers at int8 alone take .* leave --protect-small out"):
         decompose_network(
@@ -226,11 +226,11 @@ def test_search_keeps_accuracy(tmp_path, tfds_dir, monkeypatch):
     subject = open_subject(str(tmp_path / "means.h5"), dataset="digits")
     search = Search(max_drop=2, images=600)
     run = decompose_network(subject, Settings(int8_payload=True), runs=tmp_path, search=search)
-    found, layers = run.card["search"], run.card["layers"]
+    found, layers = run.card.document["search"], run.card.document["layers"]
     assert found["mixed"] == 0  # nobody said how accurate it is on test images
     assert {trial["drop"] <= 2 for trial in found["trials"]} == {False, True}
     kept = max((trial for trial in found["trials"] if trial["drop"] <= 2), key=lambda trial: trial["factor"])
-    bits = 8 * sum(row["file_bytes"] for row in layers) / run.card["weights"]
+    bits = 8 * sum(row["file_bytes"] for row in layers) / run.card.document["weights"]
     assert abs(bits - kept["record_bits_per_weight"]) < 1e-9
     accuracy = Predictor(load_trained_model(run)).accuracy(images, labels)
     assert abs(100 * (found["calibration_accuracy"] - accuracy) - kept["drop"]) < 1e-9
@@ -285,7 +285,7 @@ def test_table_of_methods_goes_on_where_it_was(cli, source, monkeypatch):
     assert first.code == 0, first.err
     table = source.parent / "t.csv"
     header, *lines = table.read_text().splitlines()
-    assert header == ",".join(COLUMNS)
+    assert header == TABLE.head
     assert [line.split(",")[:3] for line in lines] == [
         ["small", "uniform", "layer max 4 bits"],
         ["small", "uniform", "layer mse 4 bits"],
@@ -294,7 +294,7 @@ def test_table_of_methods_goes_on_where_it_was(cli, source, monkeypatch):
     table.write_text(marked)
     assert "picture: t.png" in first.out
     assert "not beaten" in first.out
-    second = compare([str(source.parent / "runs/small")], table, "uniform * m* 4 bits")
+    second = compare_methods([str(source.parent / "runs/small")], table, "uniform * m* 4 bits")
     assert (source.parent / "t.png").read_bytes().startswith(b"\x89PNG")
     assert len(second["rows"]) == 4
     assert table.read_text().startswith(marked)  # not measured again
@@ -305,12 +305,12 @@ def test_table_of_methods_goes_on_where_it_was(cli, source, monkeypatch):
     assert both.code == 0, both.err
     assert [line.split(",")[0] for line in table.read_text().splitlines()[-2:]] == ["small", "twin"]
     with pytest.raises(LarqnetsError, match="have the same name"):
-        compare(["runs/small", "other/small"], table)
+        compare_methods(["runs/small", "other/small"], table)
     with pytest.raises(LarqnetsError, match="Nothing that is compared is called 'unifrm'"):
-        compare(["runs/small"], table, "unifrm")
+        compare_methods(["runs/small"], table, "unifrm")
     table.write_text("a,b\n1,2\n")
     with pytest.raises(LarqnetsError, match="is not a table of this command"):
-        compare(["runs/small"], table)
+        compare_methods(["runs/small"], table)
 
 
 def test_points_are_distinct_settings():

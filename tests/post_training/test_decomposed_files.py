@@ -23,7 +23,7 @@ from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
 from larqnets.decompose import Settings
 from larqnets.post_training import network as net
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 IMAGES = np.random.default_rng(1).normal(size=(50, 8, 8, 1)).astype(np.float32)
 

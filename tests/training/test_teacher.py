@@ -76,8 +76,8 @@ def test_a_taught_run_resumes_with_the_same_bits_and_holds_no_teacher(real, tmp_
     with pytest.raises(TrainingInterruptedError):
         again(experiment, run, stop=lambda step: step == 9)
     assert same_bits(again(experiment, run), model)
-    assert Run.open(whole.path).card["stages"][0]["teacher"] == str(real.path)
-    assert Run.open(whole.path).card["test_accuracy"] > 0.6
+    assert Run.open(whole.path).card.document["stages"][0]["teacher"] == str(real.path)
+    assert Run.open(whole.path).card.test_accuracy > 0.6
     stored = [name for name, _ in tf.train.list_variables(str(whole.checkpoints / "step-00000014" / "weights"))]
     assert {name.split("/")[0] for name in stored} <= {
         *("model", "optimizer", "totals"),
@@ -170,4 +170,4 @@ def test_a_keras_application_teaches(mobilenet, tmp_path):
     )
     run = Run.create(tmp_path, "run", experiment)
     train(experiment, run, Colour())
-    assert run.card["status"] == "trained"
+    assert run.card.status == "trained"

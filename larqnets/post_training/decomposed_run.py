@@ -12,7 +12,7 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ import numpy as np
 
 from larqnets.decompose import LayerResult, Settings
 from larqnets.errors import LarqnetsError
-from larqnets.importing.launch import measured
+from larqnets.importing.imported_run import measured
 from larqnets.post_training import network as net
 from larqnets.post_training.picture import draw_layers
 from larqnets.post_training.steps import Search, find_settings
+from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.run import MODEL_FILE, Run
 from larqnets.runs.subject import Subject
@@ -39,8 +40,7 @@ def decompose_network(
     runs: Path = Path("runs"),
     search: Search | None = None,
     measure: bool = True,
-    on_stage: Callable[[str], Any] = lambda _: None,
-    on_layer: Callable[[int, int, str], Any] = lambda done, count, name: None,
+    reporter: Reporter = SILENT,
 ) -> Run:
     """Decompose a network into the new run `runs/name`, by default called after network and method.
 
@@ -58,10 +58,10 @@ def decompose_network(
     if search is not None:
         if settings.protect_small is None:
             settings = dataclasses.replace(settings, protect_small=False)  # the search gives them fine steps
-        on_stage("search")
-        chosen, found = find_settings(subject, kernels, settings, search, on_stage)
-    on_stage("decompose")
-    results = net.decompose(kernels, chosen, lambda done, layer: on_layer(done, len(kernels), layer))
+        reporter.stage("search")
+        chosen, found = find_settings(subject, kernels, settings, search, reporter)
+    reporter.stage("decompose")
+    results = net.decompose(kernels, chosen, reporter)
     net.assign(kernels, net.reconstructions(results))
     seconds = time.monotonic() - begun
     card: dict[str, Any] = {
@@ -79,7 +79,7 @@ def decompose_network(
         "seconds": round(seconds, 1),
     }
     if data is not None and measure:
-        on_stage("evaluate")
+        reporter.stage("evaluate")
         card |= measured(subject)
     report = {"settings": card["settings"], "layers": [_whole(result) for result in results.values()]}
     files = {

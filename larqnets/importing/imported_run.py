@@ -3,13 +3,13 @@
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from larqnets.data import reading_errors
 from larqnets.importing.networks import get_network
 from larqnets.importing.torch_weights import load_torch_weights, read_arrays
+from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.names import KERAS_SUFFIXES
 from larqnets.runs.run import MODEL_FILE, Run
@@ -29,7 +29,7 @@ def import_model(
     dataset: str | None = None,
     data_dir: str | None = None,
     measure: bool = True,
-    on_stage: Callable[[str], Any] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> Run:
     """Make a run of kind `imported`: of a .npz in PyTorch's layout into the graph `network`, or of a Keras model file.
 
@@ -38,7 +38,7 @@ def import_model(
     accuracy on the test images. Raises LarqnetsError when the weights do not fit, see `load_torch_weights`.
     """
     begun = time.monotonic()
-    on_stage("import")
+    reporter.stage("import")
     facts: dict[str, Any] = {}
     if source.suffix != ".npz":
         subject = open_subject(source)
@@ -63,7 +63,7 @@ def import_model(
         "seconds": 0.0,
     }
     if data is not None and measure:
-        on_stage("evaluate")
+        reporter.stage("evaluate")
         card |= measured(subject)
     card["seconds"] = round(time.monotonic() - begun, 1)
     return Run.create_with_model(runs, name or source.stem, data, card, {MODEL_FILE: keras_file_content(model)})
