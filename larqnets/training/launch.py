@@ -76,7 +76,7 @@ def _train(run: Run, dataset: Dataset, parts: StageParts | None, workers: Worker
     if parts is None or workers.count > 1:  # what the chief made alone is not in the strategy of all
         parts = StageParts(run.experiment, dataset)
         if saved is None:
-            parts.begin(origin and Path(origin))
+            parts.begin(None if origin is None else Path(origin))
     if origin is not None:
         reporter.line(f"Starting from the weights of {origin}.")
     with reading_errors(dataset):
