@@ -1,9 +1,9 @@
 """Commands about devices: build what runs there, measure, count. `larqnets.cli.main` takes them in."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from larqnets.files import check_folder, check_output
 if TYPE_CHECKING:
     from android_bench.record import Session
     from android_bench.reporting.summary import Summary
+    from larqnets.reporter import Reporter
 
 app = typer.Typer()
 runtime = typer.Typer(no_args_is_help=True, help="The ARM64 runtime: build it.")
@@ -165,19 +166,10 @@ def bench_kernels(
     as_json: Json = False,
 ) -> None:
     """Count what convolutions and networks, binary, float and int8, execute on ARM64 under qemu."""
-
-    check_folder(out.parent)
-    check_folder(models)
-    writer = needs_training_extra("larqnets.studies.bench_models")
     from android_bench.emulation import kernels
-    from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import studies
-    from larqnets.files import write_atomically
 
-    with StatusReporter() as reporter:
-        writer.write_models(models, reporter)
-        rows = kernels.count_models(models, reporter)
-    write_atomically(out, json.dumps(rows, indent=1) + "\n")
+    rows = _counted(models, out, "write_models", kernels.count_models)
     show(rows, lambda: studies.instructions_of_kernels(rows), as_json)
 
 
@@ -190,17 +182,23 @@ def bench_groupnet(
     as_json: Json = False,
 ) -> None:
     """Count what Group-Net executes on ARM64 under qemu behind its stem, by the number of branches."""
+    from android_bench.emulation import groupnet_cost
+    from larqnets.cli.tables import studies
 
+    result = _counted(models, out, "write_groupnets", groupnet_cost.count_groupnets)
+    show(result, lambda: studies.instructions_of_groupnets(result), as_json)
+
+
+def _counted(models: Path, out: Path, writer: str, count: "Callable[[Path, Reporter], Any]") -> Any:
+    """Write models into `models` with a function of `bench_models`, count what they execute, and keep that in `out`."""
     check_folder(out.parent)
     check_folder(models)
-    writer = needs_training_extra("larqnets.studies.bench_models")
-    from android_bench.emulation import groupnet_cost
+    bench_models = needs_training_extra("larqnets.studies.bench_models")
     from larqnets.cli.reporters import StatusReporter
-    from larqnets.cli.tables import studies
     from larqnets.files import write_atomically
 
     with StatusReporter() as reporter:
-        writer.write_groupnets(models, reporter)
-        result = groupnet_cost.count_groupnets(models, reporter)
+        getattr(bench_models, writer)(models, reporter)
+        result = count(models, reporter)
     write_atomically(out, json.dumps(result, indent=1) + "\n")
-    show(result, lambda: studies.instructions_of_groupnets(result), as_json)
+    return result

@@ -13,6 +13,7 @@ from larqnets.data.layout import find_prepared, resolve_data_dir
 from larqnets.errors import LarqnetsError
 from larqnets.method_options import method_names, read_options
 from larqnets.registry import unknown
+from larqnets.runs.card import CARD_FILE
 from larqnets.runs.run import Run, default_name
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -86,7 +87,7 @@ def images_of_source(source: Path) -> DataConfig | None:
 
 def run_of(file: Path) -> Path | None:
     """Return the run folder that holds a converted file, None if there is none above it."""
-    return next((folder for folder in file.resolve().parents if (folder / "card.json").is_file()), None)
+    return next((folder for folder in file.resolve().parents if (folder / CARD_FILE).is_file()), None)
 
 
 def origin_of(file: Path, source: Path | None) -> Path:
@@ -104,7 +105,7 @@ def looks_like_run(path: Path) -> bool:
 def is_run(name: str) -> bool:
     """Return whether a name stands for a folder that is there: of a run, or one that no config is called like."""
     path = Path(name)
-    return path.is_dir() and ((path / "card.json").is_file() or name not in list_configs())
+    return path.is_dir() and ((path / CARD_FILE).is_file() or name not in list_configs())
 
 
 def plan_run(

@@ -4,7 +4,6 @@ Nothing is remembered beside the runs themselves: what is finished is read from 
 that was killed goes on where it was when the same command is given again.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ from deploy.proof.check import evaluate_subject
 from deploy.targets import TARGETS
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
+from larqnets.manifest import sha256
 from larqnets.reporter import Reporter
 from larqnets.runs.card import Card
 from larqnets.runs.run import Run
@@ -142,7 +142,7 @@ def _run(
     if counting and (file := _converted_file(run := Run.open(p.run))) is not None and _counted(run, file) is None:
         reporter.stage("count")
         instructions = count(file, CPUS[0], per_op=False).instructions
-        run.update_card(arm64={"instructions": instructions, "cpu": CPUS[0], "file_sha256": _sha256(file)})
+        run.update_card(arm64={"instructions": instructions, "cpu": CPUS[0], "file_sha256": sha256(file)})
     row = _finished(p, convert, counting)
     assert row is not None, p.run
     return row
@@ -178,16 +178,12 @@ def _finished(p: Planned, convert: bool, counting: bool) -> SweepRow | None:
 def _counted(run: Run, file: Path) -> int | None:
     """Return the instructions that were counted for the file, None where none were."""
     counted = run.card.arm64
-    return counted.instructions if counted is not None and counted.file_sha256 == _sha256(file) else None
+    return counted.instructions if counted is not None and counted.file_sha256 == sha256(file) else None
 
 
 def _measured_whole(card: Card) -> bool:
     """Return whether the converted file was measured on the whole test set of the run's images."""
     return card.images is not None and card.converted_test_images == card.images.num_test
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _converted_file(run: Run) -> Path | None:
@@ -199,7 +195,7 @@ def _converted_file(run: Run) -> Path | None:
         entry = manifest["files"][file.stem]
         source = manifest["source"]
         current = (
-            _sha256(file) == entry["sha256"]
+            sha256(file) == entry["sha256"]
             and source["run"]["epochs_done"] == run.card.epochs_done
             and run.card.images is not None
             and source["preprocess"]["dataset"] == run.card.images.name
