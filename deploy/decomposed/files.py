@@ -7,26 +7,27 @@
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from deploy.decomposed import packed, patch
 from deploy.export.converters import run_stock_converter
 from deploy.export.edit import add_metadata
-from deploy.export.model import export_model
+from deploy.export.trained import Trained
 from deploy.proof.contents import layer_names
-from deploy.proof.converted import Converted, Samples, accuracy_of
+from deploy.proof.converted import Converted, accuracy_of
+from deploy.proof.samples import Samples
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.post_training.decomposed_run import read_codes
 from larqnets.post_training.network import Kernel, find_kernels, float_values
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.run import Run
+from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 
 
 def convert_decomposed(
     run: Run,
-    model: tf.keras.Model,
+    trained: Trained,
     samples: Samples,
     calibration: np.ndarray | None,
     provenance: dict[str, Any],
@@ -34,27 +35,27 @@ def convert_decomposed(
 ) -> list[Converted]:
     """Return decomposed.tflite, and with `calibration` images (N, H, W, C) decomposed_int8.tflite; none without integers.
 
-    `model` is the run's. Their accuracy is measured where the samples are labelled. A layer whose integers a file cannot
-    hold, or that the converter leaves float, keeps what the converter made of it, and the warnings say so.
+    `trained` is the run's model. Their accuracy is measured where the samples are labelled. A layer whose integers a file
+    cannot hold, or that the converter leaves float, keeps what the converter made of it, and the warnings say so.
     """
     codes = read_codes(run)
     if not codes:
         return []
+    model, shape = trained.model, trained.export.model
     kernels = find_kernels(model)
     integers = integers_of(kernels, codes)
-    shape = export_model(model).model
-    float_content = run_stock_converter(shape)
+    as_float = run_stock_converter(shape)
     files = []
     for variant, images in (("decomposed", None), ("decomposed_int8", calibration)):
         if variant != "decomposed" and images is None:
             continue
         reporter.stage("patch")
-        content = run_stock_converter(shape, images, quantise=True)
-        patched = patcher_of(float_content, content, kernels, float_values(kernels)).patch(integers)
-        names = layer_names(read_model(patched.content), model, {})
+        quantised = run_stock_converter(shape, images, quantise=True)
+        patched = patcher_of(as_float, quantised, kernels, float_values(kernels)).patch(integers)
+        names = layer_names(quantised, model, {})  # the patched file has the same graph
         entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
         entry[scores.KEY] = kind_of_model(model)
-        whole = add_metadata(patched.content, entry)
+        whole = read_model(add_metadata(patched.content, entry))
         sizes = packed.pack_model(whole)[1] if patched.layers else None
         reporter.stage("evaluate")
         accuracy = accuracy_of(whole, samples, None)
@@ -96,8 +97,8 @@ def integers_of(
 
 
 def patcher_of(
-    float_content: bytes, quantised: bytes, kernels: list[Kernel], values: dict[str, np.ndarray]
+    as_float: bytes | Model, quantised: bytes | Model, kernels: list[Kernel], values: dict[str, np.ndarray]
 ) -> patch.Patcher:
     """Return the patcher of a quantised file of a network; `values` are the kernels that both files were converted with."""
     by_rows = {kernel.name: patch.rows(values[kernel.name], kernel.depthwise) for kernel in kernels}
-    return patch.Patcher(float_content, quantised, by_rows)
+    return patch.Patcher(as_float, quantised, by_rows)

@@ -134,14 +134,15 @@ class Plan:
         return windows.from_config(layer, layer.get_config())
 
 
-def export_model(model: tf.keras.Model) -> Export:
+def export_model(model: tf.keras.Model, binary: list[BinaryLayer] | None = None) -> Export:
     """Rebuild a trained functional or sequential model for the converter, batch size 1.
 
-    Raises LarqnetsError for models that cannot be rebuilt: subclassed ones, nested ones, several inputs; and for a layer
-    of larqnets that `deploy.export.algebra` does not know.
+    `binary`: its layers trained as binary, where they are described already. Raises LarqnetsError for models that cannot
+    be rebuilt: subclassed ones, nested ones, several inputs; and for a layer of larqnets that `deploy.export.algebra` does
+    not know.
     """
     check_structure(model)
-    plan = Plan.of(model, describe_binary_layers(model))
+    plan = Plan.of(model, describe_binary_layers(model) if binary is None else binary)
     taken = {layer.name for layer in model.layers if not isinstance(layer, layers.InputLayer)}
     fresh = tf.keras.Input(model.input_shape[1:], batch_size=1, name="network_input" if "image" in taken else "image")
     if isinstance(model, tf.keras.Sequential):

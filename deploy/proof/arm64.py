@@ -14,6 +14,7 @@ import tensorflow as tf
 from android_bench.emulation.emulator import qemu_command
 from android_bench.measuring.equality import judge
 from android_bench.runtime.bundle import find_bundle
+from deploy.export.trained import Trained
 from deploy.proof.converted import Converted
 from deploy.proof.verify import verify
 from deploy.run.interpreter import Interpreter
@@ -59,7 +60,7 @@ class Proof:
 
 def prove(
     files: Sequence[Converted],
-    model: tf.keras.Model,
+    model: tf.keras.Model | Trained,
     images: np.ndarray,
     *,
     wanted: bool = True,
@@ -76,11 +77,13 @@ def prove(
     reason = _missing() if wanted else SWITCHED_OFF
     if reason is not None:
         return Proof((x86,), reason, {})
-    results = {}
+    trained, results = Trained.of(model), {}
     for file in files:
         reporter.stage("arm64")
         few = images[:SAMPLES]
-        results[file.variant] = _same_as_x86(file, few) if file.verification is None else _as_trained(file, model, few)
+        results[file.variant] = (
+            _same_as_x86(file, few) if file.verification is None else _as_trained(file, trained, few)
+        )
     return Proof((x86, results[files[0].variant].engine), None, results)
 
 
@@ -95,9 +98,9 @@ def _missing() -> str | None:
     return "the ARM64 runtime is not built. Build it with `larqnets runtime build` and convert again."
 
 
-def _as_trained(file: Converted, model: tf.keras.Model, images: np.ndarray) -> Arm64Result:
+def _as_trained(file: Converted, model: Trained, images: np.ndarray) -> Arm64Result:
     allowed_float = [fallback.layer for fallback in file.fallbacks]
-    found = verify(file.content, model, images, allowed_float=allowed_float, device="qemu")
+    found = verify(file.file, model, images, allowed_float=allowed_float, device="qemu")
     if not found.equal:
         raise LarqnetsError(
             f"The converted file is not equal to the trained model on ARM64 and is not published: {'; '.join(found.reasons)}. "
@@ -108,7 +111,7 @@ def _as_trained(file: Converted, model: tf.keras.Model, images: np.ndarray) -> A
 
 
 def _same_as_x86(file: Converted, images: np.ndarray) -> Arm64Result:
-    here, there = Interpreter(file.content), Interpreter(file.content, device="qemu")
+    here, there = Interpreter(file.file), Interpreter(file.file, device="qemu")
     due, found = here.predict(images), there.predict(images)
     difference, allowed = judge(here.model, [due], [found])
     if difference > allowed:

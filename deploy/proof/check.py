@@ -5,21 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from deploy.proof.source import images_of, open_source, other_images, verification_samples
+from deploy.proof.samples import verification_samples
 from deploy.proof.verify import Verification, verify
-from deploy.run.classify import dataset_of
 from deploy.run.interpreter import CHILD, Interpreter
-from larqnets.config import DataConfig
-from larqnets.data import DatasetInfo, load_dataset
+from larqnets.data import Dataset
 from larqnets.data.known import SPLITS
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
-from larqnets.runs.names import origin_of, run_of
-from larqnets.runs.run import Run
+from larqnets.runs.names import origin_of
+from larqnets.runs.subject import Subject, open_subject
 from larqnets.tasks.classification import cross_entropy_of, make_loss
 from larqnets.tflite.inspect import own_metadata
-from larqnets.training import evaluate, load_trained_model
-from larqnets.training.evaluation import check_images
+from larqnets.training import evaluate
 
 
 def verify_file(
@@ -43,10 +40,10 @@ def verify_file(
             f"{file} is the {entry['variant']} twin, which nobody claims to be equal to the run. Measure its accuracy: "
             f"larqnets evaluate {file}."
         )
-    opened = open_source(source, dataset, data_dir)
+    opened = open_subject(source, dataset=dataset, data_dir=data_dir)
     samples = verification_samples(opened)
     return verify(
-        interpreter.model.content,
+        interpreter.model,
         opened.model,
         samples.images,
         samples.labels,
@@ -65,24 +62,21 @@ def evaluate_subject(
     data_dir: str | None = None,
     reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
-    """Return the accuracy (fraction) of a run folder or .tflite file on a split of its data set, or of another."""
+    """Return the accuracy (fraction) of a run folder, Keras file or .tflite file on a split of its data set, or of another."""
     if split not in SPLITS:
         raise LarqnetsError(f"There is no split '{split}'. Use test or train.")
-    if subject.is_dir():
-        run = Run.open(subject)
-        model = load_trained_model(run)
-        data = load_dataset(images_of(run, dataset, data_dir, model.input_shape[1]))
-        check_images(model, data)
-        loss = make_loss(run.experiment.training_stages[-1]) if run.kind == "trained" else cross_entropy_of(model)
+    opened = open_subject(subject, dataset=dataset, data_dir=data_dir)
+    if opened.file is None:
+        data = _images_of(opened, "its network is")
+        run, model = opened.run, opened.model
+        trained = run.experiment if run is not None and run.kind == "trained" else None
+        loss = cross_entropy_of(model) if trained is None else make_loss(trained.training_stages[-1])
         scores = evaluate(model, data.eval_batches(split, 128, limit), loss)
         result = {"accuracy": scores.accuracy, "loss": scores.loss, "engine": "TensorFlow"}
     else:
-        interpreter = Interpreter(subject, device=CHILD)
-        if not interpreter.input_shapes or len(interpreter.input_shapes[0]) != 4:
-            raise LarqnetsError(f"{subject} takes no images, (N, H, W, C). Run it on arrays: larqnets run.")
-        config = _config_of(subject, interpreter, dataset)
-        data = load_dataset(other_images(config, dataset, data_dir, interpreter.input_shapes[0][1]))
-        _check_answers(subject, interpreter, data.info)
+        interpreter = Interpreter(opened.file, device=CHILD)
+        _check_classifies(subject, interpreter)
+        data = _images_of(opened, "it was made")
         hits, images = 0, 0
         for x, labels in data.eval_batches(split, 128, limit):
             hits += int(np.sum(interpreter.predict(x.numpy()).argmax(-1) == labels.numpy()))
@@ -99,29 +93,19 @@ def evaluate_subject(
     }
 
 
-def _check_answers(file: Path, interpreter: Interpreter, info: DatasetInfo) -> None:
-    """Raise LarqnetsError unless the file answers with a score for every class of the data set and takes its images."""
+def _images_of(subject: Subject, what: str) -> Dataset:
+    if (images := subject.images) is None:
+        raise LarqnetsError(f"{subject.origin} does not say which images {what} for. Name them with --dataset.")
+    return images
+
+
+def _check_classifies(file: Path, interpreter: Interpreter) -> None:
+    """Raise LarqnetsError unless the file takes images and answers with a score for every class."""
     inputs, outputs = interpreter.input_shapes, interpreter.output_shapes
+    if not inputs or len(inputs[0]) != 4:
+        raise LarqnetsError(f"{file} takes no images, (N, H, W, C). Run it on arrays: larqnets run.")
     if len(inputs) != 1 or len(outputs) != 1 or len(outputs[0]) != 2:
         raise LarqnetsError(
             f"{file} is no classifier of images: it has {len(inputs)} inputs and {len(outputs)} outputs, of shapes "
             f"{', '.join(map(str, [*inputs, *outputs]))}. Run it on arrays: larqnets run."
         )
-    if inputs[0][1:] != info.image_shape:
-        raise LarqnetsError(
-            f"Images of {info.name} are {info.image_shape} and {file} takes {inputs[0][1:]}. Name the data set that it was "
-            "trained on."
-        )
-    if outputs[0][1] < info.num_classes:
-        raise LarqnetsError(
-            f"{info.name} has {info.num_classes} classes and {file} tells {outputs[0][1]} apart. Name the data set that it "
-            "was trained on."
-        )
-
-
-def _config_of(file: Path, interpreter: Interpreter, dataset: str | None) -> DataConfig:
-    """Return how the file's images are loaded: as its run did, or as its metadata or --dataset name them."""
-    run = run_of(file)
-    if run is not None and (known := Run.open(run).data) is not None:
-        return known
-    return DataConfig(dataset=dataset_of(file, interpreter.model, dataset), image_size=interpreter.input_shapes[0][1])

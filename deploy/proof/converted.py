@@ -1,23 +1,13 @@
-"""What a conversion is proven with, and one of its files with what was proven of it."""
+"""One file of a conversion with what was proven of it."""
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from deploy.proof import contents
 from deploy.proof.outputs import accuracy
+from deploy.proof.samples import Samples
 from deploy.proof.verify import Verification
 from deploy.run.interpreter import Interpreter
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Images to verify with. The first `num_test` are test images, whose accuracy is reported; the rest only fills up."""
-
-    images: np.ndarray  # float32 (N, H, W, C), preprocessed
-    labels: np.ndarray | None = None  # (N,)
-    num_test: int = 0
-    real: bool = True  # False: random values, for want of images
+from larqnets.tflite.model import Model
 
 
 @dataclass(frozen=True)
@@ -25,7 +15,7 @@ class Converted:
     """One file of a conversion."""
 
     variant: str  # binary, float, int8
-    content: bytes
+    file: Model
     verification: Verification | None  # None for a file with real weights, whose accuracy alone is measured
     test_accuracy: float | None
     fallbacks: list[contents.Fallback] = field(default_factory=list)
@@ -34,12 +24,17 @@ class Converted:
     warnings: list[str] = field(default_factory=list)
     note: str = ""
 
+    @property
+    def content(self) -> bytes:
+        """The bytes of the file."""
+        return self.file.content
 
-def accuracy_of(content: bytes, samples: Samples, result: Verification | None) -> float | None:
+
+def accuracy_of(file: Model, samples: Samples, result: Verification | None) -> float | None:
     """Return the accuracy on the test images among the samples; None where there are no labels, or no one class per image."""
     if samples.labels is None or not samples.num_test:
         return None
     if result is not None and samples.num_test == len(samples.images):
         return result.accuracy_converted
-    outputs = Interpreter(content).predict(samples.images[: samples.num_test])
+    outputs = Interpreter(file).predict(samples.images[: samples.num_test])
     return accuracy(outputs, samples.labels[: samples.num_test])

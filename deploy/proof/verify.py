@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from deploy.export.binary_layers import describe_binary_layers
 from deploy.export.edit import tap
-from deploy.export.precision import in_float32
+from deploy.export.trained import Trained
 from deploy.proof.contents import match_layers
 from deploy.proof.outputs import Ending, accuracy, difference, ending_of, last_function, mean_difference
 from deploy.proof.sizes import made_of
@@ -27,7 +26,7 @@ from deploy.run.interpreter import Interpreter
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
 from larqnets.scores import class_agreement
-from larqnets.tflite.model import unpack_bits
+from larqnets.tflite.model import Model, unpack_bits
 from larqnets.tflite.reading import read_model
 from larqnets.training.evaluation import without_remapping
 
@@ -80,8 +79,8 @@ class Verification:
 
 
 def verify(
-    content: bytes,
-    model: tf.keras.Model,
+    file: bytes | Model,
+    model: tf.keras.Model | Trained,
     images: np.ndarray,
     labels: np.ndarray | None = None,
     *,
@@ -97,20 +96,21 @@ def verify(
     (N,) integers, None when unknown; `allowed_float`: binary layers that may be without a 1-bit op;
     `device`: where the file runs, see Interpreter. Raises LarqnetsError when the file does not fit the model at all.
     """
-    model = in_float32(model)
-    interpreter = Interpreter(content, device=device)
+    trained = Trained.of(model)
+    file, model = read_model(file), trained.model
+    interpreter = Interpreter(file, device=device)
     if interpreter.input_shapes[0][1:] != tuple(model.input_shape[1:]):
         raise LarqnetsError(
             f"The file takes {interpreter.input_shapes[0]} and the model {model.input_shape}: they do not belong together."
         )
     layers, unchecked, outputs, warnings = _compare_layers(
-        content, model, _probe_inputs(images, seed), min(len(images), LAYERWISE_SAMPLES), device
+        file, trained, _probe_inputs(images, seed), min(len(images), LAYERWISE_SAMPLES), device
     )
     with without_remapping():
-        trained = model.predict(images, batch_size=128, verbose=0)
+        due = model.predict(images, batch_size=128, verbose=0)
     converted = interpreter.predict(images, reporter)
-    agreement = class_agreement(trained, converted)
-    before, after = (accuracy(values, labels) for values in (trained, converted))
+    agreement = class_agreement(due, converted)
+    before, after = (accuracy(values, labels) for values in (due, converted))
 
     reasons = [
         f"layer '{r.layer}': {r.wrong} of {r.signs} signs differ, up to {r.worst:.1e} from the threshold"
@@ -134,7 +134,7 @@ def verify(
             "one, computes by chance, here and on a device."
         )
     if agreement is not None and agreement < MIN_AGREEMENT:
-        counted = "samples" if trained.ndim == 2 else "pixels"
+        counted = "samples" if due.ndim == 2 else "pixels"
         warnings.append(
             f"Only {agreement:.1%} of the {counted} get the same class, though every layer is equal by itself."
         )
@@ -146,7 +146,7 @@ def verify(
         outputs.logits,
         len(images),
         real_samples,
-        mean_difference(trained, converted),
+        mean_difference(due, converted),
         agreement,
         before,
         after,
@@ -178,11 +178,10 @@ class _Outputs:
 
 
 def _compare_layers(
-    content: bytes, model: tf.keras.Model, images: np.ndarray, num_real: int, device: str | None
+    file: Model, trained: Trained, images: np.ndarray, num_real: int, device: str | None
 ) -> tuple[list[LayerProof], list[str], _Outputs, list[str]]:
     """Return the binary layers, the names of those without a 1-bit op, the outputs, and remarks."""
-    file = read_model(content)
-    described = describe_binary_layers(model)
+    model, described = trained.model, trained.binary_layers
     binary = [layer for layer in described if layer.signs is not None]
     channels = {layer.name: layer.signs.shape[2] for layer in described if layer.signs is not None}
     matched = match_layers(file, binary)
@@ -192,7 +191,7 @@ def _compare_layers(
     if ending is None or last is None or ending.op != last.name:
         ending = last = None
     tensors = [op.inputs[0] for _, op in order] + ([last.inputs[0]] if last else [])
-    tapped = _tapped(content, tensors, images, device)
+    tapped = _tapped(file, tensors, images, device)
     forced: dict[str, list[np.ndarray]] = {}  # layer -> signs in each of its places
     for layer, op in order:
         signs = unpack_bits(tapped[op.inputs[0]], channels[layer.name]).astype(np.float32)
@@ -240,11 +239,11 @@ def _forward(
     return outputs, seen, ending.logits if ending else None
 
 
-def _tapped(content: bytes, tensors: list[int], images: np.ndarray, device: str | None) -> dict[int, np.ndarray]:
+def _tapped(file: Model, tensors: list[int], images: np.ndarray, device: str | None) -> dict[int, np.ndarray]:
     """Return the values (N, ...) of the given tensors of the file, signs bit-packed, and of its own output."""
     tensors = list(dict.fromkeys(tensors))
-    outputs = Interpreter(tap(content, tensors), device=device).predict(images)
-    own = read_model(content).subgraphs[0].outputs
+    outputs = Interpreter(tap(file.content, tensors), device=device).predict(images)
+    own = file.subgraphs[0].outputs
     return dict(zip([*tensors, *own], outputs if isinstance(outputs, list) else [outputs], strict=True))
 
 

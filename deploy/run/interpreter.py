@@ -50,7 +50,7 @@ class Interpreter:
     """
 
     def __init__(self, model: Path | str | bytes | Model, num_threads: int = 1, device: str | None = None) -> None:
-        self.model = model if isinstance(model, Model) else read_model(model)
+        self.model: Model = read_model(model)
         check_model(self.model, num_threads)
         self.interface: Interface = interface_of(self.model)
         self._native = _load_engine(self.model, num_threads, device)

@@ -170,6 +170,7 @@ def run(
         preflight.check_images(preflight.images_of_source(Path(source)), dataset, data_dir)
     shape = None if image is None else preflight.image_shape(image)
     decomposed_run = needs_training_extra("larqnets.post_training.decomposed_run")
+    subjects = needs_training_extra("larqnets.runs.subject")
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import networks as network_tables
 
@@ -178,13 +179,12 @@ def run(
     again += [part for key, value in network.items() if value is not None for part in (f"--{key}", str(value))]
     with StatusReporter() as reporter:
         reporter.stage("load")
-        origin = decomposed_run.net.open_network(
+        subject = subjects.open_subject(
             source, dataset=dataset, data_dir=data_dir, weights=weights, image=shape, classes=classes
         )
         result = decomposed_run.decompose_network(
-            origin,
+            subject,
             settings,
-            source=source,
             name=name,
             runs=runs,
             search=search,

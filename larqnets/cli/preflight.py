@@ -139,7 +139,7 @@ def check_evaluate(subject: Path, split: str, dataset: str | None, data_dir: str
     if subject.is_dir():
         check_images(images_of_source(subject), dataset, data_dir)
         return
-    from deploy.run.classify import dataset_of
+    from larqnets.data.info import dataset_of
 
     model = check_file(subject)
     run = run_of(subject)

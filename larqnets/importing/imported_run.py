@@ -6,18 +6,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
-from larqnets.config import DataConfig
-from larqnets.data import Dataset, load_dataset, reading_errors
+from larqnets.data import reading_errors
 from larqnets.importing.networks import get_network
 from larqnets.importing.torch_weights import load_torch_weights, read_arrays
 from larqnets.reporter import SILENT, Reporter
-from larqnets.runs.keras_file import keras_file_content, load_keras_file
+from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.names import KERAS_SUFFIXES
 from larqnets.runs.run import MODEL_FILE, Run
+from larqnets.runs.subject import Subject, open_subject
 from larqnets.tasks.classification import cross_entropy_of
-from larqnets.training.evaluation import check_images, evaluate
+from larqnets.training.evaluation import evaluate
 
 BATCH = 250
 
@@ -42,21 +40,19 @@ def import_model(
     begun = time.monotonic()
     reporter.stage("import")
     facts: dict[str, Any] = {}
-    data: DataConfig | None = None
     if source.suffix != ".npz":
-        model = load_keras_file(source)
+        subject = open_subject(source)
     elif Path(network or "").suffix in KERAS_SUFFIXES:
-        model = load_keras_file(Path(network or ""))
-        load_torch_weights(model, read_arrays(source), str(source))
+        subject = open_subject(Path(network or ""))
     else:
         published = get_network(network or "")
-        model, data = published.build(), published.data
+        subject = Subject(source, source.stem, published.build, own=lambda: published.data)
         facts = {"claimed_accuracy": published.claimed_accuracy, "origin": published.source}
+    subject = dataclasses.replace(subject, dataset=dataset, data_dir=data_dir)
+    model = subject.model
+    if source.suffix == ".npz":
         load_torch_weights(model, read_arrays(source), str(source))
-    if dataset is not None:
-        data = dataclasses.replace(data or DataConfig(dataset), dataset=dataset, image_size=model.input_shape[1])
-    if data is not None and data_dir is not None:
-        data = dataclasses.replace(data, data_dir=data_dir)
+    data = subject.data
     card = {
         "kind": "imported",
         "method": "real",
@@ -68,15 +64,16 @@ def import_model(
     }
     if data is not None and measure:
         reporter.stage("evaluate")
-        images = load_dataset(data)
-        card |= measured(model, images)
+        card |= measured(subject)
     card["seconds"] = round(time.monotonic() - begun, 1)
     return Run.create_with_model(runs, name or source.stem, data, card, {MODEL_FILE: keras_file_content(model)})
 
 
-def measured(model: tf.keras.Model, images: Dataset) -> dict[str, Any]:
-    """Return what a card says about accuracy on the test images, and about the images."""
-    check_images(model, images)
+def measured(subject: Subject) -> dict[str, Any]:
+    """Return what a card says about accuracy on the test images, and about the images, where it is known which."""
+    model, images = subject.model, subject.images
+    if images is None:
+        return {}
     with reading_errors(images):
         scores = evaluate(model, images.eval_batches("test", BATCH), cross_entropy_of(model))
     return {"test_accuracy": scores.accuracy, "test_images": scores.images, "images": dataclasses.asdict(images.info)}

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from larqnets.data import load_dataset
 from larqnets.decompose import Settings, settings_for_bits
 from larqnets.decompose.result import LayerResult
 from larqnets.decompose.search import LARGEST, SMALLEST
@@ -31,7 +30,8 @@ from larqnets.errors import LarqnetsError
 from larqnets.post_training import network as net
 from larqnets.post_training.sensitivity import sensitivities
 from larqnets.reporter import SILENT, Reporter
-from larqnets.training.evaluation import check_images, without_remapping
+from larqnets.runs.subject import Subject
+from larqnets.training.evaluation import without_remapping
 
 GRADIENT_IMAGES = 512  # of the calibration images, for the sensitivities
 BASE_BITS = 5.0  # the search for an accuracy starts from the steps of this size,
@@ -41,7 +41,7 @@ BATCH = 128
 
 
 def find_settings(
-    origin: net.Origin,
+    subject: Subject,
     kernels: Sequence[net.Kernel],
     settings: Settings,
     search: Search,
@@ -57,10 +57,8 @@ def find_settings(
             "Only the sound mode of cbd has steps to search for. Leave --target-bits and --max-drop out, or use "
             "--method cbd --mode sound."
         )
-    if origin.data is None:
+    if (dataset := subject.images) is None:
         raise LarqnetsError("The search needs images to calibrate with. Name them with --dataset.")
-    dataset = load_dataset(origin.data)
-    check_images(origin.model, dataset)
     images, labels = dataset.samples(search.images, "train")
     values = net.float_values(kernels)
 
@@ -69,7 +67,7 @@ def find_settings(
     free = [kernel for kernel in kernels if "step" in start[kernel.name].knobs]
     if not free:
         raise LarqnetsError("Every layer is kept at int8, so there is no step to find. Leave --protect-small out.")
-    sensitivity = sensitivities(origin.model, free, images[:GRADIENT_IMAGES], settings.granularity == "channel")
+    sensitivity = sensitivities(subject.model, free, images[:GRADIENT_IMAGES], settings.granularity == "channel")
     free_values = {kernel.name: values[kernel.name] for kernel in free}
     depthwise = [kernel.name for kernel in free if kernel.depthwise]
     found: dict[str, Any] = {**vars(search), "images": len(images), "sensitivity": sensitivity}
@@ -80,8 +78,8 @@ def find_settings(
         chosen, _ = settings_for_bits(free_values, wanted, settings, sensitivity, depthwise)
     else:
         reporter.stage("mixing")
-        predict = Predictor(origin.model)
-        images, found["mixed"] = as_hard_as_unseen(predict, images, labels, origin.accuracy)
+        predict = Predictor(subject.model)
+        images, found["mixed"] = as_hard_as_unseen(predict, images, labels, subject.accuracy)
         found["calibration_accuracy"] = float_accuracy = predict.accuracy(images, labels)
         found["trials"] = trials = []
         reporter.stage("bisection")

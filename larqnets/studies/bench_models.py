@@ -95,7 +95,7 @@ def write_groupnets(folder: Path, reporter: Reporter = SILENT) -> None:
         files[k] = f"groupnet_k{k}.tflite"
         reporter.stage(f"writing {files[k]}")
         model = _groupnet(k)
-        write_atomically(folder / files[k], run_converter(export_model(model).model))
+        write_atomically(folder / files[k], run_converter(export_model(model).model).content)
     assert model is not None  # BRANCHES are some
     pool = model.get_layer("head_pool")
     features = tf.keras.Input(pool.input_shape[1:], batch_size=1)
@@ -117,14 +117,14 @@ def _groupnet(k: int) -> tf.keras.Model:
 def _models() -> Iterator[tuple[str, str, bytes]]:
     tf.keras.utils.set_random_seed(0)
     for shape in (*COMPARED, *BINARY_ONLY):
-        yield "bconv", str(shape), run_converter(_convolution(shape, binary=True))
+        yield "bconv", str(shape), run_converter(_convolution(shape, binary=True)).content
         if shape in COMPARED:
             yield "fp32", str(shape), _stock(_convolution(shape, binary=False), int8=False)
             yield "int8", str(shape), _stock(_convolution(shape, binary=False), int8=True)
     backbone, image, classes, stem = NETWORK
     name = f"{backbone} {'x'.join(map(str, image))}"
     binary, twin = (_settled(create_model(m, backbone, image, classes, stem=stem)) for m in ("birealnet", "real"))
-    yield "network_binary", name, run_converter(binary)
+    yield "network_binary", name, run_converter(binary).content
     yield "network_float", name, _stock(twin, int8=False)
     yield "network_int8", name, _stock(twin, int8=True)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from larqnets import pictures
 from larqnets.csv_table import CsvTable
-from larqnets.data import load_dataset, reading_errors
+from larqnets.data import reading_errors
 from larqnets.decompose import LayerResult, Settings, container_bytes, deflate_bytes
 from larqnets.errors import LarqnetsError
 from larqnets.files import cannot_write
@@ -26,8 +26,9 @@ from larqnets.post_training.decomposed_run import totals
 from larqnets.post_training.picture import DrawnNetwork, draw_methods
 from larqnets.post_training.steps import Search, find_settings
 from larqnets.reporter import SILENT, Reporter
+from larqnets.runs.subject import Subject, open_subject
 from larqnets.tasks.classification import cross_entropy_of
-from larqnets.training.evaluation import Evaluator, check_images
+from larqnets.training.evaluation import Evaluator
 
 BATCH = 500
 
@@ -143,11 +144,11 @@ def _fill(
 ) -> dict[str, Any]:
     """Do what `compare` does, which has read the table and keeps other processes from it."""
     for source, name in names.items():
-        origin = net.open_network(source, data_dir=data_dir)
+        subject = open_subject(source, data_dir=data_dir)
         missing = {key: value for key, value in wanted.items() if (name, *key) not in rows}
         reporter.line(f"{name}: {len(missing)} of {len(wanted)} rows to measure.")
         if missing:
-            for row in _measure(origin, name, missing, reporter):
+            for row in _measure(subject, name, missing, reporter):
                 rows[row.key] = row
                 TABLE.write(table, [asdict(row) for row in rows.values()])
                 reporter.line(
@@ -171,15 +172,14 @@ def _lines(rows: Mapping[tuple[str, str, str], ComparisonRow]) -> dict[str, Draw
 
 
 def _measure(
-    origin: net.Origin, name: str, wanted: Mapping[tuple[str, str], Point], reporter: Reporter
+    subject: Subject, name: str, wanted: Mapping[tuple[str, str], Point], reporter: Reporter
 ) -> Iterator[ComparisonRow]:
     """Yield a row for each setting; reconstructions that are equal are measured once, sizes that no step reaches noted."""
-    if origin.data is None:
+    if (dataset := subject.images) is None:
         raise LarqnetsError(
             f"{name} does not say which images it is for. Make a run of its file: larqnets import FILE --dataset NAME."
         )
-    model, dataset = origin.model, load_dataset(origin.data)
-    check_images(model, dataset)
+    model = subject.model
     kernels = net.find_kernels(model)
     values = net.float_values(kernels)
     evaluator = Evaluator(model, cross_entropy_of(model))
@@ -199,7 +199,7 @@ def _measure(
         if point.search is not None:
             net.assign(kernels, values)
             try:
-                chosen, _ = find_settings(origin, kernels, point.settings, point.search)
+                chosen, _ = find_settings(subject, kernels, point.settings, point.search)
             except LarqnetsError as error:
                 reporter.line(f"{name}, {method} {setting}: left out. {error}")
                 continue

@@ -61,7 +61,7 @@ class Inspection:
         }
 
 
-def inspect_model(source: Path | str | bytes) -> Inspection:
+def inspect_model(source: Path | str | bytes | Model) -> Inspection:
     """Inspect a .tflite file; raises LarqnetsError when it cannot be read or is not valid.
 
     Kinds: `binary` is LceBconv2d. `int8` is any other op with MACs whose activations, or only its weights, are integers;

@@ -22,8 +22,13 @@ _MAX_RANK = 64
 _MAX_TENSOR_BYTES = 1 << 40
 
 
-def read_model(source: Path | str | bytes) -> Model:
-    """Read a .tflite file given by path or as bytes; raises LarqnetsError when it cannot be read or is not valid."""
+def read_model(source: Path | str | bytes | Model) -> Model:
+    """Read a .tflite file given by path or as bytes; raises LarqnetsError when it cannot be read or is not valid.
+
+    One that was read already is returned as it is.
+    """
+    if isinstance(source, Model):
+        return source
     name, content = ("The model", source) if isinstance(source, bytes) else _read_file(Path(source))
     if not content:
         raise LarqnetsError(f"{name} is empty. Copy or convert it again.")

@@ -2,15 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from larqnets.errors import LarqnetsError
 from larqnets.tasks.classification import LossFunction, correct
-
-if TYPE_CHECKING:
-    from larqnets.data import Dataset
 
 
 @contextmanager
@@ -76,18 +72,3 @@ def evaluate(model: tf.keras.Model, batches: tf.data.Dataset, loss: LossFunction
     scores = Evaluator(model, loss)(batches)
     assert scores is not None  # nobody asked to stop
     return scores
-
-
-def check_images(model: tf.keras.Model, dataset: "Dataset") -> None:
-    """Raise LarqnetsError when the images of a data set have another shape than the model takes, or too many classes."""
-    info, shape, classes = dataset.info, tuple(model.input_shape[1:]), model.output_shape[-1]
-    if info.image_shape != shape:
-        raise LarqnetsError(
-            f"Images of {info.name} are {info.image_shape} and the model takes {shape}. "
-            "Name the data set that it was trained on."
-        )
-    if info.num_classes > classes:
-        raise LarqnetsError(
-            f"{info.name} has {info.num_classes} classes and the model tells {classes} apart. "
-            "Name the data set that it was trained on."
-        )

@@ -1,7 +1,7 @@
 """What `larqnets train` does: config or run in, trained run folder out."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from larqnets.config import dump_config
@@ -12,10 +12,9 @@ from larqnets.runs import checkpoints
 from larqnets.runs.card import Card
 from larqnets.runs.names import plan_run
 from larqnets.runs.run import Run
-from larqnets.runs.weights import build_model, load_trained_model, transfer_weights
 from larqnets.training.distribution import Workers, join
 from larqnets.training.loop import train
-from larqnets.training.stages import check_stages
+from larqnets.training.stages import StageParts
 
 
 def launch(
@@ -37,46 +36,51 @@ def launch(
     """
     workers = join(strategy)
     run: Run | None = None
+    parts: StageParts | None = None
     with ExitStack() as held:
         held.enter_context(workers.losses())
         with workers.together():
             if workers.is_chief:
-                run = _open_or_create(config_or_run, name, runs, overrides, init_from, resume, seed, reporter)
+                run, parts = _open_or_create(
+                    config_or_run, name, runs, overrides, init_from, resume, seed, workers, reporter
+                )
                 held.enter_context(run.locked())
         with workers.together():
             if not workers.is_chief:
-                run = _open_or_create(
-                    config_or_run, name, runs, overrides, init_from, True, seed, reporter, create=False
+                run, parts = _open_or_create(
+                    config_or_run, name, runs, overrides, init_from, True, seed, workers, reporter
                 )
         assert run is not None
-        dataset = load_dataset(run.experiment.data)
+        dataset = load_dataset(run.experiment.data) if parts is None else parts.dataset
         model_words = f"{run.experiment.model.method} on {run.experiment.model.backbone}"
         reporter.line(f"{run.path}: {model_words}, {dataset.info.num_train:,} training images of {dataset.info.name}.")
         if workers.replicas > 1:
             where = f" on {workers.count} machines; this is worker {workers.index}" if workers.count > 1 else ""
             reporter.line(f"Every batch is shared by {workers.replicas} devices{where}.")
         with workers.own_copy(run) as mine, workers.strategy.scope():
-            _train(mine, dataset, workers, reporter)
+            _train(mine, dataset, parts, workers, reporter)
         with workers.together():  # until the chief has written the last of it
             pass
         workers.heard()
         return run if workers.is_chief else Run.open(run.path)
 
 
-def _train(run: Run, dataset: Dataset, workers: Workers, reporter: Reporter) -> None:
+def _train(run: Run, dataset: Dataset, parts: StageParts | None, workers: Workers, reporter: Reporter) -> None:
     saved = checkpoints.latest(run)
     if workers.count > 1:
         workers.check_same("run", [dump_config(run.experiment), dataset.fingerprint(), saved and saved.state["step"]])
-    model = build_model(run.experiment, dataset.info.image_shape, dataset.info.num_classes)
+    # The card remembers where the weights come from: a run killed before its first checkpoint starts there again.
+    origin = run.card.init_from if saved is None else None
     if run.card.status not in ("created", "trained"):
         reporter.line(_continuation(run.card, saved))
-    # The card remembers where the weights come from: a run killed before its first checkpoint starts there again.
-    origin = run.card.init_from
-    if origin is not None and saved is None:
-        transfer_weights(load_trained_model(Run.open(Path(origin))), model)
+    if parts is None or workers.count > 1:  # what the chief made alone is not in the strategy of all
+        parts = StageParts(run.experiment, dataset)
+        if saved is None:
+            parts.begin(None if origin is None else Path(origin))
+    if origin is not None:
         reporter.line(f"Starting from the weights of {origin}.")
     with reading_errors(dataset):
-        train(run.experiment, run, dataset, model, workers=workers, reporter=reporter)
+        train(run.experiment, run, dataset, parts=parts, workers=workers, reporter=reporter)
 
 
 def _continuation(card: Card, saved: checkpoints.Saved | None) -> str:
@@ -96,26 +100,26 @@ def _open_or_create(
     init_from: Path | None,
     resume: bool,
     seed: int | None,
+    workers: Workers,
     reporter: Reporter,
-    *,
-    create: bool = True,
-) -> Run:
+) -> tuple[Run, StageParts | None]:
+    """Return the run, and of a new one what was made to see that it can be trained."""
     planned = plan_run(config_or_run, name, runs, overrides, init_from, resume, seed)
     if isinstance(planned, Run):
-        return planned
+        return planned, None
     experiment, name = planned
-    if not create:
+    if not workers.is_chief:
         raise LarqnetsError(
             f"The chief's run is not to be seen here as {runs / name}. --runs must be a folder that all machines share."
         )
     # Everything that can be wrong with data or model is said before a folder exists.
-    dataset = load_dataset(experiment.data)
-    model = check_stages(experiment, dataset)
-    if init_from is not None:
-        transfer_weights(load_trained_model(Run.open(init_from)), model)
+    with workers.strategy.scope() if workers.count == 1 else nullcontext():
+        parts = StageParts(experiment, load_dataset(experiment.data))
+        parts.make_all()
+        parts.begin(init_from)
     if resume:
         reporter.line(f"There is no run {runs / name} yet, so it starts now.")
     run = Run.create(runs, name, experiment, config_name=Path(config_or_run).stem)
     if init_from is not None:
         run.update_card(init_from=str(init_from))
-    return run
+    return run, parts

@@ -25,9 +25,9 @@ from larqnets.training.evaluation import Evaluator
 from larqnets.training.interrupt import TrainingInterruptedError, stop_on_signals
 from larqnets.training.progress import epoch_line, step_words
 from larqnets.training.schedules import learning_rate
-from larqnets.training.stages import Stage, next_model, plan_stages, stage_results
+from larqnets.training.stages import Stage, StageParts, stage_results
 from larqnets.training.step import EpochTotals, all_finite, in_mixed_precision, make_optimizer, make_train_step
-from larqnets.training.teacher import Teacher, load_teacher
+from larqnets.training.teacher import Teacher
 
 if TYPE_CHECKING:
     from larqnets.data import Dataset
@@ -54,14 +54,16 @@ def train(
     experiment: Experiment,
     run: Run,
     dataset: "Dataset",
-    model: tf.keras.Model,
+    model: tf.keras.Model | None = None,
     *,
+    parts: StageParts | None = None,
     workers: Workers | None = None,
     reporter: Reporter = SILENT,
     stop: Callable[[int], bool] = lambda step: False,
 ) -> tf.keras.Model:
     """Train `model`, fresh from `build_model`, as `experiment` says, and record everything in the folder of `run`.
 
+    Instead of the model `parts` may be given, what is made already for all stages; without either the model is made here.
     Returns the trained model: `model` itself, or where the experiment has stages the model of the last one. A run that was
     interrupted or killed continues from its newest checkpoint, in whatever stage, on the same number of CPUs with the same
     bits as if nothing had happened; a finished run is left alone. The state before step s follows from (experiment, s).
@@ -74,21 +76,21 @@ def train(
     if run.card.status == "trained":
         reporter.line(f"{run.path} is finished: {run.card.epochs_done} epochs are trained. There is nothing to do.")
         return load_trained_model(run)
-    training = _Training(experiment, run, dataset, workers or join(None), reporter, stop)
+    parts = parts or StageParts(experiment, dataset, model)
+    training = _Training(experiment, run, parts, workers or join(None), reporter, stop)
     saved = training.resume()
     training.describe()
     first = saved.state.get("stage", 0) if saved else 0
     previous: tf.keras.Model | None = None
     with stop_on_signals() as signalled:
         for stage in training.stages[first:]:
-            fresh: list[str] = []
-            if stage.index > 0:
-                model, fresh = next_model(experiment, dataset, stage, previous)
+            model, fresh, teacher = parts.take(stage, previous)
             training.announce(stage, fresh)
-            training.run_stage(_StageState(stage, model, load_teacher(stage.config, dataset.info)), saved, signalled)
+            training.run_stage(_StageState(stage, model, teacher), saved, signalled)
             previous, saved = model, None
     run.update_card(status="trained", **training.results())
-    return model
+    assert previous is not None  # there is a stage
+    return previous
 
 
 class _StageState:
@@ -114,14 +116,14 @@ class _Training:
         self,
         experiment: Experiment,
         run: Run,
-        dataset: "Dataset",
+        parts: StageParts,
         workers: Workers,
         reporter: Reporter,
         stop: Callable[[int], bool],
     ) -> None:
-        self.experiment, self.run, self.dataset, self.workers = experiment, run, dataset, workers
+        self.experiment, self.run, self.dataset, self.workers = experiment, run, parts.dataset, workers
         self.reporter, self.stop = reporter, stop
-        self.stages = plan_stages(experiment, dataset)
+        self.stages = parts.stages
         for stage in self.stages:
             workers.check_divides(stage.config.batch_size)
         self.total_steps, self.total_epochs = self.stages[-1].last_step, self.stages[-1].last_epoch
@@ -131,7 +133,7 @@ class _Training:
             "versions": environment.versions(),
             "cpu_count": self.hardware["cpu_count"],
             "replicas": workers.replicas,
-            "data": dataset.fingerprint(),
+            "data": self.dataset.fingerprint(),
         }
         self.step, self.epoch, self.rows, self.started = 0, 0, [], time.monotonic()
 

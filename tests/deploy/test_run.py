@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from deploy.export import edit
-from deploy.run.classify import preprocessing
 from larqnets import LarqnetsError
+from larqnets.data.info import preprocessing
 from larqnets.endings import kind_of_model
 from larqnets.scores import KEY
 from larqnets.tflite.answers import kind_of_file

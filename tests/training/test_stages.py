@@ -17,7 +17,7 @@ from larqnets.runs.epoch_tables import TIMING_COLUMNS
 from larqnets.runs.run import Run
 from larqnets.runs.weights import decayed_kernels
 from larqnets.training import TrainingInterruptedError, build_model, load_trained_model, train, transfer_weights
-from larqnets.training.stages import check_stages, plan_stages
+from larqnets.training.stages import StageParts, plan_stages
 
 from .test_loop import notes, same_bits
 from .tiny import MemoryDataset, tiny_experiment
@@ -269,12 +269,12 @@ def test_a_sharpening_estimator_counts_over_its_stage_or_over_the_run(tmp_path, 
 def test_a_precision_without_meaning_is_refused_before_anything_is_trained(method, precision, sentence):
     model = ModelConfig(method, "resnet8", width=0.25)
     with pytest.raises(LarqnetsError, match=sentence):
-        check_stages(staged(stage("first", precision), model=model), MemoryDataset())
+        StageParts(staged(stage("first", precision), model=model), MemoryDataset()).make_all()
 
 
 def test_the_schedule_of_every_stage_is_checked():
     with pytest.raises(LarqnetsError, match=r"step schedule needs train\.step_epochs .* between 0 and the 1 epochs"):
-        check_stages(staged(stage("a"), stage("b", schedule="step", step_epochs=(3.0,))), MemoryDataset())
+        StageParts(staged(stage("a"), stage("b", schedule="step", step_epochs=(3.0,))), MemoryDataset())
 
 
 def test_resume_refuses_another_stage_and_names_the_key(tmp_path):
