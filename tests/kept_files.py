@@ -7,10 +7,11 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
-from small_backbones import registered
 
 from larqnets import Run, Samples, convert, create_model, load_trained_model
+from larqnets.backbones import BACKBONES, Backbone, Block, Unit, stem
 
 HALVES = ("plain", "staged", "late", "taught")
 NARROW = ("--set", "model.width=0.125", "--set", "train.batch_size=128", "--set", "train.epochs=1")
@@ -75,7 +76,12 @@ def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def drawn(method: str):
     """Return a network of two blocks, of which the second halves the image, with the same weights always."""
-    with registered():
+
+    def two_blocks(kind: str) -> Backbone:
+        return Backbone("two_blocks", stem(kind, 8), ((Block((Unit(8),)),), (Block((Unit(16, strides=2),)),)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES._entries, "two_blocks", two_blocks)
         tf.keras.backend.clear_session()  # Keras numbers the signs of a process, and the numbers stand in the file
         model = create_model(method, "two_blocks", (8, 8, 1), 10, **OPTIONS.get(method, {}))
     for layer in model.layers:

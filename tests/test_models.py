@@ -103,7 +103,7 @@ def shapes(model):
 @pytest.mark.parametrize("precision", ["real", "binary_activations"])
 @pytest.mark.parametrize("method", BINARY)
 def test_a_stage_with_fewer_signs_is_the_same_network_with_the_same_names(method, precision, tmp_path):
-    arguments, options = (method, "two_blocks", (8, 8, 1), 10), FEWER.get(method, {})
+    arguments, options = (method, "resnet5", (8, 8, 1), 10), FEWER.get(method, {})
     with registered():
         binary = create_model(*arguments, **options)
         model = create_model(*arguments, **options, precision=precision, surrogate="tanh")
