@@ -206,3 +206,13 @@ def test_dump_reads_back_equal(description, dataset, rate, flip, size, option, s
         stages=tuple(stages),
     )
     assert parse_config(dump_config(experiment), "dump") == experiment
+
+
+def test_images_have_a_height_and_a_width():
+    data = DataConfig("digits")
+    assert data.size is None
+    assert data.of_size((8, 8)) == DataConfig("digits", image_size=8)
+    assert data.of_size((8, 12)).size == (8, 12)
+    assert DataConfig("digits", image_size=8).size == (8, 8)
+    with pytest.raises(LarqnetsError, match="takes 64 values and no images"):
+        data.of_size((64,))

@@ -13,10 +13,10 @@ from larqnets import LarqnetsError, create_model, list_backbones, list_methods
 from larqnets.backbones import get_backbone
 from larqnets.config import list_configs, load_config
 from larqnets.counts import count
+from larqnets.losses import make_loss
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
 from larqnets.quantizers import Clip, Relu, Tanh
-from larqnets.tasks.classification import make_loss
 from larqnets.training import build_model
 from larqnets.training.schedules import check_schedule
 

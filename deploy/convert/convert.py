@@ -7,13 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from deploy.export.converters import run_converter, run_stock_converter
-from deploy.export.edit import add_metadata
+from deploy.export.edit import add_metadata, order_outputs
 from deploy.export.links import factor_and_bias, is_norm, layers_behind
 from deploy.export.model import Export, check_structure, describe_binary_layers, export_model, main_kernel
 from deploy.export.precision import in_float32, small_precision
 from deploy.proof import contents
 from deploy.proof.contents import layer_names
-from deploy.proof.converted import Converted, Samples, accuracy_of
+from deploy.proof.converted import Converted, Samples, scores_of, task_entry
 from deploy.proof.verify import verify
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
@@ -44,6 +44,7 @@ def convert(
     export = export_model(model)
     on_stage("convert")
     content = run_converter(export.model) if export.binary_layers else run_stock_converter(export.model)
+    content = order_outputs(content, model.output_names)
     file = read_model(content)
     matched = contents.match_layers(file, export.binary_layers)
     fallbacks = contents.find_fallbacks(file, export.binary_layers, matched)
@@ -54,7 +55,7 @@ def convert(
     names = layer_names(file, model, {op.index: name for name, ops in matched.items() for op in ops})
     allowed = [f.layer for f in fallbacks]
     entry = {**(provenance or {}), "larqnets": __version__, "layers": names, "float_fallbacks": allowed}
-    entry[scores.KEY] = kind_of_model(model)
+    entry |= {scores.KEY: kind_of_model(model), **task_entry(samples)}
     content = add_metadata(content, entry)
     on_stage("verify")
     result = verify(
@@ -62,6 +63,8 @@ def convert(
         model,
         samples.images,
         samples.labels,
+        task=samples.task,
+        info=samples.info,
         real_samples=samples.real,
         allowed_float=allowed,
         on_sample=on_sample,
@@ -75,7 +78,7 @@ def convert(
     if reduced:
         remarks.append(f"The model computes in {reduced}; file and proof have it in float32, with the same weights.")
     remarks += _remarks(check)
-    measured = accuracy_of(content, samples, result)
+    measured = scores_of(content, samples, result)
     variant = "binary" if export.binary_layers else "float"
     return Converted(variant, content, result, measured, fallbacks, check, names, remarks)
 
@@ -109,11 +112,12 @@ def convert_twin(
     """
     variant = "float" if calibration is None else "int8"
     content = run_stock_converter(export_model(model).model, calibration, quantise=calibration is not None)
+    content = order_outputs(content, model.output_names)
     names = layer_names(read_model(content), model, {})
     entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
-    entry[scores.KEY] = kind_of_model(model)
+    entry |= {scores.KEY: kind_of_model(model), **task_entry(samples)}
     content = add_metadata(content, entry)
-    return Converted(variant, content, None, accuracy_of(content, samples, None), layers=names, note=note)
+    return Converted(variant, content, None, scores_of(content, samples, None), layers=names, note=note)
 
 
 # Layers whose kernels are those of one op, and one depthwise and one ordinary op.

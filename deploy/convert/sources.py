@@ -15,6 +15,7 @@ from deploy.proof.arm64 import prove
 from deploy.proof.converted import Converted, Samples
 from deploy.proof.source import Source, open_source, shown, verification_samples
 from deploy.targets import check_target
+from larqnets.data.info import IMAGE
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import check_free
 from larqnets.methods import get_method
@@ -76,13 +77,13 @@ def convert_source(
         files += _twins(source, samples, twin_run, target)
     elif (twins or twin_run) and source.dataset is not None:
         on_stage("twins")
-        calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
+        calibration = source.dataset.samples(CALIBRATION_SAMPLES, "train")[IMAGE]
         entry = {**source.provenance(), "target": target}
         files.append(convert_twin(source.model, samples, calibration, entry, "quantised from this run"))
     if source.run is not None and source.run.kind == "decomposed":
         calibration = None
         if twins and source.dataset is not None:
-            calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
+            calibration = source.dataset.samples(CALIBRATION_SAMPLES, "train")[IMAGE]
         entry = {**source.provenance(), "target": target}
         more = convert_decomposed(source.run, source.model, samples, calibration, entry, on_stage)
         files += more
@@ -97,6 +98,7 @@ def convert_source(
     if source.run is not None:
         source.run.update_card(
             converted_test_accuracy=main.test_accuracy,
+            converted_scores=main.scores,
             converted_test_images=samples.num_test,
             converted=str(folder / f"{main.variant}.tflite"),
         )
@@ -117,7 +119,7 @@ def _check_binary(model: tf.keras.Model, run: Run) -> None:
 def _twins(source: Source, samples: Samples, twin_run: Path | None, target: str) -> list[Converted]:
     model, note = _twin_model(source, twin_run)
     unlabelled = dataclasses.replace(samples, labels=None) if twin_run is None else samples
-    calibration, _ = source.dataset.samples(CALIBRATION_SAMPLES, "train")
+    calibration = source.dataset.samples(CALIBRATION_SAMPLES, "train")[IMAGE]
     ours = source.run.card
     untrained = {"name": f"no run, {note}", "method": "real", "backbone": ours["backbone"], "dataset": ours["dataset"]}
     run = untrained if twin_run is None else shown(Run.open(twin_run).card)
@@ -132,9 +134,8 @@ def _twin_model(source: Source, twin_run: Path | None) -> tuple[tf.keras.Model, 
     ours = source.run.experiment.model
     if twin_run is None:
         info = source.dataset.info
-        model = create_model(
-            "real", ours.backbone, info.image_shape, info.num_classes, stem=ours.stem, width=ours.width
-        )
+        shape, classes = info.image_shape, info.num_classes
+        model = create_model("real", ours.backbone, shape, classes, task=source.task, stem=ours.stem, width=ours.width)
         return model, "untrained: for size and latency only"
     return load_trained_model(Run.open(twin_run)), f"trained as {twin_run.name}"
 

@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from deploy.decomposed import packed, patch
 from deploy.export.converters import run_stock_converter
-from deploy.export.edit import add_metadata
+from deploy.export.edit import add_metadata, order_outputs
 from deploy.export.model import export_model
 from deploy.proof.contents import layer_names
-from deploy.proof.converted import Converted, Samples, accuracy_of
+from deploy.proof.converted import Converted, Samples, scores_of, task_entry
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.post_training.launch import read_codes
@@ -53,14 +53,14 @@ def convert_decomposed(
         patched = patcher_of(float_content, content, kernels, float_values(kernels)).patch(integers)
         names = layer_names(read_model(patched.content), model, {})
         entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
-        entry[scores.KEY] = kind_of_model(model)
-        whole = add_metadata(patched.content, entry)
+        entry |= {scores.KEY: kind_of_model(model), **task_entry(samples)}
+        whole = add_metadata(order_outputs(patched.content, model.output_names), entry)
         sizes = packed.pack_model(whole)[1] if patched.layers else None
         on_stage("evaluate")
-        accuracy = accuracy_of(whole, samples, None)
+        measured = scores_of(whole, samples, None)
         note = "no layer could take its integers" if sizes is None else _words(sizes, len(patched.layers), len(kernels))
         remarks = _remarks(variant, patched)
-        files.append(Converted(variant, whole, None, accuracy, layers=names, warnings=remarks, note=note))
+        files.append(Converted(variant, whole, None, measured, layers=names, warnings=remarks, note=note))
     return files
 
 

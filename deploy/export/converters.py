@@ -7,6 +7,7 @@ the network are converted one by one until one fails alone: that one is named, w
 import re
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import larq_compute_engine as lce
 import numpy as np
@@ -57,9 +58,12 @@ def _run_lce(model: tf.keras.Model) -> bytes:
     given = [tf.TensorSpec(tensor.shape, tf.float32, name="image") for tensor in model.inputs]
     if len(given) > 1:  # a layer alone
         given = [tf.TensorSpec(spec.shape, spec.dtype, name=f"input_{i}") for i, spec in enumerate(given)]
-    call = tf.function(
-        lambda *inputs: model(list(inputs) if inputs[1:] else inputs[0], training=False), autograph=False
-    )
+
+    def answers(*inputs: tf.Tensor) -> Any:
+        outputs = model(list(inputs) if inputs[1:] else inputs[0], training=False)
+        return dict(zip(model.output_names, outputs, strict=True)) if isinstance(outputs, list) else outputs
+
+    call = tf.function(answers, autograph=False)
     signature = call.get_concrete_function(*given)
     with temporary_folder() as folder:
         tf.saved_model.save(model, str(folder), signatures={"serving_default": signature})

@@ -4,18 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from deploy.proof.scoring import Scorer, as_list
 from deploy.proof.source import images_of, open_source, other_images, verification_samples
 from deploy.proof.verify import Verification, verify
-from deploy.run.classify import preprocessing
+from deploy.run.classify import output_names, preprocessing, task_of
 from deploy.run.interpreter import CHILD, Interpreter
 from larqnets.config import DataConfig
 from larqnets.data import DatasetInfo, load_dataset
+from larqnets.data.info import IMAGE
 from larqnets.data.known import SPLITS
 from larqnets.errors import LarqnetsError
 from larqnets.runs.run import Run
-from larqnets.tasks.classification import cross_entropy_of, make_loss
+from larqnets.tasks import Task, get_task
 from larqnets.tflite.inspect import own_metadata
 from larqnets.training import evaluate, load_trained_model
 from larqnets.training.evaluation import check_images
@@ -56,6 +56,8 @@ def verify_file(
         opened.model,
         samples.images,
         samples.labels,
+        task=samples.task,
+        info=samples.info,
         real_samples=samples.real,
         allowed_float=entry.get("float_fallbacks", ()),
         device=device,
@@ -71,31 +73,34 @@ def evaluate_subject(
     data_dir: str | None = None,
     on_sample: Callable[[int], Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the accuracy (fraction) of a run folder or .tflite file on a split of its data set, or of another."""
+    """Return the scores (fractions) of a run folder or .tflite file on a split of its data set, or of another."""
     if split not in SPLITS:
         raise LarqnetsError(f"There is no split '{split}'. Use test or train.")
     if subject.is_dir():
         run = Run.open(subject)
         model = load_trained_model(run)
-        data = load_dataset(images_of(run, dataset, data_dir, model.input_shape[1]))
-        check_images(model, data)
-        loss = make_loss(run.experiment.training_stages[-1]) if run.kind == "trained" else cross_entropy_of(model)
-        scores = evaluate(model, data.eval_batches(split, 128, limit), loss)
-        result = {"accuracy": scores.accuracy, "loss": scores.loss, "engine": "TensorFlow"}
+        task = get_task(run.config.task)
+        data = load_dataset(images_of(run, dataset, data_dir, model.input_shape[1:3]))
+        check_images(model, data, task)
+        loss = task.loss(run.experiment.training_stages[-1]) if run.kind == "trained" else None
+        scores = evaluate(model, data.eval_batches(split, 128, limit), task, data.info, loss)
+        result = {**scores.scores, "loss": scores.loss, "engine": "TensorFlow"}
     else:
         interpreter = Interpreter(subject, device=CHILD)
         if not interpreter.input_shapes or len(interpreter.input_shapes[0]) != 4:
             raise LarqnetsError(f"{subject} takes no images, (N, H, W, C). Run it on arrays: larqnets run.")
         config = _config_of(subject, interpreter, dataset)
-        data = load_dataset(other_images(config, dataset, data_dir, interpreter.input_shapes[0][1]))
-        _check_answers(subject, interpreter, data.info)
-        hits, images = 0, 0
-        for x, labels in data.eval_batches(split, 128, limit):
-            hits += int(np.sum(interpreter.predict(x.numpy()).argmax(-1) == labels.numpy()))
-            images += len(labels)
+        data = load_dataset(other_images(config, dataset, data_dir, interpreter.input_shapes[0][1:3]))
+        task = task_of(interpreter.model)
+        _check_answers(subject, interpreter, data.info, task)
+        scorer, images = Scorer(task, data.info, output_names(interpreter)), 0
+        for batch in data.eval_batches(split, 128, limit).as_numpy_iterator():
+            outputs = as_list(interpreter.predict(batch[IMAGE]))
+            scorer.add(batch, outputs)
+            images += len(batch[IMAGE])
             if on_sample is not None:
                 on_sample(images)
-        result = {"accuracy": hits / images, "engine": interpreter.engine}
+        result = {**(scorer.result() or {}), "engine": interpreter.engine}
     total = data.info.num_test if split == "test" else data.info.num_train
     return {
         "subject": str(subject),
@@ -106,12 +111,12 @@ def evaluate_subject(
     }
 
 
-def _check_answers(file: Path, interpreter: Interpreter, info: DatasetInfo) -> None:
-    """Raise LarqnetsError unless the file answers with a score for every class of the data set and takes its images."""
+def _check_answers(file: Path, interpreter: Interpreter, info: DatasetInfo, task: Task) -> None:
+    """Raise LarqnetsError unless the file answers what the task asks about the data set's images, and takes them."""
     inputs, outputs = interpreter.input_shapes, interpreter.output_shapes
-    if len(inputs) != 1 or len(outputs) != 1 or len(outputs[0]) != 2:
+    if len(inputs) != 1 or not task.scores(outputs):
         raise LarqnetsError(
-            f"{file} is no classifier of images: it has {len(inputs)} inputs and {len(outputs)} outputs, of shapes "
+            f"{file} is {task.no_answer}: it has {len(inputs)} inputs and {len(outputs)} outputs, of shapes "
             f"{', '.join(map(str, [*inputs, *outputs]))}. Run it on arrays: larqnets run."
         )
     if inputs[0][1:] != info.image_shape:
@@ -119,11 +124,7 @@ def _check_answers(file: Path, interpreter: Interpreter, info: DatasetInfo) -> N
             f"Images of {info.name} are {info.image_shape} and {file} takes {inputs[0][1:]}. Name the data set that it was "
             "trained on."
         )
-    if outputs[0][1] < info.num_classes:
-        raise LarqnetsError(
-            f"{info.name} has {info.num_classes} classes and {file} tells {outputs[0][1]} apart. Name the data set that it "
-            "was trained on."
-        )
+    task.check_answers(outputs, info, str(file))
 
 
 def _config_of(file: Path, interpreter: Interpreter, dataset: str | None) -> DataConfig:
@@ -134,4 +135,4 @@ def _config_of(file: Path, interpreter: Interpreter, dataset: str | None) -> Dat
     named = dataset or (preprocessing(interpreter) or {}).get("dataset")
     if named is None:
         raise LarqnetsError(f"{file} does not say which images it was made for. Name them with --dataset.")
-    return DataConfig(dataset=named, image_size=interpreter.input_shapes[0][1])
+    return DataConfig(dataset=named).of_size(interpreter.input_shapes[0][1:3])

@@ -1,23 +1,32 @@
 """What a conversion is proven with, and one of its files with what was proven of it."""
 
+import dataclasses
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from deploy.proof import contents
-from deploy.proof.outputs import accuracy
+from deploy.proof.scoring import Scorer, as_list, batches_of, examples
 from deploy.proof.verify import Verification
+from deploy.run.classify import output_names
 from deploy.run.interpreter import Interpreter
+from larqnets.tasks import Info, Task, Tree, get_task
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Images to verify with. The first `num_test` are test images, whose accuracy is reported; the rest only fills up."""
+    """Images to verify with. The first `num_test` are test images, whose scores are reported; the rest only fills up.
+
+    `labels` is what is known about the images: the labels (N,) of a classifier, or for any task a tree of arrays (N, ...).
+    """
 
     images: np.ndarray  # float32 (N, H, W, C), preprocessed
-    labels: np.ndarray | None = None  # (N,)
+    labels: np.ndarray | Tree | None = None
     num_test: int = 0
     real: bool = True  # False: random values, for want of images
+    task: Task = field(default_factory=get_task)
+    info: Info | None = None  # of the data set that they are from
 
 
 @dataclass(frozen=True)
@@ -26,20 +35,37 @@ class Converted:
 
     variant: str  # binary, float, int8
     content: bytes
-    verification: Verification | None  # None for a file with real weights, whose accuracy alone is measured
-    test_accuracy: float | None
+    verification: Verification | None  # None for a file with real weights, whose scores alone are measured
+    scores: dict[str, float] | None  # on the test images
     fallbacks: list[contents.Fallback] = field(default_factory=list)
     bytes_check: contents.ByteCheck | None = None
     layers: dict[str, str] = field(default_factory=dict)  # op index -> layer
     warnings: list[str] = field(default_factory=list)
     note: str = ""
 
+    @property
+    def test_accuracy(self) -> float | None:
+        """The score of that name, None where there is none."""
+        return (self.scores or {}).get("accuracy")
 
-def accuracy_of(content: bytes, samples: Samples, result: Verification | None) -> float | None:
-    """Return the accuracy on the test images among the samples; None where there are no labels, or no one class per image."""
+
+def scores_of(content: bytes, samples: Samples, result: Verification | None) -> dict[str, float] | None:
+    """Return the scores on the test images among the samples; None where nothing is known about them, or answers are none."""
     if samples.labels is None or not samples.num_test:
         return None
     if result is not None and samples.num_test == len(samples.images):
-        return result.accuracy_converted
-    outputs = Interpreter(content).predict(samples.images[: samples.num_test])
-    return accuracy(outputs, samples.labels[: samples.num_test])
+        return result.scores_converted
+    interpreter = Interpreter(content)
+    names = output_names(interpreter)
+    scorer = Scorer(samples.task, samples.info, names)
+    for part in batches_of(samples.images[: samples.num_test], interpreter.output_shapes):
+        scorer.add(examples(samples.images, samples.labels, part), as_list(interpreter.predict(samples.images[part])))
+    return scorer.result()
+
+
+def task_entry(samples: Samples) -> dict[str, Any]:
+    """Return what the metadata of a file say about its task: nothing of a classifier, as which a file without it is taken."""
+    if samples.task == get_task():
+        return {}
+    options = dataclasses.asdict(samples.task)
+    return {**samples.task.metadata(samples.info), "task": samples.task.name, "task_options": options}

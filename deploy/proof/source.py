@@ -1,6 +1,7 @@
 """What `larqnets convert`, `verify` and `evaluate` work on: a trained run, or somebody's Keras model, and its images."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import tensorflow as tf
 from deploy.proof.converted import Samples
 from larqnets.config import DataConfig
 from larqnets.data import Dataset, load_dataset, preprocess_info
+from larqnets.data.info import IMAGE
 from larqnets.errors import LarqnetsError
 from larqnets.runs.keras_file import load_keras_file
 from larqnets.runs.run import Run
+from larqnets.tasks import Task, get_task
 from larqnets.training import load_trained_model
 from larqnets.training.evaluation import check_images
 
@@ -32,6 +35,11 @@ class Source:
     run: Run | None
     dataset: Dataset | None
     data_config: DataConfig | None
+
+    @property
+    def task(self) -> Task:
+        """What the model was trained for; somebody's Keras file is a classifier."""
+        return get_task(None if self.run is None else self.run.config.task)
 
     def provenance(self) -> dict[str, Any]:
         """What goes into the file's metadata, so that it explains itself."""
@@ -57,30 +65,30 @@ def open_source(path: Path, dataset: str | None = None, data_dir: str | None = N
         model = load_trained_model(run)
         if run.data is None and dataset is None:
             return Source(path, model, run, None, None)
-        config = images_of(run, dataset, data_dir, model.input_shape[1])
+        config = images_of(run, dataset, data_dir, model.input_shape[1:3])
         data = load_dataset(config)
-        check_images(model, data)
+        check_images(model, data, get_task(run.config.task))
         return Source(path, model, run, data, config)
     model = load_keras_file(path)
     if dataset is None:
         return Source(path, model, None, None, None)
-    config = DataConfig(dataset=dataset, data_dir=data_dir, image_size=model.input_shape[1])
+    config = DataConfig(dataset=dataset, data_dir=data_dir).of_size(model.input_shape[1:3])
     data = load_dataset(config)
-    check_images(model, data)
+    check_images(model, data, get_task())
     return Source(path, model, None, data, config)
 
 
-def images_of(run: Run, dataset: str | None, data_dir: str | None, size: int) -> DataConfig:
+def images_of(run: Run, dataset: str | None, data_dir: str | None, size: Sequence[int]) -> DataConfig:
     """Return which images a run's network is tested on; raises LarqnetsError where neither it nor `dataset` says."""
     if run.data is None and dataset is None:
         raise LarqnetsError(f"{run.path} does not say which images its network is for. Name them with --dataset.")
-    return other_images(run.data or DataConfig(dataset=dataset, image_size=size), dataset, data_dir, size)
+    return other_images(run.data or DataConfig(dataset=dataset or "").of_size(size), dataset, data_dir, size)
 
 
-def other_images(config: DataConfig, dataset: str | None, data_dir: str | None, size: int) -> DataConfig:
+def other_images(config: DataConfig, dataset: str | None, data_dir: str | None, size: Sequence[int]) -> DataConfig:
     """Return `config`, of another data set and resized to the model's `size` if `dataset` is given; likewise `data_dir`."""
     if dataset is not None:
-        config = dataclasses.replace(config, dataset=dataset, image_size=config.image_size or size)
+        config = dataclasses.replace(config if config.size else config.of_size(size), dataset=dataset)
     return config if data_dir is None else dataclasses.replace(config, data_dir=data_dir)
 
 
@@ -89,12 +97,12 @@ def verification_samples(source: Source, seed: int = 0) -> Samples:
     if source.dataset is None:
         rng = np.random.default_rng(seed)
         shape = (MIN_SAMPLES, *source.model.input_shape[1:])
-        return Samples(rng.normal(size=shape).astype(np.float32), None, 0, real=False)
+        return Samples(rng.normal(size=shape).astype(np.float32), None, 0, real=False, task=source.task)
     bytes_per_image = 4 * int(np.prod(source.dataset.info.image_shape))
     count = max(MIN_SAMPLES, min(MAX_SAMPLES, MAX_SAMPLE_BYTES // bytes_per_image))
-    images, labels = source.dataset.samples(count, "test", seed=seed)
-    missing = max(0, MIN_SAMPLES - len(images))
-    if missing:
-        more_images, more_labels = source.dataset.samples(missing, "train", seed=seed)
-        return Samples(np.concatenate([images, more_images]), np.concatenate([labels, more_labels]), len(images))
-    return Samples(images, labels, len(images))
+    examples = source.dataset.samples(count, "test", seed=seed)
+    tests = len(examples[IMAGE])
+    if tests < MIN_SAMPLES:
+        more = source.dataset.samples(MIN_SAMPLES - tests, "train", seed=seed)
+        examples = {name: np.concatenate([values, more[name]]) for name, values in examples.items()}
+    return Samples(examples.pop(IMAGE), examples, tests, task=source.task, info=source.dataset.info)

@@ -5,14 +5,14 @@ So the layers are compared one by one (part a). The file's own binary inputs of 
 more outputs, and the trained Keras model is run with those very bits in place of its signs. Then every pre-sign value
 that Keras computes has seen the same bits as the file, and its sign must be the bit that the file computed, unless it
 lies within `EPS` of the threshold. The real-valued work between the layers and the logits are covered the same way.
-Part (b) runs both end to end on real samples, without forcing anything: how far the outputs are apart, how often they
-name the same class, and the accuracy. How outputs are compared is said in `deploy.proof.outputs`.
+Part (b) runs both end to end on real samples, without forcing anything: how far the outputs are apart, how far they mean
+the same, and the scores. How outputs are compared is said in `deploy.proof.outputs`.
 """
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -22,7 +22,8 @@ from deploy.export.links import is_norm
 from deploy.export.model import BinaryLayer, describe_binary_layers
 from deploy.export.precision import in_float32
 from deploy.proof.contents import match_layers
-from deploy.proof.outputs import Ending, accuracy, difference, ending_of, last_function, mean_difference
+from deploy.proof.outputs import Ending, difference, ending_of, last_function
+from deploy.proof.scoring import as_list, end_to_end
 from deploy.run.interpreter import Interpreter
 from larqnets.errors import LarqnetsError
 from larqnets.layers.channel_match import ChannelMatch
@@ -30,9 +31,8 @@ from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
-from larqnets.scores import class_agreement
-from larqnets.tflite.model import read_model, unpack_bits
-from larqnets.training.evaluation import without_remapping
+from larqnets.tasks import Info, Task, Tree, get_task
+from larqnets.tflite.model import Model, read_model, unpack_bits
 
 # Relative to the numbers that a pre-sign value is made of (`_made_of`), not to the value itself: those may cancel to
 # nearly nothing. float32 keeps 6e-8 of each, and a value passes a few dozen operations between two signs.
@@ -70,15 +70,19 @@ class Verification:
     reasons: list[str]
     layers: list[LayerResult]
     unchecked_layers: list[str]  # without a 1-bit op (allowed float): only part (b) covers them
-    logits_difference: float  # largest, relative to their size, with the signs forced; in front of a last softmax
+    logits_difference: float  # largest of all outputs, of its size, with the signs forced; in front of a last softmax
     samples: int  # part (b); 0 when there was no data
     real_samples: bool
     output_difference: float | None  # part (b): mean, relative to the largest output; None where one is not finite
-    argmax_agreement: float | None  # part (b): of the samples, or of their pixels; None where there are no classes
-    accuracy_trained: float | None
+    argmax_agreement: (
+        float | None
+    )  # part (b): share of samples, or pixels, that mean the same; None where none means any
+    accuracy_trained: float | None  # the score of that name, where the task has it
     accuracy_converted: float | None
     engine: str
     warnings: list[str] = field(default_factory=list)
+    scores_trained: dict[str, float] | None = None
+    scores_converted: dict[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -89,8 +93,10 @@ def verify(
     content: bytes,
     model: tf.keras.Model,
     images: np.ndarray,
-    labels: np.ndarray | None = None,
+    labels: np.ndarray | Tree | None = None,
     *,
+    task: Task | None = None,
+    info: Info | None = None,
     real_samples: bool = True,
     allowed_float: Collection[str] = (),
     seed: int = 0,
@@ -100,7 +106,8 @@ def verify(
     """Compare a converted file with the trained Keras model that it came from.
 
     `images`: float32 (N, H, W, C), preprocessed as for training, at least 1,000 for a verdict worth having; `labels`
-    (N,) integers, None when unknown; `allowed_float`: binary layers that may be without a 1-bit op;
+    (N,) integers, for another `task` than classification a tree of what is known about the images, None when unknown;
+    `info` of the data set that they are from; `allowed_float`: binary layers that may be without a 1-bit op;
     `device`: where the file runs, see Interpreter. Raises LarqnetsError when the file does not fit the model at all.
     """
     model = in_float32(model)
@@ -112,11 +119,8 @@ def verify(
     layers, unchecked, outputs = _compare_layers(
         content, model, _probe_inputs(images, seed), min(len(images), LAYERWISE_SAMPLES), device
     )
-    with without_remapping():
-        trained = model.predict(images, batch_size=128, verbose=0)
-    converted = interpreter.predict(images, on_sample)
-    agreement = class_agreement(trained, converted)
-    accuracies = [accuracy(values, labels) for values in (trained, converted)]
+    ends = end_to_end(model, interpreter, images, labels, task or get_task(), info, on_sample)
+    agreement = ends.agreement
 
     reasons = [
         f"layer '{r.layer}': {r.wrong} of {r.signs} signs differ, up to {r.worst:.1e} from the threshold"
@@ -129,9 +133,10 @@ def verify(
         reasons.append(f"the logits differ by {outputs.logits:.1e} of their size with equal signs before them")
     if not outputs.function <= LOGITS_EPS:
         reasons.append(f"what the file makes of its logits at the end differs by {outputs.function:.1e} of its size")
-    if None not in accuracies and abs(accuracies[0] - accuracies[1]) > MAX_ACCURACY_DIFFERENCE:
-        reasons.append(f"the accuracy is {accuracies[0]:.4f} trained and {accuracies[1]:.4f} converted")
-    if not np.isfinite(converted).all():
+    trained, converted = ((scores or {}).get(ends.headline) for scores in (ends.trained, ends.converted))
+    if trained is not None and converted is not None and abs(trained - converted) > MAX_ACCURACY_DIFFERENCE:
+        reasons.append(f"the {ends.headline} is {trained:.4f} trained and {converted:.4f} converted")
+    if not ends.finite:
         reasons.append("the file computes values that are not finite")
     warnings = []
     near, compared = sum(r.near_threshold for r in layers), sum(r.signs for r in layers)
@@ -141,10 +146,7 @@ def verify(
             "one, computes by chance, here and on a device."
         )
     if agreement is not None and agreement < MIN_AGREEMENT:
-        counted = "samples" if trained.ndim == 2 else "pixels"
-        warnings.append(
-            f"Only {agreement:.1%} of the {counted} get the same class, though every layer is equal by itself."
-        )
+        warnings.append(f"Only {agreement:.1%} {ends.counted}, though every layer is equal by itself.")
     return Verification(
         not reasons,
         reasons,
@@ -153,11 +155,13 @@ def verify(
         outputs.logits,
         len(images),
         real_samples,
-        mean_difference(trained, converted),
+        ends.difference,
         agreement,
-        *accuracies,
+        *((scores or {}).get("accuracy") for scores in (ends.trained, ends.converted)),
         interpreter.engine,
         warnings,
+        ends.trained,
+        ends.converted,
     )
 
 
@@ -190,55 +194,85 @@ def _compare_layers(
     described = describe_binary_layers(model)
     binary = [layer for layer in described if layer.signs is not None]
     matched = match_layers(file, binary)
+    if len(file.subgraphs[0].outputs) != len(model.outputs):
+        raise LarqnetsError(
+            f"The file has {len(file.subgraphs[0].outputs)} outputs and the model {len(model.outputs)}: they do not belong "
+            "together."
+        )
     unchecked = [layer.name for layer in described if layer.name not in matched]
     order = [(layer, op) for layer in binary for op in matched.get(layer.name, ())]
-    ending, last = ending_of(model), last_function(file)
-    if ending is None or last is None or ending.op != last.name:
-        ending = last = None
-    tensors = [op.inputs[0] for _, op in order] + ([last.inputs[0]] if last else [])
+    ends = [_common_end(model, file, output) for output in range(len(model.outputs))]
+    tensors = [op.inputs[0] for _, op in order] + [end.before for end in ends if end]
     tapped = _tapped(content, tensors, images, device)
     forced: dict[str, list[np.ndarray]] = {}  # layer -> signs in each of its places
     for layer, op in order:
         signs = unpack_bits(tapped[op.inputs[0]], layer.signs.shape[2]).astype(np.float32)
         forced.setdefault(layer.name, []).append(signs)
-    outputs, seen, logits = _forward(model, images, forced, ending)
+    outputs, seen = _forward(model, images, forced, ends)
     nudges = np.random.default_rng(0).choice([-NUDGE, NUDGE], images.shape).astype(np.float32)
-    nudged = _forward(model, images * (1 + nudges), forced, ending)
+    moved, seen_nudged = _forward(model, images * (1 + nudges), forced, ends)
     parts = _made_of(model, {layer.name: layer for layer in binary})
     results = []
     for name, places in forced.items():
         compared = [
-            _compare_signs(seen[name, i], nudged[1][name, i], signs, made_of, num_real)
+            _compare_signs(seen[name, i], seen_nudged[name, i], signs, made_of, num_real)
             for i, (signs, made_of) in enumerate(zip(places, parts[name], strict=True))
         ]
         signs, near, wrong, worst = zip(*compared, strict=True)
         results.append(LayerResult(name, sum(signs), sum(near), sum(wrong), max(worst)))
-    found = tapped[file.subgraphs[0].outputs[0]]
-    function = 0.0
-    if ending is not None:
-        outputs, moved = logits, nudged[2]
-        given = tapped[last.inputs[0]].reshape(logits.shape)
-        function, found = difference(ending.apply(given), found, num_real), given
-    else:
-        moved = nudged[0]
-    slack = SLACK * np.abs(moved - outputs)
-    return (
-        results,
-        unchecked,
-        _Outputs(difference(outputs, found, num_real), difference(outputs, found, num_real, slack), function),
-    )
+    compared = [
+        _compare_output(end, values, nudged, tapped, tensor, num_real)
+        for end, values, nudged, tensor in zip(ends, outputs, moved, file.subgraphs[0].outputs, strict=True)
+    ]
+    return results, unchecked, _Outputs(*(max(figures) for figures in zip(*compared, strict=True)))
+
+
+class _End(NamedTuple):
+    """The bounded function that an output of model and file ends with, and the file's tensor in front of it."""
+
+    ending: Ending
+    before: int
+
+
+def _common_end(model: tf.keras.Model, file: Model, output: int) -> _End | None:
+    ending, last = ending_of(model, output), last_function(file, output)
+    return None if ending is None or last is None or ending.op != last.name else _End(ending, last.inputs[0])
+
+
+class _Run(NamedTuple):
+    """An output of the model, and what its bounded function was given."""
+
+    values: np.ndarray
+    logits: np.ndarray | None
+
+
+def _compare_output(
+    end: _End | None, trained: _Run, nudged: _Run, tapped: dict[int, np.ndarray], tensor: int, num_real: int
+) -> tuple[float, float, float]:
+    """Return the figures of `_Outputs` for one output, `tensor` of the file."""
+    found, function = tapped[tensor], 0.0
+    due, moved = trained.values, nudged.values
+    if end is not None:
+        due, moved = trained.logits, nudged.logits
+        given = tapped[end.before].reshape(due.shape)
+        function, found = difference(end.ending.apply(given), found, num_real), given
+    slack = SLACK * np.abs(moved - due)
+    return difference(due, found, num_real), difference(due, found, num_real, slack), function
 
 
 Seen = dict[tuple[str, int], np.ndarray]  # (layer, place) -> what it was given to binarise
 
 
 def _forward(
-    model: tf.keras.Model, images: np.ndarray, forced: dict[str, list[np.ndarray]], ending: Ending | None
-) -> tuple[np.ndarray, Seen, np.ndarray | None]:
-    """Run the model with its signs forced; returns its outputs, what was binarised, and what `ending` was given."""
-    with _forced_signs(model, forced) as seen, ending.recorded() if ending else nullcontext():
-        outputs = np.asarray(model(images, training=False))
-    return outputs, seen, ending.logits if ending else None
+    model: tf.keras.Model, images: np.ndarray, forced: dict[str, list[np.ndarray]], ends: Sequence[_End | None]
+) -> tuple[list[_Run], Seen]:
+    """Run the model with its signs forced; returns its outputs and what was binarised."""
+    with _forced_signs(model, forced) as seen, ExitStack() as recorded:
+        for end in filter(None, ends):
+            recorded.enter_context(end.ending.recorded())
+        answers = model(images, training=False)
+    outputs = [np.asarray(values) for values in as_list(answers)]
+    return [_Run(v, end.ending.logits if end else None) for v, end in zip(outputs, ends, strict=True)], seen
 
 
 def _tapped(content: bytes, tensors: list[int], images: np.ndarray, device: str | None) -> dict[int, np.ndarray]:

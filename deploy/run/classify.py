@@ -10,14 +10,17 @@ import numpy as np
 
 from deploy.run.interpreter import CHILD, Interpreter
 from larqnets.arrays import Header, read_arrays
+from larqnets.config import TaskConfig
 from larqnets.data.image import read_image
 from larqnets.data.info import normalisation
 from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
-from larqnets.scores import Kind, probabilities
+from larqnets.scores import KEY
+from larqnets.tasks import Task, get_task
 from larqnets.tflite.answers import kind_of_file
 from larqnets.tflite.inspect import METADATA_NAME, own_metadata
 from larqnets.tflite.interface import display_names, match_names
+from larqnets.tflite.model import Model
 
 
 def classify(
@@ -57,26 +60,43 @@ def classify(
         raise LarqnetsError(f"{model} has {len(interpreter.output_shapes)} outputs. Write them with --output FILE.npz.")
     results = interpreter.predict(x)
     results = results if isinstance(results, list) else [results]
-    names = display_names(interpreter.interface.outputs, "output")
+    names = output_names(interpreter)
     if output is not None:
         write_atomically(output, _npz(names, results) if output.suffix == ".npz" else _npy(results[0]))
-    y = results[0]
     result: dict[str, Any] = {"model": str(model), "engine": interpreter.engine, "input": str(inputs)}
     result["output_shapes"] = [list(each.shape) for each in results]
     result["output_names"] = names
-    if len(results) == 1 and y.ndim == 2 and y.dtype == np.float32 and y.size:
-        if not np.isfinite(y).all():
+    task, kind = task_of(interpreter.model), kind_of_file(interpreter.model)
+    facts = {
+        **(own_metadata(interpreter.model) or {}),
+        "labels": (preprocess or {}).get("labels", ()),
+        "top": top,
+        KEY: kind,
+    }
+    predictions = task.decode(dict(zip(names, results, strict=True)), facts)
+    if predictions:
+        if not all(np.isfinite(values).all() for values in results):
             raise LarqnetsError(
                 f"The model's outputs for {inputs} are NaN or infinite. Give smaller values, or train the model again."
             )
-        labels = (preprocess or {}).get("labels", ())
-        if len(labels) != y.shape[1]:
-            labels = [str(i) for i in range(y.shape[1])]
-        result["output_kind"] = kind = kind_of_file(interpreter.model)
-        result["predictions"] = [_ranked(scores, kind, labels, top) for scores in y]
+        result |= {"output_kind": kind, "predictions": predictions}
     if output is not None:
         result["output"] = str(output)
     return result
+
+
+def output_names(interpreter: Interpreter) -> list[str]:
+    """Return what the outputs of a file are called."""
+    return display_names(interpreter.interface.outputs, "output")
+
+
+def task_of(model: Model) -> Task:
+    """Return the task that a file's metadata name; a file that names none is a classifier."""
+    metadata = own_metadata(model) or {}
+    named, options = metadata.get("task", TaskConfig.kind), metadata.get("task_options", {})
+    if not isinstance(named, str) or not isinstance(options, dict):
+        raise LarqnetsError(f"What {model.name} says about its task is nonsense. Convert it again.")
+    return get_task(TaskConfig(named[:80], options))
 
 
 def preprocessing(interpreter: Interpreter) -> dict[str, Any] | None:
@@ -122,12 +142,6 @@ def _is_number(value: Any) -> bool:
         return type(value) in (int, float) and math.isfinite(value)
     except OverflowError:
         return False
-
-
-def _ranked(scores: np.ndarray, kind: Kind, names: list[str], top: int) -> list[dict[str, Any]]:
-    likely = probabilities(scores, kind)
-    best = np.argsort(-likely, kind="stable")[:top]
-    return [{"label": names[i], "class": int(i), "probability": float(likely[i])} for i in best]
 
 
 def _read_inputs(path: Path, interpreter: Interpreter) -> list[np.ndarray]:

@@ -10,8 +10,9 @@ from rich.table import Table
 from larqnets.config import list_configs, load_config
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.runs.run import Run
+from larqnets.scores import headline
 
-KINDS = ("methods", "backbones", "datasets", "configs", "models", "runs")
+KINDS = ("methods", "backbones", "tasks", "datasets", "configs", "models", "runs")
 
 
 def listing(
@@ -30,6 +31,11 @@ def listing(
 
         names = list_backbones(pattern)
         return names, lambda: _table("backbones", [(n, _shape_words(get_backbone(n))) for n in names])
+    if what == "tasks":
+        from larqnets.tasks import TASKS, list_tasks
+
+        names = list_tasks(pattern)
+        return names, lambda: _table("tasks", [(n, TASKS.get(n).about) for n in names])
     if what == "datasets":
         from larqnets.data import list_datasets
 
@@ -70,8 +76,8 @@ def _run_words(path: Path) -> str:
             status = f"killed after epoch {card['epochs_done']}"
     except LarqnetsError as error:
         return str(error)
-    accuracy = card.get("test_accuracy")
-    measured = "" if accuracy is None else f", test accuracy {accuracy:.2%}"
+    name, score = headline(card)
+    measured = "" if score is None else f", test {name} {score:.2%}"
     return f"{card['method']} on {card['backbone']}, {card['dataset']}, {status}{measured}"
 
 

@@ -16,7 +16,7 @@ from larqnets.importing.torch_weights import load_torch_weights, read_arrays
 from larqnets.runs.keras_file import keras_file_content, load_keras_file
 from larqnets.runs.names import KERAS_SUFFIXES
 from larqnets.runs.run import MODEL_FILE, Run
-from larqnets.tasks.classification import cross_entropy_of
+from larqnets.tasks import Task, get_task
 from larqnets.training.evaluation import check_images, evaluate
 
 BATCH = 250
@@ -54,7 +54,7 @@ def import_model(
         facts = {"claimed_accuracy": published.claimed_accuracy, "origin": published.source}
         load_torch_weights(model, read_arrays(source), str(source))
     if dataset is not None:
-        data = dataclasses.replace(data or DataConfig(dataset), dataset=dataset, image_size=model.input_shape[1])
+        data = dataclasses.replace(data or DataConfig(dataset), dataset=dataset).of_size(model.input_shape[1:3])
     if data is not None and data_dir is not None:
         data = dataclasses.replace(data, data_dir=data_dir)
     card = {
@@ -69,14 +69,21 @@ def import_model(
     if data is not None and measure:
         on_stage("evaluate")
         images = load_dataset(data)
-        card |= measured(model, images)
+        card |= measured(model, images, get_task())
     card["seconds"] = round(time.monotonic() - begun, 1)
     return Run.create_with_model(runs, name or source.stem, data, card, {MODEL_FILE: keras_file_content(model)})
 
 
-def measured(model: tf.keras.Model, images: Dataset) -> dict[str, Any]:
-    """Return what a card says about accuracy on the test images, and about the images."""
-    check_images(model, images)
+def measured(model: tf.keras.Model, images: Dataset, task: Task) -> dict[str, Any]:
+    """Return what a card says about the scores on the test images, and about the images."""
+    check_images(model, images, task)
     with reading_errors(images):
-        scores = evaluate(model, images.eval_batches("test", BATCH), cross_entropy_of(model))
-    return {"test_accuracy": scores.accuracy, "test_images": scores.images, "images": dataclasses.asdict(images.info)}
+        found = evaluate(model, images.eval_batches("test", BATCH), task, images.info)
+    names = task.metric(images.info).names
+    return {
+        **{f"test_{name}": found.scores[name] for name in names},
+        "test_images": found.images,
+        "images": dataclasses.asdict(images.info),
+        "headline": names[0],
+        "scores": found.scores,
+    }

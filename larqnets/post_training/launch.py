@@ -27,6 +27,7 @@ from larqnets.post_training.picture import draw_layers
 from larqnets.post_training.steps import Search, find_settings
 from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.run import MODEL_FILE, Run
+from larqnets.tasks import get_task
 
 CODES_FILE, REPORT_FILE, PICTURE_FILE = "codes.npz", "layers.json", "layers.png"
 
@@ -80,7 +81,7 @@ def decompose_network(
     }
     if origin.data is not None and measure:
         on_stage("evaluate")
-        card |= measured(model, load_dataset(origin.data))
+        card |= measured(model, load_dataset(origin.data), get_task(origin.task))
     report = {"settings": card["settings"], "layers": [_whole(result) for result in results.values()]}
     files = {
         MODEL_FILE: keras_file_content(model),
@@ -89,7 +90,7 @@ def decompose_network(
     }
     if any(result.codes is not None for result in results.values()):
         files[CODES_FILE] = _codes_content(results)
-    return Run.create_with_model(runs, name, origin.data, card, files)
+    return Run.create_with_model(runs, name, origin.data, card, files, origin.task)
 
 
 def totals(results: Mapping[str, LayerResult], parameters: int) -> dict[str, Any]:

@@ -6,14 +6,14 @@ else stays as it is: biases, BatchNorm, and layers of other kinds, which `left_o
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from larqnets.config import DataConfig
+from larqnets.config import DataConfig, TaskConfig
 from larqnets.decompose import LayerResult, Settings, decompose_kernels
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.runs.applications import applications, build_application
@@ -51,6 +51,7 @@ class Origin:
     name: str
     data: DataConfig | None
     accuracy: float | None
+    task: TaskConfig = field(default_factory=TaskConfig)
 
 
 def open_network(
@@ -67,7 +68,7 @@ def open_network(
     `dataset` names images, or other ones than a run's own; `weights`, `image` (H, W, C) and `classes` (1000) are those of
     keras.applications: "imagenet" (Keras downloads them), "none" (random), or a file. Raises LarqnetsError.
     """
-    path = Path(source)
+    path, task = Path(source), TaskConfig()
     if (weights, image, classes) != (None, None, None) and (path.exists() or source not in applications()):
         raise LarqnetsError(
             f"{source} is no network of keras.applications, whose --weights, --image and --classes can be chosen. Leave "
@@ -76,7 +77,7 @@ def open_network(
     if path.is_dir():
         run = Run.open(path)
         model, data, accuracy = load_trained_model(run), run.data, run.card.get("test_accuracy")
-        name = run.card["backbone"]
+        name, task = run.card["backbone"], run.config.task
     elif path.suffix in KERAS_SUFFIXES:
         model, data, accuracy, name = load_keras_file(path), None, None, path.stem
     elif source in applications():
@@ -88,11 +89,11 @@ def open_network(
         )
     if dataset is not None and (data is None or dataset != data.dataset):
         normalised = _normalisation(source) if source in applications() and not path.is_dir() else {}
-        data = replace(data or DataConfig(dataset, **normalised), dataset=dataset, image_size=model.input_shape[1])
+        data = replace(data or DataConfig(dataset, **normalised), dataset=dataset).of_size(model.input_shape[1:3])
         accuracy = None
     if data is not None and data_dir is not None:
         data = replace(data, data_dir=data_dir)
-    return Origin(model, name, data, accuracy)
+    return Origin(model, name, data, accuracy, task)
 
 
 def _application(

@@ -23,12 +23,14 @@ import numpy as np
 import tensorflow as tf
 
 from larqnets.data import load_dataset
+from larqnets.data.info import IMAGE, LABEL
 from larqnets.decompose import Settings, settings_for_bits
 from larqnets.decompose.search import LARGEST, SMALLEST
 from larqnets.decompose.settings import Search
 from larqnets.errors import LarqnetsError
 from larqnets.post_training import network as net
 from larqnets.post_training.sensitivity import sensitivities
+from larqnets.tasks import get_task
 from larqnets.training.evaluation import check_images, without_remapping
 
 GRADIENT_IMAGES = 512  # of the calibration images, for the sensitivities
@@ -58,8 +60,13 @@ def find_settings(
     if origin.data is None:
         raise LarqnetsError("The search needs images to calibrate with. Name them with --dataset.")
     dataset = load_dataset(origin.data)
-    check_images(origin.model, dataset)
-    images, labels = dataset.samples(search.images, "train")
+    check_images(origin.model, dataset, get_task(origin.task))
+    examples = dataset.samples(search.images, "train")
+    if LABEL not in examples:
+        raise LarqnetsError(
+            f"The search looks at how classes are told apart, and {dataset.info.name} has none. Give a step for all layers."
+        )
+    images, labels = examples[IMAGE], examples[LABEL]
     values = net.float_values(kernels)
 
     on_stage("sensitivity")

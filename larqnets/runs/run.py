@@ -21,7 +21,7 @@ try:
 except ImportError:  # Windows, where nothing is locked
     fcntl = None
 
-from larqnets.config import DataConfig, Experiment, ModelImages, dump_config, load_config, load_model_images
+from larqnets.config import DataConfig, Experiment, ModelImages, TaskConfig, dump_config, load_config, load_model_images
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError, excerpt
 from larqnets.files import building_folder, cannot_write, lock, locked, write_atomically
@@ -37,6 +37,9 @@ _KNOWN = {
     "test_accuracy": float | None,
     "converted_test_accuracy": float | None,
     "converted_test_images": int | None,
+    "headline": str,
+    "scores": dict[str, float],
+    "converted_scores": dict[str, float] | None,
     "init_from": str | None,
     "images": dict[str, Any],
     "settings": dict[str, Any],
@@ -132,7 +135,13 @@ class Run:
 
     @classmethod
     def create_with_model(
-        cls, root: Path, name: str, data: DataConfig | None, card: dict[str, Any], files: dict[str, bytes]
+        cls,
+        root: Path,
+        name: str,
+        data: DataConfig | None,
+        card: dict[str, Any],
+        files: dict[str, bytes],
+        task: TaskConfig | None = None,
     ) -> Self:
         """Create `root/name` for a network that was not trained here; appears whole or not at all.
 
@@ -140,7 +149,7 @@ class Run:
         by name, MODEL_FILE among them. Raises LarqnetsError as `create` does.
         """
         whole = {"format_version": RUN_FORMAT, "name": name, "status": card["kind"], **card}
-        return cls._build(new_run_path(root, name), ModelImages(data), whole, files)
+        return cls._build(new_run_path(root, name), ModelImages(data, task or TaskConfig()), whole, files)
 
     @classmethod
     def _build(

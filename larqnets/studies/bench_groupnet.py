@@ -27,11 +27,11 @@ import tensorflow as tf
 from larqnets import processes
 from larqnets.backbones import Backbone, Block, Unit, get_backbone
 from larqnets.config import TrainConfig
+from larqnets.losses import cross_entropy
 from larqnets.methods import Tensor, layers
 from larqnets.methods.groupnet import GroupNet
 from larqnets.quantizers import approx_sign, identity_sign
 from larqnets.studies.turns import Child, peak_bytes, tell, write_results
-from larqnets.tasks.classification import cross_entropy
 from larqnets.training import environment
 from larqnets.training.step import in_mixed_precision, make_optimizer
 

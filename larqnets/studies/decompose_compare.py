@@ -27,7 +27,7 @@ from larqnets.post_training import network as net
 from larqnets.post_training.launch import totals
 from larqnets.post_training.picture import Network, draw_methods
 from larqnets.post_training.steps import Search, find_settings
-from larqnets.tasks.classification import cross_entropy_of
+from larqnets.tasks import get_task
 from larqnets.training.evaluation import Evaluator, check_images
 
 BATCH = 500
@@ -184,15 +184,16 @@ def _measure(
             f"{name} does not say which images it is for. Make a run of its file: larqnets import FILE --dataset NAME."
         )
     model, dataset = origin.model, load_dataset(origin.data)
-    check_images(model, dataset)
+    task = get_task(origin.task)
+    check_images(model, dataset, task)
     kernels = net.find_kernels(model)
     values = net.float_values(kernels)
-    evaluator = Evaluator(model, cross_entropy_of(model))
+    evaluator = Evaluator(model, task, dataset.info, task.loss_of(model))
     batches = dataset.eval_batches("test", BATCH)
 
     def accuracy() -> float:
         with reading_errors(dataset):
-            return evaluator(batches).accuracy
+            return evaluator(batches).scores["accuracy"]
 
     known: dict[str, float] = {}
     float_accuracy = accuracy()

@@ -20,7 +20,7 @@ from android_bench.runtime.bundle import find_bundle
 from deploy.convert.sources import convert_source
 from deploy.proof.check import evaluate_subject
 from deploy.targets import TARGETS
-from larqnets.config import Experiment
+from larqnets.config import Experiment, TaskConfig
 from larqnets.documents import read_json, read_text
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import cannot_write, locked, write_atomically
@@ -87,6 +87,12 @@ def sweep(
     and TrainingInterruptedError after SIGINT or SIGTERM.
     """
     planned = plan(configs, seeds, overrides, runs)
+    for p in planned:
+        if p.experiment.task.kind != TaskConfig.kind:
+            raise LarqnetsError(
+                f"{p.config} is an experiment for {p.experiment.task.kind}, and the table of a sweep compares accuracies. "
+                "Train it with `larqnets train`."
+            )
     chosen = {p.run: _options(p.experiment, options) for p in planned}
     table = table or runs / "sweep.csv"
     _check_table(table, options)

@@ -17,7 +17,7 @@ from larqnets.runs import checkpoints
 from larqnets.runs.run import Run
 from larqnets.runs.weights import load_trained_model
 from larqnets.schema import from_mapping
-from larqnets.tasks.classification import make_loss
+from larqnets.tasks import Metric, get_task
 from larqnets.training import environment, metrics
 from larqnets.training.distribution import Workers, join
 from larqnets.training.evaluation import Evaluator
@@ -85,7 +85,8 @@ def train(
             if stage.index > 0:
                 model, fresh = next_model(experiment, dataset, stage, previous)
             training.announce(stage, fresh)
-            training.run_stage(_StageState(stage, model, load_teacher(stage.config, dataset.info)), saved, signalled)
+            teacher = load_teacher(stage.config, dataset.info, experiment.task)
+            training.run_stage(_StageState(stage, model, teacher, training.metric), saved, signalled)
             previous, saved = model, None
     run.update_card(status="trained", **training.results())
     return model
@@ -94,11 +95,11 @@ def train(
 class _StageState:
     """What a stage changes with every step and a checkpoint holds; the teacher beside it never changes."""
 
-    def __init__(self, stage: Stage, model: tf.keras.Model, teacher: Teacher | None) -> None:
+    def __init__(self, stage: Stage, model: tf.keras.Model, teacher: Teacher | None, metric: Metric) -> None:
         self.stage, self.model, self.teacher = stage, model, teacher
         self.optimizer = make_optimizer(stage.config)
         self.optimizer.build(model.trainable_weights)  # its slots must exist before they can be restored
-        self.totals = EpochTotals()
+        self.totals = EpochTotals(metric)
         self.checkpoint = tf.train.Checkpoint(model=model, optimizer=self.optimizer, totals=self.totals)
         self.record = {
             "stage": stage.index,
@@ -121,6 +122,8 @@ class _Training:
     ) -> None:
         self.experiment, self.run, self.dataset, self.workers = experiment, run, dataset, workers
         self.progress, self.stop = progress, stop
+        self.task = get_task(experiment.task)
+        self.metric = self.task.metric(dataset.info)
         self.stages = plan_stages(experiment, dataset)
         for stage in self.stages:
             workers.check_divides(stage.config.batch_size)
@@ -178,12 +181,12 @@ class _Training:
             check_same_stage(saved, state.record)
             checkpoints.restore(saved, state.checkpoint)
         self.run.update_card(parameters=state.model.count_params())
-        loss = make_loss(config)
         train_step = make_train_step(
             state.model,
             state.optimizer,
             totals,
-            loss,
+            self.task,
+            dataset.info,
             config,
             stage.steps_per_epoch,
             teacher=state.teacher,
@@ -191,7 +194,7 @@ class _Training:
         )
         if config.mixed_precision:
             train_step = in_mixed_precision(train_step)
-        evaluator = Evaluator(state.model, loss)
+        evaluator = Evaluator(state.model, self.task, dataset.info, self.task.loss(config))
         start = stage.data_step(self.step)
         batches = iter(self.workers.batches(dataset, config.batch_size, self.experiment.seed, start))
 
@@ -217,7 +220,7 @@ class _Training:
                 self.interrupt(state)
             if not math.isfinite(test.loss):
                 self.fail(stage, self.step - stage.first_step - 1)
-            train_loss, train_accuracy = totals.means()
+            train_loss, train_scores = totals.means()
             self.epoch += 1
             last_step = self.step - stage.first_step - 1
             row: metrics.Row = {
@@ -226,9 +229,9 @@ class _Training:
                 "step": self.step,
                 "learning_rate": float(learning_rate(config, stage.steps_per_epoch, last_step)),
                 "train_loss": train_loss,
-                "train_accuracy": train_accuracy,
+                **{f"train_{name}": value for name, value in train_scores.items()},
                 "test_loss": test.loss,
-                "test_accuracy": test.accuracy,
+                **{f"test_{name}": value for name, value in test.scores.items()},
                 "images_per_second": images_per_second,
                 "seconds": time.monotonic() - self.started,
                 "parameters": metrics.reported(state.model),
@@ -244,7 +247,7 @@ class _Training:
 
     def write_tables(self) -> None:
         """Write the rows of the finished epochs, those that a resumed run no longer has left out."""
-        metrics.write_rows(self.run.metrics, self.rows)
+        metrics.write_rows(self.run.metrics, self.rows, self.metric)
         metrics.write_parameters(self.run.parameters, self.rows)
 
     def must_stop(self, signalled: Callable[[], bool]) -> bool:
@@ -286,12 +289,13 @@ class _Training:
     def results(self) -> dict[str, Any]:
         """Return the card's results after the last finished epoch; the gap is ours minus the paper's, as a fraction."""
         results: dict[str, Any] = {"epochs_done": self.epoch, "step": self.step}
-        results["stages"] = stage_results(self.stages, self.rows)
+        results["stages"] = stage_results(self.stages, self.rows, self.metric)
         if not self.rows:
             return results
-        results |= {name: self.rows[-1][name] for name in ("train_loss", "test_loss", "test_accuracy")}
+        results |= {name: self.rows[-1][name] for name in metrics.results_of(self.metric)}
+        results |= {"headline": self.metric.names[0], "scores": metrics.scores_of(self.rows[-1])}
         paper = self.experiment.paper
-        if paper.test_accuracy is not None:
+        if paper.test_accuracy is not None and "test_accuracy" in results:
             gap = round(results["test_accuracy"] - paper.test_accuracy, 6)
             results["paper"] = {"title": paper.title, "test_accuracy": paper.test_accuracy, "gap": gap}
         return results

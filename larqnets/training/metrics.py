@@ -12,22 +12,13 @@ from typing import Any
 import tensorflow as tf
 
 from larqnets.files import write_atomically
+from larqnets.tasks import Metric
 
 Row = dict[str, Any]  # "parameters": {name: value}, else a number or a word
 
 # images_per_second covers the training steps of the epoch; seconds is the whole run so far, over all resumes.
-_FORMATS = {
-    "stage": "",
-    "epoch": "d",
-    "step": "d",
-    "learning_rate": ".8g",
-    "train_loss": ".8g",
-    "train_accuracy": ".8g",
-    "test_loss": ".8g",
-    "test_accuracy": ".8g",
-    "images_per_second": ".1f",
-    "seconds": ".2f",
-}
+_FORMATS = {"stage": "", "epoch": "d", "step": "d", "images_per_second": ".1f", "seconds": ".2f"}
+_NUMBER = ".8g"
 TIMING_COLUMNS = ("images_per_second", "seconds")
 
 
@@ -37,9 +28,30 @@ def reported(model: tf.keras.Model) -> dict[str, float]:
     return {f"{layer.name}/{name}": float(value) for layer in layers for name, value in layer.reported().items()}
 
 
-def write_rows(path: Path, rows: list[Row]) -> None:
+def columns(metric: Metric) -> list[str]:
+    """Return the columns of `metrics.csv`: train_ and test_ of the loss and of every score of the metric.
+
+    There is no train_ of a metric that is not summed while a network trains.
+    """
+    trained = [f"train_{name}" for name in metric.names] if metric.summed else []
+    tested = [f"test_{name}" for name in metric.names]
+    return ["stage", "epoch", "step", "learning_rate", "train_loss", *trained, "test_loss", *tested, *TIMING_COLUMNS]
+
+
+def results_of(metric: Metric) -> list[str]:
+    """Return those of the columns that a card has."""
+    return ["train_loss", "test_loss", *(f"test_{name}" for name in metric.names)]
+
+
+def scores_of(row: Row) -> dict[str, float]:
+    """Return the scores of a row's network on the test images, by their names."""
+    return {key.removeprefix("test_"): row[key] for key in row if key.startswith("test_") and key != "test_loss"}
+
+
+def write_rows(path: Path, rows: list[Row], metric: Metric) -> None:
     """Replace the file by these rows, atomically."""
-    _write(path, [list(_FORMATS), *([format(row[key], spec) for key, spec in _FORMATS.items()] for row in rows)])
+    heads = columns(metric)
+    _write(path, [heads, *([format(row[key], _FORMATS.get(key, _NUMBER)) for key in heads] for row in rows)])
 
 
 def write_parameters(path: Path, rows: list[Row]) -> None:

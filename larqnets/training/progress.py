@@ -10,7 +10,7 @@ from rich.progress import Progress as Bar
 
 from larqnets.console import PlainConsole
 from larqnets.errors import printable
-from larqnets.training.metrics import Row
+from larqnets.training.metrics import Row, scores_of
 
 
 class Progress(Protocol):
@@ -18,7 +18,7 @@ class Progress(Protocol):
 
     def start(self, step: int, total_steps: int, epochs: int) -> None: ...
 
-    def step(self, step: int, loss: float, accuracy: float, images_per_second: float) -> None: ...
+    def step(self, step: int, loss: float, scores: Mapping[str, float], images_per_second: float) -> None: ...
 
     def epoch(self, row: Row) -> None: ...
 
@@ -31,7 +31,7 @@ class Silent:
     def start(self, step: int, total_steps: int, epochs: int) -> None:
         pass
 
-    def step(self, step: int, loss: float, accuracy: float, images_per_second: float) -> None:
+    def step(self, step: int, loss: float, scores: Mapping[str, float], images_per_second: float) -> None:
         pass
 
     def epoch(self, row: Row) -> None:
@@ -81,16 +81,17 @@ class Terminal:
             self._task, total=total_steps, completed=step, visible=True, position=self._position(step), state="starting"
         )
 
-    def step(self, step: int, loss: float, accuracy: float, images_per_second: float) -> None:
-        state = f"loss {loss:.4f}  accuracy {accuracy:.1%}  {images_per_second:,.0f} images/s"
+    def step(self, step: int, loss: float, scores: Mapping[str, float], images_per_second: float) -> None:
+        told = "".join(f"{name} {value:.1%}  " for name, value in list(scores.items())[:1])
+        state = f"loss {loss:.4f}  {told}{images_per_second:,.0f} images/s"
         self._bar.update(self._task, completed=step, position=self._position(step), state=state)
 
     def epoch(self, row: Row) -> None:
-        width = len(str(self._epochs))
+        width, (name, score) = len(str(self._epochs)), next(iter(scores_of(row).items()))
+        trained = f"{name} {row[f'train_{name}']:6.1%}  " if f"train_{name}" in row else ""
         self._say(
-            f"epoch {row['epoch']:{width}}/{self._epochs}  loss {row['train_loss']:.4f}  "
-            f"accuracy {row['train_accuracy']:6.1%}  test loss {row['test_loss']:.4f}  "
-            f"test accuracy {row['test_accuracy']:6.1%}  {row['images_per_second']:,.0f} images/s"
+            f"epoch {row['epoch']:{width}}/{self._epochs}  loss {row['train_loss']:.4f}  {trained}"
+            f"test loss {row['test_loss']:.4f}  test {name} {score:6.1%}  {row['images_per_second']:,.0f} images/s"
         )
 
     def note(self, text: str) -> None:

@@ -8,8 +8,8 @@ import tensorflow as tf
 from larqnets.config import Experiment, StageConfig
 from larqnets.errors import LarqnetsError
 from larqnets.runs.weights import build_model, transfer_weights
-from larqnets.tasks.classification import make_loss
-from larqnets.training.metrics import Row
+from larqnets.tasks import Metric, get_task
+from larqnets.training.metrics import Row, results_of
 from larqnets.training.schedules import check_schedule
 from larqnets.training.teacher import load_teacher
 
@@ -51,10 +51,11 @@ def plan_stages(experiment: Experiment, dataset: "Dataset") -> list[Stage]:
     Raises LarqnetsError when a schedule or loss has no meaning, or a batch is larger than the training set.
     """
     stages: list[Stage] = []
+    task = get_task(experiment.task)
     epoch = step = 0
     for config in experiment.training_stages:
         check_schedule(config)
-        make_loss(config)
+        task.loss(config)
         stage = Stage(config, len(stages), dataset.steps_per_epoch(config.batch_size), epoch, step)
         stages.append(stage)
         epoch, step = stage.last_epoch, stage.last_step
@@ -68,7 +69,9 @@ def check_stages(experiment: Experiment, dataset: "Dataset") -> tf.keras.Model:
     """
     models = [_stage_model(experiment, dataset, stage) for stage in plan_stages(experiment, dataset)]
     for config in experiment.training_stages:
-        load_teacher(config, dataset.info)
+        teacher = load_teacher(config, dataset.info, experiment.task)
+        if teacher is not None:
+            get_task(experiment.task).distil(teacher.model, config)
     return models[0]
 
 
@@ -84,7 +87,7 @@ def next_model(
     return model, [] if previous is None else transfer_weights(previous, model)
 
 
-def stage_results(stages: list[Stage], rows: list[Row]) -> list[dict[str, Any]]:
+def stage_results(stages: list[Stage], rows: list[Row], metric: Metric) -> list[dict[str, Any]]:
     """Return for the card what each stage was and did, from the rows of its finished epochs."""
     results, before = [], 0.0
     for stage in stages:
@@ -95,7 +98,7 @@ def stage_results(stages: list[Stage], rows: list[Row]) -> list[dict[str, Any]]:
         if mine:
             last = mine[-1]
             entry |= {"seconds": round(last["seconds"] - before, 2)}
-            entry |= {name: last[name] for name in ("train_loss", "test_loss", "test_accuracy")}
+            entry |= {name: last[name] for name in results_of(metric)}
             before = last["seconds"]
         results.append(entry)
     return results

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from larqnets.console import PlainConsole
 from larqnets.errors import printable
+from larqnets.scores import headline
 
 STAGES = {
     "import": "reading the network and its weights",
@@ -106,12 +107,13 @@ def _word(name: str, value: Any) -> str:
 def card(values: dict[str, Any], path: Path) -> list[Any]:
     """The result of a training run."""
     paper = values.get("paper") or {}
+    name, score = headline(values)
     shown = {
         "run": path,
         "network": f"{values['method']} on {values['backbone']}, {values.get('parameters', 0):,} parameters",
-        "test_accuracy": values.get("test_accuracy"),
+        f"test_{name}": None if score is None else f"{score:.2%}",
         "epochs": values["epochs_done"],
-        **_stages(values.get("stages", [])),
+        **_stages(values.get("stages", []), name),
         "time": f"{values['seconds']:.0f} s",
     }
     if paper.get("test_accuracy") is not None:
@@ -121,13 +123,13 @@ def card(values: dict[str, Any], path: Path) -> list[Any]:
     return [facts(shown), f"Next: larqnets convert {path} --target arm64"]
 
 
-def _stages(stages: list[dict[str, Any]]) -> dict[str, str]:
+def _stages(stages: list[dict[str, Any]], score: str) -> dict[str, str]:
     """A line per stage of a run that has several."""
     if len(stages) < 2:
         return {}
     return {
-        f"stage {i}": f"{stage['name']}: {stage['epochs_done']} epochs, {stage['seconds']:.0f} s, test accuracy "
-        f"{stage['test_accuracy']:.2%}"
+        f"stage {i}": f"{stage['name']}: {stage['epochs_done']} epochs, {stage['seconds']:.0f} s, test {score} "
+        f"{stage[f'test_{score}']:.2%}"
         for i, stage in enumerate(stages, 1)
         if stage["epochs_done"]
     }
@@ -254,10 +256,9 @@ def verification_lines(v: dict[str, Any]) -> list[str]:
         f"the threshold; logits within {v['logits_difference']:.1e}",
         f"  end to end: {_end_to_end(v)} of {v['samples']:,} {kind}",
     ]
-    if v["accuracy_trained"] is not None:
-        lines.append(
-            f"  accuracy on them: {v['accuracy_trained']:.2%} trained, {v['accuracy_converted']:.2%} converted"
-        )
+    converted = v.get("scores_converted") or {}
+    for name, trained in (v.get("scores_trained") or {}).items():
+        lines.append(f"  {name} on them: {trained:.2%} trained, {converted[name]:.2%} converted")
     if v["unchecked_layers"]:
         lines.append(f"  not checked layer by layer, since they run as float: {', '.join(v['unchecked_layers'])}")
     lines += [f"  not equal: {reason}" for reason in v["reasons"]]
@@ -326,14 +327,22 @@ def labels(result: dict[str, Any]) -> list[Any]:
     parts: list[Any] = []
     for i, prediction in enumerate(result.get("predictions", [])):
         head = f"{result['input']}" if len(result["predictions"]) == 1 else f"{result['input']}[{i}]"
-        table = Table("label", "probability", box=None)
-        for entry in prediction:
-            table.add_row(entry["label"], f"{entry['probability']:.2%}")
-        parts += [head, table]
+        parts += [head, _answer(prediction)]
     if "output" in result:
         shapes = ", ".join(str(tuple(shape)) for shape in result["output_shapes"])
         parts.append(f"raw outputs of shape {shapes}: {result['output']}")
     return [*parts, f"engine: {result['engine']}"]
+
+
+def _answer(prediction: Any) -> Any:
+    """What a network means: a row for each of the entries, a column for each of their values."""
+    if isinstance(prediction, dict):
+        return facts(prediction)
+    heads = [head for head in prediction[0] if head != "class"]
+    table = Table(*heads, box=None)
+    for entry in prediction:
+        table.add_row(*(f"{entry[h]:.2%}" if h == "probability" else str(entry[h]) for h in heads))
+    return table
 
 
 def doctor(report: dict[str, Any]) -> list[Any]:
