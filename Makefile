@@ -7,7 +7,7 @@
 # make arm64-python    an aarch64 CPython for the tests, to be run under qemu (Debian 12 only, nothing is installed)
 # make bench-kernels    executed instructions of kernels and networks on ARM64, into results/kernels.json
 # make bench-groupnet    the same of Group-Net by the number of branches, into results/groupnet_instructions.json
-# make lint    formatting and lint
+# make lint    formatting, lint and types
 # make lock    the exact versions and hashes in requirements/, from pyproject.toml
 PYTHON ?= python3.11
 VENV := .venv
@@ -75,9 +75,11 @@ bench-kernels: native
 bench-groupnet: native
 	$(BIN)/larqnets bench-groupnet
 
+# Without the variable pyright asks a registry whether there is a newer one.
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 
 clean:
 	rm -rf $(VENV) $(CORE) build dist

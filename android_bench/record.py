@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from android_bench.emulation.qemu import Count
+from android_bench.emulation.qemu import Count, Group
 from larqnets.documents import parse_json, read_text
 from larqnets.errors import LarqnetsError, excerpt
 from larqnets.files import write_atomically
@@ -23,8 +23,8 @@ SCHEMA_VERSION = 1
 MAX_SAMPLES = 5000  # of a round, in the file
 
 Kind = Literal["adb", "ssh", "local", "qemu"]
+EventKind = Literal["warning", "fault", "skipped", "note"]
 Role = Literal["binary", "float", "int8"]
-Group = Literal["binary", "real", "glue"]
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class Event:
     """What happened beside the plan."""
 
     at_s: float
-    kind: Literal["warning", "fault", "skipped", "note"]
+    kind: EventKind
     model: str | None  # its name, when it concerns one alone
     text: str
 

@@ -37,7 +37,7 @@ _PUBLIC = {
     "Interpreter": "deploy.run.interpreter",
 }
 
-__all__ = ["LarqnetsError", "__version__", "require_keras_2", *_PUBLIC]
+__all__ = ["LarqnetsError", "__version__", "require_keras_2", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]  # said once
 
 
 def require_keras_2() -> None:

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 
@@ -28,6 +28,7 @@ _PAIR = rf"['\"](descr|fortran_order|shape)['\"]\s*:\s*({_VALUE})"
 _HEADER = re.compile(rf"\{{\s*{_PAIR}\s*,\s*{_PAIR}\s*,\s*{_PAIR}\s*,?\s*\}}\s*")
 _DTYPE = re.compile(r"[<>|=]?(?:f[248]|c8|c16|[iu][1248]|b1|S[1-9]\d{0,5})")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+Order = Literal["C", "F"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Header:
 
     shape: tuple[int, ...]
     dtype: np.dtype
-    order: str
+    order: Order
 
     @property
     def nbytes(self) -> int:
@@ -170,7 +171,7 @@ def _dtype(text: str) -> np.dtype:
     return np.dtype(text)
 
 
-def _order(text: str) -> str:
+def _order(text: str) -> Order:
     if text not in ("True", "False"):
         raise _DamagedError("its header is not that of a plain array")
     return "F" if text == "True" else "C"

@@ -23,4 +23,5 @@ class PlainConsole(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """See Console; called for every str that is printed or stands in a table."""
-        return super().render_str(printable(text), **(options | {"markup": False, "emoji": False}))
+        plain: dict[str, Any] = options | {"markup": False, "emoji": False}
+        return super().render_str(printable(text), **plain)

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 try:
     import fcntl
@@ -30,6 +30,9 @@ _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would change line ends
 _MAX_LINKS = 40
 _POLL_S = 0.05
+
+
+Descriptor = TypeVar("Descriptor", bound=int | None)
 
 
 class BusyError(LarqnetsError):
@@ -112,7 +115,7 @@ def leftovers(folder: Path) -> Iterator[Path]:
             continue
         try:
             mode = os.fstat(descriptor).st_mode
-            if (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) and _try_lock(descriptor, fcntl.LOCK_EX):
+            if (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) and _try_lock(descriptor):
                 yield folder / name
         finally:
             os.close(descriptor)
@@ -138,17 +141,17 @@ def locked(path: Path, on_wait: Callable[[str], Any] | None = None) -> Iterator[
     """
     try:
         target = _follow(path)
-        if fcntl is None or _is_stream(target):
-            file, descriptor = None, None
-        else:
+        held: tuple[Path, int] | None = None
+        if fcntl is not None and not _is_stream(target):
             file = target.with_name(f".{target.name}.lock")
-            descriptor = _lock_file(file, path, on_wait)
+            held = file, _lock_file(file, path, on_wait)
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
         yield
     finally:
-        if file is not None:
+        if held is not None:
+            file, descriptor = held
             with contextlib.suppress(OSError):
                 file.unlink()  # while it is locked: whoever waits for it sees that it is gone and makes a new one
             os.close(descriptor)
@@ -160,7 +163,7 @@ def _lock_file(file: Path, path: Path, on_wait: Callable[[str], Any] | None) -> 
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | _NOFOLLOW, 0o666)
         try:
-            if lock(descriptor, fcntl.LOCK_EX) and _is_at(descriptor, file):
+            if lock(descriptor) and _is_at(descriptor, file):
                 with contextlib.suppress(OSError):  # a full disk must not keep anybody from locking
                     os.ftruncate(descriptor, 0)
                     os.write(descriptor, f"{os.getpid()}\n".encode())
@@ -180,15 +183,20 @@ def _lock_file(file: Path, path: Path, on_wait: Callable[[str], Any] | None) -> 
         time.sleep(_POLL_S)
 
 
-def lock(descriptor: int, kind: int) -> bool:
-    """Lock an open file if nobody else has it, or if its file system knows no locks; closing the file releases it."""
-    return _try_lock(descriptor, kind) is not False
+def lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Lock an open file if nobody else has it, or if its file system knows no locks; closing the file releases it.
+
+    A `shared` lock lets others have one too.
+    """
+    return _try_lock(descriptor, shared) is not False
 
 
-def _try_lock(descriptor: int, kind: int) -> bool | None:
-    """Return whether the file is now locked; None when its file system knows no locks."""
+def _try_lock(descriptor: int, shared: bool = False) -> bool | None:
+    """Return whether the file is now locked; None when the system or its file system knows no locks."""
+    if fcntl is None:
+        return None
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
@@ -218,7 +226,7 @@ def cannot_write(path: Path, error: OSError) -> LarqnetsError:
     )
 
 
-def _create(folder: Path, make: Callable[[Path], int | None]) -> tuple[int | None, Path]:
+def _create(folder: Path, make: Callable[[Path], Descriptor]) -> tuple[Descriptor, Path]:
     """Make a file or folder with a new name in `folder`; returns its descriptor, locked, and its path."""
     while True:
         path = folder / f".larqnets-{secrets.token_hex(8)}.writing"
@@ -226,7 +234,7 @@ def _create(folder: Path, make: Callable[[Path], int | None]) -> tuple[int | Non
         if fcntl is None:
             return descriptor, path
         if descriptor is not None:
-            if lock(descriptor, fcntl.LOCK_EX) and _is_at(descriptor, path):
+            if lock(descriptor) and _is_at(descriptor, path):
                 return descriptor, path
             os.close(descriptor)  # another process saw it before it was locked, took it for a leftover and removed it
 

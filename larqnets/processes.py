@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, AnyStr
 
 from larqnets import watchdog
 
@@ -70,6 +70,13 @@ def start(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[Any
     process = subprocess.Popen(command, start_new_session=True, **options)
     _watchdog.tell("child", process.pid)
     return process
+
+
+def pipes(process: subprocess.Popen[AnyStr]) -> tuple[IO[AnyStr], IO[AnyStr]]:
+    """Return standard input and output of a program that was started with pipes for both."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    return process.stdin, process.stdout
 
 
 def kill(process: subprocess.Popen[Any]) -> None:

@@ -22,16 +22,21 @@ stands in for the derivative of sign:
 with k = max(1/t, 1), hard(x) = clip((x + 1)/2, 0, 1). Source: the papers named in `larqnets.methods`.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import larq as lq
 import numpy as np
 import tensorflow as tf
 
+from larqnets.shapes import known
+
 _TINY = 1e-24  # a variance below is that of equal weights
 
 
-def register(kind: type) -> type:
+Kind = TypeVar("Kind", bound=type)
+
+
+def register(kind: Kind) -> Kind:
     """Register a quantizer with Keras as larqnets>Name, and under its name among Larq's, where .h5 files look for it.
 
     Where Larq has one of the same name, that name stays Larq's: both are the same function.
@@ -93,7 +98,7 @@ def libra_sign(w: tf.Tensor, t: tf.Tensor | float) -> tf.Tensor:
     detached. A filter of equal weights has v = 0 and the scale 1.
     """
     axes = list(range(w.shape.rank - 1))
-    weights_per_filter = np.prod(w.shape[:-1])
+    weights_per_filter = np.prod(known(w.shape[:-1]))
     centred = w - tf.reduce_mean(w, axis=axes, keepdims=True)
     variance = tf.reduce_sum(centred**2, axis=axes, keepdims=True) / max(1, weights_per_filter - 1)
     v = centred * tf.math.rsqrt(tf.maximum(variance, _TINY))
@@ -131,8 +136,8 @@ def xnor_sign(w: tf.Tensor) -> tf.Tensor:
     g(w) = (1/n + alpha_o 1[|v| < 1]) (1 - 1/C), n weights per filter, C input channels, as in the released code. That
     code centres and clips the stored weights after every step; here they are centred on the fly: the same forward.
     """
-    channels = w.shape[-2]
-    weights_per_filter = np.prod(w.shape[:-1])
+    *_, channels, _ = sizes = known(w.shape)
+    weights_per_filter = np.prod(sizes[:-1])
     v = tf.clip_by_value(w - tf.reduce_mean(w, axis=-2, keepdims=True), -1, 1)
     alpha = filter_scale(v)
     gradient = 1 / weights_per_filter + alpha * tf.cast(tf.abs(v) < 1, w.dtype)
@@ -251,7 +256,7 @@ class EdeSign(lq.quantizers.Quantizer):
 
     def build(self, input_shape: Any) -> None:
         """Create the progress weight at 0."""
-        self.progress = self.add_weight("progress", shape=(), initializer="zeros", trainable=False)
+        self.progress = self.add_weight(name="progress", shape=(), initializer="zeros", trainable=False)
         super().build(input_shape)
 
     @property
@@ -290,7 +295,7 @@ class StochasticSign(lq.quantizers.Quantizer):
 
     def build(self, input_shape: Any) -> None:
         """Create the counter of draws at 0; a checkpoint holds it, so a resumed run draws the same."""
-        self.draws = self.add_weight("draws", shape=(), dtype=tf.int64, initializer="zeros", trainable=False)
+        self.draws = self.add_weight(name="draws", shape=(), dtype=tf.int64, initializer="zeros", trainable=False)
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from larqnets.errors import LarqnetsError, nearest
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 def import_folder(package: str, places: Iterable[str]) -> None:
@@ -24,13 +25,13 @@ class Registry(Generic[T]):
         self.noun = noun
         self._entries: dict[str, T] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[E], E]:
         """Decorator: file the decorated object under `name`; raises ValueError when the name is taken."""
 
-        def add(entry: T) -> T:
+        def add(entry: E) -> E:
             if name in self._entries:
                 raise ValueError(f"{self.noun} '{name}' is registered twice")
-            self._entries[name] = entry
+            self._entries[name] = entry  # pyright: ignore[reportArgumentType]  # E is a T of its own, which no bound can say
             return entry
 
         return add

@@ -24,7 +24,7 @@ UNREACHABLE = "connection broken"  # what pip says when there is no network
 INSTALL = 'pip install "larqnets[train]"'
 HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets")
 
-BASE = "arrays config console documents endings errors files losses manifest pictures processes quantizers registry schema scores terminal watchdog"
+BASE = "arrays config method_options console documents endings errors files losses manifest pareto_front pictures processes quantizers registry schema scores shapes terminal watchdog"
 # Room -> the rooms that it may import, every one of them above it in this list. What stands loose in larqnets/ is a room of
 # its own; each of them may be imported by all. Only the last three may look at every floor.
 MAY_IMPORT = {
@@ -70,7 +70,13 @@ MAY_IMPORT = {
     ),
     "deploy.export": ("larqnets.layers", "larqnets.tflite"),
     "deploy.proof": (
-        *("android_bench.emulation", "android_bench.measuring", "android_bench.runtime", "deploy.export", "deploy.run"),
+        *(
+            "android_bench.emulation",
+            "android_bench.measuring",
+            "android_bench.runtime",
+            "deploy.export",
+            "deploy.run",
+        ),
         *(
             "larqnets.data",
             "larqnets.layers",
@@ -108,7 +114,7 @@ WITHOUT_TENSORFLOW = (
     *("android_bench.measuring", "android_bench.reporting", "deploy.targets", "deploy.run"),
 )
 LIGHT = {  # of rooms that are not
-    "larqnets.data": ("image", "info", "known"),
+    "larqnets.data": ("folder", "image", "info", "known", "layout"),
     "larqnets.runs": ("run", "names", "keras_config"),
     "larqnets.studies": ("sweep_plan", "pareto", "curves"),
     "deploy.decomposed": ("packed",),
@@ -293,8 +299,14 @@ def test_core_alone_can(core, tmp_path, arguments, printed):
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(["train", "digits"], ["sweep", "digits"], ["convert", "RUN"], ["verify", "FILE"], ["evaluate", "FILE"]),
-        *(["summary", "digits"], ["run", "digits"], ["decompose", "RUN"], ["list", "methods"]),
+        *(["train", "digits"], ["sweep", "digits"], ["convert", "RUN"], ["evaluate", "FILE"]),
+        *(
+            ["verify", "FILE", "--source", "RUN"],
+            ["summary", "digits"],
+            ["run", "digits"],
+            ["decompose", "RUN"],
+            ["list", "methods"],
+        ),
     ],
     ids=" ".join,
 )

@@ -37,6 +37,19 @@ def test_means_front_and_picture(cli, tmp_path):
     assert "xnornet" in cli("pareto", "table.csv", "--cost", "file_bytes").out
 
 
+@pytest.mark.parametrize("rows", [ROWS, ROWS.splitlines()[0] + "\n"], ids=["some cost 0", "all cost 0"])
+@pytest.mark.filterwarnings("error")
+def test_a_network_that_costs_nothing_of_a_kind_is_drawn(cli, tmp_path, rows):
+    """A real network has no binary MACs; it beats the others at that, so that its blue is the only one."""
+    (tmp_path / "table.csv").write_text(HEADER + rows)
+    done = cli("pareto", "table.csv", "--cost", "binary_macs", "--output", "p.png", "--json")
+    assert done.code == 0, done.err
+    assert [p["method"] for p in json.loads(done.out)["points"] if p["on_front"]] == ["real"]
+    with Image.open(tmp_path / "p.png") as picture:
+        colours = {colour: count for count, colour in picture.convert("RGB").getcolors(1 << 20)}
+    assert colours.get((31, 119, 180), 0) > 20
+
+
 def test_options_that_the_table_shows_tell_methods_apart(cli, tmp_path):
     line = "groupnet,resnet8,0,0.9,{},400,90,10,1.0,{},{}\n"
     rows = line.format(0.7, 3000, "lbd,5") + line.format(0.8, 3500, "groupnet,5") + line.format(0.6, 1000, "groupnet,1")
@@ -71,6 +84,7 @@ def test_nothing_on_the_front_is_dominated_and_everything_else_is(points):
         (HEADER, (), "has no rows yet"),
         ("a,b\n1,2\n", (), "is not the table of a sweep with the column arm64_instructions"),
         (HEADER + "real,resnet8,0,x,x,1,1,1,1,1\n", (), "is not the table of a sweep"),
+        (HEADER + "real,resnet8,0,0.5,0.5,1,1,1,1,-1\n", (), "is not the table of a sweep"),
         (HEADER + "real,resnet8,0,0.5,0.5,1,1,1,1,\n", (), "has no arm64_instructions for real, seed 0"),
         (HEADER + ROWS, ("--cost", "file_byte"), "There is no cost 'file_byte'. Did you mean 'file_bytes'"),
         (HEADER + ROWS, ("--output", "p.bmp"), "Let it end in .png, .svg or .pdf"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from android_bench.devices.link import (
     OUTPUT_LIMIT,
     SHELL_PATIENCE_S,
+    Bundle,
     Client,
     DeviceLostError,
     Output,
@@ -17,6 +18,7 @@ from android_bench.devices.link import (
     send_patience_s,
     unframed,
 )
+from android_bench.record import Kind
 from larqnets import processes
 from larqnets.errors import LarqnetsError, excerpt, printable
 
@@ -32,10 +34,10 @@ _REMEDIES = {
 class Adb:
     """One Android device."""
 
-    kind = "adb"
-    bundle = "android"
-    launcher = ("./ld-linux-aarch64.so.1", "--library-path", ".")
-    emulator = None
+    kind: Kind = "adb"
+    bundle: Bundle = "android"
+    launcher: tuple[str, ...] = ("./ld-linux-aarch64.so.1", "--library-path", ".")
+    emulator: str | None = None
 
     def __init__(self, serial: str) -> None:
         self.address = serial

@@ -64,33 +64,49 @@ class Installed:
 class Device(Protocol):
     """What a session needs of a device."""
 
-    name: str
     kind: Kind
-    address: str
+
+    @property
+    def name(self) -> str:
+        """As in --device."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """Serial, or user@host."""
+        ...
 
     def open(self) -> None:
         """Connect, or connect again; raises LarqnetsError."""
+        ...
 
     def probe(self) -> Facts:
         """Say what it is; raises LarqnetsError when the runtime cannot run there."""
+        ...
 
     def push(self, files: Mapping[str, bytes]) -> Installed:
         """See to it that the runtime and `files` (name -> content) are in the cache, whole; says what the runtime is."""
+        ...
 
     def run(self, arguments: Sequence[str], model: str, timeout_s: float = RUN_PATIENCE_S) -> Report:
         """Start the runner in the cache folder and return its report; raises RunnerError when it fails on `model`."""
+        ...
 
     def pull(self, name: str, size: int) -> bytes:
         """Return a file of the cache of about `size` bytes."""
+        ...
 
     def state(self, at_s: float) -> State:
         """Return its state now, which is `at_s` seconds after the session's start."""
+        ...
 
     def abort(self) -> None:
         """End what is running, from another thread."""
+        ...
 
     def close(self) -> None:
         """Disconnect and leave no process of ours there."""
+        ...
 
 
 class Board:
@@ -98,7 +114,7 @@ class Board:
 
     def __init__(self, link: Link, on_send: Callable[[str], Any] = lambda _: None) -> None:
         self.link, self._on_send = link, on_send
-        self.kind = link.kind
+        self.kind: Kind = link.kind
         self._runtime = ""
         self._running = False  # a runner, or one that was cut off
 

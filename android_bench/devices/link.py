@@ -19,6 +19,7 @@ from android_bench.record import Kind
 from larqnets import processes
 from larqnets.errors import LarqnetsError, excerpt, printable
 
+Bundle = Literal["arm64", "android"]
 _BEGIN, _END = "@@begin", "@@end"
 OUTPUT_LIMIT = 16 * 2**20  # bytes that a device may send where nothing else is said
 _LOOK_S = 0.05  # how often what arrives is measured
@@ -44,28 +45,34 @@ class Link(Protocol):
     name: str  # as in --device
     kind: Kind
     address: str
-    bundle: Literal["arm64", "android"]  # which build of the runtime it runs
+    bundle: Bundle  # which build of the runtime it runs
     launcher: tuple[str, ...]  # what comes before the runner
     emulator: str | None  # what translates ARM64 there, None when nothing is known to
     folder: str  # where our cache folder goes
 
     def open(self) -> None:
         """Find the device; raises LarqnetsError in one sentence when it cannot be used."""
+        ...
 
     def shell(self, script: str, timeout_s: float = SHELL_PATIENCE_S, limit: int = OUTPUT_LIMIT) -> Output:
         """Run a script of POSIX sh; raises DeviceLostError when the connection breaks, LarqnetsError for over `limit` bytes."""
+        ...
 
     def send(self, content: bytes, path: str) -> None:
         """Write a file; raises LarqnetsError when the device refuses it, DeviceLostError when the connection breaks."""
+        ...
 
     def abort(self) -> None:
         """End what is running, from another thread, and refuse everything until `resume`."""
+        ...
 
     def resume(self) -> None:
         """Take commands again."""
+        ...
 
     def close(self) -> None:
         """Leave nothing open here."""
+        ...
 
 
 class Client:

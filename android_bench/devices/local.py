@@ -7,6 +7,7 @@ from pathlib import Path
 from android_bench.devices.link import (
     OUTPUT_LIMIT,
     SHELL_PATIENCE_S,
+    Bundle,
     Client,
     DeviceLostError,
     Output,
@@ -16,6 +17,7 @@ from android_bench.devices.link import (
     unframed,
 )
 from android_bench.emulation.emulator import qemu_command
+from android_bench.record import Kind
 from android_bench.runtime.bundle import cache_folder
 from larqnets.errors import LarqnetsError, on_arm64_linux
 
@@ -23,10 +25,10 @@ from larqnets.errors import LarqnetsError, on_arm64_linux
 class Local:
     """This machine."""
 
-    kind = "local"
+    kind: Kind = "local"
     address = ""
     name = "local"
-    bundle = "arm64"
+    bundle: Bundle = "arm64"
 
     def __init__(self) -> None:
         self.emulator = None if on_arm64_linux() else f"qemu on {platform.machine()}"

@@ -14,6 +14,7 @@ from shlex import quote
 from android_bench.devices.link import (
     OUTPUT_LIMIT,
     SHELL_PATIENCE_S,
+    Bundle,
     Client,
     DeviceLostError,
     Output,
@@ -23,6 +24,7 @@ from android_bench.devices.link import (
     send_patience_s,
     unframed,
 )
+from android_bench.record import Kind
 from larqnets import processes
 from larqnets.errors import LarqnetsError, excerpt
 
@@ -45,10 +47,10 @@ _SAID_LIMIT = 64 * 2**10  # bytes of what ssh says while it connects
 class Ssh:
     """One board. `address`: user@host, a host of the user's ssh config, or either with :port."""
 
-    kind = "ssh"
-    bundle = "arm64"
-    launcher = ()
-    emulator = None
+    kind: Kind = "ssh"
+    bundle: Bundle = "arm64"
+    launcher: tuple[str, ...] = ()
+    emulator: str | None = None
 
     def __init__(self, address: str) -> None:
         self.address = address

@@ -8,20 +8,27 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from android_bench.emulation.emulator import CPUS, Counts, build_counter, qemu_command, read_counts, run_emulated
 from android_bench.runtime.bundle import RUNNER, open_bundle
-from android_bench.runtime.in_process import numpy_type
 from android_bench.runtime.runner import Report, Step, parse_report
 from larqnets import processes
 from larqnets.errors import LarqnetsError
+from larqnets.tflite.interface import numpy_type
 from larqnets.tflite.model import Model, read_model
 
 ENGINE = "ARM64 under qemu (functional only)"
-GROUPS = {"LceBconv2d": "binary", "LceQuantize": "glue", "LceDequantize": "glue", "LceBMaxPool2d": "glue"}
+# 1-bit convolutions; the rest of the network; packing, unpacking, binary pooling and the interpreter itself.
+Group = Literal["binary", "real", "glue"]
+GROUPS: dict[str, Group] = {
+    "LceBconv2d": "binary",
+    "LceQuantize": "glue",
+    "LceDequantize": "glue",
+    "LceBMaxPool2d": "glue",
+}
 INTERPRETER = "interpreter"
 
 
@@ -68,7 +75,7 @@ class OpCount:
 
     name: str
     ops: tuple[int, ...]
-    group: str  # binary: 1-bit convolutions; glue: packing, unpacking, binary pooling, the interpreter; real: the rest
+    group: Group
     instructions: int
     simd: int
     loads_stores: int
@@ -121,7 +128,8 @@ def count(
         arguments += [] if xnnpack else ["--no-xnnpack"]
         report = run_runner(folder, arguments, model.name, cpu=cpu, folder=here, plugin=f"{plugin},out=count.txt")
         regions = read_counts(here / "count.txt")
-    return Count(cpu, *astuple(regions[1]), _ops(model, report.counted_ops or (), regions) if per_op else ())
+    ops = _ops(model, report.counted_ops or (), regions) if per_op else ()
+    return Count(cpu, **asdict(regions[1]), ops=ops)
 
 
 def _ops(model: Model, events: Sequence[Step], regions: dict[int, Counts]) -> tuple[OpCount, ...]:

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from android_bench.record import Equality
-from android_bench.runtime.in_process import batch_of, numpy_type
 from larqnets.errors import LarqnetsError, excerpt
 from larqnets.scores import class_agreement
 from larqnets.tflite.indices import index_limits
+from larqnets.tflite.interface import batch_of, numpy_type
 from larqnets.tflite.model import Model
 
 SAMPLES = 8
@@ -53,11 +53,12 @@ def judge(model: Model, due: Sequence[np.ndarray], found: Sequence[np.ndarray]) 
     graph = model.subgraphs[0]
     is_int8 = any(tensor.dtype in ("int8", "uint8") for tensor in graph.tensors)
     has_signs = any(op.name == "LceQuantize" for op in graph.operators)
-    judged = [
-        _judge(*(y.astype(np.complex128 if y.dtype.kind == "c" else np.float64) for y in pair), is_int8, has_signs)
-        for pair in zip(due, found, strict=True)
-    ]
+    judged = [_judge(_precise(a), _precise(b), is_int8, has_signs) for a, b in zip(due, found, strict=True)]
     return max(judged, key=lambda result: (result[0] > result[1], result[0] / (result[1] or 1)))
+
+
+def _precise(y: np.ndarray) -> np.ndarray:
+    return y.astype(np.complex128 if y.dtype.kind == "c" else np.float64)
 
 
 def _judge(due: np.ndarray, found: np.ndarray, is_int8: bool, has_signs: bool) -> tuple[float, float]:

@@ -108,7 +108,7 @@ def _entry(entries: dict[str, dict[str, Any]], sha256: str) -> dict[str, Any]:
 
 def _role(entry: dict[str, Any]) -> Role | None:
     role = entry.get("role") or Path(entry.get("file", "")).stem
-    return role if role in get_args(Role) else None
+    return next((known for known in get_args(Role) if known == role), None)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

@@ -94,7 +94,9 @@ def breakdown(profile: Profile, median_ms: float) -> Breakdown:
     def share(ms: float) -> Share:
         return Share(ms, ms / median_ms)
 
-    groups = {group: share(sum(op.mean_ms for op in profile.ops if op.group == group)) for group in GROUP_NAMES}
+    groups: dict[Group, Share] = {
+        group: share(sum(op.mean_ms for op in profile.ops if op.group == group)) for group in GROUP_NAMES
+    }
     ops = sorted(profile.ops, key=lambda op: -op.mean_ms)
     return Breakdown(
         tuple((op, share(op.mean_ms)) for op in ops), groups, share(median_ms - sum(op.mean_ms for op in profile.ops))

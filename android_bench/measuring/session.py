@@ -34,6 +34,7 @@ from android_bench.record import (
     SCHEMA_VERSION,
     Cores,
     Event,
+    EventKind,
     ModelRecord,
     Protocol,
     Round,
@@ -457,7 +458,7 @@ class Measurement:
     def _update(self, name: str, **changes: Any) -> None:
         self._models[name] = dataclasses.replace(self._models[name], **changes)
 
-    def _event(self, kind: str, text: str, model: str | None = None) -> None:
+    def _event(self, kind: EventKind, text: str, model: str | None = None) -> None:
         self._events.append(Event(self._at(), kind, model, text))
         if kind in ("warning", "fault", "skipped"):
             self._on_progress(f"{model}: {text}" if model else text)

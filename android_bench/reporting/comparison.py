@@ -78,7 +78,7 @@ def compare(baseline: Session, candidate: Session) -> Comparison:
     """
     _refuse_other_conditions(baseline, candidate)
     pairs = list(match(baseline.models, candidate.models))
-    matched = [{pair[side].name for pair in pairs} for side in (0, 1)]
+    matched = [{a.name for a, _, _ in pairs}, {b.name for _, b, _ in pairs}]
     unmatched = [f"{m.name} is in the first session only" for m in baseline.models if m.name not in matched[0]]
     unmatched += [f"{m.name} is in the second session only" for m in candidate.models if m.name not in matched[1]]
     if not pairs:
@@ -117,11 +117,11 @@ def match(
 def _row(a: ModelRecord, b: ModelRecord, matched_by: str) -> Row:
     name = a.name if a.name == b.name else f"{a.name}, {b.name}"
     before, after = (round_medians([r.latencies_ms for r in m.kept]) if m.kept else [] for m in (a, b))
-    medians = [float(np.median(values)) if values else None for values in (before, after)]
+    was_ms, is_ms = (float(np.median(values)) if values else None for values in (before, after))
     if not before or not after:
-        return Row(name, matched_by, *medians, None, None, "undecided")
+        return Row(name, matched_by, was_ms, is_ms, None, None, "undecided")
     ratio, smallest = unpaired_ratio(before, after), threshold(before)
-    return Row(name, matched_by, *medians, ratio, smallest, verdict(ratio, smallest))
+    return Row(name, matched_by, was_ms, is_ms, ratio, smallest, verdict(ratio, smallest))
 
 
 def _refuse_other_conditions(baseline: Session, candidate: Session) -> None:

@@ -4,7 +4,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -14,11 +14,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from android_bench.record import Session, State
 from android_bench.reporting.summary import Summary
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType  # only newer ones have it
+
 # Okabe and Ito's colours, which colour-blind people tell apart.
 COLOURS = {"binary": "#0072B2", "real": "#E69F00", "glue": "#888888"}
 ROLES = {"binary": "#0072B2", "float": "#D55E00", "int8": "#009E73", None: "#333333"}
 _LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333")
-_STYLE = {
+_STYLE: "dict[RcKeyType, Any]" = {
     "svg.fonttype": "none",  # text stays text
     "font.size": 9,
     "axes.spines.top": False,
@@ -38,26 +41,30 @@ def accuracy_against_latency(summary: Summary, page: int = 1) -> str | None:
 
     `page` tells the pictures of several sessions in one document apart.
     """
-    points = [model for model in summary.models if model.latency is not None and model.record.accuracy is not None]
+    points = [
+        (model, model.latency, 100 * model.record.accuracy)
+        for model in summary.models
+        if model.latency is not None and model.record.accuracy is not None
+    ]
     if len(points) < 2:
         return None
-    with mpl.rc_context(_STYLE | {"svg.hashsalt": f"front {page}"}):
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": f"front {page}"}):
         figure = Figure(figsize=(_WIDTH, 2.9), layout="constrained")
         axes = figure.subplots()
-        latencies = [model.latency.median_ms for model in points]
+        latencies = [latency.median_ms for _, latency, _ in points]
         if max(latencies) > 10 * min(latencies):
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        front = sorted((m.latency.median_ms, 100 * m.record.accuracy) for m in points if m.on_front)
+        front = sorted((latency.median_ms, accuracy) for model, latency, accuracy in points if model.on_front)
         axes.plot(
             *zip(*front, strict=True), color="#999999", linestyle="--", linewidth=1, drawstyle="steps-post", zorder=1
         )
         middle = math.sqrt(max(latencies) * min(latencies))
-        for model in points:
-            x, y, colour = model.latency.median_ms, 100 * model.record.accuracy, ROLES[model.record.role]
-            if (interval := model.latency.interval_ms) is not None:
+        for model, latency, y in points:
+            x, colour = latency.median_ms, ROLES[model.record.role]
+            if (interval := latency.interval_ms) is not None:
                 axes.plot([interval.low, interval.high], [y, y], color=colour, linewidth=1)
             axes.plot([x], [y], "o", color=colour, markersize=6, fillstyle="full" if model.on_front else "none")
             left = x > middle
@@ -83,7 +90,7 @@ def over_time(summary: Summary, page: int = 1) -> str | None:
     states = sorted(_states(session), key=lambda state: state.at_s)
     temperatures = {zone: degrees for zone, degrees in _zones(states).items() if len(degrees) > 1}
     clocks = _clocks(session, states)
-    with mpl.rc_context(_STYLE | {"svg.hashsalt": f"time {page}"}):
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": f"time {page}"}):
         panels = 1 + bool(temperatures) + bool(clocks)
         figure = Figure(figsize=(_WIDTH, 0.5 + 1.45 * panels), layout="constrained")
         top, *rest = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
@@ -98,15 +105,18 @@ def over_time(summary: Summary, page: int = 1) -> str | None:
 
 
 def _draw_rounds(axes: Axes, summary: Summary) -> None:
-    for number, model in enumerate(m for m in summary.models if m.latency is not None):
-        colour, usual = _LINES[number % len(_LINES)], model.latency.median_ms
+    timed = [(model, model.latency.median_ms) for model in summary.models if model.latency is not None]
+    kept: dict[str, Any] = {"marker": "o", "linewidth": 1}
+    discarded: dict[str, Any] = {"marker": "x", "linestyle": "none"}
+    for number, (model, usual) in enumerate(timed):
+        colour = _LINES[number % len(_LINES)]
         for rounds, style in (
-            ([r for r in model.record.rounds if r.discarded is None], {"marker": "o", "linewidth": 1}),
-            ([r for r in model.record.rounds if r.discarded and r.latencies_ms], {"marker": "x", "linestyle": "none"}),
+            ([r for r in model.record.rounds if r.discarded is None], kept),
+            ([r for r in model.record.rounds if r.discarded and r.latencies_ms], discarded),
         ):
             minutes = [r.started_s / 60 for r in rounds]
             change = [100 * (_median(r.latencies_ms) / usual - 1) for r in rounds]
-            label = _short(model.record.name) if style["marker"] == "o" else None
+            label = _short(model.record.name) if style is kept else None
             axes.plot(minutes, change, color=colour, markersize=4, label=label, **style)
     axes.set_ylabel("latency, % off\nits median")
     if axes.get_legend_handles_labels()[0]:

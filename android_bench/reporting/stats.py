@@ -136,7 +136,7 @@ def paired_ratio(a: Sequence[float], b: Sequence[float], resamples: int = RESAMP
     logs = np.log(b) - np.log(a)
     p = None
     if len(logs) >= MIN_ROUNDS:
-        p = float(stats.wilcoxon(logs).pvalue) if np.any(logs) else 1.0
+        p = float(stats.wilcoxon(logs).pvalue) if np.any(logs) else 1.0  # pyright: ignore[reportAttributeAccessIssue]  # SciPy's decorators hide its type
     interval = _bootstrap((logs,), lambda x, axis: np.exp(np.median(x, axis=axis)), resamples)
     return Ratio(float(np.exp(np.median(logs))), interval, p, "wilcoxon", len(logs))
 
@@ -185,7 +185,7 @@ def steadiness(rounds: Sequence[Sequence[float]]) -> Steadiness:
 
 
 def _bootstrap(
-    samples: tuple[Sequence[float], ...], statistic: Callable[..., np.ndarray], resamples: int
+    samples: tuple[Sequence[float] | np.ndarray, ...], statistic: Callable[..., np.ndarray], resamples: int
 ) -> Interval | None:
     """Resample the rounds of every sample by itself, always with the same seed."""
     if min(map(len, samples)) < MIN_ROUNDS or resamples == 0:
@@ -199,11 +199,3 @@ def _bootstrap(
         rng=np.random.default_rng(0),
     ).confidence_interval
     return Interval(float(found.low), float(found.high))
-
-
-def on_front(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """Return for every (cost, accuracy) whether no other one costs at most as much and is at least as accurate."""
-    return [
-        not any(c <= cost and a >= accuracy and (c, a) != (cost, accuracy) for c, a in points)
-        for cost, accuracy in points
-    ]

@@ -19,12 +19,12 @@ from android_bench.reporting.stats import (
     Steadiness,
     Verdict,
     latency,
-    on_front,
     paired_ratio,
     round_medians,
     steadiness,
     verdict,
 )
+from larqnets.pareto_front import on_front
 
 NOISY = MIN_DIFFERENCE / 3  # above it, 3 x noise and not 2 % is the smallest difference that counts
 
@@ -102,7 +102,8 @@ def pair(this: ModelRecord, other: ModelRecord) -> Pairing | None:
     common = sorted(mine.keys() & theirs.keys())
     if not common:
         return None
-    ratio = paired_ratio(*(round_medians([rounds[number] for number in common]) for rounds in (mine, theirs)))
+    ours, others = (round_medians([rounds[number] for number in common]) for rounds in (mine, theirs))
+    ratio = paired_ratio(ours, others)
     return Pairing(other.name, other.role, ratio, verdict(ratio))
 
 

@@ -6,7 +6,6 @@ android_bench/lib/ of a wheel for aarch64, or where `larqnets runtime build` put
 
 import ctypes
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from android_bench.runtime.bundle import find_bundle
 from larqnets.errors import LarqnetsError
+from larqnets.tflite.interface import batch_of
 from larqnets.tflite.model import Model
 
 LIBRARY = "liblarqnets.so"
@@ -121,18 +121,6 @@ class NativeModel:
         if status:
             reason = self._library.larqnets_error(self._handle).decode(errors="backslashreplace")
             raise LarqnetsError(f"{self._name} cannot be run: {reason}")
-
-
-def numpy_type(name: str) -> np.dtype:
-    """Return numpy's type for TFLite's word; raises LarqnetsError for one that numpy itself does not have."""
-    if name in ("bool", "complex64", "complex128") or re.fullmatch(r"u?int(8|16|32|64)|float(16|32|64)", name):
-        return np.dtype(name)
-    raise LarqnetsError(f"A tensor of type {name} cannot be given to the model or read from it.")
-
-
-def batch_of(shape: tuple[int, ...]) -> int:
-    """Return how many samples an input of this shape takes in one run; a scalar is one."""
-    return shape[0] if shape else 1
 
 
 def one_run_each(inputs: list[np.ndarray], shapes: list[tuple[int, ...]]) -> Iterator[list[np.ndarray]]:

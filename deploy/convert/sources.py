@@ -54,8 +54,8 @@ def convert_source(
         _check_binary(source.model, source.run)
     if (twins or twin_run) and source.run is None:
         raise LarqnetsError("Twins need a run, whose backbone they share. A Keras file does not tell its backbone.")
-    if twin_run is not None:
-        _check_twin(source, twin_run)
+    if twin_run is not None and source.run is not None:
+        _check_twin(source.run, twin_run)
     refuse_known_problems(source.model, allow_float=allow_float)  # before thousands of images are loaded
     folder = out or (path / target if source.run else path.with_name(f"{path.stem}-{target}"))
     binary = bool(export.describe_binary_layers(source.model))
@@ -117,6 +117,8 @@ def _check_binary(model: tf.keras.Model, run: Run) -> None:
 
 
 def _twins(source: Source, samples: Samples, twin_run: Path | None, target: str) -> list[Converted]:
+    assert source.run is not None  # twins need one
+    assert source.dataset is not None  # a run names its data
     model, note = _twin_model(source, twin_run)
     unlabelled = dataclasses.replace(samples, labels=None) if twin_run is None else samples
     calibration = source.dataset.samples(CALIBRATION_SAMPLES, "train")[IMAGE]
@@ -131,6 +133,8 @@ def _twin_model(source: Source, twin_run: Path | None) -> tuple[tf.keras.Model, 
     """Return the real-valued model on the source's backbone, and how its weights came to be."""
     from larqnets.models import create_model
 
+    assert source.run is not None  # as above
+    assert source.dataset is not None
     ours = source.run.experiment.model
     if twin_run is None:
         info = source.dataset.info
@@ -140,8 +144,8 @@ def _twin_model(source: Source, twin_run: Path | None) -> tuple[tf.keras.Model, 
     return load_trained_model(Run.open(twin_run)), f"trained as {twin_run.name}"
 
 
-def _check_twin(source: Source, twin_run: Path) -> None:
-    ours, theirs = source.run.experiment.model, Run.open(twin_run).experiment.model
+def _check_twin(run: Run, twin_run: Path) -> None:
+    ours, theirs = run.experiment.model, Run.open(twin_run).experiment.model
     if theirs.method != "real":
         raise LarqnetsError(f"{twin_run} was trained with method '{theirs.method}'. A twin is a run of method 'real'.")
     if (theirs.backbone, theirs.stem, theirs.width) != (ours.backbone, ours.stem, ours.width):

@@ -83,7 +83,10 @@ class Patcher:
         self._places: dict[str, _Place] = {}
         free = dict(kernels)
         for old, op in zip(floats, ours, strict=True):
-            values = _as_rows(old, _kernel(theirs, old).data(theirs))
+            stored = _kernel(theirs, old).data(theirs)
+            if stored is None:
+                continue  # sparse: no layer is as it was there
+            values = _as_rows(old, stored)
             found = next(((name, g) for name, k in free.items() if (g := _factors(values, k)) is not None), None)
             if found is not None:
                 self._places[found[0]] = _Place(op, found[1], _bias(theirs, old))
@@ -136,6 +139,8 @@ class Patcher:
         if bias is None or place.bias is None or bias.dtype != "int32":
             return
         source = self._model.subgraphs[0].tensors[place.op.inputs[WEIGHT_OPS[place.op.name].activation]]
+        if source.quantization is None:
+            raise LarqnetsError(f"Tensor {source.index} of the quantised file has no scale. Convert the network again.")
         steps = np.float64(source.quantization.scales[0]) * scales.astype(np.float64)
         limit = np.iinfo(np.int32)
         values = np.clip(np.rint(place.bias / steps), limit.min, limit.max).astype("<i4")
@@ -167,14 +172,20 @@ def _bias(model: Model, op: Operator) -> np.ndarray | None:
     return None if bias is None else bias.data(model)
 
 
+def _filters_axis(op: Operator) -> int:
+    axis = WEIGHT_OPS[op.name].filters
+    assert axis is not None  # of an op of `_weight_ops`
+    return axis
+
+
 def _as_rows(op: Operator, kernel: np.ndarray) -> np.ndarray:
     """Return a stored kernel as (O, weights per channel)."""
-    axis = WEIGHT_OPS[op.name].filters
+    axis = _filters_axis(op)
     return np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)
 
 
 def _from_rows(op: Operator, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    axis = WEIGHT_OPS[op.name].filters
+    axis = _filters_axis(op)
     return np.moveaxis(values.reshape(shape[axis], *shape[:axis], *shape[axis + 1 :]), 0, axis)
 
 

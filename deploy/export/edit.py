@@ -27,7 +27,7 @@ def add_metadata(content: bytes, entry: dict[str, Any]) -> bytes:
     """Return the file with the JSON object `entry` in its metadata under the name "larqnets"; weights stay as they are."""
     model = _unpack(content)
     buffer = schema.BufferT()
-    buffer.data = np.frombuffer(json.dumps(entry, sort_keys=True).encode(), np.uint8)
+    buffer.data = np.frombuffer(json.dumps(entry, sort_keys=True).encode(), np.uint8)  # pyright: ignore[reportAttributeAccessIssue]  # as the generated reader makes it
     model.buffers.append(buffer)
     metadata = schema.MetadataT()
     metadata.name, metadata.buffer = METADATA_NAME, len(model.buffers) - 1

@@ -9,7 +9,7 @@ so that both placements of BatchNorm give one graph. A link whose constant is 1 
 """
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeGuard
 
 import larq as lq
 import numpy as np
@@ -43,7 +43,7 @@ def layers_behind(layer: layers.Layer) -> list[layers.Layer]:
     return [node.outbound_layer for node in layer.outbound_nodes]
 
 
-def is_norm(layer: layers.Layer) -> bool:
+def is_norm(layer: layers.Layer) -> TypeGuard[layers.BatchNormalization]:
     """Return whether the layer is a BatchNorm over the last axis, the only one whose constants are one per channel."""
     return isinstance(layer, layers.BatchNormalization) and list(layer.axis) == [len(layer.output_shape) - 1]
 
@@ -115,7 +115,9 @@ class Links:
             a, b = factor_and_bias(norm)
             convolution, kernel = rebuilt.get_layer(name), kernels[name]
             convolution.load(kernel.signs, a * kernel.scale, b)
-            rebuilt.get_layer(norm.name).beta = convolution.channel_bias
+            moved = rebuilt.get_layer(norm.name)
+            assert isinstance(moved, MovedNorm)
+            moved.beta = convolution.channel_bias
 
 
 def _squeezes_by_mean(layer: layers.Layer) -> bool:

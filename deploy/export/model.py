@@ -108,9 +108,9 @@ class ExportedConv2D(lq.layers.QuantConv2D):
         """Create the kernel, and factor and bias where they are not 1 and 0."""
         super().build(input_shape)
         if self.scaled:
-            self.channel_scale = self.add_weight("channel_scale", shape=(self.filters,), trainable=False)
+            self.channel_scale = self.add_weight(name="channel_scale", shape=(self.filters,), trainable=False)
         if self.biased:
-            self.channel_bias = self.add_weight("channel_bias", shape=(self.filters,), trainable=False)
+            self.channel_bias = self.add_weight(name="channel_bias", shape=(self.filters,), trainable=False)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convolve the signs of the input."""
@@ -194,7 +194,8 @@ def _describe(layer: tf.keras.layers.Layer, beside: tuple[str, ...]) -> BinaryLa
     if layer.input_quantizer is None:
         return refuse(
             "its input is not binarised by the layer itself, and a binary kernel on real input is ordinary float work",
-            "give the layer input_quantizer='ste_sign' instead of binarising in a layer before it",
+            "give the layer input_quantizer='ste_sign' instead of binarising in a layer before it, or no kernel_quantizer if "
+            "its input is meant to be real, such as the image",
         )
     if not is_sign(layer.input_quantizer):
         return refuse(
@@ -256,7 +257,7 @@ def export_model(model: tf.keras.Model) -> Export:
         if (stand_in := links.stand_in(layer) or factors.stand_in(layer)) is not None:
             return stand_in
         if layer.name in shifted:
-            return plain(layer)
+            return plain(shifted[layer.name])
         if layer.name in pads:
             return SplitPadding(pads[layer.name], name=layer.name)
         if (function := activations.stand_in(layer)) is not None:
@@ -390,7 +391,10 @@ def _copy_weights(
         elif layer.get_weights():
             rebuilt.get_layer(layer.name).set_weights(layer.get_weights())
     for name, norm in folded.items():
-        _fold_scale(rebuilt.get_layer(norm.name), exportable[name].scale)
+        behind, scale = rebuilt.get_layer(norm.name), exportable[name].scale
+        assert isinstance(behind, layers.BatchNormalization)
+        assert scale is not None
+        _fold_scale(behind, scale)
 
 
 def _fold_scale(norm: tf.keras.layers.BatchNormalization, scale: np.ndarray) -> None:

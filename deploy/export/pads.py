@@ -81,8 +81,8 @@ def _zeros_around(layer: layers.Layer) -> Sides | None:
     return tuple(pads[1].tolist()), tuple(pads[2].tolist())
 
 
-def _convolutions_behind(layer: layers.Layer) -> list[layers.Layer]:
-    found = []
+def _convolutions_behind(layer: layers.Layer) -> list[layers.Conv2D]:
+    found: list[layers.Conv2D] = []
     for behind in layers_behind(layer):
         if _is_valid_convolution(behind):
             found.append(behind)

@@ -57,6 +57,7 @@ def fold_shifts(rebuilt: tf.keras.Model, folded: dict[str, RPReLU]) -> None:
             continue
         activation = folded[layer.name]
         norm = _norm_before(layer)
+        assert norm is not None  # `foldable` has seen one
         norm.beta.assign_sub(activation.shift_in.numpy() - given[0])
         layer.alpha.assign(activation.slope.numpy()[np.newaxis, np.newaxis])
         offsets[layer.name] = activation.shift_out.numpy()
@@ -69,8 +70,7 @@ def _norm_before(layer: layers.Layer) -> layers.BatchNormalization | MovedNorm |
             layers_before(candidate) if isinstance(candidate, layers.Add) and len(layers_behind(candidate)) == 1 else []
         )
         for norm in (candidate, *summands):
-            has_beta = isinstance(norm, MovedNorm) or (is_norm(norm) and norm.center)
-            if has_beta and len(layers_behind(norm)) == 1:
+            if len(layers_behind(norm)) == 1 and (isinstance(norm, MovedNorm) or (is_norm(norm) and norm.center)):
                 return norm
     return None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from larqnets.shapes import known
 from larqnets.tflite.xnnpack import rest
 
 layers = tf.keras.layers
@@ -52,7 +53,7 @@ def _cutting(kind: type) -> type:
     """Return a convolution's class that first cuts from each axis of its input what no window reads."""
 
     def call(self: tf.keras.layers.Layer, inputs: tf.Tensor) -> tf.Tensor:
-        kept = (size - max(0, r) for size, r in zip(inputs.shape[1:-1], _rests(self, inputs.shape), strict=True))
+        kept = (size - max(0, r) for size, r in zip(known(inputs.shape[1:-1]), _rests(self, inputs.shape), strict=True))
         return kind.call(self, inputs[(slice(None), *(slice(size) for size in kept))])
 
     return type(

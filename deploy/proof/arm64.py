@@ -70,7 +70,9 @@ def prove(
     Nothing is built: without qemu or the runtime the result says so. Raises LarqnetsError when a file computes something
     else on ARM64 than on x86.
     """
-    x86 = files[0].verification.engine
+    own = files[0].verification
+    assert own is not None  # the twins alone have none
+    x86 = own.engine
     reason = _missing() if wanted else SWITCHED_OFF
     if reason is not None:
         return Proof((x86,), reason, {})

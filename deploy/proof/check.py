@@ -7,23 +7,19 @@ from typing import Any
 from deploy.proof.scoring import Scorer, as_list
 from deploy.proof.source import images_of, open_source, other_images, verification_samples
 from deploy.proof.verify import Verification, verify
-from deploy.run.classify import output_names, preprocessing, task_of
+from deploy.run.classify import dataset_of, output_names, task_of
 from deploy.run.interpreter import CHILD, Interpreter
 from larqnets.config import DataConfig
 from larqnets.data import DatasetInfo, load_dataset
 from larqnets.data.info import IMAGE
 from larqnets.data.known import SPLITS
 from larqnets.errors import LarqnetsError
+from larqnets.runs.names import origin_of, run_of
 from larqnets.runs.run import Run
 from larqnets.tasks import Task, get_task
 from larqnets.tflite.inspect import own_metadata
 from larqnets.training import evaluate, load_trained_model
 from larqnets.training.evaluation import check_images
-
-
-def run_of(file: Path) -> Path | None:
-    """Return the run folder that holds a converted file, None if there is none above it."""
-    return next((folder for folder in file.resolve().parents if (folder / "card.json").is_file()), None)
 
 
 def verify_file(
@@ -40,9 +36,7 @@ def verify_file(
     """
     device = device or CHILD
     interpreter = Interpreter(file, device=device)
-    source = source or run_of(file)
-    if source is None:
-        raise LarqnetsError(f"{file} does not lie in a run folder. Name what it was converted from with --source.")
+    source = origin_of(file, source)
     entry = own_metadata(interpreter.model) or {}
     if "variant" in entry:
         raise LarqnetsError(
@@ -132,7 +126,5 @@ def _config_of(file: Path, interpreter: Interpreter, dataset: str | None) -> Dat
     run = run_of(file)
     if run is not None and (known := Run.open(run).data) is not None:
         return known
-    named = dataset or (preprocessing(interpreter) or {}).get("dataset")
-    if named is None:
-        raise LarqnetsError(f"{file} does not say which images it was made for. Name them with --dataset.")
+    named = dataset_of(file, interpreter.model, dataset)
     return DataConfig(dataset=named).of_size(interpreter.input_shapes[0][1:3])

@@ -76,16 +76,18 @@ def match_layers(model: Model, layers: list[BinaryLayer]) -> dict[str, list[Oper
     """
     free = [op for op in model.subgraphs[0].operators if op.name == "LceBconv2d"]
     matched: dict[str, list[Operator]] = {}
-    for layer in sorted((layer for layer in layers if layer.signs is not None), key=lambda layer: bool(layer.beside)):
-        plain = pack_bits(layer.signs.transpose(3, 0, 1, 2))
-        inverted = pack_bits(-layer.signs.transpose(3, 0, 1, 2))
+    with_signs = ((layer, layer.signs) for layer in layers if layer.signs is not None)
+    for layer, signs in sorted(with_signs, key=lambda pair: bool(pair[0].beside)):
+        plain = pack_bits(signs.transpose(3, 0, 1, 2))
+        inverted = pack_bits(-signs.transpose(3, 0, 1, 2))
         equal = (op for op in free if _is_one_of(plain, inverted, binary_filter(model, op)))
         if layer.beside:
             by_input = {op.inputs[0]: op for op in equal}
-            ops = [by_input.get(matched[other][0].inputs[0]) if other in matched else None for other in layer.beside]
+            places = [by_input.get(matched[other][0].inputs[0]) if other in matched else None for other in layer.beside]
         else:
-            ops = [next(equal, None)]
-        if None not in ops:
+            places = [next(equal, None)]
+        ops = [op for op in places if op is not None]
+        if len(ops) == len(places):
             matched[layer.name] = ops
             free = [op for op in free if op not in ops]
     return matched
@@ -106,7 +108,7 @@ def find_fallbacks(model: Model, layers: list[BinaryLayer], matched: dict[str, l
             cause = layer.problem or "the converter did not recognise it as a binary convolution"
             remedy = layer.remedy or "report the model: the export promises this layer"
             found.append(Fallback(layer.name, cause, remedy))
-        elif any(_same_signs(layer.signs, copy) for copy in copies):
+        elif layer.signs is not None and any(_same_signs(layer.signs, copy) for copy in copies):
             found.append(
                 Fallback(layer.name, "the file also holds its kernel as numbers", "report the model: it should not")
             )
@@ -143,12 +145,13 @@ def check_bytes(
     A 1-bit layer (kh, kw, C, O) takes O kh kw ceil(C/32) words, and per filter two floats (multiplier, bias), or one
     threshold where its output is bit-packed. Real-valued constants are left out where a layer is `unpredicted`.
     """
-    predicted, found = (dict.fromkeys(("binary_kernels", "binary_multipliers_and_thresholds"), 0) for _ in range(2))
+    predicted: dict[str, int] = dict.fromkeys(("binary_kernels", "binary_multipliers_and_thresholds"), 0)
+    found = dict(predicted)
     graph = model.subgraphs[0]
-    by_name = {layer.name: layer for layer in layers}
+    signs = {layer.name: layer.signs for layer in layers if layer.signs is not None}
     read: list[Tensor] = []  # by one op after another
     for name, op in ((name, op) for name, ops in matched.items() for op in ops):
-        height, width, channels, filters = by_name[name].signs.shape
+        height, width, channels, filters = signs[name].shape
         kernel, *vectors = [graph.tensors[i] for i in op.inputs[1:] if i >= 0]
         predicted["binary_kernels"] += 4 * filters * height * width * -(-channels // 32)
         predicted["binary_multipliers_and_thresholds"] += (4 if op.inputs[4] >= 0 else 8) * filters

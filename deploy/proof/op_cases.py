@@ -225,7 +225,8 @@ def _shapes() -> Iterable[Case]:
     for crop in (((1, 1), (1, 1)), ((0, 1), (0, 1)), ((2, 0), (0, 3)), ((0, 0), (1, 2))):
         yield Case(f"Cropping2D {crop}", (image,), layers.Cropping2D(crop))
     for mode in ("REFLECT", "SYMMETRIC"):
-        yield Case(f"pad {mode}", (image,), lambda x, m=mode: tf.pad(x, [[0, 0], [1, 1], [2, 2], [0, 0]], m))
+        pads = [[0, 0], [1, 1], [2, 2], [0, 0]]
+        yield Case(f"pad {mode}", (image,), lambda x, p=pads, m=mode: tf.pad(x, p, m))  # pyright: ignore[reportArgumentType]  # a default is any str
     yield Case("pad with a value", (image,), lambda x: tf.pad(x, [[0, 0], [1, 0], [0, 2], [0, 1]], constant_values=1.5))
     yield Case("channels padded", (image,), lambda x: tf.pad(x, [[0, 0], [0, 0], [0, 0], [2, 3]]))
     for size, kind in itertools.product(((2, 2), (3, 1), (1, 2)), ("nearest", "bilinear")):

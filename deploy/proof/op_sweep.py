@@ -127,7 +127,8 @@ def _step(graph: Subgraph, place: int) -> float:
     maker = makers.get(place)
     if maker is None or maker.name != "DEQUANTIZE":
         return 0.0
-    return float(graph.tensors[maker.inputs[0]].quantization.scales[0])
+    quantization = graph.tensors[maker.inputs[0]].quantization
+    return 0.0 if quantization is None else float(quantization.scales[0])
 
 
 def _words(found: np.ndarray, due: np.ndarray, wrong: np.ndarray) -> str:
@@ -136,7 +137,7 @@ def _words(found: np.ndarray, due: np.ndarray, wrong: np.ndarray) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print every find; returns 1 when there are some."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="every 40th case alone")
     parser.add_argument(
         "--only", default="", metavar="KIND", choices=families(), help=f"one of: {', '.join(families())}"

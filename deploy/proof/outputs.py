@@ -116,7 +116,7 @@ class Ending:
 def ending_of(model: tf.keras.Model, output: int = 0) -> Ending | None:
     """Return the bounded function that an output ends with, as a layer or the activation of one; None where there is none."""
     layer, name = endings.last_function(model, output)
-    return Ending(layer, name) if name in _SQUASHING else None
+    return Ending(layer, name) if layer is not None and name in _SQUASHING else None
 
 
 def last_function(model: Model, output: int = 0) -> Operator | None:

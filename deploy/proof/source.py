@@ -80,9 +80,12 @@ def open_source(path: Path, dataset: str | None = None, data_dir: str | None = N
 
 def images_of(run: Run, dataset: str | None, data_dir: str | None, size: Sequence[int]) -> DataConfig:
     """Return which images a run's network is tested on; raises LarqnetsError where neither it nor `dataset` says."""
-    if run.data is None and dataset is None:
-        raise LarqnetsError(f"{run.path} does not say which images its network is for. Name them with --dataset.")
-    return other_images(run.data or DataConfig(dataset=dataset or "").of_size(size), dataset, data_dir, size)
+    data = run.data
+    if data is None:
+        if dataset is None:
+            raise LarqnetsError(f"{run.path} does not say which images its network is for. Name them with --dataset.")
+        data = DataConfig(dataset=dataset).of_size(size)
+    return other_images(data, dataset, data_dir, size)
 
 
 def other_images(config: DataConfig, dataset: str | None, data_dir: str | None, size: Sequence[int]) -> DataConfig:

@@ -193,6 +193,7 @@ def _compare_layers(
     file = read_model(content)
     described = describe_binary_layers(model)
     binary = [layer for layer in described if layer.signs is not None]
+    channels = {layer.name: layer.signs.shape[2] for layer in described if layer.signs is not None}
     matched = match_layers(file, binary)
     if len(file.subgraphs[0].outputs) != len(model.outputs):
         raise LarqnetsError(
@@ -206,7 +207,7 @@ def _compare_layers(
     tapped = _tapped(content, tensors, images, device)
     forced: dict[str, list[np.ndarray]] = {}  # layer -> signs in each of its places
     for layer, op in order:
-        signs = unpack_bits(tapped[op.inputs[0]], layer.signs.shape[2]).astype(np.float32)
+        signs = unpack_bits(tapped[op.inputs[0]], channels[layer.name]).astype(np.float32)
         forced.setdefault(layer.name, []).append(signs)
     outputs, seen = _forward(model, images, forced, ends)
     nudges = np.random.default_rng(0).choice([-NUDGE, NUDGE], images.shape).astype(np.float32)
@@ -254,9 +255,12 @@ def _compare_output(
     due, moved = trained.values, nudged.values
     if end is not None:
         due, moved = trained.logits, nudged.logits
+        assert due is not None  # `_forward` records them for an ending
+        assert moved is not None
         given = tapped[end.before].reshape(due.shape)
         function, found = difference(end.ending.apply(given), found, num_real), given
-    slack = SLACK * np.abs(moved - due)
+    with np.errstate(invalid="ignore"):  # infinity that stays infinity gives NaN, which is no slack
+        slack = SLACK * np.abs(moved - due)
     return difference(due, found, num_real), difference(due, found, num_real, slack), function
 
 
@@ -297,18 +301,18 @@ def _forced_signs(model: tf.keras.Model, forced: dict[str, list[np.ndarray]]) ->
 
         def quantizer(x: tf.Tensor) -> tf.Tensor:
             place = next(places)
-            seen[name, place] = x.numpy()
-            return tf.constant(forced[name][place].reshape(x.shape))
+            seen[name, place] = values = x.numpy()
+            return tf.constant(forced[name][place].reshape(values.shape))
 
         return quantizer
 
     try:
         for name in forced:
-            model.get_layer(name).input_quantizer = force(name)
+            model.get_layer(name).input_quantizer = force(name)  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
         yield seen
     finally:
         for name, quantizer in originals.items():
-            model.get_layer(name).input_quantizer = quantizer
+            model.get_layer(name).input_quantizer = quantizer  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
 
 
 def _order_of_places(model: tf.keras.Model, name: str) -> list[int]:
@@ -341,7 +345,7 @@ def _made_of(model: tf.keras.Model, binary: dict[str, BinaryLayer]) -> dict[str,
 
 def _output_made_of(layer: tf.keras.layers.Layer, binary: BinaryLayer | None, given: list[Any]) -> Any:
     kinds = tf.keras.layers
-    if binary is not None:
+    if binary is not None and binary.signs is not None and binary.scale is not None:
         return SUMMATION * binary.scale * np.prod(binary.signs.shape[:3])
     if is_norm(layer):
         multiplier = 1 / np.sqrt(layer.moving_variance.numpy() + layer.epsilon)

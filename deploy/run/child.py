@@ -57,6 +57,8 @@ class ChildModel:
     def __del__(self) -> None:
         if (child := getattr(self, "_child", None)) is not None:
             _kill(child)
+        if (errors := getattr(self, "_errors", None)) is not None:
+            errors.close()
 
     def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
         """Run samples (N, ...) of every input: every output for all of them. `on_sample` is called after every run."""
@@ -82,7 +84,7 @@ class ChildModel:
         self, request: dict[str, Any], values: list[Any], on_sample: Callable[[int], Any] | None = None
     ) -> dict[str, Any]:
         try:
-            _send(self._child.stdin, request, values)
+            _send(processes.pipes(self._child)[0], request, values)
             while True:
                 answer = self._receive()
                 if "error" in answer:
@@ -111,7 +113,7 @@ class ChildModel:
 
     def _read(self, size: int) -> bytearray:
         try:
-            return _read_exactly(self._child.stdout, size)
+            return _read_exactly(processes.pipes(self._child)[1], size)
         except EOFError as error:
             raise self._end() from error
 
@@ -138,7 +140,7 @@ def serve() -> None:
     from deploy.run.host_engines import load_here
 
     _leave_no_core_dump()
-    source, sink = sys.stdin.buffer.raw, os.fdopen(os.dup(1), "wb", buffering=0)
+    source, sink = os.fdopen(0, "rb", buffering=0, closefd=False), os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what native code prints must not get between the messages
     try:
         request = _receive_request(source)
@@ -174,7 +176,7 @@ def _answer_batch(engine: Any, source: IO[bytes], sink: IO[bytes]) -> None:
 
 
 def _bytes_of(values: np.ndarray) -> memoryview:
-    return memoryview(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
 
 
 def _receive_request(source: IO[bytes]) -> dict[str, Any]:
@@ -199,7 +201,7 @@ def _leave_no_core_dump() -> None:
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
     processes.end(child)
-    for pipe in (child.stdin, child.stdout):
+    for pipe in processes.pipes(child):
         with contextlib.suppress(OSError):  # what was left in it has no reader any more
             pipe.close()
 
@@ -233,7 +235,7 @@ def _read_exactly(pipe: IO[bytes], size: int) -> bytearray:
     content = bytearray(size)
     view, done = memoryview(content), 0
     while done < size:
-        count = pipe.readinto(view[done:])
+        count = pipe.readinto(view[done:])  # pyright: ignore[reportAttributeAccessIssue]  # unbuffered ones have it
         if not count:
             raise EOFError
         done += count

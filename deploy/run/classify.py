@@ -3,12 +3,13 @@
 import io
 import math
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deploy.run.interpreter import CHILD, Interpreter
+from deploy.run.interpreter import CHILD, Interpreter, check_model
 from larqnets.arrays import Header, read_arrays
 from larqnets.config import TaskConfig
 from larqnets.data.image import read_image
@@ -19,8 +20,8 @@ from larqnets.scores import KEY
 from larqnets.tasks import Task, get_task
 from larqnets.tflite.answers import kind_of_file
 from larqnets.tflite.inspect import METADATA_NAME, own_metadata
-from larqnets.tflite.interface import display_names, match_names
-from larqnets.tflite.model import Model
+from larqnets.tflite.interface import Port, check_inputs, display_names, dtype_of, interface_of, match_names
+from larqnets.tflite.model import Model, read_model
 
 
 def classify(
@@ -35,29 +36,34 @@ def classify(
     """Run `model` on an image file, on a .npy array (N, ...) of ready values, or on a .npz of one for every input.
 
     An image is preprocessed as the file's metadata says; the arrays of a .npz belong to the inputs whose signature or tensor
-    has their name. The file runs in a child process unless it is a shipped one. Returns engine, what its output is (see
-    larqnets.scores) and per sample the most probable labels; writes the raw outputs to `output` if given: the one to a .npy,
-    all under their names to a .npz. `device`: see Interpreter. Raises LarqnetsError.
+    has their name. They are read and held against the file before an engine starts, in a child process unless the file is a
+    shipped one. Returns engine, what its output is (see larqnets.scores) and per sample the most probable labels; writes the
+    raw outputs to `output` if given: the one to a .npy, all under their names to a .npz. `device`: see Interpreter. Raises
+    LarqnetsError.
     """
     if output is not None and output.suffix not in (".npy", ".npz"):
         raise LarqnetsError(f"{output} names no kind of file for arrays. Let it end in .npy or .npz.")
-    interpreter = Interpreter(model, num_threads, device or CHILD)
-    preprocess = preprocessing(interpreter) if interpreter.input_shapes else None
+    file = read_model(model)
+    check_model(file, num_threads)
+    interface = interface_of(file)
+    preprocess = preprocessing(file)
+    if len(interface.outputs) > 1 and output is not None and output.suffix != ".npz":
+        raise LarqnetsError(f"{model} has {len(interface.outputs)} outputs. Write them with --output FILE.npz.")
     x: np.ndarray | list[np.ndarray]
     if inputs.suffix in (".npy", ".npz"):
-        x = _read_inputs(inputs, interpreter)
+        x = _read_inputs(inputs, file, interface.inputs)
         if any(array.dtype.kind in "fc" and not np.isfinite(array).all() for array in x):
             raise LarqnetsError(f"{inputs} holds NaN or infinite values. Mend what wrote it.")
     elif preprocess is None:
-        wanted = ", ".join(f"{s} {t}" for s, t in zip(interpreter.input_shapes, interpreter.input_types, strict=True))
+        wanted = ", ".join(f"{port.shape} {dtype_of(port.dtype)}" for port in interface.inputs)
         raise LarqnetsError(
             f"{model} does not say how its images were preprocessed. Give a .npy array of ready input values, "
             f"{wanted or 'of which it takes none'}."
         )
     else:
         x = read_image(inputs, preprocess)
-    if len(interpreter.output_shapes) > 1 and output is not None and output.suffix != ".npz":
-        raise LarqnetsError(f"{model} has {len(interpreter.output_shapes)} outputs. Write them with --output FILE.npz.")
+        check_inputs(file, interface.inputs, [x.shape], [x.dtype])
+    interpreter = Interpreter(file, num_threads, device or CHILD)
     results = interpreter.predict(x)
     results = results if isinstance(results, list) else [results]
     names = output_names(interpreter)
@@ -66,9 +72,9 @@ def classify(
     result: dict[str, Any] = {"model": str(model), "engine": interpreter.engine, "input": str(inputs)}
     result["output_shapes"] = [list(each.shape) for each in results]
     result["output_names"] = names
-    task, kind = task_of(interpreter.model), kind_of_file(interpreter.model)
+    task, kind = task_of(file), kind_of_file(file)
     facts = {
-        **(own_metadata(interpreter.model) or {}),
+        **(own_metadata(file) or {}),
         "labels": (preprocess or {}).get("labels", ()),
         "top": top,
         KEY: kind,
@@ -99,25 +105,36 @@ def task_of(model: Model) -> Task:
     return get_task(TaskConfig(named[:80], options))
 
 
-def preprocessing(interpreter: Interpreter) -> dict[str, Any] | None:
+def preprocessing(model: Model) -> dict[str, Any] | None:
     """Return what the file's metadata says about its images, None if nothing; LarqnetsError when it is nonsense."""
-    metadata = own_metadata(interpreter.model)
+    graph = model.subgraphs[0]
+    if not graph.inputs:
+        return None
+    metadata = own_metadata(model)
     entry = (metadata or {}).get("preprocess")
-    is_readable = metadata is not None or METADATA_NAME not in interpreter.model.metadata
+    is_readable = metadata is not None or METADATA_NAME not in model.metadata
     if entry is None and is_readable:
         return None
-    shape = interpreter.input_shapes[0][1:]
+    shape = graph.tensors[graph.inputs[0]].shape[1:]
     if not isinstance(entry, dict) or not _fits(entry, shape):
         raise LarqnetsError(
-            f"What {interpreter.model.name} says about its images is nonsense or does not fit its input {shape}. "
+            f"What {model.name} says about its images is nonsense or does not fit its input {shape}. "
             "Convert it again, or give a .npy array of ready values."
         )
     return entry
 
 
+def dataset_of(file: Path, model: Model, dataset: str | None) -> str:
+    """Return the data set that `dataset` or the file's metadata names; raises LarqnetsError when neither does."""
+    named = dataset or (preprocessing(model) or {}).get("dataset")
+    if named is None:
+        raise LarqnetsError(f"{file} does not say which images it was made for. Name them with --dataset.")
+    return named
+
+
 def _fits(entry: dict[str, Any], shape: tuple[int, ...]) -> bool:
     """Whether images can be prepared so: the model's shape, labels that are texts, and numbers that keep pixels apart."""
-    mean, std, labels = (entry.get(key) for key in ("mean", "std", "labels"))
+    mean, std, labels = (entry.get(key, ()) for key in ("mean", "std", "labels"))
     fraction = entry.get("crop_fraction", 1.0)
     if len(shape) != 3 or shape[-1] not in (1, 3) or entry.get("image_shape") != list(shape):
         return False
@@ -144,15 +161,16 @@ def _is_number(value: Any) -> bool:
         return False
 
 
-def _read_inputs(path: Path, interpreter: Interpreter) -> list[np.ndarray]:
+def _read_inputs(path: Path, model: Model, ports: Sequence[Port]) -> list[np.ndarray]:
     """Read the values of every input, in the order of the model; their headers are held against it first."""
 
     def judge(headers: dict[str, Header]) -> list[str]:
-        if not interpreter.input_shapes:
-            interpreter.check([], [])  # says so
-        names = match_names(interpreter.interface.inputs, list(headers), str(path))
+        if not ports:
+            check_inputs(model, ports, [], [])  # says so
+        names = match_names(ports, list(headers), str(path))
         chosen = [headers[name] for name in names]
-        interpreter.check([header.shape for header in chosen], [header.dtype.newbyteorder("=") for header in chosen])
+        types = [header.dtype.newbyteorder("=") for header in chosen]
+        check_inputs(model, ports, [header.shape for header in chosen], types)
         return names
 
     return read_arrays(path, judge)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from android_bench.runtime.in_process import NativeModel, batch_of, joined, numpy_type, one_run_each
+from android_bench.runtime.in_process import NativeModel, joined, one_run_each
 from deploy.run.lce_kernels import Kernel, has_larq_ops, kernel_for
 from larqnets.errors import LarqnetsError, on_arm64_linux
 from larqnets.tflite import detection_op
-from larqnets.tflite.interface import interface_of
+from larqnets.tflite.interface import batch_of, dtype_of, interface_of
 from larqnets.tflite.model import Model
 
 TRAIN_INSTALL = 'pip install "larqnets[train]"'
@@ -106,7 +106,7 @@ class TfliteModel:
         ports = interface_of(model)
         self.input_shapes, self.output_shapes = ([p.shape for p in side] for side in (ports.inputs, ports.outputs))
         self.input_types, self.output_types = (
-            [_dtype(p.dtype) for p in side] for side in (ports.inputs, ports.outputs)
+            [dtype_of(p.dtype) for p in side] for side in (ports.inputs, ports.outputs)
         )
 
     def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
@@ -152,10 +152,6 @@ def _plain(values: Any) -> np.ndarray:
     if any(text.endswith(b"\0") for text in texts):
         raise LarqnetsError("The model's output holds a text that ends in a NUL, which an array of numpy cannot hold.")
     return np.array(texts, f"S{max(map(len, texts), default=1) or 1}").reshape(array.shape)
-
-
-def _dtype(name: str) -> np.dtype:
-    return np.dtype("S") if name == "string" else numpy_type(name)
 
 
 def _import(name: str) -> Any:

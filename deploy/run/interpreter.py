@@ -13,10 +13,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from android_bench.runtime.in_process import batch_of
 from deploy.run.shipped import is_shipped
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.interface import Interface, interface_of
+from larqnets.tflite.interface import Interface, check_inputs, interface_of
 from larqnets.tflite.model import Model, read_model
 
 CHILD, QEMU = "child", "qemu"
@@ -42,26 +41,15 @@ class Engine(Protocol):
 class Interpreter:
     """A loaded model.
 
-    `model`: path or bytes; `device`: where it runs, None for this process, CHILD for a process of its own on this machine,
-    so that a file which makes native code crash is one LarqnetsError (a shipped file stays in this process), or QEMU.
-    Raises LarqnetsError when the file is damaged, needs an op that this engine lacks, or when the engine is not installed.
-    `engine` says in words what runs it, `interface` what its inputs and outputs are called.
+    `model`: path, bytes, or what `read_model` made of them; `device`: where it runs, None for this process, CHILD for a
+    process of its own on this machine, so that a file which makes native code crash is one LarqnetsError (a shipped file
+    stays in this process), or QEMU. Raises LarqnetsError when the file is damaged, needs an op that this engine lacks, or
+    when the engine is not installed. `engine` says in words what runs it, `interface` what its inputs and outputs are called.
     """
 
-    def __init__(self, model: Path | str | bytes, num_threads: int = 1, device: str | None = None) -> None:
-        if num_threads < 1:
-            raise LarqnetsError(f"num_threads must be at least 1, not {num_threads}.")
-        self.model: Model = read_model(model)
-        if self.model.unknown_ops:
-            raise LarqnetsError(
-                f"{self.model.name} needs the unknown op {sorted(self.model.unknown_ops)[0]}, which this engine does not have. "
-                "Convert it again without that op."
-            )
-        if num_threads > 1 and _has_regular_nms(self.model):
-            raise LarqnetsError(
-                f"{self.model.name} drops overlapping boxes class by class (use_regular_nms), which TensorFlow Lite computes "
-                "wrongly with more than one thread. Run it with one."
-            )
+    def __init__(self, model: Path | str | bytes | Model, num_threads: int = 1, device: str | None = None) -> None:
+        self.model = model if isinstance(model, Model) else read_model(model)
+        check_model(self.model, num_threads)
         self.interface: Interface = interface_of(self.model)
         self._native = _load_engine(self.model, num_threads, device)
         self.engine = self._native.engine
@@ -95,52 +83,28 @@ class Interpreter:
         and when an output is of another shape for every sample.
         """
         inputs = [np.asarray(value) for value in (x if isinstance(x, list | tuple) else [x])]
-        self.check([value.shape for value in inputs], [value.dtype for value in inputs])
+        fixed_by = None if self._native.resizes else self.engine
+        shapes, types = [value.shape for value in inputs], [value.dtype for value in inputs]
+        check_inputs(self.model, self.interface.inputs, shapes, types, fixed_by)
         inputs = [value if shape else value.reshape(-1) for value, shape in zip(inputs, self.input_shapes, strict=True)]
         outputs = self._native.predict(inputs, on_sample)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def check(self, shapes: Sequence[tuple[int, ...]], types: Sequence[np.dtype]) -> None:
-        """Raise LarqnetsError unless the model takes inputs of these shapes and types."""
-        if not self.input_shapes:
-            raise LarqnetsError(
-                f"{self.model.name} has no input: there is nothing to give it, and nothing to run it on."
-            )
-        if len(shapes) != len(self.input_shapes):
-            raise LarqnetsError(f"The model has {len(self.input_shapes)} inputs, not {len(shapes)}.")
-        runs = []
-        for i, (shape, dtype) in enumerate(zip(shapes, types, strict=True)):
-            self._check_shape(i, tuple(shape))
-            expected = self.input_types[i]
-            if dtype != expected and not dtype.kind == expected.kind == "S":
-                raise LarqnetsError(f"The model takes {_word(expected)} values, not {_word(dtype)}.")
-            runs.append(shape[0] // batch_of(self.input_shapes[i]) if shape else 1)
-        if len(set(runs)) > 1:
-            raise LarqnetsError(
-                f"The inputs hold samples for {', '.join(map(str, runs))} runs. Give each equally many."
-            )
-        if not runs[0]:
-            raise LarqnetsError("There is no sample to run.")
 
-    def _check_shape(self, index: int, shape: tuple[int, ...]) -> None:
-        expected = self.input_shapes[index]
-        if not expected:
-            if len(shape) > 1:
-                raise LarqnetsError(f"The model takes a scalar, () or one per run, not {shape}.")
-            return
-        open_axes = [axis for axis in self.interface.inputs[index].open_axes if axis]
-        fits = len(shape) == len(expected) and expected[0] > 0 and shape[0] % expected[0] == 0
-        others = [] if not fits else [a for a in range(1, len(shape)) if shape[a] != expected[a]]
-        if fits and others and self._native.resizes and all(axis in open_axes and shape[axis] > 0 for axis in others):
-            return
-        if not fits or others:
-            wanted = ", ".join("any" if axis in open_axes else str(size) for axis, size in enumerate(expected))
-            fixed = ""
-            if open_axes and not self._native.resizes:
-                fixed = f" This engine ({self.engine}) runs it as {expected} only."
-            raise LarqnetsError(
-                f"The model takes ({wanted}{',' * (len(expected) == 1)}), repeated along the first axis, not {shape}.{fixed}"
-            )
+def check_model(model: Model, num_threads: int) -> None:
+    """Raise LarqnetsError for a model that no engine here runs, or none with so many threads."""
+    if num_threads < 1:
+        raise LarqnetsError(f"num_threads must be at least 1, not {num_threads}.")
+    if model.unknown_ops:
+        raise LarqnetsError(
+            f"{model.name} needs the unknown op {sorted(model.unknown_ops)[0]}, which this engine does not have. "
+            "Convert it again without that op."
+        )
+    if num_threads > 1 and _has_regular_nms(model):
+        raise LarqnetsError(
+            f"{model.name} drops overlapping boxes class by class (use_regular_nms), which TensorFlow Lite computes "
+            "wrongly with more than one thread. Run it with one."
+        )
 
 
 def host_engine(content: bytes) -> Interpreter:
@@ -159,10 +123,6 @@ def host_engine(content: bytes) -> Interpreter:
 
 def _has_regular_nms(model: Model) -> bool:
     return any(op.options.get("use_regular_nms") for graph in model.subgraphs for op in graph.operators)
-
-
-def _word(dtype: np.dtype) -> str:
-    return "bytes" if dtype.kind == "S" else str(dtype)
 
 
 def _load_engine(model: Model, num_threads: int, device: str | None) -> Engine:

@@ -5,8 +5,8 @@ from larqnets.backbones import BACKBONES, Backbone, Block, Stage, Stem, StemKind
 
 def _pooled_at_the_end(filters: int, convolutions: int) -> Stage:
     """Return 3x3 convolutions, each a block without join; the last one has the max-pool."""
-    pools = ["none"] * (convolutions - 1) + ["max"]
-    return tuple(Block((Unit(filters, pool=pool),), join="none") for pool in pools)
+    units = [Unit(filters)] * (convolutions - 1) + [Unit(filters, pool="max")]
+    return tuple(Block((unit,), join="none") for unit in units)
 
 
 @BACKBONES.register("vgg_small")

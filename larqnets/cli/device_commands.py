@@ -1,14 +1,19 @@
 """Commands about devices: build what runs there, measure, count. `larqnets.cli.main` takes them in."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from larqnets import LarqnetsError
 from larqnets.cli.command import Json, check_temporary_folder, needs_training_extra, show
 from larqnets.files import check_folder, check_output
+
+if TYPE_CHECKING:
+    from android_bench.record import Session
+    from android_bench.reporting.summary import Summary
 
 app = typer.Typer()
 runtime = typer.Typer(no_args_is_help=True, help="The ARM64 runtime: build it.")
@@ -66,19 +71,23 @@ def benchmark(
     check_folder(wanted.out)
     bench.look_at_devices(wanted.devices)
     if not as_json:
-        from android_bench.reporting.summary import (
-            summarise,  # what statistics need is said before anything is measured
-        )
+        _summaries(())  # what statistics need is said before anything is measured
     with tables.Stages() as stages:
         outcome = bench.measure(wanted, host_engine, stages.say)
     if outcome.sessions:
         show(
             bench.to_json(outcome, wanted),
-            lambda: device_tables.measured(outcome, [summarise(session) for session in outcome.sessions]),
+            lambda: device_tables.measured(outcome, _summaries(outcome.sessions)),
             as_json,
         )
     if outcome.problems:
         raise LarqnetsError(" ".join(outcome.problems))
+
+
+def _summaries(sessions: "Sequence[Session]") -> "list[Summary]":
+    from android_bench.reporting.summary import summarise
+
+    return [summarise(session) for session in sessions]
 
 
 @app.command()

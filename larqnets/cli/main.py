@@ -101,9 +101,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _let_go_of_terminal() -> None:
     """Let nothing be written to a terminal that is gone: Python would end with an exit code of its own."""
     for stream in (sys.stdout, sys.stderr):
+        if stream is None:  # it was closed when larqnets began
+            continue
         try:
-            if stream is not None:  # it was closed when larqnets began
-                stream.flush()
+            stream.flush()
         except OSError:
             nothing = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nothing, stream.fileno())

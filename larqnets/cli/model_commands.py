@@ -29,7 +29,7 @@ def convert(
     """Convert to a 1-bit TFLite file, prove it equal to what was trained, write it with a manifest."""
     from larqnets.cli import preflight
 
-    preflight.check_convert(source, target, twin_run, out, dataset)
+    preflight.check_convert(source, target, twin_run, out, dataset, data_dir)
     sources = needs_training_extra("deploy.convert.sources")
     from larqnets.cli.tables import tables
 
@@ -64,7 +64,7 @@ def verify(
     """Prove again that a file is equal to the model it came from, layer by layer and end to end."""
     from larqnets.cli import preflight
 
-    preflight.check_verify(file, source, dataset, device)
+    preflight.check_verify(file, source, dataset, data_dir, device)
     check = needs_training_extra("deploy.proof.check")
     from larqnets.cli.tables import tables
 
@@ -88,7 +88,7 @@ def evaluate(
     """Measure the accuracy of a run or of a .tflite file on real images."""
     from larqnets.cli import preflight
 
-    preflight.check_evaluate(subject, split, dataset)
+    preflight.check_evaluate(subject, split, dataset, data_dir)
     check = needs_training_extra("deploy.proof.check")
     from larqnets.cli.tables import tables
 

@@ -54,6 +54,8 @@ def import_(
     from larqnets.cli import preflight
 
     preflight.check_import(source, network, name, runs, dataset)
+    if measure:
+        preflight.check_images(None, dataset, data_dir)
     launch = needs_training_extra("larqnets.importing.launch")
     from larqnets.cli.tables import networks as network_tables
     from larqnets.cli.tables import tables
@@ -169,6 +171,8 @@ def run(
     elif calibration is not None:
         raise typer.BadParameter("--calibration is for a search. Add --target-bits or --max-drop, or leave it out.")
     preflight.check_decompose(source, method, name, runs, dataset)
+    if measure or search is not None:
+        preflight.check_images(preflight.images_of_source(Path(source)), dataset, data_dir)
     shape = None if image is None else preflight.image_shape(image)
     launch = needs_training_extra("larqnets.post_training.launch")
     from larqnets.cli.tables import networks as network_tables
@@ -269,6 +273,7 @@ def compare(
 
     for source in sources:
         preflight.check_network(Path(source))
+        preflight.check_images(preflight.images_of_source(Path(source)), None, data_dir)
     check_folder(table.parent)
     comparison = needs_training_extra("larqnets.studies.decompose_compare")
     from larqnets.cli.tables import networks as network_tables

@@ -6,34 +6,37 @@ raises LarqnetsError. What only data or weights can tell is found when they are 
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.targets import check_target
 from larqnets.backbones import get_backbone
-from larqnets.config import STRATEGIES, DataConfig, apply_override, load_config
+from larqnets.config import STRATEGIES, apply_override, load_config
 from larqnets.data.known import SPLITS
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import check_folder, check_output
+from larqnets.method_options import method_names, read_options
 from larqnets.runs.names import (
     KERAS_SUFFIXES,
     check_data,
+    check_dataset,
     check_experiment,
+    check_images,
     check_is_keras_file,
     check_method,
     image_shape,
+    images_of_source,
     looks_like_run,
-    method_names,
+    origin_of,
     plan_run,
+    run_of,
 )
 from larqnets.runs.run import Run, new_run_path
 
+if TYPE_CHECKING:
+    from larqnets.tflite.model import Model
+
 PUBLISHED_NETWORKS = ("resnet56", "vgg16bn")
 _IMAGE_OF_ANY_KIND = {"image_shape": (1, 1, 3), "mean": (0.0,) * 3, "std": (1.0,) * 3}
-
-
-def check_dataset(name: str | None) -> None:
-    """Look at what --dataset names."""
-    if name is not None:
-        check_data(DataConfig(name))
 
 
 def check_choice(option: str, value: str | None, known: Sequence[str]) -> None:
@@ -63,6 +66,7 @@ def check_train(
     check_choice("strategy", strategy, STRATEGIES)
     planned = plan_run(config_or_run, name, runs, overrides, init_from, resume, seed)
     if isinstance(planned, Run):
+        check_data(planned.experiment.data)
         return
     experiment, name = planned
     if strategy != "multiworker":  # where another process may have made the run already
@@ -83,14 +87,16 @@ def check_network(source: Path) -> None:
         check_is_keras_file(source)
 
 
-def check_convert(source: Path, target: str, twin_run: Path | None, out: Path | None, dataset: str | None) -> None:
+def check_convert(
+    source: Path, target: str, twin_run: Path | None, out: Path | None, dataset: str | None, data_dir: str | None
+) -> None:
     """Look at the arguments of `larqnets convert`."""
     check_target(target)
     check_network(source)
     if twin_run is not None:
         Run.open(twin_run)
     check_folder(out or (source if source.is_dir() else source.parent))
-    check_dataset(dataset)
+    check_images(images_of_source(source), dataset, data_dir)
 
 
 def check_device(name: str | None) -> None:
@@ -103,31 +109,41 @@ def check_device(name: str | None) -> None:
         qemu_command()
 
 
-def check_file(file: Path) -> None:
-    """Look whether a .tflite file can be read."""
+def check_file(file: Path) -> "Model":
+    """Return what a .tflite file holds; raises LarqnetsError when it cannot be read, or needs an op that nobody knows."""
+    from deploy.run.interpreter import check_model
     from larqnets.tflite.model import read_model
 
-    read_model(file)
+    model = read_model(file)
+    check_model(model, num_threads=1)
+    return model
 
 
-def check_verify(file: Path, source: Path | None, dataset: str | None, device: str | None) -> None:
+def check_verify(
+    file: Path, source: Path | None, dataset: str | None, data_dir: str | None, device: str | None
+) -> None:
     """Look at the arguments of `larqnets verify`."""
     check_file(file)
     if source is not None:
         check_network(source)
     check_dataset(dataset)
     check_device(device)
+    check_images(images_of_source(origin_of(file, source)), dataset, data_dir)
 
 
-def check_evaluate(subject: Path, split: str, dataset: str | None) -> None:
+def check_evaluate(subject: Path, split: str, dataset: str | None, data_dir: str | None) -> None:
     """Look at the arguments of `larqnets evaluate`."""
     if split not in SPLITS:
         raise LarqnetsError(f"There is no split '{split}'. Use test or train.")
     if subject.is_dir():
-        Run.open(subject)
-    else:
-        check_file(subject)
-    check_dataset(dataset)
+        check_images(images_of_source(subject), dataset, data_dir)
+        return
+    from deploy.run.classify import dataset_of
+
+    model = check_file(subject)
+    run = run_of(subject)
+    known = None if run is None else images_of_source(run)
+    check_images(known, dataset if known is not None else dataset_of(subject, model, dataset), data_dir)
 
 
 def check_run(model: Path, inputs: Path, output: Path | None, device: str | None) -> None:
@@ -155,6 +171,7 @@ def check_summary(subject: str, backbone: str | None, image: str, stem: str, ove
         options: dict[str, object] = {}
         for override in overrides:
             apply_override(options, override)
+        read_options(subject, options)
     elif path.suffix in KERAS_SUFFIXES:
         check_network(path)
     elif subject in method_names() and not path.exists():
@@ -162,7 +179,8 @@ def check_summary(subject: str, backbone: str | None, image: str, stem: str, ove
             f"'{subject}' is a method. Say on which backbone: larqnets summary {subject} --backbone resnet18."
         )
     elif path.is_dir() or looks_like_run(path):
-        Run.open(path)
+        if (run := Run.open(path)).kind == "trained":  # built anew for its images, others are loaded
+            check_data(run.experiment.data)
     else:
         check_experiment(load_config(subject, overrides))
 

@@ -78,9 +78,11 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Train, convert and evaluate experiments one after another into a CSV; given again, it goes on where it was."""
-    from larqnets.studies.sweep_plan import plan
+    from larqnets.studies.sweep_plan import option_values, plan
 
-    plan(configs, seeds, overrides or (), runs)
+    options = columns.split(",") if columns else ()
+    for planned in plan(configs, seeds, overrides or (), runs):
+        option_values(planned.experiment, options)
     check_folder((table or runs / "sweep.csv").parent)
     run_sweep = needs_training_extra("larqnets.studies.sweep").sweep
     from larqnets.cli.tables import tables
@@ -93,7 +95,7 @@ def sweep(
             overrides=overrides or (),
             runs=runs,
             table=table,
-            options=columns.split(",") if columns else (),
+            options=options,
             convert=convert,
             arm64_proof=arm64_proof,
             progress=progress,

@@ -47,9 +47,13 @@ def draw(size: Tensor, padding: int, flip: bool, seed: int, step: Tensor, share:
     mirrored = tf.zeros([batch], tf.bool)
     if padding:
         crop_seed = stateless_seed(seed, Purpose.CROP, step)
-        offsets = tf.random.stateless_uniform([batch, 2], crop_seed, 0, 2 * padding + 1, tf.int32, alg="philox")
+        offsets = tf.random.stateless_uniform(
+            tf.stack([batch, 2]), crop_seed, 0, 2 * padding + 1, tf.int32, alg="philox"
+        )
     if flip:
-        mirrored = tf.random.stateless_uniform([batch], stateless_seed(seed, Purpose.FLIP, step), alg="philox") < 0.5
+        mirrored = (
+            tf.random.stateless_uniform(tf.stack([batch]), stateless_seed(seed, Purpose.FLIP, step), alg="philox") < 0.5
+        )
     return Geometry(padding, offsets[mine], mirrored[mine])
 
 

@@ -16,8 +16,9 @@ from larqnets.data.folder import scan_folder
 from larqnets.data.geometry import ORIENTATION, Example, cut_and_scale, decode_as_stored, move
 from larqnets.data.info import IMAGE, DatasetInfo, crop_fraction, normalisation
 from larqnets.data.known import FOLDER_PREFIX, find_known
+from larqnets.data.layout import resolve_data_dir
 from larqnets.data.pixels import central_part
-from larqnets.data.prepared import open_prepared, resolve_data_dir
+from larqnets.data.prepared import features_of, open_prepared
 from larqnets.data.streams import FileStream, RecordStream, Stream, permutation, shuffled_indices
 from larqnets.errors import LarqnetsError
 
@@ -49,13 +50,14 @@ def load_dataset(config: DataConfig) -> "Dataset":
     else:
         known = find_known(config.dataset)
         builder = open_prepared(known, resolve_data_dir(config.data_dir))
+        image, label = features_of(builder)
         streams = {
             "train": RecordStream(builder, "train", known),
             "test": RecordStream(builder, known.test_split, known),
         }
-        name, labels, citation = config.dataset, tuple(builder.info.features["label"].names), builder.info.citation
+        name, labels, citation = config.dataset, tuple(label.names or ()), builder.info.citation
         labels = known.labels or labels
-        *stored, channels = builder.info.features["image"].shape
+        *stored, channels = image.shape  # pyright: ignore[reportGeneralTypeIssues]  # TFDS hides its type
         stored_size = (stored[0], stored[1])
         mean, std = known.mean, known.std
     if config.image_width and not config.image_size:
@@ -129,13 +131,13 @@ class Dataset:
         config, size = self._config, batch_size // share.count
 
         def is_mine(position: tf.Tensor, stored: Example) -> tf.Tensor:
-            return position % batch_size // size == share.index
+            return tf.math.floormod(position, batch_size) // size == share.index
 
         def stream() -> tf.data.Dataset:
             """Return my images, each with its position in the order of all."""
             images = self._streams["train"].shuffled(seed, Purpose.ORDER, batch_size, start_step)
             images = images.enumerate(start_step * batch_size)
-            return images if share.count == 1 else images.filter(is_mine)
+            return images if share.count == 1 else images.filter(is_mine)  # pyright: ignore[reportArgumentType]  # positions are tensors
 
         if augment and config.random_resized_crop:
             batches = self._random_resized_crops(stream(), seed).batch(size, drop_remainder=True)

@@ -46,6 +46,14 @@ def scan_folder(path: Path) -> ImageFolder:
     Raises LarqnetsError for a missing folder or split, a class without images, labels that differ between the splits,
     and a file that is not PNG or JPEG.
     """
+    test, labels = find_classes(path)
+    train_files, train_grey = _list_files(path / "train", labels)
+    test_files, test_grey = _list_files(test, labels)
+    return ImageFolder(path, labels, 1 if train_grey and test_grey else 3, train_files, test_files)
+
+
+def find_classes(path: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder of the test images and the labels; raises LarqnetsError as `scan_folder` does, images aside."""
     if not path.is_dir():
         raise LarqnetsError(f"There is no folder {path}. Check the path after 'folder:'.")
     layout = f"Expected are {path}/train/LABEL/*.png|jpg and {path}/test/LABEL/*.png|jpg."
@@ -62,9 +70,7 @@ def scan_folder(path: Path) -> ImageFolder:
         raise LarqnetsError(
             f"The class '{label}' is in {present} but not in {absent}. Both need the same class folders."
         )
-    train_files, train_grey = _list_files(path / "train", labels)
-    test_files, test_grey = _list_files(test, labels)
-    return ImageFolder(path, labels, 1 if train_grey and test_grey else 3, train_files, test_files)
+    return test, labels
 
 
 def _class_names(split: Path) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from larqnets.data.info import BOXES, IMAGE, MASK, OUTSIDE
 from larqnets.data.pixels import BoxOf, decode, make_upright, resize, stored_size, swap_upright
+from larqnets.shapes import known
 
 Tensor = tf.Tensor
 Example = dict[str, Tensor]
@@ -70,7 +71,7 @@ def move(batch: Example, geometry: Geometry) -> Example:
     if MASK in batch:
         moved[MASK] = cut_and_mirror(batch[MASK], geometry, OUTSIDE)
     if BOXES in batch:
-        height, width = batch[IMAGE].shape[1:3]
+        height, width = known(batch[IMAGE].shape[1:3])
         shift = tf.cast(geometry.padding - geometry.offset, tf.float32) / tf.constant([height, width], tf.float32)
         boxes = batch[BOXES] + tf.tile(shift, [1, 2])[:, tf.newaxis]
         top, left, bottom, right = tf.unstack(boxes, axis=-1)
@@ -86,7 +87,7 @@ def cut_and_mirror(images: Tensor, geometry: Geometry, outside: int = 0) -> Tens
     a projective transform.
     """
     padding, offsets, mirrored = geometry
-    height, width, channels = images.shape[1:]
+    height, width, channels = known(images.shape[1:])
     around = [[0, 0], [padding, padding], [padding, padding], [0, 0]]
     padded = tf.pad(images, around, constant_values=outside)
     rows = tf.range(height) + offsets[:, :1]

@@ -1,9 +1,7 @@
-"""Find a data set that TFDS has prepared, check that it is whole, and prepare the digits; nothing is downloaded."""
+"""Open a data set that TFDS has prepared, check that it is whole, and prepare the digits; nothing is downloaded."""
 
 import contextlib
 import io
-import os
-import re
 from pathlib import Path
 
 import tensorflow as tf
@@ -11,14 +9,10 @@ import tensorflow_datasets as tfds
 
 from larqnets.data.digits.larqnets_digits import LarqnetsDigits
 from larqnets.data.known import KnownDataset
+from larqnets.data.layout import find_prepared, incomplete
 from larqnets.errors import LarqnetsError
 
 Builder = tfds.core.DatasetBuilder
-
-
-def resolve_data_dir(data_dir: str | None) -> Path:
-    """Return where prepared data is: `data_dir`, else TFDS_DATA_DIR, else ~/tensorflow_datasets."""
-    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
 def open_prepared(known: KnownDataset, data_dir: Path) -> Builder:
@@ -28,31 +22,31 @@ def open_prepared(known: KnownDataset, data_dir: Path) -> Builder:
     """
     if known.ships_with_package:
         prepare_digits(data_dir)
-    folder = data_dir / known.tfds_name
-    path = _newest_version(folder)
-    if path is None:
-        started = next(iter(sorted(folder.glob("incomplete.*"))), None)
-        if started is not None:
-            raise incomplete(known, data_dir, started, "its preparation was interrupted")
-        raise LarqnetsError(
-            f"The data set {known.tfds_name} is not prepared in {data_dir}. {_how_to_build(known, data_dir)}, "
-            "or set data.data_dir or TFDS_DATA_DIR to a folder that has it."
-        )
-    for name in ("dataset_info.json", "features.json"):
-        if not (path / name).is_file():
-            raise incomplete(known, data_dir, path, f"{name} is missing")
+    path = find_prepared(known, data_dir)
     try:
         builder = tfds.builder_from_directory(path)
     except Exception as error:
         # JSON and proto parsers, and TFDS for features that it does not know, each raise their own errors.
         raise incomplete(known, data_dir, path, f"its description cannot be read ({type(error).__name__})") from error
-    if builder.info.features is None or not {"image", "label"} <= set(builder.info.features):
-        raise incomplete(known, data_dir, path, "its features are not an image and a label")
+    try:
+        features_of(builder)
+    except ValueError as error:
+        raise incomplete(known, data_dir, path, str(error)) from error
     for split in ("train", known.test_split):
         problem = _problem_of_split(builder, split)
         if problem:
             raise incomplete(known, data_dir, path, problem)
     return builder
+
+
+def features_of(builder: Builder) -> tuple[tfds.features.Image, tfds.features.ClassLabel]:
+    """Return what a prepared data set says about its images and labels; raises ValueError where it has others."""
+    features = builder.info.features
+    if isinstance(features, tfds.features.FeaturesDict) and {"image", "label"} <= features.keys():
+        image, label = features["image"], features["label"]
+        if isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel):
+            return image, label
+    raise ValueError("its features are not an image and a label")
 
 
 def prepare_digits(data_dir: Path) -> None:
@@ -78,28 +72,6 @@ def prepare_digits(data_dir: Path) -> None:
             f"The digits cannot be prepared in {data_dir}: {reason}. Set data.data_dir or TFDS_DATA_DIR to a folder that "
             "you can write to."
         ) from error
-
-
-def incomplete(known: KnownDataset, data_dir: Path, path: Path, problem: str) -> LarqnetsError:
-    """Return the error for data that is there but not whole."""
-    again = "run the command again" if known.ships_with_package else f"build it again: {_how_to_build(known, data_dir)}"
-    return LarqnetsError(
-        f"The data set {known.tfds_name} in {path} is not complete: {problem}. Delete that folder and {again}."
-    )
-
-
-def _how_to_build(known: KnownDataset, data_dir: Path) -> str:
-    # Not `tfds build`: in TFDS 4.9.10 that command does not start without Apache Beam.
-    builder = f"tfds.builder('{known.tfds_name}', data_dir={str(data_dir)!r})"
-    command = f'`python -c "import tensorflow_datasets as tfds; {builder}.download_and_prepare()"`'
-    if known.manual_download:
-        return f"For it, {known.manual_download.format(data_dir=data_dir)} and run {command}"
-    return f"Get it with {command}"
-
-
-def _newest_version(folder: Path) -> Path | None:
-    versions = [p for p in folder.glob("*") if re.fullmatch(r"\d+\.\d+\.\d+", p.name) and p.is_dir()]
-    return max(versions, key=lambda p: tuple(map(int, p.name.split("."))), default=None)
 
 
 def _problem_of_split(builder: Builder, split: str) -> str | None:

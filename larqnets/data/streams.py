@@ -19,7 +19,7 @@ from larqnets.data.folder import FileList
 from larqnets.data.geometry import ORIENTATION, Example
 from larqnets.data.info import IMAGE, LABEL
 from larqnets.data.known import KnownDataset
-from larqnets.data.prepared import incomplete
+from larqnets.data.layout import incomplete
 from larqnets.errors import LarqnetsError
 
 BLOCK_RECORDS = 4096  # records shuffled together: about 0.5 GB of ImageNet, of which three may be in memory
@@ -30,16 +30,22 @@ _CARDINALITY = "Input dataset was expected to contain"  # words of TensorFlow
 class Stream(Protocol):
     """The images of one split."""
 
-    num_images: int
+    @property
+    def num_images(self) -> int:
+        """Their number."""
+        ...
 
     def in_order(self) -> tf.data.Dataset:
         """Return all images in stored order."""
+        ...
 
     def shuffled(self, seed: int, purpose: Purpose, batch_size: int, start_step: int = 0) -> tf.data.Dataset:
         """Return endless images, a new order every epoch, from the first one of batch `start_step` on."""
+        ...
 
     def files(self) -> dict[str, Path]:
         """Return every file under the name that it has wherever the data set is copied to."""
+        ...
 
     def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
         """Return what to tell the user when reading failed, or None when the data is not the cause."""
@@ -60,7 +66,7 @@ def permutation(num: int, seed: int, purpose: Purpose, counter: tf.Tensor | int)
     """Return a permutation of range(num), int32, that follows from (seed, purpose, counter)."""
     # Device and generator are named because the automatic choices may differ between machines.
     with tf.device("CPU:0"):
-        return tf.random.experimental.stateless_shuffle(
+        return tf.random.experimental.stateless_shuffle(  # pyright: ignore[reportAttributeAccessIssue]  # not in the stubs
             tf.range(num), stateless_seed(seed, purpose, counter), alg="philox"
         )
 
@@ -136,7 +142,7 @@ class RecordStream:
             return permutation(len(lengths), seed, Purpose.SHARDS, epoch)
 
         def read_block(counter: tf.Tensor) -> tf.data.Dataset:
-            epoch, block = counter // num_blocks, counter % num_blocks
+            epoch, block = counter // num_blocks, tf.math.floormod(counter, num_blocks)
             order = shard_order(epoch)
             mine = order[block * per_block : (block + 1) * per_block]
             length = tf.reduce_sum(tf.gather(shard_lengths, mine))
@@ -148,7 +154,10 @@ class RecordStream:
                     [tf.debugging.assert_equal(tf.size(records, tf.int64), length, _WRONG_COUNT)]
                 ):
                     block_seed = stateless_seed(seed, purpose, counter)
-                    return tf.random.experimental.stateless_shuffle(records, block_seed, alg="philox")[:keep]
+                    shuffled = tf.random.experimental.stateless_shuffle(  # pyright: ignore[reportAttributeAccessIssue]  # as above
+                        records, block_seed, alg="philox"
+                    )
+                    return shuffled[:keep]
 
             files = tf.data.Dataset.from_tensor_slices(tf.gather(shards, mine))
             records = files.interleave(
@@ -191,5 +200,7 @@ class RecordStream:
 
     def _parse(self, record: tf.Tensor) -> Example:
         still_encoded = {"image": tfds.decode.SkipDecoding()}
-        example = self.builder.info.features.deserialize_example(record, decoders=still_encoded)
+        features = self.builder.info.features
+        assert isinstance(features, tfds.features.FeaturesDict)  # `open_prepared` has looked
+        example: dict[str, tf.Tensor] = features.deserialize_example(record, decoders=still_encoded)  # pyright: ignore[reportAssignmentType]  # flat
         return {IMAGE: example["image"], LABEL: tf.cast(example["label"], tf.int32), ORIENTATION: tf.constant(1)}

@@ -36,6 +36,7 @@ import numpy as np
 
 from larqnets.decompose import codes
 from larqnets.decompose.codes import Choice, DamagedError, Reader
+from larqnets.decompose.matrix import Scale
 from larqnets.errors import LarqnetsError
 
 MAGIC, VERSION = b"CBDF", 1
@@ -53,7 +54,7 @@ class Tensor:
 
     name: str
     codes: np.ndarray  # integers of at most 31 bits and a sign
-    scale: np.ndarray = field(default_factory=lambda: np.float32(1))  # float32, () or (channels,)
+    scale: Scale = field(default_factory=lambda: np.float32(1))
 
 
 @dataclass(frozen=True)
@@ -206,16 +207,17 @@ def _decode(name: str, reader: Reader, budget: int) -> Tensor:
     return Tensor(name, integers.reshape(height, width), scale)
 
 
-def _scales(reader: Reader, height: int, single: bool = False) -> np.ndarray:
+def _scales(reader: Reader, height: int, single: bool = False) -> Scale:
     """Return the scales of a record; a single one as a scalar where that is allowed."""
     (count,) = reader.numbers("I", "the scales")
     if not 1 <= count <= height or height % count:
         raise DamagedError(f"{count} scales do not fit {height} rows")
-    scales = _finite(np.frombuffer(reader.take(4 * count, "the scales"), "<f4").astype(np.float32))
+    scales = np.frombuffer(reader.take(4 * count, "the scales"), "<f4").astype(np.float32)
+    _finite(scales)
     return scales[0] if single and count == 1 else scales
 
 
-def _finite(scale: np.ndarray) -> np.ndarray:
+def _finite(scale: Scale) -> Scale:
     """Return the scale if it is a number."""
     if not np.all(np.isfinite(scale)):
         raise DamagedError("a scale is not a number")

@@ -6,6 +6,7 @@ x, because the sum modulo 2 is not the sum of numbers.
 """
 
 from collections.abc import Iterable
+from typing import Literal, overload
 
 import numpy as np
 
@@ -28,6 +29,10 @@ def sparse_rows(indices: np.ndarray, width: int) -> list[int]:
     return list(result.values())
 
 
+@overload
+def rank(rows: Iterable[int]) -> int: ...
+@overload
+def rank(rows: Iterable[int], limit: int | None) -> int | None: ...
 def rank(rows: Iterable[int], limit: int | None = None) -> int | None:
     """Return the rank over GF(2), or None as soon as it exceeds `limit`."""
     echelon: dict[int, int] = {}
@@ -68,7 +73,7 @@ def factor(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return coefficients.reshape(height, c), basis.reshape(c, width)
 
 
-def _bits(rows: list[bytes], columns: int, order: str) -> np.ndarray:
+def _bits(rows: list[bytes], columns: int, order: Literal["big", "little"]) -> np.ndarray:
     """Return a boolean matrix from rows of packed bits."""
     if not rows or not columns:
         return np.zeros((len(rows), columns), bool)

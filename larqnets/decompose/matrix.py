@@ -10,6 +10,8 @@ factorisation of the matrix is a vertical after a horizontal convolution.
 
 import numpy as np
 
+Scale = np.ndarray | np.float32  # float32, () or (channels,)
+
 
 def to_matrix(kernel: np.ndarray, depthwise: bool = False) -> np.ndarray:
     """Return the (H, W) view of a kernel in Keras layout, as a contiguous array."""
@@ -36,7 +38,7 @@ def channels(shape: tuple[int, ...], depthwise: bool = False) -> int:
     return shape[2] * shape[3] if depthwise else shape[-1]
 
 
-def per_channel(values: np.ndarray, shape: tuple[int, ...], depthwise: bool = False) -> np.ndarray:
+def per_channel(values: Scale, shape: tuple[int, ...], depthwise: bool = False) -> Scale:
     """Return one value per output channel in the shape that broadcasts over the kernel; a scalar stays one."""
     return values.reshape(shape[2:]) if depthwise and values.ndim else values
 

@@ -9,11 +9,12 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from larqnets.decompose import baselines, codes, container, cover, gf2, paper
-from larqnets.decompose.matrix import filters, from_matrix, per_channel, spread, to_matrix
+from larqnets.decompose.matrix import Scale, filters, from_matrix, per_channel, spread, to_matrix
 from larqnets.decompose.result import LayerResult, Plane
 from larqnets.decompose.settings import INT8_MAX, INT8_PLANES, Settings
 from larqnets.errors import LarqnetsError
@@ -28,7 +29,7 @@ class _Grid:
     """Integers in the kernel's layout, their scale, and what was found on the way."""
 
     codes: np.ndarray
-    scale: np.ndarray
+    scale: Scale
     bits: int | None  # as the literature counts them; None: as the record takes
     knobs: dict[str, float | int | str] = field(default_factory=dict)
     note: str = ""
@@ -115,7 +116,7 @@ def _why_int8(w: np.ndarray, settings: Settings, depthwise: bool, stem: bool) ->
 def _int8(w: np.ndarray, depthwise: bool, note: str = "") -> _Grid:
     """127 steps on each side of zero, one scale per output channel."""
     integers, scale = baselines.int8(filters(w, depthwise))
-    knobs = {"fallback": "int8"} if note else {}
+    knobs: dict[str, float | int | str] = {"fallback": "int8"} if note else {}
     return _Grid(integers.reshape(w.shape), scale, 8 * w.size + 32 * scale.size, knobs, note)
 
 
@@ -201,6 +202,8 @@ _GRIDS: dict[str, Callable[[np.ndarray, Settings, bool], _Grid]] = {
 
 def _result(w: np.ndarray, grid: _Grid, settings: Settings, name: str, depthwise: bool) -> LayerResult:
     """Choose the code of each plane and measure."""
+    assert settings.code is not None  # the settings are resolved
+    assert settings.sign_of_nonzeros is not None
     values = grid.codes.astype(np.float32) * per_channel(grid.scale, w.shape, depthwise)
     matrix = to_matrix(grid.codes, depthwise)
     plan = container.plan(
@@ -265,7 +268,7 @@ def _bases(w: np.ndarray, settings: Settings, name: str, depthwise: bool) -> Lay
     )
 
 
-def _measured(w: np.ndarray, values: np.ndarray, **fields: object) -> LayerResult:
+def _measured(w: np.ndarray, values: np.ndarray, **fields: Any) -> LayerResult:
     """Return the result with its error."""
     error = w - values
     noise, signal = (float(np.vdot(x, x)) for x in (error.astype(np.float64), w.astype(np.float64)))

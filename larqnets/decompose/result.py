@@ -7,7 +7,7 @@ import numpy as np
 
 from larqnets.decompose import container
 from larqnets.decompose.container import Plan, Tensor
-from larqnets.decompose.matrix import to_matrix
+from larqnets.decompose.matrix import Scale, to_matrix
 from larqnets.decompose.settings import INT8_MAX
 from larqnets.errors import LarqnetsError
 
@@ -39,7 +39,7 @@ class LayerResult:
     shape: tuple[int, ...]
     depthwise: bool
     codes: np.ndarray | None  # int32 s n; None for sketch and abc
-    scale: np.ndarray | None  # float32, () or (output channels,)
+    scale: Scale | None  # float32, () or (output channels,)
     values: np.ndarray  # float32
     bits: int
     file_bytes: int
@@ -59,13 +59,15 @@ class LayerResult:
     @property
     def tensor(self) -> Tensor:
         """The integers for a .cbd file, as the separable-filter matrix; LarqnetsError where there are none."""
-        if self.codes is None:
+        if self.codes is None or self.scale is None:
             raise LarqnetsError(f"The weights of '{self.name}' by {self.method} are not integers times a scale.")
         return Tensor(self.name, to_matrix(self.codes, self.depthwise), self.scale)
 
     def record(self) -> bytes:
         """Return the record, `file_bytes` long; LarqnetsError where there is none."""
-        return container.encode(self.tensor, self.plan)
+        tensor = self.tensor
+        assert self.plan is not None  # of integers
+        return container.encode(tensor, self.plan)
 
 
 def container_bytes(result: LayerResult) -> int | None:
@@ -73,7 +75,7 @@ def container_bytes(result: LayerResult) -> int | None:
 
     None for sketch and abc, which have no integers.
     """
-    if result.codes is None:
+    if result.codes is None or result.scale is None:
         return None
     scales = result.scale.size if result.scale.ndim else 0
     return container.plan(to_matrix(result.codes, result.depthwise), scales).bytes

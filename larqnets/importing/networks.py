@@ -6,6 +6,7 @@ would pad only below and to the right, so the padding is a layer of its own ther
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
@@ -16,7 +17,7 @@ layers = tf.keras.layers
 Tensor = tf.Tensor
 
 EPSILON = 1e-5  # of PyTorch's BatchNorm
-RGB_IN_0_1 = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+RGB_IN_0_1: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqnets.errors import LarqnetsError
+from larqnets.shapes import known
 
 layers = tf.keras.layers
 
@@ -90,12 +91,13 @@ def _partners(layer: tf.keras.layers.Layer) -> list[tuple[tf.Variable, str]]:
 
 def _to_keras(layer: tf.keras.layers.Layer, weight: tf.Variable, array: np.ndarray) -> np.ndarray | None:
     """Return the array in Keras' layout, float32; None where it has another number of axes."""
-    if array.ndim != len(weight.shape):
+    shape = known(weight.shape)
+    if array.ndim != len(shape):
         return None
     if array.ndim == 4 and isinstance(layer, layers.DepthwiseConv2D):
-        if array.shape[1] != 1 or len(array) != np.prod(weight.shape[2:]):
+        if array.shape[1] != 1 or len(array) != np.prod(shape[2:]):
             return None
-        array = array.reshape(weight.shape[2], weight.shape[3], *array.shape[2:]).transpose(2, 3, 0, 1)
+        array = array.reshape(shape[2], shape[3], *array.shape[2:]).transpose(2, 3, 0, 1)
     elif array.ndim == 4:
         array = array.transpose(2, 3, 1, 0)
     elif array.ndim == 2:

@@ -18,7 +18,7 @@ class WeightedSum(tf.keras.layers.Layer):
         """Create lambda."""
         branches = len(input_shape)
         initial = tf.keras.initializers.Constant(1 / branches)
-        self.branch_weights = self.add_weight("branch_weights", shape=(branches,), initializer=initial)
+        self.branch_weights = self.add_weight(name="branch_weights", shape=(branches,), initializer=initial)
         super().build(input_shape)
 
     def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -46,7 +46,7 @@ class SoftGate(tf.keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Create theta, () or (K,)."""
         shape = (len(input_shape) - 1,) if self.per_branch else ()
-        self.theta = self.add_weight("theta", shape=shape, initializer=tf.keras.initializers.Constant(0.5))
+        self.theta = self.add_weight(name="theta", shape=shape, initializer=tf.keras.initializers.Constant(0.5))
         super().build(input_shape)
 
     def call(self, inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from larqnets.errors import LarqnetsError
+from larqnets.shapes import known
 
 Squeeze = Literal["mean", "sum", "max"]
 Expand = Literal["tile", "pad"]
@@ -43,7 +44,7 @@ class ChannelMatch(tf.keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Squeeze or expand."""
-        channels = inputs.shape[-1]
+        (channels,) = known(inputs.shape[-1:])
         if channels == self.filters:
             return inputs
         if channels < self.filters:

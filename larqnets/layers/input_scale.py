@@ -4,6 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from larqnets.shapes import known
+
 
 @tf.keras.utils.register_keras_serializable("larqnets")
 class InputScale(tf.keras.layers.Layer):
@@ -22,7 +24,7 @@ class InputScale(tf.keras.layers.Layer):
         magnitude = tf.reduce_mean(tf.abs(inputs), axis=-1, keepdims=True)
         if self.kernel_size == self.strides == 1:
             return magnitude
-        pads = [self._padding(size) for size in inputs.shape[1:3]]
+        pads = [self._padding(size) for size in known(inputs.shape[1:3])]
         padded = tf.pad(magnitude, [[0, 0], *pads, [0, 0]])
         return tf.nn.avg_pool2d(padded, self.kernel_size, self.strides, "VALID")
 

@@ -20,7 +20,9 @@ class LinkScale(tf.keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Create gamma, () or (C,)."""
         shape = (input_shape[-1],) if self.per_channel else ()
-        self.gamma = self.add_weight("gamma", shape=shape, initializer=tf.keras.initializers.Constant(self.initial))
+        self.gamma = self.add_weight(
+            name="gamma", shape=shape, initializer=tf.keras.initializers.Constant(self.initial)
+        )
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:

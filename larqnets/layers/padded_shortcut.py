@@ -4,6 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from larqnets.shapes import known
+
 
 @tf.keras.utils.register_keras_serializable("larqnets")
 class PaddedShortcut(tf.keras.layers.Layer):
@@ -20,7 +22,7 @@ class PaddedShortcut(tf.keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Return the thinned and padded input."""
-        missing = self.filters - inputs.shape[-1]
+        missing = self.filters - known(inputs.shape[-1:])[0]
         thinned = inputs[:, :: self.strides, :: self.strides]
         return tf.pad(thinned, [[0, 0], [0, 0], [0, 0], [missing // 2, missing - missing // 2]])
 

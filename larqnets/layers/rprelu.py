@@ -16,9 +16,9 @@ class RPReLU(tf.keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Create shifts and slopes (C,)."""
         shape = (input_shape[-1],)
-        self.shift_in = self.add_weight("shift_in", shape=shape, initializer="zeros")
-        self.slope = self.add_weight("slope", shape=shape, initializer=tf.keras.initializers.Constant(0.25))
-        self.shift_out = self.add_weight("shift_out", shape=shape, initializer="zeros")
+        self.shift_in = self.add_weight(name="shift_in", shape=shape, initializer="zeros")
+        self.slope = self.add_weight(name="slope", shape=shape, initializer=tf.keras.initializers.Constant(0.25))
+        self.shift_out = self.add_weight(name="shift_out", shape=shape, initializer="zeros")
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:

@@ -16,7 +16,7 @@ class RSign(tf.keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Create the thresholds (C,)."""
-        self.threshold = self.add_weight("threshold", shape=(input_shape[-1],), initializer="zeros")
+        self.threshold = self.add_weight(name="threshold", shape=(input_shape[-1],), initializer="zeros")
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:

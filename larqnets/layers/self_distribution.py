@@ -46,7 +46,7 @@ class WeightSelfDistribution(lq.quantizers.Quantizer):
 
     def build(self, input_shape: Any) -> None:
         """Create alpha at 0."""
-        self.alpha = self.add_weight("alpha", shape=input_shape[-1:], initializer="zeros")
+        self.alpha = self.add_weight(name="alpha", shape=input_shape[-1:], initializer="zeros")
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:

@@ -15,7 +15,6 @@ Every piece takes a name; layer names are `stage1_block2_conv1`, `..._bn` and so
 the converted file.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -23,9 +22,9 @@ import larq as lq
 import tensorflow as tf
 
 from larqnets.backbones import Backbone, Block, Stem, Unit
-from larqnets.errors import LarqnetsError, nearest
+from larqnets.errors import LarqnetsError
+from larqnets.method_options import with_options
 from larqnets.registry import Registry, import_folder
-from larqnets.schema import from_mapping
 
 Tensor = Any  # a Keras symbolic tensor (N, H, W, C)
 layers = tf.keras.layers
@@ -254,15 +253,7 @@ def get_method(name: str, /, **options: Any) -> Method:
     Raises LarqnetsError for an option that it does not have, a value of another type, or one that its Literal lacks.
     """
     _load()
-    kind = METHODS.get(name)
-    known = {field.name: field for field in dataclasses.fields(kind)}
-    for option in options:
-        if option not in known:
-            raise LarqnetsError(
-                f"Method '{name}' has no option '{option[:80]}'.{nearest(option[:80], known)} "
-                f"It has {', '.join(known) if known else 'no options'}."
-            )
-    return from_mapping(kind, options, "", f"Method '{name}'")
+    return with_options(METHODS.get(name), name, options)
 
 
 def _load() -> None:

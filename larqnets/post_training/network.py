@@ -88,7 +88,7 @@ def open_network(
             f"{nearest(source, applications())} Give e.g. runs/<name>, model.keras, or MobileNet."
         )
     if dataset is not None and (data is None or dataset != data.dataset):
-        normalised = _normalisation(source) if source in applications() and not path.is_dir() else {}
+        normalised: dict[str, Any] = _normalisation(source) if source in applications() and not path.is_dir() else {}
         data = replace(data or DataConfig(dataset, **normalised), dataset=dataset).of_size(model.input_shape[1:3])
         accuracy = None
     if data is not None and data_dir is not None:

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from larqnets.decompose import matrix
 from larqnets.post_training.network import Kernel
+from larqnets.shapes import known
 
 PASSES = 2
 BATCH = 64
@@ -42,16 +43,16 @@ def sensitivities(
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             projected = tf.reduce_sum(signs * model(x, training=False))
-        gradients = tape.gradient(projected, variables, unconnected_gradients="zero")
-        return [tf.square(gradient) for gradient in gradients]
+        gradients = tape.gradient(projected, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return [tf.square(tf.convert_to_tensor(gradient)) for gradient in gradients]
 
     generator = np.random.default_rng(seed)
-    sums: list[np.ndarray] = [np.zeros(variable.shape) for variable in variables]
+    sums: list[np.ndarray] = [np.zeros(known(variable.shape)) for variable in variables]
     for _ in range(PASSES):
         for start in range(0, len(images), BATCH):
             x = images[start : start + BATCH]
-            signs = generator.choice(np.float32([-1, 1]), size=(len(x), model.output_shape[-1]))
-            for total, squares in zip(sums, squared_gradients(x, signs), strict=True):
+            signs = generator.choice(np.array([-1, 1], np.float32), size=(len(x), model.output_shape[-1]))
+            for total, squares in zip(sums, squared_gradients(tf.constant(x), tf.constant(signs)), strict=True):
                 total += squares.numpy()
     found = {
         kernel.name: float(np.sum(total * _variance(kernel, per_channel))) / (PASSES * len(images))
@@ -60,10 +61,10 @@ def sensitivities(
     return _positive(found)
 
 
-def _variance(kernel: Kernel, by_channel: bool) -> np.ndarray:
+def _variance(kernel: Kernel, by_channel: bool) -> matrix.Scale:
     """Return std^2 in a shape that broadcasts over the kernel."""
     deviation = matrix.spread(np.asarray(kernel.weight), kernel.depthwise, by_channel)
-    return matrix.per_channel(deviation, kernel.weight.shape, kernel.depthwise) ** 2
+    return matrix.per_channel(deviation, known(kernel.weight.shape), kernel.depthwise) ** 2
 
 
 def _positive(found: Mapping[str, float]) -> dict[str, float]:

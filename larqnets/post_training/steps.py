@@ -112,6 +112,7 @@ def find_settings(
             trials.append({"factor": factor, "record_bits_per_weight": bits, "drop": drop})
             return tried, drop
 
+        assert search.max_drop is not None  # one of the two is given
         chosen = _coarsest(lost, search.max_drop)
     found["steps"] = {name: own.step for name, own in chosen.items()}
     return dict.fromkeys(values, settings) | chosen, found

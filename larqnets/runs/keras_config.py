@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import h5py
-from h5py import h5o, h5z
+from h5py import h5o, h5z  # pyright: ignore[reportAttributeAccessIssue]  # compiled, and without stubs
 
 from larqnets.errors import LarqnetsError, printable
 

@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from larqnets.backbones import get_backbone
 from larqnets.config import DataConfig, Experiment, load_config
+from larqnets.data.folder import find_classes
 from larqnets.data.known import FOLDER_PREFIX, find_known
+from larqnets.data.layout import find_prepared, resolve_data_dir
 from larqnets.errors import LarqnetsError
+from larqnets.method_options import method_names, read_options
 from larqnets.registry import unknown
 from larqnets.runs.run import Run, default_name
 
@@ -30,14 +34,10 @@ _FOREIGN = {
 }
 
 
-def method_names() -> list[str]:
-    """Return the names of the methods: a file each."""
-    return sorted(path.stem for path in (Path(__file__).parents[1] / "methods").glob("[!_]*.py"))
-
-
 def check_experiment(experiment: Experiment) -> None:
-    """Look at the names of method, backbone and data set."""
+    """Look at the names of method, backbone and data set, and at the method's options."""
     check_method(experiment.model.method)
+    read_options(experiment.model.method, experiment.model.options)
     get_backbone(experiment.model.backbone)
     check_data(experiment.data)
 
@@ -49,11 +49,51 @@ def check_method(name: str) -> None:
 
 
 def check_data(config: DataConfig) -> None:
-    """Look at the name of the data set, or whether the folder is there."""
-    if not config.dataset.startswith(FOLDER_PREFIX):
-        find_known(config.dataset)
-    elif not (folder := Path(config.dataset.removeprefix(FOLDER_PREFIX))).is_dir():
+    """Look whether the images are there: a folder with its classes, or what TFDS has prepared."""
+    check_dataset(config.dataset)
+    if config.dataset.startswith(FOLDER_PREFIX):
+        find_classes(_image_folder(config.dataset))
+    elif not (known := find_known(config.dataset)).ships_with_package:
+        find_prepared(known, resolve_data_dir(config.data_dir))
+
+
+def check_dataset(name: str | None) -> None:
+    """Look whether there is such a data set, or such a folder."""
+    if name is None:
+        return
+    if not name.startswith(FOLDER_PREFIX):
+        find_known(name)
+    elif not (folder := _image_folder(name)).is_dir():
         raise LarqnetsError(f"There is no folder {folder}. Check the path after 'folder:'.")
+
+
+def _image_folder(dataset: str) -> Path:
+    return Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser()
+
+
+def check_images(config: DataConfig | None, dataset: str | None, data_dir: str | None) -> None:
+    """Look whether the images are there that a run or file was made for, or those of --dataset; None: it does not say."""
+    if dataset is not None:
+        config = replace(config or DataConfig(dataset), dataset=dataset)
+    if config is not None:
+        check_data(config if data_dir is None else replace(config, data_dir=data_dir))
+
+
+def images_of_source(source: Path) -> DataConfig | None:
+    """Return the images of a run folder; None where it does not say, and for a Keras file."""
+    return Run.open(source).data if source.is_dir() else None
+
+
+def run_of(file: Path) -> Path | None:
+    """Return the run folder that holds a converted file, None if there is none above it."""
+    return next((folder for folder in file.resolve().parents if (folder / "card.json").is_file()), None)
+
+
+def origin_of(file: Path, source: Path | None) -> Path:
+    """Return what a file was converted from: `source` if given, else its run; raises LarqnetsError where nobody says."""
+    if (origin := source or run_of(file)) is None:
+        raise LarqnetsError(f"{file} does not lie in a run folder. Name what it was converted from with --source.")
+    return origin
 
 
 def looks_like_run(path: Path) -> bool:

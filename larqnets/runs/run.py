@@ -229,7 +229,7 @@ class Run:
             raise cannot_write(self.lock_file, error) from error
         with file:
             patience = time.monotonic() + LOCK_PATIENCE
-            while not lock(file.fileno(), fcntl.LOCK_EX):
+            while not lock(file.fileno()):
                 if time.monotonic() > patience:
                     file.seek(0)
                     who = file.read(20).decode("ascii", "replace").strip() or "not known"
@@ -253,7 +253,7 @@ class Run:
             return self._is_locked
         try:
             with self.lock_file.open("rb") as file:
-                return not lock(file.fileno(), fcntl.LOCK_SH)
+                return not lock(file.fileno(), shared=True)
         except OSError:
             return False
 

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from larqnets.config import apply_override, load_config
 from larqnets.data import load_dataset
-from larqnets.methods import get_method
 from larqnets.models import create_model
 from larqnets.runs.keras_file import load_keras_file
 from larqnets.runs.names import KERAS_SUFFIXES, image_shape, looks_like_run
@@ -34,8 +33,8 @@ def model_of(
         options: dict[str, Any] = {}
         for override in overrides:
             apply_override(options, override)
-        get_method(subject, **options)  # names none of its options as one of create_model's own arguments
-        return create_model(subject, backbone, image_shape(image), classes, stem=stem, width=width, **options)
+        shape = image_shape(image)
+        return create_model(subject, backbone, shape, classes, stem=stem, width=width, **options)  # pyright: ignore[reportArgumentType]  # the command has looked at stem
     path = Path(subject)
     if path.suffix in KERAS_SUFFIXES:
         return load_keras_file(path)

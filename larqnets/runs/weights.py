@@ -146,7 +146,7 @@ def decayed_kernels(model: tf.keras.Model) -> list[tf.Variable]:
     for layer in model.submodules:
         for name, quantizer in _KERNELS.items():
             kernel = getattr(layer, name, None)
-            if id(kernel) in trainable and getattr(layer, quantizer, None) is None:
+            if kernel is not None and id(kernel) in trainable and getattr(layer, quantizer, None) is None:
                 kernels[id(kernel)] = kernel
     return list(kernels.values())
 

@@ -31,6 +31,7 @@ from larqnets.losses import cross_entropy
 from larqnets.methods import Tensor, layers
 from larqnets.methods.groupnet import GroupNet
 from larqnets.quantizers import approx_sign, identity_sign
+from larqnets.shapes import known
 from larqnets.studies.turns import Child, peak_bytes, tell, write_results
 from larqnets.training import environment
 from larqnets.training.step import in_mixed_precision, make_optimizer
@@ -83,6 +84,30 @@ class Together(GroupNet):
             x = layers.Add(name=f"{conv}_add")([y, around if i == 1 else x])
         return x
 
+    def copies(self, x: Tensor) -> Tensor:
+        """K times the tensor."""
+        raise NotImplementedError
+
+    def convolved(self, x: Tensor, unit: Unit, shared: bool, name: str) -> Tensor:
+        """The binary convolutions of all branches, which read the same tensor where it is `shared`."""
+        raise NotImplementedError
+
+    def normalised(self, x: Tensor, name: str) -> Tensor:
+        """BatchNorm of every branch."""
+        raise NotImplementedError
+
+    def thinned(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
+        """The shortcut of every branch where the shape changes: the 1x1 convolution with one kernel for all."""
+        raise NotImplementedError
+
+    def mixed(self, x: Tensor, name: str) -> Tensor:
+        """The gate."""
+        raise NotImplementedError
+
+    def mean(self, x: Tensor, name: str) -> Tensor:
+        """The mean of the branches."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class Stacked(Together):
@@ -94,7 +119,7 @@ class Stacked(Together):
 
     def convolved(self, x: Tensor, unit: Unit, shared: bool, name: str) -> Tensor:
         """Kernel (k, k, C, K filters): its third axis tells TensorFlow how many groups there are."""
-        return BranchConv(unit, x.shape[-1] // (1 if shared else self.k), self.k, name=name)(x)
+        return BranchConv(unit, known(x.shape[-1:])[0] // (1 if shared else self.k), self.k, name=name)(x)
 
     def normalised(self, x: Tensor, name: str) -> Tensor:
         """BatchNorm is per channel anyway."""
@@ -102,7 +127,8 @@ class Stacked(Together):
 
     def thinned(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
         """The 1x1 with one kernel for all branches, which lie beside each other as if in a wider image."""
-        height, width, channels = -(-x.shape[1] // strides), -(-x.shape[2] // strides), x.shape[3] // self.k
+        height, width, channels = known(x.shape[1:])
+        height, width, channels = -(-height // strides), -(-width // strides), channels // self.k
         x = layers.AvgPool2D(1, strides, name=f"{name}_thin")(x)
         x = layers.Reshape((height, width * self.k, channels), name=f"{name}_apart")(x)
         x = self._binary_conv(x, Unit(filters, 1), name)
@@ -128,11 +154,11 @@ class Batched(Together):
 
     def convolved(self, x: Tensor, unit: Unit, shared: bool, name: str) -> Tensor:
         """Kernel as in `Stacked`."""
-        return BranchConv(unit, x.shape[-1], self.k, 1 if shared else self.k, name=name)(x)
+        return BranchConv(unit, known(x.shape[-1:])[0], self.k, 1 if shared else self.k, name=name)(x)
 
     def normalised(self, x: Tensor, name: str) -> Tensor:
         """Statistics for every branch, which the fused BatchNorm cannot keep apart in one batch."""
-        norm = layers.BatchNormalization(axis=[0, 4], momentum=0.9, epsilon=1e-5, name=name)
+        norm = layers.BatchNormalization(axis=[0, 4], momentum=0.9, epsilon=1e-5, name=name)  # pyright: ignore[reportArgumentType]  # the stubs know one axis
         return layers.Lambda(lambda t: folded(t, 0), name=f"{name}_below")(
             norm(layers.Lambda(lambda t: unfolded(t, self.k, 0), name=f"{name}_apart")(x))
         )
@@ -152,7 +178,7 @@ class Batched(Together):
 
 def unfolded(x: tf.Tensor, k: int, axis: int) -> tf.Tensor:
     """Give the branches an axis of their own: (K N, H, W, C) -> (K, N, H, W, C), or (N, H, W, K C) -> (N, H, W, K, C)."""
-    n, height, width, channels = tf.shape(x)[0], *x.shape[1:]
+    n, (height, width, channels) = tf.shape(x)[0], known(x.shape[1:])
     shape = [k, n // k, height, width, channels] if axis == 0 else [n, height, width, k, channels // k]
     return tf.reshape(x, shape)
 
@@ -161,7 +187,8 @@ def folded(x: tf.Tensor, axis: int) -> tf.Tensor:
     """Undo `unfolded`."""
     if axis == 0:
         return tf.reshape(x, [-1, *x.shape[2:]])
-    return tf.reshape(x, [-1, *x.shape[1:3], x.shape[3] * x.shape[4]])
+    height, width, k, channels = known(x.shape[1:])
+    return tf.reshape(x, [-1, height, width, k * channels])
 
 
 class BranchConv(layers.Layer):
@@ -179,7 +206,7 @@ class BranchConv(layers.Layer):
         """Create the kernel (k, k, C, K filters)."""
         size = self.unit.kernel_size
         self.kernel = self.add_weight(
-            "kernel",
+            name="kernel",
             shape=(size, size, self.channels, self.k * self.unit.filters),
             initializer="glorot_normal",
             constraint=tf.keras.constraints.get("weight_clip"),
@@ -188,13 +215,13 @@ class BranchConv(layers.Layer):
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Sign, pad, convolve."""
         size, strides = self.unit.kernel_size, self.unit.strides
-        pads = [max((-(-n // strides) - 1) * strides + size - n, 0) for n in x.shape[1:3]]
+        pads = [max((-(-n // strides) - 1) * strides + size - n, 0) for n in known(x.shape[1:3])]
         around = [[0, 0], *([p // 2, p - p // 2] for p in pads), [0, 0]]
         signs = tf.pad(approx_sign(x), around, constant_values=1)
         kernel = identity_sign(self.kernel)
         if not self.batched:
             return tf.nn.conv2d(signs, kernel, strides, "VALID")
-        height, width = (-(-n // strides) for n in x.shape[1:3])
+        height, width = (-(-n // strides) for n in known(x.shape[1:3]))
         patches = tf.concat(
             [
                 signs[:, i : i + (height - 1) * strides + 1 : strides, j : j + (width - 1) * strides + 1 : strides]
@@ -218,7 +245,7 @@ class TogetherGate(layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Create theta."""
-        self.theta = self.add_weight("theta", shape=(), initializer=tf.keras.initializers.Constant(0.5))
+        self.theta = self.add_weight(name="theta", shape=(), initializer=tf.keras.initializers.Constant(0.5))
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """g h_k + (1 - g) mean."""
@@ -285,7 +312,7 @@ def make_step(form: Form, model: tf.keras.Model, config: TrainConfig) -> Callabl
 def noise(setting: Setting) -> tuple[tf.Tensor, tf.Tensor]:
     """Return a batch of images and labels."""
     shape = (setting.batch_size, setting.image_size, setting.image_size, 3)
-    return tf.random.stateless_normal(shape, [0, 1]), tf.range(setting.batch_size) % CLASSES
+    return tf.random.stateless_normal(shape, (0, 1)), tf.range(setting.batch_size) % CLASSES
 
 
 def time_by_op(run: Callable[[], object], times: int) -> dict[str, float]:
@@ -298,7 +325,7 @@ def time_by_op(run: Callable[[], object], times: int) -> dict[str, float]:
             run()
         tf.profiler.experimental.stop()
         (file,) = folder.rglob("*.xplane.pb")
-        space = xplane_pb2.XSpace.FromString(file.read_bytes())
+        space = xplane_pb2.XSpace.FromString(file.read_bytes())  # pyright: ignore[reportAttributeAccessIssue]  # not in the stubs
     picoseconds: collections.Counter[str] = collections.Counter()
     for plane in space.planes:
         for event in (event for line in plane.lines for event in line.events):

@@ -90,11 +90,13 @@ def write_groupnets(folder: Path, on_model: Callable[[str], Any] = lambda _: Non
     folder.mkdir(parents=True, exist_ok=True)
     tf.keras.utils.set_random_seed(0)
     files = {}
+    model = None
     for k in BRANCHES:
         files[k] = f"groupnet_k{k}.tflite"
         on_model(files[k])
         model = _groupnet(k)
         write_atomically(folder / files[k], run_converter(export_model(model).model))
+    assert model is not None  # BRANCHES are some
     pool = model.get_layer("head_pool")
     features = tf.keras.Input(pool.input_shape[1:], batch_size=1)
     head = tf.keras.Model(features, tf.keras.layers.Dense(model.output_shape[-1])(type(pool)()(features)))

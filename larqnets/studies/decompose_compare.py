@@ -193,7 +193,9 @@ def _measure(
 
     def accuracy() -> float:
         with reading_errors(dataset):
-            return evaluator(batches).scores["accuracy"]
+            scores = evaluator(batches)
+        assert scores is not None  # nobody asked to stop
+        return scores.scores["accuracy"]
 
     known: dict[str, float] = {}
     float_accuracy = accuracy()
@@ -230,7 +232,8 @@ def _measure(
 
 def _total(sizes: Sequence[int | None]) -> int | None:
     """Return the sum of the sizes of all layers, None where one has none."""
-    return None if None in sizes else sum(sizes)
+    there = [size for size in sizes if size is not None]
+    return sum(there) if len(there) == len(sizes) else None
 
 
 def _digest(results: Mapping[str, LayerResult]) -> str:

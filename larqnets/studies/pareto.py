@@ -6,10 +6,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from android_bench.reporting.stats import on_front
 from larqnets import pictures
 from larqnets.documents import finite_number, read_csv
 from larqnets.errors import LarqnetsError, nearest
+from larqnets.pareto_front import on_front
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,6 +74,8 @@ def _read(table: Path, cost: str) -> list[Point]:
                     "where it can be measured."
                 )
             measured = (finite_number(row["converted_test_accuracy"]), finite_number(row[cost]))
+            if measured[1] < 0:
+                raise ValueError(f"{cost} is negative")
             network = (row["method"], row["backbone"], tuple(row[option] for option in options))
             groups.setdefault(network, []).append(measured)
     except OSError as error:
@@ -104,7 +106,8 @@ def _draw(points: Sequence[Point], cost: str, title: str) -> "Figure":
         colour = "C0" if p.on_front else "C7"
         bars = [[p.accuracy - p.lowest], [p.highest - p.accuracy]]
         axes.errorbar([p.cost], [p.accuracy], yerr=bars, fmt="o", color=colour, capsize=3, markersize=5)
-    axes.set_xscale("log")
+    if all(p.cost > 0 for p in points):  # a real network has no binary MACs, and 0 has no place on a logarithmic axis
+        axes.set_xscale("log")
     for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         ticks(EngFormatter(sep=" "))
     axes.margins(x=0.12, y=0.1)
@@ -127,6 +130,7 @@ def _draw(points: Sequence[Point], cost: str, title: str) -> "Figure":
 def _label(axes: Any, label: str, point: tuple[float, float], taken: Sequence[Any]) -> Any:
     """Write a label beside its point, at the first place that is free and within the axes; returns its box."""
     places = [((7, 4), "left"), ((7, -12), "left"), ((-7, 4), "right"), ((-7, -12), "right"), ((7, 16), "left")]
+    text = box = None
     for offset, side in places:
         text = axes.annotate(
             pictures.label(label), point, xytext=offset, textcoords="offset points", fontsize=9, ha=side
@@ -137,5 +141,6 @@ def _label(axes: Any, label: str, point: tuple[float, float], taken: Sequence[An
             break
         text.remove()
     else:  # a crowd: rather one label over another than none
+        assert text is not None
         axes.add_artist(text)
     return box

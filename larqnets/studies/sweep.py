@@ -20,13 +20,12 @@ from android_bench.runtime.bundle import find_bundle
 from deploy.convert.sources import convert_source
 from deploy.proof.check import evaluate_subject
 from deploy.targets import TARGETS
-from larqnets.config import Experiment, TaskConfig
+from larqnets.config import TaskConfig
 from larqnets.documents import read_json, read_text
-from larqnets.errors import LarqnetsError, nearest
+from larqnets.errors import LarqnetsError
 from larqnets.files import cannot_write, locked, write_atomically
-from larqnets.methods import get_method
 from larqnets.runs.run import Run
-from larqnets.studies.sweep_plan import Planned, plan
+from larqnets.studies.sweep_plan import Planned, option_values, plan
 from larqnets.tflite.inspect import inspect_model
 from larqnets.training import TrainingInterruptedError
 from larqnets.training.launch import launch
@@ -93,7 +92,7 @@ def sweep(
                 f"{p.config} is an experiment for {p.experiment.task.kind}, and the table of a sweep compares accuracies. "
                 "Train it with `larqnets train`."
             )
-    chosen = {p.run: _options(p.experiment, options) for p in planned}
+    chosen = {p.run: option_values(p.experiment, options) for p in planned}
     table = table or runs / "sweep.csv"
     _check_table(table, options)
     with locked(table):
@@ -143,18 +142,6 @@ def _fill(
             continue
         progress.note(f"{p.run} failed: {failed[-1]['reason']}")
     return {"csv": str(table), "options": list(options), "rows": lines(), "failed": failed}
-
-
-def _options(experiment: Experiment, names: Sequence[str]) -> dict[str, Any]:
-    """Return the values of options of the experiment's method; raises LarqnetsError for one that it does not have."""
-    values = asdict(get_method(experiment.model.method, **experiment.model.options))
-    for name in names:
-        if name not in values:
-            raise LarqnetsError(
-                f"Method '{experiment.model.method}' has no option '{name}' to make a column of.{nearest(name, values)} "
-                f"It has {', '.join(values) if values else 'no options'}."
-            )
-    return {name: values[name] for name in names}
 
 
 def _can_count(progress: SweepProgress) -> bool:
@@ -207,7 +194,7 @@ def _finished(p: Planned, convert: bool, counting: bool) -> Row | None:
     run = Run.open(p.run)
     if run.card["status"] != "trained":
         return None
-    measured: tuple[Any, ...] = (None, None, None, None)
+    measured: tuple[Any, Any, Any, Any] = (None, None, None, None)
     instructions = None
     if convert:
         file = _converted_file(run)

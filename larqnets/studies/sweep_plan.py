@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from larqnets.config import Experiment, load_config
 from larqnets.errors import LarqnetsError
 from larqnets.files import check_folder
+from larqnets.method_options import no_option, read_options
 from larqnets.runs.names import check_experiment
 from larqnets.runs.run import Run, default_name
 
@@ -48,6 +50,16 @@ def plan(configs: Sequence[str], seeds: str | None, overrides: Sequence[str], ru
                 "another folder with --runs, or delete that run."
             )
     return list(planned.values())
+
+
+def option_values(experiment: Experiment, names: Sequence[str]) -> dict[str, Any]:
+    """Return the values of options of the experiment's method; raises LarqnetsError for one that it does not have."""
+    method = experiment.model.method
+    values = asdict(read_options(method, experiment.model.options))
+    for name in names:
+        if name not in values:
+            raise no_option(method, name, values, " to make a column of")
+    return {name: values[name] for name in names}
 
 
 def _parse_seeds(text: str) -> list[int]:

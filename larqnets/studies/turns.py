@@ -31,6 +31,7 @@ class Child:
             stderr=self._messages,
             text=True,
         )
+        self._to, self._from = processes.pipes(self._process)
 
     def __enter__(self) -> Self:
         return self
@@ -41,7 +42,7 @@ class Child:
 
     def answer(self) -> dict[str, Any]:
         """Wait for what it tells next. Raises LarqnetsError, with its messages on stderr, when it ended instead."""
-        line = self._process.stdout.readline()
+        line = self._from.readline()
         if not line:
             self._messages.seek(0)
             sys.stderr.write(self._messages.read())
@@ -50,13 +51,13 @@ class Child:
 
     def turn(self) -> dict[str, Any]:
         """Let it do one block of work, and return what it tells about it."""
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
+        self._to.write("go\n")
+        self._to.flush()
         return self.answer()
 
     def close(self) -> None:
         """There are no more turns."""
-        self._process.stdin.close()
+        self._to.close()
 
 
 def tell(**values: Any) -> None:

@@ -79,7 +79,11 @@ def derive(source: str) -> tuple[dict[str, list[str]], dict[str, dict[int, str]]
 
 def _members(union: ast.ClassDef) -> dict[int, str]:
     """Return number -> name of a union's tables; number 0 stands for none."""
-    pairs = [(node.value.value, node.targets[0].id) for node in union.body if isinstance(node, ast.Assign)]
+    pairs = [
+        (ast.literal_eval(node.value), ast.unparse(node.targets[0]))
+        for node in union.body
+        if isinstance(node, ast.Assign)
+    ]
     return {number: name for number, name in pairs if number}
 
 
@@ -94,9 +98,16 @@ def _owner(name: str, tables: dict[str, dict], classes: dict[str, ast.ClassDef])
     raise ValueError(f"{name} adds a field to no table")
 
 
+def _found(pattern: str | re.Pattern[str], code: str) -> re.Match[str]:
+    match = re.search(pattern, code)
+    if match is None:
+        raise ValueError(f"{pattern} is not in the accessors, whose generator must have changed: {code}")
+    return match
+
+
 def _slot(adder: ast.FunctionDef) -> tuple[int, str]:
     """Return the slot, and the width of a scalar or "" for a reference, from `builder.PrependInt32Slot(0, …)`."""
-    kind, slot = _SLOT.search(ast.unparse(adder)).groups()
+    kind, slot = _found(_SLOT, ast.unparse(adder)).groups()
     return int(slot), "" if kind == "UOffsetT" else str(_WIDTHS[kind])
 
 
@@ -104,14 +115,14 @@ def _target(accessor: ast.FunctionDef, unpacked: ast.ClassDef) -> str:
     """Return what a reference leads to, from the code that follows it."""
     code = ast.unparse(accessor)
     if "_tab.Union(" in code:
-        return re.search(rf"(\w+)Creator\(\w+\.\w+, \w+\.{accessor.name}\(\)\)", ast.unparse(unpacked))[1]
+        return _found(rf"(\w+)Creator\(\w+\.\w+, \w+\.{accessor.name}\(\)\)", ast.unparse(unpacked))[1]
     table = re.search(r"obj = (\w+)\(\)", code)
     if table is not None:
         name = table[1]
     elif "_tab.String(" in code:
         name = "string"
     else:
-        name = str(_WIDTHS[re.search(r"_tab\.Get\(flatbuffers\.number_types\.(\w+)Flags", code)[1]])
+        name = str(_WIDTHS[_found(r"_tab\.Get\(flatbuffers\.number_types\.(\w+)Flags", code)[1]])
     return f"[{name}]" if "_tab.Vector(" in code else name
 
 

@@ -55,8 +55,8 @@ class Reader:
                 f"it is cut off or damaged, a {what} of {size} bytes at {start} lies outside its {len(self.content)} bytes"
             )
 
-    def unpack(self, kind: struct.Struct, position: int, what: str) -> int | float | bool:
-        """Return the scalar at an absolute position."""
+    def unpack(self, kind: struct.Struct, position: int, what: str) -> int:
+        """Return the integer or truth value at an absolute position."""
         self.check(position, kind.size, what)
         return kind.unpack_from(self.content, position)[0]
 
@@ -116,8 +116,8 @@ class Table:
             raise FlatbufferError(f"field {slot} of the table at offset {self._position} lies outside of the table")
         return self._position + offset
 
-    def scalar(self, slot: int, kind: struct.Struct, default: int | float | bool = 0) -> int | float | bool:
-        """Return a scalar, or `default` when the table does not store it."""
+    def scalar(self, slot: int, kind: struct.Struct, default: int = 0) -> int:
+        """Return an integer or truth value, or `default` when the table does not store it."""
         position = self._field(slot, kind.size)
         return default if position is None else kind.unpack_from(self._reader.content, position)[0]
 

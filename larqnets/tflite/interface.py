@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from larqnets.errors import LarqnetsError, printable
 from larqnets.tflite import flatbuffer as fb
 from larqnets.tflite.flatbuffer import FlatbufferError, Reader, Table
@@ -77,6 +79,74 @@ def _port(model: Model, tables: Sequence[Table], index: int, signature: Sequence
         raise FlatbufferError(f"tensor {index} has two shapes, {shape} and {tensor.shape}")
     open_axes = tuple(axis for axis, size in enumerate(shape) if size == -1)
     return Port(tuple(name for name in names if name), tensor.shape, tensor.dtype, open_axes)
+
+
+def numpy_type(name: str) -> np.dtype:
+    """Return numpy's type for TFLite's word; raises LarqnetsError for one that numpy itself does not have."""
+    if name in ("bool", "complex64", "complex128") or re.fullmatch(r"u?int(8|16|32|64)|float(16|32|64)", name):
+        return np.dtype(name)
+    raise LarqnetsError(f"A tensor of type {name} cannot be given to the model or read from it.")
+
+
+def batch_of(shape: tuple[int, ...]) -> int:
+    """Return how many samples an input of this shape takes in one run; a scalar is one."""
+    return shape[0] if shape else 1
+
+
+def dtype_of(name: str) -> np.dtype:
+    """Return numpy's type for TFLite's word, texts being bytes; raises LarqnetsError for one that numpy does not have."""
+    return np.dtype("S") if name == "string" else numpy_type(name)
+
+
+def check_inputs(
+    model: Model,
+    ports: Sequence[Port],
+    shapes: Sequence[tuple[int, ...]],
+    types: Sequence[np.dtype],
+    fixed_by: str | None = None,
+) -> None:
+    """Raise LarqnetsError unless a model with these inputs takes samples of these shapes and types.
+
+    `fixed_by` names an engine that runs open dimensions in the file's size only, None: one that takes any, or none yet.
+    """
+    if not ports:
+        raise LarqnetsError(f"{model.name} has no input: there is nothing to give it, and nothing to run it on.")
+    if len(shapes) != len(ports):
+        raise LarqnetsError(f"The model has {len(ports)} inputs, not {len(shapes)}.")
+    runs = []
+    for port, shape, dtype in zip(ports, shapes, types, strict=True):
+        _check_shape(port, tuple(shape), fixed_by)
+        expected = dtype_of(port.dtype)
+        if dtype != expected and not dtype.kind == expected.kind == "S":
+            raise LarqnetsError(f"The model takes {_word(expected)} values, not {_word(dtype)}.")
+        runs.append(shape[0] // batch_of(port.shape) if shape else 1)
+    if len(set(runs)) > 1:
+        raise LarqnetsError(f"The inputs hold samples for {', '.join(map(str, runs))} runs. Give each equally many.")
+    if not runs[0]:
+        raise LarqnetsError("There is no sample to run.")
+
+
+def _check_shape(port: Port, shape: tuple[int, ...], fixed_by: str | None) -> None:
+    expected = port.shape
+    if not expected:
+        if len(shape) > 1:
+            raise LarqnetsError(f"The model takes a scalar, () or one per run, not {shape}.")
+        return
+    open_axes = [axis for axis in port.open_axes if axis]
+    fits = len(shape) == len(expected) and expected[0] > 0 and shape[0] % expected[0] == 0
+    others = [] if not fits else [a for a in range(1, len(shape)) if shape[a] != expected[a]]
+    if fits and others and fixed_by is None and all(axis in open_axes and shape[axis] > 0 for axis in others):
+        return
+    if not fits or others:
+        wanted = ", ".join("any" if axis in open_axes else str(size) for axis, size in enumerate(expected))
+        fixed = f" This engine ({fixed_by}) runs it as {expected} only." if open_axes and fixed_by is not None else ""
+        raise LarqnetsError(
+            f"The model takes ({wanted}{',' * (len(expected) == 1)}), repeated along the first axis, not {shape}.{fixed}"
+        )
+
+
+def _word(dtype: np.dtype) -> str:
+    return "bytes" if dtype.kind == "S" else str(dtype)
 
 
 def match_names(ports: Sequence[Port], given: Sequence[str], where: str) -> list[str]:

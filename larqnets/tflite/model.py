@@ -240,10 +240,16 @@ def read_model(source: Path | str | bytes) -> Model:
 
 
 def binary_filter(model: Model, operator: Operator) -> np.ndarray:
-    """Return the packed filter of an LceBconv2d: int32 (filters, kernel height, kernel width, words)."""
+    """Return the packed filter of an LceBconv2d: int32 (filters, kernel height, kernel width, words).
+
+    Raises LarqnetsError where the file does not hold it.
+    """
     if operator.name != "LceBconv2d":
         raise ValueError(f"{operator.name} has no binary filter")
-    return model.subgraphs[operator.subgraph].tensors[operator.inputs[1]].data(model)
+    values = model.subgraphs[operator.subgraph].tensors[operator.inputs[1]].data(model)
+    if values is None:
+        raise LarqnetsError(f"{model.name} does not hold the filter of operator {operator.index}. Convert it again.")
+    return values
 
 
 def pack_bits(x: np.ndarray) -> np.ndarray:
@@ -458,7 +464,7 @@ def _calls(where: str, name: str, table: Table) -> tuple[int, ...]:
     tables, unions = schema()
     found: list[int] = []
     for union, slot in (("BuiltinOptions", 4), ("BuiltinOptions2", 12)):
-        fields = tables.get(unions[union].get(table.scalar(slot - 1, fb.UINT8)), [])
+        fields = tables.get(unions[union].get(table.scalar(slot - 1, fb.UINT8), ""), [])
         for position, (option, *target) in enumerate(fields):
             entry = table.table(slot) if "subgraph" in option else None
             if entry is not None:

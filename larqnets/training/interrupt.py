@@ -31,8 +31,9 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
         received.append(number)
         restore()
 
-    hangs_up = _HANG_UP is not None and signal.getsignal(_HANG_UP) is not signal.SIG_IGN
-    numbers = (*_SIGNALS, _HANG_UP) if hangs_up else _SIGNALS
+    numbers = list(_SIGNALS)
+    if _HANG_UP is not None and signal.getsignal(_HANG_UP) is not signal.SIG_IGN:
+        numbers.append(_HANG_UP)
     before = {number: signal.signal(number, remember) for number in numbers}
 
     def restore() -> None:

@@ -36,6 +36,7 @@ def launch(
     `config.STRATEGIES`, None for one device. Raises LarqnetsError as its parts do.
     """
     workers = join(strategy)
+    run: Run | None = None
     with ExitStack() as held:
         held.enter_context(workers.losses())
         with workers.together():
@@ -47,6 +48,7 @@ def launch(
                 run = _open_or_create(
                     config_or_run, name, runs, overrides, init_from, True, seed, progress, create=False
                 )
+        assert run is not None
         dataset = load_dataset(run.experiment.data)
         model_words = f"{run.experiment.model.method} on {run.experiment.model.backbone}"
         progress.note(f"{run.path}: {model_words}, {dataset.info.num_train:,} training images of {dataset.info.name}.")

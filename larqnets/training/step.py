@@ -27,13 +27,13 @@ class EpochTotals(tf.Module):
     def __init__(self, metric: Metric) -> None:
         super().__init__()
         self.metric = metric
-        self.loss = tf.Variable(0.0, dtype=tf.float64)
+        self.loss = tf.Variable(tf.constant(0.0, tf.float64))
         for name, value in metric.zero().items() if metric.summed else ():
             if hasattr(self, name) or name == "images":
                 raise ValueError(f"a metric cannot call a total '{name}'")
-            setattr(self, name, tf.Variable(value))
-        self.images = tf.Variable(0, dtype=tf.int64)
-        self.first_bad_step = tf.Variable(-1, dtype=tf.int64)  # 0-based, the first whose loss was not finite
+            setattr(self, name, tf.Variable(tf.constant(value)))
+        self.images = tf.Variable(tf.constant(0, tf.int64))
+        self.first_bad_step = tf.Variable(tf.constant(-1, tf.int64))  # 0-based, the first whose loss was not finite
 
     def add(self, loss: tf.Tensor, partial: Tree, images: tf.Tensor, step: tf.Tensor) -> None:
         """Count a batch: mean loss (), its part of the metric, number of images () int64, its 0-based step () int64."""

@@ -41,14 +41,15 @@ def no_runtime(monkeypatch):
     monkeypatch.setattr(device, "read_runtime", lambda target: bundle.Runtime(files, "0" * 64))
 
 
-def fails(call, *patterns, kind=LarqnetsError):
-    """Check that a call fails with one sentence that says what and what to do."""
+def fails(call, *patterns, kind=LarqnetsError) -> str:
+    """Check that a call fails with one sentence that says what and what to do; return it."""
     with pytest.raises(kind) as error:
         call()
     sentence = str(error.value)
     assert "\n" not in sentence
     for pattern in patterns:
         assert re.search(pattern, sentence), f"{pattern!r} is not in {sentence!r}"
+    return sentence
 
 
 def when_running(guest, cache, action):
@@ -229,9 +230,8 @@ def test_unplugged_in_a_round(bundle, phone, digits):
     board = open_board("adb")
     board.push(digits)
     watcher = when_running(phone.guest, "/data/local/tmp", phone.unplug)
-    start = time.monotonic()
-    fails(lambda: board.run(LONG, "digits"), "connection to adb:.* broke", kind=DeviceLostError)
-    assert time.monotonic() - start < 45
+    said = fails(lambda: board.run(LONG, "digits"), "connection to adb:.* broke", kind=DeviceLostError)
+    assert "no answer" not in said  # noticed, not waited for
     watcher.join()
     phone.plug()
     board.open()  # which ends the runner, if the unplugging did not
@@ -331,7 +331,6 @@ def test_no_space_on_a_board(pi, no_runtime):
 
 def test_ssh_never_asks(pi):
     """A key that the board does not know, one of its own that changed, and one that the client never saw."""
-    start = time.monotonic()
     pi.new_key("key")
     fails(lambda: open_board("ssh:pi"), "asks for a password or refuses the key", "ssh-copy-id pi")
     pi.new_key("host_key")
@@ -342,7 +341,6 @@ def test_ssh_never_asks(pi):
     fails(lambda: open_board("ssh:pi"), "host key of ssh:pi is not known yet", "ssh pi$")
     pi.stop()
     fails(lambda: open_board("ssh:pi"), "cannot be reached: .*refused")
-    assert time.monotonic() - start < 40
 
 
 def test_reasons_of_ssh_in_a_sentence():
@@ -371,12 +369,11 @@ def test_stopping_ends_the_runner(bundle, pi, digits):
     board = open_board("ssh:pi")
     board.push(digits)
     watcher = when_running(pi.guest, "home/.cache", board.abort)
-    start = time.monotonic()
-    with pytest.raises(StoppedError):
-        board.run(LONG, "digits")
+    endless = (*LONG[:-1], str(24 * 3_600_000))
+    with pytest.raises(StoppedError):  # which a run that lasts until its patience ends does not raise
+        board.run(endless, "digits")
     watcher.join()
     board.close()
-    assert time.monotonic() - start < 30
     board.open()
     board.probe()  # nobody measures any more
     board.close()

@@ -137,6 +137,7 @@ def test_what_does_not_end_in_a_bounded_function_has_no_ending(make):
     assert last_function(read_model(convert(model, Samples(IMAGES, real=False)).content)) is None
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_what_overflows_alike_far_from_real_inputs_is_equal():
     inputs = tf.keras.Input(IMAGES.shape[1:])
     x = layers.GlobalAveragePooling2D()(inputs)

@@ -7,7 +7,6 @@ import pytest
 
 from deploy.export import edit
 from deploy.run.classify import preprocessing
-from deploy.run.interpreter import Interpreter
 from larqnets import LarqnetsError
 from larqnets.endings import kind_of_model
 from larqnets.scores import KEY
@@ -250,11 +249,10 @@ def float_file():
 @pytest.mark.parametrize("kind", ["good", *NONSENSE])
 def test_metadata_about_images_that_are_nonsense(float_file, kind):
     if kind == "good":
-        interpreter = Interpreter(edit.add_metadata(float_file, {"preprocess": GOOD}))
-        assert preprocessing(interpreter) == GOOD
+        assert preprocessing(read_model(edit.add_metadata(float_file, {"preprocess": GOOD}))) == GOOD
         return
     content = edit.add_metadata(float_file, {"preprocess": NONSENSE[kind]})
     if kind == "std 1e999":  # as a stranger writes it: JSON has no Infinity
         content = content.replace(b"Infinity", b"   1e999")
     with pytest.raises(LarqnetsError, match=r"says about its images is nonsense or does not fit its input \(2, 2, 3\)"):
-        preprocessing(Interpreter(content))
+        preprocessing(read_model(content))

@@ -1,7 +1,6 @@
 """The reader against the reference writer, and against bytes made to break it."""
 
 import struct
-import time
 
 import flatbuffers
 import pytest
@@ -123,10 +122,11 @@ def test_a_part_that_is_referred_to_a_million_times_ends_early():
     # All references lead to the table behind the vector, which has no fields; its vtable lies behind it.
     references = struct.pack(f"<{count}I", *(4 * (count - i) for i in range(count)))
     content = raw_table(struct.pack("<I", 4)) + struct.pack("<I", count) + references + struct.pack("<iHH", -4, 4, 4)
-    start = time.process_time()
+    tables = Reader(content).root().tables(0)
+    for _ in range(fb.MAX_TABLES - 1):  # the root is one
+        next(tables)
     with pytest.raises(FlatbufferError, match="more than 250000 tables"):
-        sum(1 for _ in Reader(content).root().tables(0))
-    assert time.process_time() - start < 5
+        next(tables)
     text = raw_table(struct.pack("<I", 4)) + struct.pack("<I", 100_000) + bytes(100_000)
     root = Reader(text).root()
     with pytest.raises(FlatbufferError, match="repeated beyond any honest file"):

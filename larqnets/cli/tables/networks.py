@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
-from android_bench.reporting.stats import on_front
 from larqnets.cli.tables.tables import facts
+from larqnets.pareto_front import on_front
 
 
 def imported(values: dict[str, Any], path: Path) -> list[Any]:

@@ -229,8 +229,7 @@ def conversion(manifest: dict[str, Any]) -> list[Any]:
     if verification is not None:
         parts += verification_lines(verification)
     check = entries[manifest["file"].removesuffix(".tflite")]["constants"]
-    total = sum(check["found"].values()) if check is not None else 0
-    if total and check["matches"]:
+    if check is not None and check["matches"] and (total := sum(check["found"].values())):
         once = f", stored in {total - check['shared']:,}, equal ones once" if check["shared"] else ""
         also = f" and the weights of {', '.join(check['unpredicted'])}" if check["unpredicted"] else ""
         parts.append(
