@@ -59,7 +59,9 @@ class DataConfig:
     @property
     def size(self) -> tuple[int, int] | None:
         """(height, width) of the images; None: as stored."""
-        return self.image_size and (self.image_size, self.image_width or self.image_size)
+        if self.image_size is None:
+            return None
+        return self.image_size, self.image_width or self.image_size
 
     def of_size(self, size: Sequence[int]) -> "DataConfig":
         """Return the same images resized to (height, width), those of a network's input.

@@ -110,14 +110,10 @@ def _with_less_binary(model: tf.keras.Model, precision: Precision, surrogate: Su
 
 
 def _named(outputs: Tree) -> Any:
-    """Return what the model answers with: several tensors, each made by a layer of its name, or the one as it is."""
+    """Return what the model answers with: several tensors, each named by a layer that leaves it as it is, or the one alone."""
     if len(outputs) == 1:
         return only(outputs)
-    layers = tf.keras.layers
-    return [
-        tensor if tensor._keras_history.layer.name == name else layers.Activation("linear", name=name)(tensor)
-        for name, tensor in outputs.items()
-    ]
+    return [tf.keras.layers.Activation("linear", name=name)(tensor) for name, tensor in outputs.items()]
 
 
 def _check_shape(backbone: Backbone, input_shape: tuple[int, ...]) -> None:

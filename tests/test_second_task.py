@@ -65,7 +65,8 @@ class ShineAndColour(Task):
     def outputs(self, stages, method, backbone, info):
         x = tf.keras.layers.GlobalAvgPool2D(name="head_pool")(method.tail(stages[-1], "head"))
         x = method.averaged(x, "head", backbone)
-        return {"shine": method.answer(x, 1, "shine"), "colour": method.answer(x, info.image_shape[2], "colour")}
+        colours = info.image_shape[2]
+        return {"shine": method.answer(x, 1, "shine_head"), "colour": method.answer(x, colours, "colour_head")}
 
     def targets(self, example, info):
         colour = tf.reduce_mean(example[IMAGE], axis=[1, 2])
@@ -171,7 +172,7 @@ def test_a_file_whose_one_output_is_wrong_is_not_equal(run, change):
     model = load_trained_model(run)
     content = (run.path / "arm64" / "binary.tflite").read_bytes()
     samples = Samples(np.random.default_rng(0).normal(size=(40, 8, 8, 1)).astype(np.float32), task=get_task())
-    layer = model.get_layer(change)
+    layer = model.get_layer(f"{change}_head")
     layer.bias.assign_add(np.full(layer.bias.shape, 0.1))
     from deploy.proof.verify import verify
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from deploy.proof.scoring import Scorer, as_list
 from deploy.proof.source import images_of, open_source, other_images, verification_samples
@@ -16,7 +16,7 @@ from larqnets.data.known import SPLITS
 from larqnets.errors import LarqnetsError
 from larqnets.runs.names import origin_of, run_of
 from larqnets.runs.run import Run
-from larqnets.tasks import Task, get_task
+from larqnets.tasks import Task, Tree, get_task
 from larqnets.tflite.inspect import own_metadata
 from larqnets.training import evaluate, load_trained_model
 from larqnets.training.evaluation import check_images
@@ -88,7 +88,8 @@ def evaluate_subject(
         task = task_of(interpreter.model)
         _check_answers(subject, interpreter, data.info, task)
         scorer, images = Scorer(task, data.info, output_names(interpreter)), 0
-        for batch in data.eval_batches(split, 128, limit).as_numpy_iterator():
+        for given in data.eval_batches(split, 128, limit).as_numpy_iterator():
+            batch = cast(Tree, given)
             outputs = as_list(interpreter.predict(batch[IMAGE]))
             scorer.add(batch, outputs)
             images += len(batch[IMAGE])

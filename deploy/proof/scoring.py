@@ -108,15 +108,15 @@ def end_to_end(
         _mean(agreements),
         task.agreed(shapes),
         scorers[0].headline,
-        *(scorer.result() for scorer in scorers),
+        scorers[0].result(),
+        scorers[1].result(),
         bool(finite),
     )
 
 
 def _mean(shares: list[tuple[float | None, int]]) -> float | None:
     """Return the mean of shares, each of so many samples; None where one is not known."""
-    if any(share is None for share, _ in shares):
-        return None
     if len(shares) == 1:
         return shares[0][0]  # not a bit is lost
-    return sum(share * count for share, count in shares) / sum(count for _, count in shares)
+    known = [share * count for share, count in shares if share is not None]
+    return sum(known) / sum(count for _, count in shares) if len(known) == len(shares) else None

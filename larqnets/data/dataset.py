@@ -5,11 +5,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import tensorflow as tf
 
+from larqnets import shapes
 from larqnets.config import DataConfig
 from larqnets.data.augment import WHOLE, Purpose, Share, draw, random_box
 from larqnets.data.folder import scan_folder
@@ -168,7 +169,7 @@ class Dataset:
     ) -> tf.data.Dataset:
         """Return the first `limit` (None: all) examples of a split in stored order; the last batch may be smaller."""
         if self._in_memory(split):
-            images = tf.data.Dataset.from_tensor_slices(self._load(split))
+            images = tf.data.Dataset.from_tensor_slices(cast(Any, self._load(split)))
         else:
             images = self._streams[split].in_order().map(self._decode, tf.data.AUTOTUNE, deterministic=True)
         if limit is not None:
@@ -229,15 +230,18 @@ class Dataset:
         if split not in self._arrays:
             stream, done = self._streams[split], 0
             decoded = stream.in_order().map(self._decode, tf.data.AUTOTUNE, deterministic=True)
+            specs = cast(dict[str, tf.TensorSpec], decoded.element_spec)
             arrays = {
-                name: np.empty((stream.num_images, *spec.shape), spec.dtype.as_numpy_dtype)
-                for name, spec in decoded.element_spec.items()
+                name: np.empty((stream.num_images, *shapes.known(spec.shape)), spec.dtype.as_numpy_dtype)
+                for name, spec in specs.items()
             }
             with reading_errors(self):
                 for some in decoded.batch(256).as_numpy_iterator():
-                    for name, values in some.items():
-                        arrays[name][done : done + len(values)] = values
-                    done += len(some[IMAGE])
+                    count = 0
+                    for name, values in cast(dict[str, np.ndarray], some).items():
+                        count = len(values)
+                        arrays[name][done : done + count] = values
+                    done += count
             # On the host: tf.data runs there, whatever device computes.
             with tf.device("CPU:0"):
                 self._arrays[split] = {name: tf.constant(values) for name, values in arrays.items()}

@@ -65,12 +65,15 @@ class Metric(Protocol):
 
     def zero(self) -> Tree:
         """Return the total of no example, in arrays of the types of the parts."""
+        ...
 
     def partial(self, outputs: Tree, targets: Tree) -> Tree:
         """Return what a batch adds, in the graph; appended parts have the examples on their first axis."""
+        ...
 
     def result(self, total: Tree) -> dict[str, float]:
         """Return the scores of a total."""
+        ...
 
 
 def add(metric: Metric, total: Tree, partial: Tree) -> Tree:
@@ -93,8 +96,8 @@ class Task:
     def outputs(self, stages: list[Any], method: "Method", backbone: "Backbone", info: Info) -> Tree:
         """Build the heads on the outputs of all stages, (N, H, W, C) each.
 
-        Returns the network's answers by name, in the order in which it gives them; those of several are the names of the
-        file's outputs.
+        Returns the network's answers by name, in the order in which it gives them. Names of several are those of the file's
+        outputs, and no layer of a head may have one of them.
         """
         raise NotImplementedError
 
@@ -127,7 +130,7 @@ class Task:
             f"A network for {self.name} cannot learn from the answers of another one. Leave train.teacher out."
         )
 
-    def metadata(self, info: Info) -> dict[str, Any]:
+    def metadata(self, info: Info | None) -> dict[str, Any]:
         """Return what a converted file must say beside its images so that it can be decoded."""
         return {}
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Accuracy:
     """The fraction of images whose largest answer is that of their label; a tie goes to the lowest class."""
 
-    names = ("accuracy",)
-    summed = True
+    names: tuple[str, ...] = ("accuracy",)
+    summed: bool = True
 
     def zero(self) -> Tree:
         """No image, no hit."""

@@ -218,6 +218,7 @@ class _Training:
             test = evaluator(dataset.eval_batches("test", config.batch_size), stop=stop)
             if test is None:
                 self.interrupt(state)
+            assert test is not None  # it does not come back from there
             if not math.isfinite(test.loss):
                 self.fail(stage, self.step - stage.first_step - 1)
             train_loss, train_scores = totals.means()

@@ -106,7 +106,7 @@ def make_train_step(
         with tf.GradientTape() as tape:
             outputs = tree_of(model.output_names, model(images, training=True))
             losses = loss_function(outputs, targets)
-            if distil is not None:
+            if distil is not None and answers is not None:
                 losses = hard * losses + (1 - hard) * distil(outputs, answers)
             loss = tf.reduce_mean(losses)
             objective = tf.add_n([loss, *model.losses]) / replicas

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
@@ -98,6 +98,7 @@ def test_a_box_of_the_stored_picture_is_that_of_the_upright_one(orientation):
     assert (upright[top : top + height, left : left + width] == cut).all()
 
 
+@settings(deadline=None)
 @given(*[st.integers(1, 3000)] * 2, *[st.integers(4, 600)] * 2, st.sampled_from([1.0, 224 / 256]))
 def test_training_and_device_look_at_the_same_part(height, width, rows, columns, fraction):
     ours = central_part(fraction, rows, columns)(tf.constant(height), tf.constant(width))
@@ -116,7 +117,7 @@ def test_images_wider_than_high_are_those_of_the_device(image_folder, orientatio
     assert dataset.info.image_shape == (12, 20, 3)
     ours = dataset.samples(100, "test")["image"][3]
     device = read_image(path, preprocess_info(dataset.info, config))[0]
-    assert np.abs(ours - device).max() <= 2 / 127.5
+    assert np.abs(ours - device).max() < 2.5 / 127.5  # of 255 levels
     assert next(iter(dataset.train_batches(4, 0)))["image"].shape == (4, 12, 20, 3)
 
 
