@@ -105,9 +105,10 @@ def test_totals_are_means_over_images_and_remember_the_first_bad_step():
     totals = EpochTotals(TASK.metric(INFO))
     count = tf.constant(4, tf.int64)
     for step, loss in enumerate([1.0, 3.0, float("nan"), float("inf")]):
-        totals.add(tf.constant(loss), tf.constant(1, tf.int64), count, tf.constant(step, tf.int64))
+        hits = {"correct": tf.constant(1, tf.int64)}
+        totals.add(tf.constant(loss), hits, count, tf.constant(step, tf.int64))
         if step == 1:
-            assert totals.means() == (2.0, 0.25)
+            assert totals.means() == (2.0, {"accuracy": 0.25})
     assert int(totals.first_bad_step) == 2
 
 
