@@ -7,6 +7,7 @@
 # make arm64-python    an aarch64 CPython for the tests, to be run under qemu (Debian 12 only, nothing is installed)
 # make bench-kernels    executed instructions of kernels and networks on ARM64, into results/kernels.json
 # make bench-groupnet    the same of Group-Net by the number of branches, into results/groupnet_instructions.json
+# make reference    all keys of configs and options, from the schemas, into docs/config.md
 # make lint    formatting, lint and types
 # make lock    the exact versions and hashes in requirements/, from pyproject.toml
 PYTHON ?= python3.11
@@ -18,7 +19,7 @@ LOCKED := --no-deps --require-hashes
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes --no-annotate \
     --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: demo test bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels lint lock install clean
+.PHONY: demo test bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels reference lint lock install clean
 
 install: $(VENV)/.installed
 
@@ -74,6 +75,9 @@ bench-kernels: native
 
 bench-groupnet: native
 	$(BIN)/larqnets bench-groupnet
+
+reference: $(VENV)/.installed
+	$(BIN)/python -m larqnets.cli.reference > docs/config.md
 
 # Without the variable pyright asks a registry whether there is a newer one.
 lint: $(VENV)/.installed

@@ -55,7 +55,7 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class Device:
+class DeviceRecord:
     """What was measured on."""
 
     kind: Kind
@@ -84,7 +84,7 @@ class Cores:
 
 
 @dataclass(frozen=True)
-class Runtime:
+class RuntimeRecord:
     """What ran the models: from the bundle's manifest and from the runner itself."""
 
     sources: str  # SHA-256 over the native sources and flags
@@ -224,9 +224,9 @@ class Session:
     larqnets: str
     complete: bool  # nothing that was asked for is missing
     protocol: Protocol
-    device: Device
+    device: DeviceRecord
     cores: Cores
-    runtime: Runtime | None  # None: it never came to run
+    runtime: RuntimeRecord | None  # None: it never came to run
     models: tuple[ModelRecord, ...]
     trace: tuple[State, ...]  # outside of the rounds: at the start, while the thermal gate waited, at the end
     events: tuple[Event, ...]

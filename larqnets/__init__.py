@@ -30,7 +30,7 @@ _PUBLIC = {
     "Run": "larqnets.runs.run",
     "train": "larqnets.training",
     "load_trained_model": "larqnets.training",
-    "Samples": "deploy.proof.converted",
+    "Samples": "deploy.proof.samples",
     "convert": "deploy.convert.convert",
     "verify": "deploy.proof.verify",
     "inspect_model": "larqnets.tflite.inspect",

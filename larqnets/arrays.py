@@ -27,7 +27,7 @@ _VALUE = r"'[^'\\]{1,16}'|\"[^\"\\]{1,16}\"|True|False|\([0-9L, ]*\)"
 _PAIR = rf"['\"](descr|fortran_order|shape)['\"]\s*:\s*({_VALUE})"
 _HEADER = re.compile(rf"\{{\s*{_PAIR}\s*,\s*{_PAIR}\s*,\s*{_PAIR}\s*,?\s*\}}\s*")
 _DTYPE = re.compile(r"[<>|=]?(?:f[248]|c8|c16|[iu][1248]|b1|S[1-9]\d{0,5})")
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 Order = Literal["C", "F"]
 
 
@@ -130,7 +130,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
             raise _DamagedError(f"'{shown}' is in it twice")
         if info.flag_bits & 0x41:  # bit 0: encrypted, bit 6: strongly
             raise _DamagedError(f"'{shown}' in it is encrypted")
-        if info.compress_type not in _METHODS:
+        if info.compress_type not in _COMPRESSIONS:
             raise _DamagedError(f"'{shown}' in it is compressed by method {info.compress_type}, not by DEFLATE")
         members[name] = info
     return members

@@ -1,4 +1,4 @@
-"""The schema of `configs/*.toml`: frozen dataclasses, strict reading, `--set a.b=c` overrides.
+"""The schema of `configs/*/*.toml`: frozen dataclasses, strict reading, `--set a.b=c` overrides.
 
 A config file is one experiment. Its tables are `[model]`, `[data]`, `[train]`, for another task than classification
 `[task]`, and for the paper's own number `[paper]`; a key that is not a field here is an error that names the nearest field. Training in several steps is a list
@@ -7,6 +7,7 @@ of `[[stages]]`, each with a name and the keys of `[train]` that it changes.
 
 import dataclasses
 import tomllib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from larqnets.documents import MAX_DEPTH, checked, parse_toml, read_text
-from larqnets.errors import LarqnetsError, nearest
+from larqnets.errors import LarqnetsError, MovedWarning, nearest
 from larqnets.schema import Range, from_mapping
 
 Precision = Literal["real", "binary_activations", "binary"]
@@ -160,7 +161,35 @@ def config_folder() -> Path:
 
 def list_configs(pattern: str = "*") -> list[str]:
     """Return the names of the shipped experiments that match a shell glob."""
-    return sorted(p.stem for p in config_folder().glob("*.toml") if fnmatchcase(p.stem, pattern))
+    return sorted(name for name in _shipped() if fnmatchcase(name, pattern))
+
+
+def find_config(name_or_path: str) -> Path:
+    """Return the file of an experiment: a path as it is, a name as the shipped file that is called so.
+
+    The shipped files once lay side by side in `configs/`; a path from then is found by its name, with a MovedWarning that
+    says where the file is now. Raises LarqnetsError for a name that none of them has.
+    """
+    path, shipped = Path(name_or_path), _shipped()
+    if path.is_file():
+        return path
+    if path.suffix != ".toml":
+        if name_or_path not in shipped:
+            raise LarqnetsError(
+                f"There is no config '{name_or_path}'.{nearest(name_or_path, list_configs())} "
+                "`larqnets list configs` shows the shipped ones; a path to a .toml file works too."
+            )
+        return shipped[name_or_path]
+    if path.stem in shipped and path.absolute().parent.name == "configs":
+        found = shipped[path.stem]
+        warnings.warn(f"{path} is now {found}, which is read.", MovedWarning, stacklevel=1)
+        return found
+    return path
+
+
+def _shipped() -> dict[str, Path]:
+    """Name of every shipped experiment -> its file, in the folder of its images."""
+    return {path.stem: path for path in config_folder().glob("*/*.toml")}
 
 
 def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> Experiment:
@@ -168,14 +197,7 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> Experiment:
 
     Raises LarqnetsError for a file that is not there or not TOML, an unknown key, a wrong type or range.
     """
-    path = Path(name_or_path)
-    if path.suffix != ".toml" and not path.is_file():
-        path = config_folder() / f"{name_or_path}.toml"
-        if not path.is_file():
-            raise LarqnetsError(
-                f"There is no config '{name_or_path}'.{nearest(name_or_path, list_configs())} "
-                "`larqnets list configs` shows the shipped ones; a path to a .toml file works too."
-            )
+    path = find_config(name_or_path)
     return parse_config(_read_text(path), str(path), overrides)
 
 

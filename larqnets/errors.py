@@ -10,6 +10,10 @@ class LarqnetsError(Exception):
     """What went wrong and what to do about it, each in one sentence; the CLI prints it and exits with 1."""
 
 
+class MovedWarning(UserWarning):
+    """What was named lies elsewhere now and was found there; the CLI prints it in a line."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the closest known name, or an empty string when none is close."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

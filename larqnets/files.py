@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 try:
     import fcntl
@@ -24,6 +24,7 @@ except ImportError:  # Windows, where nothing is locked
     fcntl = None
 
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import Reporter
 
 _UNFINISHED = re.compile(r"\.larqnets-[0-9a-f]{16}\.writing")
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -132,11 +133,10 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, on_wait: Callable[[str], Any] | None = None) -> Iterator[None]:
+def locked(path: Path, reporter: Reporter | None = None) -> Iterator[None]:
     """Keep other processes out of the block that works on the file `path`, with a lock file beside it.
 
-    When another one is in it: `on_wait` is called once with what it waits for and the process waits; without it BusyError is
-    raised. The system releases the lock of a process that ends, however it ends. Nothing is locked on Windows and where
+    When another one is in it: the process waits, which `reporter` is told once; without one BusyError is raised. The system releases the lock of a process that ends, however it ends. Nothing is locked on Windows and where
     `path` is no regular file.
     """
     try:
@@ -144,7 +144,7 @@ def locked(path: Path, on_wait: Callable[[str], Any] | None = None) -> Iterator[
         held: tuple[Path, int] | None = None
         if fcntl is not None and not _is_stream(target):
             file = target.with_name(f".{target.name}.lock")
-            held = file, _lock_file(file, path, on_wait)
+            held = file, _lock_file(file, path, reporter)
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
@@ -157,7 +157,7 @@ def locked(path: Path, on_wait: Callable[[str], Any] | None = None) -> Iterator[
             os.close(descriptor)
 
 
-def _lock_file(file: Path, path: Path, on_wait: Callable[[str], Any] | None) -> int:
+def _lock_file(file: Path, path: Path, reporter: Reporter | None) -> int:
     """Return the descriptor of the lock file, locked."""
     told = False
     while True:
@@ -173,12 +173,12 @@ def _lock_file(file: Path, path: Path, on_wait: Callable[[str], Any] | None) -> 
             os.close(descriptor)
             raise
         os.close(descriptor)
-        if on_wait is None:
+        if reporter is None:
             raise BusyError(
                 f"{path} is being written by another process (PID {who}). Wait for it, or choose another file."
             )
         if not told:
-            on_wait(f"{path} is being written by another process (PID {who}): waiting for it")
+            reporter.stage(f"{path} is being written by another process (PID {who}): waiting for it")
             told = True
         time.sleep(_POLL_S)
 

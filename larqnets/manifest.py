@@ -11,13 +11,14 @@ import contextlib
 import hashlib
 import json
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder, cannot_write, leftovers, locked, sync_folder, take_place, write_atomically
+from larqnets.reporter import SILENT, Reporter
 
 MANIFEST = "manifest.json"
 
@@ -30,19 +31,19 @@ def publish(
     document: Mapping[str, Any],
     *,
     executable: Collection[str] = (),
-    on_wait: Callable[[str], Any] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> list[str]:
     """Write `files` (name, also FOLDER/NAME, -> content) and the manifest `document` that lists them into `folder`.
 
     All is written beside first and then renamed, the manifest last; a process that is killed in between is continued by the
     next one. Files that the manifest before listed and this one does not are removed if they are as listed. A file of a
     listed name that is not as listed was changed by somebody: it is renamed, and a sentence of the result says so. Of two
-    processes one waits, after `on_wait` was called with a sentence. Raises LarqnetsError when a name is taken by what no
+    processes one waits, which `reporter` is told. Raises LarqnetsError when a name is taken by what no
     manifest lists, and when the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / MANIFEST, on_wait):
+        with locked(folder / MANIFEST, reporter):
             listed = _listed(folder)
             check_free(folder, files, listed)
             with building_folder(folder) as beside:

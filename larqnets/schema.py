@@ -1,7 +1,7 @@
 """One strict reader for everything that has a schema: configs, options of methods, settings of decompose, session records.
 
-A schema is a frozen dataclass. Its fields are plain values, Literals, other dataclasses, `tuple[X, ...]`, `dict[str, X]` and
-`X | None`; `Annotated[X, Range(low, high)]` says where a number must lie. An int is a float, a bool is no int, a float is
+A schema is a frozen dataclass. Its fields are plain values, Literals, other dataclasses, `tuple[X, ...]`, `tuple[X, Y]`,
+`dict[str, X]` and `X | None`; `Annotated[X, Range(low, high)]` says where a number must lie. An int is a float, a bool is no int, a float is
 finite.
 """
 
@@ -9,6 +9,7 @@ import dataclasses
 import math
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -17,27 +18,49 @@ from larqnets.errors import LarqnetsError, nearest
 
 @dataclass(frozen=True)
 class Range:
-    """Where a number must lie, both ends included."""
+    """Where a number must lie, both ends included; `above`: the lower one is not."""
 
     low: float
-    high: float
+    high: float = math.inf
+    above: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Return whether a number lies there."""
+        return (self.low < value if self.above else self.low <= value) and value <= self.high
+
+    def words(self) -> str:
+        """Return "1 to 8", "1 or more", "above 0, to 10"."""
+        if self.high == math.inf:
+            return f"above {self.low:.12g}" if self.above else f"{self.low:.12g} or more"
+        return f"above {self.low:.12g}, to {self.high:.12g}" if self.above else f"{self.low:.12g} to {self.high:.12g}"
+
+    def demand(self) -> str:
+        """Return what an error says of a number: that it must ..."""
+        if self.above:
+            return f"lie above {self.low:.12g}" + (f" and not above {self.high:.12g}" if self.high < math.inf else "")
+        if self.high == math.inf:
+            return f"be {self.low:.12g} or more"
+        return f"lie between {self.low:.12g} and {self.high:.12g}"
 
 
-def from_mapping(kind: type, values: dict[str, Any], where: str, source: str) -> Any:
-    """Build the frozen dataclass `kind` from a mapping.
+def from_mapping(kind: type, values: Mapping[str, Any], where: str, source: str, *, newer: bool = False) -> Any:
+    """Build the frozen dataclass `kind` from a mapping; its fields that are no arguments are no keys.
 
     `where` is the path of the mapping's keys ("" or "train."), `source` names what it was read from; both are for the errors.
-    Raises LarqnetsError for an unknown or missing key, a wrong type, choice or range, and for values that do not fit together.
+    Raises LarqnetsError for an unknown or missing key, a wrong type, choice or range, and for values that do not fit
+    together. `newer`: it may be of a newer version, so unknown keys are passed over, also in tables within.
     """
-    fields = {f.name: f for f in dataclasses.fields(kind)}
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.init}
     hints = typing.get_type_hints(kind, include_extras=True)
+    if newer:
+        values = {key: value for key, value in values.items() if key in fields}
     for key in values:
         if key not in fields:
             raise LarqnetsError(
                 f"{source}: unknown key '{where}{_short(key)}'.{nearest(_short(key), fields)} "
                 f"Valid keys: {', '.join(fields)}."
             )
-    arguments = {key: convert(value, hints[key], f"{where}{key}", source) for key, value in values.items()}
+    arguments = {key: convert(value, hints[key], f"{where}{key}", source, newer=newer) for key, value in values.items()}
     for name, spec in fields.items():
         if name not in values and spec.default is spec.default_factory is dataclasses.MISSING:
             raise LarqnetsError(f"{source}: '{where}{name}' is missing.")
@@ -57,9 +80,9 @@ def settle(instance: Any, source: str) -> None:
             object.__setattr__(instance, name, convert(getattr(instance, name), hint, name, source))
 
 
-def convert(value: object, hint: Any, where: str, source: str) -> Any:
+def convert(value: object, hint: Any, where: str, source: str, *, newer: bool = False) -> Any:
     """Return `value` as the type `hint` wants it; raises LarqnetsError, see `from_mapping`."""
-    limits = Range(-math.inf, math.inf)
+    limits = None
     while typing.get_origin(hint) in (Annotated, types.UnionType, typing.Union):
         if typing.get_origin(hint) is Annotated:
             hint, *notes = typing.get_args(hint)
@@ -71,7 +94,7 @@ def convert(value: object, hint: Any, where: str, source: str) -> Any:
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
             raise LarqnetsError(f"{source}: '{where}' must be a table, not {_shown(value)}.")
-        return from_mapping(typing.cast(type, hint), value, f"{where}.", source)
+        return from_mapping(typing.cast(type, hint), value, f"{where}.", source, newer=newer)
     if typing.get_origin(hint) is Literal:
         choices = typing.get_args(hint)
         if not any(value == choice and type(value) is type(choice) for choice in choices):
@@ -84,11 +107,18 @@ def convert(value: object, hint: Any, where: str, source: str) -> Any:
     if expected is tuple:
         if not isinstance(value, list | tuple):
             raise LarqnetsError(f"{source}: '{where}' must be a list, not {_shown(value)}.")
-        item, _ = typing.get_args(hint)
-        return tuple(convert(entry, item, f"{where}.{i}", source) for i, entry in enumerate(value))
+        items = typing.get_args(hint)
+        if items[-1] is Ellipsis:
+            items = (items[0],) * len(value)
+        if len(items) != len(value):
+            raise LarqnetsError(f"{source}: '{where}' must have {len(items)} entries, not {len(value)}.")
+        return tuple(
+            convert(entry, item, f"{where}.{i}", source, newer=newer)
+            for i, (entry, item) in enumerate(zip(value, items, strict=True))
+        )
     if expected is dict and isinstance(value, dict):
         _, item = typing.get_args(hint)
-        return {key: convert(entry, item, f"{where}.{key}", source) for key, entry in value.items()}
+        return {key: convert(entry, item, f"{where}.{key}", source, newer=newer) for key, entry in value.items()}
     if hint is Any:
         return value
     if expected is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1000:
@@ -97,10 +127,8 @@ def convert(value: object, hint: Any, where: str, source: str) -> Any:
         raise LarqnetsError(f"{source}: '{where}' must be of type {expected.__name__}, not {_shown(value)}.")
     if isinstance(value, float) and not math.isfinite(value):
         raise LarqnetsError(f"{source}: '{where}' is {value}, but must be finite.")
-    if isinstance(value, int | float) and not limits.low <= value <= limits.high:
-        raise LarqnetsError(
-            f"{source}: '{where}' is {value}, but must lie between {limits.low:.12g} and {limits.high:.12g}."
-        )
+    if limits is not None and isinstance(value, int | float) and not limits.holds(value):
+        raise LarqnetsError(f"{source}: '{where}' is {value}, but must {limits.demand()}.")
     return value
 
 

@@ -1,24 +1,16 @@
-"""What the numbers are that a network answers with, logits or probabilities already, and by which score a run is told.
+"""What the numbers are that a network answers with: logits, or probabilities already. The one place that knows it.
 
 `Kind` softmax: the probabilities of classes that exclude each other, which sum to 1; sigmoid: of every class by itself;
 logits: anything else, of which a softmax makes probabilities. A converted file says it in its metadata under KEY.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 Kind = Literal["logits", "softmax", "sigmoid"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 KEY = "output"
-
-
-def headline(card: Mapping[str, Any]) -> tuple[str, float | None]:
-    """Return the name of the score by which a run is told, and its value on the test images; a card without one is old."""
-    name = card.get("headline", "accuracy")
-    value = card.get(f"test_{name}")
-    return name, value if isinstance(value, int | float) else None
 
 
 def probabilities(scores: np.ndarray, kind: Kind) -> np.ndarray:

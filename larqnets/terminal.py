@@ -21,18 +21,20 @@ def captured_stderr() -> Iterator[list[str]]:
     lines: list[str] = []
     sys.stderr.flush()
     saved = os.dup(2)
+    unexplained = False
     with tempfile.TemporaryFile() as sink:
-        os.dup2(sink.fileno(), 2)
-        unexplained = False
         try:
+            os.dup2(sink.fileno(), 2)
             yield lines
         except Exception as error:
             unexplained = not isinstance(error, LarqnetsError)
             raise
         finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
+            try:
+                sys.stderr.flush()
+            finally:  # Ctrl-C may come here too, and what is said of it must be seen
+                os.dup2(saved, 2)
+                os.close(saved)
             sink.seek(0)
             text = sink.read().decode(errors="replace")
             lines += text.splitlines()

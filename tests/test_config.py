@@ -1,6 +1,8 @@
 """The strict TOML schema: what it accepts, what it refuses, and with which sentence."""
 
-import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,11 +15,16 @@ from larqnets.config import (
     ModelConfig,
     StageConfig,
     TrainConfig,
+    config_folder,
     dump_config,
+    find_config,
     list_configs,
     load_config,
     parse_config,
 )
+from larqnets.errors import MovedWarning
+from larqnets.runs.names import plan_run
+from larqnets.runs.run import Run
 
 GOOD = """
 seed = 3
@@ -153,14 +160,8 @@ def test_no_such_config():
 def test_shipped_configs_are_valid_and_describe_themselves(name):
     experiment = load_config(name)
     assert experiment.description
-    first_line = (dataclasses.replace(experiment), load_path(name).read_text().splitlines()[0])[1]
+    first_line = find_config(name).read_text().splitlines()[0]
     assert first_line.startswith(f"# larqnets train {name}")
-
-
-def load_path(name):
-    from larqnets.config import config_folder
-
-    return config_folder() / f"{name}.toml"
 
 
 def test_overrides_read_toml_values_and_bare_words():
@@ -216,3 +217,52 @@ def test_images_have_a_height_and_a_width():
     assert DataConfig("digits", image_size=8).size == (8, 8)
     with pytest.raises(LarqnetsError, match="takes 64 values and no images"):
         data.of_size((64,))
+
+
+def test_shipped_configs_have_names_of_their_own_in_the_folder_of_their_images():
+    files = list(config_folder().rglob("*.toml"))
+    assert sorted(path.stem for path in files) == list_configs()
+    for path in files:
+        assert load_config(path.stem).data.dataset.startswith(path.parent.name)
+        assert path.parent.parent == config_folder()
+
+
+@pytest.mark.parametrize("name", ["digits", "real_resnet20_cifar10_short", "reactnet_a_imagenet"])
+@pytest.mark.parametrize("old", ["configs/{}.toml", "./configs/{}.toml", "{}/configs/{}.toml"])
+def test_a_config_is_found_by_its_path_of_before(name, old, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = old.format(*[tmp_path, name][-old.count("{}") :])
+    with pytest.warns(MovedWarning) as told:
+        assert load_config(path, ["seed=5"]) == load_config(name, ["seed=5"])
+    (line,) = [str(warning.message) for warning in told]
+    assert line == f"{Path(path)} is now {find_config(name)}, which is read."
+
+
+def test_a_config_of_ones_own_is_not_taken_for_a_shipped_one(tmp_path, monkeypatch, recwarn):
+    monkeypatch.chdir(tmp_path)
+    for path in ("mine/digits.toml", "digits.toml", "configs/mine.toml", "configs/digits/mine.toml"):
+        with pytest.raises(LarqnetsError, match=r"Cannot read config .*: No such file"):
+            load_config(path)
+    for path in ("configs/digits.toml", "digits.toml"):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_text(GOOD)
+        assert load_config(path) == parse_config(GOOD, "good")
+    assert not recwarn.list
+
+
+def test_a_folder_that_is_called_like_a_config_does_not_hide_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    experiment, name = plan_run("digits", None, tmp_path, (), None, False, None)
+    assert (experiment, name) == (load_config("digits"), "digits-seed0")
+    Run.create(tmp_path, "digits_real", load_config("digits"))
+    assert plan_run("digits_real", None, tmp_path, (), None, True, None).path == Path("digits_real")
+
+
+def test_commands_say_where_a_config_is_now(tmp_path):
+    command = [sys.executable, "-m", "larqnets.cli", "sweep", "configs/digits.toml@0,0,1", "nothing"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    moved, error = done.stderr.splitlines()
+    assert moved == f"larqnets: configs/digits.toml is now {find_config('digits')}, which is read."
+    assert error.startswith("larqnets: There is no config 'nothing'.")

@@ -14,7 +14,7 @@ from counted import calls
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larqnets.config import load_config, parse_config
+from larqnets.config import find_config, load_config, parse_config
 from larqnets.documents import MAX_DEPTH, finite_number, parse_csv, parse_json, parse_toml, read_json, read_text
 from larqnets.errors import LarqnetsError
 
@@ -92,7 +92,7 @@ def test_toml_over_a_limit(text):
 
 
 def test_toml_within_the_limits():
-    text = "\n".join(path.read_text() for path in sorted(Path("configs").glob("digits.toml")))
+    text = find_config("digits").read_text()
     assert parse_toml(text) == tomllib.loads(text)
     dotted = 'a = "' + ".".join("word" for _ in range(30)) + '"'
     assert parse_toml(dotted) == tomllib.loads(dotted)

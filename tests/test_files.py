@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from recorder import Recorder
 
 from larqnets import files
 from larqnets.errors import LarqnetsError
@@ -234,16 +235,16 @@ def test_two_processes_in_one_file_one_is_refused_or_waits(tmp_path):
     words = rf"t\.csv is being written by another process \(PID {holder.pid}\)"
     with pytest.raises(LarqnetsError, match=f"{words}. Wait for it"), locked(tmp_path / "t.csv"):
         pass
-    said = []
 
-    def let_go(sentence):
-        said.append(sentence)
-        holder.communicate("done\n")
+    class LetGo(Recorder):
+        def stage(self, name):
+            super().stage(name)
+            holder.communicate("done\n")
 
-    with locked(tmp_path / "t.csv", let_go):
+    with locked(tmp_path / "t.csv", recorder := LetGo()):
         pass
-    assert len(said) == 1
-    assert f"(PID {holder.pid}): waiting for it" in said[0]
+    (said,) = recorder.said
+    assert f"(PID {holder.pid}): waiting for it" in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -262,9 +263,10 @@ def test_many_processes_add_to_one_file_and_nothing_is_lost(tmp_path):
     (tmp_path / "t.csv").write_text("")
     code = (
         "import sys; from pathlib import Path; from larqnets.files import locked, write_atomically\n"
+        "from larqnets.reporter import SILENT\n"
         "path = Path('t.csv')\n"
         "for i in range(20):\n"
-        "    with locked(path, lambda sentence: None):\n"
+        "    with locked(path, SILENT):\n"
         "        write_atomically(path, path.read_text() + f'{sys.argv[1]} {i}\\n')"
     )
     writers = [python(code, name, cwd=tmp_path) for name in ("a", "b", "c")]

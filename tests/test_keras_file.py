@@ -16,7 +16,7 @@ from larqnets.backbones import get_backbone
 from larqnets.errors import LarqnetsError
 from larqnets.methods import get_method
 from larqnets.models import create_model, list_backbones, list_methods
-from larqnets.runs import keras_layers
+from larqnets.runs import keras_names
 from larqnets.runs.keras_file import load_keras_file
 
 SUFFIXES = (".keras", ".h5")
@@ -94,7 +94,7 @@ def options_for(name: str) -> dict[str, object]:
     return options
 
 
-@pytest.mark.parametrize("name", sorted(keras_layers._KERAS - {"InputLayer"}))
+@pytest.mark.parametrize("name", sorted(keras_names.KERAS - {"InputLayer"}))
 def test_every_listed_layer_of_keras_loads(tmp_path, name):
     inputs = tf.keras.Input(shape_for(name))
     kind = getattr(layers, name)
@@ -119,7 +119,7 @@ def test_every_listed_layer_of_keras_loads(tmp_path, name):
     agree(tf.keras.Model(inputs, x), tmp_path, scale=0 if name == "Embedding" else 1)
 
 
-@pytest.mark.parametrize("name", sorted(keras_layers._LARQ))
+@pytest.mark.parametrize("name", sorted(keras_names.LARQ))
 def test_every_listed_layer_of_larq_loads(tmp_path, name):
     inputs = tf.keras.Input(shape_for(name) if name != "QuantDense" else (8,))
     options = {"filters": 3, "kernel_size": 2}
@@ -138,9 +138,9 @@ def test_every_listed_layer_of_larq_loads(tmp_path, name):
 @pytest.mark.parametrize(
     "quantizer",
     [
-        *(getattr(lq.quantizers, name) for name in sorted(keras_layers._LARQ_QUANTIZERS)),
-        *sorted(keras_layers._LARQ_ALIASES),
-        *keras_layers._QUANTIZER_FUNCTIONS.values(),
+        *(getattr(lq.quantizers, name) for name in sorted(keras_names.LARQ_QUANTIZERS)),
+        *sorted(keras_names.LARQ_ALIASES),
+        *keras_names.QUANTIZER_FUNCTIONS.values(),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
@@ -153,10 +153,10 @@ def test_every_listed_quantizer_loads(tmp_path, quantizer):
     agree(tf.keras.Model(inputs, lq.layers.QuantConv2D(3, 3, kernel_quantizer=quantizer)(inputs)), tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted(keras_layers._ACTIVATIONS))
+@pytest.mark.parametrize("name", sorted(keras_names.ACTIVATIONS))
 def test_every_listed_activation_loads(tmp_path, name):
     inputs = tf.keras.Input((4, 4, 3))
-    function = keras_layers._ACTIVATIONS[name]
+    function = keras_names.ACTIVATIONS[name]
     x = layers.Activation(function)(layers.Conv2D(3, 2, activation=function)(inputs))
     agree(tf.keras.Model(inputs, x), tmp_path)
 
@@ -176,7 +176,7 @@ def test_ops_between_layers_load(tmp_path):
 def test_every_listed_op_is_one_that_tensorflow_exports():
     from tensorflow.python.util.tf_export import get_symbol_from_name
 
-    assert not [name for name in keras_layers._OPS if get_symbol_from_name(name) is None]
+    assert not [name for name in keras_names.OPS if get_symbol_from_name(name) is None]
 
 
 def test_shared_inner_and_sequential_models_load(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from recorder import Recorder
 
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import MANIFEST, check_free, publish
@@ -234,15 +235,15 @@ def test_two_processes_publish_one_after_the_other(tmp_path):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as first:
         assert first.stdout.readline() == "inside\n"
-        said = []
 
-        def go_on(sentence):
-            said.append(sentence)
-            first.communicate("go on\n")
+        class GoOn(Recorder):
+            def stage(self, name):
+                super().stage(name)
+                first.communicate("go on\n")
 
-        publish(tmp_path, SECOND, document(SECOND), on_wait=go_on)
-    assert len(said) == 1
-    assert f"(PID {first.pid}): waiting for it" in said[0]
+        publish(tmp_path, SECOND, document(SECOND), reporter=(recorder := GoOn()))
+    (said,) = recorder.said
+    assert f"(PID {first.pid}): waiting for it" in said
     left = contents(tmp_path)
     assert json.loads(left.pop(MANIFEST))["files"].keys() == SECOND.keys()
     assert left == SECOND

@@ -103,7 +103,7 @@ def test_labels_of_a_model(cli, tmp_path):
     from deploy.export.edit import add_metadata
     from deploy.run.shipped import find_model
     from larqnets.tflite.inspect import own_metadata
-    from larqnets.tflite.model import read_model
+    from larqnets.tflite.reading import read_model
 
     document = own_metadata(read_model(find_model("digits")))
     names = [*LABELS, "8", "9"]

@@ -21,7 +21,7 @@ def test_a_run_opens_as_it_was_created(tmp_path):
     assert again.experiment == EXPERIMENT
     assert again.card == run.card
     assert again.name == "tiny-seed5"
-    assert again.card["status"] == "created"
+    assert again.card.status == "created"
     assert [path.name for path in run.path.parent.iterdir()] == ["tiny-seed5"]
 
 
@@ -36,7 +36,7 @@ def test_an_existing_run_is_never_overwritten(tmp_path):
 @pytest.mark.parametrize("field", ["kind", "format_version"])
 def test_what_a_card_says_is_told_in_short(tmp_path, field):
     run = Run.create(tmp_path, "a", EXPERIMENT)
-    run.update_card(**{field: "9" * 5000})
+    set_facts(run.path, **{field: "9" * 5000})
     with pytest.raises(LarqnetsError) as caught:
         Run.open(run.path)
     assert len(str(caught.value)) < 500
@@ -58,8 +58,80 @@ def test_a_root_that_is_a_file_is_an_error(tmp_path):
 def test_card_fields_are_set_and_the_others_stay(tmp_path):
     run = Run.create(tmp_path, "a", EXPERIMENT)
     run.update_card(status="trained", test_accuracy=0.5)
-    card = Run.open(run.path).card
+    card = Run.open(run.path).card.document
     assert (card["status"], card["test_accuracy"], card["seed"]) == ("trained", 0.5, 5)
+
+
+IMAGES = {
+    **{"name": "digits", "labels": ["a", "b"], "image_shape": [8, 8, 1], "mean": [0.3], "std": [0.4]},
+    **{"num_train": 9, "num_test": 3, "citation": ""},
+}
+STAGE = {"name": "train", "precision": "binary", "epochs_done": 0}
+
+
+def test_what_a_newer_version_wrote_stays_as_it_was(tmp_path):
+    run = Run.create(tmp_path, "a", EXPERIMENT)
+    file = run.path / "card.json"
+    newer = {"scores": {"miou": [0.5, None]}, **json.loads(file.read_text()), "images": IMAGES | {"height": 8}}
+    newer |= {"stages": [STAGE | {"heads": 2}], "ünknown": "µ", "document": 1}
+    file.write_text(json.dumps(newer, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    before = file.read_bytes()
+    opened = Run.open(run.path)
+    assert opened.card.images.image_shape == (8, 8, 1)
+    assert [stage.name for stage in opened.card.stages] == ["train"]
+    opened.update_card(status="created", seed=5)
+    assert file.read_bytes() == before
+    opened.update_card(step=7, mine=1.0)
+    assert list(json.loads(file.read_text()).items()) == list({**newer, "step": 7, "mine": 1.0}.items())
+    assert opened.card == Run.open(run.path).card
+
+
+def test_a_card_of_an_earlier_version_says_neither_kind_nor_images(tmp_path):
+    run = Run.create(tmp_path, "a", EXPERIMENT)
+    card = json.loads((run.path / "card.json").read_text())
+    del card["kind"]
+    (run.path / "card.json").write_text(json.dumps(card))
+    again = Run.open(run.path)
+    assert (again.kind, again.card.images, again.card.stages, again.card.paper) == ("trained", None, (), None)
+    again.update_card(status="failed")
+    assert "kind" not in json.loads((run.path / "card.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        *(({key: "x"}, f"'{key}' must be of type") for key in ("seed", "epochs_done", "seconds", "test_accuracy")),
+        *(({key: None}, f"'{key}' must be") for key in ("name", "method", "status", "step")),
+        ({"seed": True}, "'seed' must be of type int"),
+        ({"kind": "trainee"}, "'kind' is 'trainee'.*Did you mean 'trained'"),
+        ({"images": {}}, "'images.labels' is missing"),
+        ({"images": [3]}, "'images' must be a table"),
+        ({"images": IMAGES | {"image_shape": [8, 8]}}, "'images.image_shape' must have 3 entries, not 2"),
+        ({"images": IMAGES | {"labels": [0]}}, "'images.labels.0' must be of type str"),
+        ({"stages": [STAGE | {"seconds": "long"}]}, "'stages.0.seconds' must be of type float"),
+        ({"stages": [3]}, "'stages.0' must be a table"),
+        ({"paper": {"title": "A paper"}}, "'paper.test_accuracy' is missing"),
+        ({"arm64": {"cpu": "cortex-a72"}}, "'arm64.instructions' is missing"),
+    ],
+)
+def test_a_card_whose_facts_are_none_is_one_sentence(tmp_path, facts, words):
+    run = Run.create(tmp_path, "a", EXPERIMENT)
+    with pytest.raises(LarqnetsError, match=words):
+        run.update_card(**facts)
+    set_facts(run.path, **facts)
+    with pytest.raises(LarqnetsError, match=f"card.json is damaged.*{words}") as caught:
+        Run.open(run.path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["name", "method", "seconds", "seed", "epochs_done", "step"])
+def test_a_card_that_lacks_a_fact_says_which(tmp_path, key):
+    run = Run.create(tmp_path, "a", EXPERIMENT)
+    card = json.loads((run.path / "card.json").read_text())
+    del card[key]
+    (run.path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(LarqnetsError, match=f"card.json is damaged.*'{key}' is missing"):
+        Run.open(run.path)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +142,9 @@ def test_card_fields_are_set_and_the_others_stay(tmp_path):
         (lambda path: (path / "card.json").write_text('{"format_'), "card.json is damaged"),
         (lambda path: (path / "card.json").write_bytes(b"\xff\xfe"), "card.json is damaged"),
         (lambda path: (path / "card.json").write_text("[1]"), "card.json is damaged"),
-        (lambda path: set_version(path, 99), "run format 99.*Update larqnets"),
-        (lambda path: set_version(path, 0), "run format 0.*version of larqnets that wrote it"),
-        (lambda path: set_version(path, None), "run format None"),
+        (lambda path: set_facts(path, format_version=99), "run format 99.*Update larqnets"),
+        (lambda path: set_facts(path, format_version=0), "run format 0.*version of larqnets that wrote it"),
+        (lambda path: set_facts(path, format_version=None), "run format None"),
         (lambda path: (path / "config.toml").write_text("seed = "), "config.toml is not valid TOML"),
         (lambda path: (path / "config.toml").write_text("sed = 1"), "unknown key 'sed'"),
     ],
@@ -84,9 +156,9 @@ def test_a_folder_that_cannot_be_opened_says_why(tmp_path, harm, words):
         Run.open(run.path)
 
 
-def set_version(path: Path, version: object) -> None:
+def set_facts(path: Path, **facts: object) -> None:
     card = json.loads((path / "card.json").read_text())
-    (path / "card.json").write_text(json.dumps(card | {"format_version": version}))
+    (path / "card.json").write_text(json.dumps(card | facts))
 
 
 def test_a_run_that_is_not_there(tmp_path):
@@ -155,7 +227,7 @@ def test_two_processes_set_fields_of_a_card_and_none_is_lost(tmp_path):
         writer.stdin.write("go on\n")
         writer.stdin.flush()
     assert [writer.communicate()[1] for writer in writers] == ["", ""]
-    card = Run.open(path).card
+    card = Run.open(path).card.document
     assert {key for key in card if key[0] in "xy" and key[1:].isdecimal()} == {
         f"{n}{i}" for n in "xy" for i in range(20)
     }

@@ -16,18 +16,19 @@ from training.tiny import MemoryDataset, tiny_experiment
 from deploy.convert.convert import convert
 from deploy.convert.sources import convert_source
 from deploy.proof.check import evaluate_subject, verify_file
-from deploy.proof.converted import Samples, task_entry
-from deploy.run.classify import classify, task_of
+from deploy.proof.converted import task_entry
+from deploy.proof.samples import Samples
+from deploy.run.classify import classify
 from deploy.run.interpreter import Interpreter
 from larqnets import LarqnetsError, create_model
 from larqnets.config import TaskConfig, dump_config, load_config, parse_config
 from larqnets.data.info import IMAGE
+from larqnets.reporter import SILENT
 from larqnets.runs.run import Run
-from larqnets.tasks import TASKS, Images, Task, get_task
+from larqnets.tasks import TASKS, Images, Task, get_task, task_of
 from larqnets.tflite.inspect import own_metadata
 from larqnets.training import TrainingInterruptedError, build_model, load_trained_model, train
 from larqnets.training.launch import launch
-from larqnets.training.progress import Silent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,7 @@ def run(tmp_path_factory, tfds_dir) -> Run:
     (folder / "shine.toml").write_text(TOML)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", str(tfds_dir))
-        run = launch(str(folder / "shine.toml"), name="shine", runs=folder, progress=Silent())
+        run = launch(str(folder / "shine.toml"), name="shine", runs=folder, reporter=SILENT)
         convert_source(run.path, "arm64", twins=True, arm64_proof=False)
         yield Run.open(run.path)
 
@@ -132,9 +133,9 @@ def test_it_trains_and_its_scores_have_their_names(run):
     names = ["train_loss", "train_near", "train_bright", "test_loss", "test_near", "test_bright"]
     assert list(rows[0]) == ["stage", "epoch", "step", "learning_rate", *names, "images_per_second", "seconds"]
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
-    assert (run.card["headline"], "test_accuracy" in run.card) == ("near", False)
-    assert run.card["test_near"] == run.card["scores"]["near"] == pytest.approx(float(rows[-1]["test_near"]))
-    assert sorted(run.card["scores"]) == ["bright", "near", "of_two"]
+    assert (run.card.headline, run.card.test_accuracy) == ("near", None)
+    assert run.card.document["test_near"] == run.card.score == pytest.approx(float(rows[-1]["test_near"]))
+    assert sorted(run.card.scores) == ["bright", "near"]
 
 
 def test_it_converts_with_its_twins_and_every_output_is_proven(run):
@@ -160,7 +161,7 @@ def test_a_file_is_verified_evaluated_and_run(run, tmp_path):
     file = run.path / "arm64" / "binary.tflite"
     assert verify_file(file, None).equal
     of_run, of_file = evaluate_subject(run.path), evaluate_subject(file)
-    assert of_run["near"] == pytest.approx(run.card["test_near"])
+    assert of_run["near"] == pytest.approx(run.card.score)
     assert of_file["near"] == pytest.approx(of_run["near"], abs=0.01)
     Image.fromarray(np.full((8, 8), 200, np.uint8)).save(tmp_path / "grey.png")
     (answer,) = classify(file, tmp_path / "grey.png")["predictions"]
@@ -231,7 +232,7 @@ def test_what_a_task_does_not_know_is_told_before_a_run_exists(tmp_path, tfds_di
     monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
     (tmp_path / "shine.toml").write_text(TOML)
     with pytest.raises(LarqnetsError, match=sentence):
-        launch(str(tmp_path / "shine.toml"), runs=tmp_path / "runs", overrides=[override], progress=Silent())
+        launch(str(tmp_path / "shine.toml"), runs=tmp_path / "runs", overrides=[override], reporter=SILENT)
     assert not (tmp_path / "runs").exists()
 
 
@@ -242,5 +243,5 @@ def test_a_task_that_cannot_learn_from_a_teacher_says_so(run, tmp_path):
             name="taught",
             runs=tmp_path,
             overrides=[f"train.teacher={run.path}"],
-            progress=Silent(),
+            reporter=SILENT,
         )

@@ -5,8 +5,6 @@ What a device says is parsed by pure functions (linux.py, android.py, raspberry.
 """
 
 import re
-from collections.abc import Callable
-from typing import Any
 
 from android_bench.devices.adb import Adb
 from android_bench.devices.device import Board
@@ -14,6 +12,7 @@ from android_bench.devices.link import Link
 from android_bench.devices.local import Local
 from android_bench.devices.ssh import Ssh
 from larqnets.errors import LarqnetsError, printable
+from larqnets.reporter import SILENT, Reporter
 
 _NOT_IN_ADDRESSES = re.compile(r"""[\s'"`$\\;&<>|(){}*?!#]""")
 FORMS = "adb, adb:SERIAL, ssh:USER@HOST, local or qemu"
@@ -36,8 +35,8 @@ def _is_address(text: str) -> bool:
     return not (text.startswith("-") or "@-" in text or _NOT_IN_ADDRESSES.search(text)) and text.isprintable()
 
 
-def open_board(spec: str, on_send: Callable[[str], Any] = lambda _: None) -> Board:
+def open_board(spec: str, reporter: Reporter = SILENT) -> Board:
     """Return the device that --device names, connected; raises LarqnetsError."""
-    board = Board(link_to(spec), on_send)
+    board = Board(link_to(spec), reporter)
     board.open()
     return board

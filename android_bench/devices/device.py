@@ -13,10 +13,10 @@ import contextlib
 import dataclasses
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
-from typing import Any, Protocol
+from typing import Protocol
 
 from android_bench.devices.link import OUTPUT_LIMIT, DeviceLostError, Link, send_patience_s
 from android_bench.devices.probe import PROBE, STATE, Facts, parse_facts, parse_state, unusable
@@ -24,6 +24,7 @@ from android_bench.record import Kind, State
 from android_bench.runtime.bundle import RUNNER, read_runtime
 from android_bench.runtime.runner import Report, parse_report
 from larqnets.errors import LarqnetsError, excerpt
+from larqnets.reporter import SILENT, Reporter
 
 CACHE = "larqnets-cache"
 RUN_PATIENCE_S = 600.0
@@ -110,10 +111,10 @@ class Device(Protocol):
 
 
 class Board:
-    """The device that a link leads to. `on_send` is called with what is sent and how large it is."""
+    """The device that a link leads to. `reporter` is told what is sent and how large it is."""
 
-    def __init__(self, link: Link, on_send: Callable[[str], Any] = lambda _: None) -> None:
-        self.link, self._on_send = link, on_send
+    def __init__(self, link: Link, reporter: Reporter = SILENT) -> None:
+        self.link, self._reporter = link, reporter
         self.kind: Kind = link.kind
         self._runtime = ""
         self._running = False  # a runner, or one that was cut off
@@ -165,7 +166,9 @@ class Board:
         missing = {path: content for path, content in wanted.items() if there.get(path) != _sha256(content)}
         sent = sum(map(len, missing.values()))
         if missing:
-            self._on_send(f"sending {len(missing)} files, {sent / 2**20:.1f} MiB, to {self.cache} on {self.name}")
+            self._reporter.stage(
+                f"sending {len(missing)} files, {sent / 2**20:.1f} MiB, to {self.cache} on {self.name}"
+            )
             self._send(missing)
         return Installed(runtime.sources, sums, sent)
 

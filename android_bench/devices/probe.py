@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from android_bench.devices import android, linux, raspberry
-from android_bench.record import Cluster, Device, Kind, State
+from android_bench.record import Cluster, DeviceRecord, Kind, State
 
 _CPU = "/sys/devices/system/cpu"
 _THERMAL = "/sys/class/thermal"
@@ -166,9 +166,9 @@ def unusable(facts: Facts, name: str) -> str | None:
     return None
 
 
-def to_device(facts: Facts, kind: Kind, address: str, *, functional_only: bool, notes: tuple[str, ...]) -> Device:
+def to_device(facts: Facts, kind: Kind, address: str, *, functional_only: bool, notes: tuple[str, ...]) -> DeviceRecord:
     """Return the facts as the record of a session keeps them."""
-    return Device(
+    return DeviceRecord(
         kind=kind,
         address=address,
         model=facts.model,

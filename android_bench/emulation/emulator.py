@@ -25,15 +25,15 @@ LIMIT_VARIABLE = "LARQNETS_EMULATION_LIMIT"  # replaces LIMIT_S
 
 
 @dataclass(frozen=True)
-class Counts:
+class InstructionCounts:
     """Executed instructions of a region; simd and loads_stores by the main encoding groups of A64, disjoint."""
 
     instructions: int
     simd: int
     loads_stores: int
 
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+    def __add__(self, other: "InstructionCounts") -> "InstructionCounts":
+        return InstructionCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 def missing() -> str | None:
@@ -69,13 +69,13 @@ def build_counter(folder: Path) -> Path:
     return output
 
 
-def read_counts(path: Path) -> dict[int, Counts]:
+def read_counts(path: Path) -> dict[int, InstructionCounts]:
     """Return region -> counts of a file that the plugin wrote; region 0 is what lies outside of the marks."""
     lines = [[int(value) for value in line.split()] for line in path.read_text().splitlines()]
-    return {region: Counts(*counts) for region, *counts in lines}
+    return {region: InstructionCounts(*counts) for region, *counts in lines}
 
 
-def count_regions(counter: Path, command: Sequence[str], cpu: str = CPUS[0]) -> dict[int, Counts]:
+def count_regions(counter: Path, command: Sequence[str], cpu: str = CPUS[0]) -> dict[int, InstructionCounts]:
     """Run an ARM64 program and its arguments; return region -> counts. Raises LarqnetsError when the program fails."""
     with processes.temporary_folder() as folder:
         out = folder / "counts"

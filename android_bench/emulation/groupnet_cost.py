@@ -10,23 +10,21 @@ The stem's convolution is left out. XNNPACK runs the last sums and the head in o
 the head executes is counted in a file that holds nothing else. `fused` is false: the graphs hold LCE's ops alone.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from rich.table import Table
 
 from android_bench.emulation.emulator import CPUS
 from android_bench.emulation.qemu import OpCount, count
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT, Reporter
 
 _STEM = "CONV_2D"
 _HEAD = "MEAN + FULLY_CONNECTED"
 
 
-def count_groupnets(folder: Path, on_model: Callable[[str], Any] = lambda _: None) -> dict[str, Any]:
-    """Count the models of `folder`/groupnets.json on every CPU; `on_model` is called with each file's name."""
+def count_groupnets(folder: Path, reporter: Reporter = SILENT) -> dict[str, Any]:
+    """Count the models of `folder`/groupnets.json on every CPU; `reporter` is told each file's name."""
     try:
         index = read_json(folder / "groupnets.json")
     except (OSError, ValueError) as error:
@@ -35,7 +33,7 @@ def count_groupnets(folder: Path, on_model: Callable[[str], Any] = lambda _: Non
     for cpu in CPUS:
         (head,) = (op for op in count(folder / index["head"], cpu).ops if op.name == _HEAD)
         for k, file in index["files"].items():
-            on_model(file)
+            reporter.stage(f"counting {file}")
             parts = split(count(folder / file, cpu).ops, head.instructions)
             rows.append({"k": int(k), "fused": False, "cpu": cpu, **parts, "total": sum(parts.values())})
     return {"format_version": 1, "command": "make bench-groupnet", "network": index["network"], "rows": rows}
@@ -55,20 +53,3 @@ def split(ops: tuple[OpCount, ...], head: int) -> dict[str, int]:
     binary = sum(op.instructions for op in ops if op.group == "binary")
     behind = sum(op.instructions for op in ops) - real[0].instructions
     return {"binary": binary, "float": head, "glue": behind - binary - head}
-
-
-def tables(result: dict[str, Any]) -> list[Table]:
-    """Return a table for every CPU, one line a number of branches."""
-    found = []
-    for cpu in CPUS:
-        title = f"{cpu}: million instructions behind the stem, {result['network']}"
-        table = Table(title=title, box=None, title_justify="left")
-        for column in ("K", "binary", "float", "glue", "total", "glue %", "to K = 1"):
-            table.add_column(column, justify="right")
-        rows = {row["k"]: row for row in result["rows"] if row["cpu"] == cpu}
-        for k, row in rows.items():
-            parts = [f"{row[part] / 1e6:.2f}" for part in ("binary", "float", "glue", "total")]
-            share = f"{100 * row['glue'] / row['total']:.1f}"
-            table.add_row(str(k), *parts, share, f"{row['total'] / rows[1]['total']:.2f}")
-        found.append(table)
-    return found

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from android_bench.emulation.emulator import CPUS, Counts, build_counter, count_regions
+from android_bench.emulation.emulator import CPUS, InstructionCounts, build_counter, count_regions
 from android_bench.runtime.compile import KERNELS, NATIVE, compile_native
 from larqnets import processes
 from larqnets.errors import LarqnetsError
@@ -78,7 +78,7 @@ OPS = (
 
 def count_ops(
     folder: Path, ops: Sequence[Bconv | Quantize] = OPS, cpu: str = CPUS[0]
-) -> dict[Bconv | Quantize, Counts]:
+) -> dict[Bconv | Quantize, InstructionCounts]:
     """Compile kernels and counter into `folder` and count each op alone, as it is called by the TFLite adapter.
 
     Of an op with several threads only what is not shared among them is counted here.
@@ -87,13 +87,13 @@ def count_ops(
     return {op: regions[_REGIONS * i] for i, op in enumerate(ops, 1)}
 
 
-def count_threads(folder: Path, op: Bconv | Quantize, cpu: str = CPUS[0]) -> list[Counts]:
+def count_threads(folder: Path, op: Bconv | Quantize, cpu: str = CPUS[0]) -> list[InstructionCounts]:
     """Count what each of an op's threads executes; the tasks are run one after the other, so that it repeats exactly."""
     regions = _count_each(folder, [op], cpu)
     return [regions[i] for i in range(_REGIONS + 1, 2 * _REGIONS) if i in regions]
 
 
-def _count_each(folder: Path, ops: Sequence[Bconv | Quantize], cpu: str) -> dict[int, Counts]:
+def _count_each(folder: Path, ops: Sequence[Bconv | Quantize], cpu: str) -> dict[int, InstructionCounts]:
     program = folder / "count_ops"
     compile_native([*KERNELS, NATIVE / "count_ops.cc"], program, "aarch64")
     return count_regions(build_counter(folder), [str(program), *(op.argument for op in ops)], cpu)

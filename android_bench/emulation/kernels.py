@@ -8,24 +8,22 @@ kind: `larqnets_bconv` and `lce_quantize` are the ops alone (macs of lce_quantiz
 """
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from rich.table import Table
 
 from android_bench.emulation.emulator import CPUS
 from android_bench.emulation.qemu import Count, count
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.model import read_model
+from larqnets.reporter import SILENT, Reporter
+from larqnets.tflite.reading import read_model
 
 
-def count_models(folder: Path, on_model: Callable[[str], Any] = lambda _: None) -> list[dict[str, Any]]:
-    """Count every model of `folder`/models.json on every CPU; `on_model` is called with each file's name."""
+def count_models(folder: Path, reporter: Reporter = SILENT) -> list[dict[str, Any]]:
+    """Count every model of `folder`/models.json on every CPU; `reporter` is told each file's name."""
     rows = []
     for model in _index(folder):
-        on_model(model["file"])
+        reporter.stage(f"counting {model['file']}")
         for cpu in CPUS:
             counted = count(folder / model["file"], cpu, per_op=model["kind"] == "bconv")
             for kind, macs, instructions in _parts(model, counted, folder):
@@ -50,43 +48,3 @@ def _parts(model: dict[str, Any], counted: Count, folder: Path) -> list[tuple[st
     graph = read_model(folder / model["file"]).subgraphs[0]
     floats = math.prod(graph.tensors[graph.inputs[0]].shape)
     return [("larqnets_bconv", model["macs"], ops["LceBconv2d"]), ("lce_quantize", floats, ops["LceQuantize"])]
-
-
-def tables(rows: list[dict[str, Any]]) -> list[Table]:
-    """Return per CPU a table of the convolutions, one line a shape, and one of the networks."""
-    result = []
-    for cpu in CPUS:
-        found = {(row["shape"], row["kind"]): row for row in rows if row["cpu"] == cpu}
-        table = Table(title=f"{cpu}: million instructions of one convolution", box=None, title_justify="left")
-        for column in (
-            "shape",
-            "binary",
-            "per MAC",
-            "fp32",
-            "fp32/binary",
-            "int8",
-            "int8/binary",
-            "LceQuantize per float",
-        ):
-            table.add_column(column, justify="left" if column == "shape" else "right")
-        for (shape, kind), row in found.items():
-            if kind != "larqnets_bconv":
-                continue
-            mine, cells = row["instructions"], []
-            for other in ("xnnpack_fp32", "xnnpack_int8"):
-                theirs = found.get((shape, other), {}).get("instructions")
-                cells += [f"{theirs / 1e6:.2f}", f"{theirs / mine:.1f}"] if theirs else ["", ""]
-            packing = found[shape, "lce_quantize"]
-            per_float = f"{packing['instructions'] / packing['macs']:.3f}"
-            table.add_row(shape, f"{mine / 1e6:.3f}", f"{mine / row['macs']:.4f}", *cells, per_float)
-        networks = Table(title=f"{cpu}: million instructions of one inference", box=None, title_justify="left")
-        for column in ("network", "kind", "instructions", "to binary"):
-            networks.add_column(column, justify="left" if column in ("network", "kind") else "right")
-        for (shape, kind), row in found.items():
-            if kind.startswith("network_"):
-                ratio = row["instructions"] / found[shape, "network_binary"]["instructions"]
-                networks.add_row(
-                    shape, kind.removeprefix("network_"), f"{row['instructions'] / 1e6:.1f}", f"{ratio:.1f}"
-                )
-        result += [table, networks]
-    return result

@@ -5,20 +5,29 @@ number of instructions it executes is exact and repeats: the same file, the same
 """
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from android_bench.emulation.emulator import CPUS, Counts, build_counter, qemu_command, read_counts, run_emulated
+from android_bench.emulation.emulator import (
+    CPUS,
+    InstructionCounts,
+    build_counter,
+    qemu_command,
+    read_counts,
+    run_emulated,
+)
 from android_bench.runtime.bundle import RUNNER, open_bundle
 from android_bench.runtime.runner import Report, Step, parse_report
 from larqnets import processes
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT, Reporter
 from larqnets.tflite.interface import numpy_type
-from larqnets.tflite.model import Model, read_model
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 ENGINE = "ARM64 under qemu (functional only)"
 # 1-bit convolutions; the rest of the network; packing, unpacking, binary pooling and the interpreter itself.
@@ -49,8 +58,8 @@ class QemuModel:
         self.input_shapes, self.output_shapes = ([t.shape for t in tensors] for tensors in (inputs, outputs))
         self.input_types, self.output_types = ([numpy_type(t.dtype) for t in tensors] for tensors in (inputs, outputs))
 
-    def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
-        """Run samples (N, ...) of every input: every output for all of them. `on_sample` is called once, at the end."""
+    def predict(self, inputs: list[np.ndarray], reporter: Reporter = SILENT) -> list[np.ndarray]:
+        """Run samples (N, ...) of every input: every output for all of them. `reporter` is told once, at the end."""
         with processes.temporary_folder() as folder:
             (folder / "model.tflite").write_bytes(self._model.content)
             arguments = ["--model", "model.tflite", "--output", "y", "--threads", str(self._num_threads)]
@@ -60,8 +69,7 @@ class QemuModel:
             samples = max((len(values) for values in inputs if values.ndim), default=1)
             run_runner(self._bundle, arguments, self._model.name, cpu=self._cpu, folder=folder, samples=samples)
             results = [np.load(folder / f"y.{i}.npy") for i in range(len(self.output_shapes))]
-        if on_sample is not None:
-            on_sample(len(inputs[0]))
+        reporter.count(len(inputs[0]), what="samples")
         return results
 
 
@@ -75,7 +83,7 @@ class OpCount:
 
     name: str
     ops: tuple[int, ...]
-    group: Group
+    group: str  # a Group; records of this version take any text
     instructions: int
     simd: int
     loads_stores: int
@@ -132,12 +140,12 @@ def count(
     return Count(cpu, **asdict(regions[1]), ops=ops)
 
 
-def _ops(model: Model, events: Sequence[Step], regions: dict[int, Counts]) -> tuple[OpCount, ...]:
+def _ops(model: Model, events: Sequence[Step], regions: dict[int, InstructionCounts]) -> tuple[OpCount, ...]:
     """Join the counted regions with the ops of the file: region 3 + 2 i is the i-th own op, 2 + 2 i what comes before it."""
     operators = model.subgraphs[0].operators
-    result, between = [], Counts(0, 0, 0)
+    result, between = [], InstructionCounts(0, 0, 0)
     for i, (kernels, part, own) in enumerate(steps(model, events)):
-        counts = regions.get(2 + 2 * i, Counts(0, 0, 0))
+        counts = regions.get(2 + 2 * i, InstructionCounts(0, 0, 0))
         if kernels:
             name = " + ".join([operators[k].name for k in part] or [kernel.name for kernel in kernels])
             result.append(OpCount(name, tuple(part), "real", *astuple(counts)))

@@ -15,14 +15,16 @@ from android_bench.devices import FORMS, link_to
 from android_bench.devices.device import Board, Device
 from android_bench.emulation.emulator import CPUS
 from android_bench.emulation.qemu import QemuModel, count
-from android_bench.measuring.equality import Engine, compare, expect
+from android_bench.measuring.equality import Engine, compare_outputs, expect
 from android_bench.measuring.lineup import line_up, without_twin
 from android_bench.measuring.protocol import DEFAULT, STRICT
 from android_bench.measuring.session import Measurement
 from android_bench.record import Equality, ModelRecord, Protocol, Session, read_session
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import sha256
-from larqnets.tflite.model import Model, read_model
+from larqnets.reporter import SILENT, Reporter
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 from larqnets.tflite.xnnpack import kept_out
 
 MEANING = "functional and instruction counts only, no latency"
@@ -68,7 +70,7 @@ def _compared(model: Model, host: Callable[[bytes], Engine], cpu: str) -> tuple[
     expected = expect(model, host)
     if expected.why is not None:
         return None, expected.why
-    return compare(expected, model, QemuModel(model, cpu=cpu).predict(expected.values)), None
+    return compare_outputs(expected, model, QemuModel(model, cpu=cpu).predict(expected.values)), None
 
 
 def _difference(name: str, equality: Equality) -> str:
@@ -175,8 +177,8 @@ class Outcome:
 def measure(
     wanted: Request,
     host: Callable[[bytes], Engine],
-    on_progress: Callable[[str], Any] = lambda _: None,
-    connect: Callable[[str, Callable[[str], Any]], Device] = lambda spec, on_send: Board(link_to(spec), on_send),
+    reporter: Reporter = SILENT,
+    connect: Callable[[str, Reporter], Device] = lambda spec, reporter: Board(link_to(spec), reporter),
 ) -> Outcome:
     """Measure on every device at the same time, a session each; their records lie in `wanted.out`.
 
@@ -185,24 +187,24 @@ def measure(
     """
     entrants = line_up(wanted.files)
     for entrant in without_twin(entrants):
-        on_progress(f"{entrant.name} has no twin to be compared with; `larqnets convert --twins` writes them.")
+        reporter.line(f"{entrant.name} has no twin to be compared with; `larqnets convert --twins` writes them.")
     expected = {}
     for entrant in entrants:
-        on_progress(f"computing what {entrant.name} returns on this machine")
+        reporter.stage(f"computing what {entrant.name} returns on this machine")
         expected[entrant.sha256] = expect(entrant.model, host, wanted.protocol.seed)
     measurements = []
     for spec in wanted.devices:
-        say = on_progress if len(wanted.devices) == 1 else _voice(spec, on_progress)
+        own = reporter if len(wanted.devices) == 1 else _Voice(spec, reporter)
         measurements.append(
             Measurement(
-                connect(spec, say),
+                connect(spec, own),
                 entrants,
                 expected,
                 wanted.protocol,
                 wanted.out,
                 threads=wanted.threads,
                 mask=wanted.cores,
-                on_progress=say,
+                reporter=own,
                 earlier=wanted.earlier,
             )
         )
@@ -210,10 +212,10 @@ def measure(
         running = {pool.submit(measurement.measure): measurement for measurement in measurements}
         stopped = _wait(running)
     problems = [problem for future, m in running.items() if (problem := _problem(future, m)) is not None]
-    begun = [m for m in measurements if m.has_record]
+    begun = [m for m in measurements if m.record.begun]
     return Outcome(
-        tuple(m.session() for m in begun),
-        tuple(m.path for m in begun),
+        tuple(m.record.session() for m in begun),
+        tuple(m.record.path for m in begun),
         tuple(["Stopped.", *problems] if stopped else problems),
     )
 
@@ -260,17 +262,28 @@ def _problem(future: Future[Session], measurement: Measurement) -> str | None:
     if error is None:
         models = future.result().models
         faults = [model.fault for model in models if model.fault]
-        said = [f"{faults[0]} Everything else was measured: {measurement.path}."] if faults else []
+        said = [f"{faults[0]} Everything else was measured: {measurement.record.path}."] if faults else []
         said += [_difference(m.name, m.equality) for m in models if m.equality is not None and not m.equality.equal]
         return " ".join(said) or None
     if not isinstance(error, LarqnetsError | StoppedError):
         raise error
     said = "" if isinstance(error, StoppedError) else f"{error} "
-    if not measurement.has_record:
+    if not measurement.record.begun:
         return f"{said}Nothing was measured." if isinstance(error, StoppedError) else str(error)
-    path = shlex.quote(str(measurement.path))
+    path = shlex.quote(str(measurement.record.path))
     return f"{said}What was measured is in {path}. Continue with: larqnets benchmark --resume {path}"
 
 
-def _voice(spec: str, on_progress: Callable[[str], Any]) -> Callable[[str], Any]:
-    return lambda text: on_progress(f"{spec}: {text}")
+class _Voice(Reporter):
+    """What one of several devices tells, with its name before it."""
+
+    def __init__(self, spec: str, reporter: Reporter) -> None:
+        self._spec, self._reporter = spec, reporter
+
+    def stage(self, name: str) -> None:
+        """See Reporter."""
+        self._reporter.stage(f"{self._spec}: {name}")
+
+    def line(self, text: str) -> None:
+        """See Reporter."""
+        self._reporter.line(f"{self._spec}: {text}")

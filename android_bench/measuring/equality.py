@@ -157,7 +157,7 @@ def _agreement(mine: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.mean(mine.reshape(len(mine), -1).argmax(-1) == theirs.reshape(len(theirs), -1).argmax(-1)))
 
 
-def compare(expected: Expected, model: Model, found: Sequence[np.ndarray]) -> Equality:
+def compare_outputs(expected: Expected, model: Model, found: Sequence[np.ndarray]) -> Equality:
     """Hold the device's outputs against the host's: largest difference, and how often argmax agrees.
 
     Raises LarqnetsError when they have other shapes.

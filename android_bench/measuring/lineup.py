@@ -9,7 +9,8 @@ from typing import Any, get_args
 from android_bench.record import ModelRecord, Role
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.model import Model, read_model
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 
 @dataclass(frozen=True)

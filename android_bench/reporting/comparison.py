@@ -17,7 +17,7 @@ from larqnets.errors import LarqnetsError
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedModel:
     """One model in both sessions. Ratio: the second's latency over the first's."""
 
     name: str
@@ -35,7 +35,7 @@ class Comparison:
 
     baseline: str
     candidate: str
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedModel, ...]
     unmatched: tuple[str, ...]  # a sentence each
     differences: tuple[str, ...]  # between the sessions, that may explain a difference
 
@@ -67,10 +67,10 @@ class Comparison:
 
 def compare_files(baseline: Path, candidate: Path) -> Comparison:
     """Read two sessions and compare them; raises LarqnetsError."""
-    return compare(read_session(baseline), read_session(candidate))
+    return compare_sessions(read_session(baseline), read_session(candidate))
 
 
-def compare(baseline: Session, candidate: Session) -> Comparison:
+def compare_sessions(baseline: Session, candidate: Session) -> Comparison:
     """Compare every model that both sessions have.
 
     Sessions on different kinds of device, cores or threads are refused: any difference would be the device's. A system, a
@@ -114,14 +114,14 @@ def match(
             yield (model, *found[model.name])
 
 
-def _row(a: ModelRecord, b: ModelRecord, matched_by: str) -> Row:
+def _row(a: ModelRecord, b: ModelRecord, matched_by: str) -> ComparedModel:
     name = a.name if a.name == b.name else f"{a.name}, {b.name}"
     before, after = (round_medians([r.latencies_ms for r in m.kept]) if m.kept else [] for m in (a, b))
     was_ms, is_ms = (float(np.median(values)) if values else None for values in (before, after))
     if not before or not after:
-        return Row(name, matched_by, was_ms, is_ms, None, None, "undecided")
+        return ComparedModel(name, matched_by, was_ms, is_ms, None, None, "undecided")
     ratio, smallest = unpaired_ratio(before, after), threshold(before)
-    return Row(name, matched_by, was_ms, is_ms, ratio, smallest, verdict(ratio, smallest))
+    return ComparedModel(name, matched_by, was_ms, is_ms, ratio, smallest, verdict(ratio, smallest))
 
 
 def _refuse_other_conditions(baseline: Session, candidate: Session) -> None:

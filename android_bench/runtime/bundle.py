@@ -11,20 +11,28 @@ import importlib.metadata
 import os
 import sys
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from platformdirs import user_cache_path
 
-from android_bench.runtime.compile import FLAGS, KERNELS, NATIVE, TARGETS, compile_native, zig
+from android_bench.runtime.compile import (
+    ARCHITECTURES,
+    FLAGS,
+    LIBRARY_SOURCES,
+    NATIVE,
+    RUNNER_SOURCES,
+    compile_native,
+    zig,
+)
 from android_bench.runtime.cross import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
 from larqnets import __version__, processes
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder, cannot_write, locked, write_atomically
 from larqnets.manifest import MANIFEST, check_free, publish, sha256
+from larqnets.reporter import SILENT, Reporter
 
 # The newest release whose library exports TFLite's C API; later ones have another interface without custom ops.
 TFLITE = "ai-edge-litert==2.0.3"
@@ -112,7 +120,7 @@ def source_digest() -> str:
     for path in sorted(NATIVE.iterdir()):
         if path.suffix in (".cc", ".h") or path.name == "THIRD_PARTY":
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    digest.update(repr((TARGETS["aarch64"], FLAGS, _flags(Path(), Path()))).encode())
+    digest.update(repr((ARCHITECTURES["aarch64"], FLAGS, _flags(Path(), Path()))).encode())
     return digest.hexdigest()
 
 
@@ -125,33 +133,33 @@ def _flags(source: Path, libraries: Path) -> tuple[list[str], list[str]]:
     )
 
 
-def build(output: Path, on_stage: Callable[[str], Any] = lambda _: None) -> dict[str, Any]:
+def build(output: Path, reporter: Reporter = SILENT) -> dict[str, Any]:
     """Build the bundle into `output` and return what is there; unchanged sources are not compiled again.
 
-    `on_stage` is called with what is being done. Raises LarqnetsError when zig or the pinned library cannot be had.
+    `reporter` is told what is being done. Raises LarqnetsError when zig or the pinned library cannot be had.
     """
-    on_stage("library")
+    reporter.stage("library")
     library = tflite_library()
     arm64, android = output / "arm64", output / "android"
     digest = source_digest()
     try:
         output.mkdir(parents=True, exist_ok=True)
-        with locked(output / "runtime", on_stage):
-            return _build(arm64, android, library, digest, on_stage)
+        with locked(output / "runtime", reporter):
+            return _build(arm64, android, library, digest, reporter)
     except OSError as error:
         raise cannot_write(output, error) from error
 
 
-def _build(arm64: Path, android: Path, library: bytes, digest: str, on_stage: Callable[[str], Any]) -> dict[str, Any]:
+def _build(arm64: Path, android: Path, library: bytes, digest: str, reporter: Reporter) -> dict[str, Any]:
     before = _manifest(arm64)
     if before.get("sources") != digest or not _intact(arm64, before):
         check_free(arm64, (LIBRARY, OURS, RUNNER))  # before minutes of work
-        on_stage("compile")
-        _publish(arm64, {LIBRARY: library, **_compile(arm64, library), **_licences()}, digest, {}, on_stage)
+        reporter.stage("compile")
+        _publish(arm64, {LIBRARY: library, **_compile(arm64, library), **_licences()}, digest, {}, reporter)
     missing = cross_libraries_missing()
     if missing is None:
-        on_stage("android")
-        _android(arm64, android, digest, on_stage)
+        reporter.stage("android")
+        _android(arm64, android, digest, reporter)
     return {"arm64": str(arm64), "android": None if missing else str(android), "left_out": missing} | _manifest(arm64)
 
 
@@ -231,8 +239,8 @@ def _compile(arm64: Path, library: bytes) -> dict[str, bytes]:
     with building_folder(arm64) as folder:
         write_atomically(folder / LIBRARY, library)
         ours, runner = _flags(NATIVE, folder)
-        compile_native([*KERNELS, NATIVE / "tflite.cc"], folder / OURS, "aarch64", shared=True, extra=ours)
-        compile_native([NATIVE / "runner.cc"], folder / RUNNER, "aarch64", extra=runner)
+        compile_native(LIBRARY_SOURCES, folder / OURS, "aarch64", shared=True, extra=ours)
+        compile_native(RUNNER_SOURCES, folder / RUNNER, "aarch64", extra=runner)
         return {name: (folder / name).read_bytes() for name in (OURS, RUNNER)}
 
 
@@ -254,7 +262,7 @@ def _own(name: str) -> bytes:
     raise LarqnetsError(f"The file {name} of larqnets is missing. Install larqnets again.")
 
 
-def _android(arm64: Path, android: Path, digest: str, on_stage: Callable[[str], Any]) -> None:
+def _android(arm64: Path, android: Path, digest: str, reporter: Reporter) -> None:
     packages = {name: _debian_version(name) for name in CROSS_PACKAGES}
     before = _manifest(android)
     if before.get("sources") == digest and before.get("debian") == packages and _intact(android, before):
@@ -269,7 +277,7 @@ def _android(arm64: Path, android: Path, digest: str, on_stage: Callable[[str], 
             )
         files[f"LICENSES/{name}.copyright"] = terms.read_bytes()
     files["README.txt"] = ANDROID_README.encode()
-    _publish(android, files, digest, {"debian": packages}, on_stage)
+    _publish(android, files, digest, {"debian": packages}, reporter)
 
 
 def _debian_version(package: str) -> str | None:
@@ -281,9 +289,7 @@ def _debian_version(package: str) -> str | None:
     return done.stdout.decode() if done.returncode == 0 else None
 
 
-def _publish(
-    folder: Path, files: dict[str, bytes], digest: str, more: dict[str, Any], on_stage: Callable[[str], Any]
-) -> None:
+def _publish(folder: Path, files: dict[str, bytes], digest: str, more: dict[str, Any], reporter: Reporter) -> None:
     done = processes.run([*zig(), "version"])
     document = {
         "larqnets": __version__,
@@ -296,8 +302,8 @@ def _publish(
         "files": {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)},
     }
     programs = [name for name in files if name == RUNNER or name.startswith("ld-")]
-    for sentence in publish(folder, files, document, executable=programs, on_wait=on_stage):
-        on_stage(sentence)
+    for sentence in publish(folder, files, document, executable=programs, reporter=reporter):
+        reporter.line(sentence)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

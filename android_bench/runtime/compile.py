@@ -15,7 +15,11 @@ KERNELS = tuple(
     NATIVE / f"{name}.cc"
     for name in ("bconv", "bconv_neon", "bconv_plan", "bconv_portable", "pool", "quantize", "reference")
 )
-TARGETS = {
+LIBRARY_SOURCES = (*KERNELS, *(NATIVE / f"{name}.cc" for name in ("larq_ops", "node", "tflite", "xnnpack")))
+RUNNER_SOURCES = tuple(
+    NATIVE / f"{name}.cc" for name in ("conditions", "json", "npy", "runner", "runner_files", "runner_options")
+)
+ARCHITECTURES = {
     # Every x86-64 since 2009 has popcnt; without the flag the compiler calls a table lookup.
     "x86_64": ("-mpopcnt",),
     # Raspberry Pi OS bullseye has glibc 2.31. Plain ARMv8.0: one binary for all cores.
@@ -38,8 +42,8 @@ def zig() -> list[str]:
 def compiler(target: str) -> list[str]:
     """Return the C++ compiler and its flags for "x86_64" or "aarch64"; LarqnetsError when there is none."""
     if target == "x86_64" and (program := shutil.which("g++")) is not None:
-        return [program, *TARGETS[target], *FLAGS]
-    return [*zig(), "c++", *TARGETS[target], *FLAGS]
+        return [program, *ARCHITECTURES[target], *FLAGS]
+    return [*zig(), "c++", *ARCHITECTURES[target], *FLAGS]
 
 
 def compile_native(

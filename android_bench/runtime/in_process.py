@@ -6,7 +6,7 @@ android_bench/lib/ of a wheel for aarch64, or where `larqnets runtime build` put
 
 import ctypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from android_bench.runtime.bundle import find_bundle
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT, Reporter
 from larqnets.tflite.interface import batch_of
 from larqnets.tflite.model import Model
 
@@ -92,7 +93,7 @@ class NativeModel:
         if self._handle:
             self._library.larqnets_destroy(self._handle)
 
-    def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
+    def predict(self, inputs: list[np.ndarray], reporter: Reporter = SILENT) -> list[np.ndarray]:
         """Run samples (N, ...) of every input one after another: every output for all of them, (N, ...)."""
         results = []
         for done, values in enumerate(one_run_each(inputs, self.input_shapes), 1):
@@ -107,8 +108,7 @@ class NativeModel:
                 y = np.empty(tensor.shape(), tensor.dtype())
                 self._check(self._library.larqnets_get_output(self._handle, i, y.ctypes.data, y.nbytes))
                 results[-1].append(y)
-            if on_sample is not None:
-                on_sample(done * batch_of(self.input_shapes[0]))
+            reporter.count(done * batch_of(self.input_shapes[0]), what="samples")
         return joined(results)
 
     def _describe(self, number: Any, describe: Any) -> list[_Tensor]:

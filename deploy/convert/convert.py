@@ -1,36 +1,37 @@
 """From a trained model to 1-bit TFLite files that are proven equal to it; `publish` writes them."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from deploy.export.binary_layers import main_kernel
 from deploy.export.converters import run_converter, run_stock_converter
-from deploy.export.edit import add_metadata, order_outputs
-from deploy.export.links import factor_and_bias, is_norm, layers_behind
-from deploy.export.model import Export, check_structure, describe_binary_layers, export_model, main_kernel
-from deploy.export.precision import in_float32, small_precision
+from deploy.export.edit import add_metadata
+from deploy.export.entry import factor_and_bias, is_norm, layers_behind
+from deploy.export.model import Export, check_structure
+from deploy.export.trained import Trained
 from deploy.proof import contents
 from deploy.proof.contents import layer_names
-from deploy.proof.converted import Converted, Samples, scores_of, task_entry
+from deploy.proof.converted import Converted, scores_of, task_entry
+from deploy.proof.samples import Samples
 from deploy.proof.verify import verify
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.model import read_model
+from larqnets.reporter import SILENT, Reporter
+from larqnets.tflite.reading import read_model
 
 layers = tf.keras.layers
 
 
 def convert(
-    model: tf.keras.Model,
+    model: tf.keras.Model | Trained,
     samples: Samples,
     *,
     provenance: dict[str, Any] | None = None,
     allow_float: bool = False,
-    on_stage: Callable[[str], Any] = lambda _: None,
-    on_sample: Callable[[int], Any] | None = None,
+    reporter: Reporter = SILENT,
 ) -> Converted:
     """Convert a trained Keras model, check its contents and verify it; nothing is written.
 
@@ -38,36 +39,33 @@ def convert(
     metadata. Raises LarqnetsError when a layer trained as binary is not a 1-bit op (unless `allow_float`), when the
     binary constants are not the predicted ones, or when the file is not equal to the model.
     """
-    refuse_known_problems(model, allow_float=allow_float)
-    on_stage("rebuild")
-    reduced, model = small_precision(model), in_float32(model)
-    export = export_model(model)
-    on_stage("convert")
-    content = run_converter(export.model) if export.binary_layers else run_stock_converter(export.model)
-    content = order_outputs(content, model.output_names)
-    file = read_model(content)
+    trained = refuse_known_problems(model, allow_float=allow_float)
+    reporter.stage("rebuild")
+    export = trained.export
+    reporter.stage("convert")
+    file = (run_converter if export.binary_layers else run_stock_converter)(export.model)
     matched = contents.match_layers(file, export.binary_layers)
     fallbacks = contents.find_fallbacks(file, export.binary_layers, matched)
     if not allow_float:
         _refuse_fallbacks(fallbacks)
     check = contents.check_bytes(file, export.binary_layers, matched, _real_constants(export, matched))
     _refuse_wrong_constants(check)
-    names = layer_names(file, model, {op.index: name for name, ops in matched.items() for op in ops})
+    names = layer_names(file, trained.model, {op.index: name for name, ops in matched.items() for op in ops})
     allowed = [f.layer for f in fallbacks]
     entry = {**(provenance or {}), "larqnets": __version__, "layers": names, "float_fallbacks": allowed}
-    entry |= {scores.KEY: kind_of_model(model), **task_entry(samples)}
-    content = add_metadata(content, entry)
-    on_stage("verify")
+    entry |= {scores.KEY: kind_of_model(trained.model), **task_entry(samples)}
+    file = read_model(add_metadata(file.content, entry))
+    reporter.stage("verify")
     result = verify(
-        content,
-        model,
+        file,
+        trained,
         samples.images,
         samples.labels,
         task=samples.task,
         info=samples.info,
         real_samples=samples.real,
         allowed_float=allowed,
-        on_sample=on_sample,
+        reporter=reporter,
     )
     if not result.equal:
         raise LarqnetsError(
@@ -75,25 +73,30 @@ def convert(
             "This is a defect of the conversion: report it with the model."
         )
     remarks = list(export.warnings)
-    if reduced:
-        remarks.append(f"The model computes in {reduced}; file and proof have it in float32, with the same weights.")
+    if small := trained.small_precision:
+        remarks.append(f"The model computes in {small}; file and proof have it in float32, with the same weights.")
     remarks += _remarks(check)
-    measured = scores_of(content, samples, result)
+    measured = scores_of(file, samples, result)
     variant = "binary" if export.binary_layers else "float"
-    return Converted(variant, content, result, measured, fallbacks, check, names, remarks)
+    return Converted(variant, file, result, measured, fallbacks, check, names, remarks)
 
 
-def refuse_known_problems(model: tf.keras.Model, *, allow_float: bool) -> None:
-    """Raise LarqnetsError for what the model alone tells: that it cannot be taken apart, or has a layer without 1-bit op."""
-    check_structure(model)
+def refuse_known_problems(model: tf.keras.Model | Trained, *, allow_float: bool) -> Trained:
+    """Return the model with what was looked at, to be handed on to `convert`.
+
+    Raises LarqnetsError for what the model alone tells: that it cannot be taken apart, or has a layer without 1-bit op.
+    """
+    trained = Trained.of(model)
+    check_structure(trained.given)
     if not allow_float:
         _refuse_fallbacks(
             [
                 contents.Fallback(layer.name, layer.problem, layer.remedy)
-                for layer in describe_binary_layers(in_float32(model))
+                for layer in trained.binary_layers
                 if layer.problem
             ]
         )
+    return trained
 
 
 def _refuse_fallbacks(fallbacks: list[contents.Fallback]) -> None:
@@ -104,20 +107,24 @@ def _refuse_fallbacks(fallbacks: list[contents.Fallback]) -> None:
 
 
 def convert_twin(
-    model: tf.keras.Model, samples: Samples, calibration: np.ndarray | None, provenance: dict[str, Any], note: str
+    model: tf.keras.Model | Trained,
+    samples: Samples,
+    calibration: np.ndarray | None,
+    provenance: dict[str, Any],
+    note: str,
 ) -> Converted:
     """Convert a real-valued model with stock TFLite: as float, or as int8 when `calibration` images (N, H, W, C) are given.
 
     int8 means weights and activations, float input and output. Its accuracy is measured where the samples are labelled.
     """
     variant = "float" if calibration is None else "int8"
-    content = run_stock_converter(export_model(model).model, calibration, quantise=calibration is not None)
-    content = order_outputs(content, model.output_names)
-    names = layer_names(read_model(content), model, {})
+    trained = Trained.of(model)
+    file = run_stock_converter(trained.export.model, calibration, quantise=calibration is not None)
+    names = layer_names(file, trained.model, {})
     entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
-    entry |= {scores.KEY: kind_of_model(model), **task_entry(samples)}
-    content = add_metadata(content, entry)
-    return Converted(variant, content, None, scores_of(content, samples, None), layers=names, note=note)
+    entry |= {scores.KEY: kind_of_model(trained.model), **task_entry(samples)}
+    file = read_model(add_metadata(file.content, entry))
+    return Converted(variant, file, None, scores_of(file, samples, None), layers=names, note=note)
 
 
 # Layers whose kernels are those of one op, and one depthwise and one ordinary op.

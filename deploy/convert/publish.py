@@ -11,23 +11,21 @@ a file whose SHA-256 is not the manifest's is no result. Other files in the fold
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from deploy.proof.converted import Converted
 from deploy.targets import TARGETS
 from larqnets import __version__, manifest
+from larqnets.reporter import SILENT, Reporter
 from larqnets.tflite.inspect import inspect_model
 
 
-def publish(
-    folder: Path, files: list[Converted], facts: dict[str, Any], on_wait: Callable[[str], Any] = lambda _: None
-) -> dict[str, Any]:
+def publish(folder: Path, files: list[Converted], facts: dict[str, Any], reporter: Reporter = SILENT) -> dict[str, Any]:
     """Write the files and a manifest with `facts` into `folder`, all or nothing per file and the manifest last.
 
     Returns the manifest, whose warnings also tell which changed files were kept under another name. What the manifest
-    before listed and this conversion does not have is removed. `on_wait` and errors: see `manifest.publish`.
+    before listed and this conversion does not have is removed. `reporter` and errors: see `manifest.publish`.
     """
     main = files[0]
     document = {
@@ -43,7 +41,7 @@ def publish(
         "files": {f.variant: _entry(f) for f in files},
     }
     contents = {f"{f.variant}.tflite": f.content for f in files}
-    kept = manifest.publish(folder, contents, document, on_wait=on_wait)
+    kept = manifest.publish(folder, contents, document, reporter=reporter)
     return {**document, "warnings": [*main.warnings, *kept]}
 
 
@@ -55,7 +53,7 @@ def _entry(f: Converted) -> dict[str, Any]:
         "bytes": len(f.content),
         "test_accuracy": f.test_accuracy,
         "scores": f.scores,
-        "binary_mac_share": inspect_model(f.content).totals["binary_mac_share"],
+        "binary_mac_share": inspect_model(f.file).totals["binary_mac_share"],
         "note": f.note,
         "constants": None if check is None else {**dataclasses.asdict(check), "matches": check.matches},
     }

@@ -1,28 +1,34 @@
 """`larqnets convert`: a trained run or a Keras file, with its twins, into a folder of proven files."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from deploy.convert.convert import convert, convert_twin, refuse_known_problems
 from deploy.convert.publish import publish
 from deploy.decomposed.files import convert_decomposed
-from deploy.export import model as export
+from deploy.export.binary_layers import weights_only_layers
+from deploy.export.trained import Trained
 from deploy.proof.arm64 import prove
-from deploy.proof.converted import Converted, Samples
-from deploy.proof.source import Source, open_source, shown, verification_samples
+from deploy.proof.converted import Converted
+from deploy.proof.samples import Samples, verification_samples
 from deploy.targets import check_target
+from larqnets.data import preprocess_info
 from larqnets.data.info import IMAGE
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import check_free
 from larqnets.methods import get_method
+from larqnets.models import create_model
+from larqnets.reporter import SILENT, Reporter
+from larqnets.runs.card import Card
 from larqnets.runs.run import Run
-from larqnets.training import load_trained_model
+from larqnets.runs.subject import Subject, open_subject
 
 CALIBRATION_SAMPLES = 200
+CARD_FIELDS = ("name", "config", "method", "backbone", "dataset", "seed", "epochs_done", "test_accuracy", "kind")
 
 
 def convert_source(
@@ -36,8 +42,7 @@ def convert_source(
     dataset: str | None = None,
     data_dir: str | None = None,
     arm64_proof: bool = True,
-    on_stage: Callable[[str], Any] = lambda _: None,
-    on_sample: Callable[[int], Any] | None = None,
+    reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
     """Convert, prove, write; returns the manifest. A run gets `<run>/<target>/` and its card the converted accuracy.
 
@@ -48,53 +53,37 @@ def convert_source(
     gets the files that hold its integers, see `deploy.decomposed.files`.
     """
     check_target(target)
-    on_stage("load")
-    source = open_source(path, dataset, data_dir)
-    if source.run is not None:
-        _check_binary(source.model, source.run)
-    if (twins or twin_run) and source.run is None:
-        raise LarqnetsError("Twins need a run, whose backbone they share. A Keras file does not tell its backbone.")
-    if twin_run is not None and source.run is not None:
-        _check_twin(source.run, twin_run)
-    refuse_known_problems(source.model, allow_float=allow_float)  # before thousands of images are loaded
+    reporter.stage("load")
+    source = open_subject(path, dataset=dataset, data_dir=data_dir)
+    trained = _look_at(source, allow_float, twins=twins or twin_run is not None, twin_run=twin_run)
     folder = out or (path / target if source.run else path.with_name(f"{path.stem}-{target}"))
-    binary = bool(export.describe_binary_layers(source.model))
+    binary = bool(trained.binary_layers)
     roles = ["binary"] if binary else ["float"]
     roles += (["float", "int8"] if binary else ["int8"]) if twins or twin_run else []
     check_free(folder, [f"{role}.tflite" for role in roles])  # before minutes of work
-    samples = verification_samples(source)
-    main = convert(
-        source.model,
-        samples,
-        provenance={**source.provenance(), "target": target},
-        allow_float=allow_float,
-        on_stage=on_stage,
-        on_sample=on_sample,
-    )
+    samples, provenance = verification_samples(source), _provenance(source)
+    entry = {**provenance, "target": target}
+    main = convert(trained, samples, provenance=entry, allow_float=allow_float, reporter=reporter)
     files = [main]
-    if (twins or twin_run) and main.variant == "binary":
-        on_stage("twins")
-        files += _twins(source, samples, twin_run, target)
-    elif (twins or twin_run) and source.dataset is not None:
-        on_stage("twins")
-        calibration = source.dataset.samples(CALIBRATION_SAMPLES, "train")[IMAGE]
-        entry = {**source.provenance(), "target": target}
-        files.append(convert_twin(source.model, samples, calibration, entry, "quantised from this run"))
+    if (twins or twin_run) and binary:
+        reporter.stage("twins")
+        files += _twins(source, samples, twin_run, entry)
+    elif (twins or twin_run) and (calibration := _calibration(source)) is not None:
+        reporter.stage("twins")
+        files.append(convert_twin(trained, samples, calibration, entry, "quantised from this run"))
     if source.run is not None and source.run.kind == "decomposed":
-        calibration = None
-        if twins and source.dataset is not None:
-            calibration = source.dataset.samples(CALIBRATION_SAMPLES, "train")[IMAGE]
-        entry = {**source.provenance(), "target": target}
-        more = convert_decomposed(source.run, source.model, samples, calibration, entry, on_stage)
+        more = convert_decomposed(
+            source.run, trained, samples, _calibration(source) if twins else None, entry, reporter
+        )
         files += more
         main.warnings.extend(text for file in more for text in file.warnings)
-    proof = prove(files, source.model, samples.images, wanted=arm64_proof, on_file=lambda _: on_stage("arm64"))
+    proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
     facts = {
-        "source": source.provenance(),
+        "source": provenance,
         "proof": proof.to_json(),
         "samples": {"test": samples.num_test, "all": len(samples.images)},
     }
-    manifest = publish(folder, files, facts, on_stage)
+    manifest = publish(folder, files, facts, reporter)
     if source.run is not None:
         source.run.update_card(
             converted_test_accuracy=main.test_accuracy,
@@ -105,51 +94,80 @@ def convert_source(
     return {**manifest, "folder": str(folder)}
 
 
-def _check_binary(model: tf.keras.Model, run: Run) -> None:
+def _look_at(source: Subject, allow_float: bool, *, twins: bool, twin_run: Path | None) -> Trained:
+    """Return the network to convert; raises LarqnetsError for what is wrong, before thousands of images are loaded."""
+    trained = Trained.of(source.model)
+    if source.run is not None:
+        _check_binary(trained, source.run)
+    if twins and source.run is None:
+        raise LarqnetsError("Twins need a run, whose backbone they share. A Keras file does not tell its backbone.")
+    if twin_run is not None and source.run is not None:
+        _check_twin(source.run, Run.open(twin_run))
+    return refuse_known_problems(trained, allow_float=allow_float)
+
+
+def _provenance(source: Subject) -> dict[str, Any]:
+    """Return what goes into the metadata of a file, so that it explains itself."""
+    entry: dict[str, Any] = {"format": 1, "source": Path(source.origin).name}
+    if source.run is not None:
+        entry["run"] = _shown(source.run.card)
+    if source.images is not None and source.data is not None:
+        entry["preprocess"] = preprocess_info(source.images.info, source.data)
+    return entry
+
+
+def _shown(card: Card) -> dict[str, Any]:
+    """Return what a file's metadata tell of the run that it comes from."""
+    facts = {**card.document, "kind": card.kind}  # of an earlier version it says no kind
+    return {key: facts[key] for key in CARD_FIELDS if key in facts}
+
+
+def _calibration(source: Subject) -> np.ndarray | None:
+    return None if source.images is None else source.images.samples(CALIBRATION_SAMPLES, "train")[IMAGE]
+
+
+def _check_binary(trained: Trained, run: Run) -> None:
     """Raise LarqnetsError when a binary method's run stands in a stage whose weights are real."""
     if run.kind != "trained" or get_method(run.experiment.model.method).precision == "real":
         return
-    if not (export.describe_binary_layers(model) or export.weights_only_layers(model)):
+    if not (trained.binary_layers or weights_only_layers(trained.model)):
         raise LarqnetsError(
             f"The weights of {run.path} are still real: its newest checkpoint is of a stage that is not binary. "
             "Train it to its end, and let the last of its [[stages]] have precision = 'binary'."
         )
 
 
-def _twins(source: Source, samples: Samples, twin_run: Path | None, target: str) -> list[Converted]:
-    assert source.run is not None  # twins need one
-    assert source.dataset is not None  # a run names its data
-    model, note = _twin_model(source, twin_run)
-    unlabelled = dataclasses.replace(samples, labels=None) if twin_run is None else samples
-    calibration = source.dataset.samples(CALIBRATION_SAMPLES, "train")[IMAGE]
-    ours = source.run.card
-    untrained = {"name": f"no run, {note}", "method": "real", "backbone": ours["backbone"], "dataset": ours["dataset"]}
-    run = untrained if twin_run is None else shown(Run.open(twin_run).card)
-    entry = {**source.provenance(), "target": target, "run": run, "twin_of": source.path.name, "note": note}
-    return [convert_twin(model, unlabelled, images, entry, note) for images in (None, calibration)]
-
-
-def _twin_model(source: Source, twin_run: Path | None) -> tuple[tf.keras.Model, str]:
-    """Return the real-valued model on the source's backbone, and how its weights came to be."""
-    from larqnets.models import create_model
-
-    assert source.run is not None  # as above
-    assert source.dataset is not None
-    ours = source.run.experiment.model
-    if twin_run is None:
-        info = source.dataset.info
-        shape, classes = info.image_shape, info.num_classes
-        model = create_model("real", ours.backbone, shape, classes, task=source.task, stem=ours.stem, width=ours.width)
-        return model, "untrained: for size and latency only"
-    return load_trained_model(Run.open(twin_run)), f"trained as {twin_run.name}"
-
-
-def _check_twin(run: Run, twin_run: Path) -> None:
-    ours, theirs = run.experiment.model, Run.open(twin_run).experiment.model
+def _check_twin(run: Run, twin_run: Run) -> None:
+    ours, theirs = run.experiment.model, twin_run.experiment.model
     if theirs.method != "real":
-        raise LarqnetsError(f"{twin_run} was trained with method '{theirs.method}'. A twin is a run of method 'real'.")
+        raise LarqnetsError(
+            f"{twin_run.path} was trained with method '{theirs.method}'. A twin is a run of method 'real'."
+        )
     if (theirs.backbone, theirs.stem, theirs.width) != (ours.backbone, ours.stem, ours.width):
         raise LarqnetsError(
-            f"{twin_run} is {theirs.backbone} at width {theirs.width}, the binary run is {ours.backbone} at width "
+            f"{twin_run.path} is {theirs.backbone} at width {theirs.width}, the binary run is {ours.backbone} at width "
             f"{ours.width}. Train the twin on the same backbone, stem and width."
         )
+
+
+def _twins(source: Subject, samples: Samples, twin_run: Path | None, entry: dict[str, Any]) -> list[Converted]:
+    assert source.run is not None  # twins need one
+    if twin_run is None:
+        note, card = "untrained: for size and latency only", source.run.card
+        samples = dataclasses.replace(samples, labels=None)
+        named = {"name": f"no run, {note}", "method": "real", "backbone": card.backbone, "dataset": card.dataset}
+        twin = Trained(_untrained(source))
+    else:
+        note, run = f"trained as {twin_run.name}", Run.open(twin_run)
+        named, twin = _shown(run.card), Trained(open_subject(run).model)
+    entry = {**entry, "run": named, "twin_of": entry["source"], "note": note}
+    return [convert_twin(twin, samples, images, entry, note) for images in (None, _calibration(source))]
+
+
+def _untrained(source: Subject) -> tf.keras.Model:
+    """Return the real-valued network on a run's backbone, for its images and task."""
+    assert source.run is not None
+    assert source.images is not None  # what was trained has some
+    ours, info = source.run.experiment.model, source.images.info
+    shape, classes = info.image_shape, info.num_classes
+    return create_model("real", ours.backbone, shape, classes, task=source.task, stem=ours.stem, width=ours.width)

@@ -4,59 +4,60 @@
 <folder>/decomposed_int8.tflite   int8 weights and activations; float input and output
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from deploy.decomposed import packed, patch
 from deploy.export.converters import run_stock_converter
-from deploy.export.edit import add_metadata, order_outputs
-from deploy.export.model import export_model
+from deploy.export.edit import add_metadata
+from deploy.export.trained import Trained
 from deploy.proof.contents import layer_names
-from deploy.proof.converted import Converted, Samples, scores_of, task_entry
+from deploy.proof.converted import Converted, scores_of, task_entry
+from deploy.proof.samples import Samples
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
-from larqnets.post_training.launch import read_codes
+from larqnets.post_training.decomposed_run import read_codes
 from larqnets.post_training.network import Kernel, find_kernels, float_values
+from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.run import Run
-from larqnets.tflite.model import read_model
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 
 def convert_decomposed(
     run: Run,
-    model: tf.keras.Model,
+    trained: Trained,
     samples: Samples,
     calibration: np.ndarray | None,
     provenance: dict[str, Any],
-    on_stage: Callable[[str], Any] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> list[Converted]:
     """Return decomposed.tflite, and with `calibration` images (N, H, W, C) decomposed_int8.tflite; none without integers.
 
-    `model` is the run's. Their accuracy is measured where the samples are labelled. A layer whose integers a file cannot
-    hold, or that the converter leaves float, keeps what the converter made of it, and the warnings say so.
+    `trained` is the run's model. Their accuracy is measured where the samples are labelled. A layer whose integers a file
+    cannot hold, or that the converter leaves float, keeps what the converter made of it, and the warnings say so.
     """
     codes = read_codes(run)
     if not codes:
         return []
+    model, shape = trained.model, trained.export.model
     kernels = find_kernels(model)
     integers = integers_of(kernels, codes)
-    shape = export_model(model).model
-    float_content = run_stock_converter(shape)
+    as_float = run_stock_converter(shape)
     files = []
     for variant, images in (("decomposed", None), ("decomposed_int8", calibration)):
         if variant != "decomposed" and images is None:
             continue
-        on_stage("patch")
-        content = run_stock_converter(shape, images, quantise=True)
-        patched = patcher_of(float_content, content, kernels, float_values(kernels)).patch(integers)
-        names = layer_names(read_model(patched.content), model, {})
+        reporter.stage("patch")
+        quantised = run_stock_converter(shape, images, quantise=True)
+        patched = patcher_of(as_float, quantised, kernels, float_values(kernels)).patch(integers)
+        names = layer_names(quantised, model, {})  # the patched file has the same graph
         entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
         entry |= {scores.KEY: kind_of_model(model), **task_entry(samples)}
-        whole = add_metadata(order_outputs(patched.content, model.output_names), entry)
+        whole = read_model(add_metadata(patched.content, entry))
         sizes = packed.pack_model(whole)[1] if patched.layers else None
-        on_stage("evaluate")
+        reporter.stage("evaluate")
         measured = scores_of(whole, samples, None)
         note = "no layer could take its integers" if sizes is None else _words(sizes, len(patched.layers), len(kernels))
         remarks = _remarks(variant, patched)
@@ -96,8 +97,8 @@ def integers_of(
 
 
 def patcher_of(
-    float_content: bytes, quantised: bytes, kernels: list[Kernel], values: dict[str, np.ndarray]
+    as_float: bytes | Model, quantised: bytes | Model, kernels: list[Kernel], values: dict[str, np.ndarray]
 ) -> patch.Patcher:
     """Return the patcher of a quantised file of a network; `values` are the kernels that both files were converted with."""
     by_rows = {kernel.name: patch.rows(values[kernel.name], kernel.depthwise) for kernel in kernels}
-    return patch.Patcher(float_content, quantised, by_rows)
+    return patch.Patcher(as_float, quantised, by_rows)

@@ -14,7 +14,8 @@ import numpy as np
 from larqnets.decompose import container
 from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
-from larqnets.tflite.model import Model, Tensor, read_model
+from larqnets.tflite.model import Model, Tensor
+from larqnets.tflite.reading import read_model
 
 SUFFIX = ".cbd"
 
@@ -29,9 +30,10 @@ class Sizes:
     int8_weights: int
 
 
-def pack_model(content: bytes) -> tuple[bytes, Sizes]:
+def pack_model(source: Path | bytes | Model) -> tuple[bytes, Sizes]:
     """Return a .tflite file as a .cbd file, and the sizes; raises LarqnetsError when it is damaged or has no int8 weights."""
-    spots = _spots(read_model(content))
+    file = read_model(source)
+    content, spots = file.content, _spots(file)
     if not spots:
         raise LarqnetsError(
             "The file has no int8 weights to pack. Convert a decomposed run: larqnets convert runs/<name>, and pack its "
@@ -70,7 +72,7 @@ def unpack_model(data: bytes) -> bytes:
 def pack_file(source: Path, output: Path | None = None) -> dict[str, Any]:
     """Pack `source` into `output`, by default beside it; returns both paths and the sizes. Raises LarqnetsError."""
     output = output or source.with_suffix(SUFFIX)
-    packed, sizes = pack_model(read_model(source).content)
+    packed, sizes = pack_model(source)
     write_atomically(output, packed)
     return {"source": str(source), "output": str(output), **vars(sizes)}
 

@@ -18,7 +18,8 @@ import numpy as np
 from larqnets.decompose.settings import INT8_MAX
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.flatbuffer import Reader
-from larqnets.tflite.model import Model, Operator, Tensor, read_model
+from larqnets.tflite.model import Model, Operator, Tensor
+from larqnets.tflite.reading import read_model
 from larqnets.tflite.weight_ops import WEIGHT_OPS, stored_bias, stored_kernel
 
 FOLDING_EPS = 1e-5  # relative to a channel's largest weight: the converter folds in float32
@@ -63,14 +64,14 @@ def rows(kernel: np.ndarray, depthwise: bool = False) -> np.ndarray:
 class Patcher:
     """Puts decompositions of one network into one quantised file of it; both files are read once."""
 
-    def __init__(self, float_content: bytes, quantised: bytes, kernels: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, as_float: bytes | Model, quantised: bytes | Model, kernels: Mapping[str, np.ndarray]) -> None:
         """`kernels`: by layer (O, weights per channel), those that both files were converted with.
 
         Raises LarqnetsError when the two files are not of one network.
         """
         self._model = read_model(quantised)
-        self._scales = _scale_positions(quantised)
-        theirs, ours = read_model(float_content), _weight_ops(self._model)
+        self._scales = _scale_positions(self._model.content)
+        theirs, ours = read_model(as_float), _weight_ops(self._model)
         floats = _weight_ops(theirs)
         same = len(floats) == len(ours) and all(
             a.name == b.name and _kernel(theirs, a).shape == _kernel(self._model, b).shape

@@ -13,10 +13,12 @@ import larq_compute_engine as lce
 import numpy as np
 import tensorflow as tf
 
+from deploy.export.edit import order_outputs
 from larqnets.errors import LarqnetsError, printable
 from larqnets.processes import temporary_folder
 from larqnets.terminal import captured_stderr
-from larqnets.tflite.model import read_model
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 layers = tf.keras.layers
 
@@ -36,14 +38,14 @@ _REMEDIES = {
 _MAX_REASON = 200
 
 
-def run_converter(model: tf.keras.Model) -> bytes:
+def run_converter(model: tf.keras.Model) -> Model:
     """Run the LCE converter on a model of a fixed batch; raises LarqnetsError that names the layer where it fails."""
     return _checked(model, _run_lce)
 
 
 def run_stock_converter(
     model: tf.keras.Model, calibration: np.ndarray | None = None, *, quantise: bool = False
-) -> bytes:
+) -> Model:
     """Convert a model without binary layers with stock TFLite; `quantise` makes its weights int8, and with `calibration`
     images (N, H, W, C) its activations too. Input and output stay float. Raises LarqnetsError as `run_converter` does.
 
@@ -88,12 +90,12 @@ def _run_stock(model: tf.keras.Model, calibration: np.ndarray | None = None, *, 
 Convert = Callable[[tf.keras.Model], bytes]
 
 
-def _checked(model: tf.keras.Model, alone: Convert, whole: Convert | None = None) -> bytes:
+def _checked(model: tf.keras.Model, alone: Convert, whole: Convert | None = None) -> Model:
     """Return the file, every op of which exists. `alone` is what single layers are tried with."""
     with captured_stderr():
-        content, _, reason = _attempt(model, whole or alone)
-        if not reason:
-            return content
+        file, _, reason = _attempt(model, whole or alone)
+        if file is not None and not reason:
+            return file if len(model.outputs) == 1 else read_model(order_outputs(file.content, model.output_names))
         for layer in model.layers:
             if _may_fail(layer):
                 _, missing_here, reason_here = _attempt(_alone(layer), alone)
@@ -105,24 +107,19 @@ def _checked(model: tf.keras.Model, alone: Convert, whole: Convert | None = None
         )
 
 
-def _attempt(model: tf.keras.Model, convert: Convert) -> tuple[bytes, list[str], str]:
+def _attempt(model: tf.keras.Model, convert: Convert) -> tuple[Model | None, list[str], str]:
     """Return the file, the ops that no engine has, and why there is no file that runs; "" where there is one."""
     try:
-        content = convert(model)
-        file = read_model(content)
+        file = read_model(convert(model))
         stateful = [op for op in file.operator_codes if op in _STATEFUL]
         if stateful:
-            return (
-                content,
-                stateful,
-                f"its op {stateful[0]} keeps a state, so that a result depends on the sample before",
-            )
+            return file, stateful, f"its op {stateful[0]} keeps a state, so that a result depends on the sample before"
         missing = [op.removeprefix("CUSTOM:").removeprefix("Flex") for op in file.unknown_ops]
-        return content, missing, f"TensorFlow Lite has {_no_ops(missing)}" if missing else ""
+        return file, missing, f"TensorFlow Lite has {_no_ops(missing)}" if missing else ""
     except Exception as error:  # the converters raise whatever there is, and their text is of MLIR
         text = str(error)
         missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
-        return b"", missing, f"TensorFlow Lite has {_no_ops(missing)}" if missing else _reason(text, error)
+        return None, missing, f"TensorFlow Lite has {_no_ops(missing)}" if missing else _reason(text, error)
 
 
 def _reason(text: str, error: Exception) -> str:

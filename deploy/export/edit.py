@@ -37,12 +37,10 @@ def add_metadata(content: bytes, entry: dict[str, Any]) -> bytes:
 
 
 def order_outputs(content: bytes, names: Sequence[str]) -> bytes:
-    """Return the file with its several outputs in the order of `names`, which its signature gives them; one is left alone.
+    """Return the file with its outputs in the order of `names`, which its signature gives them.
 
     The converters order them otherwise than the model does.
     """
-    if len(names) == 1:
-        return content
     model = _unpack(content)
     (signature,) = model.signatureDefs
     by_name = {output.name.decode(): output for output in signature.outputs}

@@ -15,46 +15,32 @@ Where a factor would reach anything else, the network keeps its gates and means 
 bring f beyond 1e12, such as a closed gate. Source: derived from the formulas of Group-Net, section 3.
 """
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
 
-from deploy.export.links import is_norm, layers_before, layers_behind
-from larqnets.layers.branches import Apart, OneBelowTheOther, SoftGate, WeightedSum
+from deploy.export.algebra import entry
+from deploy.export.entry import layers_before, layers_behind
+from deploy.export.stand_ins import AddShare
+from larqnets.layers.branches import SoftGate
 
 layers = tf.keras.layers
 
 _LARGEST = 1e12
-_HAND_ON = (layers.Add, WeightedSum, OneBelowTheOther, Apart, SoftGate, layers.Dropout)
-_HAND_ON += (layers.MaxPooling2D, layers.AveragePooling2D, layers.GlobalAveragePooling2D, layers.Flatten)
-
-
-@tf.keras.utils.register_keras_serializable("larqnets")
-class AddShare(layers.Layer):
-    """x_k = h_k + c s: K tensors h_k and s, all (N, H, W, C) -> K tensors x_k. What is left of a SoftGate."""
-
-    def __init__(self, share: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.share = share
-
-    def call(self, inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Multiply once, add K times."""
-        *branches, total = inputs
-        others = self.share * total
-        return [h + others for h in branches]
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "share": self.share}
 
 
 class Factors:
-    """What becomes of the gates and means of a trained model. `binary` names the layers that become 1-bit convolutions."""
+    """What becomes of the gates and means of a trained model.
 
-    def __init__(self, model: tf.keras.Model, binary: Collection[str]) -> None:
-        self._binary = binary
+    `binary` names the layers that become 1-bit convolutions, `moved` the BatchNorms that one of them takes up. Adds to
+    `unknown` the layer that stands in the way because nothing is known of it.
+    """
+
+    def __init__(
+        self, model: tf.keras.Model, binary: Collection[str], moved: Collection[str], unknown: set[str]
+    ) -> None:
+        self._binary, self._moved, self._unknown = binary, moved, unknown
         self._of: dict[str, float | None] = {}  # layer -> f of its outputs; None: a BatchNorm that follows a sum
         self._taken: dict[str, float] = {}  # BatchNorm or dense -> f of its input
         self._shares: dict[str, float] = {}  # gate -> c
@@ -77,14 +63,12 @@ class Factors:
         """Change BatchNorms and dense kernels of the rebuilt model, which has the trained weights."""
         for name, f in self._taken.items():
             layer = rebuilt.get_layer(name)
-            if f != 1 and isinstance(layer, layers.Dense):
-                layer.kernel.assign(layer.kernel / f)
-            elif f != 1:
-                layer.moving_mean.assign(f * layer.moving_mean)
-                layer.moving_variance.assign(f**2 * (layer.moving_variance + layer.epsilon) - layer.epsilon)
-            if self._of[name] != 1:
-                layer.gamma.assign(self._of[name] * layer.gamma)
-                layer.beta.assign(self._of[name] * layer.beta)
+            if f != 1:
+                entry(layer).take_factor(layer, f)
+            given = self._of[name]
+            assert given is not None  # the whole network has been followed
+            if given != 1:
+                entry(layer).give_factor(layer, given)
 
     def _follow(self, layer: layers.Layer) -> bool:
         """Find f behind the layer; return whether it can have one."""
@@ -94,18 +78,18 @@ class Factors:
             return False
         f = known.pop() if known else 1.0
         self._of |= {b.name: f for b in before if self._of[b.name] is None}
+        said = entry(layer)
         if layer.name in self._binary:
             self._of[layer.name] = 1.0
-        elif is_norm(layer):
+        elif said.takes_factor(layer):
             self._taken[layer.name] = f
-            follows = layer.scale and layer.center and len(layers_behind(layer)) == 1
+            follows = said.gives_factor(layer) and len(layers_behind(layer)) == 1 and layer.name not in self._moved
             self._of[layer.name] = None if follows else 1.0
-        elif type(layer) is layers.Dense:
-            self._taken[layer.name] = f
-            self._of[layer.name] = 1.0
         else:
             self._of[layer.name] = self._fold(layer, f)
-            return f == 1 or _hands_on(layer)
+            if f != 1 and not said.known:
+                self._unknown.add(layer.name)
+            return f == 1 or said.scales(layer)
         return True
 
     def _fold(self, layer: layers.Layer, f: float) -> float:
@@ -123,16 +107,6 @@ class Factors:
 
 def _is_mean(layer: layers.Layer) -> bool:
     """Return whether the layer only divides a sum."""
-    return isinstance(layer, layers.Rescaling) and layer.offset == 0 and isinstance(layers_before(layer)[0], layers.Add)
-
-
-def _hands_on(layer: layers.Layer) -> bool:
-    """Return whether the layer's output grows as its input does."""
-    if isinstance(layer, layers.ReLU):
-        return layer.max_value is None and layer.threshold == 0
-    linear = getattr(layer, "activation", None) in (None, tf.keras.activations.linear)
-    if type(layer) is layers.Conv2D:
-        return linear and not layer.use_bias
-    if isinstance(layer, layers.Rescaling):
-        return layer.offset == 0
-    return isinstance(layer, (*_HAND_ON, layers.Activation)) and linear
+    if not isinstance(layer, layers.Rescaling) or np.ndim(layer.scale) or np.any(layer.offset):
+        return False
+    return isinstance(layers_before(layer)[0], layers.Add)

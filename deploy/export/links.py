@@ -9,51 +9,18 @@ so that both placements of BatchNorm give one graph. A link whose constant is 1 
 """
 
 from collections.abc import Collection
-from typing import Any, TypeGuard
+from typing import Any
 
 import larq as lq
 import numpy as np
 import tensorflow as tf
 
+from deploy.export.entry import factor_and_bias, is_norm, layers_before, layers_behind
+from deploy.export.stand_ins import MovedNorm
 from larqnets.layers.channel_match import ChannelMatch
 from larqnets.layers.link_scale import LinkScale
 
 layers = tf.keras.layers
-
-
-@tf.keras.utils.register_keras_serializable("larqnets")
-class MovedNorm(layers.Layer):
-    """What stands for a BatchNorm that has moved before the sum: the identity. `beta` is the convolution's bias (C,)."""
-
-    beta: tf.Variable
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Return the input."""
-        return inputs
-
-
-def layers_before(layer: layers.Layer) -> list[layers.Layer]:
-    """Return the layers whose outputs the layer takes."""
-    before = layer.inbound_nodes[0].inbound_layers if layer.inbound_nodes else []
-    return before if isinstance(before, list) else [before]
-
-
-def layers_behind(layer: layers.Layer) -> list[layers.Layer]:
-    """Return the layers that take the layer's output."""
-    return [node.outbound_layer for node in layer.outbound_nodes]
-
-
-def is_norm(layer: layers.Layer) -> TypeGuard[layers.BatchNormalization]:
-    """Return whether the layer is a BatchNorm over the last axis, the only one whose constants are one per channel."""
-    return isinstance(layer, layers.BatchNormalization) and list(layer.axis) == [len(layer.output_shape) - 1]
-
-
-def factor_and_bias(norm: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
-    """Return a and b of BN(x) = a x + b, both (C,)."""
-    a = 1 / np.sqrt(norm.moving_variance.numpy() + norm.epsilon)
-    a = a * norm.gamma.numpy() if norm.scale else a
-    b = norm.beta.numpy() if norm.center else 0.0
-    return a, b - a * norm.moving_mean.numpy()
 
 
 class Links:
@@ -65,7 +32,7 @@ class Links:
     def __init__(self, model: tf.keras.Model, binary: Collection[str]) -> None:
         self.moved: dict[str, layers.BatchNormalization] = {}  # convolution -> the BatchNorm that it takes up
         self.constants: dict[str, np.ndarray] = {}  # LinkScale -> what it multiplies by, () or (C,)
-        self._norms: set[str] = set()
+        self.norms: set[str] = set()  # those BatchNorms
         self._means: set[str] = set()  # squeezes that become sums
         for layer in model.layers:
             if isinstance(layer, LinkScale):
@@ -82,19 +49,19 @@ class Links:
             convolution, norm = found
             constant = constant * factor_and_bias(norm)[0]
             self.moved[convolution] = norm
-            self._norms.add(norm.name)
+            self.norms.add(norm.name)
         self.constants[link.name] = constant.astype(np.float32)
 
     @property
     def names(self) -> set[str]:
         """The layers whose weights `set_constants` sets."""
-        return {*self.moved, *self.constants, *self._norms}
+        return {*self.moved, *self.constants, *self.norms}
 
     def stand_in(self, layer: layers.Layer) -> layers.Layer | None:
         """Return the layer that stands for one of a link in the rebuilt model, None for any other layer."""
         if layer.name in self._means:
             return ChannelMatch(layer.filters, "sum", name=layer.name)
-        if layer.name in self._norms:
+        if layer.name in self.norms:
             return MovedNorm(name=layer.name)
         if layer.name not in self.constants:
             return None
@@ -106,7 +73,7 @@ class Links:
     def set_constants(self, rebuilt: tf.keras.Model, kernels: dict[str, Any]) -> None:
         """Set what the links of the rebuilt model multiply by, and the convolutions that have taken up a BatchNorm.
 
-        `kernels`: convolution -> what has its `signs` and `scale` (deploy.export.model.BinaryLayer).
+        `kernels`: convolution -> what has its `signs` and `scale` (deploy.export.binary_layers.BinaryLayer).
         """
         for name, constant in self.constants.items():
             if isinstance(link := rebuilt.get_layer(name), LinkScale):

@@ -11,39 +11,18 @@ nothing before. Such a pad is exported in two steps, what lies behind first: the
 behind, which the converter leaves as it is.
 """
 
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
 import tensorflow as tf
 
-from deploy.export.links import layers_behind
+from deploy.export.algebra import entry
+from deploy.export.entry import layers_behind
+from deploy.export.stand_ins import Sides
 
 layers = tf.keras.layers
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
-# What is nothing at all in an exported network, so that pad and convolution meet.
-_NOTHING = (layers.Dropout, layers.SpatialDropout2D, layers.GaussianDropout, layers.GaussianNoise, layers.AlphaDropout)
-_NOTHING += (layers.ActivityRegularization,)
-Sides = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
-
-
-@tf.keras.utils.register_keras_serializable("larqnets")
-class SplitPadding(layers.Layer):
-    """Zeros around (N, H, W, C) in two steps: bottom and right, then top and left."""
-
-    def __init__(self, padding: Sides, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.padding = padding
-
-    def call(self, inputs: tf.Tensor, *_: Any, **__: Any) -> tf.Tensor:
-        """Pad; further arguments are those of the function that the layer stands for, and known already."""
-        (top, bottom), (left, right) = self.padding
-        ended = tf.pad(inputs, [[0, 0], [0, bottom], [0, right], [0, 0]])
-        return tf.pad(ended, [[0, 0], [top, 0], [left, 0], [0, 0]])
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "padding": self.padding}
 
 
 def pads_to_split(model: tf.keras.Model, binary: set[str]) -> dict[str, Sides]:
@@ -86,13 +65,9 @@ def _convolutions_behind(layer: layers.Layer) -> list[layers.Conv2D]:
     for behind in layers_behind(layer):
         if _is_valid_convolution(behind):
             found.append(behind)
-        elif isinstance(behind, _NOTHING) or _is_linear(behind):
+        elif entry(behind).is_identity(behind):  # nothing of it is left, so that pad and convolution meet
             found += _convolutions_behind(behind)
     return found
-
-
-def _is_linear(layer: layers.Layer) -> bool:
-    return isinstance(layer, layers.Activation) and layer.activation is tf.keras.activations.linear
 
 
 def _is_valid_convolution(layer: layers.Layer) -> TypeGuard[layers.Conv2D]:

@@ -4,7 +4,7 @@ The network itself is compared with the trained model layer by layer, as on x86 
 not claimed to be equal to the model, such as an int8 twin, both engines must return the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,11 +14,13 @@ import tensorflow as tf
 from android_bench.emulation.emulator import qemu_command
 from android_bench.measuring.equality import judge
 from android_bench.runtime.bundle import find_bundle
+from deploy.export.trained import Trained
 from deploy.proof.converted import Converted
 from deploy.proof.scoring import as_list
 from deploy.proof.verify import verify
 from deploy.run.interpreter import Interpreter
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT, Reporter
 
 SAMPLES = 4
 SWITCHED_OFF = "switched off by --no-arm64-proof"
@@ -59,11 +61,11 @@ class Proof:
 
 def prove(
     files: Sequence[Converted],
-    model: tf.keras.Model,
+    model: tf.keras.Model | Trained,
     images: np.ndarray,
     *,
     wanted: bool = True,
-    on_file: Callable[[str], Any] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> Proof:
     """Prove the files, the model's own first, on ARM64 too; `images` (N, H, W, C) are real samples.
 
@@ -76,11 +78,13 @@ def prove(
     reason = _missing() if wanted else SWITCHED_OFF
     if reason is not None:
         return Proof((x86,), reason, {})
-    results = {}
+    trained, results = Trained.of(model), {}
     for file in files:
-        on_file(file.variant)
+        reporter.stage("arm64")
         few = images[:SAMPLES]
-        results[file.variant] = _same_as_x86(file, few) if file.verification is None else _as_trained(file, model, few)
+        results[file.variant] = (
+            _same_as_x86(file, few) if file.verification is None else _as_trained(file, trained, few)
+        )
     return Proof((x86, results[files[0].variant].engine), None, results)
 
 
@@ -95,9 +99,9 @@ def _missing() -> str | None:
     return "the ARM64 runtime is not built. Build it with `larqnets runtime build` and convert again."
 
 
-def _as_trained(file: Converted, model: tf.keras.Model, images: np.ndarray) -> Arm64Result:
+def _as_trained(file: Converted, model: Trained, images: np.ndarray) -> Arm64Result:
     allowed_float = [fallback.layer for fallback in file.fallbacks]
-    found = verify(file.content, model, images, allowed_float=allowed_float, device="qemu")
+    found = verify(file.file, model, images, allowed_float=allowed_float, device="qemu")
     if not found.equal:
         raise LarqnetsError(
             f"The converted file is not equal to the trained model on ARM64 and is not published: {'; '.join(found.reasons)}. "
@@ -108,7 +112,7 @@ def _as_trained(file: Converted, model: tf.keras.Model, images: np.ndarray) -> A
 
 
 def _same_as_x86(file: Converted, images: np.ndarray) -> Arm64Result:
-    here, there = Interpreter(file.content), Interpreter(file.content, device="qemu")
+    here, there = Interpreter(file.file), Interpreter(file.file, device="qemu")
     due, found = as_list(here.predict(images)), as_list(there.predict(images))
     difference, allowed = judge(here.model, due, found)
     largest = max(float(np.abs(values).max()) for values in due)

@@ -1,25 +1,22 @@
 """`larqnets verify` and `larqnets evaluate`: measure again what a card or a manifest claims."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+from deploy.proof.samples import verification_samples
 from deploy.proof.scoring import Scorer, as_list
-from deploy.proof.source import images_of, open_source, other_images, verification_samples
 from deploy.proof.verify import Verification, verify
-from deploy.run.classify import dataset_of, output_names, task_of
 from deploy.run.interpreter import CHILD, Interpreter
-from larqnets.config import DataConfig
-from larqnets.data import DatasetInfo, load_dataset
+from larqnets.data import Dataset
 from larqnets.data.info import IMAGE
 from larqnets.data.known import SPLITS
 from larqnets.errors import LarqnetsError
-from larqnets.runs.names import origin_of, run_of
-from larqnets.runs.run import Run
-from larqnets.tasks import Task, Tree, get_task
+from larqnets.reporter import SILENT, Reporter
+from larqnets.runs.names import origin_of
+from larqnets.runs.subject import Subject, open_subject
+from larqnets.tasks import Task, Tree
 from larqnets.tflite.inspect import own_metadata
-from larqnets.training import evaluate, load_trained_model
-from larqnets.training.evaluation import check_images
+from larqnets.training import evaluate
 
 
 def verify_file(
@@ -28,7 +25,7 @@ def verify_file(
     dataset: str | None = None,
     data_dir: str | None = None,
     device: str | None = None,
-    on_sample: Callable[[int], Any] | None = None,
+    reporter: Reporter = SILENT,
 ) -> Verification:
     """Verify a .tflite file against the run or Keras file it came from, by default the run that holds it.
 
@@ -43,10 +40,10 @@ def verify_file(
             f"{file} is the {entry['variant']} twin, which nobody claims to be equal to the run. Measure its accuracy: "
             f"larqnets evaluate {file}."
         )
-    opened = open_source(source, dataset, data_dir)
+    opened = open_subject(source, dataset=dataset, data_dir=data_dir)
     samples = verification_samples(opened)
     return verify(
-        interpreter.model.content,
+        interpreter.model,
         opened.model,
         samples.images,
         samples.labels,
@@ -55,7 +52,7 @@ def verify_file(
         real_samples=samples.real,
         allowed_float=entry.get("float_fallbacks", ()),
         device=device,
-        on_sample=on_sample,
+        reporter=reporter,
     )
 
 
@@ -65,36 +62,30 @@ def evaluate_subject(
     limit: int | None = None,
     dataset: str | None = None,
     data_dir: str | None = None,
-    on_sample: Callable[[int], Any] | None = None,
+    reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
-    """Return the scores (fractions) of a run folder or .tflite file on a split of its data set, or of another."""
+    """Return the scores (fractions) of a run folder, Keras file or .tflite file on a split of its data set, or of another."""
     if split not in SPLITS:
         raise LarqnetsError(f"There is no split '{split}'. Use test or train.")
-    if subject.is_dir():
-        run = Run.open(subject)
-        model = load_trained_model(run)
-        task = get_task(run.config.task)
-        data = load_dataset(images_of(run, dataset, data_dir, model.input_shape[1:3]))
-        check_images(model, data, task)
-        loss = task.loss(run.experiment.training_stages[-1]) if run.kind == "trained" else None
-        scores = evaluate(model, data.eval_batches(split, 128, limit), task, data.info, loss)
+    opened = open_subject(subject, dataset=dataset, data_dir=data_dir)
+    task = opened.task
+    if opened.file is None:
+        data = _images_of(opened, "its network is")
+        run = opened.run
+        trained = run.experiment if run is not None and run.kind == "trained" else None
+        loss = None if trained is None else task.loss(trained.training_stages[-1])
+        scores = evaluate(opened.model, data.eval_batches(split, 128, limit), task, data.info, loss)
         result = {**scores.scores, "loss": scores.loss, "engine": "TensorFlow"}
     else:
-        interpreter = Interpreter(subject, device=CHILD)
-        if not interpreter.input_shapes or len(interpreter.input_shapes[0]) != 4:
-            raise LarqnetsError(f"{subject} takes no images, (N, H, W, C). Run it on arrays: larqnets run.")
-        config = _config_of(subject, interpreter, dataset)
-        data = load_dataset(other_images(config, dataset, data_dir, interpreter.input_shapes[0][1:3]))
-        task = task_of(interpreter.model)
-        _check_answers(subject, interpreter, data.info, task)
-        scorer, images = Scorer(task, data.info, output_names(interpreter)), 0
+        interpreter = Interpreter(opened.file, device=CHILD)
+        _check_answers(subject, interpreter, task)
+        data = _images_of(opened, "it was made")
+        scorer, images = Scorer(task, data.info, interpreter.output_names), 0
         for given in data.eval_batches(split, 128, limit).as_numpy_iterator():
             batch = cast(Tree, given)
-            outputs = as_list(interpreter.predict(batch[IMAGE]))
-            scorer.add(batch, outputs)
+            scorer.add(batch, as_list(interpreter.predict(batch[IMAGE])))
             images += len(batch[IMAGE])
-            if on_sample is not None:
-                on_sample(images)
+            reporter.count(images, what="samples")
         result = {**(scorer.result() or {}), "engine": interpreter.engine}
     total = data.info.num_test if split == "test" else data.info.num_train
     return {
@@ -106,26 +97,19 @@ def evaluate_subject(
     }
 
 
-def _check_answers(file: Path, interpreter: Interpreter, info: DatasetInfo, task: Task) -> None:
-    """Raise LarqnetsError unless the file answers what the task asks about the data set's images, and takes them."""
+def _images_of(subject: Subject, what: str) -> Dataset:
+    if (images := subject.images) is None:
+        raise LarqnetsError(f"{subject.origin} does not say which images {what} for. Name them with --dataset.")
+    return images
+
+
+def _check_answers(file: Path, interpreter: Interpreter, task: Task) -> None:
+    """Raise LarqnetsError unless the file takes images and answers what the task asks about them."""
     inputs, outputs = interpreter.input_shapes, interpreter.output_shapes
+    if not inputs or len(inputs[0]) != 4:
+        raise LarqnetsError(f"{file} takes no images, (N, H, W, C). Run it on arrays: larqnets run.")
     if len(inputs) != 1 or not task.scores(outputs):
         raise LarqnetsError(
             f"{file} is {task.no_answer}: it has {len(inputs)} inputs and {len(outputs)} outputs, of shapes "
             f"{', '.join(map(str, [*inputs, *outputs]))}. Run it on arrays: larqnets run."
         )
-    if inputs[0][1:] != info.image_shape:
-        raise LarqnetsError(
-            f"Images of {info.name} are {info.image_shape} and {file} takes {inputs[0][1:]}. Name the data set that it was "
-            "trained on."
-        )
-    task.check_answers(outputs, info, str(file))
-
-
-def _config_of(file: Path, interpreter: Interpreter, dataset: str | None) -> DataConfig:
-    """Return how the file's images are loaded: as its run did, or as its metadata or --dataset name them."""
-    run = run_of(file)
-    if run is not None and (known := Run.open(run).data) is not None:
-        return known
-    named = dataset_of(file, interpreter.model, dataset)
-    return DataConfig(dataset=named).of_size(interpreter.input_shapes[0][1:3])

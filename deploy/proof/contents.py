@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from deploy.export.model import BinaryLayer, main_kernel
+from deploy.export.binary_layers import BinaryLayer, main_kernel
 from larqnets.tflite.model import Model, Operator, Tensor, binary_filter, pack_bits
 from larqnets.tflite.weight_ops import stored_bias, stored_kernel
 

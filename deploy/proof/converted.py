@@ -1,32 +1,16 @@
-"""What a conversion is proven with, and one of its files with what was proven of it."""
+"""One file of a conversion with what was proven of it."""
 
 import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from deploy.proof import contents
-from deploy.proof.scoring import Scorer, as_list, batches_of, examples
+from deploy.proof.samples import Samples
+from deploy.proof.scoring import Scorer, as_list, batches_of
 from deploy.proof.verify import Verification
-from deploy.run.classify import output_names
 from deploy.run.interpreter import Interpreter
-from larqnets.tasks import Info, Task, Tree, get_task
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Images to verify with. The first `num_test` are test images, whose scores are reported; the rest only fills up.
-
-    `labels` is what is known about the images: the labels (N,) of a classifier, or for any task a tree of arrays (N, ...).
-    """
-
-    images: np.ndarray  # float32 (N, H, W, C), preprocessed
-    labels: np.ndarray | Tree | None = None
-    num_test: int = 0
-    real: bool = True  # False: random values, for want of images
-    task: Task = field(default_factory=get_task)
-    info: Info | None = None  # of the data set that they are from
+from larqnets.tasks import get_task
+from larqnets.tflite.model import Model
 
 
 @dataclass(frozen=True)
@@ -34,7 +18,7 @@ class Converted:
     """One file of a conversion."""
 
     variant: str  # binary, float, int8
-    content: bytes
+    file: Model
     verification: Verification | None  # None for a file with real weights, whose scores alone are measured
     scores: dict[str, float] | None  # on the test images
     fallbacks: list[contents.Fallback] = field(default_factory=list)
@@ -44,22 +28,26 @@ class Converted:
     note: str = ""
 
     @property
+    def content(self) -> bytes:
+        """The bytes of the file."""
+        return self.file.content
+
+    @property
     def test_accuracy(self) -> float | None:
         """The score of that name, None where there is none."""
         return (self.scores or {}).get("accuracy")
 
 
-def scores_of(content: bytes, samples: Samples, result: Verification | None) -> dict[str, float] | None:
+def scores_of(file: Model, samples: Samples, result: Verification | None) -> dict[str, float] | None:
     """Return the scores on the test images among the samples; None where nothing is known about them, or answers are none."""
     if samples.labels is None or not samples.num_test:
         return None
     if result is not None and samples.num_test == len(samples.images):
         return result.scores_converted
-    interpreter = Interpreter(content)
-    names = output_names(interpreter)
-    scorer = Scorer(samples.task, samples.info, names)
+    interpreter = Interpreter(file)
+    scorer = Scorer(samples.task, samples.info, interpreter.output_names)
     for part in batches_of(samples.images[: samples.num_test], interpreter.output_shapes):
-        scorer.add(examples(samples.images, samples.labels, part), as_list(interpreter.predict(samples.images[part])))
+        scorer.add(samples.examples(part), as_list(interpreter.predict(samples.images[part])))
     return scorer.result()
 
 

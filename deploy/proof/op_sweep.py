@@ -23,7 +23,8 @@ from android_bench.emulation.qemu import QemuModel  # noqa: E402
 from deploy.proof.op_cases import Case, families  # noqa: E402
 from larqnets.errors import LarqnetsError  # noqa: E402
 from larqnets.terminal import captured_stderr  # noqa: E402
-from larqnets.tflite.model import Subgraph, read_model  # noqa: E402
+from larqnets.tflite.model import Subgraph  # noqa: E402
+from larqnets.tflite.reading import read_model  # noqa: E402
 
 PER_FILE = 60
 # Of the largest value of the output; XNNPACK's exp, tanh and reciprocals are polynomials.

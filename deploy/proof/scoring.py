@@ -1,6 +1,6 @@
 """Part (b) of a proof, batch by batch: all outputs of a network for all samples may be more than memory holds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from deploy.proof.outputs import Difference
+from deploy.proof.samples import Samples
 from deploy.run.interpreter import Interpreter
-from larqnets.data.info import IMAGE, LABEL
+from larqnets.reporter import Reporter
 from larqnets.tasks import Images, Info, Task, Tree, add, tree_of
 from larqnets.training.evaluation import without_remapping
 
@@ -28,14 +29,6 @@ def batches_of(samples: np.ndarray, output_shapes: Sequence[tuple[int | None, ..
     size = STEP * max(1, MAX_BYTES // max(1, STEP * bytes_per_sample))
     for start in range(0, len(samples), size):
         yield slice(start, min(start + size, len(samples)))
-
-
-def examples(images: np.ndarray, labels: np.ndarray | Tree | None, part: slice) -> Tree | None:
-    """Return a part of the samples with what is known about them, labels alone or a tree; None where nothing is known."""
-    if labels is None:
-        return None
-    known = labels if isinstance(labels, dict) else {LABEL: np.asarray(labels)}
-    return {name: values[part] for name, values in {IMAGE: images, **known}.items()}
 
 
 class Scorer:
@@ -65,6 +58,16 @@ class Scorer:
         return self._metric.result(self._total | {"images": self._images}) if self._usable else None
 
 
+class _Onward(Reporter):
+    """Counts on from what is done already."""
+
+    def __init__(self, reporter: Reporter, done: int) -> None:
+        self._reporter, self._done = reporter, done
+
+    def count(self, done: int, total: int | None = None, what: str = "") -> None:
+        self._reporter.count(self._done + done, total, what)
+
+
 @dataclass(frozen=True)
 class EndToEnd:
     """Part (b): what comes out of both, without anything forced."""
@@ -81,24 +84,20 @@ class EndToEnd:
 def end_to_end(
     model: tf.keras.Model,
     interpreter: Interpreter,
-    images: np.ndarray,
-    labels: np.ndarray | Tree | None,
-    task: Task,
-    info: Info | None,
-    on_sample: Callable[[int], Any] | None,
+    samples: Samples,
+    reporter: Reporter,
 ) -> EndToEnd:
     """Run model and file on all samples, part by part; see `deploy.proof.verify`."""
-    scorers = [Scorer(task, info, model.output_names) for _ in range(2)]
+    images, task = samples.images, samples.task
+    scorers = [Scorer(task, samples.info, model.output_names) for _ in range(2)]
     apart, agreements, finite = Difference(), [], True
     shapes = [tuple(tensor.shape) for tensor in model.outputs]
     for part in batches_of(images, shapes):
         with without_remapping():
             trained = as_list(model.predict(images[part], batch_size=128, verbose=0))
-        done = part.start
-        told = on_sample and (lambda count, done=done: on_sample(done + count))
-        converted = as_list(interpreter.predict(images[part], told))
+        converted = as_list(interpreter.predict(images[part], _Onward(reporter, part.start)))
         for scorer, outputs in zip(scorers, (trained, converted), strict=True):
-            scorer.add(examples(images, labels, part), outputs)
+            scorer.add(samples.examples(part), outputs)
         apart.add(trained, converted)
         finite = finite and all(np.isfinite(values).all() for values in converted)
         same = task.agreement(*(tree_of(model.output_names, outputs) for outputs in (trained, converted)))

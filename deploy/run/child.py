@@ -21,7 +21,9 @@ import numpy as np
 
 from larqnets import processes
 from larqnets.errors import LarqnetsError, printable
-from larqnets.tflite.model import Model, read_model
+from larqnets.reporter import SILENT, Reporter
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 MAX_REPLY_BYTES = 4 << 30
 _MAX_HEADER = 1 << 20
@@ -60,10 +62,10 @@ class ChildModel:
         if (errors := getattr(self, "_errors", None)) is not None:
             errors.close()
 
-    def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
-        """Run samples (N, ...) of every input: every output for all of them. `on_sample` is called after every run."""
+    def predict(self, inputs: list[np.ndarray], reporter: Reporter = SILENT) -> list[np.ndarray]:
+        """Run samples (N, ...) of every input: every output for all of them. `reporter` is told after every run."""
         described = [_description(value.shape, value.dtype) for value in inputs]
-        answer = self._ask({"arrays": described}, [_bytes_of(value) for value in inputs], on_sample)
+        answer = self._ask({"arrays": described}, [_bytes_of(value) for value in inputs], reporter)
         try:
             shapes, types = _described(answer["arrays"])
             if len(shapes) != len(self.output_shapes):
@@ -80,9 +82,7 @@ class ChildModel:
             for shape, dtype, size in zip(shapes, types, sizes, strict=True)
         ]
 
-    def _ask(
-        self, request: dict[str, Any], values: list[Any], on_sample: Callable[[int], Any] | None = None
-    ) -> dict[str, Any]:
+    def _ask(self, request: dict[str, Any], values: list[Any], reporter: Reporter = SILENT) -> dict[str, Any]:
         try:
             _send(processes.pipes(self._child)[0], request, values)
             while True:
@@ -91,8 +91,8 @@ class ChildModel:
                     raise LarqnetsError(printable(str(answer["error"]))[:4000])
                 if "done" not in answer:
                     return answer
-                if on_sample is not None and isinstance(answer["done"], int):
-                    on_sample(answer["done"])
+                if isinstance(answer["done"], int):
+                    reporter.count(answer["done"], what="samples")
         except BrokenPipeError as error:
             raise self._end() from error
         except BaseException:  # Ctrl-C as well: nobody waits for this answer any more
@@ -164,13 +164,24 @@ def serve() -> None:
         return  # the parent has all that it wanted
 
 
+class _ToParent(Reporter):
+    """Sends the number of samples done to the parent, which reports it."""
+
+    def __init__(self, sink: IO[bytes]) -> None:
+        self._sink = sink
+
+    def count(self, done: int, total: int | None = None, what: str = "") -> None:
+        """See Reporter."""
+        _send(self._sink, {"done": done}, [])
+
+
 def _answer_batch(engine: Any, source: IO[bytes], sink: IO[bytes]) -> None:
     shapes, types = _described(_receive_request(source)["arrays"])
     inputs = [
         np.frombuffer(_read_exactly(source, math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
         for shape, dtype in zip(shapes, types, strict=True)
     ]
-    outputs = _answering(sink, lambda: engine.predict(inputs, lambda done: _send(sink, {"done": done}, [])))
+    outputs = _answering(sink, lambda: engine.predict(inputs, _ToParent(sink)))
     if outputs is not None:
         _send(sink, {"arrays": [_description(y.shape, y.dtype) for y in outputs]}, [_bytes_of(y) for y in outputs])
 

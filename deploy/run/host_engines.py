@@ -2,7 +2,6 @@
 
 import platform
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from android_bench.runtime.in_process import NativeModel, joined, one_run_each
 from deploy.run.lce_kernels import Kernel, has_larq_ops, kernel_for
 from larqnets.errors import LarqnetsError, on_arm64_linux
+from larqnets.reporter import SILENT, Reporter
 from larqnets.tflite import detection_op
 from larqnets.tflite.interface import batch_of, dtype_of, interface_of
 from larqnets.tflite.model import Model
@@ -68,15 +68,14 @@ class LceModel:
         except (RuntimeError, ValueError) as error:
             raise _refused(error) from error
 
-    def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
+    def predict(self, inputs: list[np.ndarray], reporter: Reporter = SILENT) -> list[np.ndarray]:
         results = []
         for done, values in enumerate(one_run_each(inputs, self.input_shapes), 1):
             try:
                 results.append(self._native.predict(values))
             except (RuntimeError, ValueError) as error:
                 raise _refused(error) from error
-            if on_sample is not None:
-                on_sample(done * batch_of(self.input_shapes[0]))
+            reporter.count(done * batch_of(self.input_shapes[0]), what="samples")
         return joined(results)
 
 
@@ -109,15 +108,14 @@ class TfliteModel:
             [dtype_of(p.dtype) for p in side] for side in (ports.inputs, ports.outputs)
         )
 
-    def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]:
+    def predict(self, inputs: list[np.ndarray], reporter: Reporter = SILENT) -> list[np.ndarray]:
         results = []
         for done, values in enumerate(one_run_each(inputs, self.input_shapes), 1):
             try:
                 results.append(self._run(values))
             except (RuntimeError, ValueError) as error:
                 raise _refused(error) from error
-            if on_sample is not None:
-                on_sample(done * batch_of(self.input_shapes[0]))
+            reporter.count(done * batch_of(self.input_shapes[0]), what="samples")
         return joined(results)
 
     def _run(self, values: list[np.ndarray]) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ every file passes our structural validator first: load files from strangers with
 child process of this one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,8 +15,10 @@ import numpy as np
 
 from deploy.run.shipped import is_shipped
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.interface import Interface, check_inputs, interface_of
-from larqnets.tflite.model import Model, read_model
+from larqnets.reporter import SILENT, Reporter
+from larqnets.tflite.interface import Interface, check_inputs, display_names, interface_of
+from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 CHILD, QEMU = "child", "qemu"
 
@@ -35,7 +37,7 @@ class Engine(Protocol):
     input_types: list[np.dtype]
     output_types: list[np.dtype]
 
-    def predict(self, inputs: list[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> list[np.ndarray]: ...
+    def predict(self, inputs: list[np.ndarray], reporter: Reporter = SILENT) -> list[np.ndarray]: ...
 
 
 class Interpreter:
@@ -48,7 +50,7 @@ class Interpreter:
     """
 
     def __init__(self, model: Path | str | bytes | Model, num_threads: int = 1, device: str | None = None) -> None:
-        self.model = model if isinstance(model, Model) else read_model(model)
+        self.model: Model = read_model(model)
         check_model(self.model, num_threads)
         self.interface: Interface = interface_of(self.model)
         self._native = _load_engine(self.model, num_threads, device)
@@ -74,12 +76,17 @@ class Interpreter:
         """Data type of every output."""
         return self._native.output_types
 
-    def predict(self, x: np.ndarray | Sequence[np.ndarray], on_sample: Callable[[int], Any] | None = None) -> Any:
+    @property
+    def output_names(self) -> list[str]:
+        """What every output is called."""
+        return display_names(self.interface.outputs, "output")
+
+    def predict(self, x: np.ndarray | Sequence[np.ndarray], reporter: Reporter = SILENT) -> Any:
         """Run samples (N, ...) one after another: (N, ...) for one output, a list of them for several.
 
         `x`: the samples, for a model with several inputs a list of those of every input. A model has a fixed batch size,
         usually 1; N must be a multiple of it. A scalar input takes () for one run or (N,), a scalar output gives (N,).
-        `on_sample` is called with the number of samples done. Raises LarqnetsError when number, shape or type do not fit,
+        `reporter` is told the number of samples done. Raises LarqnetsError when number, shape or type do not fit,
         and when an output is of another shape for every sample.
         """
         inputs = [np.asarray(value) for value in (x if isinstance(x, list | tuple) else [x])]
@@ -87,7 +94,7 @@ class Interpreter:
         shapes, types = [value.shape for value in inputs], [value.dtype for value in inputs]
         check_inputs(self.model, self.interface.inputs, shapes, types, fixed_by)
         inputs = [value if shape else value.reshape(-1) for value, shape in zip(inputs, self.input_shapes, strict=True)]
-        outputs = self._native.predict(inputs, on_sample)
+        outputs = self._native.predict(inputs, reporter)
         return outputs[0] if len(outputs) == 1 else outputs
 
 

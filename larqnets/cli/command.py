@@ -17,7 +17,7 @@ from larqnets.errors import get_training
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout instead of tables.")]
 DataDir = Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")]
 DataName = Annotated[str | None, typer.Option("--dataset", help="Images to use: a data set's name or folder:PATH.")]
-Device = Annotated[
+OnDevice = Annotated[
     str | None, typer.Option(metavar="NAME", help="Where it runs: qemu, an emulated ARM64. Default: here.")
 ]
 Arm64Proof = Annotated[

@@ -1,9 +1,9 @@
 """Commands about devices: build what runs there, measure, count. `larqnets.cli.main` takes them in."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from larqnets.files import check_folder, check_output
 if TYPE_CHECKING:
     from android_bench.record import Session
     from android_bench.reporting.summary import Summary
+    from larqnets.reporter import Reporter
 
 app = typer.Typer()
 runtime = typer.Typer(no_args_is_help=True, help="The ARM64 runtime: build it.")
@@ -51,8 +52,8 @@ def benchmark(
     from android_bench.measuring import benchmark as bench
     from deploy.run.interpreter import Interpreter, host_engine
     from deploy.run.shipped import find_model
+    from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import devices as device_tables
-    from larqnets.cli.tables import tables
 
     if resume is not None and (files or device):
         raise typer.BadParameter("--resume takes files, device and protocol from the record. Leave the others out.")
@@ -72,8 +73,8 @@ def benchmark(
     bench.look_at_devices(wanted.devices)
     if not as_json:
         _summaries(())  # what statistics need is said before anything is measured
-    with tables.Stages() as stages:
-        outcome = bench.measure(wanted, host_engine, stages.say)
+    with StatusReporter() as reporter:
+        outcome = bench.measure(wanted, host_engine, reporter)
     if outcome.sessions:
         show(
             bench.to_json(outcome, wanted),
@@ -150,11 +151,12 @@ def build(
 ) -> None:
     """Build the ARM64 runtime: runner, library, TensorFlow Lite, licences, checksums; for Android too."""
     from android_bench.runtime import bundle
-    from larqnets.cli.tables import tables
+    from larqnets.cli.reporters import StatusReporter
+    from larqnets.cli.tables import devices as device_tables
 
-    with tables.Stages() as stages:
-        result = bundle.build(output or bundle.runtime_folder(), stages.stage)
-    show(result, lambda: tables.runtime(result), as_json)
+    with StatusReporter() as reporter:
+        result = bundle.build(output or bundle.runtime_folder(), reporter)
+    show(result, lambda: device_tables.runtime(result), as_json)
 
 
 @app.command(name="bench-kernels", hidden=True)
@@ -164,19 +166,11 @@ def bench_kernels(
     as_json: Json = False,
 ) -> None:
     """Count what convolutions and networks, binary, float and int8, execute on ARM64 under qemu."""
-
-    check_folder(out.parent)
-    check_folder(models)
-    writer = needs_training_extra("larqnets.studies.bench_models")
     from android_bench.emulation import kernels
-    from larqnets.cli.tables import tables
-    from larqnets.files import write_atomically
+    from larqnets.cli.tables import studies
 
-    with tables.Stages() as stages:
-        writer.write_models(models, lambda name: stages.stage(f"writing {name}"))
-        rows = kernels.count_models(models, lambda name: stages.stage(f"counting {name}"))
-    write_atomically(out, json.dumps(rows, indent=1) + "\n")
-    show(rows, lambda: kernels.tables(rows), as_json)
+    rows = _counted(models, out, "write_models", kernels.count_models)
+    show(rows, lambda: studies.instructions_of_kernels(rows), as_json)
 
 
 @app.command(name="bench-groupnet", hidden=True)
@@ -188,16 +182,23 @@ def bench_groupnet(
     as_json: Json = False,
 ) -> None:
     """Count what Group-Net executes on ARM64 under qemu behind its stem, by the number of branches."""
+    from android_bench.emulation import groupnet_cost
+    from larqnets.cli.tables import studies
 
+    result = _counted(models, out, "write_groupnets", groupnet_cost.count_groupnets)
+    show(result, lambda: studies.instructions_of_groupnets(result), as_json)
+
+
+def _counted(models: Path, out: Path, writer: str, count: "Callable[[Path, Reporter], Any]") -> Any:
+    """Write models into `models` with a function of `bench_models`, count what they execute, and keep that in `out`."""
     check_folder(out.parent)
     check_folder(models)
-    writer = needs_training_extra("larqnets.studies.bench_models")
-    from android_bench.emulation import groupnet_cost
-    from larqnets.cli.tables import tables
+    bench_models = needs_training_extra("larqnets.studies.bench_models")
+    from larqnets.cli.reporters import StatusReporter
     from larqnets.files import write_atomically
 
-    with tables.Stages() as stages:
-        writer.write_groupnets(models, lambda name: stages.stage(f"writing {name}"))
-        result = groupnet_cost.count_groupnets(models, lambda name: stages.stage(f"counting {name}"))
+    with StatusReporter() as reporter:
+        getattr(bench_models, writer)(models, reporter)
+        result = count(models, reporter)
     write_atomically(out, json.dumps(result, indent=1) + "\n")
-    show(result, lambda: groupnet_cost.tables(result), as_json)
+    return result

@@ -12,7 +12,9 @@ app = typer.Typer()
 
 @app.command(name="list")
 def list_(
-    what: Annotated[str, typer.Argument(help="methods, backbones, tasks, datasets, configs, models or runs.")],
+    what: Annotated[
+        str, typer.Argument(help="methods, backbones, tasks, datasets, configs, keys (of a config), models or runs.")
+    ],
     pattern: Annotated[str, typer.Argument(help="A shell glob, e.g. 'resnet*'.")] = "*",
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     as_json: Json = False,
@@ -28,7 +30,7 @@ def list_(
 def doctor(as_json: Json = False) -> None:
     """Print versions, what this installation can do, and how to get what is missing."""
     from larqnets.cli import doctor as diagnosis
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables import installation
 
     report = diagnosis.examine()
-    show(report, lambda: tables.doctor(report), as_json)
+    show(report, lambda: installation.doctor(report), as_json)

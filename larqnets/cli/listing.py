@@ -7,12 +7,11 @@ from typing import Any
 
 from rich.table import Table
 
-from larqnets.config import list_configs, load_config
+from larqnets.config import Experiment, list_configs, load_config
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.runs.run import Run
-from larqnets.scores import headline
 
-KINDS = ("methods", "backbones", "tasks", "datasets", "configs", "models", "runs")
+KINDS = ("methods", "backbones", "tasks", "datasets", "configs", "keys", "models", "runs")
 
 
 def listing(
@@ -44,6 +43,11 @@ def listing(
     if what == "configs":
         names = list_configs(pattern)
         return names, lambda: _table("configs", [(n, load_config(n).description) for n in names])
+    if what == "keys":
+        from larqnets.schema_keys import keys_of
+
+        keys = {key.name: key for key in keys_of(Experiment) if fnmatchcase(key.name, pattern)}
+        return list(keys), lambda: _table("keys of configs", [(name, key.words()) for name, key in keys.items()])
     if what == "models":
         from deploy.run.shipped import find_model, list_models
 
@@ -71,14 +75,13 @@ def _shape_words(backbone: Any) -> str:
 def _run_words(path: Path) -> str:
     try:
         run = Run.open(path)
-        card, status = run.card, run.card["status"]
+        card, status = run.card, run.card.status
         if status == "training" and not run.in_use():
-            status = f"killed after epoch {card['epochs_done']}"
+            status = f"killed after epoch {card.epochs_done}"
     except LarqnetsError as error:
         return str(error)
-    name, score = headline(card)
-    measured = "" if score is None else f", test {name} {score:.2%}"
-    return f"{card['method']} on {card['backbone']}, {card['dataset']}, {status}{measured}"
+    measured = "" if card.score is None else f", test {card.headline} {card.score:.2%}"
+    return f"{card.method} on {card.backbone}, {card.dataset}, {status}{measured}"
 
 
 def _methods(pattern: str, load: Callable[[str], Any]) -> tuple[list[str], Callable[[], list[Any]]]:

@@ -9,8 +9,9 @@ import io
 import os
 import signal
 import sys
+import warnings
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -23,7 +24,7 @@ from larqnets.cli import (
     study_commands,
     training_commands,
 )
-from larqnets.errors import printable
+from larqnets.errors import MovedWarning, printable
 
 app = typer.Typer(
     name="larqnets",
@@ -65,6 +66,16 @@ def _check_stdout() -> None:
         raise LarqnetsError("stdout is closed, so no result could be shown. Leave it open, or send it to a file.")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _format_warning(message: Warning | str, category: type[Warning], *place: Any) -> str:
+    """Return a warning as it is printed: one for the user is a line, without the code that it comes from."""
+    if issubclass(category, MovedWarning):
+        return f"larqnets: {printable(str(message))}\n"
+    return _python_format(message, category, *place)
+
+
+_python_format, warnings.formatwarning = warnings.formatwarning, _format_warning
 
 
 def _stopped() -> NoReturn:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from larqnets import LarqnetsError
-from larqnets.cli.command import Arm64Proof, DataDir, DataName, Device, Json, needs_training_extra, show
+from larqnets.cli.command import Arm64Proof, DataDir, DataName, Json, OnDevice, needs_training_extra, show
 
 app = typer.Typer()
 
@@ -31,9 +31,10 @@ def convert(
 
     preflight.check_convert(source, target, twin_run, out, dataset, data_dir)
     sources = needs_training_extra("deploy.convert.sources")
-    from larqnets.cli.tables import tables
+    from larqnets.cli.reporters import StatusReporter
+    from larqnets.cli.tables import models
 
-    with tables.Stages() as stages:
+    with StatusReporter() as reporter:
         manifest = sources.convert_source(
             source,
             target,
@@ -44,10 +45,9 @@ def convert(
             dataset=dataset,
             data_dir=data_dir,
             arm64_proof=arm64_proof,
-            on_stage=stages.stage,
-            on_sample=stages.sample,
+            reporter=reporter,
         )
-    show(manifest, lambda: tables.conversion(manifest), as_json)
+    show(manifest, lambda: models.conversion(manifest), as_json)
 
 
 @app.command()
@@ -58,7 +58,7 @@ def verify(
     ] = None,
     dataset: DataName = None,
     data_dir: DataDir = None,
-    device: Device = None,
+    device: OnDevice = None,
     as_json: Json = False,
 ) -> None:
     """Prove again that a file is equal to the model it came from, layer by layer and end to end."""
@@ -66,12 +66,13 @@ def verify(
 
     preflight.check_verify(file, source, dataset, data_dir, device)
     check = needs_training_extra("deploy.proof.check")
-    from larqnets.cli.tables import tables
+    from larqnets.cli.reporters import StatusReporter
+    from larqnets.cli.tables import models
 
-    with tables.Stages() as stages:
-        stages.stage("verify")
-        result = check.verify_file(file, source, dataset, data_dir, device, on_sample=stages.sample)
-    show(result.to_json(), lambda: tables.verification(result.to_json()), as_json)
+    with StatusReporter() as reporter:
+        reporter.stage("verify")
+        result = check.verify_file(file, source, dataset, data_dir, device, reporter=reporter)
+    show(result.to_json(), lambda: models.verification(result.to_json()), as_json)
     if not result.equal:
         raise LarqnetsError(f"{file} is not equal to its model: {'; '.join(result.reasons)}. Convert it again.")
 
@@ -90,12 +91,13 @@ def evaluate(
 
     preflight.check_evaluate(subject, split, dataset, data_dir)
     check = needs_training_extra("deploy.proof.check")
-    from larqnets.cli.tables import tables
+    from larqnets.cli.reporters import StatusReporter
+    from larqnets.cli.tables.facts import facts
 
-    with tables.Stages() as stages:
-        stages.stage("evaluate")
-        result = check.evaluate_subject(subject, split, limit, dataset, data_dir, on_sample=stages.sample)
-    show(result, lambda: tables.facts(result), as_json)
+    with StatusReporter() as reporter:
+        reporter.stage("evaluate")
+        result = check.evaluate_subject(subject, split, limit, dataset, data_dir, reporter=reporter)
+    show(result, lambda: facts(result), as_json)
 
 
 @app.command()
@@ -105,10 +107,11 @@ def inspect(
 ) -> None:
     """Show what is in a .tflite file: ops, shapes, 1-bit, int8 and float MACs and bytes, metadata."""
     from deploy.run.shipped import find_model
-    from larqnets.tflite.inspect import inspect_model, render
+    from larqnets.cli.tables import models
+    from larqnets.tflite.inspect import inspect_model
 
     inspection = inspect_model(find_model(file))
-    show(inspection.to_json(), lambda: render(inspection), as_json)
+    show(inspection.to_json(), lambda: models.inspection(inspection), as_json)
 
 
 @app.command()
@@ -124,7 +127,7 @@ def run(
     output: Annotated[Path | None, typer.Option(help="Write the raw output to this .npy, or all to this .npz.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
-    device: Device = None,
+    device: OnDevice = None,
     as_json: Json = False,
 ) -> None:
     """Run a model on an image or on an array: labels with their probabilities, or raw values."""
@@ -134,10 +137,10 @@ def run(
     source, values = find_model(file), inputs or example_of(file)
     preflight.check_run(source, values, output, device)
     from deploy.run.classify import classify
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables import models
 
     result = classify(source, values, output=output, top=top, num_threads=threads, device=device)
-    show(result, lambda: tables.labels(result), as_json)
+    show(result, lambda: models.labels(result), as_json)
 
 
 @app.command()
@@ -159,8 +162,8 @@ def summary(
 
     preflight.check_summary(subject, backbone, image, stem, overrides or ())
     subjects = needs_training_extra("larqnets.runs.subject")
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables import models
 
     model = subjects.model_of(subject, backbone, image, classes, stem, width, overrides or ())
     counts = needs_training_extra("larqnets.counts").count(model)
-    show({"model": model.name, **counts.to_json()}, lambda: tables.counts(model.name, counts.to_json()), as_json)
+    show({"model": model.name, **counts.to_json()}, lambda: models.counts(model.name, counts.to_json()), as_json)

@@ -56,12 +56,12 @@ def import_(
     preflight.check_import(source, network, name, runs, dataset)
     if measure:
         preflight.check_images(None, dataset, data_dir)
-    launch = needs_training_extra("larqnets.importing.launch")
+    imported_run = needs_training_extra("larqnets.importing.imported_run")
+    from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import networks as network_tables
-    from larqnets.cli.tables import tables
 
-    with tables.Stages() as stages:
-        run = launch.import_model(
+    with StatusReporter() as reporter:
+        run = imported_run.import_model(
             source,
             network,
             name=name,
@@ -69,9 +69,10 @@ def import_(
             dataset=dataset,
             data_dir=data_dir,
             measure=measure,
-            on_stage=stages.stage,
+            reporter=reporter,
         )
-    show({**run.card, "run": str(run.path)}, lambda: network_tables.imported(run.card, run.path), as_json)
+    card = run.card.document
+    show({**card, "run": str(run.path)}, lambda: network_tables.imported(card, run.path), as_json)
 
 
 @decompose.command()
@@ -140,7 +141,7 @@ def run(
 ) -> None:
     """Decompose the kernels of a network into a new run; nothing is trained."""
     from larqnets.cli import preflight
-    from larqnets.decompose.settings import Search, Settings
+    from larqnets.decompose.settings import Settings
 
     given = {
         "mode": mode,
@@ -163,45 +164,51 @@ def run(
         raise typer.BadParameter("--planes and --dense-planes exclude each other. Leave one out.")
     settings = Settings(**{"method": method, "int8_payload": True, **given})
     _refuse_idle(settings, given)
-    search = None
-    if target_bits is not None or max_drop is not None:
-        if step is not None:
-            raise typer.BadParameter("--step and a search for steps exclude each other. Leave one out.")
-        search = Search(target_bits, max_drop, calibration or Search.images)
-    elif calibration is not None:
-        raise typer.BadParameter("--calibration is for a search. Add --target-bits or --max-drop, or leave it out.")
+    search = _search_for(target_bits, max_drop, calibration, step)
     preflight.check_decompose(source, method, name, runs, dataset)
     if measure or search is not None:
         preflight.check_images(preflight.images_of_source(Path(source)), dataset, data_dir)
     shape = None if image is None else preflight.image_shape(image)
-    launch = needs_training_extra("larqnets.post_training.launch")
+    decomposed_run = needs_training_extra("larqnets.post_training.decomposed_run")
+    subjects = needs_training_extra("larqnets.runs.subject")
+    from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import networks as network_tables
-    from larqnets.cli.tables import tables
 
     network = {"dataset": dataset, "data-dir": data_dir, "weights": weights, "image": image, "classes": classes}
     again = ["larqnets", "decompose", source, *([] if runs == Path("runs") else ["--runs", str(runs)])]
     again += [part for key, value in network.items() if value is not None for part in (f"--{key}", str(value))]
-    with tables.Stages() as stages:
-        stages.stage("load")
-        origin = launch.net.open_network(
+    with StatusReporter() as reporter:
+        reporter.stage("load")
+        subject = subjects.open_subject(
             source, dataset=dataset, data_dir=data_dir, weights=weights, image=shape, classes=classes
         )
-        result = launch.decompose_network(
-            origin,
+        result = decomposed_run.decompose_network(
+            subject,
             settings,
-            source=source,
             name=name,
             runs=runs,
             search=search,
             measure=measure,
-            on_stage=stages.stage,
-            on_layer=stages.layer,
+            reporter=reporter,
         )
     show(
-        {**result.card, "run": str(result.path)},
-        lambda: network_tables.decomposition(result.card, result.path, shlex.join(again)),
+        {**result.card.document, "run": str(result.path)},
+        lambda: network_tables.decomposition(result.card.document, result.path, shlex.join(again)),
         as_json,
     )
+
+
+def _search_for(target_bits: float | None, max_drop: float | None, calibration: int | None, step: float | None) -> Any:
+    """Return the search for steps that the options ask for; None when they ask for none."""
+    from larqnets.decompose.settings import Search
+
+    if target_bits is None and max_drop is None:
+        if calibration is not None:
+            raise typer.BadParameter("--calibration is for a search. Add --target-bits or --max-drop, or leave it out.")
+        return None
+    if step is not None:
+        raise typer.BadParameter("--step and a search for steps exclude each other. Leave one out.")
+    return Search(target_bits, max_drop, calibration or Search.images)
 
 
 # Option -> the methods that read it, and the mode of cbd in which it is read; None: both.
@@ -276,10 +283,10 @@ def compare(
         preflight.check_images(preflight.images_of_source(Path(source)), None, data_dir)
     check_folder(table.parent)
     comparison = needs_training_extra("larqnets.studies.decompose_compare")
+    from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import networks as network_tables
-    from larqnets.cli.tables import tables
 
-    with tables.Stages() as stages:
-        stages.stage("decompose")
-        result = comparison.compare(sources, table, only, data_dir, stages.say)
+    with StatusReporter() as reporter:
+        reporter.stage("decompose")
+        result = comparison.compare_methods(sources, table, only, data_dir, reporter)
     show(result, lambda: network_tables.methods_compared(result), as_json)

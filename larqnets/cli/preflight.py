@@ -25,6 +25,7 @@ from larqnets.runs.names import (
     check_method,
     image_shape,
     images_of_source,
+    is_run,
     looks_like_run,
     origin_of,
     plan_run,
@@ -112,7 +113,7 @@ def check_device(name: str | None) -> None:
 def check_file(file: Path) -> "Model":
     """Return what a .tflite file holds; raises LarqnetsError when it cannot be read, or needs an op that nobody knows."""
     from deploy.run.interpreter import check_model
-    from larqnets.tflite.model import read_model
+    from larqnets.tflite.reading import read_model
 
     model = read_model(file)
     check_model(model, num_threads=1)
@@ -138,7 +139,7 @@ def check_evaluate(subject: Path, split: str, dataset: str | None, data_dir: str
     if subject.is_dir():
         check_images(images_of_source(subject), dataset, data_dir)
         return
-    from deploy.run.classify import dataset_of
+    from larqnets.data.info import dataset_of
 
     model = check_file(subject)
     run = run_of(subject)
@@ -178,7 +179,7 @@ def check_summary(subject: str, backbone: str | None, image: str, stem: str, ove
         raise LarqnetsError(
             f"'{subject}' is a method. Say on which backbone: larqnets summary {subject} --backbone resnet18."
         )
-    elif path.is_dir() or looks_like_run(path):
+    elif is_run(subject) or looks_like_run(path):
         if (run := Run.open(path)).kind == "trained":  # built anew for its images, others are loaded
             check_data(run.experiment.data)
     else:

@@ -37,12 +37,12 @@ def pareto(
     as_json: Json = False,
 ) -> None:
     """Compare the methods of a sweep: accuracy over seeds against cost, and which of them no other one beats."""
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables import studies
     from larqnets.studies import pareto as comparison
 
     check_output(output)
     result = comparison.pareto(table, output, cost, title)
-    show(result, lambda: tables.pareto(result), as_json)
+    show(result, lambda: studies.pareto(result), as_json)
 
 
 @app.command(name="bench-training", hidden=True)
@@ -59,9 +59,9 @@ def bench_training(
 
     check_folder(out.parent)
     result = needs_training_extra("larqnets.studies.bench_training").bench(cases or (), pairs, overrides or (), out)
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables import studies
 
-    show(result, lambda: tables.bench(result, out), as_json)
+    show(result, lambda: studies.bench(result, out), as_json)
 
 
 @app.command(name="bench-groupnet-training", hidden=True)
@@ -79,6 +79,6 @@ def bench_groupnet_training(
     check_folder(out.parent)
     bench = needs_training_extra("larqnets.studies.bench_groupnet")
     result = bench.bench(ks or (1, 3, 5), turns, bench.Setting(width=width, batch_size=batch, image_size=size), out)
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables import studies
 
-    show(result, lambda: tables.bench_groupnet(result, out), as_json)
+    show(result, lambda: studies.bench_groupnet(result, out), as_json)

@@ -36,11 +36,11 @@ def train(
 
     preflight.check_train(config, name, runs, overrides or (), init_from, resume, seed, strategy)
     launch = needs_training_extra("larqnets.training.launch").launch
+    from larqnets.cli.reporters import StepsReporter
     from larqnets.training.distribution import WorkerLostError
-    from larqnets.training.progress import Terminal
 
     try:
-        with Terminal() as progress:
+        with StepsReporter() as reporter:
             run = launch(
                 config,
                 name=name,
@@ -50,15 +50,15 @@ def train(
                 resume=resume,
                 seed=seed,
                 strategy=strategy,
-                progress=progress,
+                reporter=reporter,
             )
     except WorkerLostError as error:
         # TensorFlow cannot mend a cluster within a process, so this one starts anew and waits for the others.
         print(f"larqnets: {printable(str(error))} This one starts again by itself.", file=sys.stderr, flush=True)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *([] if resume else ["--resume"])])
-    from larqnets.cli.tables import tables
+    from larqnets.cli.tables import training
 
-    show({**run.card, "run": str(run.path)}, lambda: tables.card(run.card, run.path), as_json)
+    show({**run.card.document, "run": str(run.path)}, lambda: training.card(run.card, run.path), as_json)
 
 
 @app.command()
@@ -85,10 +85,10 @@ def sweep(
         option_values(planned.experiment, options)
     check_folder((table or runs / "sweep.csv").parent)
     run_sweep = needs_training_extra("larqnets.studies.sweep").sweep
-    from larqnets.cli.tables import tables
-    from larqnets.training.progress import Terminal
+    from larqnets.cli.reporters import StepsReporter
+    from larqnets.cli.tables import studies
 
-    with Terminal(stages=tables.STAGES) as progress:
+    with StepsReporter() as reporter:
         result = run_sweep(
             configs,
             seeds=seeds,
@@ -98,9 +98,9 @@ def sweep(
             options=options,
             convert=convert,
             arm64_proof=arm64_proof,
-            progress=progress,
+            reporter=reporter,
         )
-    show(result, lambda: tables.sweep(result), as_json)
+    show(result, lambda: studies.sweep(result), as_json)
     if failed := result["failed"]:
         count = len(failed) + len(result["rows"])
         reasons = " ".join(f"{entry['run']}: {entry['reason']}" for entry in failed)

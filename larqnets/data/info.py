@@ -1,11 +1,16 @@
-"""What is known about a data set without reading it."""
+"""What is known about a data set without reading it, and what a .tflite file says of it."""
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from larqnets.config import DataConfig
+from larqnets.errors import LarqnetsError
+from larqnets.tflite.inspect import METADATA_NAME, own_metadata
+from larqnets.tflite.model import Model
 
 # What an example consists of, by name.
 IMAGE = "image"  # what the network is given
@@ -63,3 +68,67 @@ def preprocess_info(info: DatasetInfo, config: DataConfig) -> dict[str, Any]:
         "std": list(info.std),
         "crop_fraction": crop_fraction(config),
     }
+
+
+def preprocessing(file: Model) -> dict[str, Any] | None:
+    """Return what the metadata of a file say about its images, as `preprocess_info` wrote it; None if nothing.
+
+    Raises LarqnetsError when it is nonsense or does not fit the file's first input.
+    """
+    shape = input_shape(file)
+    if not file.subgraphs[0].inputs:
+        return None
+    metadata = own_metadata(file)
+    entry = (metadata or {}).get("preprocess")
+    is_readable = metadata is not None or METADATA_NAME not in file.metadata
+    if entry is None and is_readable:
+        return None
+    if not isinstance(entry, dict) or not _fits(entry, shape):
+        raise LarqnetsError(
+            f"What {file.name} says about its images is nonsense or does not fit its input {shape}. "
+            "Convert it again, or give a .npy array of ready values."
+        )
+    return entry
+
+
+def dataset_of(file: Path, model: Model, dataset: str | None) -> str:
+    """Return the data set that `dataset` or the file's metadata names; raises LarqnetsError when neither does."""
+    named = dataset or (preprocessing(model) or {}).get("dataset")
+    if named is None:
+        raise LarqnetsError(f"{file} does not say which images it was made for. Name them with --dataset.")
+    return named
+
+
+def input_shape(file: Model) -> tuple[int, ...]:
+    """Return the shape of a sample that a file's first input takes, such as (H, W, C); () where it has no input."""
+    graph = file.subgraphs[0]
+    return graph.tensors[graph.inputs[0]].shape[1:] if graph.inputs else ()
+
+
+def _fits(entry: dict[str, Any], shape: tuple[int, ...]) -> bool:
+    """Whether images can be prepared so: the model's shape, labels that are texts, and numbers that keep pixels apart."""
+    mean, std, labels = (entry.get(key, ()) for key in ("mean", "std", "labels"))
+    fraction = entry.get("crop_fraction", 1.0)
+    if len(shape) != 3 or shape[-1] not in (1, 3) or entry.get("image_shape") != list(shape):
+        return False
+    if not all(isinstance(v, list) and len(v) == shape[-1] and all(map(_is_number, v)) for v in (mean, std)):
+        return False
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        return False
+    if not _is_number(fraction) or not 0 < fraction <= 1:
+        return False
+    if not isinstance(entry.get("dataset"), str | None):
+        return False
+    with np.errstate(all="ignore"):  # what becomes infinite is refused below
+        scale, offset = normalisation(mean, std)
+        darkest, brightest = offset, np.float32(255) * scale + offset
+    usable = np.isfinite(darkest) & np.isfinite(brightest) & np.isfinite(scale) & (darkest != brightest)
+    return bool(usable.all())
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number that fits into a float and is finite."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:
+        return False

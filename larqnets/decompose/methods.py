@@ -18,6 +18,7 @@ from larqnets.decompose.matrix import Scale, filters, from_matrix, per_channel, 
 from larqnets.decompose.result import LayerResult, Plane
 from larqnets.decompose.settings import INT8_MAX, INT8_PLANES, Settings
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT, Reporter
 
 SMALL_LAYER = 20_000  # weights; below, int8 costs little and decides whether a compact network survives
 MAX_PLANES = 20  # a largest weight of more steps than these count means a layer without spread
@@ -61,11 +62,11 @@ def decompose_kernels(
     settings: Settings | Mapping[str, Settings],
     depthwise: Collection[str] = (),
     stem: str | None = None,
-    on_layer: Callable[[int, str], object] = lambda done, name: None,
+    reporter: Reporter = SILENT,
 ) -> dict[str, LayerResult]:
     """Return the decompositions of named kernels, computed in one thread per core, the largest first.
 
-    `settings` may differ by name. `on_layer` is called with the number done and the name of each. NumPy leaves Python's
+    `settings` may differ by name. `reporter` is told the number done and the name of each. NumPy leaves Python's
     lock for nearly all of the work; the ranks of the paper mode do not, and gain less.
     """
 
@@ -79,7 +80,7 @@ def decompose_kernels(
         for finished in as_completed([threads.submit(one, name) for name in by_size]):
             result = finished.result()
             results[result.name] = result
-            on_layer(len(results), result.name)
+            reporter.count(len(results), len(kernels), result.name)
     return {name: results[name] for name in kernels}
 
 

@@ -91,15 +91,12 @@ class Settings:
 class Search:
     """What to look for: a size in bits per weight, or the most points of accuracy on calibration images to give up."""
 
-    target_bits: float | None = None
-    max_drop: float | None = None
+    target_bits: Annotated[float, Range(1, 8)] | None = None  # per weight
+    max_drop: Annotated[float, Range(0, 100)] | None = None  # points
     images: int = 4096  # training images to calibrate with
 
     def __post_init__(self) -> None:
         """Raise LarqnetsError unless exactly one of the two is asked for, within its range."""
         if (self.target_bits is None) == (self.max_drop is None):
             raise LarqnetsError("Search for a size or for an accuracy: give --target-bits or --max-drop, not both.")
-        if self.target_bits is not None and not 1 <= self.target_bits <= 8:
-            raise LarqnetsError(f"--target-bits is {self.target_bits}; it must lie between 1 and 8 bits per weight.")
-        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
-            raise LarqnetsError(f"--max-drop is {self.max_drop}; it must lie between 0 and 100 points.")
+        settle(self, "decompose")

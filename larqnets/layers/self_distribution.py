@@ -30,6 +30,27 @@ def activation_self_distribution(a: Any, reduction: int, name: str) -> Any:
     return layers.Add(name=name)([a, s])
 
 
+def is_offset(layer: layers.Layer) -> bool:
+    """Return whether the layer of a network makes s of `activation_self_distribution`.
+
+    It is told by its head, the mean of a and two convolutions, and by its only readers, sums with that a.
+    """
+    sigmoid, relu = tf.keras.activations.sigmoid, tf.keras.activations.relu
+    hidden = _layers_before(layer.inbound_nodes[0])[0]
+    if layer.activation is not sigmoid or type(hidden) is not layers.Conv2D or hidden.activation is not relu:
+        return False
+    mean = _layers_before(hidden.inbound_nodes[0])[0]
+    if not isinstance(mean, layers.GlobalAvgPool2D):
+        return False
+    (a,) = _layers_before(mean.inbound_nodes[0])
+    readers = layer.outbound_nodes
+    return all(isinstance(node.outbound_layer, layers.Add) and a in _layers_before(node) for node in readers)
+
+
+def _layers_before(node: Any) -> list[layers.Layer]:
+    return [tensor._keras_history.layer for tensor in node.keras_inputs]
+
+
 @register
 class WeightSelfDistribution(lq.quantizers.Quantizer):
     """quantizer(w + c sigmoid(alpha_o) m_o) for kernels (..., O): each filter is pushed towards the sign of its mean.

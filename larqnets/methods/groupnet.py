@@ -1,7 +1,7 @@
 """Group-Net (Zhuang et al. 2019, arXiv 1811.10413, and 2022, arXiv 1909.09934): K binary branches for a group of layers."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from larqnets.backbones import Backbone, Block, Stem, Unit
 from larqnets.errors import LarqnetsError
@@ -19,6 +19,7 @@ from larqnets.methods import (
     stem_pool,
 )
 from larqnets.quantizers import ApproxSign, IdentitySign, LayerSign
+from larqnets.schema import Range
 
 
 @METHODS.register("groupnet")
@@ -54,7 +55,7 @@ class GroupNet(Method):
     paper = "Structured Binary Neural Networks for Image Recognition, arXiv 1909.09934"
     figure = "K branches of sign -> bconv -> ReLU -> BN -> + shortcut; a gate mixes each with the mean of all"
 
-    k: int = 5
+    k: Annotated[int, Range(1, 64)] = 5
     variant: Literal["groupnet", "gbd_v1", "gbd_v2", "gbd_v3", "lbd"] = "groupnet"
     gate_scope: Literal["block", "branch"] = "block"
     aggregate: Literal["mean", "learned"] = "mean"
@@ -64,13 +65,11 @@ class GroupNet(Method):
     weight_scale: bool = False
 
     def check(self, backbone: Backbone) -> None:
-        """Raise LarqnetsError without residual blocks, and for a number of branches that is none."""
+        """Raise LarqnetsError without residual blocks."""
         if backbone.joins != {"add"}:
             raise LarqnetsError(
                 f"{self.name} decomposes residual blocks, and '{backbone.name}' is not made of them. Use a resnet backbone."
             )
-        if not 1 <= self.k <= 64:
-            raise LarqnetsError(f"Option 'k' of method '{self.name}' is {self.k}, but must lie between 1 and 64.")
 
     def stem(self, x: Tensor, stem: Stem) -> Tensor:
         """Real convolution, pooling, then BatchNorm; no activation."""

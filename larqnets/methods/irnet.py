@@ -1,7 +1,7 @@
 """IR-Net (Qin et al. 2020, arXiv 1909.10788): kernels that keep information, gradients that sharpen with time."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from larqnets.backbones import Backbone, Block, Stem, Unit
 from larqnets.errors import LarqnetsError
@@ -21,6 +21,7 @@ from larqnets.methods import (
     stem_pool,
 )
 from larqnets.quantizers import EdeSign, LibraSign
+from larqnets.schema import Range
 
 
 @METHODS.register("irnet")
@@ -45,16 +46,12 @@ class IrNet(Method):
     paper = "Forward and Backward Information Retention for Accurate Binary Neural Networks, arXiv 1909.10788"
     figure = "sign -> bconv -> [max-pool] -> BN -> + shortcut -> hardtanh"
 
-    t_min: float = 1e-3
+    t_min: Annotated[float, Range(0, 10, above=True)] = 1e-3
     shortcut_per_conv: bool = True
     downsample: Literal["projection", "pooled", "pad"] = "projection"
 
     def check(self, backbone: Backbone) -> None:
-        """Raise LarqnetsError when an option means nothing, or nothing on this backbone."""
-        if not 0 < self.t_min <= 10:
-            raise LarqnetsError(
-                f"Option 't_min' of method '{self.name}' is {self.t_min}, but must lie above 0 and not above 10."
-            )
+        """Raise LarqnetsError for bottlenecks with a shortcut around every convolution."""
         if self.shortcut_per_conv:
             refuse_bottlenecks(self.name, backbone, "Use options = { shortcut_per_conv = false }.")
 

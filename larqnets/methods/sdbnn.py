@@ -1,17 +1,17 @@
 """SD-BNN (Xue et al. 2021, arXiv 2103.02394): move the boundary of the sign instead of scaling what it gives."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import larq as lq
 import tensorflow as tf
 
 from larqnets.backbones import Backbone, Stem, Unit
-from larqnets.errors import LarqnetsError
 from larqnets.layers.self_distribution import WeightSelfDistribution, activation_self_distribution
 from larqnets.methods import METHODS, Tensor, batch_norm, binary_conv, layers, max_pool, stem_conv, stem_pool
 from larqnets.methods.irnet import IrNet
 from larqnets.quantizers import ApproxSign, EdeSign, SteSign
+from larqnets.schema import Range
 
 
 @METHODS.register("sdbnn")
@@ -38,18 +38,10 @@ class SdBnn(IrNet):
 
     asd: bool = True
     wsd: bool = True
-    reduction: int = 16
+    reduction: Annotated[int, Range(1)] = 16
     wsd_coefficient: float = 0.01
     estimator: Literal["ede", "quadratic"] = "ede"
     nonlinearity: Literal["hardtanh", "prelu"] = "hardtanh"
-
-    def check(self, backbone: Backbone) -> None:
-        """Raise LarqnetsError when an option means nothing, or nothing on this backbone."""
-        super().check(backbone)
-        if self.reduction < 1:
-            raise LarqnetsError(
-                f"Option 'reduction' of method '{self.name}' is {self.reduction}, but must be 1 or more."
-            )
 
     def stem(self, x: Tensor, stem: Stem) -> Tensor:
         """As IR-Net's for small images; for ImageNet convolution, BatchNorm and max-pool without an activation."""

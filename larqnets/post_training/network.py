@@ -4,23 +4,15 @@ Decomposed are the kernels of Conv2D, DepthwiseConv2D, SeparableConv2D and Dense
 else stays as it is: biases, BatchNorm, and layers of other kinds, which `left_out` names if they have a kernel.
 """
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
-from larqnets.config import DataConfig, TaskConfig
 from larqnets.decompose import LayerResult, Settings, decompose_kernels
-from larqnets.errors import LarqnetsError, nearest
-from larqnets.runs.applications import applications, build_application
-from larqnets.runs.keras_file import load_keras_file
-from larqnets.runs.names import KERAS_SUFFIXES
-from larqnets.runs.run import Run
-from larqnets.runs.weights import load_trained_model
+from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT, Reporter
 
 layers = tf.keras.layers
 
@@ -41,93 +33,6 @@ class Kernel:
     name: str  # of its layer; of a layer with two kernels LAYER/ATTRIBUTE
     weight: tf.Variable
     depthwise: bool
-
-
-@dataclass(frozen=True)
-class Origin:
-    """A network to decompose and what is known about it; `data` and `accuracy` (fraction) None where nobody said."""
-
-    model: tf.keras.Model
-    name: str
-    data: DataConfig | None
-    accuracy: float | None
-    task: TaskConfig = field(default_factory=TaskConfig)
-
-
-def open_network(
-    source: str,
-    *,
-    dataset: str | None = None,
-    data_dir: str | None = None,
-    weights: str | None = None,
-    image: tuple[int, int, int] | None = None,
-    classes: int | None = None,
-) -> Origin:
-    """Open a run folder, a Keras model file, or a network of keras.applications by its name.
-
-    `dataset` names images, or other ones than a run's own; `weights`, `image` (H, W, C) and `classes` (1000) are those of
-    keras.applications: "imagenet" (Keras downloads them), "none" (random), or a file. Raises LarqnetsError.
-    """
-    path, task = Path(source), TaskConfig()
-    if (weights, image, classes) != (None, None, None) and (path.exists() or source not in applications()):
-        raise LarqnetsError(
-            f"{source} is no network of keras.applications, whose --weights, --image and --classes can be chosen. Leave "
-            "them out."
-        )
-    if path.is_dir():
-        run = Run.open(path)
-        model, data, accuracy = load_trained_model(run), run.data, run.card.get("test_accuracy")
-        name, task = run.card["backbone"], run.config.task
-    elif path.suffix in KERAS_SUFFIXES:
-        model, data, accuracy, name = load_keras_file(path), None, None, path.stem
-    elif source in applications():
-        model, data, accuracy, name = _application(source, weights, image, classes), None, None, source
-    else:
-        raise LarqnetsError(
-            f"'{source}' is no run folder, Keras model file or network of keras.applications."
-            f"{nearest(source, applications())} Give e.g. runs/<name>, model.keras, or MobileNet."
-        )
-    if dataset is not None and (data is None or dataset != data.dataset):
-        normalised: dict[str, Any] = _normalisation(source) if source in applications() and not path.is_dir() else {}
-        data = replace(data or DataConfig(dataset, **normalised), dataset=dataset).of_size(model.input_shape[1:3])
-        accuracy = None
-    if data is not None and data_dir is not None:
-        data = replace(data, data_dir=data_dir)
-    return Origin(model, name, data, accuracy, task)
-
-
-def _application(
-    name: str, weights: str | None, image: tuple[int, int, int] | None, classes: int | None
-) -> tf.keras.Model:
-    given = {"weights": weights, "input_shape": image, "classes": classes}
-    options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}  # else Keras' own
-    if weights == "none":
-        options["weights"] = None
-    return build_application(
-        name,
-        f"{name} of keras.applications cannot be made",
-        "Choose another --weights, --image or --classes.",
-        **options,
-    )
-
-
-def _normalisation(name: str) -> dict[str, tuple[float, ...]]:
-    """Return mean and std with which (pixel / 255 - mean) / std is what a network of keras.applications takes.
-
-    They are read off its own preprocessing, by its values for black and for one full channel after the other. Raises
-    LarqnetsError where that is no such formula, as of networks whose channels are BGR.
-    """
-    preprocess = sys.modules[applications()[name].__module__].preprocess_input
-    probes = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]).astype(np.float32).reshape(4, 1, 1, 3)
-    black, *channels = np.asarray(preprocess(probes)).reshape(4, 3)
-    rise = np.array(channels) - black
-    if not np.array_equal(rise != 0, np.eye(3, dtype=bool)):
-        raise LarqnetsError(
-            f"{name} of keras.applications mixes the colours of an image (BGR), which our images cannot do. Give a Keras "
-            "model file that takes RGB, or leave --dataset out."
-        )
-    std = 1 / np.diag(rise).astype(np.float64)
-    return {"mean": tuple((-black * std).tolist()), "std": tuple(std.tolist())}
 
 
 def find_kernels(model: tf.keras.Model) -> list[Kernel]:
@@ -156,18 +61,18 @@ def left_out(model: tf.keras.Model) -> list[str]:
 def decompose(
     kernels: Sequence[Kernel],
     settings: Settings | Mapping[str, Settings],
-    on_layer: Callable[[int, str], Any] = lambda done, name: None,
+    reporter: Reporter = SILENT,
     values: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, LayerResult]:
     """Decompose every kernel, with the same settings or its own, on all cores; the model is left as it is.
 
-    `values`: the kernels' values by name, where the weights do not hold them now. `on_layer` is called with the number
-    done and the name of each. Raises LarqnetsError for a kernel that cannot be decomposed, see `decompose_kernel`.
+    `values`: the kernels' values by name, where the weights do not hold them now. `reporter` is told the
+    number done and the name of each. Raises LarqnetsError for a kernel that cannot be decomposed, see `decompose_kernel`.
     """
     values = values or float_values(kernels)
     by_name = {kernel.name: values[kernel.name] for kernel in kernels}
     depthwise = [kernel.name for kernel in kernels if kernel.depthwise]
-    return decompose_kernels(by_name, settings, depthwise, stem=kernels[0].name, on_layer=on_layer)
+    return decompose_kernels(by_name, settings, depthwise, stem=kernels[0].name, reporter=reporter)
 
 
 def float_values(kernels: Sequence[Kernel]) -> dict[str, np.ndarray]:

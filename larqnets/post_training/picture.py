@@ -45,14 +45,14 @@ def draw_layers(rows: Sequence[dict[str, Any]], title: str) -> bytes:
 
 
 @dataclass(frozen=True)
-class Network:
+class DrawnNetwork:
     """What is drawn of a network: its accuracy, and (bytes, accuracy) of every setting by line; accuracies are fractions."""
 
     float_accuracy: float
     lines: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
 
 
-def draw_methods(networks: Mapping[str, Network]) -> "Figure":
+def draw_methods(networks: Mapping[str, DrawnNetwork]) -> "Figure":
     """Return a picture with a panel a network: accuracy against the bytes of its kernels, a line a method."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, PercentFormatter

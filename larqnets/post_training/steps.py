@@ -15,23 +15,24 @@ nothing but that accuracy, which the run's card has, is used.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from larqnets.data import load_dataset
 from larqnets.data.info import IMAGE, LABEL
 from larqnets.decompose import Settings, settings_for_bits
+from larqnets.decompose.result import LayerResult
 from larqnets.decompose.search import LARGEST, SMALLEST
 from larqnets.decompose.settings import Search
 from larqnets.errors import LarqnetsError
 from larqnets.post_training import network as net
 from larqnets.post_training.sensitivity import sensitivities
-from larqnets.tasks import get_task
-from larqnets.training.evaluation import check_images, without_remapping
+from larqnets.reporter import SILENT, Reporter
+from larqnets.runs.subject import Subject
+from larqnets.training.evaluation import without_remapping
 
 GRADIENT_IMAGES = 512  # of the calibration images, for the sensitivities
 BASE_BITS = 5.0  # the search for an accuracy starts from the steps of this size,
@@ -41,11 +42,11 @@ BATCH = 128
 
 
 def find_settings(
-    origin: net.Origin,
+    subject: Subject,
     kernels: Sequence[net.Kernel],
     settings: Settings,
     search: Search,
-    on_stage: Callable[[str], Any] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> tuple[dict[str, Settings], dict[str, Any]]:
     """Return settings with a step for every layer, and what the search found, for the card.
 
@@ -57,10 +58,8 @@ def find_settings(
             "Only the sound mode of cbd has steps to search for. Leave --target-bits and --max-drop out, or use "
             "--method cbd --mode sound."
         )
-    if origin.data is None:
+    if (dataset := subject.images) is None:
         raise LarqnetsError("The search needs images to calibrate with. Name them with --dataset.")
-    dataset = load_dataset(origin.data)
-    check_images(origin.model, dataset, get_task(origin.task))
     examples = dataset.samples(search.images, "train")
     if LABEL not in examples:
         raise LarqnetsError(
@@ -69,36 +68,27 @@ def find_settings(
     images, labels = examples[IMAGE], examples[LABEL]
     values = net.float_values(kernels)
 
-    on_stage("sensitivity")
+    reporter.stage("sensitivity")
     start = net.decompose(kernels, settings, values=values)
     free = [kernel for kernel in kernels if "step" in start[kernel.name].knobs]
     if not free:
         raise LarqnetsError("Every layer is kept at int8, so there is no step to find. Leave --protect-small out.")
-    sensitivity = sensitivities(origin.model, free, images[:GRADIENT_IMAGES], settings.granularity == "channel")
+    sensitivity = sensitivities(subject.model, free, images[:GRADIENT_IMAGES], settings.granularity == "channel")
     free_values = {kernel.name: values[kernel.name] for kernel in free}
     depthwise = [kernel.name for kernel in free if kernel.depthwise]
     found: dict[str, Any] = {**vars(search), "images": len(images), "sensitivity": sensitivity}
 
     if search.target_bits is not None:
-        on_stage("bisection")
-        # what is left for the layers with steps when those at int8 have taken theirs
-        weights = sum(result.weights for result in start.values())
-        at_int8 = 8 * sum(result.file_bytes for name, result in start.items() if name not in sensitivity)
-        left = search.target_bits * weights - at_int8
-        if left <= 0:
-            raise LarqnetsError(
-                f"The layers at int8 alone take {at_int8 / weights:.2f} bits per weight. Ask for more, or leave "
-                "--protect-small out."
-            )
-        wanted = left / sum(kernel.size for kernel in free_values.values())
+        reporter.stage("bisection")
+        wanted = _bits_left(search.target_bits, start, free_values)
         chosen, _ = settings_for_bits(free_values, wanted, settings, sensitivity, depthwise)
     else:
-        on_stage("mixing")
-        predict = Predictor(origin.model)
-        images, found["mixed"] = as_hard_as_unseen(predict, images, labels, origin.accuracy)
+        reporter.stage("mixing")
+        predict = Predictor(subject.model)
+        images, found["mixed"] = as_hard_as_unseen(predict, images, labels, subject.accuracy)
         found["calibration_accuracy"] = float_accuracy = predict.accuracy(images, labels)
         found["trials"] = trials = []
-        on_stage("bisection")
+        reporter.stage("bisection")
         base, _ = settings_for_bits(free_values, BASE_BITS, settings, sensitivity, depthwise, tolerance=0.1)
 
         def lost(factor: float) -> tuple[dict[str, Settings], float]:
@@ -116,6 +106,19 @@ def find_settings(
         chosen = _coarsest(lost, search.max_drop)
     found["steps"] = {name: own.step for name, own in chosen.items()}
     return dict.fromkeys(values, settings) | chosen, found
+
+
+def _bits_left(target_bits: float, start: Mapping[str, LayerResult], free: Mapping[str, np.ndarray]) -> float:
+    """Return the bits per weight left for the layers with steps when those at int8 have taken theirs."""
+    weights = sum(result.weights for result in start.values())
+    at_int8 = 8 * sum(result.file_bytes for name, result in start.items() if name not in free)
+    left = target_bits * weights - at_int8
+    if left <= 0:
+        raise LarqnetsError(
+            f"The layers at int8 alone take {at_int8 / weights:.2f} bits per weight. Ask for more, or leave "
+            "--protect-small out."
+        )
+    return left / sum(kernel.size for kernel in free.values())
 
 
 def as_hard_as_unseen(

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from larqnets.backbones import get_backbone
-from larqnets.config import DataConfig, Experiment, load_config
+from larqnets.config import DataConfig, Experiment, list_configs, load_config
 from larqnets.data.folder import find_classes
 from larqnets.data.known import FOLDER_PREFIX, find_known
 from larqnets.data.layout import find_prepared, resolve_data_dir
 from larqnets.errors import LarqnetsError
 from larqnets.method_options import method_names, read_options
 from larqnets.registry import unknown
+from larqnets.runs.card import CARD_FILE
 from larqnets.runs.run import Run, default_name
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -86,7 +87,7 @@ def images_of_source(source: Path) -> DataConfig | None:
 
 def run_of(file: Path) -> Path | None:
     """Return the run folder that holds a converted file, None if there is none above it."""
-    return next((folder for folder in file.resolve().parents if (folder / "card.json").is_file()), None)
+    return next((folder for folder in file.resolve().parents if (folder / CARD_FILE).is_file()), None)
 
 
 def origin_of(file: Path, source: Path | None) -> Path:
@@ -101,6 +102,12 @@ def looks_like_run(path: Path) -> bool:
     return path.parent != Path() and path.suffix != ".toml" and not path.is_file()
 
 
+def is_run(name: str) -> bool:
+    """Return whether a name stands for a folder that is there: of a run, or one that no config is called like."""
+    path = Path(name)
+    return path.is_dir() and ((path / CARD_FILE).is_file() or name not in list_configs())
+
+
 def plan_run(
     config_or_run: str,
     name: str | None,
@@ -112,7 +119,7 @@ def plan_run(
 ) -> Run | tuple[Experiment, str]:
     """Return the run that `larqnets train` is to continue, or experiment and name of the one that it is to start."""
     path = Path(config_or_run)
-    if path.is_dir() or (resume and looks_like_run(path)):
+    if is_run(config_or_run) or (resume and looks_like_run(path)):
         if not resume:
             raise LarqnetsError(f"{path} is a run folder. Continue it with --resume, or give a config to train anew.")
         if overrides or seed is not None or name is not None or init_from is not None:

@@ -9,45 +9,19 @@ Nothing here imports TensorFlow, so a board that only measures can read the card
 """
 
 import contextlib
-import json
-import os
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-try:
-    import fcntl
-except ImportError:  # Windows, where nothing is locked
-    fcntl = None
-
 from larqnets.config import DataConfig, Experiment, ModelImages, TaskConfig, dump_config, load_config, load_model_images
-from larqnets.documents import read_json
-from larqnets.errors import LarqnetsError, excerpt
-from larqnets.files import building_folder, cannot_write, lock, locked, write_atomically
-from larqnets.schema import convert
+from larqnets.errors import LarqnetsError
+from larqnets.files import building_folder, cannot_write, locked, write_atomically
+from larqnets.reporter import SILENT
+from larqnets.runs.card import CARD_FILE, RUN_FORMAT, Card, Kind
+from larqnets.runs.run_lock import RunLock
 
-RUN_FORMAT = 1
+CONFIG_FILE = "config.toml"
 MODEL_FILE = "model.h5"
-KINDS = ("trained", "imported", "decomposed")
-# What is read of a card, and of which type: of every run, of a trained one, and of those where it is known.
-_CARD = {"name": str, "method": str, "backbone": str, "dataset": str, "status": str, "seconds": float}
-_TRAINED = {"seed": int, "epochs_done": int, "step": int}
-_KNOWN = {
-    "test_accuracy": float | None,
-    "converted_test_accuracy": float | None,
-    "converted_test_images": int | None,
-    "headline": str,
-    "scores": dict[str, float],
-    "converted_scores": dict[str, float] | None,
-    "init_from": str | None,
-    "images": dict[str, Any],
-    "settings": dict[str, Any],
-    "arm64": dict[str, Any],
-    "stages": tuple[dict[str, Any], ...],
-    "layers": tuple[dict[str, Any], ...],
-}
-LOCK_PATIENCE = 1.0  # seconds; `in_use` of another process holds the lock for a moment
 
 
 def default_name(config_name: str, seed: int) -> str:
@@ -58,20 +32,20 @@ def default_name(config_name: str, seed: int) -> str:
 class Run:
     """One run folder. `config` is its resolved config, `card` the record of what was done and measured."""
 
-    def __init__(self, path: Path, config: Experiment | ModelImages, card: dict[str, Any]) -> None:
+    def __init__(self, path: Path, config: Experiment | ModelImages, card: Card) -> None:
         self.path = path
         self.config = config
         self.card = card
-        self._is_locked = False
+        self._lock = RunLock(path)
 
     @property
     def name(self) -> str:
         return self.path.name
 
     @property
-    def kind(self) -> str:
-        """How its weights came to be: one of KINDS."""
-        return self.card.get("kind", KINDS[0])
+    def kind(self) -> Kind:
+        """How its weights came to be."""
+        return self.card.kind
 
     @property
     def experiment(self) -> Experiment:
@@ -117,7 +91,7 @@ class Run:
         """
         path = new_run_path(root, name)
         model, data = experiment.model, experiment.data
-        card: dict[str, Any] = {
+        facts = {
             "format_version": RUN_FORMAT,
             "kind": "trained",
             "name": name,
@@ -131,7 +105,7 @@ class Run:
             "step": 0,
             "seconds": 0.0,
         }
-        return cls._build(path, experiment, card, {})
+        return cls._build(path, experiment, facts, {})
 
     @classmethod
     def create_with_model(
@@ -139,30 +113,30 @@ class Run:
         root: Path,
         name: str,
         data: DataConfig | None,
-        card: dict[str, Any],
-        files: dict[str, bytes],
+        facts: Mapping[str, Any],
+        files: Mapping[str, bytes],
         task: TaskConfig | None = None,
     ) -> Self:
         """Create `root/name` for a network that was not trained here; appears whole or not at all.
 
-        `card`: its kind, method, backbone, dataset and seconds, and what else is to be remembered; `files`: the contents
-        by name, MODEL_FILE among them. Raises LarqnetsError as `create` does.
+        `facts` of its card: kind, method, backbone, dataset and seconds, and what else is to be remembered; `files`: the
+        contents by name, MODEL_FILE among them. Raises LarqnetsError as `create` does.
         """
-        whole = {"format_version": RUN_FORMAT, "name": name, "status": card["kind"], **card}
+        whole = {"format_version": RUN_FORMAT, "name": name, "status": facts["kind"], **facts}
         return cls._build(new_run_path(root, name), ModelImages(data, task or TaskConfig()), whole, files)
 
     @classmethod
     def _build(
-        cls, path: Path, config: Experiment | ModelImages, card: dict[str, Any], files: dict[str, bytes]
+        cls, path: Path, config: Experiment | ModelImages, facts: Mapping[str, Any], files: Mapping[str, bytes]
     ) -> Self:
-        root = path.parent
+        root, card = path.parent, Card.of(facts, f"The card of {path}")
         try:
             root.mkdir(parents=True, exist_ok=True)
             with building_folder(root) as building:
-                write_atomically(building / "config.toml", dump_config(config))
+                write_atomically(building / CONFIG_FILE, dump_config(config))
                 for file, content in files.items():
                     write_atomically(building / file, content)
-                write_atomically(building / "card.json", _json(card))
+                card.write(building / CARD_FILE)
                 building.rename(path)
         except OSError as error:  # another process took the name, or the disk went away
             raise (_taken(path) if path.exists() else cannot_write(path, error)) from error
@@ -174,95 +148,38 @@ class Run:
 
         Raises LarqnetsError when it is not there, no run, of another format version, or its files are damaged.
         """
-        card_path = path / "card.json"
         if not path.exists():
             raise LarqnetsError(f"There is no run at {path}. `larqnets list runs` shows the runs that exist.")
         if (path / "saved_model.pb").is_file():
             raise LarqnetsError(
                 f"{path} is a SavedModel folder, which carries code. Save the model as one file: model.save('model.h5')."
             )
-        if not card_path.is_file() or not (path / "config.toml").is_file():
+        if not (path / CARD_FILE).is_file() or not (path / CONFIG_FILE).is_file():
             raise LarqnetsError(f"{path} is not a run folder: it needs card.json and config.toml. Give runs/<name>.")
-        card = _read_card(card_path)
-        version = card.get("format_version")
-        if version != RUN_FORMAT:
-            newer = isinstance(version, int) and version > RUN_FORMAT
-            remedy = "Update larqnets" if newer else "Open it with the version of larqnets that wrote it"
-            raise LarqnetsError(
-                f"{path} has run format {excerpt(repr(version), 80)}, but this larqnets reads format {RUN_FORMAT}. {remedy}."
-            )
-        kind = card.setdefault("kind", KINDS[0])
-        if kind not in KINDS:
-            raise LarqnetsError(
-                f"{card_path} is damaged: {excerpt(repr(kind), 80)} is no kind of run. Restore it from a copy."
-            )
-        trained = kind == "trained"
-        due = _CARD | (_TRAINED if trained else {})
-        missing = [key for key in due if key not in card]
-        if missing:
-            raise LarqnetsError(
-                f"{card_path} is damaged: it lacks {missing[0]!r}. Restore it from a copy, or train again."
-            )
-        for key, hint in (due | _KNOWN).items():
-            if key in card:
-                convert(card[key], hint, key, f"{card_path} is damaged, restore it from a copy")
-        config = path / "config.toml"
+        card, config = Card.read(path / CARD_FILE), path / CONFIG_FILE
+        trained = card.kind == "trained"
         return cls(path, load_config(str(config)) if trained else load_model_images(config), card)
-
-    @property
-    def lock_file(self) -> Path:
-        return self.path / ".lock"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training this run while the block runs; may be nested.
-
-        The system releases the lock of a process that ends, however it ends. Raises LarqnetsError when another process
-        has it, or the folder cannot be written.
-        """
-        if self._is_locked or fcntl is None:
+        """Keep other processes from training this run while the block runs; may be nested. Errors: see `RunLock.held`."""
+        if self._lock.mine:
             yield
             return
-        try:
-            file = self.lock_file.open("a+b", buffering=0)
-        except OSError as error:
-            raise cannot_write(self.lock_file, error) from error
-        with file:
-            patience = time.monotonic() + LOCK_PATIENCE
-            while not lock(file.fileno()):
-                if time.monotonic() > patience:
-                    file.seek(0)
-                    who = file.read(20).decode("ascii", "replace").strip() or "not known"
-                    raise LarqnetsError(
-                        f"{self.path} is being trained by another process (PID {who}). Wait for it, or stop it first."
-                    )
-                time.sleep(0.05)
-            with contextlib.suppress(OSError):  # a full disk must not keep anybody from locking
-                file.truncate(0)
-                file.write(f"{os.getpid()}\n".encode())
-            self.card = _read_card(self.path / "card.json")  # as whoever had the lock before left it
-            self._is_locked = True
-            try:
-                yield
-            finally:
-                self._is_locked = False
+        with self._lock.held():
+            self.card = Card.read(self.path / CARD_FILE)  # as whoever had the lock before left it
+            yield
 
     def in_use(self) -> bool:
         """Return whether a process trains this run now; False where the system has no file locks."""
-        if self._is_locked or fcntl is None:
-            return self._is_locked
-        try:
-            with self.lock_file.open("rb") as file:
-                return not lock(file.fileno(), shared=True)
-        except OSError:
-            return False
+        return self._lock.in_use()
 
-    def update_card(self, **fields: Any) -> None:
-        """Set fields of `card.json`, atomically; other fields stay, also those that another process set meanwhile."""
-        path = self.path / "card.json"
-        with locked(path, on_wait=lambda _: None):  # the moment that another update takes
-            card = _read_card(path) | fields
-            write_atomically(path, _json(card))
+    def update_card(self, **facts: Any) -> None:
+        """Set facts of `card.json`, atomically; others stay, also those that another process set meanwhile."""
+        path = self.path / CARD_FILE
+        with locked(path, SILENT):  # the moment that another update takes
+            card = Card.read(path).changed(**facts)
+            card.write(path)
         self.card = card
 
 
@@ -280,20 +197,3 @@ def _taken(path: Path) -> LarqnetsError:
     return LarqnetsError(
         f"The run {path} already exists. Choose another name with --name, or continue it with --resume {path}."
     )
-
-
-def _json(card: dict[str, Any]) -> str:
-    # allow_nan=False: NaN is not JSON, and other readers of the card would stumble over it.
-    return json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _read_card(path: Path) -> dict[str, Any]:
-    try:
-        card = read_json(path)
-    except OSError as error:
-        raise LarqnetsError(f"Cannot read {path}: {error.strerror}. Check its permissions.") from error
-    except ValueError as error:
-        raise LarqnetsError(f"{path} is damaged: {error}. Restore it from a copy, or train again.") from error
-    if not isinstance(card, dict):
-        raise LarqnetsError(f"{path} is damaged: it holds no JSON object. Restore it from a copy, or train again.")
-    return card

@@ -55,12 +55,11 @@ def load_trained_model(run: Run) -> tf.keras.Model:
     saved = checkpoints.latest(run)
     if saved is None:
         raise LarqnetsError(f"{run.path} has no checkpoint yet. Train it with `larqnets train --resume {run.path}`.")
-    images = run.card.get("images")
+    images = run.card.images
     if images is None:
         raise LarqnetsError(f"The card of {run.path} says nothing about its images. Restore it from a copy.")
-    height, width, channels = images["image_shape"]
     stage = run.experiment.training_stages[saved.state.get("stage", 0)]
-    model = build_model(run.experiment, (height, width, channels), len(images["labels"]), stage)
+    model = build_model(run.experiment, images.image_shape, len(images.labels), stage)
     checkpoints.restore_model(saved, model)
     return model
 

@@ -7,10 +7,9 @@ same of Group-Net with several numbers of branches.
 
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import larq as lq
 import numpy as np
@@ -22,6 +21,7 @@ from deploy.export.model import export_model
 from larqnets.backbones import get_backbone
 from larqnets.files import write_atomically
 from larqnets.models import create_model
+from larqnets.reporter import SILENT, Reporter
 from larqnets.terminal import captured_stderr
 from larqnets.tflite.inspect import inspect_model
 
@@ -68,8 +68,8 @@ class BenchModel:
     macs: int
 
 
-def write_models(folder: Path, on_model: Callable[[str], Any] = lambda _: None) -> list[BenchModel]:
-    """Write every model and `models.json` into `folder`; `on_model` is called with each file's name."""
+def write_models(folder: Path, reporter: Reporter = SILENT) -> list[BenchModel]:
+    """Write every model and `models.json` into `folder`; `reporter` is told each file's name."""
     folder.mkdir(parents=True, exist_ok=True)
     index = []
     for number, (kind, shape, content) in enumerate(_models()):
@@ -77,15 +77,15 @@ def write_models(folder: Path, on_model: Callable[[str], Any] = lambda _: None) 
         macs = sum(totals[kind_of_op]["macs"] for kind_of_op in ("binary", "int8", "float"))
         index.append(BenchModel(f"{number:02}_{kind}.tflite", kind, shape, macs))
         write_atomically(folder / index[-1].file, content)
-        on_model(index[-1].file)
+        reporter.stage(f"writing {index[-1].file}")
     write_atomically(folder / "models.json", json.dumps([asdict(model) for model in index], indent=2) + "\n")
     return index
 
 
-def write_groupnets(folder: Path, on_model: Callable[[str], Any] = lambda _: None) -> None:
+def write_groupnets(folder: Path, reporter: Reporter = SILENT) -> None:
     """Write Group-Net with each number of BRANCHES, its head alone, and `groupnets.json`, into `folder`.
 
-    The head (pooling and classifier) is the same for all of them. `on_model` is called with each file's name.
+    The head (pooling and classifier) is the same for all of them. `reporter` is told each file's name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tf.keras.utils.set_random_seed(0)
@@ -93,9 +93,9 @@ def write_groupnets(folder: Path, on_model: Callable[[str], Any] = lambda _: Non
     model = None
     for k in BRANCHES:
         files[k] = f"groupnet_k{k}.tflite"
-        on_model(files[k])
+        reporter.stage(f"writing {files[k]}")
         model = _groupnet(k)
-        write_atomically(folder / files[k], run_converter(export_model(model).model))
+        write_atomically(folder / files[k], run_converter(export_model(model).model).content)
     assert model is not None  # BRANCHES are some
     pool = model.get_layer("head_pool")
     features = tf.keras.Input(pool.input_shape[1:], batch_size=1)
@@ -117,14 +117,14 @@ def _groupnet(k: int) -> tf.keras.Model:
 def _models() -> Iterator[tuple[str, str, bytes]]:
     tf.keras.utils.set_random_seed(0)
     for shape in (*COMPARED, *BINARY_ONLY):
-        yield "bconv", str(shape), run_converter(_convolution(shape, binary=True))
+        yield "bconv", str(shape), run_converter(_convolution(shape, binary=True)).content
         if shape in COMPARED:
             yield "fp32", str(shape), _stock(_convolution(shape, binary=False), int8=False)
             yield "int8", str(shape), _stock(_convolution(shape, binary=False), int8=True)
     backbone, image, classes, stem = NETWORK
     name = f"{backbone} {'x'.join(map(str, image))}"
     binary, twin = (_settled(create_model(m, backbone, image, classes, stem=stem)) for m in ("birealnet", "real"))
-    yield "network_binary", name, run_converter(binary)
+    yield "network_binary", name, run_converter(binary).content
     yield "network_float", name, _stock(twin, int8=False)
     yield "network_int8", name, _stock(twin, int8=True)
 

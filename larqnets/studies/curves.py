@@ -1,16 +1,15 @@
 """`larqnets curves`: loss and accuracy of runs, or their gates and factors, over their epochs as one picture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from larqnets import pictures
-from larqnets.documents import finite_number, read_csv
+from larqnets.csv_table import CsvTable
+from larqnets.documents import read_csv
 from larqnets.errors import LarqnetsError
+from larqnets.runs.epoch_tables import PARAMETERS, epoch_table
 from larqnets.runs.run import Run
-from larqnets.scores import headline
-
-_PARAMETERS: dict[str, Callable[[str], Any]] = {"epoch": finite_number, "name": str, "value": finite_number}
 
 
 def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
@@ -21,7 +20,7 @@ def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
     """
     pictures.check_kind(output)
     opened = {path: Run.open(path) for path in runs}
-    scores = {headline(run.card)[0] for run in opened.values()}
+    scores = {run.card.headline for run in opened.values()}
     if len(scores) > 1:
         raise LarqnetsError(
             f"These runs are told by different scores, {' and '.join(sorted(scores))}. Draw them apart."
@@ -84,13 +83,13 @@ def _over_epochs(*panels: Any) -> None:
         axes.grid(alpha=0.3)
 
 
-def _rows(path: Path, columns: dict[str, Callable[[str], Any]]) -> list[dict[str, Any]]:
-    """Return these columns of the lines of a CSV; no lines when it is not there."""
+def _rows(path: Path, table: CsvTable) -> list[dict[str, Any]]:
+    """Return the rows of a table of a run, none when it is not there."""
     try:
-        return [{column: kind(row[column]) for column, kind in columns.items()} for row in read_csv(path)[1]]
+        return table.read(path)
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise LarqnetsError(f"{path} is damaged: {error}. Restore it from a copy, or resume the run.") from error
 
 
@@ -103,9 +102,9 @@ def _has_column(path: Path, column: str) -> bool:
 
 def _read_parameters(run: Run) -> dict[str, dict[str, list[float]]]:
     curves: dict[str, dict[str, list[float]]] = {}
-    for row in _rows(run.parameters, _PARAMETERS):
+    for row in _rows(run.parameters, PARAMETERS):
         curve = curves.setdefault(row["name"], {"epoch": [], "value": []})
-        curve["epoch"].append(row["epoch"])
+        curve["epoch"].append(float(row["epoch"]))
         curve["value"].append(row["value"])
     if not curves:
         raise LarqnetsError(
@@ -116,12 +115,12 @@ def _read_parameters(run: Run) -> dict[str, dict[str, list[float]]]:
 
 
 def _read(run: Run) -> dict[str, list[float]]:
-    score, _ = headline(run.card)
-    due = dict.fromkeys(("epoch", "train_loss", "test_loss", f"train_{score}", f"test_{score}"), finite_number)
-    if "headline" in run.card and not _has_column(run.metrics, f"train_{score}"):
-        del due[f"train_{score}"]  # a score that is not summed up while the network trains
-    rows = _rows(run.metrics, due)
-    curve = {column: [row[column] for row in rows] for column in due}
+    score = run.card.headline
+    table = epoch_table((score,)).only("epoch", "train_loss", "test_loss", f"train_{score}", f"test_{score}")
+    if "headline" in run.card.document and not _has_column(run.metrics, f"train_{score}"):
+        table = table.only(*(name for name in table.columns if name != f"train_{score}"))  # not summed up in training
+    rows = _rows(run.metrics, table)
+    curve = {column: [float(row[column]) for row in rows] for column in table.columns}
     if not curve["epoch"]:
         raise LarqnetsError(f"{run.path} has no finished epoch to draw. Train it first.")
     return curve

@@ -7,34 +7,33 @@ not depend on the method that made the integers, so methods are compared fairly 
 written after every row; given again, the command goes on. A picture is drawn beside it.
 """
 
-import csv
 import hashlib
-import io
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from larqnets import pictures
-from larqnets.data import load_dataset, reading_errors
+from larqnets.csv_table import CsvTable
+from larqnets.data import reading_errors
 from larqnets.decompose import LayerResult, Settings, container_bytes, deflate_bytes
-from larqnets.documents import finite_number, parse_csv, read_text, whole_number
 from larqnets.errors import LarqnetsError
-from larqnets.files import cannot_write, locked, write_atomically
+from larqnets.files import cannot_write
 from larqnets.post_training import network as net
-from larqnets.post_training.launch import totals
-from larqnets.post_training.picture import Network, draw_methods
+from larqnets.post_training.decomposed_run import totals
+from larqnets.post_training.picture import DrawnNetwork, draw_methods
 from larqnets.post_training.steps import Search, find_settings
-from larqnets.tasks import get_task
-from larqnets.training.evaluation import Evaluator, check_images
+from larqnets.reporter import SILENT, Reporter
+from larqnets.runs.subject import Subject, open_subject
+from larqnets.training.evaluation import Evaluator
 
 BATCH = 500
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """A method with a setting on a network, called after its run; accuracies are fractions of all test images.
 
     `bits_per_weight` as the literature counts, `file_bits_per_weight` with everything, in the method's own codes, see
@@ -71,7 +70,7 @@ class Point:
     search: Search | None = None
 
 
-COLUMNS = tuple(field.name for field in fields(Row))
+TABLE = CsvTable.of(ComparisonRow)
 
 
 def points() -> dict[tuple[str, str], Point]:
@@ -106,12 +105,12 @@ def points() -> dict[tuple[str, str], Point]:
     return found
 
 
-def compare(
+def compare_methods(
     sources: Sequence[str],
     table: Path,
     only: str = "*",
     data_dir: str | None = None,
-    note: Callable[[str], Any] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
     """Fill `table` with a row for every network and point whose "METHOD SETTING" matches the shell glob `only`.
 
@@ -129,33 +128,29 @@ def compare(
         raise LarqnetsError(
             "Two of the networks have the same name, which is that of their rows. Give one run another name."
         )
-    try:
-        table.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(table, error) from error
-    with locked(table):
+    with TABLE.filling(table, "a table of this command"):
         rows = _read(table)
-        return _fill(table, rows, dict(zip(sources, names, strict=True)), wanted, data_dir, note)
+        return _fill(table, rows, dict(zip(sources, names, strict=True)), wanted, data_dir, reporter)
 
 
 def _fill(
     table: Path,
-    rows: dict[tuple[str, str, str], Row],
+    rows: dict[tuple[str, str, str], ComparisonRow],
     names: Mapping[str, str],
     wanted: Mapping[tuple[str, str], Point],
     data_dir: str | None,
-    note: Callable[[str], Any],
+    reporter: Reporter,
 ) -> dict[str, Any]:
     """Do what `compare` does, which has read the table and keeps other processes from it."""
     for source, name in names.items():
-        origin = net.open_network(source, data_dir=data_dir)
+        subject = open_subject(source, data_dir=data_dir)
         missing = {key: value for key, value in wanted.items() if (name, *key) not in rows}
-        note(f"{name}: {len(missing)} of {len(wanted)} rows to measure.")
+        reporter.line(f"{name}: {len(missing)} of {len(wanted)} rows to measure.")
         if missing:
-            for row in _measure(origin, name, missing, note):
+            for row in _measure(subject, name, missing, reporter):
                 rows[row.key] = row
-                _write(table, rows)
-                note(
+                TABLE.write(table, [asdict(row) for row in rows.values()])
+                reporter.line(
                     f"{row.network}, {row.method} {row.setting}: {row.bits_per_weight:.2f} bits, test accuracy "
                     f"{row.test_accuracy:.2%}."
                 )
@@ -164,9 +159,9 @@ def _fill(
     return {"csv": str(table), "picture": str(picture), "rows": [asdict(row) for row in rows.values()]}
 
 
-def _lines(rows: Mapping[tuple[str, str, str], Row]) -> dict[str, Network]:
+def _lines(rows: Mapping[tuple[str, str, str], ComparisonRow]) -> dict[str, DrawnNetwork]:
     """Return what `draw_methods` takes, the lines in the order of the points."""
-    networks = {row.network: Network(row.float_accuracy) for row in rows.values()}
+    networks = {row.network: DrawnNetwork(row.float_accuracy) for row in rows.values()}
     for key, point in points().items():
         for name, network in networks.items():
             row = rows.get((name, *key))
@@ -176,16 +171,14 @@ def _lines(rows: Mapping[tuple[str, str, str], Row]) -> dict[str, Network]:
 
 
 def _measure(
-    origin: net.Origin, name: str, wanted: Mapping[tuple[str, str], Point], note: Callable[[str], Any]
-) -> Iterator[Row]:
+    subject: Subject, name: str, wanted: Mapping[tuple[str, str], Point], reporter: Reporter
+) -> Iterator[ComparisonRow]:
     """Yield a row for each setting; reconstructions that are equal are measured once, sizes that no step reaches noted."""
-    if origin.data is None:
+    if (dataset := subject.images) is None:
         raise LarqnetsError(
             f"{name} does not say which images it is for. Make a run of its file: larqnets import FILE --dataset NAME."
         )
-    model, dataset = origin.model, load_dataset(origin.data)
-    task = get_task(origin.task)
-    check_images(model, dataset, task)
+    model, task = subject.model, subject.task
     kernels = net.find_kernels(model)
     values = net.float_values(kernels)
     evaluator = Evaluator(model, task, dataset.info, task.loss_of(model))
@@ -205,9 +198,9 @@ def _measure(
         if point.search is not None:
             net.assign(kernels, values)
             try:
-                chosen, _ = find_settings(origin, kernels, point.settings, point.search)
+                chosen, _ = find_settings(subject, kernels, point.settings, point.search)
             except LarqnetsError as error:
-                note(f"{name}, {method} {setting}: left out. {error}")
+                reporter.line(f"{name}, {method} {setting}: left out. {error}")
                 continue
         results = net.decompose(kernels, chosen, values=values)
         seconds = time.monotonic() - begun
@@ -216,7 +209,7 @@ def _measure(
             net.assign(kernels, net.reconstructions(results))
             known[digest] = accuracy()
         sums = totals(results, model.count_params())
-        yield Row(
+        yield ComparisonRow(
             network=name,
             method=method,
             setting=setting,
@@ -243,41 +236,17 @@ def _digest(results: Mapping[str, LayerResult]) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> dict[tuple[str, str, str], Row]:
+def _read(path: Path) -> dict[tuple[str, str, str], ComparisonRow]:
     """Return the rows of the table by key, none when it is not there yet."""
+    if not path.exists():
+        return {}
+    if not path.is_file():
+        raise LarqnetsError(f"{path} is no regular file, and the table is read again. Name another one with --csv.")
     try:
-        if path.exists() and not path.is_file():
-            raise LarqnetsError(f"{path} is no regular file, and the table is read again. Name another one with --csv.")
-        text = read_text(path) if path.exists() else ""
-    except ValueError as error:
-        raise LarqnetsError(f"{path} is there and is not a CSV file. Choose another file with --csv.") from error
+        return {row.key: row for row in (ComparisonRow(**entry) for entry in TABLE.read(path))}
     except OSError as error:
         raise cannot_write(path, error) from error
-    if text and text.partition("\n")[0].strip() != ",".join(COLUMNS):
-        raise LarqnetsError(f"{path} is there and is not a table of this command. Choose another file with --csv.")
-    rows = {}
-    try:
-        for entry in parse_csv(text)[1]:
-            row = Row(**{column: _value(column, entry[column]) for column in COLUMNS})
-            rows[row.key] = row
     except ValueError as error:
         raise LarqnetsError(
             f"{path} is damaged: {error}. Delete the line, or choose another file with --csv."
         ) from error
-    return rows
-
-
-def _value(column: str, text: str) -> Any:
-    if column in ("network", "method", "setting"):
-        return text
-    if column.endswith("_bytes"):
-        return whole_number(text) if text else None
-    return finite_number(text)
-
-
-def _write(path: Path, rows: Mapping[tuple[str, str, str], Row]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows.values())
-    write_atomically(path, text.getvalue())

@@ -7,9 +7,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from larqnets import pictures
-from larqnets.documents import finite_number, read_csv
+from larqnets.documents import read_csv
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.pareto_front import on_front
+from larqnets.studies.sweep_table import TABLE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,25 +63,27 @@ def with_front(points: Sequence[Point]) -> list[Point]:
 def _read(table: Path, cost: str) -> list[Point]:
     groups: dict[tuple[str, str, tuple[str, ...]], list[tuple[float, float]]] = {}
     try:
-        header, rows = read_csv(table)
-        # `sweep` writes the options that were asked for behind its own columns, of which this is the last.
-        options = header[header.index("arm64_instructions") + 1 :] if "arm64_instructions" in header else []
+        header, _ = read_csv(table)
         if header and cost not in header:
-            raise KeyError(cost)
+            raise ValueError(f"it has no column {cost}")
+        options = [name for name in header if name not in TABLE.columns]
+        columns = TABLE.only("method", "backbone", "seed", "converted_test_accuracy", cost).with_texts(options)
+        rows = columns.read(table)
         for row in rows:
-            if not row[cost]:
+            if row[cost] is None:
                 raise LarqnetsError(
                     f"{table} has no {cost} for {row['method']}, seed {row['seed']}. Give the sweep's command again "
                     "where it can be measured."
                 )
-            measured = (finite_number(row["converted_test_accuracy"]), finite_number(row[cost]))
-            if measured[1] < 0:
+            if row["converted_test_accuracy"] is None:
+                raise ValueError("an accuracy is missing")
+            if row[cost] < 0:
                 raise ValueError(f"{cost} is negative")
             network = (row["method"], row["backbone"], tuple(row[option] for option in options))
-            groups.setdefault(network, []).append(measured)
+            groups.setdefault(network, []).append((row["converted_test_accuracy"], float(row[cost])))
     except OSError as error:
         raise LarqnetsError(f"Cannot read {table}: {error.strerror}.") from error
-    except (ValueError, KeyError) as error:
+    except ValueError as error:
         raise LarqnetsError(f"{table} is not the table of a sweep with the column {cost}.") from error
     if not groups:
         raise LarqnetsError(f"{table} has no rows yet. Let the sweep finish an experiment first.")

@@ -21,6 +21,8 @@ from larqnets.config import TaskConfig, TrainConfig
 from larqnets.errors import LarqnetsError
 from larqnets.registry import Registry, import_folder
 from larqnets.schema import from_mapping
+from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.model import Model
 
 if TYPE_CHECKING:
     from larqnets.backbones import Backbone
@@ -164,6 +166,18 @@ def get_task(config: TaskConfig | None = None) -> Task:
     _load()
     config = config or TaskConfig()
     return from_mapping(TASKS.get(config.kind), config.options, "task.", f"Task '{config.kind}'")
+
+
+def task_of(file: Model) -> Task:
+    """Return the task that the metadata of a .tflite file name; a file that names none is a classifier.
+
+    Raises LarqnetsError when what they say is nonsense or no task of this version.
+    """
+    metadata = own_metadata(file) or {}
+    named, options = metadata.get("task", TaskConfig.kind), metadata.get("task_options", {})
+    if not isinstance(named, str) or not isinstance(options, dict):
+        raise LarqnetsError(f"What {file.name} says about its task is nonsense. Convert it again.")
+    return get_task(TaskConfig(named[:80], options))
 
 
 def tree_of(names: Sequence[str], answers: Any) -> Tree:

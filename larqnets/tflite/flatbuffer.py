@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from larqnets.errors import printable
+
 BOOL = struct.Struct("<?")
 INT8 = struct.Struct("<b")
 UINT8 = struct.Struct("<B")
@@ -141,6 +143,10 @@ class Table:
         start, count = self.span(slot)
         self._reader.count_bytes(count)
         return self._reader.content[start : start + count]
+
+    def text(self, slot: int) -> str:
+        """Return a string to be shown: what is no UTF-8 and what cannot be printed is escaped."""
+        return printable(self.raw(slot).decode("utf-8", errors="backslashreplace"))
 
     def vector(self, slot: int, kind: struct.Struct, max_count: int = 1 << 24) -> tuple:
         """Return a vector of scalars, empty when there is none; FlatbufferError when it has more than `max_count`."""

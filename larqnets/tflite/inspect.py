@@ -3,21 +3,18 @@
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from larqnets.documents import parse_json
 from larqnets.errors import LarqnetsError, printable
-from larqnets.tflite.model import Buffer, Model, Operator, Subgraph, Tensor, read_model
+from larqnets.tflite.model import Buffer, Model, Operator, Subgraph, Tensor
+from larqnets.tflite.reading import read_model
 from larqnets.tflite.weight_ops import WEIGHT_OPS
 from larqnets.tflite.xnnpack import is_kept_out
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 Kind = Literal["binary", "int8", "float", "glue"]
 KINDS: tuple[Kind, ...] = ("binary", "int8", "float", "glue")
 METADATA_NAME = "larqnets"
-MAX_RENDERED_OPS = 500
 _MAX_JSON_BYTES = 4 << 20
 
 
@@ -64,7 +61,7 @@ class Inspection:
         }
 
 
-def inspect_model(source: Path | str | bytes) -> Inspection:
+def inspect_model(source: Path | str | bytes | Model) -> Inspection:
     """Inspect a .tflite file; raises LarqnetsError when it cannot be read or is not valid.
 
     Kinds: `binary` is LceBconv2d. `int8` is any other op with MACs whose activations, or only its weights, are integers;
@@ -211,66 +208,3 @@ def own_metadata(model: Model) -> dict[str, Any] | None:
     except ValueError:
         return None
     return document if isinstance(document, dict) else None
-
-
-def render(inspection: Inspection) -> "RenderableType":
-    """Return a table of the ops and one of the totals for a rich console, readable from 100 columns on."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    # Text, not str: names come from the file, and rich would read markup in them.
-    ops = Table(title=Text(inspection.file), pad_edge=False, box=None)
-    ops.add_column("#", justify="right", no_wrap=True)
-    ops.add_column("op", no_wrap=True, overflow="ellipsis", max_width=18)
-    ops.add_column("layer")  # the only one that gives way when the console is narrow
-    ops.add_column("kind", no_wrap=True)
-    ops.add_column("output", no_wrap=True, overflow="ellipsis", max_width=18)
-    ops.add_column("MACs", justify="right", no_wrap=True)
-    ops.add_column("bytes", justify="right", no_wrap=True)
-    for op in inspection.ops[:MAX_RENDERED_OPS]:
-        shape = "x".join(map(str, op.output_shapes[0])) if op.output_shapes else ""
-        layer = Text(op.layer or op.name, no_wrap=True, overflow="ellipsis")
-        numbers = [Text(op.kind), Text(shape), Text(_number(op.macs)), Text(_number(op.bytes))]
-        ops.add_row(Text(str(op.index)), Text(op.op), layer, *numbers, style="dim" if op.kind == "glue" else None)
-    totals = Table(pad_edge=False, box=None)
-    totals.add_column("kind")
-    for heading in ("ops", "MACs", "MACs %", "bytes"):
-        totals.add_column(heading, justify="right", no_wrap=True)
-    all_macs = sum(inspection.totals[kind]["macs"] for kind in KINDS)
-    for kind in KINDS:
-        row = inspection.totals[kind]
-        share = f"{100 * row['macs'] / all_macs:.1f}" if row["macs"] else ""
-        totals.add_row(kind, _number(row["ops"]), _number(row["macs"]), share, _number(row["bytes"]))
-    overhead, file_bytes = inspection.totals["overhead_bytes"], inspection.totals["file_bytes"]
-    totals.add_row("rest of the file", "", "", "", _number(overhead))
-    totals.add_row("sum", _number(len(inspection.ops)), _number(all_macs), "", _number(file_bytes), style="bold")
-    notes = _origin(inspection)
-    if len(inspection.ops) > MAX_RENDERED_OPS:
-        notes.append(f"{len(inspection.ops) - MAX_RENDERED_OPS} more ops are not shown; --json lists all.")
-    if kept_out := [str(op.index) for op in inspection.ops if op.kept_out]:
-        whole = any(op.kept_out and op.op == "BATCH_MATMUL" for op in inspection.ops)
-        others = ", and with it all others of its graph" if whole else ""
-        notes.append(
-            f"XNNPACK computes op {', '.join(kept_out)} wrongly: our runtime keeps it out of XNNPACK{others}; other programs "
-            "may not."
-        )
-    if inspection.unknown_ops:
-        notes.append(f"Unknown ops, which nothing here can run: {', '.join(inspection.unknown_ops)}.")
-    return Group(ops, Text(), totals, *map(Text, notes))
-
-
-def _origin(inspection: Inspection) -> list[str]:
-    """Say in a line where the file comes from: what larqnets wrote into it, or the converter's own words."""
-    run = inspection.metadata.get("run")
-    if not isinstance(run, dict) or "larqnets" not in inspection.metadata:
-        return [f"description in the file: {inspection.description}"] if inspection.description else []
-    accuracy = run.get("test_accuracy")
-    measured = f", test accuracy of the run {accuracy:.2%}" if isinstance(accuracy, float) else ""
-    words = [str(run.get(key, "?"))[:80] for key in ("name", "method", "backbone", "dataset")]
-    version = str(inspection.metadata["larqnets"])[:20]
-    return [f"made by larqnets {version} from run {words[0]}: {words[1]} on {words[2]}, {words[3]}{measured}"]
-
-
-def _number(value: int) -> str:
-    return f"{value:,}" if value else ""

@@ -3,7 +3,7 @@
 With SAME, a convolution pads an axis by (outputs - 1) stride + (window - 1) dilation + 1 - size pixels, outputs =
 ceil(size / stride), or not at all where that is negative: the last window then ends before the image does. XNNPACK takes
 the negative number for an unsigned one; every window lies outside of the image, and the output is the bias alone. Our
-runtime leaves such ops to TensorFlow Lite's own kernels (native/tflite.cc), which execute more instructions; our exporter
+runtime leaves such ops to TensorFlow Lite's own kernels (native/xnnpack.cc), which execute more instructions; our exporter
 writes them otherwise (`deploy.export.windows`).
 
 A product of int8 matrices (BATCH_MATMUL) is wrong by many steps whatever its shape. It has nothing that would keep it out

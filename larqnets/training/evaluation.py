@@ -2,16 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from larqnets.data.info import IMAGE
-from larqnets.errors import LarqnetsError
 from larqnets.tasks import Info, Loss, Task, Tree, add, tree_of
-
-if TYPE_CHECKING:
-    from larqnets.data import Dataset
 
 
 @contextmanager
@@ -86,14 +82,3 @@ def evaluate(
     scores = Evaluator(model, task, info, loss or task.loss_of(model))(batches)
     assert scores is not None  # nobody asked to stop
     return scores
-
-
-def check_images(model: tf.keras.Model, dataset: "Dataset", task: Task) -> None:
-    """Raise LarqnetsError when the images of a data set have another shape than the model takes, or it answers otherwise."""
-    info, shape = dataset.info, tuple(model.input_shape[1:])
-    if info.image_shape != shape:
-        raise LarqnetsError(
-            f"Images of {info.name} are {info.image_shape} and the model takes {shape}. "
-            "Name the data set that it was trained on."
-        )
-    task.check_answers([tuple(tensor.shape) for tensor in model.outputs], info, "the model")

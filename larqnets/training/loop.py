@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from larqnets.config import Experiment
 from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT, Reporter
 from larqnets.runs import checkpoints
 from larqnets.runs.run import Run
 from larqnets.runs.weights import load_trained_model
@@ -22,11 +23,11 @@ from larqnets.training import environment, metrics
 from larqnets.training.distribution import Workers, join
 from larqnets.training.evaluation import Evaluator
 from larqnets.training.interrupt import TrainingInterruptedError, stop_on_signals
-from larqnets.training.progress import Progress, Silent
+from larqnets.training.progress import epoch_line, step_words
 from larqnets.training.schedules import learning_rate
-from larqnets.training.stages import Stage, next_model, plan_stages, stage_results
+from larqnets.training.stages import Stage, StageParts, stage_results
 from larqnets.training.step import EpochTotals, all_finite, in_mixed_precision, make_optimizer, make_train_step
-from larqnets.training.teacher import Teacher, load_teacher
+from larqnets.training.teacher import Teacher
 
 if TYPE_CHECKING:
     from larqnets.data import Dataset
@@ -53,14 +54,16 @@ def train(
     experiment: Experiment,
     run: Run,
     dataset: "Dataset",
-    model: tf.keras.Model,
+    model: tf.keras.Model | None = None,
     *,
+    parts: StageParts | None = None,
     workers: Workers | None = None,
-    progress: Progress | None = None,
+    reporter: Reporter = SILENT,
     stop: Callable[[int], bool] = lambda step: False,
 ) -> tf.keras.Model:
     """Train `model`, fresh from `build_model`, as `experiment` says, and record everything in the folder of `run`.
 
+    Instead of the model `parts` may be given, what is made already for all stages; without either the model is made here.
     Returns the trained model: `model` itself, or where the experiment has stages the model of the last one. A run that was
     interrupted or killed continues from its newest checkpoint, in whatever stage, on the same number of CPUs with the same
     bits as if nothing had happened; a finished run is left alone. The state before step s follows from (experiment, s).
@@ -70,26 +73,24 @@ def train(
     Raises TrainingInterruptedError after such an end; LarqnetsError when the loss is no longer finite, the config is not the
     checkpoint's, a stage finds a weight without partner, or something cannot be written.
     """
-    progress = progress or Silent()
-    if run.card["status"] == "trained":
-        progress.note(f"{run.path} is finished: {run.card['epochs_done']} epochs are trained. There is nothing to do.")
+    if run.card.status == "trained":
+        reporter.line(f"{run.path} is finished: {run.card.epochs_done} epochs are trained. There is nothing to do.")
         return load_trained_model(run)
-    training = _Training(experiment, run, dataset, workers or join(None), progress, stop)
+    parts = parts or StageParts(experiment, dataset, model)
+    training = _Training(experiment, run, parts, workers or join(None), reporter, stop)
     saved = training.resume()
     training.describe()
     first = saved.state.get("stage", 0) if saved else 0
     previous: tf.keras.Model | None = None
     with stop_on_signals() as signalled:
         for stage in training.stages[first:]:
-            fresh: list[str] = []
-            if stage.index > 0:
-                model, fresh = next_model(experiment, dataset, stage, previous)
+            model, fresh, teacher = parts.take(stage, previous)
             training.announce(stage, fresh)
-            teacher = load_teacher(stage.config, dataset.info, experiment.task)
             training.run_stage(_StageState(stage, model, teacher, training.metric), saved, signalled)
             previous, saved = model, None
     run.update_card(status="trained", **training.results())
-    return model
+    assert previous is not None  # there is a stage
+    return previous
 
 
 class _StageState:
@@ -115,16 +116,16 @@ class _Training:
         self,
         experiment: Experiment,
         run: Run,
-        dataset: "Dataset",
+        parts: StageParts,
         workers: Workers,
-        progress: Progress,
+        reporter: Reporter,
         stop: Callable[[int], bool],
     ) -> None:
-        self.experiment, self.run, self.dataset, self.workers = experiment, run, dataset, workers
-        self.progress, self.stop = progress, stop
+        self.experiment, self.run, self.dataset, self.workers = experiment, run, parts.dataset, workers
+        self.reporter, self.stop = reporter, stop
         self.task = get_task(experiment.task)
-        self.metric = self.task.metric(dataset.info)
-        self.stages = plan_stages(experiment, dataset)
+        self.metric = self.task.metric(parts.dataset.info)
+        self.stages = parts.stages
         for stage in self.stages:
             workers.check_divides(stage.config.batch_size)
         self.total_steps, self.total_epochs = self.stages[-1].last_step, self.stages[-1].last_epoch
@@ -134,7 +135,7 @@ class _Training:
             "versions": environment.versions(),
             "cpu_count": self.hardware["cpu_count"],
             "replicas": workers.replicas,
-            "data": dataset.fingerprint(),
+            "data": self.dataset.fingerprint(),
         }
         self.step, self.epoch, self.rows, self.started = 0, 0, [], time.monotonic()
 
@@ -143,7 +144,7 @@ class _Training:
         saved = checkpoints.latest(self.run)
         if saved is not None:
             for note in check_resumable(saved, self.provenance):
-                self.progress.note(note)
+                self.reporter.line(note)
             state = saved.state
             self.step, self.epoch = state["step"], state["epoch"]
             # a run of a version without stages has no such column
@@ -163,7 +164,7 @@ class _Training:
         )
         self.write_tables()
         self.summaries = metrics.Summaries(self.run.tensorboard, self.rows)
-        self.progress.start(self.step, self.total_steps, self.total_epochs)
+        self.reporter.count(self.step, self.total_steps, "starting")
 
     def announce(self, stage: Stage, fresh: list[str]) -> None:
         """Say of a run in stages which one begins, or goes on, and which of its weights no earlier stage had."""
@@ -172,7 +173,7 @@ class _Training:
         words = f"Stage {stage.index + 1} of {len(self.stages)}, {stage.config.name}: {stage.config.precision}."
         if fresh:
             words += f" State of signs that starts anew: {', '.join(fresh[:3])}{', ...' if len(fresh) > 3 else ''}."
-        self.progress.note(words)
+        self.reporter.line(words)
 
     def run_stage(self, state: _StageState, saved: checkpoints.Saved | None, signalled: Callable[[], bool]) -> None:
         """Train a stage to its end, from a checkpoint in it or from the weights that its model has."""
@@ -211,7 +212,8 @@ class _Training:
                         self.fail(stage, int(totals.first_bad_step.numpy()))
                     images = (self.step - epoch_step) * config.batch_size
                     images_per_second = images / (time.monotonic() - epoch_started)
-                    self.progress.step(self.step, *totals.means(), images_per_second)
+                    words = step_words(*totals.means(), images_per_second)
+                    self.reporter.count(self.step, self.total_steps, words)
 
             # Several workers evaluate to the end: one cannot leave the others.
             stop = signalled if self.workers.count == 1 else lambda: False
@@ -224,7 +226,7 @@ class _Training:
             train_loss, train_scores = totals.means()
             self.epoch += 1
             last_step = self.step - stage.first_step - 1
-            row: metrics.Row = {
+            row: metrics.MetricsRow = {
                 "stage": config.name,
                 "epoch": self.epoch,
                 "step": self.step,
@@ -244,7 +246,7 @@ class _Training:
             done = self.epoch - stage.first_epoch
             if done % config.checkpoint_every_epochs == 0 or done == config.epochs:
                 self.save(state)
-            self.progress.epoch(row)
+            self.reporter.line(epoch_line(row, self.total_epochs))
 
     def write_tables(self) -> None:
         """Write the rows of the finished epochs, those that a resumed run no longer has left out."""

@@ -1,17 +1,20 @@
-"""Stages of a run: where each one begins and ends, and how the weights go from one to the next."""
+"""Stages of a run: where each one begins and ends, what it works with, and how weights go from one to the next."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from larqnets.config import Experiment, StageConfig
 from larqnets.errors import LarqnetsError
+from larqnets.runs.run import Run
+from larqnets.runs.subject import open_subject
 from larqnets.runs.weights import build_model, transfer_weights
 from larqnets.tasks import Metric, get_task
-from larqnets.training.metrics import Row, results_of
+from larqnets.training.metrics import MetricsRow, results_of, scores_of
 from larqnets.training.schedules import check_schedule
-from larqnets.training.teacher import load_teacher
+from larqnets.training.teacher import Teacher, load_teacher
 
 if TYPE_CHECKING:
     from larqnets.data import Dataset
@@ -62,32 +65,71 @@ def plan_stages(experiment: Experiment, dataset: "Dataset") -> list[Stage]:
     return stages
 
 
-def check_stages(experiment: Experiment, dataset: "Dataset") -> tf.keras.Model:
-    """Return the model of the first stage, after every stage's model was built and every teacher loaded once.
+class StageParts:
+    """The model and the teacher of every stage of an experiment, each made once and handed on.
 
-    Raises LarqnetsError for whatever would stop a later stage: an impossible precision, a teacher that does not fit.
+    They belong to the distribution strategy in whose scope they are made. `first` is the first stage's model, where it is
+    there already, fresh from `build_model`.
     """
-    models = [_stage_model(experiment, dataset, stage) for stage in plan_stages(experiment, dataset)]
-    for config in experiment.training_stages:
-        teacher = load_teacher(config, dataset.info, experiment.task)
-        if teacher is not None:
-            get_task(experiment.task).distil(teacher.model, config)
-    return models[0]
+
+    def __init__(self, experiment: Experiment, dataset: "Dataset", first: tf.keras.Model | None = None) -> None:
+        self.dataset, self.stages = dataset, plan_stages(experiment, dataset)
+        self._experiment = experiment
+        self._models: dict[int, tf.keras.Model] = {} if first is None else {0: first}
+        self._teachers: dict[tuple[str, str], Teacher | None] = {}
+
+    def make_all(self) -> None:
+        """Make every model and teacher now.
+
+        Raises LarqnetsError for whatever would stop a later stage: an impossible precision, a teacher that does not fit.
+        """
+        for stage in self.stages:
+            self._model(stage)
+        for stage in self.stages:
+            self._teacher(stage)
+
+    def begin(self, origin: Path | None) -> None:
+        """Make the first model, with the weights of the run at `origin` where there is one."""
+        model = self._model(self.stages[0])
+        if origin is not None:
+            transfer_weights(open_subject(Run.open(origin)).model, model)
+
+    def take(self, stage: Stage, previous: tf.keras.Model | None) -> tuple[tf.keras.Model, list[str], Teacher | None]:
+        """Return a stage's model, the names of its weights that start anew, and its teacher; the model is not kept.
+
+        The model has the weights of the stage before. Without `previous` they are initial ones, or those that `begin` set.
+        Raises LarqnetsError naming a weight without partner; only what a sign owns that the stage before did not take may
+        be one (`transfer_weights`).
+        """
+        model = self._model(stage)
+        del self._models[stage.index]
+        return model, [] if previous is None else transfer_weights(previous, model), self._teacher(stage)
+
+    def _model(self, stage: Stage) -> tf.keras.Model:
+        if stage.index not in self._models:
+            self._models[stage.index] = _stage_model(self._experiment, self.dataset, stage)
+        return self._models[stage.index]
+
+    def _teacher(self, stage: Stage) -> Teacher | None:
+        key = (stage.config.teacher, stage.config.teacher_weights)
+        if key not in self._teachers:
+            teacher = load_teacher(stage.config, self.dataset.info, self._experiment.task)
+            if teacher is not None:
+                get_task(self._experiment.task).distil(teacher.model, stage.config)  # says what it cannot learn from
+            self._teachers[key] = teacher
+        return self._teachers[key]
 
 
-def next_model(
-    experiment: Experiment, dataset: "Dataset", stage: Stage, previous: tf.keras.Model | None
-) -> tuple[tf.keras.Model, list[str]]:
-    """Return the model of a stage with the weights of the stage before, and the names of the weights that start anew.
-
-    Without `previous` the weights are initial ones, for a checkpoint to replace. Raises LarqnetsError naming a weight
-    without partner; only what a sign owns that the stage before did not take may be one (`transfer_weights`).
-    """
-    model = _stage_model(experiment, dataset, stage)
-    return model, [] if previous is None else transfer_weights(previous, model)
+def _stage_model(experiment: Experiment, dataset: "Dataset", stage: Stage) -> tf.keras.Model:
+    try:
+        return build_model(experiment, dataset.info.image_shape, dataset.info.num_classes, stage.config)
+    except LarqnetsError as error:
+        if not experiment.stages:
+            raise
+        raise LarqnetsError(f"Stage '{stage.config.name}': {error}") from error
 
 
-def stage_results(stages: list[Stage], rows: list[Row], metric: Metric) -> list[dict[str, Any]]:
+def stage_results(stages: list[Stage], rows: list[MetricsRow], metric: Metric) -> list[dict[str, Any]]:
     """Return for the card what each stage was and did, from the rows of its finished epochs."""
     results, before = [], 0.0
     for stage in stages:
@@ -98,16 +140,7 @@ def stage_results(stages: list[Stage], rows: list[Row], metric: Metric) -> list[
         if mine:
             last = mine[-1]
             entry |= {"seconds": round(last["seconds"] - before, 2)}
-            entry |= {name: last[name] for name in results_of(metric)}
+            entry |= {name: last[name] for name in results_of(metric)} | {"scores": scores_of(last)}
             before = last["seconds"]
         results.append(entry)
     return results
-
-
-def _stage_model(experiment: Experiment, dataset: "Dataset", stage: Stage) -> tf.keras.Model:
-    try:
-        return build_model(experiment, dataset.info.image_shape, dataset.info.num_classes, stage.config)
-    except LarqnetsError as error:
-        if not experiment.stages:
-            raise
-        raise LarqnetsError(f"Stage '{stage.config.name}': {error}") from error

@@ -1,7 +1,6 @@
 """Teachers for distillation: a trained run, or a network of keras.applications. They answer and never learn."""
 
 import hashlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ import tensorflow as tf
 
 from larqnets.config import TaskConfig, TrainConfig
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.runs.applications import applications, build_application
-from larqnets.runs.run import KINDS, Run
-from larqnets.runs.weights import load_trained_model
+from larqnets.runs.applications import applications, build_application, preprocess_of
+from larqnets.runs.card import KINDS
+from larqnets.runs.run import Run
+from larqnets.runs.subject import open_subject
 from larqnets.tasks import Tree, tree_of
 
 if TYPE_CHECKING:
@@ -69,21 +69,21 @@ def _load_run(path: Path, info: "DatasetInfo", task: TaskConfig) -> Teacher:
         raise LarqnetsError(
             f"The teacher {path} was trained for {run.config.task.kind}, and the run is for {task.kind}. Name another run."
         )
-    if run.card["status"] not in KINDS:
+    if run.card.status not in KINDS:
         raise LarqnetsError(
             f"The teacher {path} is not trained to its end. Run `larqnets train --resume {path}` first."
         )
-    seen = run.card.get("images")
+    seen = run.card.images
     if seen is None:
         raise LarqnetsError(f"The teacher {path} does not say which images it is for. Name another run.")
     for what, key in (("image shape", "image_shape"), ("classes", "labels"), ("mean", "mean"), ("deviation", "std")):
-        ours, theirs = list(getattr(info, key)), list(seen[key])
+        ours, theirs = list(getattr(info, key)), list(getattr(seen, key))
         if ours != theirs:
             raise LarqnetsError(
                 f"The teacher {path} was trained on images of another {what}: {_short(theirs)}, not {_short(ours)}. "
                 "Use a teacher that was trained on the same data set and image size."
             )
-    return Teacher(str(path), load_trained_model(run))
+    return Teacher(str(path), open_subject(run).model)
 
 
 def _load_application(name: str, weights: str, info: "DatasetInfo") -> Teacher:
@@ -108,8 +108,7 @@ def _load_application(name: str, weights: str, info: "DatasetInfo") -> Teacher:
         input_shape=info.image_shape,
         classes=info.num_classes,
     )
-    # Every network of keras.applications has its own idea of a normalised image; it starts from pixels 0..255.
-    preprocess = sys.modules[networks[name].__module__].preprocess_input
+    preprocess = preprocess_of(name)
     mean, std = (np.asarray(values, np.float32) for values in (info.mean, info.std))
     return Teacher(f"{_KERAS}{name}", model, lambda images: preprocess(255 * (images * std + mean)))
 

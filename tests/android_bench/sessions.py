@@ -9,7 +9,7 @@ from android_bench.record import (
     SCHEMA_VERSION,
     Cluster,
     Cores,
-    Device,
+    DeviceRecord,
     Equality,
     Event,
     ModelRecord,
@@ -17,7 +17,7 @@ from android_bench.record import (
     Profile,
     Protocol,
     Round,
-    Runtime,
+    RuntimeRecord,
     Session,
     State,
 )
@@ -35,7 +35,7 @@ PROTOCOL = Protocol(
     start_temperature_c=45.0,
     gate_timeout_s=600.0,
 )
-DEVICE = Device(
+DEVICE = DeviceRecord(
     kind="adb",
     address="SYNTHETIC-1",
     model="synthetic phone",
@@ -50,7 +50,7 @@ DEVICE = Device(
     functional_only=False,
     notes=("synthetic: nothing of this was measured",),
 )
-RUNTIME = Runtime(
+RUNTIME = RuntimeRecord(
     sources="0" * 64,
     files={"larqnets_runner": "1" * 64, "liblarqnets.so": "2" * 64},
     larqnets="0.1.0",

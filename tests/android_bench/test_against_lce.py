@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from deploy.run.interpreter import Interpreter
-from larqnets.tflite.model import Model, Operator, read_model
+from larqnets.tflite.model import Model, Operator
+from larqnets.tflite.reading import read_model
 
 lq = pytest.importorskip("larq", reason="needs the train extra: larq")
 lce = pytest.importorskip("larq_compute_engine", reason="needs the train extra: larq_compute_engine")

@@ -8,6 +8,7 @@ import pytest
 from android_bench.emulation import groupnet_cost, kernels
 from android_bench.emulation.qemu import OpCount
 from larqnets import LarqnetsError
+from larqnets.cli.tables import studies
 from larqnets.studies import bench_models
 from larqnets.studies.bench_models import Convolution
 
@@ -43,7 +44,7 @@ def test_rows_file_and_tables(bundle, small, cli, tmp_path):
     assert a72[shape, "larqnets_bconv"] | {"cpu": ""} == a76[shape, "larqnets_bconv"] | {"cpu": ""}
     assert a76[shape, "xnnpack_int8"]["instructions"] < 0.6 * a72[shape, "xnnpack_int8"]["instructions"]
     assert a72[shape, "larqnets_bconv"]["instructions"] < 0.2 * a72[shape, "xnnpack_fp32"]["instructions"]
-    titles = [table.title for table in kernels.tables(rows)]
+    titles = [table.title for table in studies.instructions_of_kernels(rows)]
     assert len(titles) == 4
     assert titles[0].startswith("cortex-a72")
 
@@ -77,7 +78,7 @@ def test_groupnets(bundle, cli, tmp_path, monkeypatch):
         assert row["float"] == rows[0]["float"] > 4 * 4 * 128 / 4  # the head reads every feature, four at a time
     assert rows[1]["binary"] == 5 * rows[0]["binary"]  # every branch has its own ops, the 1x1 in the shortcut too
     check_goal(rows)
-    assert [table.row_count for table in groupnet_cost.tables(result)] == [2, 2]
+    assert [table.row_count for table in studies.instructions_of_groupnets(result)] == [2, 2]
 
 
 def test_the_kept_counts_of_group_net_reach_the_goal():

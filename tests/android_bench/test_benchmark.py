@@ -16,6 +16,7 @@ import threading
 import time
 
 import pytest
+from recorder import Recorder
 
 from android_bench.emulation.qemu import QemuModel
 from android_bench.measuring import session, thermal
@@ -198,7 +199,7 @@ def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(bundle, cli, trio,
 def test_unplugged_in_a_round_and_plugged_in_again(bundle, phone, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(session, "RETURN_POLL_S", 0.2)
     wanted = Request((digits,), (f"adb:{phone.serial}",), QUICK, out=tmp_path)
-    said = []
+    recorder = Recorder()
 
     def pull_the_plug():
         phone.unplug()
@@ -206,13 +207,13 @@ def test_unplugged_in_a_round_and_plugged_in_again(bundle, phone, digits, tmp_pa
         phone.plug()
 
     watcher = when_in_rounds(tmp_path, pull_the_plug)
-    outcome = measure(wanted, Interpreter, said.append)
+    outcome = measure(wanted, Interpreter, recorder)
     watcher.join()
     assert outcome.problems == ()
     (measured,) = outcome.sessions
     assert measured.complete
     assert all(len(model.kept) == 2 for model in measured.models)
-    assert any("The connection to adb:" in text for text in said)
+    assert any("The connection to adb:" in text for text in recorder.lines)
     assert any("It was back after" in event.text for event in measured.events)
 
 

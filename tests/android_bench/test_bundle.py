@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from recorder import Recorder
 
 from android_bench.runtime import bundle as bundles
 from android_bench.runtime.bundle import LIBRARY, MANIFEST, OURS, RUNNER, build, find_bundle, open_bundle
@@ -52,9 +53,10 @@ def test_manifest_names_every_file_and_its_origin(second):
 
 def test_nothing_is_compiled_again(second):
     before = {path: path.stat().st_mtime_ns for path in second.rglob("*") if path.is_file() and path.name != ".lock"}
-    stages = []
-    build(second, stages.append)
-    assert "compile" not in stages
+    recorder = Recorder()
+    build(second, recorder)
+    assert recorder.stages[0] == "library"
+    assert "compile" not in recorder.stages
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 

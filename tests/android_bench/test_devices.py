@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from recorder import Recorder
 
 from android_bench.clock import StoppedError
 from android_bench.devices import link_to, open_board
@@ -81,8 +82,8 @@ def test_a_device_from_end_to_end(bundle, digits, kind, request, tmp_path, monke
         pi = request.getfixturevalue("pi")
         spec = name = "ssh:pi"
         folder = pi.guest.path("home/.cache")
-    sent = []
-    board = open_board(spec, sent.append)
+    recorder = Recorder()
+    board = open_board(spec, recorder)
     assert board.name == name
     facts = board.probe()
     assert facts.cores
@@ -93,8 +94,8 @@ def test_a_device_from_end_to_end(bundle, digits, kind, request, tmp_path, monke
     np.save(tmp_path / "x.npy", x)
     files = digits | {"x.npy": (tmp_path / "x.npy").read_bytes()}
     installed = board.push(files)
-    assert len(sent) == 1
-    assert f"{installed.sent / 2**20:.1f} MiB" in sent[0]
+    assert len(recorder.stages) == 1
+    assert f"{installed.sent / 2**20:.1f} MiB" in recorder.stages[0]
     assert (folder / CACHE / "digits.tflite").read_bytes() == digits["digits.tflite"]
     (runtime,) = (folder / CACHE).glob("runtime-*")
     for file, sha256 in installed.files.items():

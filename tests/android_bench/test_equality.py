@@ -5,10 +5,10 @@ import io
 import numpy as np
 import pytest
 
-from android_bench.measuring.equality import SAMPLES, compare, expect
+from android_bench.measuring.equality import SAMPLES, compare_outputs, expect
 from deploy.run.interpreter import Interpreter
 from larqnets.tflite.indices import index_limits
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra: tensorflow")
 
@@ -56,7 +56,7 @@ def test_both_sides_compute_on_values_that_the_model_takes(bundle, name):
     values = [np.load(io.BytesIO(content)) for content in expected.inputs]
     assert {len(x) for x in values} <= {SAMPLES, 2 * SAMPLES}
     there = Interpreter(model.content, device="qemu").predict(values)
-    assert compare(expected, model, there if isinstance(there, list) else [there]).equal
+    assert compare_outputs(expected, model, there if isinstance(there, list) else [there]).equal
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "one row"])

@@ -14,7 +14,7 @@ from android_bench.runtime.bundle import RUNNER
 from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
 from larqnets import LarqnetsError
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 RNG = np.random.default_rng(0)
 GOOD = bconv(RNG, channels=64, filters=8)

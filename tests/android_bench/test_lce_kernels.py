@@ -10,7 +10,8 @@ from deploy.run.host_engines import LceModel, load_here
 from deploy.run.interpreter import Interpreter
 from deploy.run.lce_kernels import Kernel, kernel_for
 from larqnets import LarqnetsError, Samples, convert
-from larqnets.tflite.model import read_model, unpack_bits
+from larqnets.tflite.model import unpack_bits
+from larqnets.tflite.reading import read_model
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra: tensorflow")
 lq = pytest.importorskip("larq", reason="needs the train extra: larq")

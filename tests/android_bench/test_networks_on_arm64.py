@@ -18,7 +18,7 @@ from larqnets.cli.tables import devices as device_tables
 from larqnets.methods import get_method
 from larqnets.models import method_matrix
 from larqnets.runs.keras_file import keras_file_content
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(32, 16, 16, 3)).astype(np.float32)

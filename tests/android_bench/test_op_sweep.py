@@ -7,8 +7,10 @@ import tensorflow as tf
 from android_bench.emulation.qemu import QemuModel, run_runner
 from deploy.proof import op_sweep
 from deploy.proof.op_cases import Case, families
-from larqnets.tflite.inspect import inspect_model, render
-from larqnets.tflite.model import read_model
+from larqnets.cli.tables import models
+from larqnets.reporter import SILENT
+from larqnets.tflite.inspect import inspect_model
+from larqnets.tflite.reading import read_model
 from larqnets.tflite.xnnpack import kept_out
 
 layers = tf.keras.layers
@@ -50,8 +52,8 @@ def test_a_selection_computes_what_the_reference_kernels_compute(bundle, quantis
 def test_a_wrong_kernel_is_found(bundle, monkeypatch):
     right = QemuModel.predict
 
-    def wrong(self, inputs, on_sample=None):
-        first, *rest = right(self, inputs, on_sample)
+    def wrong(self, inputs, reporter=SILENT):
+        first, *rest = right(self, inputs, reporter)
         return [np.zeros_like(first), *rest]
 
     monkeypatch.setattr(QemuModel, "predict", wrong)
@@ -72,7 +74,7 @@ def test_the_runtime_keeps_out_of_xnnpack_what_inspect_names(bundle, tmp_path, q
     assert len(own) == len(MISREAD)
     inspection = inspect_model(content)
     assert {op.index for op in inspection.ops if op.kept_out} == own
-    assert "our runtime keeps it out of XNNPACK" in str(render(inspection).renderables[-1])
+    assert "our runtime keeps it out of XNNPACK" in str(models.inspection(inspection).renderables[-1])
 
 
 MATMULS = {
@@ -91,5 +93,5 @@ def test_products_of_int8_matrices_are_right_and_named(bundle, name):
     content, _ = op_sweep.write([case], quantised=True)
     (product,) = [op for op in inspect_model(content).ops if op.op == "BATCH_MATMUL"]
     assert product.kept_out
-    assert "all others of its graph" in str(render(inspect_model(content)).renderables[-1])
+    assert "all others of its graph" in str(models.inspection(inspect_model(content)).renderables[-1])
     assert kept_out(read_model(op_sweep.write([case], quantised=False)[0])) == []

@@ -9,7 +9,7 @@ from larq_compute_engine.tflite.python.interpreter import Interpreter as Lce
 from lce_graphs import bconv, dequantize, file_of, max_pool, out_size, quantize
 
 from android_bench.emulation.qemu import run_runner
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 
 def on_arm64(bundle, folder, content, inputs, *more):

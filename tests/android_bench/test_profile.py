@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from android_bench.emulation.emulator import qemu_command
 from android_bench.measuring.profile import GROUP_NAMES, align, breakdown, layers_of, merge
 from android_bench.record import OpTime, Profile
-from android_bench.runtime.compile import KERNELS, NATIVE, compile_native
+from android_bench.runtime.compile import LIBRARY_SOURCES, compile_native
 from android_bench.runtime.runner import parse_report
 from deploy.run.shipped import find_model
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 CONV, DENSE = "Convolution (NHWC, F32) IGEMM", "Fully Connected (NC, F32) GEMM"
 
@@ -89,7 +89,7 @@ def test_no_fault_of_the_profiler_when_memory_ends(tmp_path):
     """Every allocation of an invocation fails once, under AddressSanitizer; the next invocation is right again."""
     if shutil.which("g++") is None or platform.machine() != "x86_64":
         pytest.skip("needs g++ with its sanitizers")
-    sources = [*KERNELS, NATIVE / "tflite.cc", Path(__file__).with_name("profile_faults.cc")]
+    sources = [*LIBRARY_SOURCES, Path(__file__).with_name("profile_faults.cc")]
     # The double has of TensorFlow Lite what is called; the rest of the library is not there to link with.
     flags = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-sanitize=vptr"]
     flags += ["-Wl,--unresolved-symbols=ignore-all", "-fno-pie", "-no-pie", '-DLARQNETS_VERSION="test"']

@@ -208,14 +208,16 @@ import sys
 from pathlib import Path
 import numpy as np
 from larqnets import Interpreter, LarqnetsError
+from larqnets.reporter import Reporter
 
 assert not {"tensorflow", "matplotlib", "PIL", "typer"} & set(sys.modules)
 x = np.load("x.npy")
 results = {}
 for threads in (1, 2, 4):
     model = Interpreter("model.tflite", num_threads=threads)
-    done = []
-    results[f"digits{threads}"] = model.predict(x, on_sample=done.append)
+    done, reporter = [], Reporter()
+    reporter.count = lambda number, what: done.append(number)
+    results[f"digits{threads}"] = model.predict(x, reporter=reporter)
     assert done == list(range(1, len(x) + 1)), done
     assert np.array_equal(model.predict(x[3:4]), results[f"digits{threads}"][3:4])  # nothing is left from before
 print(model.engine)

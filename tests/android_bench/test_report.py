@@ -14,7 +14,7 @@ from sessions import DEVICE, PROTOCOL, model, rounds, session, sha256, state
 from android_bench import UNTRIED
 from android_bench.emulation.qemu import Count
 from android_bench.record import Event, parse_session, to_json, write_session
-from android_bench.reporting.comparison import compare
+from android_bench.reporting.comparison import compare_sessions
 from android_bench.reporting.report import to_html, to_markdown
 from android_bench.reporting.summary import summarise
 from larqnets.errors import LarqnetsError
@@ -318,7 +318,7 @@ def slower(record, factor):
     ("factor", "expected"), [(1.05, "slower"), (1 / 1.05, "faster"), (1.001, "no difference"), (1.0, "no difference")]
 )
 def test_comparison_says_what_became_of_a_model(factor, expected):
-    result = compare(WHOLE, dataclasses.replace(WHOLE, models=(slower(BINARY, factor), *WHOLE.models[1:])))
+    result = compare_sessions(WHOLE, dataclasses.replace(WHOLE, models=(slower(BINARY, factor), *WHOLE.models[1:])))
     assert [row.verdict for row in result.rows] == [expected, "no difference", "no difference"]
     assert result.rows[0].ratio.ratio == pytest.approx(factor)
     assert result.slower == (["binary"] if expected == "slower" else [])
@@ -333,16 +333,19 @@ def test_comparison_says_what_became_of_a_model(factor, expected):
 def test_models_are_matched_by_content_then_by_name():
     same = model("renamed", sha256=BINARY.sha256)
     retrained = model("float", sha256=sha256("retrained"), role="float", rounds=levels(31, 9))
-    result = compare(WHOLE, session(retrained, same))
+    result = compare_sessions(WHOLE, session(retrained, same))
     assert [(row.name, row.matched_by) for row in result.rows] == [("binary, renamed", "SHA-256"), ("float", "name")]
     assert result.unmatched == ("int8 is in the first session only",)
     twice = session(BINARY, dataclasses.replace(BINARY, name="again"))
-    assert [(r.name, r.matched_by) for r in compare(twice, twice).rows] == [("binary", "SHA-256"), ("again", "SHA-256")]
+    assert [(r.name, r.matched_by) for r in compare_sessions(twice, twice).rows] == [
+        ("binary", "SHA-256"),
+        ("again", "SHA-256"),
+    ]
 
 
 def test_one_name_for_another_role_is_no_match():
     with pytest.raises(LarqnetsError, match="no model in common"):
-        compare(session(BINARY), session(model(sha256=sha256("x"), role="float")))
+        compare_sessions(session(BINARY), session(model(sha256=sha256("x"), role="float")))
 
 
 @pytest.mark.parametrize(
@@ -357,7 +360,7 @@ def test_one_name_for_another_role_is_no_match():
 def test_sessions_under_other_conditions_are_refused(changes, said):
     for pair in ((WHOLE, dataclasses.replace(WHOLE, **changes)), (dataclasses.replace(WHOLE, **changes), WHOLE)):
         with pytest.raises(LarqnetsError, match=said):
-            compare(*pair)
+            compare_sessions(*pair)
 
 
 def test_what_may_explain_a_difference_is_named():
@@ -369,8 +372,8 @@ def test_what_may_explain_a_difference_is_named():
         protocol=dataclasses.replace(PROTOCOL, xnnpack=False),
         models=tuple(changed(m, before=capped, after=capped) for m in WHOLE.models),
     )
-    assert compare(WHOLE, WHOLE).differences == ()
-    assert compare(WHOLE, other).differences == (
+    assert compare_sessions(WHOLE, WHOLE).differences == ()
+    assert compare_sessions(WHOLE, other).differences == (
         "the system: Android 14 (API 34), then Android 15",
         "the clock limit of the cores in MHz: 2800, then 2000",
         "TensorFlow Lite: 2.19.0, then 2.20.0",
@@ -380,17 +383,17 @@ def test_what_may_explain_a_difference_is_named():
 
 def test_a_model_that_can_no_longer_be_judged_does_not_pass():
     few = dataclasses.replace(BINARY, rounds=BINARY.rounds[:5])
-    result = compare(session(BINARY), session(few))
+    result = compare_sessions(session(BINARY), session(few))
     assert [row.verdict for row in result.rows] == ["undecided"]
     with pytest.raises(LarqnetsError, match="No model could be judged"):
         result.check()
     with pytest.raises(LarqnetsError, match="no round of binary counts"):
-        compare(WHOLE, session(changed(BINARY, discarded="hot"), *WHOLE.models[1:])).check()
+        compare_sessions(WHOLE, session(changed(BINARY, discarded="hot"), *WHOLE.models[1:])).check()
 
 
 def test_noise_of_the_baseline_raises_the_threshold():
     noisy = session(model(rounds=rounds([10.0, 10.4] * 5)))
-    (row,) = compare(noisy, dataclasses.replace(noisy, models=(slower(noisy.models[0], 1.05),))).rows
+    (row,) = compare_sessions(noisy, dataclasses.replace(noisy, models=(slower(noisy.models[0], 1.05),))).rows
     assert row.ratio.p < 0.05
     assert row.threshold == pytest.approx(0.055, abs=0.005)
     assert row.verdict == "no difference"

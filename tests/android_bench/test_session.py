@@ -12,15 +12,17 @@ import sys
 import numpy as np
 import pytest
 from fake_device import FakeClock, FakeDevice
+from recorder import Recorder
 
 from android_bench.clock import StoppedError
 from android_bench.devices.device import RunnerError
 from android_bench.devices.link import DeviceLostError
 from android_bench.measuring import session, thermal
 from android_bench.measuring.benchmark import continuation
-from android_bench.measuring.equality import compare, expect, judge, read_outputs
+from android_bench.measuring.equality import compare_outputs, expect, judge, read_outputs
 from android_bench.measuring.lineup import line_up, without_twin
 from android_bench.measuring.protocol import DEFAULT, STRICT
+from android_bench.measuring.recorder import check_same
 from android_bench.measuring.session import Measurement
 from android_bench.record import read_session, to_json
 from android_bench.reporting.summary import summarise
@@ -28,7 +30,8 @@ from android_bench.runtime.runner import Conditions, CoreClock
 from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
 from larqnets import LarqnetsError
-from larqnets.tflite.model import read_model
+from larqnets.reporter import SILENT
+from larqnets.tflite.reading import read_model
 
 SHORT = dataclasses.replace(DEFAULT, rounds=4, round_runs=5, round_ms=0)
 LATENCIES = {"a": 10.0, "b": 20.0, "c": 30.0}
@@ -53,12 +56,11 @@ def expected(entrants):
 def make(entrants, expected, tmp_path):
     """Make a device and a session on it; `on_run` and keywords go to them."""
 
-    def call(on_run=lambda number, arguments: None, protocol=SHORT, earlier=None, progress=None, **options):
+    def call(on_run=lambda number, arguments: None, protocol=SHORT, earlier=None, reporter=None, **options):
         clock = FakeClock()
         device = FakeDevice(clock, LATENCIES, on_run)
         device.models = {e.name: e.model for e in entrants}
         device.expected = {e.name: expected[e.sha256] for e in entrants}
-        said = [] if progress is None else progress
         measurement = Measurement(
             device,
             entrants,
@@ -67,7 +69,7 @@ def make(entrants, expected, tmp_path):
             tmp_path,
             clock=clock,
             earlier=earlier,
-            on_progress=said.append,
+            reporter=SILENT if reporter is None else reporter,
             **options,
         )
         return device, measurement
@@ -91,8 +93,8 @@ def test_the_whole_way(make):
     device, measurement = make()
     result = measurement.measure()
     assert result.complete
-    assert read_session(measurement.path) == result
-    assert json.loads(measurement.path.read_text()) == json.loads(json.dumps(to_json(result)))
+    assert read_session(measurement.record.path) == result
+    assert json.loads(measurement.record.path.read_text()) == json.loads(json.dumps(to_json(result)))
     assert (result.cores.mask, result.cores.threads) == ("8", 1)
     assert not result.device.functional_only
     assert result.runtime.kernels == "neon"
@@ -214,7 +216,7 @@ def test_a_device_that_always_throttles_ends_it_and_keeps_the_rest(make):
     throttles_after(device, lambda number: number > 3)
     with pytest.raises(thermal.HotError, match=r"Round 2 was throttled 3 times: .*Cool it"):
         measurement.measure()
-    result = read_session(measurement.path)
+    result = read_session(measurement.record.path)
     assert not result.complete
     assert all(kept_numbers(model) == [0] for model in result.models)
     assert "throttled 3 times" in texts(result, "fault")
@@ -244,19 +246,19 @@ def test_it_waits_while_the_device_is_hot(make):
 
 
 def test_hot_for_longer_than_the_gate_allows(make):
-    said = []
+    recorder = Recorder()
 
     def on_run(number, arguments):
         if len(timed(device)) == 3:
             device.set(temperatures_c={"cpu-thermal": 80.0})
 
-    device, measurement = make(on_run, progress=said)
+    device, measurement = make(on_run, reporter=recorder)
     with pytest.raises(thermal.HotError, match=r"still too hot after 600 s: cpu-thermal is at 80.0 °C.*--max-temp"):
         measurement.measure()
-    result = read_session(measurement.path)
+    result = read_session(measurement.record.path)
     assert not result.complete
     assert [kept_numbers(model) for model in result.models].count([0]) == 3
-    assert any(text.startswith("waiting: cpu-thermal is at 80.0") for text in said)
+    assert any(text.startswith("waiting: cpu-thermal is at 80.0") for text in recorder.stages)
     assert len(result.trace) > 100
 
 
@@ -292,7 +294,7 @@ def test_a_lost_device_that_stays_away(make):
     device, measurement = make(on_run)
     with pytest.raises(LarqnetsError, match=r"connection to ssh:pi@fake broke .* did not come back within 120 s"):
         measurement.measure()
-    result = read_session(measurement.path)
+    result = read_session(measurement.record.path)
     assert not result.complete
     assert all(kept_numbers(model)[:2] == [0, 1] for model in result.models)
 
@@ -307,22 +309,22 @@ def test_a_session_that_was_stopped_is_continued(make, moment):
     with pytest.raises(StoppedError):
         measurement.measure()
     assert device.closed
-    earlier = read_session(measurement.path)
+    earlier = read_session(measurement.record.path)
     assert not earlier.complete
     assert "Stopped by the user" in texts(earlier, "fault")
-    wanted = continuation(measurement.path)
+    wanted = continuation(measurement.record.path)
     assert wanted.devices == ("ssh:pi@fake",)
     device, going_on = make(earlier=wanted.earlier, threads=wanted.threads, mask=wanted.cores, protocol=wanted.protocol)
     result = going_on.measure()
     assert result.complete
-    assert going_on.path == measurement.path
+    assert going_on.record.path == measurement.record.path
     assert (result.session, result.created) == (earlier.session, earlier.created)
     for before, after in zip(earlier.models, result.models, strict=True):
         assert kept_numbers(after) == [0, 1, 2, 3]
         whole = [r for r in before.rounds if all(r.number in kept_numbers(m) for m in earlier.models)]
         assert all(r in after.rounds for r in whole)
     with pytest.raises(LarqnetsError, match="is complete"):
-        continuation(measurement.path)
+        continuation(measurement.record.path)
 
 
 @pytest.fixture
@@ -358,7 +360,7 @@ def stopped(make):
     ids=str,
 )
 def test_a_record_cannot_name_what_it_likes(stopped, change, words):
-    record = json.loads(stopped.path.read_text())
+    record = json.loads(stopped.record.path.read_text())
     for key, value in change.items():
         if key == "models":
             record["models"][0] |= value
@@ -367,24 +369,24 @@ def test_a_record_cannot_name_what_it_likes(stopped, change, words):
         else:
             record[key] |= value
     text = json.dumps(record)
-    stopped.path.write_text(text)
-    before = sorted(stopped.path.parent.iterdir())
+    stopped.record.path.write_text(text)
+    before = sorted(stopped.record.path.parent.iterdir())
     with pytest.raises(LarqnetsError, match=words):
-        continuation(stopped.path)
-    assert sorted(stopped.path.parent.iterdir()) == before
-    assert stopped.path.read_text() == text
+        continuation(stopped.record.path)
+    assert sorted(stopped.record.path.parent.iterdir()) == before
+    assert stopped.record.path.read_text() == text
 
 
 def test_a_record_under_another_name_is_refused(stopped):
-    card = stopped.path.with_name("card.json")
-    card.write_bytes(stopped.path.read_bytes())
+    card = stopped.record.path.with_name("card.json")
+    card.write_bytes(stopped.record.path.read_bytes())
     with pytest.raises(LarqnetsError, match=r"card\.json says that it is the record of the session"):
         continuation(card)
 
 
 def test_nothing_is_sent_for_other_files(make, stopped):
     """A record that names other files than those that were asked for is refused before they leave this machine."""
-    earlier = read_session(stopped.path)
+    earlier = read_session(stopped.record.path)
     models = tuple(dataclasses.replace(model, sha256="0" * 64) for model in earlier.models)
     device, measurement = make(earlier=dataclasses.replace(earlier, models=models))
     device.push = None
@@ -393,19 +395,21 @@ def test_nothing_is_sent_for_other_files(make, stopped):
 
 
 def test_two_processes_do_not_write_one_record(make, stopped):
-    earlier = read_session(stopped.path)
+    earlier = read_session(stopped.record.path)
     hold = (
         "import sys; from pathlib import Path; from larqnets.files import locked\n"
         "with locked(Path(sys.argv[1])): print('in', flush=True); sys.stdin.readline()"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", hold, str(stopped.path)], **pipes) as holder:
+    with subprocess.Popen([sys.executable, "-c", hold, str(stopped.record.path)], **pipes) as holder:
         assert holder.stdout.readline() == "in\n"
         with pytest.raises(LarqnetsError, match=rf"is being written by another process \(PID {holder.pid}\)"):
             make(earlier=earlier)[1].measure()
         holder.communicate("\n")
-    assert read_session(stopped.path) == earlier
-    stopped.path.write_text(stopped.path.read_text().replace("Stopped by the user.", "Stopped by another process."))
+    assert read_session(stopped.record.path) == earlier
+    stopped.record.path.write_text(
+        stopped.record.path.read_text().replace("Stopped by the user.", "Stopped by another process.")
+    )
     with pytest.raises(LarqnetsError, match="was continued by another process meanwhile"):
         make(earlier=earlier)[1].measure()
 
@@ -413,30 +417,30 @@ def test_two_processes_do_not_write_one_record(make, stopped):
 def test_two_sessions_of_one_second_have_records_of_their_own(make):
     _, first = make()
     other, paths = make()[1], []
-    record, began = first._begin_record, []
+    record, began = first.record.begin, []
 
-    def begin():
-        record()
+    def begin(device):
+        record(device)
         began.append(other.measure())  # while the first has its name and no file yet
-        paths.extend(sorted(path.name for path in first.path.parent.glob("*.json")))
+        paths.extend(sorted(path.name for path in first.record.path.parent.glob("*.json")))
 
-    first._begin_record = begin
+    first.record.begin = begin
     result = first.measure()
     assert result.session != began[0].session
     assert paths == [f"{began[0].session}.json"]
-    assert not list(first.path.parent.glob(".*"))
+    assert not list(first.record.path.parent.glob(".*"))
 
 
 def test_only_the_same_device_and_files_continue(make, entrants):
     _, measurement = make(lambda number, arguments: (_ for _ in ()).throw(StoppedError) if number > 9 else None)
     with pytest.raises(StoppedError):
         measurement.measure()
-    earlier = read_session(measurement.path)
+    earlier = read_session(measurement.record.path)
     other = dataclasses.replace(earlier, device=dataclasses.replace(earlier.device, model="Raspberry Pi 5"))
     with pytest.raises(LarqnetsError, match=r"was measured on Raspberry Pi 5.*Name that device"):
         make(earlier=other)[1].measure()
     with pytest.raises(LarqnetsError, match=r"files of the session .* were changed"):
-        session.check_same(earlier, earlier.device, entrants[1:])
+        check_same(earlier, earlier.device, entrants[1:])
 
 
 def test_a_model_that_fails_does_not_stop_the_others(make):
@@ -481,7 +485,7 @@ def test_under_voltage_is_refused_before_anything_is_written(make, tmp_path):
     with pytest.raises(LarqnetsError, match=r"ssh:pi@fake cannot be measured: .*under-voltage.*supply"):
         measurement.measure()
     assert not list(tmp_path.glob("*.json"))
-    assert not measurement.has_record
+    assert not measurement.record.begun
 
 
 def test_strict_is_what_mlperf_asks_for():
@@ -554,7 +558,7 @@ def test_equality_is_of_the_same_bytes():
 
         file = io.BytesIO()
         np.save(file, values)
-        return compare(expected, model, read_outputs(expected, [file.getvalue()]))
+        return compare_outputs(expected, model, read_outputs(expected, [file.getvalue()]))
 
     same = returned(y)
     assert (same.equal, same.max_difference, same.argmax_agreement, same.samples) == (True, 0.0, 1.0, 8)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recorder import Recorder
 
 from deploy.run.child import ChildModel
 from deploy.run.interpreter import CHILD, Interpreter
 from deploy.run.shipped import find_model, is_shipped
 from larqnets import LarqnetsError
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra: tensorflow")
 
@@ -98,12 +99,12 @@ def test_a_refusal_in_the_child_is_the_sentence_of_the_engine(doubling):
 
 
 def test_progress_and_order_of_samples(doubling):
-    seen = []
+    recorder = Recorder()
     x = np.arange(40, dtype=np.float32).reshape(10, 4)
     interpreter = Interpreter(doubling, device=CHILD)
     for _ in range(2):  # one child for all calls
-        np.testing.assert_array_equal(interpreter.predict(x, seen.append), 2 * x)
-    assert seen == [*range(1, 11)] * 2
+        np.testing.assert_array_equal(interpreter.predict(x, recorder), 2 * x)
+    assert recorder.counts == [(done, None, "samples") for done in range(1, 11)] * 2
 
 
 def test_the_shipped_files_need_no_child_and_others_that_say_so_do(doubling):

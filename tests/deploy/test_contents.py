@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from deploy.convert.convert import Samples, convert
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 from larqnets.tflite.weight_ops import WEIGHT_OPS, stored_kernel
 
 layers = tf.keras.layers

@@ -19,7 +19,7 @@ from larqnets.cli.preflight import check_target
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
 from larqnets.tflite.inspect import inspect_model
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(32, 16, 16, 3)).astype(np.float32)
@@ -309,13 +309,13 @@ def test_an_unequal_file_is_not_published(monkeypatch):
     real = conversion.run_converter
 
     def lying(model):
-        content = bytearray(real(model))
-        file = read_model(bytes(content))
+        file = real(model)
+        content = bytearray(file.content)
         op = next(op for op in file.subgraphs[0].operators if op.name == "LceBconv2d")
         multipliers = file.subgraphs[0].tensors[op.inputs[2]].data(file).tobytes()
-        where = bytes(content).index(multipliers)
+        where = file.content.index(multipliers)
         content[where + 3] ^= 0x80
-        return bytes(content)
+        return read_model(bytes(content))
 
     monkeypatch.setattr(conversion, "run_converter", lying)
     with pytest.raises(LarqnetsError, match="not equal to the trained model and is not published"):

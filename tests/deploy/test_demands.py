@@ -12,7 +12,7 @@ from tensorflow.lite.python.schema_py_generated import BuiltinOperator, BuiltinO
 
 from deploy.export import edit
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 
 def op(model: ModelT, name: str) -> OperatorT:

@@ -8,7 +8,7 @@ from deploy.export.edit import _pack
 from deploy.run.interpreter import Interpreter
 from larqnets import LarqnetsError
 from larqnets.tflite.inspect import inspect_model
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 pytest.importorskip("tensorflow", reason="needs the train extra: tensorflow")
 from tensorflow.lite.python import schema_py_generated as schema

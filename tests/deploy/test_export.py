@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deploy.export.model import describe_binary_layers, export_model, is_sign
+from deploy.export.binary_layers import describe_binary_layers, is_sign
+from deploy.export.model import export_model
 from larqnets import LarqnetsError, quantizers
 from larqnets.layers.hard_tanh import HardTanh
 

@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 
 from deploy.convert.convert import Samples, convert
-from deploy.export.factors import AddShare
 from deploy.export.model import export_model
+from deploy.export.stand_ins import AddShare
 from larqnets import create_model
 from larqnets.layers.branches import SoftGate
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 layers = tf.keras.layers
 RNG = np.random.default_rng(0)

@@ -13,14 +13,15 @@ from rich.console import Console
 from tensorflow.lite.python import schema_py_generated as schema
 
 from deploy.export import edit
+from larqnets.cli.tables import models
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.inspect import KINDS, Inspection, inspect_model, render
-from larqnets.tflite.model import read_model
+from larqnets.tflite.inspect import KINDS, Inspection, inspect_model
+from larqnets.tflite.reading import read_model
 
 
 def shown(inspection: Inspection, width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    console.print(render(inspection))
+    console.print(models.inspection(inspection))
     return console.file.getvalue()
 
 

@@ -11,13 +11,13 @@ from hypothesis.extra import numpy as arrays
 from deploy.convert.convert import Samples, convert
 from deploy.export.edit import _pack, _unpack
 from deploy.proof.outputs import Difference, difference, ending_of, last_function
-from deploy.proof.scoring import Scorer, batches_of, examples
+from deploy.proof.scoring import Scorer, batches_of
 from deploy.proof.verify import LOGITS_EPS, verify
 from larqnets import LarqnetsError
-from larqnets.cli.tables import tables
+from larqnets.cli.tables.models import verification_lines
 from larqnets.scores import class_agreement
 from larqnets.tasks import get_task
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 layers = tf.keras.layers
 RNG = np.random.default_rng(0)
@@ -91,7 +91,7 @@ def test_a_right_file_is_equal_and_one_wrong_constant_is_found(name, make, dense
     assert result.logits_difference < LOGITS_EPS / 5
     classes = model.output_shape[-1]
     assert (result.argmax_agreement is None) == (classes == 1)
-    said = " ".join(tables.verification_lines(result.to_json()))
+    said = " ".join(verification_lines(result.to_json()))
     assert ("same class" in said) == (classes > 1)
 
     wrong = verify(with_wrong_constant(converted.content), model, IMAGES)
@@ -171,7 +171,7 @@ def test_classes_are_those_of_the_last_axis(values):
     assert agreement == (1.0 if values.shape[-1] > 1 else None)
     for known in (labels, None):
         scorer = Scorer(get_task(), None, ["classifier"])
-        scorer.add(examples(values, known, slice(0, len(values))), [values])
+        scorer.add(Samples(values, known).examples(slice(0, len(values))), [values])
         scored = known is not None and values.ndim == 2 and values.shape[1] > 1
         assert scorer.result() == ({"accuracy": float(np.mean(values.argmax(-1) == labels))} if scored else None)
     if agreement is not None:
@@ -210,6 +210,7 @@ def test_a_wrong_file_is_not_published(monkeypatch):
 
     model = network(layers.Conv2D(1, 1, name="head"))
     real = conversion.run_converter
-    monkeypatch.setattr(conversion, "run_converter", lambda exported: with_wrong_constant(real(exported)))
+    lying = lambda exported: read_model(with_wrong_constant(real(exported).content))  # noqa: E731
+    monkeypatch.setattr(conversion, "run_converter", lying)
     with pytest.raises(LarqnetsError, match="not equal to the trained model"):
         convert(model, Samples(IMAGES, real=False))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from deploy.export import edit
-from deploy.run.classify import preprocessing
 from larqnets import LarqnetsError
+from larqnets.data.info import preprocessing
 from larqnets.endings import kind_of_model
 from larqnets.scores import KEY
 from larqnets.tflite.answers import kind_of_file
 from larqnets.tflite.interface import interface_of
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra: tensorflow")
 

@@ -11,7 +11,8 @@ import pytest
 
 from android_bench.emulation.qemu import count
 from larqnets.errors import LarqnetsError
-from larqnets.studies.sweep import COLUMNS, plan
+from larqnets.studies.sweep_plan import plan
+from larqnets.studies.sweep_table import COLUMNS
 
 TINY = ("--set", "train.epochs=2", "--set", "model.width=0.25", "--set", "train.batch_size=128")
 

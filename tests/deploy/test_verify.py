@@ -9,7 +9,7 @@ from deploy.convert.convert import Samples, convert
 from deploy.export.edit import _pack, _unpack
 from deploy.proof.verify import verify
 from larqnets import LarqnetsError, create_model
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(64, 8, 8, 1)).astype(np.float32)

@@ -6,14 +6,15 @@ import tensorflow as tf
 from batch_norm import settle
 
 from deploy.convert.convert import Samples, convert, convert_twin
-from deploy.export.model import describe_binary_layers, export_model, weights_only_layers
+from deploy.export.binary_layers import describe_binary_layers, weights_only_layers
+from deploy.export.model import export_model
 from larqnets import create_model
 from larqnets.backbones import Stem, get_backbone
 from larqnets.counts import count
 from larqnets.layers.binary_weights import BinaryWeightConv2D
 from larqnets.methods import get_method
 from larqnets.quantizers import SteSign
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(32, 16, 16, 3)).astype(np.float32)

@@ -11,7 +11,7 @@ from deploy.convert.convert import run_converter, run_stock_converter
 from deploy.export.model import export_model
 from deploy.run.interpreter import Interpreter
 from larqnets.layers.binary_weights import BinaryWeightConv2D, BinaryWeightDepthwiseConv2D
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 from larqnets.tflite.xnnpack import kept_out, rest
 
 layers = tf.keras.layers

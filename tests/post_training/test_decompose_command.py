@@ -18,12 +18,14 @@ from larqnets.data import load_dataset
 from larqnets.decompose import Settings
 from larqnets.post_training import network as net
 from larqnets.post_training import steps
-from larqnets.post_training.launch import decompose_network, read_codes
+from larqnets.post_training.decomposed_run import decompose_network, read_codes
 from larqnets.post_training.sensitivity import sensitivities
 from larqnets.post_training.steps import Predictor, Search, as_hard_as_unseen, find_settings
+from larqnets.runs.applications import applications, normalisation
 from larqnets.runs.keras_file import keras_file_content, load_keras_file
 from larqnets.runs.run import Run
-from larqnets.studies.decompose_compare import COLUMNS, compare, points
+from larqnets.runs.subject import open_subject
+from larqnets.studies.decompose_compare import TABLE, compare_methods, points
 from larqnets.training import load_trained_model
 
 
@@ -139,7 +141,7 @@ def test_fixed_dense_planes(cli, source):
 
 def test_a_full_disk_leaves_no_run(source, monkeypatch):
     """Room ends at the first, the second, ... of all synchronisations of files and folders that a run takes."""
-    origin, runs, whole = net.open_network(str(source)), source.parent / "runs", os.fsync
+    subject, runs, whole = open_subject(str(source)), source.parent / "runs", os.fsync
     done, room = 0, 1000
 
     def fsync(descriptor):
@@ -150,12 +152,12 @@ def test_a_full_disk_leaves_no_run(source, monkeypatch):
         whole(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    decompose_network(origin, Settings(), source="small.h5", name="whole", runs=runs)
+    decompose_network(subject, Settings(), name="whole", runs=runs)
     assert done > 5
     for room in range(done):  # noqa: B007  fsync reads it
         done = 0
         with pytest.raises(LarqnetsError, match=r"No space left on device\. Free some space"):
-            decompose_network(origin, Settings(), source="small.h5", runs=runs)
+            decompose_network(subject, Settings(), runs=runs)
         assert [run.name for run in runs.iterdir()] == ["whole"]
 
 
@@ -171,8 +173,8 @@ def test_a_full_disk_leaves_no_run(source, monkeypatch):
     ids=["paper", "uniform", "sketch", "abc", "protected"],
 )
 def test_every_method(source, settings, with_codes):
-    origin = net.open_network(str(source))
-    run = decompose_network(origin, settings, source="small.h5", name="x", runs=source.parent / "runs", measure=False)
+    subject = open_subject(str(source))
+    run = decompose_network(subject, settings, name="x", runs=source.parent / "runs", measure=False)
     again = load_keras_file(run.model_file)
     codes = read_codes(Run.open(run.path))
     assert bool(codes) == with_codes
@@ -186,18 +188,18 @@ def test_every_method(source, settings, with_codes):
 @pytest.mark.parametrize(("granularity", "target"), [("layer", 4.5), ("channel", 7.0)])
 def test_search_reaches_size(source, tfds_dir, monkeypatch, granularity, target):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
-    origin = net.open_network(str(source), dataset="digits")
+    subject = open_subject(str(source), dataset="digits")
     settings = Settings(granularity=granularity, int8_payload=True)
-    options = {"source": "x", "runs": source.parent / "runs", "measure": False}
+    options = {"runs": source.parent / "runs", "measure": False}
     search = Search(target_bits=target, images=64)
-    run = decompose_network(origin, settings, name="size", search=search, **options)
-    found, layers = run.card["search"], run.card["layers"]
+    run = decompose_network(subject, settings, name="size", search=search, **options)
+    found, layers = run.card.document["search"], run.card.document["layers"]
     assert set(found["steps"]) == {row["layer"] for row in layers}
     assert len(set(found["steps"].values())) > 1
-    bits = 8 * sum(row["file_bytes"] for row in layers) / run.card["weights"]
+    bits = 8 * sum(row["file_bytes"] for row in layers) / run.card.document["weights"]
     assert abs(bits - target) < 0.05  # records of so small layers come in jumps
-    assert run.card["settings"]["protect_small"] is False
-    protected = net.open_network(str(source), dataset="digits")
+    assert run.card.document["settings"]["protect_small"] is False
+    protected = open_subject(str(source), dataset="digits")
     with pytest.raises(LarqnetsError, match=r"The layers at int8 alone take .* leave --protect-small out"):
         decompose_network(
             protected, Settings(protect_small=True), name="no", search=Search(target_bits=1, images=16), **options
@@ -221,21 +223,21 @@ def test_search_keeps_accuracy(tmp_path, tfds_dir, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
     images, labels = load_dataset(DataConfig("digits", image_size=8)).samples(600, "train").values()
     (tmp_path / "means.h5").write_bytes(keras_file_content(nearest_mean(images, labels)))
-    origin = net.open_network(str(tmp_path / "means.h5"), dataset="digits")
+    subject = open_subject(str(tmp_path / "means.h5"), dataset="digits")
     search = Search(max_drop=2, images=600)
-    run = decompose_network(origin, Settings(int8_payload=True), source="x", runs=tmp_path, search=search)
-    found, layers = run.card["search"], run.card["layers"]
+    run = decompose_network(subject, Settings(int8_payload=True), runs=tmp_path, search=search)
+    found, layers = run.card.document["search"], run.card.document["layers"]
     assert found["mixed"] == 0  # nobody said how accurate it is on test images
     assert {trial["drop"] <= 2 for trial in found["trials"]} == {False, True}
     kept = max((trial for trial in found["trials"] if trial["drop"] <= 2), key=lambda trial: trial["factor"])
-    bits = 8 * sum(row["file_bytes"] for row in layers) / run.card["weights"]
+    bits = 8 * sum(row["file_bytes"] for row in layers) / run.card.document["weights"]
     assert abs(bits - kept["record_bits_per_weight"]) < 1e-9
     accuracy = Predictor(load_trained_model(run)).accuracy(images, labels)
     assert abs(100 * (found["calibration_accuracy"] - accuracy) - kept["drop"]) < 1e-9
     words = network_tables._search_words(found)
     assert words == f"they lose {kept['drop']:.2f} of at most 2 points on 600 training images"
     monkeypatch.setattr(steps, "FACTORS", (15.0, 16.0))
-    again = net.open_network(str(tmp_path / "means.h5"), dataset="digits")
+    again = open_subject(str(tmp_path / "means.h5"), dataset="digits")
     with pytest.raises(LarqnetsError, match=r"Even steps .* lose .* Allow a larger --max-drop"):
         find_settings(again, net.find_kernels(again.model), Settings(protect_small=False), search)
 
@@ -283,7 +285,7 @@ def test_table_of_methods_goes_on_where_it_was(cli, source, monkeypatch):
     assert first.code == 0, first.err
     table = source.parent / "t.csv"
     header, *lines = table.read_text().splitlines()
-    assert header == ",".join(COLUMNS)
+    assert header == TABLE.head
     assert [line.split(",")[:3] for line in lines] == [
         ["small", "uniform", "layer max 4 bits"],
         ["small", "uniform", "layer mse 4 bits"],
@@ -292,7 +294,7 @@ def test_table_of_methods_goes_on_where_it_was(cli, source, monkeypatch):
     table.write_text(marked)
     assert "picture: t.png" in first.out
     assert "not beaten" in first.out
-    second = compare([str(source.parent / "runs/small")], table, "uniform * m* 4 bits")
+    second = compare_methods([str(source.parent / "runs/small")], table, "uniform * m* 4 bits")
     assert (source.parent / "t.png").read_bytes().startswith(b"\x89PNG")
     assert len(second["rows"]) == 4
     assert table.read_text().startswith(marked)  # not measured again
@@ -303,12 +305,12 @@ def test_table_of_methods_goes_on_where_it_was(cli, source, monkeypatch):
     assert both.code == 0, both.err
     assert [line.split(",")[0] for line in table.read_text().splitlines()[-2:]] == ["small", "twin"]
     with pytest.raises(LarqnetsError, match="have the same name"):
-        compare(["runs/small", "other/small"], table)
+        compare_methods(["runs/small", "other/small"], table)
     with pytest.raises(LarqnetsError, match="Nothing that is compared is called 'unifrm'"):
-        compare(["runs/small"], table, "unifrm")
+        compare_methods(["runs/small"], table, "unifrm")
     table.write_text("a,b\n1,2\n")
     with pytest.raises(LarqnetsError, match="is not a table of this command"):
-        compare(["runs/small"], table)
+        compare_methods(["runs/small"], table)
 
 
 def test_points_are_distinct_settings():
@@ -329,11 +331,11 @@ def test_points_are_distinct_settings():
 def test_networks_of_keras_applications(name, settings):
     """With random weights and a small image: every kernel within its bound, and nothing else changed."""
     side = 71 if name == "Xception" else 32
-    origin = net.open_network(name, weights="none", image=(side, side, 3), classes=10)
-    kernels = net.find_kernels(origin.model)
-    assert net.left_out(origin.model) == []
+    subject = open_subject(name, weights="none", image=(side, side, 3), classes=10)
+    kernels = net.find_kernels(subject.model)
+    assert net.left_out(subject.model) == []
     weights = {id(kernel.weight) for kernel in kernels}
-    others = [variable for variable in origin.model.variables if id(variable) not in weights]
+    others = [variable for variable in subject.model.variables if id(variable) not in weights]
     before, values = [variable.numpy() for variable in others], net.float_values(kernels)
     results = net.decompose(kernels, settings)
     net.assign(kernels, net.reconstructions(results))
@@ -347,7 +349,7 @@ def test_networks_of_keras_applications(name, settings):
     for variable, old in zip(others, before, strict=True):
         np.testing.assert_array_equal(variable, old, err_msg=variable.name)
     image = np.random.default_rng(0).normal(size=(1, side, side, 3)).astype(np.float32)
-    assert np.isfinite(origin.model(image, training=False)).all()
+    assert np.isfinite(subject.model(image, training=False)).all()
 
 
 def test_resnet18_in_paper_mode():
@@ -367,13 +369,13 @@ def test_resnet18_in_paper_mode():
 
 def test_images_of_keras_applications_are_normalised_as_each_network_wants():
     for name in ("MobileNet", "DenseNet121", "EfficientNetB0"):
-        found = net._normalisation(name)
+        found = normalisation(name)
         mean, std = (np.array(found[key]) for key in ("mean", "std"))
         pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3)).astype(np.float32)
-        module = sys.modules[net.applications()[name].__module__]
+        module = sys.modules[applications()[name].__module__]
         np.testing.assert_allclose((pixels / 255 - mean) / std, module.preprocess_input(pixels.copy()), atol=1e-4)
     with pytest.raises(LarqnetsError, match=r"VGG16 of keras\.applications mixes the colours of an image \(BGR\)"):
-        net._normalisation("VGG16")
+        normalisation("VGG16")
 
 
 def test_kernels_inside_of_models_are_found_and_other_layers_named():

@@ -23,7 +23,7 @@ from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
 from larqnets.decompose import Settings
 from larqnets.post_training import network as net
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 IMAGES = np.random.default_rng(1).normal(size=(50, 8, 8, 1)).astype(np.float32)
 
@@ -38,10 +38,10 @@ def files_of(model, settings, images):
     net.assign(kernels, net.reconstructions(results))
     codes = {name: (result.codes, result.scale) for name, result in results.items()}
     exported = export_model(model).model
-    plain = run_stock_converter(exported)
+    plain = run_stock_converter(exported).content
     made = {"float": plain, "model": model, "codes": codes}
     for name, calibration in (("dynamic", None), ("integer", images)):
-        content = run_stock_converter(exported, calibration, quantise=True)
+        content = run_stock_converter(exported, calibration, quantise=True).content
         made[name] = content
         made[f"{name} patched"] = patcher_of(plain, content, kernels, net.float_values(kernels)).patch(
             integers_of(kernels, codes)

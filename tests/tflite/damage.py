@@ -14,7 +14,7 @@ from typing import NoReturn
 import numpy as np
 
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 
 _INTERESTING = [0, 1, 2, 3, 4, 5, 8, 16, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
 _SECONDS = 20  # for one file in a child

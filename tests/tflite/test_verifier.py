@@ -20,7 +20,7 @@ from deploy.run.interpreter import Interpreter
 from larqnets.errors import LarqnetsError
 from larqnets.tflite import derive_schema, schema_table, verifier
 from larqnets.tflite.flatbuffer import UINT8, FlatbufferError, Reader
-from larqnets.tflite.model import read_model
+from larqnets.tflite.reading import read_model
 from larqnets.tflite.verifier import schema, verify
 
 SECONDS = float(os.environ.get("LARQNETS_FUZZ_SECONDS", "5"))

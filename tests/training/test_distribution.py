@@ -109,8 +109,8 @@ def test_two_workers_lose_what_one_does(one, two):
 
 
 def test_the_card_says_who_trained(one, two):
-    assert Run.open(one).card["distribution"] == {"strategy": "one device", "workers": 1, "replicas": 1}
-    card = Run.open(two).card
+    assert Run.open(one).card.document["distribution"] == {"strategy": "one device", "workers": 1, "replicas": 1}
+    card = Run.open(two).card.document
     assert card["distribution"] == {"strategy": "multiworker", "workers": 2, "replicas": 2}
     assert "replicas may differ in the last bits" in card["determinism"]
 
@@ -130,7 +130,7 @@ def test_only_the_chief_writes(pair, two):
 def test_one_process_evaluates_what_two_trained(two, forked):
     done = forked("evaluate", "runs/two", "--json", cwd=two.parent.parent)
     assert done.code == 0, done.err
-    assert json.loads(done.out)["accuracy"] == pytest.approx(Run.open(two).card["test_accuracy"])
+    assert json.loads(done.out)["accuracy"] == pytest.approx(Run.open(two).card.test_accuracy)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -146,7 +146,7 @@ def test_a_killed_worker_is_started_again_and_the_run_goes_on(pair, two, victim)
     assert "lost the others" in survivor[1]
     assert "it goes on from step-" in restarted[1]
     assert losses(run) == pytest.approx(losses(two), rel=1e-3)
-    assert Run.open(run).card["status"] == "trained"
+    assert Run.open(run).card.status == "trained"
 
 
 def test_a_signal_to_one_worker_stops_all_with_a_checkpoint(pair, two):
@@ -157,7 +157,7 @@ def test_a_signal_to_one_worker_stops_all_with_a_checkpoint(pair, two):
     for code, err in finish(*processes):
         assert code == 1, err
         assert "Continue with `larqnets train --resume runs/stopped`" in err
-    assert Run.open(run).card["status"] == "interrupted"
+    assert Run.open(run).card.status == "interrupted"
     assert latest(Run.open(run)).state["step"] < int(rows(two)[-1]["step"])
 
 
@@ -185,7 +185,7 @@ def test_two_devices_of_a_machine_lose_what_one_does(tmp_path, tfds_dir, one):
     ((code, err),) = finish(process)
     assert code == 0, err
     run = tmp_path / "runs" / "mirrored"
-    assert Run.open(run).card["distribution"] == {"strategy": "mirrored", "workers": 1, "replicas": 2}
+    assert Run.open(run).card.document["distribution"] == {"strategy": "mirrored", "workers": 1, "replicas": 2}
     assert losses(run) == pytest.approx(losses(one), rel=5e-3)
 
 

@@ -14,8 +14,8 @@ import pytest
 from forked import Forked
 from PIL import Image
 
+from larqnets.runs.epoch_tables import TIMING_COLUMNS
 from larqnets.runs.run import Run
-from larqnets.training.metrics import TIMING_COLUMNS
 
 from .kill_points import arm
 
@@ -174,7 +174,7 @@ def test_another_number_of_cpus_is_said(half, larqnets):
         pytest.skip("this machine has one CPU")
     done = finish(larqnets, half, prepare=partial(os.sched_setaffinity, 0, cpus[:1]))
     assert f"Continuing with CPUs {len(cpus)} -> 1: the result may differ in the last bits" in done.err
-    assert Run.open(half).card["hardware"]["cpu_count"] == 1
+    assert Run.open(half).card.document["hardware"]["cpu_count"] == 1
 
 
 def test_changed_images_are_refused_and_restored_ones_taken(larqnets, tmp_path):

@@ -10,36 +10,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from recorder import Recorder
 
 from larqnets.config import PaperConfig, dump_config
 from larqnets.errors import LarqnetsError
+from larqnets.runs.epoch_tables import TIMING_COLUMNS
 from larqnets.runs.run import Run
 from larqnets.tasks import get_task
 from larqnets.training import TrainingInterruptedError, build_model, evaluate, load_trained_model, train
 from larqnets.training.interrupt import stop_on_signals
-from larqnets.training.metrics import TIMING_COLUMNS
 from larqnets.training.schedules import learning_rate
 
 from .tiny import MemoryDataset, tiny_experiment
 
 
-class Recorder:
-    """Progress that remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.notes, self.rows, self.steps = [], [], []
-
-    def start(self, step, total_steps, epochs) -> None:
-        self.started_at = step
-
-    def step(self, step, loss, scores, images_per_second) -> None:
-        self.steps.append(step)
-
-    def epoch(self, row) -> None:
-        self.rows.append(row)
-
-    def note(self, text) -> None:
-        self.notes.append(text)
+def notes(recorder):
+    """What was told beside the epochs."""
+    return [line for line in recorder.lines if not line.startswith("epoch ")]
 
 
 def new_model(experiment):
@@ -68,13 +55,13 @@ def finished(tmp_path_factory):
     experiment = dataclasses.replace(tiny_experiment(), paper=PaperConfig("A paper", 0.5))
     run = Run.create(tmp_path_factory.mktemp("runs"), "whole", experiment, config_name="tiny")
     recorder = Recorder()
-    model = train_once(experiment, run, progress=recorder)
+    model = train_once(experiment, run, reporter=recorder)
     return experiment, Run.open(run.path), model, recorder
 
 
 def test_the_network_learns_and_the_card_says_what_was_done(finished):
     _, run, model, recorder = finished
-    card = run.card
+    card = run.card.document
     assert card["status"] == "trained"
     assert (card["epochs_done"], card["step"], card["config"], card["seed"]) == (3, 21, "tiny", 3)
     assert card["test_accuracy"] > 0.6
@@ -87,7 +74,9 @@ def test_the_network_learns_and_the_card_says_what_was_done(finished):
     assert card["versions"]["tensorflow"] == tf.__version__
     assert card["hardware"]["cpu_count"] >= 1
     assert card["images"]["labels"] == ["a", "b", "c"]
-    assert [row["epoch"] for row in recorder.rows] == [1, 2, 3]
+    assert [line[:9] for line in recorder.lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert recorder.counts[0] == (0, 21, "starting")
+    assert recorder.counts[-1][:2] == (21, 21)
 
 
 def test_metrics_hold_a_row_per_epoch_with_the_real_accuracy_and_learning_rate(finished):
@@ -123,7 +112,7 @@ def test_evaluate_counts_a_partial_last_batch_by_its_images(finished):
     small = evaluate(model, MemoryDataset().eval_batches("test", 4), get_task(), MemoryDataset.info)
     whole = evaluate(model, MemoryDataset().eval_batches("test", 19), get_task(), MemoryDataset.info)
     assert small.images == whole.images == 19
-    assert small.scores["accuracy"] == whole.scores["accuracy"] == pytest.approx(run.card["test_accuracy"])
+    assert small.scores["accuracy"] == whole.scores["accuracy"] == pytest.approx(run.card.test_accuracy)
     assert small.loss == pytest.approx(whole.loss, rel=1e-5)  # float32 sums of other batches
 
 
@@ -131,9 +120,9 @@ def test_a_finished_run_is_left_alone(finished):
     experiment, run, _, _ = finished
     recorder = Recorder()
     before = (run.path / "card.json").read_bytes()
-    train_once(experiment, run, progress=recorder)
-    assert "finished" in recorder.notes[0]
-    assert not recorder.steps
+    train_once(experiment, run, reporter=recorder)
+    assert "finished" in recorder.lines[0]
+    assert not recorder.counts
     assert (run.path / "card.json").read_bytes() == before
 
 
@@ -144,12 +133,12 @@ def test_an_interrupted_run_ends_with_the_same_bits(finished, tmp_path, stops):
     for at in stops:
         with pytest.raises(TrainingInterruptedError, match=f"Stopped after step {at} of 21.*--resume {run.path}"):
             train_once(experiment, run, stop=lambda step, at=at: step == at)
-        assert Run.open(run.path).card["status"] == "interrupted"
-        assert Run.open(run.path).card["step"] == at
+        assert Run.open(run.path).card.status == "interrupted"
+        assert Run.open(run.path).card.step == at
     recorder = Recorder()
-    resumed = train_once(experiment, run, progress=recorder)
-    assert recorder.started_at == stops[-1]
-    assert not recorder.notes
+    resumed = train_once(experiment, run, reporter=recorder)
+    assert recorder.counts[0][0] == stops[-1]
+    assert not notes(recorder)
     assert same_bits(resumed, model)
     assert rows(run) == rows(whole)
     assert sorted(p.name for p in run.checkpoints.iterdir())[-1] == "step-00000021"
@@ -179,13 +168,13 @@ def test_a_kill_between_checkpoints_repeats_the_lost_epochs_without_doubled_rows
         pass
 
     class Killer(Recorder):
-        def epoch(self, row) -> None:
-            if row["epoch"] == 2:
+        def line(self, text) -> None:
+            if text.startswith("epoch 2/"):
                 raise Kill
 
     sparse = dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, checkpoint_every_epochs=3))
     with pytest.raises(Kill):
-        train_once(sparse, run, progress=Killer())
+        train_once(sparse, run, reporter=Killer())
     assert len(rows(run)) == 2
     assert not run.checkpoints.exists()
     assert same_bits(train_once(sparse, run), model)
@@ -197,7 +186,7 @@ def test_a_loss_that_is_not_finite_names_its_step_and_keeps_the_last_good_checkp
     run = Run.create(tmp_path, "bad", experiment)
     with pytest.raises(LarqnetsError, match=r"no longer finite at step 9 \(epoch 2\).*train.learning_rate"):
         train_once(experiment, run, MemoryDataset(bad_step=9))
-    assert Run.open(run.path).card["status"] == "failed"
+    assert Run.open(run.path).card.status == "failed"
     assert [p.name for p in run.checkpoints.iterdir()] == ["step-00000007"]
 
 
@@ -230,8 +219,8 @@ def test_resume_tells_about_other_cpus_and_versions(tmp_path):
     state["cpu_count"], state["versions"]["tensorflow"] = 64, "2.0.0"
     (folder / "state.json").write_text(json.dumps(state))
     recorder = Recorder()
-    train_once(experiment, run, progress=recorder)
-    assert f"tensorflow 2.0.0 -> {tf.__version__}, CPUs 64 ->" in recorder.notes[0]
+    train_once(experiment, run, reporter=recorder)
+    assert f"tensorflow 2.0.0 -> {tf.__version__}, CPUs 64 ->" in recorder.lines[0]
 
 
 def test_a_checkpoint_from_before_a_key_existed_had_its_default(tmp_path):
@@ -247,7 +236,7 @@ def test_a_checkpoint_from_before_a_key_existed_had_its_default(tmp_path):
     with pytest.raises(LarqnetsError, match=r"train.mixed_precision = True, but the run was started with False"):
         train_once(mixed, run)
     train_once(experiment, run)
-    assert Run.open(run.path).card["status"] == "trained"
+    assert Run.open(run.path).card.status == "trained"
 
 
 def test_mixed_precision_repeats_resumes_and_evaluates_in_float32(finished, tmp_path):
@@ -263,7 +252,7 @@ def test_mixed_precision_repeats_resumes_and_evaluates_in_float32(finished, tmp_
     dataset = MemoryDataset()
     logits = load_trained_model(Run.open(whole.path))(dataset.images[70:], training=False)
     loss = tf.keras.losses.sparse_categorical_crossentropy(dataset.labels[70:], logits, from_logits=True)
-    assert Run.open(whole.path).card["test_loss"] == pytest.approx(float(tf.reduce_mean(loss)), rel=1e-5)
+    assert Run.open(whole.path).card.document["test_loss"] == pytest.approx(float(tf.reduce_mean(loss)), rel=1e-5)
 
 
 _TRAIN_FOREVER = """
@@ -272,16 +261,17 @@ sys.path[:0] = sys.argv[2:]
 from pathlib import Path
 from larqnets.runs.run import Run
 from larqnets.training import TrainingInterruptedError, build_model, train
-from training.test_loop import Recorder
+from recorder import Recorder
 from training.tiny import MemoryDataset
 
 class Loud(Recorder):
-    def step(self, step, *_):
-        print("step", step, flush=True)
+    def count(self, done, total=None, what=""):
+        if what != "starting":
+            print("step", done, flush=True)
 
 run = Run.open(Path(sys.argv[1]))
 try:
-    train(run.experiment, run, MemoryDataset(), build_model(run.experiment, (6, 6, 1), 3), progress=Loud())
+    train(run.experiment, run, MemoryDataset(), build_model(run.experiment, (6, 6, 1), 3), reporter=Loud())
 except TrainingInterruptedError as error:
     print(error, file=sys.stderr)
     raise SystemExit(1)
@@ -308,7 +298,7 @@ def test_signals_stop_after_a_step_with_a_checkpoint(tmp_path, number):
             process.kill()
     assert process.returncode == 1
     assert "larqnets train --resume" in errors
-    card = Run.open(run.path).card
+    card = Run.open(run.path).card.document
     assert card["status"] == "interrupted"
     assert (run.checkpoints / f"step-{card['step']:08d}" / "state.json").is_file()
 

@@ -8,17 +8,18 @@ import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
+from recorder import Recorder
 
 from larqnets.config import ModelConfig, StageConfig, dump_config
 from larqnets.errors import LarqnetsError
 from larqnets.quantizers import EdeSign, SteSign, StochasticSign
+from larqnets.runs.epoch_tables import TIMING_COLUMNS
 from larqnets.runs.run import Run
 from larqnets.runs.weights import decayed_kernels
 from larqnets.training import TrainingInterruptedError, build_model, load_trained_model, train, transfer_weights
-from larqnets.training.metrics import TIMING_COLUMNS
-from larqnets.training.stages import check_stages, plan_stages
+from larqnets.training.stages import StageParts, plan_stages
 
-from .test_loop import Recorder, same_bits
+from .test_loop import notes, same_bits
 from .tiny import MemoryDataset, tiny_experiment
 
 
@@ -72,22 +73,22 @@ def finished(tmp_path_factory):
     """One uninterrupted run through all three precisions."""
     run = Run.create(tmp_path_factory.mktemp("runs"), "whole", staged())
     recorder = Recorder()
-    model = train_once(staged(), run, progress=recorder)
+    model = train_once(staged(), run, reporter=recorder)
     return Run.open(run.path), model, recorder
 
 
 def test_a_run_in_stages_learns_and_its_card_and_metrics_name_the_stages(finished):
     run, model, recorder = finished
-    assert (run.card["status"], run.card["epochs_done"], run.card["step"]) == ("trained", 4, 28)
-    assert run.card["test_accuracy"] > 0.5
-    shown = [(s["name"], s["precision"], s["epochs_done"]) for s in run.card["stages"]]
+    assert (run.card.status, run.card.epochs_done, run.card.step) == ("trained", 4, 28)
+    assert run.card.test_accuracy > 0.5
+    shown = [(s["name"], s["precision"], s["epochs_done"]) for s in run.card.document["stages"]]
     assert shown == [("real", "real", 1), ("half", "binary_activations", 2), ("binary", "binary", 1)]
-    assert sum(s["seconds"] for s in run.card["stages"]) == pytest.approx(run.card["seconds"], abs=1)
-    assert run.card["stages"][-1]["test_accuracy"] == run.card["test_accuracy"]
+    assert sum(s["seconds"] for s in run.card.document["stages"]) == pytest.approx(run.card.seconds, abs=1)
+    assert run.card.document["stages"][-1]["test_accuracy"] == run.card.test_accuracy
     assert [row["stage"] for row in rows(run)] == ["real", "half", "half", "binary"]
     assert [row["epoch"] for row in rows(run)] == ["1", "2", "3", "4"]
-    assert recorder.notes[0] == "Stage 1 of 3, real: real."
-    assert len(recorder.notes) == 3
+    assert notes(recorder)[0] == "Stage 1 of 3, real: real."
+    assert len(notes(recorder)) == 3
     assert same_bits(load_trained_model(run), model)
     assert isinstance(model.get_layer("stage1_block1_conv1").kernel_quantizer, lq.quantizers.Quantizer)
 
@@ -97,10 +98,10 @@ def test_a_run_interrupted_in_any_stage_or_between_two_ends_with_the_same_bits(f
     whole, model, _ = finished
     run = Run.create(tmp_path, "broken", staged())
     for step in stops:
-        assert stopped_at(step, staged(), run).card["step"] == step
+        assert stopped_at(step, staged(), run).card.step == step
     assert same_bits(train_once(staged(), run), model)
     assert rows(run) == rows(whole)
-    assert timeless(Run.open(run.path).card) == timeless(whole.card)
+    assert timeless(Run.open(run.path).card.document) == timeless(whole.card.document)
 
 
 def test_a_kill_at_the_border_repeats_the_transfer(finished, tmp_path):
@@ -111,13 +112,13 @@ def test_a_kill_at_the_border_repeats_the_transfer(finished, tmp_path):
         pass
 
     class Killer(Recorder):
-        def note(self, text) -> None:
+        def line(self, text) -> None:
             if text.startswith("Stage 2"):
                 raise Kill
 
     run = Run.create(tmp_path, "killed", staged())
     with pytest.raises(Kill):
-        train_once(staged(), run, progress=Killer())
+        train_once(staged(), run, reporter=Killer())
     assert [path.name for path in run.checkpoints.iterdir()] == ["step-00000007"]
     assert same_bits(train_once(staged(), run), model)
     assert rows(run) == rows(whole)
@@ -252,10 +253,10 @@ def test_a_sharpening_estimator_counts_over_its_stage_or_over_the_run(tmp_path, 
     monkeypatch.setattr(method, "ApproxSign", EdeSign)
     experiment = staged(STAGES[0], stage("second", precision, progress=over))
     recorder = Recorder()
-    model = train_once(experiment, Run.create(tmp_path, over, experiment), progress=recorder)
+    model = train_once(experiment, Run.create(tmp_path, over, experiment), reporter=recorder)
     progress = [float(w) for w in model.weights if w.name.endswith("progress:0")]
     assert progress == [pytest.approx(expected)] * 6
-    assert "State of signs that starts anew: stage1_block1_conv1/input_quantizer/progress:0, " in recorder.notes[1]
+    assert "State of signs that starts anew: stage1_block1_conv1/input_quantizer/progress:0, " in notes(recorder)[1]
 
 
 @pytest.mark.parametrize(
@@ -268,12 +269,12 @@ def test_a_sharpening_estimator_counts_over_its_stage_or_over_the_run(tmp_path, 
 def test_a_precision_without_meaning_is_refused_before_anything_is_trained(method, precision, sentence):
     model = ModelConfig(method, "resnet8", width=0.25)
     with pytest.raises(LarqnetsError, match=sentence):
-        check_stages(staged(stage("first", precision), model=model), MemoryDataset())
+        StageParts(staged(stage("first", precision), model=model), MemoryDataset()).make_all()
 
 
 def test_the_schedule_of_every_stage_is_checked():
     with pytest.raises(LarqnetsError, match=r"step schedule needs train\.step_epochs .* between 0 and the 1 epochs"):
-        check_stages(staged(stage("a"), stage("b", schedule="step", step_epochs=(3.0,))), MemoryDataset())
+        StageParts(staged(stage("a"), stage("b", schedule="step", step_epochs=(3.0,))), MemoryDataset())
 
 
 def test_resume_refuses_another_stage_and_names_the_key(tmp_path):

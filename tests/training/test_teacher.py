@@ -12,7 +12,7 @@ from larqnets.losses import cross_entropy, distribution_loss
 from larqnets.runs.run import Run
 from larqnets.tasks import get_task, only
 from larqnets.training import TrainingInterruptedError, build_model, load_trained_model, train
-from larqnets.training.stages import check_stages
+from larqnets.training.stages import StageParts
 from larqnets.training.step import EpochTotals, make_optimizer, make_train_step
 from larqnets.training.teacher import load_teacher
 
@@ -82,8 +82,8 @@ def test_a_taught_run_resumes_with_the_same_bits_and_holds_no_teacher(real, tmp_
     with pytest.raises(TrainingInterruptedError):
         again(experiment, run, stop=lambda step: step == 9)
     assert same_bits(again(experiment, run), model)
-    assert Run.open(whole.path).card["stages"][0]["teacher"] == str(real.path)
-    assert Run.open(whole.path).card["test_accuracy"] > 0.6
+    assert Run.open(whole.path).card.document["stages"][0]["teacher"] == str(real.path)
+    assert Run.open(whole.path).card.test_accuracy > 0.6
     stored = [name for name, _ in tf.train.list_variables(str(whole.checkpoints / "step-00000014" / "weights"))]
     assert {name.split("/")[0] for name in stored} <= {
         *("model", "optimizer", "totals"),
@@ -126,7 +126,7 @@ def test_an_unfinished_or_absent_teacher_is_refused_before_training(tmp_path):
         load_teacher(stage(tmp_path / "begun"), Info())
     experiment = dataclasses.replace(tiny_experiment(), stages=(stage(tmp_path / "absent"),))
     with pytest.raises(LarqnetsError, match="There is no run at"):
-        check_stages(experiment, MemoryDataset())
+        StageParts(experiment, MemoryDataset()).make_all()
 
 
 COLOUR = dataclasses.replace(Info(), image_shape=(32, 32, 3), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
@@ -175,5 +175,5 @@ def test_a_keras_application_teaches(mobilenet, tmp_path):
         tiny_experiment(), stages=(stage("keras:MobileNet", teacher_weights=str(mobilenet[1]), epochs=1),)
     )
     run = Run.create(tmp_path, "run", experiment)
-    train(experiment, run, Colour(), check_stages(experiment, Colour()))
-    assert run.card["status"] == "trained"
+    train(experiment, run, Colour())
+    assert run.card.status == "trained"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from larqnets.cli.tables.tables import facts
+from larqnets.cli.tables.facts import facts
 from larqnets.errors import printable
 
 if TYPE_CHECKING:
@@ -183,3 +183,11 @@ def _device(device: dict[str, Any]) -> dict[str, Any]:
     }
     always = ("model", "SoC", "temperature")
     return {name: value for name, value in shown.items() if value is not None or name in always}
+
+
+def runtime(result: dict[str, Any]) -> list[Any]:
+    """Where the built runtime lies and what is in it."""
+    parts: list[Any] = [f"ARM64 Linux: {result['arm64']}"]
+    parts += [f"  {name}  sha256 {sha256[:12]}..." for name, sha256 in result["files"].items()]
+    android = f"Android: {result['android']}" if result["android"] else f"Android: left out. {result['left_out']}"
+    return [*parts, android]

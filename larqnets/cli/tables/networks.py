@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from larqnets.cli.tables.tables import facts
+from larqnets.cli.tables.facts import facts
 from larqnets.pareto_front import on_front
 
 

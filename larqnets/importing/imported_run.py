@@ -3,21 +3,18 @@
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
-from larqnets.config import DataConfig
-from larqnets.data import Dataset, load_dataset, reading_errors
+from larqnets.data import reading_errors
 from larqnets.importing.networks import get_network
 from larqnets.importing.torch_weights import load_torch_weights, read_arrays
-from larqnets.runs.keras_file import keras_file_content, load_keras_file
+from larqnets.reporter import SILENT, Reporter
+from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.names import KERAS_SUFFIXES
 from larqnets.runs.run import MODEL_FILE, Run
-from larqnets.tasks import Task, get_task
-from larqnets.training.evaluation import check_images, evaluate
+from larqnets.runs.subject import Subject, open_subject
+from larqnets.training.evaluation import evaluate
 
 BATCH = 250
 
@@ -31,7 +28,7 @@ def import_model(
     dataset: str | None = None,
     data_dir: str | None = None,
     measure: bool = True,
-    on_stage: Callable[[str], Any] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> Run:
     """Make a run of kind `imported`: of a .npz in PyTorch's layout into the graph `network`, or of a Keras model file.
 
@@ -40,23 +37,21 @@ def import_model(
     accuracy on the test images. Raises LarqnetsError when the weights do not fit, see `load_torch_weights`.
     """
     begun = time.monotonic()
-    on_stage("import")
+    reporter.stage("import")
     facts: dict[str, Any] = {}
-    data: DataConfig | None = None
     if source.suffix != ".npz":
-        model = load_keras_file(source)
+        subject = open_subject(source)
     elif Path(network or "").suffix in KERAS_SUFFIXES:
-        model = load_keras_file(Path(network or ""))
-        load_torch_weights(model, read_arrays(source), str(source))
+        subject = open_subject(Path(network or ""))
     else:
         published = get_network(network or "")
-        model, data = published.build(), published.data
+        subject = Subject(source, source.stem, published.build, own=lambda: published.data)
         facts = {"claimed_accuracy": published.claimed_accuracy, "origin": published.source}
+    subject = dataclasses.replace(subject, dataset=dataset, data_dir=data_dir)
+    model = subject.model
+    if source.suffix == ".npz":
         load_torch_weights(model, read_arrays(source), str(source))
-    if dataset is not None:
-        data = dataclasses.replace(data or DataConfig(dataset), dataset=dataset).of_size(model.input_shape[1:3])
-    if data is not None and data_dir is not None:
-        data = dataclasses.replace(data, data_dir=data_dir)
+    data = subject.data
     card = {
         "kind": "imported",
         "method": "real",
@@ -67,16 +62,17 @@ def import_model(
         "seconds": 0.0,
     }
     if data is not None and measure:
-        on_stage("evaluate")
-        images = load_dataset(data)
-        card |= measured(model, images, get_task())
+        reporter.stage("evaluate")
+        card |= measured(subject)
     card["seconds"] = round(time.monotonic() - begun, 1)
     return Run.create_with_model(runs, name or source.stem, data, card, {MODEL_FILE: keras_file_content(model)})
 
 
-def measured(model: tf.keras.Model, images: Dataset, task: Task) -> dict[str, Any]:
-    """Return what a card says about the scores on the test images, and about the images."""
-    check_images(model, images, task)
+def measured(subject: Subject) -> dict[str, Any]:
+    """Return what a card says about the scores on the test images, and about the images, where it is known which."""
+    model, images, task = subject.model, subject.images, subject.task
+    if images is None:
+        return {}
     with reading_errors(images):
         found = evaluate(model, images.eval_batches("test", BATCH), task, images.info)
     names = task.metric(images.info).names

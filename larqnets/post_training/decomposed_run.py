@@ -12,85 +12,85 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from larqnets.data import load_dataset
 from larqnets.decompose import LayerResult, Settings
 from larqnets.errors import LarqnetsError
-from larqnets.importing.launch import measured
+from larqnets.importing.imported_run import measured
 from larqnets.post_training import network as net
 from larqnets.post_training.picture import draw_layers
 from larqnets.post_training.steps import Search, find_settings
+from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.run import MODEL_FILE, Run
-from larqnets.tasks import get_task
+from larqnets.runs.subject import Subject
 
 CODES_FILE, REPORT_FILE, PICTURE_FILE = "codes.npz", "layers.json", "layers.png"
 
 
 def decompose_network(
-    origin: net.Origin,
+    subject: Subject,
     settings: Settings,
     *,
-    source: str,
     name: str | None = None,
     runs: Path = Path("runs"),
     search: Search | None = None,
     measure: bool = True,
-    on_stage: Callable[[str], Any] = lambda _: None,
-    on_layer: Callable[[int, int, str], Any] = lambda done, count, name: None,
+    reporter: Reporter = SILENT,
 ) -> Run:
     """Decompose a network into the new run `runs/name`, by default called after network and method.
 
-    `source` says where the network is from; `search` finds a step for every layer first; with `measure` the card gets the
-    accuracy on the test images. Raises LarqnetsError.
+    `search` finds a step for every layer first; with `measure` the card gets the accuracy on the test images. Its model has
+    the reconstructed weights then. Raises LarqnetsError.
     """
-    name = name or f"{Path(source).stem}-{settings.method}"
+    name = name or f"{Path(subject.origin).stem}-{settings.method}"
     if (runs / name).exists():
         raise LarqnetsError(f"The run {runs / name} already exists. Choose another name with --name.")
+    model, data = subject.model, subject.data
     begun = time.monotonic()
-    model, kernels = origin.model, net.find_kernels(origin.model)
+    kernels = net.find_kernels(model)
     chosen: Settings | Mapping[str, Settings] = settings
     found: dict[str, Any] = {}
     if search is not None:
         if settings.protect_small is None:
             settings = dataclasses.replace(settings, protect_small=False)  # the search gives them fine steps
-        on_stage("search")
-        chosen, found = find_settings(origin, kernels, settings, search, on_stage)
-    on_stage("decompose")
-    results = net.decompose(kernels, chosen, lambda done, layer: on_layer(done, len(kernels), layer))
+        reporter.stage("search")
+        chosen, found = find_settings(subject, kernels, settings, search, reporter)
+    reporter.stage("decompose")
+    results = net.decompose(kernels, chosen, reporter)
     net.assign(kernels, net.reconstructions(results))
     seconds = time.monotonic() - begun
     card: dict[str, Any] = {
         "kind": "decomposed",
         "method": settings.method,
-        "backbone": origin.name,
-        "dataset": origin.data.dataset if origin.data else "",
-        "source": source,
+        "backbone": subject.name,
+        "dataset": data.dataset if data else "",
+        "source": str(subject.origin),
         "settings": dataclasses.asdict(settings.resolved()),
         **({"search": found} if found else {}),
         **totals(results, model.count_params()),
         "left_out": net.left_out(model),
         "layers": [layer_row(result) for result in results.values()],
-        "float_accuracy": origin.accuracy,
+        "float_accuracy": subject.accuracy,
         "seconds": round(seconds, 1),
     }
-    if origin.data is not None and measure:
-        on_stage("evaluate")
-        card |= measured(model, load_dataset(origin.data), get_task(origin.task))
+    if data is not None and measure:
+        reporter.stage("evaluate")
+        card |= measured(subject)
     report = {"settings": card["settings"], "layers": [_whole(result) for result in results.values()]}
     files = {
         MODEL_FILE: keras_file_content(model),
         REPORT_FILE: (json.dumps(report, indent=1, allow_nan=False) + "\n").encode(),
-        PICTURE_FILE: draw_layers(card["layers"], f"{origin.name}, {settings.method}"),
+        PICTURE_FILE: draw_layers(card["layers"], f"{subject.name}, {settings.method}"),
     }
     if any(result.codes is not None for result in results.values()):
         files[CODES_FILE] = _codes_content(results)
-    return Run.create_with_model(runs, name, origin.data, card, files, origin.task)
+    task = None if subject.run is None else subject.run.config.task
+    return Run.create_with_model(runs, name, data, card, files, task)
 
 
 def totals(results: Mapping[str, LayerResult], parameters: int) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""A trained network with what conversion and proof ask of it, each found once and handed on."""
+
+from functools import cached_property
+
+import tensorflow as tf
+
+from deploy.export.binary_layers import BinaryLayer, describe_binary_layers
+from deploy.export.model import Export, export_model
+from deploy.export.precision import in_float32, small_precision
+
+
+class Trained:
+    """A trained Keras model, `given` as somebody has it. Its weights must not change as long as this is used."""
+
+    def __init__(self, given: tf.keras.Model) -> None:
+        self.given = given
+
+    @staticmethod
+    def of(model: "tf.keras.Model | Trained") -> "Trained":
+        """Return what was handed on as it is, and anybody's model as one."""
+        return model if isinstance(model, Trained) else Trained(model)
+
+    @cached_property
+    def small_precision(self) -> str:
+        """The policy of 16 bits that it was trained in, "" where there is none."""
+        return small_precision(self.given)
+
+    @cached_property
+    def model(self) -> tf.keras.Model:
+        """The model in float32, in which its file computes."""
+        return in_float32(self.given)
+
+    @cached_property
+    def binary_layers(self) -> list[BinaryLayer]:
+        """The layers that were trained as binary, see `describe_binary_layers`."""
+        return describe_binary_layers(self.model)
+
+    @cached_property
+    def export(self) -> Export:
+        """The model rebuilt for the converter; raises LarqnetsError, see `export_model`."""
+        return export_model(self.model, self.binary_layers)

@@ -1,0 +1,210 @@
+"""Models as tables for people: converted, proven, inspected, counted, run."""
+
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from larqnets.cli.tables.facts import facts
+from larqnets.tflite.inspect import KINDS, Inspection
+
+MAX_OPS = 500  # that are shown
+
+
+def conversion(manifest: dict[str, Any]) -> list[Any]:
+    """The result of a conversion: the files side by side, then the proof."""
+    folder, verification = manifest["folder"], manifest["verification"]
+    trained = manifest["source"].get("run", {}).get("test_accuracy")
+    table = Table("file", "bytes", "of float", "1-bit MACs", "test accuracy", "", title_justify="left", box=None)
+    table.title = "trained: " + ("test accuracy not known" if trained is None else f"test accuracy {trained:.2%}")
+    for column in (1, 2, 3, 4):
+        table.columns[column].justify = "right"
+    entries = manifest["files"]
+    whole = entries.get("float", {}).get("bytes")
+    for variant, entry in entries.items():
+        accuracy = entry["test_accuracy"]
+        table.add_row(
+            entry["file"],
+            f"{entry['bytes']:,}",
+            f"{entry['bytes'] / whole:.1%}" if whole else "-",
+            f"{entry['binary_mac_share']:.1%}",
+            "-" if accuracy is None else f"{accuracy:.2%}",
+            entry["note"] or ("converted, verified" if variant == manifest["file"].removesuffix(".tflite") else ""),
+        )
+    parts: list[Any] = [table, ""]
+    if verification is not None:
+        parts += verification_lines(verification)
+    check = entries[manifest["file"].removesuffix(".tflite")]["constants"]
+    if check is not None and check["matches"] and (total := sum(check["found"].values())):
+        once = f", stored in {total - check['shared']:,}, equal ones once" if check["shared"] else ""
+        also = f" and the weights of {', '.join(check['unpredicted'])}" if check["unpredicted"] else ""
+        parts.append(
+            f"constants: {total:,} bytes, as predicted to the byte{once}; beside them {check['other_constants']:,} bytes "
+            f"of shapes and unfolded BatchNorm{also}, {check['overhead']:,} bytes of file structure"
+        )
+    for fallback in manifest["float_fallbacks"]:
+        parts.append(f"FLOAT: layer '{fallback['layer']}' runs as float: {fallback['cause']}")
+    parts += [f"warning: {text}" for text in manifest["warnings"]]
+    parts += [f"files: {folder}/", f"Next: larqnets inspect {folder}/{manifest['file']}"]
+    return [*parts, manifest["proof"]["line"]]
+
+
+def verification_lines(v: dict[str, Any]) -> list[str]:
+    """The verdict in sentences, with the figures it rests on."""
+    signs = sum(layer["signs"] for layer in v["layers"])
+    near = sum(layer["near_threshold"] for layer in v["layers"])
+    wrong = sum(layer["wrong"] for layer in v["layers"])
+    kind = "real samples" if v["real_samples"] else "random inputs (name real ones with --dataset)"
+    lines = [
+        f"equal: {'yes' if v['equal'] else 'NO'}",
+        f"  layer by layer: {len(v['layers'])} binary layers, {signs:,} signs, {wrong} wrong, {near} within rounding of "
+        f"the threshold; logits within {v['logits_difference']:.1e}",
+        f"  end to end: {_end_to_end(v)} of {v['samples']:,} {kind}",
+    ]
+    converted = v["scores_converted"] or {}
+    for name, trained in (v["scores_trained"] or {}).items():
+        lines.append(f"  {name} on them: {trained:.2%} trained, {converted[name]:.2%} converted")
+    if v["unchecked_layers"]:
+        lines.append(f"  not checked layer by layer, since they run as float: {', '.join(v['unchecked_layers'])}")
+    lines += [f"  not equal: {reason}" for reason in v["reasons"]]
+    lines += [f"  warning: {text}" for text in v["warnings"]]
+    lines.append(f"  engine: {v['engine']}")
+    return lines
+
+
+def _end_to_end(v: dict[str, Any]) -> str:
+    if v["argmax_agreement"] is not None:
+        return f"same class for {v['argmax_agreement']:.2%}"
+    if v["output_difference"] is None:
+        return "values that are not finite among the outputs"
+    return f"mean difference {v['output_difference']:.1e} of the largest value in the outputs"
+
+
+def verification(v: dict[str, Any]) -> list[Any]:
+    """Every layer of a verification, then the verdict."""
+    table = Table("layer", "signs", "wrong", "near threshold", "worst", box=None, title_justify="left")
+    for column in (1, 2, 3, 4):
+        table.columns[column].justify = "right"
+    for layer in v["layers"]:
+        worst = f"{layer['worst']:.1e}" if layer["worst"] else "-"
+        row = (f"{layer['signs']:,}", str(layer["wrong"]), str(layer["near_threshold"]), worst)
+        table.add_row(layer["layer"], *row)
+    return [table, "", *verification_lines(v)]
+
+
+def counts(name: str, values: dict[str, Any]) -> list[Any]:
+    """Layers with weights and MACs, then the sums."""
+    table = Table(
+        "layer",
+        "type",
+        "output",
+        "1-bit weights",
+        "real weights",
+        "1-bit MACs",
+        "real MACs",
+        title_justify="left",
+        box=None,
+    )
+    for column in (3, 4, 5, 6):
+        table.columns[column].justify = "right"
+    for layer in values["layers"]:
+        numbers = (f"{layer[k]:,}" for k in ("binary_weights", "real_weights", "binary_macs", "real_macs"))
+        table.add_row(layer["layer"], layer["type"], "x".join(map(str, layer["output_shape"])), *numbers)
+    totals = values["totals"]
+    depthwise = [layer["real_weights"] for layer in values["layers"] if layer["type"] == "DepthwiseConv2D"]
+    shown = {
+        "network": name,
+        "parameters": totals["parameters"],
+        "weights": f"{totals['bits'] / 8 / 1024:,.1f} KiB ({totals['binary_weights']:,} of them 1-bit)",
+        "1-bit MACs": totals["binary_macs"],
+        "real MACs": totals["real_macs"],
+        "binary_mac_share": totals["binary_mac_share"],
+        "OPs (1-bit/64 + real)": int(totals["operations"]),
+    }
+    if depthwise and totals["binary_macs"]:
+        number, weights = len(depthwise), sum(depthwise)
+        shown["stay real"] = f"{number} depthwise convolutions, {weights:,} weights: no 1-bit op exists for them"
+    return [table, "", facts(shown)]
+
+
+def labels(result: dict[str, Any]) -> list[Any]:
+    """The most probable labels of every input."""
+    parts: list[Any] = []
+    for i, prediction in enumerate(result.get("predictions", [])):
+        head = f"{result['input']}" if len(result["predictions"]) == 1 else f"{result['input']}[{i}]"
+        parts += [head, _answer(prediction)]
+    if "output" in result:
+        shapes = ", ".join(str(tuple(shape)) for shape in result["output_shapes"])
+        parts.append(f"raw outputs of shape {shapes}: {result['output']}")
+    return [*parts, f"engine: {result['engine']}"]
+
+
+def _answer(prediction: Any) -> Any:
+    """What a network means: a row for each of the entries, a column for each of their values."""
+    if isinstance(prediction, dict):
+        return facts(prediction)
+    heads = [head for head in prediction[0] if head != "class"]
+    table = Table(*heads, box=None)
+    for entry in prediction:
+        table.add_row(*(f"{entry[h]:.2%}" if h == "probability" else str(entry[h]) for h in heads))
+    return table
+
+
+def inspection(of: Inspection) -> Group:
+    """A table of the ops and one of the totals, readable from 100 columns on."""
+    # Text, not str: names come from the file, and rich would read markup in them.
+    ops = Table(title=Text(of.file), pad_edge=False, box=None)
+    ops.add_column("#", justify="right", no_wrap=True)
+    ops.add_column("op", no_wrap=True, overflow="ellipsis", max_width=18)
+    ops.add_column("layer")  # the only one that gives way when the console is narrow
+    ops.add_column("kind", no_wrap=True)
+    ops.add_column("output", no_wrap=True, overflow="ellipsis", max_width=18)
+    ops.add_column("MACs", justify="right", no_wrap=True)
+    ops.add_column("bytes", justify="right", no_wrap=True)
+    for op in of.ops[:MAX_OPS]:
+        shape = "x".join(map(str, op.output_shapes[0])) if op.output_shapes else ""
+        layer = Text(op.layer or op.name, no_wrap=True, overflow="ellipsis")
+        numbers = [Text(op.kind), Text(shape), Text(_number(op.macs)), Text(_number(op.bytes))]
+        ops.add_row(Text(str(op.index)), Text(op.op), layer, *numbers, style="dim" if op.kind == "glue" else None)
+    totals = Table(pad_edge=False, box=None)
+    totals.add_column("kind")
+    for heading in ("ops", "MACs", "MACs %", "bytes"):
+        totals.add_column(heading, justify="right", no_wrap=True)
+    all_macs = sum(of.totals[kind]["macs"] for kind in KINDS)
+    for kind in KINDS:
+        row = of.totals[kind]
+        share = f"{100 * row['macs'] / all_macs:.1f}" if row["macs"] else ""
+        totals.add_row(kind, _number(row["ops"]), _number(row["macs"]), share, _number(row["bytes"]))
+    overhead, file_bytes = of.totals["overhead_bytes"], of.totals["file_bytes"]
+    totals.add_row("rest of the file", "", "", "", _number(overhead))
+    totals.add_row("sum", _number(len(of.ops)), _number(all_macs), "", _number(file_bytes), style="bold")
+    notes = _origin(of)
+    if len(of.ops) > MAX_OPS:
+        notes.append(f"{len(of.ops) - MAX_OPS} more ops are not shown; --json lists all.")
+    if kept_out := [str(op.index) for op in of.ops if op.kept_out]:
+        whole = any(op.kept_out and op.op == "BATCH_MATMUL" for op in of.ops)
+        others = ", and with it all others of its graph" if whole else ""
+        notes.append(
+            f"XNNPACK computes op {', '.join(kept_out)} wrongly: our runtime keeps it out of XNNPACK{others}; other programs "
+            "may not."
+        )
+    if of.unknown_ops:
+        notes.append(f"Unknown ops, which nothing here can run: {', '.join(of.unknown_ops)}.")
+    return Group(ops, Text(), totals, *map(Text, notes))
+
+
+def _origin(inspection: Inspection) -> list[str]:
+    """Say in a line where the file comes from: what larqnets wrote into it, or the converter's own words."""
+    run = inspection.metadata.get("run")
+    if not isinstance(run, dict) or "larqnets" not in inspection.metadata:
+        return [f"description in the file: {inspection.description}"] if inspection.description else []
+    accuracy = run.get("test_accuracy")
+    measured = f", test accuracy of the run {accuracy:.2%}" if isinstance(accuracy, float) else ""
+    words = [str(run.get(key, "?"))[:80] for key in ("name", "method", "backbone", "dataset")]
+    version = str(inspection.metadata["larqnets"])[:20]
+    return [f"made by larqnets {version} from run {words[0]}: {words[1]} on {words[2]}, {words[3]}{measured}"]
+
+
+def _number(value: int) -> str:
+    return f"{value:,}" if value else ""

@@ -1,0 +1,135 @@
+"""Sweeps, comparisons and benches as tables for people; every number comes from the JSON that `--json` prints."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from larqnets.cli.tables.facts import word
+
+
+def sweep(result: dict[str, Any]) -> list[Any]:
+    """The table of a sweep."""
+    columns = (
+        "method",
+        "backbone",
+        "seed",
+        "test",
+        "converted",
+        "bytes",
+        "1-bit MACs",
+        "real MACs",
+        "seconds",
+        "ARM64",
+    )
+    options = result["options"]
+    table = Table(*columns[:2], *options, *columns[2:], box=None, title_justify="left", pad_edge=False)
+    for column in table.columns[2 + len(options) :]:
+        column.justify = "right"
+    for row in result["rows"]:
+        accuracies = [word("accuracy", row[key]) for key in ("test_accuracy", "converted_test_accuracy")]
+        sizes = [word(key, row[key]) for key in ("file_bytes", "binary_macs", "float_macs")]
+        cells = ("-" if cell == "not known" else cell for cell in (*accuracies, *sizes))
+        instructions = "-" if row["arm64_instructions"] is None else f"{row['arm64_instructions']:,}"
+        network = [row["method"], row["backbone"], *(str(row[option]) for option in options)]
+        table.add_row(*network, str(row["seed"]), *cells, f"{row['seconds']:.0f}", instructions)
+    return [table, "ARM64: executed instructions of an inference, Cortex-A72 under qemu", f"table: {result['csv']}"]
+
+
+def pareto(result: dict[str, Any]) -> list[Any]:
+    """The methods of a sweep, the most accurate first."""
+    cost = result["cost"].replace("_", " ")
+    table = Table("method", "backbone", "seeds", "test accuracy", "lowest", "highest", cost, "front", box=None)
+    for column in table.columns[2:7]:
+        column.justify = "right"
+    for p in result["points"]:
+        method = " ".join((p["method"], *p["options"]))
+        accuracies = [f"{p[name]:.2%}" for name in ("accuracy", "lowest", "highest")]
+        front = "yes" if p["on_front"] else ""
+        table.add_row(method, p["backbone"], str(p["seeds"]), *accuracies, f"{p['cost']:,.0f}", front)
+    return [table, f"accuracy of the converted files, mean over seeds; picture: {result['picture']}"]
+
+
+def bench(result: dict[str, Any], path: Path) -> list[Any]:
+    """Our training speed beside that of plain Larq."""
+    columns = ("case", "network", "images/s", "plain Larq", "ratio", "peak MiB", "plain Larq", "input alone, images/s")
+    table = Table(*columns, box=None, title_justify="left", pad_edge=False)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for entry in result["results"]:
+        speeds = [f"{rate:,.0f}" for rate in entry["images_per_second"].values()]
+        peaks = [f"{peak / 2**20:,.0f}" for peak in entry["peak_bytes"].values()]
+        alone = f"{entry['pipeline_alone_images_per_second']:,.0f}"
+        table.add_row(entry["case"], entry["network"], *speeds, f"{entry['ratio']:.2f}", *peaks, alone)
+    return [table, f"results: {path}"]
+
+
+def bench_groupnet(result: dict[str, Any], path: Path) -> list[Any]:
+    """Group-Net's training step in its forms."""
+    columns = ("K", "form", "images/s", "speed", "of CPU time", "peak MB", "first step, s")
+    table = Table(*columns, box=None, title_justify="left", pad_edge=False)
+    table.title = f"{result['network']}, batch {result['batch_size']}; speed as a multiple of separate's"
+    for column in (table.columns[0], *table.columns[2:]):
+        column.justify = "right"
+    for row in result["rows"]:
+        ratios = [f"{row[key]:.2f}" for key in ("speed_to_separate", "cpu_speed_to_separate")]
+        peak, trace = f"{row['peak_memory_mb']:,.0f}", f"{row['trace_seconds']:.1f}"
+        table.add_row(str(row["k"]), row["form"], f"{row['images_per_second']:,.0f}", *ratios, peak, trace)
+    return [table, f"results: {path}"]
+
+
+def instructions_of_kernels(rows: list[dict[str, Any]]) -> list[Table]:
+    """What was counted of kernels: per CPU a table of the convolutions, one line a shape, and one of the networks."""
+    result = []
+    for cpu in dict.fromkeys(row["cpu"] for row in rows):
+        found = {(row["shape"], row["kind"]): row for row in rows if row["cpu"] == cpu}
+        table = Table(title=f"{cpu}: million instructions of one convolution", box=None, title_justify="left")
+        for column in (
+            "shape",
+            "binary",
+            "per MAC",
+            "fp32",
+            "fp32/binary",
+            "int8",
+            "int8/binary",
+            "LceQuantize per float",
+        ):
+            table.add_column(column, justify="left" if column == "shape" else "right")
+        for (shape, kind), row in found.items():
+            if kind != "larqnets_bconv":
+                continue
+            mine, cells = row["instructions"], []
+            for other in ("xnnpack_fp32", "xnnpack_int8"):
+                theirs = found.get((shape, other), {}).get("instructions")
+                cells += [f"{theirs / 1e6:.2f}", f"{theirs / mine:.1f}"] if theirs else ["", ""]
+            packing = found[shape, "lce_quantize"]
+            per_float = f"{packing['instructions'] / packing['macs']:.3f}"
+            table.add_row(shape, f"{mine / 1e6:.3f}", f"{mine / row['macs']:.4f}", *cells, per_float)
+        networks = Table(title=f"{cpu}: million instructions of one inference", box=None, title_justify="left")
+        for column in ("network", "kind", "instructions", "to binary"):
+            networks.add_column(column, justify="left" if column in ("network", "kind") else "right")
+        for (shape, kind), row in found.items():
+            if kind.startswith("network_"):
+                ratio = row["instructions"] / found[shape, "network_binary"]["instructions"]
+                networks.add_row(
+                    shape, kind.removeprefix("network_"), f"{row['instructions'] / 1e6:.1f}", f"{ratio:.1f}"
+                )
+        result += [table, networks]
+    return result
+
+
+def instructions_of_groupnets(result: dict[str, Any]) -> list[Table]:
+    """What was counted of Group-Nets: a table for every CPU, one line a number of branches."""
+    found = []
+    for cpu in dict.fromkeys(row["cpu"] for row in result["rows"]):
+        title = f"{cpu}: million instructions behind the stem, {result['network']}"
+        table = Table(title=title, box=None, title_justify="left")
+        for column in ("K", "binary", "float", "glue", "total", "glue %", "to K = 1"):
+            table.add_column(column, justify="right")
+        rows = {row["k"]: row for row in result["rows"] if row["cpu"] == cpu}
+        for k, row in rows.items():
+            parts = [f"{row[part] / 1e6:.2f}" for part in ("binary", "float", "glue", "total")]
+            share = f"{100 * row['glue'] / row['total']:.1f}"
+            table.add_row(str(k), *parts, share, f"{row['total'] / rows[1]['total']:.2f}")
+        found.append(table)
+    return found

@@ -1,0 +1,151 @@
+"""The card of a run, `card.json`: what it is, what was done and what was measured.
+
+The file holds more than is read here, and a newer version of larqnets may write keys that this one does not know: they
+are kept, in their order, and written back as they were.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from larqnets.documents import read_json
+from larqnets.errors import LarqnetsError, excerpt
+from larqnets.files import write_atomically
+from larqnets.schema import from_mapping
+
+RUN_FORMAT = 1
+CARD_FILE = "card.json"
+Kind = Literal["trained", "imported", "decomposed"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_OF_TRAINING = ("seed", "epochs_done", "step")  # what the card of a run that was trained here has in any case
+
+
+def score_of(scores: Mapping[str, float], accuracy: float | None, name: str) -> float | None:
+    """Return a score by its name; before there were tasks the accuracy stood alone."""
+    return scores.get(name, accuracy if name == "accuracy" else None)
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images that the network was made for, see `data.info.DatasetInfo`; not all of them were counted."""
+
+    labels: tuple[str, ...]
+    image_shape: tuple[int, int, int]  # H, W, C
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    name: str = ""
+    num_test: int | None = None
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What one stage of a training was and did; without a finished epoch nothing was measured."""
+
+    name: str
+    precision: str
+    epochs_done: int
+    teacher: str | None = None
+    seconds: float | None = None
+    train_loss: float | None = None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PaperResult:
+    """The published accuracy that the config names, and how far ours is from it: ours minus theirs, as a fraction."""
+
+    title: str
+    test_accuracy: float
+    gap: float | None = None
+
+
+@dataclass(frozen=True)
+class CountedFile:
+    """Instructions of one inference of a converted file on an emulated ARM64 CPU."""
+
+    instructions: int
+    file_sha256: str
+    cpu: str | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is read of a card. `scores` are fractions on the test set, `seconds` is over all resumes.
+
+    `headline` names the score by which networks of its task are ranked; a card of before there were tasks has `test_accuracy`
+    alone.
+    `seed`, `epochs_done` and `step` are those of a run that was trained here, 0 of any other. `document` is the whole card
+    as it stands in the file.
+    """
+
+    name: str
+    method: str
+    backbone: str
+    dataset: str
+    status: str
+    seconds: float
+    kind: Kind = "trained"
+    seed: int = 0
+    epochs_done: int = 0
+    step: int = 0
+    parameters: int | None = None
+    headline: str = "accuracy"
+    test_accuracy: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    converted_test_accuracy: float | None = None
+    converted_scores: dict[str, float] | None = None
+    converted_test_images: int | None = None
+    init_from: str | None = None
+    images: Images | None = None
+    stages: tuple[StageResult, ...] = ()
+    paper: PaperResult | None = None
+    arm64: CountedFile | None = None
+    document: dict[str, Any] = field(init=False, repr=False, default_factory=dict)
+
+    @property
+    def score(self) -> float | None:
+        """The headline on the test images, None where it was not measured."""
+        return score_of(self.scores, self.test_accuracy, self.headline)
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any], source: str) -> Self:
+        """Return the card of a new run, or that `source` holds; raises LarqnetsError for what is missing or no fact."""
+        card = from_mapping(cls, facts, "", source, newer=True)
+        if card.kind == "trained" and (missing := [key for key in _OF_TRAINING if key not in facts]):
+            raise LarqnetsError(f"{source}: '{missing[0]}' is missing.")
+        card.document.update(facts)
+        return card
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a card; raises LarqnetsError when it cannot be read, is damaged or of another format version."""
+        try:
+            facts = read_json(path)
+        except OSError as error:
+            raise LarqnetsError(f"Cannot read {path}: {error.strerror}. Check its permissions.") from error
+        except ValueError as error:
+            raise LarqnetsError(f"{path} is damaged: {error}. Restore it from a copy, or train again.") from error
+        if not isinstance(facts, dict):
+            raise LarqnetsError(f"{path} is damaged: it holds no JSON object. Restore it from a copy, or train again.")
+        version = facts.get("format_version")
+        if version != RUN_FORMAT:
+            newer = isinstance(version, int) and version > RUN_FORMAT
+            remedy = "Update larqnets" if newer else "Open it with the version of larqnets that wrote it"
+            raise LarqnetsError(
+                f"{path.parent} has run format {excerpt(repr(version), 80)}, but this larqnets reads format {RUN_FORMAT}. "
+                f"{remedy}."
+            )
+        return cls.of(facts, f"{path} is damaged, restore it from a copy")
+
+    def changed(self, **facts: Any) -> Self:
+        """Return the card with these facts set, new ones behind the others."""
+        return self.of(self.document | facts, "The card of the run")
+
+    def write(self, path: Path) -> None:
+        """Write the whole card, atomically."""
+        # allow_nan=False: NaN is not JSON, and other readers of the card would stumble over it.
+        write_atomically(path, json.dumps(self.document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,0 +1,94 @@
+"""A start from a config: where its weights come from, and that nothing is made twice."""
+
+from pathlib import Path
+
+import pytest
+from calls import counted
+from recorder import Recorder
+
+from larqnets.data import load_dataset
+from larqnets.errors import LarqnetsError
+from larqnets.models import create_model
+from larqnets.reporter import SILENT, Reporter
+from larqnets.runs.run import Run
+from larqnets.runs.weights import load_trained_model, transfer_weights
+from larqnets.training.launch import launch
+from larqnets.training.teacher import load_teacher
+
+from .test_loop import notes, same_bits
+
+SMALL = ("model.width=0.0625", "train.epochs=1", "train.batch_size=1347")  # one step
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory, tfds_dir):
+    """A run of the digits whose weights others start from."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFDS_DATA_DIR", str(tfds_dir))
+        return launch("digits", runs=tmp_path_factory.mktemp("runs"), overrides=SMALL, reporter=SILENT)
+
+
+@pytest.fixture
+def start(origin, tmp_path, tfds_dir, monkeypatch):
+    """Train the digits in two stages under a teacher, from the weights of another run."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
+    taught = [*SMALL, f"train.teacher={origin.path}"]
+
+    def call(name="new", reporter=SILENT, **options):
+        options = {"runs": tmp_path, "overrides": taught, "init_from": origin.path, "name": name} | options
+        return launch("digits_stages", reporter=reporter, **options)
+
+    return call
+
+
+def test_a_start_makes_every_model_teacher_and_data_set_once(start, monkeypatch):
+    functions = (create_model, load_dataset, load_teacher, load_trained_model, transfer_weights)
+    counts = counted(monkeypatch, *functions)
+    recorder = Recorder()
+    run = start(reporter=recorder)
+    # the models of two stages, the run that the weights are from, the run that teaches both stages
+    assert counts == {
+        "create_model": 4,
+        "load_trained_model": 2,
+        "load_teacher": 1,
+        "load_dataset": 1,
+        "transfer_weights": 2,  # from the other run, from stage to stage
+    }
+    assert f"Starting from the weights of {run.card.init_from}." in recorder.lines
+    counts.clear()
+    launch(str(run.path), resume=True, reporter=recorder)
+    assert counts == {"create_model": 1, "load_trained_model": 1, "load_dataset": 1}  # it is finished
+
+
+class Stopped(Exception):  # noqa: N818
+    """What a killed process is here."""
+
+
+class Killed(Reporter):
+    """That of a process that dies before its first step."""
+
+    def count(self, done, total=None, what=""):
+        raise Stopped
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_from_the_same_weights(start, tmp_path, monkeypatch):
+    whole = start("whole")
+    with pytest.raises(Stopped):
+        start("killed", reporter=Killed())
+    recorder = Recorder()
+    run = launch(str(tmp_path / "killed"), resume=True, reporter=recorder)
+    assert notes(recorder)[1] == "The run was killed before its first checkpoint: it starts again."
+    assert f"Starting from the weights of {whole.card.init_from}." in recorder.lines
+    assert same_bits(load_trained_model(run), load_trained_model(whole))
+    other = load_trained_model(start("other", init_from=None))
+    assert not same_bits(other, load_trained_model(whole))
+
+
+def test_an_origin_that_does_not_fit_leaves_no_run(start, tmp_path, origin):
+    wider = [*SMALL, "model.width=0.125"]
+    with pytest.raises(LarqnetsError, match=r"has shape .* in the source and"):
+        start(overrides=wider)
+    with pytest.raises(LarqnetsError, match="There is no run at"):
+        start(init_from=Path("absent"))
+    assert not list(tmp_path.iterdir())
+    assert Run.open(origin.path).card.status == "trained"
