@@ -275,6 +275,23 @@ def test_a_depthwise_position_stays_one_at_every_width(width):
     assert all(unit.filters == before for unit, before in zip(wide.units, channels, strict=False) if unit.depthwise)
 
 
+@pytest.mark.parametrize(
+    ("backbone", "stem"),
+    [
+        ("resnet18", "imagenet"),
+        ("resnet20", "small"),
+        ("vgg_small", "small"),
+        ("mobilenet_v1", "imagenet"),
+        ("densenet121", "imagenet"),
+    ],
+)
+def test_reductions_are_those_of_the_stages(backbone, stem):
+    plan, method = get_backbone(backbone, stem, 1 / 16), METHODS.get("real")()
+    images = tf.keras.Input((64, 96, 3))
+    stages = method.body(method.stem(images, plan.stem), plan)
+    assert [stage.shape[1:3] for stage in stages] == [(64 // r, 96 // r) for r in plan.reductions]
+
+
 def test_width_scales_every_filter_and_names_stay():
     narrow, wide = (get_backbone("resnet20", width=w) for w in (1, 2))
     assert [2 * u.filters for u in narrow.units] == [u.filters for u in wide.units]

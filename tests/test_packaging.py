@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "larqnets.backbones": (),
     "larqnets.layers": (),
     "larqnets.methods": ("larqnets.backbones", "larqnets.layers"),
-    "larqnets.tasks": ("larqnets.backbones", "larqnets.data", "larqnets.methods"),
+    "larqnets.tasks": ("larqnets.backbones", "larqnets.data", "larqnets.methods", "larqnets.tflite"),
     "larqnets.models": ("larqnets.backbones", "larqnets.methods", "larqnets.tasks"),
     "larqnets.counts": (),
     "larqnets.runs": (

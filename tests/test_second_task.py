@@ -59,6 +59,7 @@ class ShineAndColour(Task):
     name = "shine_and_colour"
     about = "how bright an image is and its mean colour"
     no_answer = "no network that tells brightness and colour"
+    headline = "near"
 
     tolerance: float = 0.25
     summed: bool = True
@@ -135,7 +136,7 @@ def test_it_trains_and_its_scores_have_their_names(run):
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
     assert (run.card.headline, run.card.test_accuracy) == ("near", None)
     assert run.card.document["test_near"] == run.card.score == pytest.approx(float(rows[-1]["test_near"]))
-    assert sorted(run.card.scores) == ["bright", "near"]
+    assert sorted(run.card.scores) == ["bright", "near", "of_two"]
 
 
 def test_it_converts_with_its_twins_and_every_output_is_proven(run):

@@ -80,6 +80,7 @@ def convert_source(
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
     facts = {
         "source": provenance,
+        "headline": samples.task.headline,
         "proof": proof.to_json(),
         "samples": {"test": samples.num_test, "all": len(samples.images)},
     }
@@ -119,7 +120,8 @@ def _provenance(source: Subject) -> dict[str, Any]:
 def _shown(card: Card) -> dict[str, Any]:
     """Return what a file's metadata tell of the run that it comes from."""
     facts = {**card.document, "kind": card.kind}  # of an earlier version it says no kind
-    return {key: facts[key] for key in CARD_FIELDS if key in facts}
+    of_task = () if card.headline == "accuracy" else ("headline", f"test_{card.headline}")
+    return {key: facts[key] for key in (*CARD_FIELDS, *of_task) if key in facts}
 
 
 def _calibration(source: Subject) -> np.ndarray | None:

@@ -111,6 +111,11 @@ class Card:
         """The headline on the test images, None where it was not measured."""
         return score_of(self.scores, self.test_accuracy, self.headline)
 
+    @property
+    def converted_score(self) -> float | None:
+        """The headline of the converted file on the test images that were looked at."""
+        return score_of(self.converted_scores or {}, self.converted_test_accuracy, self.headline)
+
     @classmethod
     def of(cls, facts: Mapping[str, Any], source: str) -> Self:
         """Return the card of a new run, or that `source` holds; raises LarqnetsError for what is missing or no fact."""

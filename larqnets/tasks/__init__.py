@@ -91,6 +91,7 @@ class Task:
     name: ClassVar[str]
     about: ClassVar[str]  # one line for lists
     no_answer: ClassVar[str]  # what a network is that does not answer so: "no classifier of images"
+    headline: ClassVar[str]  # the score that ranks its networks, the first of its metric's
 
     def check(self, backbone: "Backbone", info: Info) -> None:
         """Raise LarqnetsError with one sentence when the task makes no sense on the backbone or for the images."""

@@ -46,6 +46,7 @@ class Classification(Task):
     name = "classification"
     about = "one label for an image, scored by accuracy"
     no_answer = "no classifier of images"
+    headline = "accuracy"
 
     def check(self, backbone: "Backbone", info: Info) -> None:
         """There must be something to tell apart."""
