@@ -38,8 +38,8 @@ class ModelConfig:
 class TaskConfig:
     """What the network is for: `kind` is a name of `larqnets list tasks`, every other key of the table one of its options."""
 
-    kind: str = "classification"
-    options: dict[str, Any] = field(default_factory=dict)
+    kind: str = "classification"  # a name of `larqnets list tasks`; the other keys of the table are its options
+    options: dict[str, Any] = field(default_factory=dict, metadata={"key": False})  # no key itself: its entries are
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -49,6 +50,18 @@ def test_no_function_is_longer_than_it_may_be():
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and body_lines(node) > MAX_FUNCTION_LINES:
                 long.add(f"{name}: {node.name}")
     assert not long
+
+
+def test_what_the_walks_name_is_there():
+    named = re.findall(r"`([\w/]+\.py)::([\w.]+)`", (ROOT / "docs/architecture.md").read_text())
+    assert len(named) > 20
+    for file, name in named:
+        (tree,) = [tree for path, tree in trees() if f"/{path}".endswith(f"/{file}")]
+        body = tree.body
+        for part in name.split("."):
+            found = [node for node in body if getattr(node, "name", "") == part]
+            assert found, f"{file}::{name}"
+            body = getattr(found[0], "body", [])
 
 
 def test_parameters_do_not_count_and_docstrings_do():
