@@ -14,7 +14,7 @@ from larqnets.csv_table import CsvTable, Format
 from larqnets.errors import LarqnetsError
 from larqnets.files import BusyError
 from larqnets.runs.epoch_tables import PARAMETERS, epoch_table
-from larqnets.studies.sweep_table import EARLIER, TABLE
+from larqnets.studies.sweep_table import earlier_tables, sweep_table
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Row:
     cost: float | None
 
 
+TABLE, EARLIER = sweep_table("accuracy"), earlier_tables("accuracy")
 TABLES = {"row": CsvTable.of(Row), "sweep": TABLE, "metrics": epoch_table(["accuracy"]), "parameters": PARAMETERS}
 GOOD = {"name": "a", "seed": 1, "bytes": None, "accuracy": 0.5, "cost": 2.0}
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), min_size=1, max_size=8)

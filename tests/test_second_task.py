@@ -13,6 +13,7 @@ import tensorflow as tf
 from PIL import Image
 from training.tiny import MemoryDataset, tiny_experiment
 
+from android_bench.measuring.lineup import line_up
 from deploy.convert.convert import convert
 from deploy.convert.sources import convert_source
 from deploy.proof.check import evaluate_subject, verify_file
@@ -25,6 +26,9 @@ from larqnets.config import TaskConfig, dump_config, load_config, parse_config
 from larqnets.data.info import IMAGE
 from larqnets.reporter import SILENT
 from larqnets.runs.run import Run
+from larqnets.studies.curves import draw_curves
+from larqnets.studies.pareto import pareto
+from larqnets.studies.sweep import sweep
 from larqnets.tasks import TASKS, Images, Task, get_task, task_of
 from larqnets.tflite.inspect import own_metadata
 from larqnets.training import TrainingInterruptedError, build_model, load_trained_model, train
@@ -123,7 +127,7 @@ def run(tmp_path_factory, tfds_dir) -> Run:
     (folder / "shine.toml").write_text(TOML)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", str(tfds_dir))
-        run = launch(str(folder / "shine.toml"), name="shine", runs=folder, reporter=SILENT)
+        run = launch(str(folder / "shine.toml"), runs=folder, reporter=SILENT)
         convert_source(run.path, "arm64", twins=True, arm64_proof=False)
         yield Run.open(run.path)
 
@@ -167,6 +171,25 @@ def test_a_file_is_verified_evaluated_and_run(run, tmp_path):
     Image.fromarray(np.full((8, 8), 200, np.uint8)).save(tmp_path / "grey.png")
     (answer,) = classify(file, tmp_path / "grey.png")["predictions"]
     assert (sorted(answer), answer["within"], len(answer["colour"])) == (["colour", "shine", "within"], 0.5, 1)
+
+
+def test_a_sweep_its_front_and_its_curves_tell_it_by_its_score(run, tmp_path):
+    config = str(run.path.parent / "shine.toml")
+    shown = sweep([config], runs=run.path.parent, table=tmp_path / "sweep.csv", arm64_proof=False, reporter=SILENT)
+    (row,) = shown["rows"]
+    assert (shown["score"], row["test_near"], row["converted_test_near"]) == (
+        *("near", run.card.score),
+        pytest.approx(run.card.score, abs=0.01),
+    )
+    assert (tmp_path / "sweep.csv").read_text().startswith("method,backbone,seed,test_near,converted_test_near,")
+    (point,) = pareto(tmp_path / "sweep.csv", tmp_path / "p.png", "file_bytes")["points"]
+    assert point["near"] == row["converted_test_near"]
+    (curve,) = draw_curves([run.path], tmp_path / "c.png")["runs"].values()
+    assert curve["test_near"][-1] == pytest.approx(run.card.score)
+    (entrant, *_) = line_up([run.path / "arm64" / "binary.tflite"])
+    assert (entrant.record().score, entrant.record().accuracy) == ("near", row["converted_test_near"])
+    with pytest.raises(LarqnetsError, match="is ranked by near and digits by accuracy"):
+        sweep([config, "digits"], runs=run.path.parent, table=tmp_path / "sweep.csv", reporter=SILENT)
 
 
 @pytest.mark.parametrize("change", ["shine", "colour"])
