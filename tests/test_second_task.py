@@ -25,6 +25,7 @@ from larqnets import LarqnetsError, create_model
 from larqnets.config import TaskConfig, dump_config, load_config, parse_config
 from larqnets.data.info import IMAGE
 from larqnets.reporter import SILENT
+from larqnets.runs.names import Order
 from larqnets.runs.run import Run
 from larqnets.studies.curves import draw_curves
 from larqnets.studies.pareto import pareto
@@ -127,7 +128,7 @@ def run(tmp_path_factory, tfds_dir) -> Run:
     (folder / "shine.toml").write_text(TOML)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", str(tfds_dir))
-        run = launch(str(folder / "shine.toml"), runs=folder, reporter=SILENT)
+        run = launch(Order(str(folder / "shine.toml"), runs=folder), SILENT)
         convert_source(run.path, "arm64", twins=True, arm64_proof=False)
         yield Run.open(run.path)
 
@@ -256,16 +257,10 @@ def test_what_a_task_does_not_know_is_told_before_a_run_exists(tmp_path, tfds_di
     monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
     (tmp_path / "shine.toml").write_text(TOML)
     with pytest.raises(LarqnetsError, match=sentence):
-        launch(str(tmp_path / "shine.toml"), runs=tmp_path / "runs", overrides=[override], reporter=SILENT)
+        launch(Order(str(tmp_path / "shine.toml"), runs=tmp_path / "runs", overrides=[override]), SILENT)
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_task_that_cannot_learn_from_a_teacher_says_so(run, tmp_path):
     with pytest.raises(LarqnetsError, match="A network for shine_and_colour cannot learn from the answers of another"):
-        launch(
-            str(run.path / "config.toml"),
-            name="taught",
-            runs=tmp_path,
-            overrides=[f"train.teacher={run.path}"],
-            reporter=SILENT,
-        )
+        launch(Order(str(run.path / "config.toml"), "taught", tmp_path, [f"train.teacher={run.path}"]), SILENT)

@@ -21,6 +21,7 @@ from larqnets.errors import LarqnetsError
 from larqnets.manifest import sha256
 from larqnets.reporter import Reporter
 from larqnets.runs.card import Card
+from larqnets.runs.names import Order
 from larqnets.runs.run import Run
 from larqnets.studies.sweep_plan import Planned, common_score, option_values, plan
 from larqnets.studies.sweep_table import SweepRow, cells, earlier_tables, sweep_table
@@ -122,15 +123,7 @@ def _run(
     p: Planned, overrides: Sequence[str], convert: bool, arm64_proof: bool, counting: bool, reporter: Reporter
 ) -> SweepRow:
     tf.keras.backend.clear_session()  # the graphs of the experiment before, which would pile up
-    launch(
-        p.config,
-        name=p.run.name,
-        runs=p.run.parent,
-        overrides=overrides,
-        resume=p.run.exists(),
-        seed=p.seed,
-        reporter=reporter,
-    )
+    launch(Order(p.config, p.run.name, p.run.parent, overrides, resume=p.run.exists(), seed=p.seed), reporter)
     if convert and _converted_file(Run.open(p.run)) is None:
         manifest = convert_source(p.run, TARGET, arm64_proof=arm64_proof, reporter=reporter)
         reporter.line(manifest["proof"]["line"])

@@ -13,6 +13,7 @@ from larqnets.data import load_dataset
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT
 from larqnets.runs.keras_file import load_keras_file
+from larqnets.runs.names import Order
 from larqnets.runs.weights import load_trained_model
 from larqnets.tflite.verifier import verify as read_and_check
 from larqnets.training.launch import launch
@@ -26,7 +27,7 @@ def run(tmp_path_factory, tfds_dir):
     """A run of the digits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", str(tfds_dir))
-        yield launch("digits", runs=tmp_path_factory.mktemp("runs"), overrides=SMALL, reporter=SILENT)
+        yield launch(Order("digits", runs=tmp_path_factory.mktemp("runs"), overrides=SMALL), SILENT)
 
 
 def test_a_conversion_with_twins_makes_everything_once(run, tmp_path, monkeypatch):
