@@ -208,7 +208,7 @@ def test_a_missing_folder_is_named(tmp_path):
 
 def test_run_folders_need_no_tensorflow():
     code = "import sys, larqnets.runs.run; raise SystemExit('tensorflow' in sys.modules)"
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 
