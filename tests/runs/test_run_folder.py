@@ -72,7 +72,7 @@ STAGE = {"name": "train", "precision": "binary", "epochs_done": 0}
 def test_what_a_newer_version_wrote_stays_as_it_was(tmp_path):
     run = Run.create(tmp_path, "a", EXPERIMENT)
     file = run.path / "card.json"
-    newer = {"scores": {"miou": [0.5, None]}, **json.loads(file.read_text()), "images": IMAGES | {"height": 8}}
+    newer = {"confusion": {"miou": [0.5, None]}, **json.loads(file.read_text()), "images": IMAGES | {"height": 8}}
     newer |= {"stages": [STAGE | {"heads": 2}], "ünknown": "µ", "document": 1}
     file.write_text(json.dumps(newer, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     before = file.read_bytes()
