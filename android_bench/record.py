@@ -1,7 +1,7 @@
 """The record of one benchmark session: frozen dataclasses = the schema of results/*.json, strict reading, atomic writing.
 
 Every key is there in every file; what could not be found out is null. A file with an unknown or missing key, or of
-another schema version, is refused in one sentence. Times inside a session are seconds since its start.
+a later schema version, is refused in one sentence; one of version 1, which had no `score`, is read as one of today. Times inside a session are seconds since its start.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from larqnets.errors import LarqnetsError, excerpt
 from larqnets.files import write_atomically
 from larqnets.schema import Range, from_mapping
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MAX_SAMPLES = 5000  # of a round, in the file
 
 Kind = Literal["adb", "ssh", "local", "qemu"]
@@ -179,6 +179,7 @@ class ModelRecord:
     bytes: int
     role: Role | None  # from the manifest beside the file; None: there is none
     twin_of: str | None  # SHA-256 of the binary file that this is the float or int8 twin of
+    score: str  # what `accuracy` is: that by which networks of its task are ranked
     accuracy: float | None  # fraction
     accuracy_source: str | None
     init_ms: tuple[float, ...]  # loading and planning, of every process that was started for the rounds
@@ -283,6 +284,8 @@ def parse_session(text: str, source: str) -> Session:
     if not isinstance(values, dict) or "schema_version" not in values:
         raise LarqnetsError(f"{source} is no session. Give a file that `larqnets benchmark` wrote.")
     version = values["schema_version"]
+    if version == 1 and not isinstance(version, bool):
+        values, version = _of_version_1(values), SCHEMA_VERSION
     if version != SCHEMA_VERSION or isinstance(version, bool):
         newer = isinstance(version, int) and version > SCHEMA_VERSION
         remedy = "Update larqnets" if newer else "Open it with the version of larqnets that wrote it"
@@ -290,3 +293,11 @@ def parse_session(text: str, source: str) -> Session:
             f"{source} has schema version {excerpt(repr(version), 80)}, this larqnets reads {SCHEMA_VERSION}. {remedy}."
         )
     return from_mapping(Session, values, "", source)
+
+
+def _of_version_1(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what a session of the first version says as one of today; its networks were all classifiers."""
+    models = values.get("models")
+    if isinstance(models, list):
+        models = [{"score": "accuracy", **model} if isinstance(model, dict) else model for model in models]
+    return {**values, "schema_version": SCHEMA_VERSION, "models": models}

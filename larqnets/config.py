@@ -1,7 +1,7 @@
 """The schema of `configs/*/*.toml`: frozen dataclasses, strict reading, `--set a.b=c` overrides.
 
-A config file is one experiment. Its tables are `[model]`, `[data]`, `[train]` and, for the paper's own number,
-`[paper]`; a key that is not a field here is an error that names the nearest field. Training in several steps is a list
+A config file is one experiment. Its tables are `[model]`, `[data]`, `[train]`, for another task than classification
+`[task]`, and for the paper's own number `[paper]`; a key that is not a field here is an error that names the nearest field. Training in several steps is a list
 of `[[stages]]`, each with a name and the keys of `[train]` that it changes.
 """
 
@@ -35,18 +35,46 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class TaskConfig:
+    """What the network is for: `kind` is a name of `larqnets list tasks`, every other key of the table one of its options."""
+
+    kind: str = "classification"  # a name of `larqnets list tasks`; the other keys of the table are its options
+    options: dict[str, Any] = field(default_factory=dict, metadata={"key": False})  # no key itself: its entries are
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Which images, and how training images are varied."""
 
     dataset: str  # a name of `larqnets list datasets`, or folder:PATH
     data_dir: str | None = None  # where TFDS keeps prepared data; None: TFDS_DATA_DIR or ~/tensorflow_datasets
-    image_size: Annotated[int, Range(4, 4096)] | None = None  # images are resized to this square; None: as stored
+    image_size: Annotated[int, Range(4, 4096)] | None = None  # images are resized to this height; None: as stored
+    image_width: Annotated[int, Range(4, 4096)] | None = None  # and to this width; None: as wide as high
     crop_padding: Annotated[int, Range(0, 1024)] = 0  # pixels of zero padding before a random crop to the image size
     flip: bool = False  # mirror half of the training images
     random_resized_crop: bool = False  # ImageNet: random area and aspect ratio; test: central crop
     min_crop_area: Annotated[float, Range(0.001, 1)] = 0.08  # smallest random resized crop, as a fraction of the area
     mean: tuple[float, ...] = ()  # per channel, of pixels / 255, subtracted; (): the data set's own
     std: tuple[float, ...] = ()  # per channel, divided by; (): the data set's own
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) of the images; None: as stored."""
+        if self.image_size is None:
+            return None
+        return self.image_size, self.image_width or self.image_size
+
+    def of_size(self, size: Sequence[int]) -> "DataConfig":
+        """Return the same images resized to (height, width), those of a network's input.
+
+        Raises LarqnetsError when these are not two numbers: of a network that takes no images.
+        """
+        if len(size) != 2:
+            raise LarqnetsError(
+                f"The network takes {', '.join(map(str, size)) or 'no'} values and no images. Leave the data set out."
+            )
+        height, width = size
+        return dataclasses.replace(self, image_size=height, image_width=None if width == height else width)
 
 
 @dataclass(frozen=True)
@@ -106,6 +134,7 @@ class Experiment:
     data: DataConfig
     train: TrainConfig
     paper: PaperConfig = PaperConfig()
+    task: TaskConfig = TaskConfig()
     description: str = ""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     stages: tuple[StageConfig, ...] = ()
@@ -193,26 +222,29 @@ def parse_config(text: str, source: str, overrides: Sequence[str] = ()) -> Exper
     tables = _parse_toml(text, source)
     for override in overrides:
         apply_override(tables, override)
-    return from_mapping(Experiment, _with_train_in_stages(tables), "", source)
+    return from_mapping(Experiment, _with_train_in_stages(_with_options(tables)), "", source)
 
 
 @dataclass(frozen=True)
 class ModelImages:
-    """The config of a run that was not trained here: which images its network was made for, None where nobody said."""
+    """The config of a run that was not trained here: which images its network was made for, None where nobody said; its task."""
 
     data: DataConfig | None = None
+    task: TaskConfig = TaskConfig()
 
 
 def load_model_images(path: Path) -> ModelImages:
     """Read the config of an imported or decomposed run; raises LarqnetsError as `load_config` does."""
-    return from_mapping(ModelImages, _parse_toml(_read_text(path), str(path)), "", str(path))
+    return from_mapping(ModelImages, _with_options(_parse_toml(_read_text(path), str(path))), "", str(path))
 
 
 def dump_config(experiment: Experiment | ModelImages) -> str:
     """Return the experiment as TOML that `parse_config` reads back to an equal one; likewise `load_model_images`."""
     lines: list[str] = []
     tables = dataclasses.asdict(experiment)
-    stages = tables.pop("stages", ())
+    stages, task = tables.pop("stages", ()), tables.pop("task")
+    if experiment.task != TaskConfig():
+        tables["task"] = {"kind": task["kind"], **task["options"]}
     nested = {key: value for key, value in tables.items() if isinstance(value, dict)}
     for key, value in tables.items():
         if key not in nested and value is not None:
@@ -273,6 +305,15 @@ def apply_override(tables: dict[str, Any], override: str) -> None:
 
 def _short(key: str) -> str:
     return key if len(key) <= 80 else f"{key[:76]} ..."
+
+
+def _with_options(tables: dict[str, Any]) -> dict[str, Any]:
+    """Return the tables with the options in `[task]` gathered, as `TaskConfig` has them."""
+    task = tables.get("task")
+    if not isinstance(task, dict):
+        return tables
+    options = {key: value for key, value in task.items() if key != "kind"}
+    return tables | {"task": {**({"kind": task["kind"]} if "kind" in task else {}), "options": options}}
 
 
 def _with_train_in_stages(tables: dict[str, Any]) -> dict[str, Any]:

@@ -15,17 +15,17 @@ _KEEP_VALUES = (layers.Reshape, layers.Flatten, layers.Dropout, layers.Identity)
 _KEEPING = ("linear", "identity", "reshape", "squeeze", "expand_dims", "cast")  # the same as functions
 
 
-def last_function(model: Any) -> tuple[layers.Layer | None, str]:
-    """Return the layer that makes the values of the model's output, and the name of its last function.
+def last_function(model: Any, output: int = 0) -> tuple[layers.Layer | None, str]:
+    """Return the layer that makes the values of an output of the model, and the name of its last function.
 
-    "softmax", "relu", "linear", …; "" for a layer that is not named by a function. None and "" where there is no one output
-    whose history is known, as in a subclassed model.
+    "softmax", "relu", "linear", …; "" for a layer that is not named by a function. None and "" where the history of the
+    output is not known, as in a subclassed model.
     """
-    tensor = getattr(model, "output", None)
+    tensor = (getattr(model, "outputs", None) or [None])[output]
     while (history := getattr(tensor, "_keras_history", None)) is not None:
         layer = history.layer
         if isinstance(layer, tf.keras.Model):
-            return last_function(layer)
+            return last_function(layer, history.tensor_index)
         name = _function_of(layer)
         before = layer.inbound_nodes[history.node_index].keras_inputs
         computes = isinstance(layer, ACTIVATED) and not isinstance(layer, layers.Activation)

@@ -26,6 +26,7 @@ import tensorflow as tf  # noqa: E402
 
 from larqnets.methods import get_method, list_methods  # noqa: E402
 from larqnets.quantizers import Clip, Relu, Tanh  # noqa: E402
+from larqnets.tasks import Images, Task, Tree, get_task, only  # noqa: E402
 
 __all__ = ["create_model", "list_backbones", "list_methods", "method_matrix"]
 
@@ -39,25 +40,28 @@ def create_model(
     input_shape: tuple[int, int, int],
     num_classes: int,
     *,
+    task: Task | None = None,
     stem: StemKind = "small",
     width: float = 1.0,
     precision: Precision = "binary",
     surrogate: Surrogate = "clip",
     **options: Any,
 ) -> tf.keras.Model:
-    """Build `method` on `backbone` for images (N, *input_shape); returns a functional Keras model of logits (N, classes).
+    """Build `method` on `backbone` for images (N, *input_shape); returns a functional Keras model.
 
-    `stem`: "imagenet" (7x7/2 + max-pool) or "small" (3x3/1); `width` scales every number of filters; `precision`
+    It answers with what `task` says: by default, and without one of its own, with logits (N, classes). `stem`: "imagenet" (7x7/2 + max-pool) or "small" (3x3/1); `width` scales every number of filters; `precision`
     other than "binary" takes signs away (table above); `options` are the method's own. Raises LarqnetsError for an unknown
     name or option, an impossible pair, an image too small, or a precision where there is nothing binary to take away.
     """
     plan = get_backbone(backbone, stem, width)
-    recipe = get_method(method, **options)
+    recipe, task, info = get_method(method, **options), task or get_task(), Images(input_shape, num_classes)
     recipe.check(plan)
-    _check_shape(plan, input_shape, num_classes)
+    _check_shape(plan, input_shape)
+    task.check(plan, info)
     inputs = tf.keras.Input(input_shape, name="image")
-    features = recipe.body(recipe.stem(inputs, plan.stem), plan)
-    model = tf.keras.Model(inputs, recipe.head(features[-1], plan, num_classes), name=f"{method}_{backbone}")
+    stages = recipe.body(recipe.stem(inputs, plan.stem), plan)
+    answers = _named(task.outputs(stages, recipe, plan, info))
+    model = tf.keras.Model(inputs, answers, name=f"{method}_{backbone}")
     return model if precision == "binary" else _with_less_binary(model, precision, surrogate, method)
 
 
@@ -105,14 +109,19 @@ def _with_less_binary(model: tf.keras.Model, precision: Precision, surrogate: Su
     return real
 
 
-def _check_shape(backbone: Backbone, input_shape: tuple[int, ...], num_classes: int) -> None:
+def _named(outputs: Tree) -> Any:
+    """Return what the model answers with: several tensors, each named by a layer that leaves it as it is, or the one alone."""
+    if len(outputs) == 1:
+        return only(outputs)
+    return [tf.keras.layers.Activation("linear", name=name)(tensor) for name, tensor in outputs.items()]
+
+
+def _check_shape(backbone: Backbone, input_shape: tuple[int, ...]) -> None:
     """Walk the spatial size down the backbone: strides round it up (SAME), 2x2 poolings round it down."""
     if len(input_shape) != 3 or any(not isinstance(n, int) or n < 1 for n in input_shape):
         raise LarqnetsError(
             f"The input shape must be (height, width, channels) of positive integers, not {input_shape}."
         )
-    if num_classes < 2:
-        raise LarqnetsError(f"A classifier needs at least 2 classes, not {num_classes}.")
     for size in input_shape[:2]:
         left = size
         steps = [(backbone.stem.strides, False), (2 if backbone.stem.max_pool else 1, False)]

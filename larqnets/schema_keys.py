@@ -38,9 +38,13 @@ class Key:
 def keys_of(kind: type, where: str = "") -> list[Key]:
     """Return the keys of a frozen dataclass and of the tables in it, `where` before each name.
 
-    A list of tables is `name.N.`, with those keys alone that its dataclass adds to the one that it is made from.
+    A field whose metadata say {"key": False} is none. A list of tables is `name.N.`, with those keys alone that its dataclass adds to the one that it is made from.
     """
-    return [key for field in dataclasses.fields(kind) if field.init for key in _keys_of_field(kind, field, where)]
+    return [key for field in dataclasses.fields(kind) if _is_key(field) for key in _keys_of_field(kind, field, where)]
+
+
+def _is_key(field: dataclasses.Field[Any]) -> bool:
+    return field.init and field.metadata.get("key", True)
 
 
 def _keys_of_field(kind: type, field: dataclasses.Field[Any], where: str) -> list[Key]:

@@ -23,7 +23,7 @@ from larqnets.config import (
     parse_config,
 )
 from larqnets.errors import MovedWarning
-from larqnets.runs.names import plan_run
+from larqnets.runs.names import Order, plan_run
 from larqnets.runs.run import Run
 
 GOOD = """
@@ -209,6 +209,16 @@ def test_dump_reads_back_equal(description, dataset, rate, flip, size, option, s
     assert parse_config(dump_config(experiment), "dump") == experiment
 
 
+def test_images_have_a_height_and_a_width():
+    data = DataConfig("digits")
+    assert data.size is None
+    assert data.of_size((8, 8)) == DataConfig("digits", image_size=8)
+    assert data.of_size((8, 12)).size == (8, 12)
+    assert DataConfig("digits", image_size=8).size == (8, 8)
+    with pytest.raises(LarqnetsError, match="takes 64 values and no images"):
+        data.of_size((64,))
+
+
 def test_shipped_configs_have_names_of_their_own_in_the_folder_of_their_images():
     files = list(config_folder().rglob("*.toml"))
     assert sorted(path.stem for path in files) == list_configs()
@@ -243,10 +253,10 @@ def test_a_config_of_ones_own_is_not_taken_for_a_shipped_one(tmp_path, monkeypat
 def test_a_folder_that_is_called_like_a_config_does_not_hide_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digits").mkdir()
-    experiment, name = plan_run("digits", None, tmp_path, (), None, False, None)
+    experiment, name = plan_run(Order("digits", runs=tmp_path))
     assert (experiment, name) == (load_config("digits"), "digits-seed0")
     Run.create(tmp_path, "digits_real", load_config("digits"))
-    assert plan_run("digits_real", None, tmp_path, (), None, True, None).path == Path("digits_real")
+    assert plan_run(Order("digits_real", runs=tmp_path, resume=True)).path == Path("digits_real")
 
 
 def test_commands_say_where_a_config_is_now(tmp_path):

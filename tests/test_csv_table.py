@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from larqnets.csv_table import CsvTable, Format
 from larqnets.errors import LarqnetsError
 from larqnets.files import BusyError
-from larqnets.runs.epoch_tables import METRICS, PARAMETERS
-from larqnets.studies.sweep_table import EARLIER, TABLE
+from larqnets.runs.epoch_tables import PARAMETERS, epoch_table
+from larqnets.studies.sweep_table import earlier_tables, sweep_table
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Row:
     cost: float | None
 
 
-TABLES = {"row": CsvTable.of(Row), "sweep": TABLE, "metrics": METRICS, "parameters": PARAMETERS}
+TABLE, EARLIER = sweep_table("accuracy"), earlier_tables("accuracy")
+TABLES = {"row": CsvTable.of(Row), "sweep": TABLE, "metrics": epoch_table(["accuracy"]), "parameters": PARAMETERS}
 GOOD = {"name": "a", "seed": 1, "bytes": None, "accuracy": 0.5, "cost": 2.0}
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), min_size=1, max_size=8)
 whole = st.integers(-(2**63), 2**63 - 1)
@@ -58,7 +59,7 @@ def test_metrics_have_the_digits_that_they_always_had(tmp_path):
         },
         **{"test_loss": 1e-9, "test_accuracy": 1 / 3, "images_per_second": 1234.56, "seconds": 3},
     }
-    METRICS.write(tmp_path / "m.csv", [row])
+    epoch_table(["accuracy"]).write(tmp_path / "m.csv", [row])
     assert (tmp_path / "m.csv").read_text() == (
         "stage,epoch,step,learning_rate,train_loss,train_accuracy,test_loss,test_accuracy,images_per_second,seconds\n"
         "train,2,42,0.033333333,0.66666667,1,1e-09,0.33333333,1234.6,3.00\n"

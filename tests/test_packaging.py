@@ -24,7 +24,7 @@ UNREACHABLE = "connection broken"  # what pip says when there is no network
 INSTALL = 'pip install "larqnets[train]"'
 HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets")
 
-BASE = "arrays config console csv_table documents endings errors files manifest method_options pareto_front pictures processes quantizers registry reporter schema schema_keys scores shapes terminal watchdog"
+BASE = "arrays config console csv_table documents endings errors files losses manifest method_options pareto_front pictures processes quantizers registry reporter schema schema_keys scores shapes terminal watchdog"
 # Room -> the rooms that it may import, every one of them above it in this list. What stands loose in larqnets/ is a room of
 # its own; each of them may be imported by all. Only the last three may look at every floor.
 MAY_IMPORT = {
@@ -37,17 +37,18 @@ MAY_IMPORT = {
     "larqnets.backbones": (),
     "larqnets.layers": (),
     "larqnets.methods": ("larqnets.backbones", "larqnets.layers"),
-    "larqnets.models": ("larqnets.backbones", "larqnets.methods"),
+    "larqnets.tasks": ("larqnets.backbones", "larqnets.data", "larqnets.methods", "larqnets.tflite"),
+    "larqnets.models": ("larqnets.backbones", "larqnets.methods", "larqnets.tasks"),
     "larqnets.counts": (),
-    "larqnets.tasks": (),
     "larqnets.runs": (
         *("larqnets.backbones", "larqnets.data", "larqnets.layers", "larqnets.methods", "larqnets.models"),
-        "larqnets.tflite",
+        *("larqnets.tasks", "larqnets.tflite"),
     ),
     "larqnets.training": ("larqnets.data", "larqnets.runs", "larqnets.tasks"),
     "larqnets.importing": ("larqnets.data", "larqnets.runs", "larqnets.tasks", "larqnets.training"),
     "larqnets.post_training": (
-        *("larqnets.data", "larqnets.decompose", "larqnets.importing", "larqnets.runs", "larqnets.training"),
+        *("larqnets.data", "larqnets.decompose", "larqnets.importing", "larqnets.runs", "larqnets.tasks"),
+        "larqnets.training",
     ),
     "android_bench": (),
     "android_bench.clock": (),
@@ -64,7 +65,9 @@ MAY_IMPORT = {
     "android_bench.reporting": ("android_bench", "android_bench.measuring", "android_bench.record"),
     "deploy": (),
     "deploy.targets": (),
-    "deploy.run": ("android_bench.emulation", "android_bench.runtime", "larqnets.data", "larqnets.tflite"),
+    "deploy.run": (
+        *("android_bench.emulation", "android_bench.runtime", "larqnets.data", "larqnets.tasks", "larqnets.tflite"),
+    ),
     "deploy.export": ("larqnets.layers", "larqnets.tflite"),
     "deploy.proof": (
         *(
@@ -97,7 +100,7 @@ MAY_IMPORT = {
             "larqnets.methods",
             "larqnets.models",
         ),
-        *("larqnets.runs", "larqnets.tflite"),
+        *("larqnets.runs", "larqnets.tasks", "larqnets.tflite"),
     ),
     "larqnets.studies": ("*",),
     "larqnets.cli.tables": ("android_bench", "android_bench.reporting", "larqnets.runs", "larqnets.tflite"),
@@ -106,6 +109,7 @@ MAY_IMPORT = {
 # What runs on a board, where neither TensorFlow nor Larq is installed.
 WITHOUT_TENSORFLOW = (
     *("larqnets.tflite", "larqnets.decompose", "larqnets.backbones", "larqnets.cli", "larqnets.cli.tables"),
+    "larqnets.tasks",
     *("android_bench", "android_bench.runtime", "android_bench.emulation", "android_bench.devices"),
     *("android_bench.measuring", "android_bench.reporting", "deploy.targets", "deploy.run"),
 )
@@ -117,10 +121,9 @@ LIGHT = {  # of rooms that are not
 }
 HEAVY_ROOMS = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data")
 HEAVY_BASE = (
-    "endings",
-    "quantizers",
+    *("endings", "losses", "quantizers"),
     "pictures",
-)  # `endings` and `quantizers` are TensorFlow; `pictures` needs matplotlib
+)  # all but the last are TensorFlow; `pictures` needs matplotlib
 
 
 def room_of(module: str) -> str:

@@ -24,10 +24,13 @@ class Entrant:
     role: Role | None
     twin_of: str | None
     entry: dict[str, Any]
+    headline: str = "accuracy"  # the score of its task, as the manifest says
 
     def record(self) -> ModelRecord:
         """Return its record before anything was measured."""
-        accuracy = self.entry.get("test_accuracy")
+        accuracy, score = self.entry.get("test_accuracy"), "accuracy"
+        if (scores := self.entry.get("scores")) and self.headline in scores:
+            accuracy, score = scores[self.headline], self.headline
         return ModelRecord(
             name=self.name,
             file=str(self.path),
@@ -45,6 +48,7 @@ class Entrant:
             equality=None,
             instructions=None,
             fault=None,
+            score=score,
         )
 
 
@@ -54,13 +58,13 @@ def line_up(files: Sequence[Path]) -> list[Entrant]:
     Raises LarqnetsError when a file is damaged or needs an op that the runtime lacks, or a twin is not the file that its
     manifest describes.
     """
-    found: dict[str, tuple[Path, Model, dict[str, Any]]] = {}
+    found: dict[str, tuple[Path, Model, dict[str, Any], str]] = {}
     binary_of: dict[str, str] = {}
     for path in files:
         model = _read(path)
         sha256 = _sha256(model)
-        entries = _manifest(path)
-        found.setdefault(sha256, (path, model, _entry(entries, sha256)))
+        headline, entries = _manifest(path)
+        found.setdefault(sha256, (path, model, _entry(entries, sha256), headline))
         if entries.get("binary", {}).get("sha256") == sha256:
             for twin in (entries[role] for role in ("float", "int8") if role in entries):
                 twin_path = path.parent / twin["file"]
@@ -69,12 +73,12 @@ def line_up(files: Sequence[Path]) -> list[Entrant]:
                     raise LarqnetsError(
                         f"{twin_path} is not the file that its manifest describes. Convert the run again with --twins."
                     )
-                found.setdefault(twin["sha256"], (twin_path, twin_model, twin))
+                found.setdefault(twin["sha256"], (twin_path, twin_model, twin, headline))
                 binary_of[twin["sha256"]] = sha256
-    names = _names([path for path, _, _ in found.values()])
+    names = _names([path for path, *_ in found.values()])
     return [
-        Entrant(name, path, model, sha256, _role(entry), binary_of.get(sha256), entry)
-        for name, (sha256, (path, model, entry)) in zip(names, found.items(), strict=True)
+        Entrant(name, path, model, sha256, _role(entry), binary_of.get(sha256), entry, headline)
+        for name, (sha256, (path, model, entry, headline)) in zip(names, found.items(), strict=True)
     ]
 
 
@@ -94,13 +98,14 @@ def _read(path: Path) -> Model:
     return model
 
 
-def _manifest(path: Path) -> dict[str, dict[str, Any]]:
-    """Return variant -> entry of the manifest beside a file, empty when there is none that can be read."""
+def _manifest(path: Path) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Return the score of the task, and variant -> entry of the manifest beside a file, empty when there is none to read."""
     try:
-        entries = read_json(path.parent / "manifest.json")["files"]
-        return {role: entry for role, entry in entries.items() if {"file", "sha256"} <= entry.keys()}
+        manifest = read_json(path.parent / "manifest.json")
+        entries = {role: entry for role, entry in manifest["files"].items() if {"file", "sha256"} <= entry.keys()}
+        return str(manifest.get("headline", "accuracy")), entries
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        return "accuracy", {}
 
 
 def _entry(entries: dict[str, dict[str, Any]], sha256: str) -> dict[str, Any]:

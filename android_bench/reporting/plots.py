@@ -37,7 +37,7 @@ _MAX_NAME = 24
 
 
 def accuracy_against_latency(summary: Summary, page: int = 1) -> str | None:
-    """Return the models whose accuracy is known as points, the Pareto front as a line; None with fewer than two.
+    """Return the models whose score is known as points, the Pareto front as a line; None with fewer than two, or several scores.
 
     `page` tells the pictures of several sessions in one document apart.
     """
@@ -46,7 +46,7 @@ def accuracy_against_latency(summary: Summary, page: int = 1) -> str | None:
         for model in summary.models
         if model.latency is not None and model.record.accuracy is not None
     ]
-    if len(points) < 2:
+    if len(points) < 2 or len({model.record.score for model, _, _ in points}) > 1:
         return None
     with mpl.rc_context({**_STYLE, "svg.hashsalt": f"front {page}"}):
         figure = Figure(figsize=(_WIDTH, 2.9), layout="constrained")
@@ -78,8 +78,8 @@ def accuracy_against_latency(summary: Summary, page: int = 1) -> str | None:
             )
         axes.margins(0.2, 0.25)
         axes.set_xlabel("latency, ms")
-        axes.set_ylabel("accuracy, %")
-        return _svg(figure, "accuracy against latency")
+        axes.set_ylabel(f"{_short(summary.score)}, %")
+        return _svg(figure, f"{_short(summary.score)} against latency")
 
 
 def over_time(summary: Summary, page: int = 1) -> str | None:

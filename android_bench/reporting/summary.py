@@ -63,6 +63,12 @@ class Summary:
     warnings: tuple[str, ...]
 
     @property
+    def score(self) -> str:
+        """What the accuracies are: the score of the networks' task, "score" where there are several."""
+        names = {record.score for record in self.session.models if record.accuracy is not None}
+        return names.pop() if len(names) == 1 else "score" if names else "accuracy"
+
+    @property
     def timed(self) -> bool:
         """Whether its times mean anything."""
         return not self.session.device.functional_only
@@ -91,6 +97,8 @@ def summarise(session: Session) -> Summary:
             for m in session.models
             if m.name in latencies and m.accuracy is not None
         }
+        if len({m.score for m in session.models if m.accuracy is not None}) > 1:
+            points = {}  # what a network for one task does and one for another is not compared
         front = {name for name, on in zip(points, on_front(list(points.values())), strict=True) if on}
         models = tuple(_summarise(m, session, latencies.get(m.name), on_front=m.name in front) for m in session.models)
     return Summary(session, models, tuple(_warnings(session, models)))
@@ -176,7 +184,7 @@ def _change(change: float | None) -> str:
 
 def _to_json(model: ModelSummary, *, timed: bool) -> dict[str, Any]:
     record = model.record
-    facts = ("name", "file", "sha256", "bytes", "role", "twin_of", "accuracy", "fault")
+    facts = ("name", "file", "sha256", "bytes", "role", "twin_of", "accuracy", "score", "fault")
     return {
         **{key: getattr(record, key) for key in facts},
         "peak_memory_kb": record.peak_memory_kb if timed else None,  # an emulator's own memory is in it

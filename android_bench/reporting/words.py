@@ -158,6 +158,6 @@ def provenance(summary: Summary) -> list[tuple[str, str]]:
     for model in session.models:
         found.append((model.name, f"{model.file}, {model.bytes:,} bytes, SHA-256 {model.sha256}"))
         if model.accuracy_source is not None:
-            found.append(("", f"accuracy from {model.accuracy_source}"))
+            found.append(("", f"{model.score} from {model.accuracy_source}"))
     found += [("note", text) for text in session.device.notes]
     return found + [("note", event.text) for event in session.events if event.kind == "note"]

@@ -13,7 +13,7 @@ from deploy.export.model import Export, check_structure
 from deploy.export.trained import Trained
 from deploy.proof import contents
 from deploy.proof.contents import layer_names
-from deploy.proof.converted import Converted, accuracy_of
+from deploy.proof.converted import Converted, scores_of, task_entry
 from deploy.proof.samples import Samples
 from deploy.proof.verify import verify
 from larqnets import __version__, scores
@@ -53,7 +53,7 @@ def convert(
     names = layer_names(file, trained.model, {op.index: name for name, ops in matched.items() for op in ops})
     allowed = [f.layer for f in fallbacks]
     entry = {**(provenance or {}), "larqnets": __version__, "layers": names, "float_fallbacks": allowed}
-    entry[scores.KEY] = kind_of_model(trained.model)
+    entry |= {scores.KEY: kind_of_model(trained.model), **task_entry(samples)}
     file = read_model(add_metadata(file.content, entry))
     reporter.stage("verify")
     result = verify(
@@ -61,6 +61,8 @@ def convert(
         trained,
         samples.images,
         samples.labels,
+        task=samples.task,
+        info=samples.info,
         real_samples=samples.real,
         allowed_float=allowed,
         reporter=reporter,
@@ -74,7 +76,7 @@ def convert(
     if small := trained.small_precision:
         remarks.append(f"The model computes in {small}; file and proof have it in float32, with the same weights.")
     remarks += _remarks(check)
-    measured = accuracy_of(file, samples, result)
+    measured = scores_of(file, samples, result)
     variant = "binary" if export.binary_layers else "float"
     return Converted(variant, file, result, measured, fallbacks, check, names, remarks)
 
@@ -120,9 +122,9 @@ def convert_twin(
     file = run_stock_converter(trained.export.model, calibration, quantise=calibration is not None)
     names = layer_names(file, trained.model, {})
     entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
-    entry[scores.KEY] = kind_of_model(trained.model)
+    entry |= {scores.KEY: kind_of_model(trained.model), **task_entry(samples)}
     file = read_model(add_metadata(file.content, entry))
-    return Converted(variant, file, None, accuracy_of(file, samples, None), layers=names, note=note)
+    return Converted(variant, file, None, scores_of(file, samples, None), layers=names, note=note)
 
 
 # Layers whose kernels are those of one op, and one depthwise and one ordinary op.

@@ -52,6 +52,7 @@ def _entry(f: Converted) -> dict[str, Any]:
         "sha256": hashlib.sha256(f.content).hexdigest(),
         "bytes": len(f.content),
         "test_accuracy": f.test_accuracy,
+        "scores": f.scores,
         "binary_mac_share": inspect_model(f.file).totals["binary_mac_share"],
         "note": f.note,
         "constants": None if check is None else {**dataclasses.asdict(check), "matches": check.matches},

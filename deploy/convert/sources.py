@@ -16,7 +16,8 @@ from deploy.proof.arm64 import prove
 from deploy.proof.converted import Converted
 from deploy.proof.samples import Samples, verification_samples
 from deploy.targets import check_target
-from larqnets.data import Dataset, preprocess_info
+from larqnets.data import preprocess_info
+from larqnets.data.info import IMAGE
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import check_free
 from larqnets.methods import get_method
@@ -79,6 +80,7 @@ def convert_source(
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
     facts = {
         "source": provenance,
+        "headline": samples.task.headline,
         "proof": proof.to_json(),
         "samples": {"test": samples.num_test, "all": len(samples.images)},
     }
@@ -86,6 +88,7 @@ def convert_source(
     if source.run is not None:
         source.run.update_card(
             converted_test_accuracy=main.test_accuracy,
+            converted_scores=main.scores,
             converted_test_images=samples.num_test,
             converted=str(folder / f"{main.variant}.tflite"),
         )
@@ -117,11 +120,12 @@ def _provenance(source: Subject) -> dict[str, Any]:
 def _shown(card: Card) -> dict[str, Any]:
     """Return what a file's metadata tell of the run that it comes from."""
     facts = {**card.document, "kind": card.kind}  # of an earlier version it says no kind
-    return {key: facts[key] for key in CARD_FIELDS if key in facts}
+    of_task = () if card.headline == "accuracy" else ("headline", f"test_{card.headline}")
+    return {key: facts[key] for key in (*CARD_FIELDS, *of_task) if key in facts}
 
 
 def _calibration(source: Subject) -> np.ndarray | None:
-    return None if source.images is None else source.images.samples(CALIBRATION_SAMPLES, "train")[0]
+    return None if source.images is None else source.images.samples(CALIBRATION_SAMPLES, "train")[IMAGE]
 
 
 def _check_binary(trained: Trained, run: Run) -> None:
@@ -154,7 +158,7 @@ def _twins(source: Subject, samples: Samples, twin_run: Path | None, entry: dict
         note, card = "untrained: for size and latency only", source.run.card
         samples = dataclasses.replace(samples, labels=None)
         named = {"name": f"no run, {note}", "method": "real", "backbone": card.backbone, "dataset": card.dataset}
-        twin = Trained(_untrained(source.run, source.images))
+        twin = Trained(_untrained(source))
     else:
         note, run = f"trained as {twin_run.name}", Run.open(twin_run)
         named, twin = _shown(run.card), Trained(open_subject(run).model)
@@ -162,8 +166,10 @@ def _twins(source: Subject, samples: Samples, twin_run: Path | None, entry: dict
     return [convert_twin(twin, samples, images, entry, note) for images in (None, _calibration(source))]
 
 
-def _untrained(run: Run, images: Dataset | None) -> tf.keras.Model:
-    """Return the real-valued network on a run's backbone, for its images."""
-    assert images is not None  # what was trained has some
-    ours, info = run.experiment.model, images.info
-    return create_model("real", ours.backbone, info.image_shape, info.num_classes, stem=ours.stem, width=ours.width)
+def _untrained(source: Subject) -> tf.keras.Model:
+    """Return the real-valued network on a run's backbone, for its images and task."""
+    assert source.run is not None
+    assert source.images is not None  # what was trained has some
+    ours, info = source.run.experiment.model, source.images.info
+    shape, classes = info.image_shape, info.num_classes
+    return create_model("real", ours.backbone, shape, classes, task=source.task, stem=ours.stem, width=ours.width)

@@ -13,7 +13,7 @@ from deploy.export.converters import run_stock_converter
 from deploy.export.edit import add_metadata
 from deploy.export.trained import Trained
 from deploy.proof.contents import layer_names
-from deploy.proof.converted import Converted, accuracy_of
+from deploy.proof.converted import Converted, scores_of, task_entry
 from deploy.proof.samples import Samples
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
@@ -54,14 +54,14 @@ def convert_decomposed(
         patched = patcher_of(as_float, quantised, kernels, float_values(kernels)).patch(integers)
         names = layer_names(quantised, model, {})  # the patched file has the same graph
         entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
-        entry[scores.KEY] = kind_of_model(model)
+        entry |= {scores.KEY: kind_of_model(model), **task_entry(samples)}
         whole = read_model(add_metadata(patched.content, entry))
         sizes = packed.pack_model(whole)[1] if patched.layers else None
         reporter.stage("evaluate")
-        accuracy = accuracy_of(whole, samples, None)
+        measured = scores_of(whole, samples, None)
         note = "no layer could take its integers" if sizes is None else _words(sizes, len(patched.layers), len(kernels))
         remarks = _remarks(variant, patched)
-        files.append(Converted(variant, whole, None, accuracy, layers=names, warnings=remarks, note=note))
+        files.append(Converted(variant, whole, None, measured, layers=names, warnings=remarks, note=note))
     return files
 
 

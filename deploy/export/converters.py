@@ -13,6 +13,7 @@ import larq_compute_engine as lce
 import numpy as np
 import tensorflow as tf
 
+from deploy.export.edit import order_outputs
 from larqnets.errors import LarqnetsError, printable
 from larqnets.processes import temporary_folder
 from larqnets.terminal import captured_stderr
@@ -59,9 +60,12 @@ def _run_lce(model: tf.keras.Model) -> bytes:
     given = [tf.TensorSpec(tensor.shape, tf.float32, name="image") for tensor in model.inputs]
     if len(given) > 1:  # a layer alone
         given = [tf.TensorSpec(spec.shape, spec.dtype, name=f"input_{i}") for i, spec in enumerate(given)]
-    call = tf.function(
-        lambda *inputs: model(list(inputs) if inputs[1:] else inputs[0], training=False), autograph=False
-    )
+
+    def answers(*inputs: tf.Tensor) -> Any:
+        outputs = model(list(inputs) if inputs[1:] else inputs[0], training=False)
+        return dict(zip(model.output_names, outputs, strict=True)) if isinstance(outputs, list) else outputs
+
+    call = tf.function(answers, autograph=False)
     inference = _Inference(model, call.get_concrete_function(*given))
     with temporary_folder() as folder:
         tf.saved_model.save(inference, str(folder), signatures={"serving_default": inference.signature})
@@ -118,7 +122,7 @@ def _checked(model: tf.keras.Model, alone: Convert, whole: Convert | None = None
     with captured_stderr():
         file, _, reason = _attempt(model, whole or alone)
         if file is not None and not reason:
-            return file
+            return file if len(model.outputs) == 1 else read_model(order_outputs(file.content, model.output_names))
         for layer in model.layers:
             if _may_fail(layer):
                 _, missing_here, reason_here = _attempt(_alone(layer), alone)

@@ -36,6 +36,19 @@ def add_metadata(content: bytes, entry: dict[str, Any]) -> bytes:
     return _pack(model)
 
 
+def order_outputs(content: bytes, names: Sequence[str]) -> bytes:
+    """Return the file with its outputs in the order of `names`, which its signature gives them.
+
+    The converters order them otherwise than the model does.
+    """
+    model = _unpack(content)
+    (signature,) = model.signatureDefs
+    by_name = {output.name.decode(): output for output in signature.outputs}
+    signature.outputs = [by_name[name] for name in names]
+    model.subgraphs[0].outputs = np.array([output.tensorIndex for output in signature.outputs], np.int32)
+    return _pack(model)
+
+
 def tap(content: bytes, tensors: Sequence[int]) -> bytes:
     """Return a copy of the file whose only outputs are the given tensors of subgraph 0 and then its own outputs.
 

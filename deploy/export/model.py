@@ -163,9 +163,11 @@ def check_structure(model: tf.keras.Model) -> None:
     nested = [layer.name for layer in model.layers if isinstance(layer, tf.keras.Model)]
     if nested:
         raise LarqnetsError(f"Layer '{nested[0]}' is a model inside the model. Flatten it into one functional model.")
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
+    if len(model.inputs) != 1:
+        raise LarqnetsError(f"The model has {len(model.inputs)} inputs; only one is supported.")
+    if isinstance(model.output, dict):
         raise LarqnetsError(
-            f"The model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; only one of each is supported."
+            "The model answers with a dictionary. Let it answer with a list, made by layers that are called as its keys are."
         )
     if None in (shape := model.input_shape[1:]):
         raise LarqnetsError(f"The model's input shape {shape} is not fixed. Give its Input layer a full shape.")

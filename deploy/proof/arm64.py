@@ -16,6 +16,7 @@ from android_bench.measuring.equality import judge
 from android_bench.runtime.bundle import find_bundle
 from deploy.export.trained import Trained
 from deploy.proof.converted import Converted
+from deploy.proof.scoring import as_list
 from deploy.proof.verify import verify
 from deploy.run.interpreter import Interpreter
 from larqnets.errors import LarqnetsError
@@ -112,11 +113,12 @@ def _as_trained(file: Converted, model: Trained, images: np.ndarray) -> Arm64Res
 
 def _same_as_x86(file: Converted, images: np.ndarray) -> Arm64Result:
     here, there = Interpreter(file.file), Interpreter(file.file, device="qemu")
-    due, found = here.predict(images), there.predict(images)
-    difference, allowed = judge(here.model, [due], [found])
+    due, found = as_list(here.predict(images)), as_list(there.predict(images))
+    difference, allowed = judge(here.model, due, found)
+    largest = max(float(np.abs(values).max()) for values in due)
     if difference > allowed:
         raise LarqnetsError(
             f"{file.variant}.tflite computes something else on ARM64 than on x86 and nothing is published: its outputs, up "
-            f"to {np.abs(due).max():.3g}, differ by {difference:.3g} where {allowed:.3g} is rounding. Report it with the model."
+            f"to {largest:.3g}, differ by {difference:.3g} where {allowed:.3g} is rounding. Report it with the model."
         )
-    return Arm64Result(there.engine, len(images), 0, 0, difference / (float(np.abs(due).max()) or 1.0))
+    return Arm64Result(there.engine, len(images), 0, 0, difference / (largest or 1.0))

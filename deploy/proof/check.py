@@ -1,20 +1,20 @@
 """`larqnets verify` and `larqnets evaluate`: measure again what a card or a manifest claims."""
 
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, cast
 
 from deploy.proof.samples import verification_samples
+from deploy.proof.scoring import Scorer, as_list
 from deploy.proof.verify import Verification, verify
 from deploy.run.interpreter import CHILD, Interpreter
 from larqnets.data import Dataset
+from larqnets.data.info import IMAGE
 from larqnets.data.known import SPLITS
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.names import origin_of
 from larqnets.runs.subject import Subject, open_subject
-from larqnets.tasks.classification import cross_entropy_of, make_loss
+from larqnets.tasks import Task, Tree
 from larqnets.tflite.inspect import own_metadata
 from larqnets.training import evaluate
 
@@ -47,6 +47,8 @@ def verify_file(
         opened.model,
         samples.images,
         samples.labels,
+        task=samples.task,
+        info=samples.info,
         real_samples=samples.real,
         allowed_float=entry.get("float_fallbacks", ()),
         device=device,
@@ -62,27 +64,29 @@ def evaluate_subject(
     data_dir: str | None = None,
     reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
-    """Return the accuracy (fraction) of a run folder, Keras file or .tflite file on a split of its data set, or of another."""
+    """Return the scores (fractions) of a run folder, Keras file or .tflite file on a split of its data set, or of another."""
     if split not in SPLITS:
         raise LarqnetsError(f"There is no split '{split}'. Use test or train.")
     opened = open_subject(subject, dataset=dataset, data_dir=data_dir)
+    task = opened.task
     if opened.file is None:
         data = _images_of(opened, "its network is")
-        run, model = opened.run, opened.model
+        run = opened.run
         trained = run.experiment if run is not None and run.kind == "trained" else None
-        loss = cross_entropy_of(model) if trained is None else make_loss(trained.training_stages[-1])
-        scores = evaluate(model, data.eval_batches(split, 128, limit), loss)
-        result = {"accuracy": scores.accuracy, "loss": scores.loss, "engine": "TensorFlow"}
+        loss = None if trained is None else task.loss(trained.training_stages[-1])
+        scores = evaluate(opened.model, data.eval_batches(split, 128, limit), task, data.info, loss)
+        result = {**scores.scores, "loss": scores.loss, "engine": "TensorFlow"}
     else:
         interpreter = Interpreter(opened.file, device=CHILD)
-        _check_classifies(subject, interpreter)
+        _check_answers(subject, interpreter, task)
         data = _images_of(opened, "it was made")
-        hits, images = 0, 0
-        for x, labels in data.eval_batches(split, 128, limit):
-            hits += int(np.sum(interpreter.predict(x.numpy()).argmax(-1) == labels.numpy()))
-            images += len(labels)
+        scorer, images = Scorer(task, data.info, interpreter.output_names), 0
+        for given in data.eval_batches(split, 128, limit).as_numpy_iterator():
+            batch = cast(Tree, given)
+            scorer.add(batch, as_list(interpreter.predict(batch[IMAGE])))
+            images += len(batch[IMAGE])
             reporter.count(images, what="samples")
-        result = {"accuracy": hits / images, "engine": interpreter.engine}
+        result = {**(scorer.result() or {}), "engine": interpreter.engine}
     total = data.info.num_test if split == "test" else data.info.num_train
     return {
         "subject": str(subject),
@@ -99,13 +103,13 @@ def _images_of(subject: Subject, what: str) -> Dataset:
     return images
 
 
-def _check_classifies(file: Path, interpreter: Interpreter) -> None:
-    """Raise LarqnetsError unless the file takes images and answers with a score for every class."""
+def _check_answers(file: Path, interpreter: Interpreter, task: Task) -> None:
+    """Raise LarqnetsError unless the file takes images and answers what the task asks about them."""
     inputs, outputs = interpreter.input_shapes, interpreter.output_shapes
     if not inputs or len(inputs[0]) != 4:
         raise LarqnetsError(f"{file} takes no images, (N, H, W, C). Run it on arrays: larqnets run.")
-    if len(inputs) != 1 or len(outputs) != 1 or len(outputs[0]) != 2:
+    if len(inputs) != 1 or not task.scores(outputs):
         raise LarqnetsError(
-            f"{file} is no classifier of images: it has {len(inputs)} inputs and {len(outputs)} outputs, of shapes "
+            f"{file} is {task.no_answer}: it has {len(inputs)} inputs and {len(outputs)} outputs, of shapes "
             f"{', '.join(map(str, [*inputs, *outputs]))}. Run it on arrays: larqnets run."
         )

@@ -19,7 +19,6 @@ import tensorflow as tf
 
 from larqnets import endings
 from larqnets.endings import ACTIVATED
-from larqnets.scores import names_classes
 from larqnets.tflite.answers import last_op
 from larqnets.tflite.model import Model, Operator
 
@@ -51,18 +50,35 @@ def difference(trained: np.ndarray, converted: np.ndarray, num_real: int, slack:
     return float(np.where(finite & np.isfinite(converted), apart, np.where(same, 0, largest_float)).max(initial=0))
 
 
-def mean_difference(trained: np.ndarray, converted: np.ndarray) -> float | None:
-    """Return the mean of |trained - file|, relative to the largest trained output; None where a value is not finite."""
-    if not (np.isfinite(trained).all() and np.isfinite(converted).all()):
-        return None
-    return float(np.mean(np.abs(trained - converted)) / (np.abs(trained).max(initial=0) + np.finfo(np.float32).tiny))
+class Difference:
+    """The mean of |trained - file| over parts of the samples, relative to the largest trained output; of several the largest."""
 
+    def __init__(self) -> None:
+        self._means: list[Any] = []
+        self._counts: list[int] = []
+        self._largest: list[np.float32] = []
+        self._finite = True
 
-def accuracy(outputs: np.ndarray, labels: np.ndarray | None) -> float | None:
-    """Return how often outputs (N, classes) name the label (N,); None without labels, or where samples have no one class."""
-    if labels is None or outputs.ndim != 2 or not names_classes(outputs):
-        return None
-    return float(np.mean(outputs.argmax(-1) == labels))
+    def add(self, trained: list[np.ndarray], converted: list[np.ndarray]) -> None:
+        """Add the outputs of both for a part of the samples."""
+        if not self._means:
+            self._means, self._counts = [0.0] * len(trained), [0] * len(trained)
+            self._largest = [np.float32(0)] * len(trained)
+        for i, (due, found) in enumerate(zip(trained, converted, strict=True)):
+            if not (np.isfinite(due).all() and np.isfinite(found).all()):
+                self._finite = False
+                continue
+            before, self._counts[i] = self._counts[i], self._counts[i] + due.size
+            mean = np.mean(np.abs(due - found))
+            self._means[i] = mean if not before else (self._means[i] * before + mean * due.size) / self._counts[i]
+            self._largest[i] = np.maximum(self._largest[i], np.abs(due).max(initial=0))
+
+    def result(self) -> float | None:
+        """Return the difference; None where a value is not finite."""
+        if not self._finite or not self._means:
+            return None
+        tiny = np.finfo(np.float32).tiny
+        return max(float(mean / (largest + tiny)) for mean, largest in zip(self._means, self._largest, strict=True))
 
 
 class Ending:
@@ -97,13 +113,13 @@ class Ending:
         return np.asarray(self._function(tf.constant(logits)))
 
 
-def ending_of(model: tf.keras.Model) -> Ending | None:
-    """Return the bounded function that the model ends with, as a layer or the activation of one; None where there is none."""
-    layer, name = endings.last_function(model)
+def ending_of(model: tf.keras.Model, output: int = 0) -> Ending | None:
+    """Return the bounded function that an output ends with, as a layer or the activation of one; None where there is none."""
+    layer, name = endings.last_function(model, output)
     return Ending(layer, name) if layer is not None and name in _SQUASHING else None
 
 
-def last_function(model: Model) -> Operator | None:
-    """Return the op of a bounded function that the file ends with, of which only the shape may change; None without one."""
-    op = last_op(model, _KEEP_ORDER_OPS)
+def last_function(model: Model, output: int = 0) -> Operator | None:
+    """Return the op of a bounded function that an output ends with, of which only the shape may change; None without one."""
+    op = last_op(model, _KEEP_ORDER_OPS, output)
     return op if op is not None and op.name in _SQUASHING.values() else None

@@ -1,10 +1,12 @@
 """What a conversion is proven with: test images of the network, or random ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from larqnets.data.info import IMAGE, LABEL
 from larqnets.runs.subject import Subject
+from larqnets.tasks import Info, Task, Tree, get_task
 
 MIN_SAMPLES = 1000
 MAX_SAMPLES = 10_000
@@ -13,12 +15,24 @@ MAX_SAMPLE_BYTES = 2_000_000_000  # about 3,300 images of 224x224
 
 @dataclass(frozen=True)
 class Samples:
-    """Images to verify with. The first `num_test` are test images, whose accuracy is reported; the rest only fills up."""
+    """Images to verify with. The first `num_test` are test images, whose scores are reported; the rest only fills up.
+
+    `labels` is what is known about the images: the labels (N,) of a classifier, or for any task a tree of arrays (N, ...).
+    """
 
     images: np.ndarray  # float32 (N, H, W, C), preprocessed
-    labels: np.ndarray | None = None  # (N,)
+    labels: np.ndarray | Tree | None = None
     num_test: int = 0
     real: bool = True  # False: random values, for want of images
+    task: Task = field(default_factory=get_task)
+    info: Info | None = None  # of the data set that they are from
+
+    def examples(self, part: slice) -> Tree | None:
+        """Return a part of the samples with what is known about them; None where nothing is known."""
+        if self.labels is None:
+            return None
+        known = self.labels if isinstance(self.labels, dict) else {LABEL: np.asarray(self.labels)}
+        return {name: values[part] for name, values in {IMAGE: self.images, **known}.items()}
 
 
 def verification_samples(subject: Subject, seed: int = 0) -> Samples:
@@ -27,12 +41,12 @@ def verification_samples(subject: Subject, seed: int = 0) -> Samples:
     if dataset is None:
         rng = np.random.default_rng(seed)
         shape = (MIN_SAMPLES, *subject.takes)
-        return Samples(rng.normal(size=shape).astype(np.float32), None, 0, real=False)
+        return Samples(rng.normal(size=shape).astype(np.float32), None, 0, real=False, task=subject.task)
     bytes_per_image = 4 * int(np.prod(dataset.info.image_shape))
     count = max(MIN_SAMPLES, min(MAX_SAMPLES, MAX_SAMPLE_BYTES // bytes_per_image))
-    images, labels = dataset.samples(count, "test", seed=seed)
-    missing = max(0, MIN_SAMPLES - len(images))
-    if missing:
-        more_images, more_labels = dataset.samples(missing, "train", seed=seed)
-        return Samples(np.concatenate([images, more_images]), np.concatenate([labels, more_labels]), len(images))
-    return Samples(images, labels, len(images))
+    examples = dataset.samples(count, "test", seed=seed)
+    tests = len(examples[IMAGE])
+    if tests < MIN_SAMPLES:
+        more = dataset.samples(MIN_SAMPLES - tests, "train", seed=seed)
+        examples = {name: np.concatenate([values, more[name]]) for name, values in examples.items()}
+    return Samples(examples.pop(IMAGE), examples, tests, task=subject.task, info=dataset.info)

@@ -14,7 +14,7 @@ from deploy.export.algebra import entry
 from deploy.export.binary_layers import BinaryLayer
 from deploy.export.entry import AS_OBSERVED, Sizes
 
-# Of the K a that a binary convolution can add up to: `verify.EPS` times it is three such roundings, and far from a whole
+# Of the K a that a binary convolution can add up to: `layerwise.EPS` times it is three such roundings, and far from a whole
 # step of 2 a.
 SUMMATION = 0.02
 

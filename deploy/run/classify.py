@@ -14,9 +14,11 @@ from larqnets.data.image import read_image
 from larqnets.data.info import preprocessing
 from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
-from larqnets.scores import Kind, probabilities
+from larqnets.scores import KEY
+from larqnets.tasks import task_of
 from larqnets.tflite.answers import kind_of_file
-from larqnets.tflite.interface import Port, check_inputs, display_names, dtype_of, interface_of, match_names
+from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.interface import Port, check_inputs, dtype_of, interface_of, match_names
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 
@@ -63,32 +65,29 @@ def classify(
     interpreter = Interpreter(file, num_threads, device or CHILD)
     results = interpreter.predict(x)
     results = results if isinstance(results, list) else [results]
-    names = display_names(interface.outputs, "output")
+    names = interpreter.output_names
     if output is not None:
         write_atomically(output, _npz(names, results) if output.suffix == ".npz" else _npy(results[0]))
-    y = results[0]
     result: dict[str, Any] = {"model": str(model), "engine": interpreter.engine, "input": str(inputs)}
     result["output_shapes"] = [list(each.shape) for each in results]
     result["output_names"] = names
-    if len(results) == 1 and y.ndim == 2 and y.dtype == np.float32 and y.size:
-        if not np.isfinite(y).all():
+    task, kind = task_of(file), kind_of_file(file)
+    facts = {
+        **(own_metadata(file) or {}),
+        "labels": (preprocess or {}).get("labels", ()),
+        "top": top,
+        KEY: kind,
+    }
+    predictions = task.decode(dict(zip(names, results, strict=True)), facts)
+    if predictions:
+        if not all(np.isfinite(values).all() for values in results):
             raise LarqnetsError(
                 f"The model's outputs for {inputs} are NaN or infinite. Give smaller values, or train the model again."
             )
-        labels = (preprocess or {}).get("labels", ())
-        if len(labels) != y.shape[1]:
-            labels = [str(i) for i in range(y.shape[1])]
-        result["output_kind"] = kind = kind_of_file(file)
-        result["predictions"] = [_ranked(scores, kind, labels, top) for scores in y]
+        result |= {"output_kind": kind, "predictions": predictions}
     if output is not None:
         result["output"] = str(output)
     return result
-
-
-def _ranked(scores: np.ndarray, kind: Kind, names: list[str], top: int) -> list[dict[str, Any]]:
-    likely = probabilities(scores, kind)
-    best = np.argsort(-likely, kind="stable")[:top]
-    return [{"label": names[i], "class": int(i), "probability": float(likely[i])} for i in best]
 
 
 def _read_inputs(path: Path, model: Model, ports: Sequence[Port]) -> list[np.ndarray]:

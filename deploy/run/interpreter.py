@@ -16,7 +16,7 @@ import numpy as np
 from deploy.run.shipped import is_shipped
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
-from larqnets.tflite.interface import Interface, check_inputs, interface_of
+from larqnets.tflite.interface import Interface, check_inputs, display_names, interface_of
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 
@@ -75,6 +75,11 @@ class Interpreter:
     def output_types(self) -> list[np.dtype]:
         """Data type of every output."""
         return self._native.output_types
+
+    @property
+    def output_names(self) -> list[str]:
+        """What every output is called."""
+        return display_names(self.interface.outputs, "output")
 
     def predict(self, x: np.ndarray | Sequence[np.ndarray], reporter: Reporter = SILENT) -> Any:
         """Run samples (N, ...) one after another: (N, ...) for one output, a list of them for several.

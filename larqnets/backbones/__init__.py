@@ -73,6 +73,16 @@ class Backbone:
         return [unit for stage in self.stages for block in stage for unit in block.units]
 
     @property
+    def reductions(self) -> tuple[int, ...]:
+        """For every stage how many pixels of the image, in height and in width, one of its output stands for."""
+        found, reduction = [], self.stem.strides * (2 if self.stem.max_pool else 1)
+        for stage in self.stages:
+            for unit in (unit for block in stage for unit in block.units):
+                reduction *= unit.strides * (1 if unit.pool == "none" else 2)
+            found.append(reduction)
+        return tuple(found)
+
+    @property
     def joins(self) -> set[str]:
         """The ways in which its blocks join."""
         return {block.join for stage in self.stages for block in stage}

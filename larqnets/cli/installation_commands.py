@@ -13,7 +13,7 @@ app = typer.Typer()
 @app.command(name="list")
 def list_(
     what: Annotated[
-        str, typer.Argument(help="methods, backbones, datasets, configs, keys (of a config), models or runs.")
+        str, typer.Argument(help="methods, backbones, tasks, datasets, configs, keys (of a config), models or runs.")
     ],
     pattern: Annotated[str, typer.Argument(help="A shell glob, e.g. 'resnet*'.")] = "*",
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),

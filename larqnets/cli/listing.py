@@ -11,7 +11,7 @@ from larqnets.config import Experiment, list_configs, load_config
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.runs.run import Run
 
-KINDS = ("methods", "backbones", "datasets", "configs", "keys", "models", "runs")
+KINDS = ("methods", "backbones", "tasks", "datasets", "configs", "keys", "models", "runs")
 
 
 def listing(
@@ -29,35 +29,44 @@ def listing(
         from larqnets.backbones import get_backbone, list_backbones
 
         names = list_backbones(pattern)
-        return names, lambda: _table("backbones", [(n, _shape_words(get_backbone(n))) for n in names])
+        return names, lambda: _table("backbone", [(n, _shape_words(get_backbone(n))) for n in names])
+    if what == "tasks":
+        from larqnets.tasks import TASKS, list_tasks
+
+        names = list_tasks(pattern)
+        return names, lambda: _table("task", [(n, TASKS.get(n).about) for n in names])
     if what == "datasets":
         from larqnets.data import list_datasets
 
         names = list_datasets(pattern)
-        return names, lambda: _table("data sets", [(n, "") for n in names] + [("folder:PATH", "images of your own")])
+        return names, lambda: _table("data set", [(n, "") for n in names] + [("folder:PATH", "images of your own")])
     if what == "configs":
         names = list_configs(pattern)
-        return names, lambda: _table("configs", [(n, load_config(n).description) for n in names])
+        return names, lambda: _table("config", [(n, load_config(n).description) for n in names])
     if what == "keys":
         from larqnets.schema_keys import keys_of
 
         keys = {key.name: key for key in keys_of(Experiment) if fnmatchcase(key.name, pattern)}
-        return list(keys), lambda: _table("keys of configs", [(name, key.words()) for name, key in keys.items()])
+        return list(keys), lambda: _table("config key", [(name, key.words()) for name, key in keys.items()])
     if what == "models":
         from deploy.run.shipped import find_model, list_models
 
         names = list_models(pattern)
-        return names, lambda: _table("shipped models", [(n, f"{find_model(n).stat().st_size:,} bytes") for n in names])
+        return names, lambda: _table("shipped model", [(n, f"{find_model(n).stat().st_size:,} bytes") for n in names])
     found = [p.parent for p in sorted(runs.glob("*/card.json")) if fnmatchcase(p.parent.name, pattern)]
-    return [p.name for p in found], lambda: _table(f"runs in {runs}", [(p.name, _run_words(p)) for p in found])
+    return [p.name for p in found], lambda: _table("run", [(p.name, _run_words(p)) for p in found], f" in {runs}")
 
 
-def _table(title: str, rows: list[tuple[str, str]]) -> list[Any]:
+def _table(noun: str, rows: list[tuple[str, str]], where: str = "") -> list[Any]:
     table = Table("name", "", box=None, pad_edge=False)
     for name, words in rows:
         table.add_row(name, words)
     # A title of the table's own would be wrapped to the width of its rows.
-    return [f"{len(rows)} {title}", table] if rows else [f"no {title}"]
+    return [f"{_counted(len(rows), noun)}{where}", table] if rows else [f"no {noun}s{where}"]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _shape_words(backbone: Any) -> str:
@@ -75,7 +84,7 @@ def _run_words(path: Path) -> str:
             status = f"killed after epoch {card.epochs_done}"
     except LarqnetsError as error:
         return str(error)
-    measured = "" if card.test_accuracy is None else f", test accuracy {card.test_accuracy:.2%}"
+    measured = "" if card.score is None else f", test {card.headline} {card.score:.2%}"
     return f"{card.method} on {card.backbone}, {card.dataset}, {status}{measured}"
 
 
@@ -85,7 +94,7 @@ def _methods(pattern: str, load: Callable[[str], Any]) -> tuple[list[str], Calla
     names = methods.list_methods(pattern)
 
     def render() -> list[Any]:
-        table = Table("method", "kind", "unit", title=f"{len(names)} methods", title_justify="left", box=None)
+        table = Table("method", "kind", "unit", title=_counted(len(names), "method"), title_justify="left", box=None)
         for name in names:
             method = methods.METHODS.get(name)
             table.add_row(name, method.precision, method.figure)

@@ -17,6 +17,7 @@ from larqnets.files import check_folder, check_output
 from larqnets.method_options import method_names, read_options
 from larqnets.runs.names import (
     KERAS_SUFFIXES,
+    Order,
     check_data,
     check_dataset,
     check_experiment,
@@ -53,29 +54,20 @@ def check_name(name: str | None, runs: Path) -> None:
     check_folder(runs)
 
 
-def check_train(
-    config_or_run: str,
-    name: str | None,
-    runs: Path,
-    overrides: Sequence[str],
-    init_from: Path | None,
-    resume: bool,
-    seed: int | None,
-    strategy: str | None,
-) -> None:
+def check_train(order: Order) -> None:
     """Look at the arguments of `larqnets train`."""
-    check_choice("strategy", strategy, STRATEGIES)
-    planned = plan_run(config_or_run, name, runs, overrides, init_from, resume, seed)
+    check_choice("strategy", order.strategy, STRATEGIES)
+    planned = plan_run(order)
     if isinstance(planned, Run):
         check_data(planned.experiment.data)
         return
     experiment, name = planned
-    if strategy != "multiworker":  # where another process may have made the run already
-        new_run_path(runs, name)
-    check_folder(runs)
+    if order.strategy != "multiworker":  # where another process may have made the run already
+        new_run_path(order.runs, name)
+    check_folder(order.runs)
     check_experiment(experiment)
     origins = [stage.teacher for stage in experiment.training_stages if stage.teacher]
-    for run in (*origins, *([] if init_from is None else [init_from])):
+    for run in (*origins, *([] if order.init_from is None else [order.init_from])):
         if not str(run).startswith("keras:"):
             Run.open(Path(run))
 

@@ -11,6 +11,7 @@ def markdown() -> str:
     from larqnets.decompose import Settings
     from larqnets.decompose.settings import Search
     from larqnets.methods import METHODS, list_methods
+    from larqnets.tasks import TASKS, list_tasks
 
     parts = [
         "# All keys",
@@ -25,6 +26,10 @@ def markdown() -> str:
     ]
     for name in list_methods():
         if keys := keys_of(METHODS.get(name)):
+            parts += [f"### {name}", _table(keys)]
+    parts += ["## Options of tasks", "Keys of `[task]` beside `kind`; a task that is not here has none."]
+    for name in list_tasks():
+        if keys := keys_of(TASKS.get(name), "task."):
             parts += [f"### {name}", _table(keys)]
     parts += [
         "## Settings of `larqnets decompose`",

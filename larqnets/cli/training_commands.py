@@ -33,25 +33,17 @@ def train(
 ) -> None:
     """Train the experiment of CONFIG into runs/NAME."""
     from larqnets.cli import preflight
+    from larqnets.runs.names import Order
 
-    preflight.check_train(config, name, runs, overrides or (), init_from, resume, seed, strategy)
+    order = Order(config, name, runs, overrides or (), init_from, resume, seed, strategy)
+    preflight.check_train(order)
     launch = needs_training_extra("larqnets.training.launch").launch
     from larqnets.cli.reporters import StepsReporter
     from larqnets.training.distribution import WorkerLostError
 
     try:
         with StepsReporter() as reporter:
-            run = launch(
-                config,
-                name=name,
-                runs=runs,
-                overrides=overrides or (),
-                init_from=init_from,
-                resume=resume,
-                seed=seed,
-                strategy=strategy,
-                reporter=reporter,
-            )
+            run = launch(order, reporter)
     except WorkerLostError as error:
         # TensorFlow cannot mend a cluster within a process, so this one starts anew and waits for the others.
         print(f"larqnets: {printable(str(error))} This one starts again by itself.", file=sys.stderr, flush=True)

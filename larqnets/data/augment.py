@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from larqnets.shapes import known
+from larqnets.data.geometry import Geometry
 
 Tensor = tf.Tensor
 
@@ -37,14 +37,11 @@ def stateless_seed(seed: int, purpose: Purpose, counter: Tensor | int) -> Tensor
     return tf.stack([tf.constant(seed + (int(purpose) << 32), tf.int64), tf.cast(counter, tf.int64)])
 
 
-def crop_and_flip_at_random(
-    images: Tensor, padding: int, flip: bool, seed: int, step: Tensor, share: Share = WHOLE
-) -> Tensor:
-    """Return uint8 (B, H, W, C) moved by up to `padding` pixels, black moving in, and half of them mirrored.
+def draw(size: Tensor, padding: int, flip: bool, seed: int, step: Tensor, share: Share = WHOLE) -> Geometry:
+    """Return how `size` images are moved by up to `padding` pixels, and with `flip` half of them mirrored.
 
-    `images` are the share of a batch; each is treated as it would be in the whole batch.
+    They are the share of a batch; each is treated as it would be in the whole batch.
     """
-    size = tf.shape(images)[0]
     batch, mine = size * share.count, slice(share.index * size, (share.index + 1) * size)
     offsets = tf.zeros([batch, 2], tf.int32)
     mirrored = tf.zeros([batch], tf.bool)
@@ -57,28 +54,13 @@ def crop_and_flip_at_random(
         mirrored = (
             tf.random.stateless_uniform(tf.stack([batch]), stateless_seed(seed, Purpose.FLIP, step), alg="philox") < 0.5
         )
-    return crop_and_flip(images, padding, offsets[mine], mirrored[mine]) if padding or flip else images
+    return Geometry(padding, offsets[mine], mirrored[mine])
 
 
-def crop_and_flip(images: Tensor, padding: int, offsets: Tensor, mirrored: Tensor) -> Tensor:
-    """Pad each side with `padding` black pixels, crop back at `offsets` (B, 2) = (row, column), mirror where asked.
-
-    One gather of whole pixels for the batch: no interpolation, so the result is exact, and about twice as fast here as
-    a projective transform.
-    """
-    height, width, channels = known(images.shape[1:])
-    padded = tf.pad(images, [[0, 0], [padding, padding], [padding, padding], [0, 0]])
-    rows = tf.range(height) + offsets[:, :1]
-    columns = tf.where(mirrored[:, tf.newaxis], tf.range(width - 1, -1, -1), tf.range(width)) + offsets[:, 1:]
-    padded_height, padded_width = height + 2 * padding, width + 2 * padding
-    first_row = tf.range(tf.shape(images)[0]) * padded_height
-    rows += first_row[:, tf.newaxis]
-    pixels = rows[:, :, tf.newaxis] * padded_width + columns[:, tf.newaxis, :]
-    return tf.gather(tf.reshape(padded, [-1, channels]), pixels)
-
-
-def random_box(height: Tensor, width: Tensor, min_area: float, seed: int, position: Tensor) -> Tensor:
-    """Return (top, left, height, width) of a random part: area in [min_area, 1], aspect ratio in [3/4, 4/3].
+def random_box(
+    height: Tensor, width: Tensor, min_area: float, seed: int, position: Tensor, aspect: float = 1.0
+) -> Tensor:
+    """Return (top, left, height, width) of a random part: area in [min_area, 1], width : height in `aspect` * [3/4, 4/3].
 
     The whole image where 100 draws do not fit into it.
     """
@@ -88,7 +70,7 @@ def random_box(height: Tensor, width: Tensor, min_area: float, seed: int, positi
         whole_image,
         stateless_seed(seed, Purpose.RESIZED_CROP, position),
         min_object_covered=0.0,
-        aspect_ratio_range=(3 / 4, 4 / 3),
+        aspect_ratio_range=(3 / 4 * aspect, 4 / 3 * aspect),
         area_range=(min_area, 1.0),
         max_attempts=100,
     )

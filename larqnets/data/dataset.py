@@ -5,18 +5,20 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import tensorflow as tf
 
+from larqnets import shapes
 from larqnets.config import DataConfig
-from larqnets.data.augment import WHOLE, Purpose, Share, crop_and_flip_at_random, random_box
+from larqnets.data.augment import WHOLE, Purpose, Share, draw, random_box
 from larqnets.data.folder import scan_folder
-from larqnets.data.info import DatasetInfo, crop_fraction, normalisation
+from larqnets.data.geometry import ORIENTATION, Example, cut_and_scale, decode_as_stored, move
+from larqnets.data.info import IMAGE, DatasetInfo, crop_fraction, normalisation
 from larqnets.data.known import FOLDER_PREFIX, find_known
 from larqnets.data.layout import resolve_data_dir
-from larqnets.data.pixels import central_square, decode, make_upright, resize
+from larqnets.data.pixels import central_part
 from larqnets.data.prepared import features_of, open_prepared
 from larqnets.data.streams import FileStream, RecordStream, Stream, permutation, shuffled_indices
 from larqnets.errors import LarqnetsError
@@ -59,7 +61,9 @@ def load_dataset(config: DataConfig) -> "Dataset":
         *stored, channels = image.shape  # pyright: ignore[reportGeneralTypeIssues]  # TFDS hides its type
         stored_size = (stored[0], stored[1])
         mean, std = known.mean, known.std
-    height, width = (config.image_size, config.image_size) if config.image_size else stored_size
+    if config.image_width and not config.image_size:
+        raise LarqnetsError("data.image_width is the width of images of the height data.image_size. Set that too.")
+    height, width = config.size or stored_size
     if height is None or width is None:
         raise LarqnetsError(
             f"The images of {config.dataset} differ in size. Set data.image_size to the size that the model takes."
@@ -90,9 +94,10 @@ def load_dataset(config: DataConfig) -> "Dataset":
 
 
 class Dataset:
-    """Two splits of labelled images. Splits of up to MEMORY_LIMIT bytes are decoded once, larger ones streamed.
+    """Two splits of examples. Splits of up to MEMORY_LIMIT bytes are decoded once, larger ones streamed.
 
-    Images come out as (pixel / 255 - mean) / std, float32. Use `reading_errors` around loops over the batches: it turns
+    An example is a tree: the `image`, and by its name what is known about it, here a `label` () int32. Images come out as
+    (pixel / 255 - mean) / std, float32. Use `reading_errors` around loops over the batches: it turns
     what tf.data raises for damaged files into LarqnetsError.
     """
 
@@ -101,7 +106,7 @@ class Dataset:
         self._config = config
         self._streams = streams
         self._as_stored = as_stored
-        self._arrays: dict[str, tuple[tf.Tensor, tf.Tensor]] = {}
+        self._arrays: dict[str, Example] = {}
         self._scale, self._offset = normalisation(info.mean, info.std)
 
     def steps_per_epoch(self, batch_size: int) -> int:
@@ -117,7 +122,7 @@ class Dataset:
     def train_batches(
         self, batch_size: int, seed: int, start_step: int = 0, augment: bool = True, share: Share = WHOLE
     ) -> tf.data.Dataset:
-        """Return endless (images float32 (B, H, W, C), labels int32 (B,)) from step `start_step` on.
+        """Return endless batches of examples, such as {"image": (B, H, W, C) float32, "label": (B,) int32}, from a step on.
 
         The batch of step s follows from (seed, s) and the config alone. Each epoch is a new permutation of the training
         set; the images at its end that do not fill a batch are left out. With a `share` only that part of every batch
@@ -126,7 +131,7 @@ class Dataset:
         self.steps_per_epoch(batch_size)
         config, size = self._config, batch_size // share.count
 
-        def is_mine(position: tf.Tensor, item: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        def is_mine(position: tf.Tensor, stored: Example) -> tf.Tensor:
             return tf.math.floormod(position, batch_size) // size == share.index
 
         def stream() -> tf.data.Dataset:
@@ -138,23 +143,23 @@ class Dataset:
         if augment and config.random_resized_crop:
             batches = self._random_resized_crops(stream(), seed).batch(size, drop_remainder=True)
         elif self._in_memory("train"):
-            all_images, all_labels = self._load("train")
+            everything = self._load("train")
             order = shuffled_indices(self.info.num_train, seed, Purpose.ORDER, batch_size, start_step)
             mine = slice(share.index * size, (share.index + 1) * size)
             batches = order.map(
-                lambda i: (tf.gather(all_images, i[mine]), tf.gather(all_labels, i[mine])),
+                lambda i: {name: tf.gather(values, i[mine]) for name, values in everything.items()},
                 tf.data.AUTOTUNE,
                 deterministic=True,
             )
         else:
-            images = stream().map(lambda _, item: self._decode(*item), tf.data.AUTOTUNE, deterministic=True)
+            images = stream().map(lambda _, stored: self._decode(stored), tf.data.AUTOTUNE, deterministic=True)
             batches = images.batch(size, drop_remainder=True)
 
-        def finish(step: tf.Tensor, item: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-            images, labels = item
-            if augment:
-                images = crop_and_flip_at_random(images, config.crop_padding, config.flip, seed, step, share)
-            return self._normalise(images), labels
+        def finish(step: tf.Tensor, batch: Example) -> Example:
+            if augment and (config.crop_padding or config.flip):
+                count = tf.shape(batch[IMAGE])[0]
+                batch = move(batch, draw(count, config.crop_padding, config.flip, seed, step, share))
+            return self._normalise(batch)
 
         return _prefetched(batches.enumerate(start_step).map(finish, tf.data.AUTOTUNE, deterministic=True))
 
@@ -162,19 +167,19 @@ class Dataset:
     def eval_batches(
         self, split: SplitName = "test", batch_size: int = 128, limit: int | None = None
     ) -> tf.data.Dataset:
-        """Return the first `limit` (None: all) images of a split in stored order; the last batch may be smaller."""
+        """Return the first `limit` (None: all) examples of a split in stored order; the last batch may be smaller."""
         if self._in_memory(split):
-            images = tf.data.Dataset.from_tensor_slices(self._load(split))
+            images = tf.data.Dataset.from_tensor_slices(cast(Any, self._load(split)))
         else:
             images = self._streams[split].in_order().map(self._decode, tf.data.AUTOTUNE, deterministic=True)
         if limit is not None:
             images = images.take(limit)
         batches = images.batch(batch_size)
-        return _prefetched(batches.map(lambda x, y: (self._normalise(x), y), tf.data.AUTOTUNE, deterministic=True))
+        return _prefetched(batches.map(self._normalise, tf.data.AUTOTUNE, deterministic=True))
 
     @_without_autograph
-    def samples(self, count: int, split: SplitName = "train", seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Return `count` different images (n, H, W, C) float32 and labels (n,) int32, chosen by seed, not augmented.
+    def samples(self, count: int, split: SplitName = "train", seed: int = 0) -> dict[str, np.ndarray]:
+        """Return `count` different examples in arrays, images (n, H, W, C) float32, chosen by seed, not augmented.
 
         All of them in stored order when the split has no more than `count`.
         """
@@ -183,16 +188,17 @@ class Dataset:
             if count >= num:
                 batches = self.eval_batches(split)
             elif self._in_memory(split):
-                images, labels = self._load(split)
+                everything = self._load(split)
                 with tf.device("CPU:0"):
                     chosen = permutation(num, seed, Purpose.SAMPLES, 0)[:count]
-                    return self._normalise(tf.gather(images, chosen)).numpy(), tf.gather(labels, chosen).numpy()
+                    some = {name: tf.gather(values, chosen) for name, values in everything.items()}
+                    return {name: values.numpy() for name, values in self._normalise(some).items()}
             else:
                 chosen = self._streams[split].shuffled(seed, Purpose.SAMPLES, count).take(count)
                 decoded = chosen.map(self._decode, tf.data.AUTOTUNE, deterministic=True).batch(min(count, 128))
-                batches = decoded.map(lambda x, y: (self._normalise(x), y))
+                batches = decoded.map(self._normalise)
             parts = list(batches.as_numpy_iterator())
-        return np.concatenate([images for images, _ in parts]), np.concatenate([labels for _, labels in parts])
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def fingerprint(self) -> str:
         """Return SHA-256 over names, sizes and contents of all files; above FINGERPRINT_LIMIT bytes without contents."""
@@ -219,48 +225,61 @@ class Dataset:
         return self._streams[split].num_images * int(np.prod(self.info.image_shape)) <= MEMORY_LIMIT
 
     @_without_autograph
-    def _load(self, split: SplitName) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return all images uint8 (N, H, W, C) and labels int32 (N,) of a split, read at the first call."""
+    def _load(self, split: SplitName) -> Example:
+        """Return all examples of a split, images uint8 (N, H, W, C), read at the first call."""
         if split not in self._arrays:
-            stream = self._streams[split]
-            images = np.empty((stream.num_images, *self.info.image_shape), np.uint8)
-            labels = np.empty(stream.num_images, np.int32)
-            done = 0
+            stream, done = self._streams[split], 0
+            decoded = stream.in_order().map(self._decode, tf.data.AUTOTUNE, deterministic=True)
+            specs = cast(dict[str, tf.TensorSpec], decoded.element_spec)
+            arrays = {
+                name: np.empty((stream.num_images, *shapes.known(spec.shape)), spec.dtype.as_numpy_dtype)
+                for name, spec in specs.items()
+            }
             with reading_errors(self):
-                batches = stream.in_order().map(self._decode, tf.data.AUTOTUNE, deterministic=True).batch(256)
-                for some_images, some_labels in batches.as_numpy_iterator():
-                    images[done : done + len(some_images)] = some_images
-                    labels[done : done + len(some_labels)] = some_labels
-                    done += len(some_images)
+                for some in decoded.batch(256).as_numpy_iterator():
+                    count = 0
+                    for name, values in cast(dict[str, np.ndarray], some).items():
+                        count = len(values)
+                        arrays[name][done : done + count] = values
+                    done += count
             # On the host: tf.data runs there, whatever device computes.
             with tf.device("CPU:0"):
-                self._arrays[split] = (tf.constant(images), tf.constant(labels))
+                self._arrays[split] = {name: tf.constant(values) for name, values in arrays.items()}
         return self._arrays[split]
 
-    def _decode(self, encoded: tf.Tensor, label: tf.Tensor, orientation: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the image as evaluation sees it, uint8 (H, W, C)."""
+    def _decode(self, stored: Example) -> Example:
+        """Return the example as evaluation sees it, its image uint8 (H, W, C)."""
         height, width, channels = self.info.image_shape
         if self._as_stored:
             # TFDS stores images of one size as PNG; asking each file for its format would double the time to load.
-            return tf.ensure_shape(tf.io.decode_png(encoded, channels), self.info.image_shape), label
-        image = make_upright(decode(encoded, channels, central_square(crop_fraction(self._config))), orientation)
-        return resize(image, height, width), label
+            return decode_as_stored(stored, self.info.image_shape)
+        swapped = stored[ORIENTATION] >= 5
+        target = tf.cast(tf.where(swapped, [width, height], [height, width]), tf.float64)
+        part = central_part(crop_fraction(self._config), target[0], target[1])
+        return cut_and_scale(stored, part, (height, width), channels)
 
     def _random_resized_crops(self, stream: tf.data.Dataset, seed: int) -> tf.data.Dataset:
         height, width, channels = self.info.image_shape
 
-        def crop(position: tf.Tensor, item: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-            encoded, label, orientation = item
+        def crop(position: tf.Tensor, stored: Example) -> Example:
+            def box(rows: tf.Tensor, columns: tf.Tensor, aspect: float) -> tf.Tensor:
+                return random_box(rows, columns, self._config.min_crop_area, seed, position, aspect)
 
-            def box_of(stored_height: tf.Tensor, stored_width: tf.Tensor) -> tf.Tensor:
-                return random_box(stored_height, stored_width, self._config.min_crop_area, seed, position)
+            def box_of(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+                if width == height:
+                    return box(rows, columns, 1.0)
+                return tf.cond(
+                    stored[ORIENTATION] >= 5,
+                    lambda: box(rows, columns, height / width),
+                    lambda: box(rows, columns, width / height),
+                )
 
-            return resize(make_upright(decode(encoded, channels, box_of), orientation), height, width), label
+            return cut_and_scale(stored, box_of, (height, width), channels)
 
         return stream.map(crop, tf.data.AUTOTUNE, deterministic=True)
 
-    def _normalise(self, images: tf.Tensor) -> tf.Tensor:
-        return tf.cast(images, tf.float32) * self._scale + self._offset
+    def _normalise(self, batch: Example) -> Example:
+        return batch | {IMAGE: tf.cast(batch[IMAGE], tf.float32) * self._scale + self._offset}
 
 
 @contextmanager

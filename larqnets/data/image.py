@@ -39,9 +39,8 @@ def central_box(
     height: int, width: int, target_height: int, target_width: int, fraction: float
 ) -> tuple[int, int, int, int]:
     """Return (top, left, height, width) of the largest central box of the target's aspect ratio, times `fraction`."""
-    factor = min(height / target_height, width / target_width) * fraction
-    box_height = max(1, math.floor(target_height * factor + 0.5))
-    box_width = max(1, math.floor(target_width * factor + 0.5))
+    box_height = max(1, math.floor(min(height, width * target_height / target_width) * fraction + 0.5))
+    box_width = max(1, math.floor(min(width, height * target_width / target_height) * fraction + 0.5))
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 

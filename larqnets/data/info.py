@@ -12,6 +12,13 @@ from larqnets.errors import LarqnetsError
 from larqnets.tflite.inspect import METADATA_NAME, own_metadata
 from larqnets.tflite.model import Model
 
+# What an example consists of, by name.
+IMAGE = "image"  # what the network is given
+LABEL = "label"  # the number of its class
+MASK = "mask"  # the number of every pixel's class
+BOXES = "boxes"  # where things are
+OUTSIDE = 255  # in a mask: not known, not to be counted
+
 # Evaluation after random resized crops looks at the middle 7/8 of the short side: 224 of 256 pixels.
 CENTRAL_CROP_FRACTION = 224 / 256
 

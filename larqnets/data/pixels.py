@@ -41,18 +41,47 @@ def make_upright(image: Tensor, orientation: Tensor) -> Tensor:
     return tf.cond(mirrored, lambda: image[:, ::-1], lambda: image)
 
 
-def central_square(fraction: float) -> BoxOf:
-    """Return the box function of the central square with `fraction` of the short side."""
+def swap_upright(box: Tensor, size: Tensor, orientation: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where a box (top, left, height, width) of a stored picture of (height, width) is in the upright one, and its size."""
+    swapped = orientation >= 5
+    box = tf.where(swapped, tf.gather(box, [1, 0, 3, 2]), box)
+    size = tf.where(swapped, size[::-1], size)
+    opposite = size - box[:2] - box[2:]
+    turned = tf.stack([tf.reduce_any(orientation == numbers) for numbers in ([3, 4, 7, 8], [2, 3, 6, 7])])
+    return tf.concat([tf.where(turned, opposite, box[:2]), box[2:]], 0), size
+
+
+def stored_size(encoded: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """Return height and width of a stored PNG or JPEG."""
+    shape = tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.io.extract_jpeg_shape(encoded),
+        lambda: tf.shape(tf.io.decode_png(encoded, channels)),
+    )
+    return shape[0], shape[1]
+
+
+def central_part(fraction: float, target_height: Tensor | float, target_width: Tensor | float) -> BoxOf:
+    """Return the box function of the largest central part of the target's aspect ratio, times `fraction`.
+
+    The same numbers as `larqnets.data.image.central_box`, in the same order of operations.
+    """
 
     def box_of(height: Tensor, width: Tensor) -> Tensor:
-        short = tf.cast(tf.minimum(height, width), tf.float64)
-        side = tf.maximum(1, tf.cast(tf.floor(short * fraction + 0.5), tf.int32))
-        return tf.stack([(height - side) // 2, (width - side) // 2, side, side])
+        h, w = tf.cast(height, tf.float64), tf.cast(width, tf.float64)
+        sides = (tf.minimum(h, w * target_height / target_width), tf.minimum(w, h * target_width / target_height))
+        rows, columns = (tf.maximum(1, tf.cast(tf.floor(side * fraction + 0.5), tf.int32)) for side in sides)
+        return tf.stack([(height - rows) // 2, (width - columns) // 2, rows, columns])
 
     return box_of
 
 
-def resize(image: Tensor, height: int, width: int) -> Tensor:
-    """Return uint8 (height, width, C): bilinear with antialiasing, as Pillow and torchvision do it, then rounded."""
+def resize(image: Tensor, height: int, width: int, *, nearest: bool = False) -> Tensor:
+    """Return uint8 (height, width, C): bilinear with antialiasing, as Pillow and torchvision do it, then rounded.
+
+    `nearest`: every pixel is that one of the image in which its centre lies.
+    """
+    if nearest:
+        return tf.image.resize(image, [height, width], method="nearest")
     resized = tf.image.resize(image, [height, width], method="bilinear", antialias=True)
     return tf.cast(tf.round(resized), tf.uint8)

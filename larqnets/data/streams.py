@@ -1,6 +1,7 @@
 """Where encoded images come from: TFDS shards or image files, in stored order or shuffled by (seed, epoch).
 
-An element of a stream is (encoded bytes, label int32, EXIF orientation int32). The endless shuffled order drops the end
+An element of a stream is a stored example: the encoded `image`, its EXIF `orientation` () int32, and what is known about
+the picture, a `label` () int32. The endless shuffled order drops the end
 of each epoch that does not fill a batch, so that every batch is of one epoch.
 """
 
@@ -15,6 +16,8 @@ import tensorflow_datasets as tfds
 
 from larqnets.data.augment import Purpose, stateless_seed
 from larqnets.data.folder import FileList
+from larqnets.data.geometry import ORIENTATION, Example
+from larqnets.data.info import IMAGE, LABEL
 from larqnets.data.known import KnownDataset
 from larqnets.data.layout import incomplete
 from larqnets.errors import LarqnetsError
@@ -97,9 +100,9 @@ class FileStream:
                 return LarqnetsError(f"{path} cannot be read as an image, it may be damaged. Replace or delete it.")
         return None
 
-    def _read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _read(self, index: tf.Tensor) -> Example:
         path, label, orientation = (tf.gather(column, index) for column in self._columns)
-        return tf.io.read_file(path), label, orientation
+        return {IMAGE: tf.io.read_file(path), LABEL: label, ORIENTATION: orientation}
 
 
 @dataclass(frozen=True)
@@ -195,9 +198,9 @@ class RecordStream:
         path = Path(self.builder.data_path)
         return incomplete(self.known, path.parent.parent, path, problem)
 
-    def _parse(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _parse(self, record: tf.Tensor) -> Example:
         still_encoded = {"image": tfds.decode.SkipDecoding()}
         features = self.builder.info.features
         assert isinstance(features, tfds.features.FeaturesDict)  # `open_prepared` has looked
         example: dict[str, tf.Tensor] = features.deserialize_example(record, decoders=still_encoded)  # pyright: ignore[reportAssignmentType]  # flat
-        return example["image"], tf.cast(example["label"], tf.int32), tf.constant(1)
+        return {IMAGE: example["image"], LABEL: tf.cast(example["label"], tf.int32), ORIENTATION: tf.constant(1)}

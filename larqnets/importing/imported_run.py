@@ -14,7 +14,6 @@ from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.names import KERAS_SUFFIXES
 from larqnets.runs.run import MODEL_FILE, Run
 from larqnets.runs.subject import Subject, open_subject
-from larqnets.tasks.classification import cross_entropy_of
 from larqnets.training.evaluation import evaluate
 
 BATCH = 250
@@ -70,10 +69,17 @@ def import_model(
 
 
 def measured(subject: Subject) -> dict[str, Any]:
-    """Return what a card says about accuracy on the test images, and about the images, where it is known which."""
-    model, images = subject.model, subject.images
+    """Return what a card says about the scores on the test images, and about the images, where it is known which."""
+    model, images, task = subject.model, subject.images, subject.task
     if images is None:
         return {}
     with reading_errors(images):
-        scores = evaluate(model, images.eval_batches("test", BATCH), cross_entropy_of(model))
-    return {"test_accuracy": scores.accuracy, "test_images": scores.images, "images": dataclasses.asdict(images.info)}
+        found = evaluate(model, images.eval_batches("test", BATCH), task, images.info)
+    names = task.metric(images.info).names
+    return {
+        **{f"test_{name}": found.scores[name] for name in names},
+        "test_images": found.images,
+        "images": dataclasses.asdict(images.info),
+        "headline": names[0],
+        "scores": found.scores,
+    }

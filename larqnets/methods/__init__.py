@@ -7,7 +7,9 @@
         unit(x, unit)      sign, convolution, pooling, normalisation, link, activation of one position
         depthwise(x, unit) the same of a depthwise position (MobileNet), real-valued unless the paper says otherwise
         shortcut(x, like)  identity, or `projection` where the shape changes
-    stem(x), head(x)       first and last layers, real-valued unless the paper says otherwise
+    stem(x)                the first layers, real-valued unless the paper says otherwise
+    tail(x), averaged(x)   what ends a stage before a task's head, and what follows its global average
+    answer(x, units)       the last linear layer of a head, real-valued unless the paper says otherwise
 
 Every piece takes a name; layer names are `stage1_block2_conv1`, `..._bn` and so on, and stay the same from training to
 the converted file.
@@ -223,15 +225,17 @@ class Method:
             outputs.append(x)
         return outputs
 
-    def head(self, x: Tensor, backbone: Backbone, num_classes: int) -> Tensor:
-        """Global average (or flatten), then a real dense layer; returns logits (N, classes)."""
-        return layers.Dense(num_classes, name="classifier")(self.features(x, backbone))
+    def tail(self, x: Tensor, name: str) -> Tensor:
+        """What ends the output of a stage (N, H, W, C) before a head looks at it: nothing, unless units end otherwise."""
+        return x
 
-    def features(self, x: Tensor, backbone: Backbone) -> Tensor:
-        """The vector (N, features) that the classifier sees."""
-        if backbone.head == "flatten":
-            return layers.Flatten(name="head_flatten")(x)
-        return layers.GlobalAvgPool2D(name="head_pool")(x)
+    def averaged(self, x: Tensor, name: str, backbone: Backbone) -> Tensor:
+        """What follows the global average (N, C) of a stage: nothing."""
+        return x
+
+    def answer(self, x: Tensor, units: int, name: str) -> Tensor:
+        """The last linear layer: (N, features) -> (N, units), real and with a bias."""
+        return layers.Dense(units, name=name)(x)
 
 
 METHODS: Registry[type[Method]] = Registry("method")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import larq as lq
 import tensorflow as tf
 
-from larqnets.backbones import Backbone, Stem, Unit
+from larqnets.backbones import Stem, Unit
 from larqnets.layers.binary_weights import BinaryWeightConv2D, BinaryWeightDense, BinaryWeightDepthwiseConv2D
 from larqnets.methods import METHODS, Tensor, batch_norm, convolution_options, depthwise_options, layers, stem_pool
 from larqnets.methods.real import Real
@@ -41,17 +41,17 @@ class BinaryConnect(Real):
         """1x1 convolution with a binary kernel and the stride, BatchNorm."""
         return batch_norm(self._conv(x, Unit(filters, 1, strides), name), f"{name}_bn")
 
-    def head(self, x: Tensor, backbone: Backbone, num_classes: int) -> Tensor:
+    def answer(self, x: Tensor, units: int, name: str) -> Tensor:
         """Dense layer with a binary kernel, BatchNorm."""
         y = BinaryWeightDense(
-            num_classes,
+            units,
             use_bias=False,
             kernel_quantizer=self._sign(),
             kernel_constraint="weight_clip",
             kernel_initializer="glorot_normal",
-            name="classifier",
-        )(self.features(x, backbone))
-        return batch_norm(y, "classifier_bn")
+            name=name,
+        )(x)
+        return batch_norm(y, f"{name}_bn")
 
     def _conv(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         if unit.depthwise:

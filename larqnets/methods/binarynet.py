@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from larqnets.backbones import Backbone, Stem, Unit
+from larqnets.backbones import Stem, Unit
 from larqnets.methods import (
     METHODS,
     Method,
@@ -47,7 +47,6 @@ class BinaryNet(Method):
         """Sign, binary 1x1 convolution with the stride, BatchNorm."""
         return batch_norm(binary_conv(x, Unit(filters, 1, strides), name, SteSign(), SteSign()), f"{name}_bn")
 
-    def head(self, x: Tensor, backbone: Backbone, num_classes: int) -> Tensor:
+    def answer(self, x: Tensor, units: int, name: str) -> Tensor:
         """Sign, binary dense layer, BatchNorm."""
-        y = binary_dense(self.features(x, backbone), num_classes, "classifier", SteSign(), SteSign())
-        return batch_norm(y, "classifier_bn")
+        return batch_norm(binary_dense(x, units, name, SteSign(), SteSign()), f"{name}_bn")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from larqnets.backbones import Backbone, Stem, Unit
+from larqnets.backbones import Stem, Unit
 from larqnets.methods import (
     METHODS,
     Method,
@@ -52,6 +52,6 @@ class DoReFa(Method):
         y = max_pool(binary_conv(b, unit, name, HalfSign(), LayerSign()), unit, name)
         return average_pool(batch_norm(y, f"{name}_bn"), unit, name)
 
-    def features(self, x: Tensor, backbone: Backbone) -> Tensor:
+    def tail(self, x: Tensor, name: str) -> Tensor:
         """The classifier is real, and so is what it sees: clip(x, 0, 1), not rounded."""
-        return super().features(layers.ReLU(max_value=1.0, name="head_clip")(x), backbone)
+        return layers.ReLU(max_value=1.0, name=f"{name}_clip")(x)

@@ -101,7 +101,6 @@ class IrNet(Method):
             x, strides = layers.AvgPool2D(strides, padding="same", name=f"{name}_pool")(x), 1
         return super().projection(x, filters, strides, name)
 
-    def features(self, x: Tensor, backbone: Backbone) -> Tensor:
-        """Global average and BatchNorm; VGG's flattened map goes to the classifier as it is."""
-        features = super().features(x, backbone)
-        return features if backbone.head == "flatten" else batch_norm(features, "head_bn")
+    def averaged(self, x: Tensor, name: str, backbone: Backbone) -> Tensor:
+        """BatchNorm."""
+        return batch_norm(x, f"{name}_bn")

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from larqnets.backbones import Backbone, Stem, Unit
 from larqnets.layers.self_distribution import WeightSelfDistribution, activation_self_distribution
-from larqnets.methods import METHODS, Method, Tensor, batch_norm, binary_conv, layers, max_pool, stem_conv, stem_pool
+from larqnets.methods import METHODS, Tensor, batch_norm, binary_conv, layers, max_pool, stem_conv, stem_pool
 from larqnets.methods.irnet import IrNet
 from larqnets.quantizers import ApproxSign, EdeSign, SteSign
 from larqnets.schema import Range
@@ -69,6 +69,6 @@ class SdBnn(IrNet):
             return super().activation(x, name)
         return layers.PReLU(tf.keras.initializers.Constant(0.25), shared_axes=[1, 2], name=f"{name}_prelu")(x)
 
-    def features(self, x: Tensor, backbone: Backbone) -> Tensor:
-        """As IR-Net's; with the ImageNet stem the global average alone."""
-        return Method.features(self, x, backbone) if backbone.stem.max_pool else super().features(x, backbone)
+    def averaged(self, x: Tensor, name: str, backbone: Backbone) -> Tensor:
+        """As IR-Net's; with the ImageNet stem nothing."""
+        return x if backbone.stem.max_pool else super().averaged(x, name, backbone)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from larqnets.backbones import Backbone, Unit
+from larqnets.backbones import Unit
 from larqnets.layers.input_scale import InputScale
 from larqnets.methods import (
     METHODS,
@@ -49,7 +49,6 @@ class XnorNet(Method):
         """The real convolution and pooling alone: the next unit begins with its BatchNorm."""
         return average_pool(max_pool(depthwise_conv(x, unit, name), unit, name), unit, name)
 
-    def features(self, x: Tensor, backbone: Backbone) -> Tensor:
-        """BatchNorm and ReLU before the real classifier, since a unit ends with its convolution."""
-        x = layers.ReLU(name="head_relu")(batch_norm(x, "head_bn"))
-        return super().features(x, backbone)
+    def tail(self, x: Tensor, name: str) -> Tensor:
+        """BatchNorm and ReLU, since a unit ends with its convolution."""
+        return layers.ReLU(name=f"{name}_relu")(batch_norm(x, f"{name}_bn"))

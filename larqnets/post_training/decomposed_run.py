@@ -89,7 +89,8 @@ def decompose_network(
     }
     if any(result.codes is not None for result in results.values()):
         files[CODES_FILE] = _codes_content(results)
-    return Run.create_with_model(runs, name, data, card, files)
+    task = None if subject.run is None else subject.run.config.task
+    return Run.create_with_model(runs, name, data, card, files, task)
 
 
 def totals(results: Mapping[str, LayerResult], parameters: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from larqnets.data.info import IMAGE, LABEL
 from larqnets.decompose import Settings, settings_for_bits
 from larqnets.decompose.result import LayerResult
 from larqnets.decompose.search import LARGEST, SMALLEST
@@ -59,7 +60,12 @@ def find_settings(
         )
     if (dataset := subject.images) is None:
         raise LarqnetsError("The search needs images to calibrate with. Name them with --dataset.")
-    images, labels = dataset.samples(search.images, "train")
+    examples = dataset.samples(search.images, "train")
+    if LABEL not in examples:
+        raise LarqnetsError(
+            f"The search looks at how classes are told apart, and {dataset.info.name} has none. Give a step for all layers."
+        )
+    images, labels = examples[IMAGE], examples[LABEL]
     values = net.float_values(kernels)
 
     reporter.stage("sensitivity")

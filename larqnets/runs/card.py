@@ -22,6 +22,11 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 _OF_TRAINING = ("seed", "epochs_done", "step")  # what the card of a run that was trained here has in any case
 
 
+def score_of(scores: Mapping[str, float], accuracy: float | None, name: str) -> float | None:
+    """Return a score by its name; before there were tasks the accuracy stood alone."""
+    return scores.get(name, accuracy if name == "accuracy" else None)
+
+
 @dataclass(frozen=True)
 class Images:
     """The images that the network was made for, see `data.info.DatasetInfo`; not all of them were counted."""
@@ -46,6 +51,7 @@ class StageResult:
     train_loss: float | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,10 @@ class CountedFile:
 
 @dataclass(frozen=True)
 class Card:
-    """What is read of a card. Accuracies are fractions of the test set, `seconds` is over all resumes.
+    """What is read of a card. `scores` are fractions on the test set, `seconds` is over all resumes.
 
+    `headline` names the score by which networks of its task are ranked; a card of before there were tasks has `test_accuracy`
+    alone.
     `seed`, `epochs_done` and `step` are those of a run that was trained here, 0 of any other. `document` is the whole card
     as it stands in the file.
     """
@@ -85,8 +93,11 @@ class Card:
     epochs_done: int = 0
     step: int = 0
     parameters: int | None = None
+    headline: str = "accuracy"
     test_accuracy: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
     converted_test_accuracy: float | None = None
+    converted_scores: dict[str, float] | None = None
     converted_test_images: int | None = None
     init_from: str | None = None
     images: Images | None = None
@@ -94,6 +105,16 @@ class Card:
     paper: PaperResult | None = None
     arm64: CountedFile | None = None
     document: dict[str, Any] = field(init=False, repr=False, default_factory=dict)
+
+    @property
+    def score(self) -> float | None:
+        """The headline on the test images, None where it was not measured."""
+        return score_of(self.scores, self.test_accuracy, self.headline)
+
+    @property
+    def converted_score(self) -> float | None:
+        """The headline of the converted file on the test images that were looked at."""
+        return score_of(self.converted_scores or {}, self.converted_test_accuracy, self.headline)
 
     @classmethod
     def of(cls, facts: Mapping[str, Any], source: str) -> Self:

@@ -1,25 +1,33 @@
 """The tables of a run: `metrics.csv`, a row per finished epoch, and `parameters.csv`, a row per epoch and learned scalar."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from larqnets.csv_table import CsvTable, Format
 
 _Measured = Annotated[float, Format(".8g")]
 
-# images_per_second covers the training steps of the epoch; seconds is the whole run so far, over all resumes.
-METRICS = CsvTable(
-    {
-        "stage": str,
-        "epoch": int,
-        "step": int,
-        "learning_rate": _Measured,
-        "train_loss": _Measured,
-        "train_accuracy": _Measured,
-        "test_loss": _Measured,
-        "test_accuracy": _Measured,
-        "images_per_second": Annotated[float, Format(".1f")],
-        "seconds": Annotated[float, Format(".2f")],
-    }
-)
 TIMING_COLUMNS = ("images_per_second", "seconds")
 PARAMETERS = CsvTable({"epoch": int, "name": str, "value": _Measured})
+
+
+def epoch_table(scores: Sequence[str], *, trained: bool = True) -> CsvTable:
+    """Return the table `metrics.csv`: train_ and test_ of the loss and of every score.
+
+    There is no train_ of scores that are not summed up while a network trains, of which `trained` is False.
+    images_per_second covers the training steps of the epoch; seconds is the whole run so far, over all resumes.
+    """
+    return CsvTable(
+        {
+            "stage": str,
+            "epoch": int,
+            "step": int,
+            "learning_rate": _Measured,
+            "train_loss": _Measured,
+            **{f"train_{name}": _Measured for name in scores if trained},
+            "test_loss": _Measured,
+            **{f"test_{name}": _Measured for name in scores},
+            "images_per_second": Annotated[float, Format(".1f")],
+            "seconds": Annotated[float, Format(".2f")],
+        }
+    )

@@ -45,9 +45,11 @@ def load_keras_file(path: Path) -> tf.keras.Model:
         raise LarqnetsError(
             f"{path} does not say how large its images are. Begin the model with tf.keras.Input(shape)."
         )
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
+    if len(model.inputs) != 1:
+        raise LarqnetsError(f"{path} has {len(model.inputs)} inputs. Save a model with one.")
+    if isinstance(model.output, dict):
         raise LarqnetsError(
-            f"{path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs. Save a model with one of each."
+            f"{path} answers with a dictionary. Let it answer with a list, made by layers that are called as its keys are."
         )
     shape = model.input_shape
     if shape is None or None in shape[1:]:

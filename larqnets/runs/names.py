@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from larqnets.backbones import get_backbone
@@ -108,30 +108,39 @@ def is_run(name: str) -> bool:
     return path.is_dir() and ((path / CARD_FILE).is_file() or name not in list_configs())
 
 
-def plan_run(
-    config_or_run: str,
-    name: str | None,
-    runs: Path,
-    overrides: Sequence[str],
-    init_from: Path | None,
-    resume: bool,
-    seed: int | None,
-) -> Run | tuple[Experiment, str]:
+@dataclass(frozen=True)
+class Order:
+    """What `larqnets train` is asked to do.
+
+    `name` and `seed` are by default those of the config, `strategy` is one of `config.STRATEGIES`, None for one device.
+    """
+
+    config_or_run: str
+    name: str | None = None
+    runs: Path = Path("runs")
+    overrides: Sequence[str] = ()
+    init_from: Path | None = None  # a run whose weights it starts from
+    resume: bool = False
+    seed: int | None = None
+    strategy: str | None = None
+
+
+def plan_run(order: Order) -> Run | tuple[Experiment, str]:
     """Return the run that `larqnets train` is to continue, or experiment and name of the one that it is to start."""
-    path = Path(config_or_run)
-    if is_run(config_or_run) or (resume and looks_like_run(path)):
-        if not resume:
+    path = Path(order.config_or_run)
+    if is_run(order.config_or_run) or (order.resume and looks_like_run(path)):
+        if not order.resume:
             raise LarqnetsError(f"{path} is a run folder. Continue it with --resume, or give a config to train anew.")
-        if overrides or seed is not None or name is not None or init_from is not None:
+        if order.overrides or (order.seed, order.name, order.init_from) != (None, None, None):
             raise LarqnetsError(
                 "A resumed run keeps its config, seed, name and origin. Leave out --set, --seed, --name and --init-from."
             )
         return Run.open(path)
-    settings = list(overrides) + ([] if seed is None else [f"seed={seed}"])
-    experiment = load_config(config_or_run, settings)
-    name = name or default_name(path.stem, experiment.seed)
-    if resume and (runs / name).exists():
-        run = Run.open(runs / name)
+    settings = list(order.overrides) + ([] if order.seed is None else [f"seed={order.seed}"])
+    experiment = load_config(order.config_or_run, settings)
+    name = order.name or default_name(path.stem, experiment.seed)
+    if order.resume and (order.runs / name).exists():
+        run = Run.open(order.runs / name)
         if run.experiment != experiment:
             raise LarqnetsError(
                 f"The config is not the one that {run.path} was started with. Continue that run with "

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from larqnets.config import DataConfig, Experiment, ModelImages, dump_config, load_config, load_model_images
+from larqnets.config import DataConfig, Experiment, ModelImages, TaskConfig, dump_config, load_config, load_model_images
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder, cannot_write, locked, write_atomically
 from larqnets.reporter import SILENT
@@ -109,7 +109,13 @@ class Run:
 
     @classmethod
     def create_with_model(
-        cls, root: Path, name: str, data: DataConfig | None, facts: Mapping[str, Any], files: Mapping[str, bytes]
+        cls,
+        root: Path,
+        name: str,
+        data: DataConfig | None,
+        facts: Mapping[str, Any],
+        files: Mapping[str, bytes],
+        task: TaskConfig | None = None,
     ) -> Self:
         """Create `root/name` for a network that was not trained here; appears whole or not at all.
 
@@ -117,7 +123,7 @@ class Run:
         contents by name, MODEL_FILE among them. Raises LarqnetsError as `create` does.
         """
         whole = {"format_version": RUN_FORMAT, "name": name, "status": facts["kind"], **facts}
-        return cls._build(new_run_path(root, name), ModelImages(data), whole, files)
+        return cls._build(new_run_path(root, name), ModelImages(data, task or TaskConfig()), whole, files)
 
     @classmethod
     def _build(

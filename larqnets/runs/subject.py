@@ -20,6 +20,7 @@ from larqnets.runs.keras_file import load_keras_file
 from larqnets.runs.names import KERAS_SUFFIXES, image_shape, is_run, looks_like_run, run_of
 from larqnets.runs.run import Run
 from larqnets.runs.weights import build_model, load_trained_model
+from larqnets.tasks import Task, get_task, task_of
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 
@@ -60,22 +61,35 @@ class Subject:
         return input_shape(self.file)
 
     @cached_property
+    def task(self) -> Task:
+        """What it was made for; a network that does not say it is a classifier."""
+        if self.file is not None:
+            return task_of(self.file)
+        return get_task(None if self.run is None else self.run.config.task)
+
+    @cached_property
     def data(self) -> DataConfig | None:
         """The images that it is for: its own, or those asked for, in the size that it takes. None where nobody says."""
         data = self.own()
         if (others := self._others(data)) is not None:
             data = data or DataConfig(others, **self.normalised())
-            data = dataclasses.replace(data, dataset=others, image_size=self.takes[0])
+            data = dataclasses.replace(data, dataset=others).of_size(self.takes[:2])
         return data if data is None or self.data_dir is None else dataclasses.replace(data, data_dir=self.data_dir)
 
     @cached_property
     def images(self) -> Dataset | None:
-        """These images; they have the shape that it takes, and no more classes than it tells apart."""
+        """These images; they have the shape that it takes, and it answers what its task asks about them."""
         if self.data is None:
             return None
         dataset = load_dataset(self.data)
         what = "the model" if self.file is None else str(self.origin)
-        _check_images(what, self.takes, self._classes, dataset)
+        info = dataset.info
+        if info.image_shape != self.takes:
+            raise LarqnetsError(
+                f"Images of {info.name} are {info.image_shape} and {what} takes {self.takes}. "
+                "Name the data set that it was trained on."
+            )
+        self.task.check_answers(self._answers, info, what)
         return dataset
 
     @property
@@ -86,29 +100,16 @@ class Subject:
         return self.run.card.test_accuracy
 
     @property
-    def _classes(self) -> int:
+    def _answers(self) -> list[tuple[int | None, ...]]:
+        """The shapes of its outputs, (N, ...) each."""
         if self.file is None:
-            return self.model.output_shape[-1]
+            return [tuple(tensor.shape) for tensor in self.model.outputs]
         graph = self.file.subgraphs[0]
-        return graph.tensors[graph.outputs[0]].shape[-1]
+        return [graph.tensors[output].shape for output in graph.outputs]
 
     def _others(self, own: DataConfig | None) -> str | None:
         """Return the data set that is asked for, where it is another than its own."""
         return None if own is not None and own.dataset == self.dataset else self.dataset
-
-
-def _check_images(what: str, takes: tuple[int, ...], classes: int, dataset: Dataset) -> None:
-    info = dataset.info
-    if info.image_shape != takes:
-        raise LarqnetsError(
-            f"Images of {info.name} are {info.image_shape} and {what} takes {takes}. "
-            "Name the data set that it was trained on."
-        )
-    if info.num_classes > classes:
-        raise LarqnetsError(
-            f"{info.name} has {info.num_classes} classes and {what} tells {classes} apart. "
-            "Name the data set that it was trained on."
-        )
 
 
 def open_subject(
@@ -160,7 +161,7 @@ def _images_of_file(path: Path, read: Callable[[], Model], dataset: str | None) 
     if run is not None and (known := Run.open(run).data) is not None:
         return known
     named = None if dataset is not None else (preprocessing(read()) or {}).get("dataset")
-    return None if named is None else DataConfig(named, image_size=input_shape(read())[0])
+    return None if named is None else DataConfig(named).of_size(input_shape(read())[:2])
 
 
 def _application(

@@ -9,6 +9,7 @@ from larqnets.models import create_model
 from larqnets.runs import checkpoints
 from larqnets.runs.keras_file import load_keras_file
 from larqnets.runs.run import Run
+from larqnets.tasks import get_task
 
 # Keras' names of a layer's kernels, and Larq's names of their quantizers.
 _KERNELS = {
@@ -33,6 +34,7 @@ def build_model(
         model.backbone,
         input_shape,
         num_classes,
+        task=get_task(experiment.task),
         stem=model.stem,
         width=model.width,
         precision=stage.precision,

@@ -27,9 +27,10 @@ import tensorflow as tf
 from larqnets import processes
 from larqnets.backbones import get_backbone
 from larqnets.config import TrainConfig
+from larqnets.losses import cross_entropy
 from larqnets.studies.groupnet_forms import FORMS, Form
 from larqnets.studies.turns import Child, peak_bytes, tell, write_results
-from larqnets.tasks.classification import cross_entropy
+from larqnets.tasks import Images, get_task, only
 from larqnets.training import environment
 from larqnets.training.step import in_mixed_precision, make_optimizer
 
@@ -50,9 +51,10 @@ class Setting:
 def build(form: Form, setting: Setting, k: int) -> tf.keras.Model:
     """Return the network in a form."""
     plan, method = get_backbone(setting.backbone, "small", setting.width), form.method(k=k)
-    inputs = tf.keras.Input((setting.image_size, setting.image_size, 3))
-    features = method.body(method.stem(inputs, plan.stem), plan)
-    return tf.keras.Model(inputs, method.head(features[-1], plan, CLASSES))
+    images = Images((setting.image_size, setting.image_size, 3), CLASSES)
+    inputs = tf.keras.Input(images.image_shape)
+    stages = method.body(method.stem(inputs, plan.stem), plan)
+    return tf.keras.Model(inputs, only(get_task().outputs(stages, method, plan, images)))
 
 
 def make_step(form: Form, model: tf.keras.Model, config: TrainConfig) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:

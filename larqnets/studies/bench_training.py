@@ -93,11 +93,14 @@ class Synthetic(Dataset):
     def _in_memory(self, split: str) -> bool:
         return True
 
-    def _load(self, split: str) -> tuple[tf.Tensor, tf.Tensor]:
+    def _load(self, split: str) -> dict[str, tf.Tensor]:
         if split not in self._arrays:
             count = NUM_IMAGES if split == "train" else self.info.num_test
             with tf.device("CPU:0"):
-                self._arrays[split] = (tf.constant(self.images[:count]), tf.constant(self.labels[:count]))
+                self._arrays[split] = {
+                    "image": tf.constant(self.images[:count]),
+                    "label": tf.constant(self.labels[:count]),
+                }
         return self._arrays[split]
 
 

@@ -6,11 +6,10 @@ from typing import Any
 
 from larqnets import pictures
 from larqnets.csv_table import CsvTable
+from larqnets.documents import read_csv
 from larqnets.errors import LarqnetsError
-from larqnets.runs.epoch_tables import METRICS, PARAMETERS
+from larqnets.runs.epoch_tables import PARAMETERS, epoch_table
 from larqnets.runs.run import Run
-
-_CURVES = METRICS.only("epoch", "train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
 
 def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
@@ -20,20 +19,28 @@ def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
     run, a run without a finished epoch, an unknown kind of picture, or one that cannot be written.
     """
     pictures.check_kind(output)
-    curves = {path: _read(Run.open(path)) for path in runs}
+    opened = {path: Run.open(path) for path in runs}
+    scores = {run.card.headline for run in opened.values()}
+    if len(scores) > 1:
+        raise LarqnetsError(
+            f"These runs are told by different scores, {' and '.join(sorted(scores))}. Draw them apart."
+        )
+    curves = {path: _read(run) for path, run in opened.items()}
     # The object interface: pyplot would choose a display.
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
+    (score,) = scores
     for number, (path, curve) in enumerate(curves.items()):
-        for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
+        for axes, quantity in ((loss, "loss"), (accuracy, score)):
             style: dict[str, Any] = {"color": f"C{number}", "marker": "." if len(curve["epoch"]) == 1 else None}
-            axes.plot(curve["epoch"], curve[f"train_{quantity}"], linestyle="--", linewidth=1, alpha=0.8, **style)
+            if f"train_{quantity}" in curve:
+                axes.plot(curve["epoch"], curve[f"train_{quantity}"], linestyle="--", linewidth=1, alpha=0.8, **style)
             axes.plot(curve["epoch"], curve[f"test_{quantity}"], label=pictures.label(path.name), **style)
     loss.set_ylabel("loss")
-    accuracy.set_ylabel("accuracy")
+    accuracy.set_ylabel(score)
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
     _over_epochs(loss, accuracy)
     figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
@@ -86,6 +93,13 @@ def _rows(path: Path, table: CsvTable) -> list[dict[str, Any]]:
         raise LarqnetsError(f"{path} is damaged: {error}. Restore it from a copy, or resume the run.") from error
 
 
+def _has_column(path: Path, column: str) -> bool:
+    try:
+        return column in read_csv(path)[0]
+    except (OSError, ValueError):
+        return True  # reading the rows says what is wrong
+
+
 def _read_parameters(run: Run) -> dict[str, dict[str, list[float]]]:
     curves: dict[str, dict[str, list[float]]] = {}
     for row in _rows(run.parameters, PARAMETERS):
@@ -101,8 +115,12 @@ def _read_parameters(run: Run) -> dict[str, dict[str, list[float]]]:
 
 
 def _read(run: Run) -> dict[str, list[float]]:
-    rows = _rows(run.metrics, _CURVES)
-    curve = {column: [float(row[column]) for row in rows] for column in _CURVES.columns}
+    score = run.card.headline
+    table = epoch_table((score,)).only("epoch", "train_loss", "test_loss", f"train_{score}", f"test_{score}")
+    if "headline" in run.card.document and not _has_column(run.metrics, f"train_{score}"):
+        table = table.only(*(name for name in table.columns if name != f"train_{score}"))  # not summed up in training
+    rows = _rows(run.metrics, table)
+    curve = {column: [float(row[column]) for row in rows] for column in table.columns}
     if not curve["epoch"]:
         raise LarqnetsError(f"{run.path} has no finished epoch to draw. Train it first.")
     return curve

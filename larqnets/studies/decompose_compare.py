@@ -27,7 +27,6 @@ from larqnets.post_training.picture import DrawnNetwork, draw_methods
 from larqnets.post_training.steps import Search, find_settings
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.subject import Subject, open_subject
-from larqnets.tasks.classification import cross_entropy_of
 from larqnets.training.evaluation import Evaluator
 
 BATCH = 500
@@ -179,17 +178,17 @@ def _measure(
         raise LarqnetsError(
             f"{name} does not say which images it is for. Make a run of its file: larqnets import FILE --dataset NAME."
         )
-    model = subject.model
+    model, task = subject.model, subject.task
     kernels = net.find_kernels(model)
     values = net.float_values(kernels)
-    evaluator = Evaluator(model, cross_entropy_of(model))
+    evaluator = Evaluator(model, task, dataset.info, task.loss_of(model))
     batches = dataset.eval_batches("test", BATCH)
 
     def accuracy() -> float:
         with reading_errors(dataset):
             scores = evaluator(batches)
         assert scores is not None  # nobody asked to stop
-        return scores.accuracy
+        return scores.scores["accuracy"]
 
     known: dict[str, float] = {}
     float_accuracy = accuracy()

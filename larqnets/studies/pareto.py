@@ -1,4 +1,4 @@
-"""`larqnets pareto`: accuracy against cost of the experiments in a sweep's table, as rows and as one picture."""
+"""`larqnets pareto`: the score against the cost of the experiments in a sweep's table, as rows and as one picture."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from larqnets import pictures
 from larqnets.documents import read_csv
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.pareto_front import on_front
-from larqnets.studies.sweep_table import TABLE
+from larqnets.studies.sweep_table import converted_column, scores_in, sweep_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,12 +25,12 @@ COSTS = {
 
 @dataclass(frozen=True)
 class Point:
-    """A method on a backbone over its seeds; accuracies are those of the converted file, fractions of the test set."""
+    """A method on a backbone over its seeds; the score is that of the converted file, a fraction of the test set."""
 
     method: str
     backbone: str
     seeds: int
-    accuracy: float  # the mean
+    score: float  # the mean
     lowest: float
     highest: float
     cost: float
@@ -41,46 +41,53 @@ class Point:
 def pareto(table: Path, output: Path, cost: str = "arm64_instructions", title: str = "") -> dict[str, Any]:
     """Draw the table of a sweep into `output` (.png, .svg or .pdf): a point a method, bars from its worst to best seed.
 
-    Returns {"picture", "cost", "points": [...]}, the most accurate first. Raises LarqnetsError for a file that is no such
+    Returns {"picture", "cost", "score": name, "points": [...]}, the best first; a point has its mean score under that name. Raises LarqnetsError for a file that is no such
     table, a column that is not there or empty, an unknown kind of picture, or one that cannot be written.
     """
     pictures.check_kind(output)
     if cost not in COSTS:
         raise LarqnetsError(f"There is no cost '{cost}'.{nearest(cost, COSTS)} Use one of: {', '.join(COSTS)}.")
-    points = with_front(_read(table, cost))
-    pictures.save(_draw(points, cost, title), output)
-    return {"picture": str(output), "cost": cost, "points": [asdict(point) for point in points]}
+    score, points = _read(table, cost)
+    points = with_front(points)
+    pictures.save(_draw(points, score, cost, title), output)
+    named = [{score if key == "score" else key: value for key, value in asdict(point).items()} for point in points]
+    return {"picture": str(output), "cost": cost, "score": score, "points": named}
 
 
 def with_front(points: Sequence[Point]) -> list[Point]:
-    """Return the points, the most accurate first, with `on_front` set on those that no other one dominates."""
+    """Return the points, the best first, with `on_front` set on those that no other one dominates."""
 
-    front = on_front([(p.cost, p.accuracy) for p in points])
+    front = on_front([(p.cost, p.score) for p in points])
     marked = [Point(**{**asdict(p), "on_front": on}) for p, on in zip(points, front, strict=True)]
-    return sorted(marked, key=lambda p: (-p.accuracy, p.cost))
+    return sorted(marked, key=lambda p: (-p.score, p.cost))
 
 
-def _read(table: Path, cost: str) -> list[Point]:
+def _read(table: Path, cost: str) -> tuple[str, list[Point]]:
+    """Return the name of the score, and the points."""
     groups: dict[tuple[str, str, tuple[str, ...]], list[tuple[float, float]]] = {}
     try:
         header, _ = read_csv(table)
         if header and cost not in header:
             raise ValueError(f"it has no column {cost}")
-        options = [name for name in header if name not in TABLE.columns]
-        columns = TABLE.only("method", "backbone", "seed", "converted_test_accuracy", cost).with_texts(options)
-        rows = columns.read(table)
+        score, *others = scores_in(header) or ["accuracy"]
+        if others:
+            raise ValueError("it has several scores")
+        of_sweep = sweep_table(score)
+        options = [name for name in header if name not in of_sweep.columns]
+        converted = converted_column(score)
+        rows = of_sweep.only("method", "backbone", "seed", converted, cost).with_texts(options).read(table)
         for row in rows:
             if row[cost] is None:
                 raise LarqnetsError(
                     f"{table} has no {cost} for {row['method']}, seed {row['seed']}. Give the sweep's command again "
                     "where it can be measured."
                 )
-            if row["converted_test_accuracy"] is None:
-                raise ValueError("an accuracy is missing")
+            if row[converted] is None:
+                raise ValueError("a score is missing")
             if row[cost] < 0:
                 raise ValueError(f"{cost} is negative")
             network = (row["method"], row["backbone"], tuple(row[option] for option in options))
-            groups.setdefault(network, []).append((row["converted_test_accuracy"], float(row[cost])))
+            groups.setdefault(network, []).append((row[converted], float(row[cost])))
     except OSError as error:
         raise LarqnetsError(f"Cannot read {table}: {error.strerror}.") from error
     except ValueError as error:
@@ -88,14 +95,14 @@ def _read(table: Path, cost: str) -> list[Point]:
     if not groups:
         raise LarqnetsError(f"{table} has no rows yet. Let the sweep finish an experiment first.")
     result = []
-    for (method, backbone, options), measured in groups.items():
-        accuracies, costs = zip(*measured, strict=True)
-        spread = fmean(accuracies), min(accuracies), max(accuracies)
-        result.append(Point(method, backbone, len(measured), *spread, fmean(costs), options))
-    return result
+    for (method, backbone, options), seeds in groups.items():
+        scores, costs = zip(*seeds, strict=True)
+        spread = fmean(scores), min(scores), max(scores)
+        result.append(Point(method, backbone, len(seeds), *spread, fmean(costs), options))
+    return score, result
 
 
-def _draw(points: Sequence[Point], cost: str, title: str) -> "Figure":
+def _draw(points: Sequence[Point], score: str, cost: str, title: str) -> "Figure":
     # The object interface: pyplot would choose a display.
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, PercentFormatter
@@ -103,19 +110,19 @@ def _draw(points: Sequence[Point], cost: str, title: str) -> "Figure":
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     axes = figure.subplots()
     front = sorted((p for p in points if p.on_front), key=lambda p: p.cost)
-    axes.step([p.cost for p in front], [p.accuracy for p in front], where="post", color="0.6", linewidth=1, zorder=1)
+    axes.step([p.cost for p in front], [p.score for p in front], where="post", color="0.6", linewidth=1, zorder=1)
     several = len({p.backbone for p in points}) > 1
     for p in points:
         colour = "C0" if p.on_front else "C7"
-        bars = [[p.accuracy - p.lowest], [p.highest - p.accuracy]]
-        axes.errorbar([p.cost], [p.accuracy], yerr=bars, fmt="o", color=colour, capsize=3, markersize=5)
+        bars = [[p.score - p.lowest], [p.highest - p.score]]
+        axes.errorbar([p.cost], [p.score], yerr=bars, fmt="o", color=colour, capsize=3, markersize=5)
     if all(p.cost > 0 for p in points):  # a real network has no binary MACs, and 0 has no place on a logarithmic axis
         axes.set_xscale("log")
     for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         ticks(EngFormatter(sep=" "))
     axes.margins(x=0.12, y=0.1)
     axes.set_xlabel(COSTS[cost])
-    axes.set_ylabel("test accuracy of the converted file")
+    axes.set_ylabel(f"test {pictures.label(score)} of the converted file")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(alpha=0.3, which="both")
     if title:
@@ -126,7 +133,7 @@ def _draw(points: Sequence[Point], cost: str, title: str) -> "Figure":
     taken: list[Any] = []
     for p in points:
         label = " ".join([p.method, *([p.backbone] if several else []), *p.options])
-        taken.append(_label(axes, label, (p.cost, p.accuracy), taken))
+        taken.append(_label(axes, label, (p.cost, p.score), taken))
     return figure
 
 

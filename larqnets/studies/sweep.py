@@ -5,7 +5,6 @@ that was killed goes on where it was when the same command is given again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,10 @@ from larqnets.errors import LarqnetsError
 from larqnets.manifest import sha256
 from larqnets.reporter import Reporter
 from larqnets.runs.card import Card
+from larqnets.runs.names import Order
 from larqnets.runs.run import Run
-from larqnets.studies.sweep_plan import Planned, option_values, plan
-from larqnets.studies.sweep_table import EARLIER, TABLE, SweepRow
+from larqnets.studies.sweep_plan import Planned, common_score, option_values, plan
+from larqnets.studies.sweep_table import SweepRow, cells, earlier_tables, sweep_table
 from larqnets.tflite.inspect import inspect_model
 from larqnets.training import TrainingInterruptedError
 from larqnets.training.launch import launch
@@ -47,21 +47,23 @@ def sweep(
     """Run every config with every seed ("0,1,2"; None: the config's own) and write `table` after each of them.
 
     A config written NAME@0,1,2 has seeds of its own. `options` are options of the methods that the table shows as
-    further columns; `arm64_proof` as in `convert_source`. Returns {"csv": path, "options": [...], "rows": [...],
+    further columns; `arm64_proof` as in `convert_source`. Returns {"csv": path, "score": name, "options": [...], "rows": [...],
     "failed": [{"run", "reason"}, ...]}; one that fails does not stop the others. Raises LarqnetsError before anything is
     trained when a config, an option, the seeds, a run's name or the table is wrong, or another process writes the table,
     and TrainingInterruptedError after SIGINT or SIGTERM.
     """
     planned = plan(configs, seeds, overrides, runs)
+    score = common_score(planned)
     chosen = {p.run: option_values(p.experiment, options) for p in planned}
     table = table or runs / "sweep.csv"
-    with TABLE.with_texts(options).filling(table, "the table of a sweep", EARLIER):
-        return _fill(table, planned, chosen, overrides, options, convert, arm64_proof, reporter)
+    with sweep_table(score).with_texts(options).filling(table, "the table of a sweep", earlier_tables(score)):
+        return _fill(table, planned, score, chosen, overrides, options, convert, arm64_proof, reporter)
 
 
 def _fill(
     table: Path,
     planned: Sequence[Planned],
+    score: str,
     chosen: Mapping[Path, dict[str, Any]],
     overrides: Sequence[str],
     options: Sequence[str],
@@ -70,19 +72,19 @@ def _fill(
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Do what `sweep` does, which has planned it and keeps other processes from the table."""
-    columns = TABLE.with_texts(options)
+    columns = sweep_table(score).with_texts(options)
     counting = convert and _can_count(reporter)
     rows = {p.run: row for p in planned if (row := _finished(p, convert, counting)) is not None}
     failed: list[dict[str, str]] = []
 
     def lines() -> list[dict[str, Any]]:
-        return [asdict(rows[p.run]) | chosen[p.run] for p in planned if p.run in rows]
+        return [cells(rows[p.run], score) | chosen[p.run] for p in planned if p.run in rows]
 
     columns.write(table, lines())
     for number, p in enumerate(planned, 1):
         reporter.part(number, len(planned), p.run.name)
         if p.run in rows:
-            reporter.line(f"{p.run} is finished: {_words(rows[p.run])}.")
+            reporter.line(f"{p.run} is finished: {_words(rows[p.run], score)}.")
             continue
         try:
             rows[p.run] = _run(p, overrides, convert, arm64_proof, counting, reporter)
@@ -98,11 +100,11 @@ def _fill(
             reason = (str(error).strip().splitlines() or ["no message"])[0]
             failed.append({"run": str(p.run), "reason": f"{type(error).__name__}: {reason} (not foreseen)"})
         else:
-            reporter.line(f"{p.run}: {_words(rows[p.run])}.")
+            reporter.line(f"{p.run}: {_words(rows[p.run], score)}.")
             columns.write(table, lines())
             continue
         reporter.line(f"{p.run} failed: {failed[-1]['reason']}")
-    return {"csv": str(table), "options": list(options), "rows": lines(), "failed": failed}
+    return {"csv": str(table), "score": score, "options": list(options), "rows": lines(), "failed": failed}
 
 
 def _can_count(reporter: Reporter) -> bool:
@@ -121,15 +123,7 @@ def _run(
     p: Planned, overrides: Sequence[str], convert: bool, arm64_proof: bool, counting: bool, reporter: Reporter
 ) -> SweepRow:
     tf.keras.backend.clear_session()  # the graphs of the experiment before, which would pile up
-    launch(
-        p.config,
-        name=p.run.name,
-        runs=p.run.parent,
-        overrides=overrides,
-        resume=p.run.exists(),
-        seed=p.seed,
-        reporter=reporter,
-    )
+    launch(Order(p.config, p.run.name, p.run.parent, overrides, resume=p.run.exists(), seed=p.seed), reporter)
     if convert and _converted_file(Run.open(p.run)) is None:
         manifest = convert_source(p.run, TARGET, arm64_proof=arm64_proof, reporter=reporter)
         reporter.line(manifest["proof"]["line"])
@@ -138,7 +132,9 @@ def _run(
             # The conversion looks at a sample of a large test set.
             reporter.stage("evaluate")
             result = evaluate_subject(p.run / TARGET / manifest["file"])
-            run.update_card(converted_test_accuracy=result["accuracy"], converted_test_images=result["images"])
+            scores = {name: result[name] for name in run.card.scores}
+            accuracy = {"converted_test_accuracy": scores["accuracy"]} if "accuracy" in scores else {}
+            run.update_card(**accuracy, converted_scores=scores, converted_test_images=result["images"])
     if counting and (file := _converted_file(run := Run.open(p.run))) is not None and _counted(run, file) is None:
         reporter.stage("count")
         instructions = count(file, CPUS[0], per_op=False).instructions
@@ -154,7 +150,7 @@ def _finished(p: Planned, convert: bool, counting: bool) -> SweepRow | None:
         return None
     run = Run.open(p.run)
     card = run.card
-    if card.status != "trained" or card.test_accuracy is None:
+    if card.status != "trained" or card.score is None:
         return None
     measured: tuple[Any, Any, Any, Any] = (None, None, None, None)
     instructions = None
@@ -167,12 +163,12 @@ def _finished(p: Planned, convert: bool, counting: bool) -> SweepRow | None:
             return None
         totals = inspect_model(file).totals
         measured = (
-            card.converted_test_accuracy,
+            card.converted_score,
             totals["file_bytes"],
             totals["binary"]["macs"],
             totals["float"]["macs"],
         )
-    return SweepRow(card.method, card.backbone, card.seed, card.test_accuracy, *measured, card.seconds, instructions)
+    return SweepRow(card.method, card.backbone, card.seed, card.score, *measured, card.seconds, instructions)
 
 
 def _counted(run: Run, file: Path) -> int | None:
@@ -206,8 +202,8 @@ def _converted_file(run: Run) -> Path | None:
     return file if current else None
 
 
-def _words(row: SweepRow) -> str:
-    trained = f"test accuracy {row.test_accuracy:.2%}"
-    if row.converted_test_accuracy is None:
+def _words(row: SweepRow, score: str) -> str:
+    trained = f"test {score} {row.score:.2%}"
+    if row.converted_score is None:
         return trained
-    return f"{trained}, converted {row.converted_test_accuracy:.2%}, {row.file_bytes:,} bytes"
+    return f"{trained}, converted {row.converted_score:.2%}, {row.file_bytes:,} bytes"

@@ -12,6 +12,7 @@ from larqnets.files import check_folder
 from larqnets.method_options import no_option, read_options
 from larqnets.runs.names import check_experiment
 from larqnets.runs.run import Run, default_name
+from larqnets.tasks import get_task
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,17 @@ def plan(configs: Sequence[str], seeds: str | None, overrides: Sequence[str], ru
                 "another folder with --runs, or delete that run."
             )
     return list(planned.values())
+
+
+def common_score(planned: Sequence[Planned]) -> str:
+    """Return the score that ranks the networks of all experiments; raises LarqnetsError where they have several."""
+    scores = {get_task(p.experiment.task).headline: p.config for p in planned}
+    if len(scores) > 1:
+        (one, config), (other, another), *_ = scores.items()
+        raise LarqnetsError(
+            f"{config} is ranked by {one} and {another} by {other}, which one table does not compare. Sweep them apart."
+        )
+    return next(iter(scores))
 
 
 def option_values(experiment: Experiment, names: Sequence[str]) -> dict[str, Any]:

@@ -1,1 +1,197 @@
-"""What a network is trained for: loss and metrics as pure functions on logits."""
+"""What a network is trained for: a task says what it answers with, how wrong an answer is, and how answers are scored.
+
+    data       an example is a tree {"image": (B, H, W, C), ...}: the image and what is known about it
+    targets    of an example, what the loss compares with
+    outputs    the network's answer, built on the stages of a backbone with the layers of a method
+    loss       (B,) of outputs and targets
+    metric     scores of a whole data set, from a part of every batch
+    decode     of the numbers that a converted file answers with, what a person wants to know
+
+A task is a frozen dataclass whose fields are the options of `[task]` in a config; one file here for each, registered by
+being there. No module here imports TensorFlow before it computes with it, so that a board decodes too.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+
+from larqnets.config import TaskConfig, TrainConfig
+from larqnets.errors import LarqnetsError
+from larqnets.registry import Registry, import_folder
+from larqnets.schema import from_mapping
+from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.model import Model
+
+if TYPE_CHECKING:
+    from larqnets.backbones import Backbone
+    from larqnets.methods import Method
+
+Tree = dict[str, Any]  # of tensors or arrays by name
+Facts = Mapping[str, Any]  # what the metadata of a converted file say
+Loss = Callable[[Tree, Tree], Any]  # (outputs, targets) -> (B,)
+
+
+class Info(Protocol):
+    """What a task must know of a data set; `larqnets.data.DatasetInfo` is one."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def num_classes(self) -> int: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+class Images(NamedTuple):
+    """Images (H, W, C) of so many classes, where no data set is at hand."""
+
+    image_shape: tuple[int, int, int]
+    num_classes: int
+    name: str = "the data set"
+
+
+class Metric(Protocol):
+    """Scores of a data set, from partial results that are added up.
+
+    `names` are the scores that tables show, the headline first, by which networks are ranked: the higher the better.
+    `result` is given the total with the number of examples as total["images"], and may hold more than `names`, e.g. a score
+    for every class. Scores are fractions.
+    """
+
+    names: tuple[str, ...]
+    summed: bool  # partial results are sums of numbers, so training adds them up too; else they are appended
+
+    def zero(self) -> Tree:
+        """Return the total of no example, in arrays of the types of the parts."""
+        ...
+
+    def partial(self, outputs: Tree, targets: Tree) -> Tree:
+        """Return what a batch adds, in the graph; appended parts have the examples on their first axis."""
+        ...
+
+    def result(self, total: Tree) -> dict[str, float]:
+        """Return the scores of a total."""
+        ...
+
+
+def add(metric: Metric, total: Tree, partial: Tree) -> Tree:
+    """Return the total with another part in it, both of arrays."""
+    join = np.add if metric.summed else lambda a, b: np.concatenate([a, b])
+    return {name: join(value, partial[name]) for name, value in total.items()}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network is trained for. Subclasses are frozen dataclasses: their fields are the options of `[task]`."""
+
+    name: ClassVar[str]
+    about: ClassVar[str]  # one line for lists
+    no_answer: ClassVar[str]  # what a network is that does not answer so: "no classifier of images"
+    headline: ClassVar[str]  # the score that ranks its networks, the first of its metric's
+
+    def check(self, backbone: "Backbone", info: Info) -> None:
+        """Raise LarqnetsError with one sentence when the task makes no sense on the backbone or for the images."""
+
+    def outputs(self, stages: list[Any], method: "Method", backbone: "Backbone", info: Info) -> Tree:
+        """Build the heads on the outputs of all stages, (N, H, W, C) each.
+
+        Returns the network's answers by name, in the order in which it gives them. Names of several are those of the file's
+        outputs, and no layer of a head may have one of them.
+        """
+        raise NotImplementedError
+
+    def check_answers(self, shapes: Sequence[tuple[int | None, ...]], info: Info, whose: str) -> None:
+        """Raise LarqnetsError when a network's outputs have no place for what is known about the images of a data set."""
+
+    def scores(self, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Return whether outputs (N, ...) of these shapes are answers that the metric can score."""
+        return True
+
+    def targets(self, example: Tree, info: Info) -> Tree:
+        """Return what the loss and the metric compare with, of a batch of examples, in the graph, after augmentation."""
+        raise NotImplementedError
+
+    def loss(self, config: TrainConfig) -> Loss:
+        """Return the loss that `[train]` names; raises LarqnetsError for options that contradict each other or the task."""
+        raise NotImplementedError
+
+    def loss_of(self, model: Any) -> Loss:
+        """Return the loss by which a network is told that was not trained here."""
+        raise NotImplementedError
+
+    def metric(self, info: Info) -> Metric:
+        """Return how answers are scored."""
+        raise NotImplementedError
+
+    def distil(self, teacher: Any, config: TrainConfig) -> Loss:
+        """Return the loss of (outputs, the outputs of the Keras model `teacher`); LarqnetsError where a task has none."""
+        raise LarqnetsError(
+            f"A network for {self.name} cannot learn from the answers of another one. Leave train.teacher out."
+        )
+
+    def metadata(self, info: Info | None) -> dict[str, Any]:
+        """Return what a converted file must say beside its images so that it can be decoded."""
+        return {}
+
+    def decode(self, outputs: dict[str, np.ndarray], facts: Facts) -> list[Any]:
+        """Return for every sample what JSON can hold of its answer; without TensorFlow."""
+        raise NotImplementedError
+
+    def agreement(self, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float | None:
+        """Return how far two networks answer the same, decoded; 1 is the same, None where there is nothing to decode."""
+        raise NotImplementedError
+
+    def agreed(self, shapes: Sequence[tuple[int | None, ...]]) -> str:
+        """Return what `agreement` is the share of, to follow a percentage; `shapes` are those of the outputs."""
+        return "of the answers are the same"
+
+
+TASKS: Registry[type[Task]] = Registry("task")
+
+
+def list_tasks(pattern: str = "*") -> list[str]:
+    """Return the names of the tasks that match a shell glob."""
+    _load()
+    return TASKS.names(pattern)
+
+
+def get_task(config: TaskConfig | None = None) -> Task:
+    """Return the task of a config, by default classification.
+
+    Raises LarqnetsError for an unknown kind, and for an option that it does not have or that its type does not allow.
+    """
+    _load()
+    config = config or TaskConfig()
+    return from_mapping(TASKS.get(config.kind), config.options, "task.", f"Task '{config.kind}'")
+
+
+def task_of(file: Model) -> Task:
+    """Return the task that the metadata of a .tflite file name; a file that names none is a classifier.
+
+    Raises LarqnetsError when what they say is nonsense or no task of this version.
+    """
+    metadata = own_metadata(file) or {}
+    named, options = metadata.get("task", TaskConfig.kind), metadata.get("task_options", {})
+    if not isinstance(named, str) or not isinstance(options, dict):
+        raise LarqnetsError(f"What {file.name} says about its task is nonsense. Convert it again.")
+    return get_task(TaskConfig(named[:80], options))
+
+
+def tree_of(names: Sequence[str], answers: Any) -> Tree:
+    """Return what a network or file answered with, a tensor or a list of them, by the names of its outputs."""
+    listed = answers if isinstance(answers, list | tuple) else [answers]
+    return dict(zip(names, listed, strict=True))
+
+
+def only(tree: Tree) -> Any:
+    """Return the one value of a tree."""
+    (value,) = tree.values()
+    return value
+
+
+def _load() -> None:
+    import_folder(__name__, __path__)

@@ -1,79 +1,143 @@
-"""Classification: losses and accuracy as pure functions of logits (B, classes) and integer labels (B,)."""
+"""Classification, the default: one label for an image, told by the largest of the logits or probabilities (N, classes)."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
+import numpy as np
 
+from larqnets import scores
 from larqnets.config import TrainConfig
-from larqnets.endings import kind_of_model
+from larqnets.data.info import LABEL
 from larqnets.errors import LarqnetsError
-from larqnets.scores import Kind
+from larqnets.tasks import TASKS, Facts, Info, Loss, Task, Tree, only
 
-LossFunction = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-_TINY = 1.2e-38  # the smallest normal float32: a probability below has a logarithm of no use
+if TYPE_CHECKING:
+    from larqnets.backbones import Backbone
+    from larqnets.methods import Method
 
 
-def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
-    """Return the cross entropy of every example, (B,), in nats.
+class Accuracy:
+    """The fraction of images whose largest answer is that of their label; a tie goes to the lowest class."""
 
-    loss = -Σ_c t_c · log softmax(z)_c with t = (1 - ε) · onehot(label) + ε / classes and ε = `label_smoothing`.
-    """
-    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    if label_smoothing == 0:
+    names: tuple[str, ...] = ("accuracy",)
+    summed: bool = True
+
+    def zero(self) -> Tree:
+        """No image, no hit."""
+        return {"correct": np.zeros((), np.int64)}
+
+    def partial(self, outputs: Tree, targets: Tree) -> Tree:
+        """Count the hits of a batch."""
+        from larqnets.losses import correct
+
+        return {"correct": correct(only(outputs), targets[LABEL])}
+
+    def result(self, total: Tree) -> dict[str, float]:
+        """Divide the hits by the images."""
+        return {"accuracy": int(total["correct"]) / max(1, int(total["images"]))}
+
+
+@TASKS.register("classification")
+@dataclass(frozen=True)
+class Classification(Task):
+    """The global average or the flattened map of the last stage, and the method's last linear layer."""
+
+    name = "classification"
+    about = "one label for an image, scored by accuracy"
+    no_answer = "no classifier of images"
+    headline = "accuracy"
+
+    def check(self, backbone: "Backbone", info: Info) -> None:
+        """There must be something to tell apart."""
+        if info.num_classes < 2:
+            raise LarqnetsError(f"A classifier needs at least 2 classes, not {info.num_classes}.")
+
+    def outputs(self, stages: list[Any], method: "Method", backbone: "Backbone", info: Info) -> Tree:
+        """Logits (N, classes)."""
+        import tensorflow as tf
+
+        x = method.tail(stages[-1], "head")
+        if backbone.head == "flatten":
+            x = tf.keras.layers.Flatten(name="head_flatten")(x)
+        else:
+            x = method.averaged(tf.keras.layers.GlobalAvgPool2D(name="head_pool")(x), "head", backbone)
+        return {"classifier": method.answer(x, info.num_classes, "classifier")}
+
+    def check_answers(self, shapes: Sequence[tuple[int | None, ...]], info: Info, whose: str) -> None:
+        """There must be one output, and in it a number for every class."""
+        if len(shapes) != 1:
+            raise LarqnetsError(
+                f"A classifier has one output, and {whose} has {len(shapes)}. Run it on arrays: larqnets run."
+            )
+        classes = shapes[0][-1]
+        if classes is not None and info.num_classes > classes:
+            raise LarqnetsError(
+                f"{info.name} has {info.num_classes} classes and {whose} tells {classes} apart. "
+                "Name the data set that it was trained on."
+            )
+
+    def scores(self, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """One output (N, classes) names a class; of images no one class is asked for."""
+        return len(shapes) == 1 and len(shapes[0]) == 2 and shapes[0][1] > 1
+
+    def targets(self, example: Tree, info: Info) -> Tree:
+        """The label as it is."""
+        return {LABEL: example[LABEL]}
+
+    def loss(self, config: TrainConfig) -> Loss:
+        """Cross entropy, smoothed or not, or squared hinge."""
+        from larqnets.losses import make_loss
+
+        loss = make_loss(config)
+        return lambda outputs, targets: loss(only(outputs), targets[LABEL])
+
+    def loss_of(self, model: Any) -> Loss:
+        """Cross entropy of what the model answers with, logits or probabilities."""
+        from larqnets.losses import cross_entropy_of
+
+        loss = cross_entropy_of(model)
+        return lambda outputs, targets: loss(only(outputs), targets[LABEL])
+
+    def metric(self, info: Info) -> Accuracy:
+        """Accuracy."""
+        return Accuracy()
+
+    def distil(self, teacher: Any, config: TrainConfig) -> Loss:
+        """Cross entropy with the teacher's probabilities in the place of the label, at `teacher_temperature`."""
+        from larqnets.endings import kind_of_model
+        from larqnets.losses import distribution_loss, logits_of
+
+        kind = kind_of_model(teacher)
+
+        def loss(outputs: Tree, answers: Tree) -> Any:
+            return distribution_loss(only(outputs), logits_of(only(answers), kind), config.teacher_temperature)
+
         return loss
-    to_uniform = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
-    return (1 - label_smoothing) * loss + label_smoothing * to_uniform
+
+    def decode(self, outputs: dict[str, np.ndarray], facts: Facts) -> list[list[dict[str, Any]]]:
+        """Return the facts["top"] most probable labels of every sample; facts["output"] says what the numbers are.
+
+        Nothing of outputs that are no float (N, classes).
+        """
+        values = only(outputs) if len(outputs) == 1 else None
+        if values is None or values.ndim != 2 or values.dtype != np.float32 or not values.size:
+            return []
+        labels = facts.get("labels", ())
+        if len(labels) != values.shape[1]:
+            labels = [str(i) for i in range(values.shape[1])]
+        return [_ranked(row, facts[scores.KEY], labels, facts["top"]) for row in values]
+
+    def agreement(self, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float | None:
+        """How often the same class is named, for a sample or each of its pixels; None for outputs that name none."""
+        return scores.class_agreement(only(ours), only(theirs)) if len(ours) == 1 else None
+
+    def agreed(self, shapes: Sequence[tuple[int | None, ...]]) -> str:
+        """Samples, or pixels, of the same class."""
+        return f"of the {'samples' if len(shapes[0]) == 2 else 'pixels'} get the same class"
 
 
-def logits_of(outputs: tf.Tensor, kind: Kind) -> tf.Tensor:
-    """Return logits (B, classes) of which a softmax makes the probabilities that a network answers with.
-
-    Of probabilities p they are log p, so that the cross entropy is -log (p_label / Σ p), as Keras has it.
-    """
-    return outputs if kind == "logits" else tf.math.log(tf.maximum(outputs, outputs.dtype.as_numpy_dtype(_TINY)))
-
-
-def cross_entropy_of(model: tf.keras.Model) -> LossFunction:
-    """Return the cross entropy of what a model answers with, logits or probabilities."""
-    kind = kind_of_model(model)
-    return lambda outputs, labels: cross_entropy(logits_of(outputs, kind), labels)
-
-
-def squared_hinge(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return the squared hinge loss of every example, (B,), averaged over the classes.
-
-    loss = 1/classes · Σ_c max(0, 1 - t_c · z_c)² with t_c = +1 for the label and -1 for every other class.
-
-    Paper: Courbariaux et al., "Binarized Neural Networks" (2016), section 2.1; the average is that of their code.
-    """
-    targets = tf.one_hot(labels, tf.shape(logits)[-1], on_value=1.0, off_value=-1.0, dtype=logits.dtype)
-    return tf.reduce_mean(tf.square(tf.maximum(0.0, 1.0 - targets * logits)), axis=-1)
-
-
-def distribution_loss(logits: tf.Tensor, teacher_logits: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
-    """Return the cross entropy of every example, (B,), with a teacher's answer in the place of the label.
-
-    loss = -T² Σ_c p_c · log q_c with p = softmax(teacher / T), q = softmax(z / T) and T = `temperature`; T² keeps the
-    size of the gradient, which is T (q - p) per example. At T = 1 it is the distributional loss of ReActNet.
-
-    Paper: Liu et al., "ReActNet" (2020), eq. 5; the temperature: Hinton et al., "Distilling the Knowledge" (2015).
-    """
-    targets = tf.nn.softmax(teacher_logits / temperature)
-    return -(temperature**2) * tf.reduce_sum(targets * tf.nn.log_softmax(logits / temperature), axis=-1)
-
-
-def correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return how many examples have their largest logit at the label, () int64; a tie goes to the lowest class."""
-    hits = tf.equal(tf.argmax(logits, axis=-1), tf.cast(labels, tf.int64))
-    return tf.math.count_nonzero(hits)
-
-
-def make_loss(config: TrainConfig) -> LossFunction:
-    """Return the per-example loss that a config names; raises LarqnetsError when its options contradict each other."""
-    if config.loss == "cross_entropy":
-        return lambda logits, labels: cross_entropy(logits, labels, config.label_smoothing)
-    if config.label_smoothing:
-        raise LarqnetsError(
-            "train.label_smoothing belongs to the cross entropy. Remove it, or set train.loss = 'cross_entropy'."
-        )
-    return squared_hinge
+def _ranked(values: np.ndarray, kind: scores.Kind, names: list[str], top: int) -> list[dict[str, Any]]:
+    likely = scores.probabilities(values, kind)
+    best = np.argsort(-likely, kind="stable")[:top]
+    return [{"label": names[i], "class": int(i), "probability": float(likely[i])} for i in best]

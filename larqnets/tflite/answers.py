@@ -17,11 +17,11 @@ def kind_of_file(model: Model) -> Kind:
     return said if said in KINDS else _LAST.get(getattr(last_op(model, _SAME), "name", ""), "logits")
 
 
-def last_op(model: Model, through: Collection[str]) -> Operator | None:
-    """Return the op that makes the values of the first output: the last one that is not among `through`."""
+def last_op(model: Model, through: Collection[str], output: int = 0) -> Operator | None:
+    """Return the op that makes the values of an output: the last one that is not among `through`."""
     graph = model.subgraphs[0]
     makers = {tensor: op for op in graph.operators for tensor in op.outputs}
-    op = makers.get(graph.outputs[0]) if graph.outputs else None
+    op = makers.get(graph.outputs[output]) if graph.outputs else None
     while op is not None and op.name in through and op.inputs:  # a graph has no circle: the reader refuses one
         op = makers.get(op.inputs[0])
     return op

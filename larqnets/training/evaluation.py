@@ -1,4 +1,4 @@
-"""Loss and accuracy of a model on a finite set of batches."""
+"""Loss and scores of a model on a finite set of batches."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from larqnets.tasks.classification import LossFunction, correct
+from larqnets.data.info import IMAGE
+from larqnets.tasks import Info, Loss, Task, Tree, add, tree_of
 
 
 @contextmanager
@@ -25,33 +26,40 @@ def without_remapping() -> Iterator[None]:
 
 
 class Scores(NamedTuple):
-    """Mean loss per image and fraction of images classified correctly."""
+    """Mean loss per image, and the scores of the task's metric, its headline first."""
 
     loss: float
-    accuracy: float
+    scores: dict[str, float]
     images: int
 
 
 class Evaluator:
     """Evaluates one model again and again without tracing its graph anew."""
 
-    def __init__(self, model: tf.keras.Model, loss: LossFunction) -> None:
+    def __init__(self, model: tf.keras.Model, task: Task, info: Info, loss: Loss) -> None:
         self._strategy = strategy = tf.distribute.get_strategy()
+        self._metric = metric = task.metric(info)
 
-        def score(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            logits = model(images, training=False)
-            loss_sum = tf.reduce_sum(tf.cast(loss(logits, labels), tf.float64))
-            return loss_sum, correct(logits, labels), tf.shape(labels, tf.int64)[0]
+        def score(example: Tree) -> tuple[tf.Tensor, Tree, tf.Tensor]:
+            images, targets = example[IMAGE], task.targets(example, info)
+            outputs = tree_of(model.output_names, model(images, training=False))
+            loss_sum = tf.reduce_sum(tf.cast(loss(outputs, targets), tf.float64))
+            return loss_sum, metric.partial(outputs, targets), tf.shape(images, tf.int64)[0]
 
-        def sums(batch: tuple[tf.Tensor, tf.Tensor]) -> list[tf.Tensor]:
-            return [strategy.reduce("SUM", part, axis=None) for part in strategy.run(score, batch)]
+        def total(part: tf.Tensor) -> tf.Tensor:
+            return strategy.reduce("SUM", part, axis=None)
 
-        self._sums: Callable[..., list[tf.Tensor]] = sums
+        def sums(batch: Tree) -> tuple[tf.Tensor, Tree, tf.Tensor]:
+            loss_sum, partial, images = strategy.run(score, (batch,))
+            join = total if metric.summed else lambda part: strategy.gather(part, axis=0)
+            return total(loss_sum), {name: join(part) for name, part in partial.items()}, total(images)
+
+        self._sums: Callable[..., tuple[tf.Tensor, Tree, tf.Tensor]] = sums
         self._traced = False
 
     def __call__(self, batches: tf.data.Dataset, stop: Callable[[], bool] = lambda: False) -> Scores | None:
         """Return the scores over all batches, None as soon as `stop` returns True; replicas share each batch."""
-        loss_sum, hits, images = 0.0, 0, 0
+        loss_sum, scored, images = 0.0, self._metric.zero(), 0
         batches = self._strategy.experimental_distribute_dataset(batches)
         if not self._traced:
             # The batch dimension of the spec is open: the last batch is smaller and must not cost a second trace.
@@ -60,15 +68,17 @@ class Evaluator:
             if stop():
                 return None
             with without_remapping():
-                batch_loss, batch_hits, batch_images = self._sums(batch)
+                batch_loss, partial, batch_images = self._sums(batch)
             loss_sum += float(batch_loss)
-            hits += int(batch_hits)
+            scored = add(self._metric, scored, {name: part.numpy() for name, part in partial.items()})
             images += int(batch_images)
-        return Scores(loss_sum / max(images, 1), hits / max(images, 1), images)
+        return Scores(loss_sum / max(images, 1), self._metric.result(scored | {"images": images}), images)
 
 
-def evaluate(model: tf.keras.Model, batches: tf.data.Dataset, loss: LossFunction) -> Scores:
-    """Return the scores of `model` on batches of (images (B, H, W, C) float32, labels (B,) int32)."""
-    scores = Evaluator(model, loss)(batches)
+def evaluate(
+    model: tf.keras.Model, batches: tf.data.Dataset, task: Task, info: Info, loss: Loss | None = None
+) -> Scores:
+    """Return the scores of `model` on batches of examples, by default with the loss of a network from elsewhere."""
+    scores = Evaluator(model, task, info, loss or task.loss_of(model))(batches)
     assert scores is not None  # nobody asked to stop
     return scores

@@ -1,7 +1,7 @@
 """What `larqnets train` does: config or run in, trained run folder out."""
 
-from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from larqnets.config import dump_config
@@ -10,46 +10,30 @@ from larqnets.errors import LarqnetsError
 from larqnets.reporter import Reporter
 from larqnets.runs import checkpoints
 from larqnets.runs.card import Card
-from larqnets.runs.names import plan_run
+from larqnets.runs.names import Order, plan_run
 from larqnets.runs.run import Run
 from larqnets.training.distribution import Workers, join
 from larqnets.training.loop import train
 from larqnets.training.stages import StageParts
 
 
-def launch(
-    config_or_run: str,
-    *,
-    name: str | None = None,
-    runs: Path = Path("runs"),
-    overrides: Sequence[str] = (),
-    init_from: Path | None = None,
-    resume: bool = False,
-    seed: int | None = None,
-    strategy: str | None = None,
-    reporter: Reporter,
-) -> Run:
+def launch(order: Order, reporter: Reporter) -> Run:
     """Train the experiment of a config, or with `resume` continue a run; returns the finished run.
 
-    With `resume` and a config whose run does not exist yet, the run is started. `strategy` is one of
-    `config.STRATEGIES`, None for one device. Raises LarqnetsError as its parts do.
+    With `resume` and a config whose run does not exist yet, the run is started. Raises LarqnetsError as its parts do.
     """
-    workers = join(strategy)
+    workers = join(order.strategy)
     run: Run | None = None
     parts: StageParts | None = None
     with ExitStack() as held:
         held.enter_context(workers.losses())
         with workers.together():
             if workers.is_chief:
-                run, parts = _open_or_create(
-                    config_or_run, name, runs, overrides, init_from, resume, seed, workers, reporter
-                )
+                run, parts = _open_or_create(order, workers, reporter)
                 held.enter_context(run.locked())
         with workers.together():
             if not workers.is_chief:
-                run, parts = _open_or_create(
-                    config_or_run, name, runs, overrides, init_from, True, seed, workers, reporter
-                )
+                run, parts = _open_or_create(replace(order, resume=True), workers, reporter)
         assert run is not None
         dataset = load_dataset(run.experiment.data) if parts is None else parts.dataset
         model_words = f"{run.experiment.model.method} on {run.experiment.model.backbone}"
@@ -92,34 +76,24 @@ def _continuation(card: Card, saved: checkpoints.Saved | None) -> str:
     return f"The run {how}: it goes on from {saved.path.name}, in epoch {saved.state['epoch'] + 1}."
 
 
-def _open_or_create(
-    config_or_run: str,
-    name: str | None,
-    runs: Path,
-    overrides: Sequence[str],
-    init_from: Path | None,
-    resume: bool,
-    seed: int | None,
-    workers: Workers,
-    reporter: Reporter,
-) -> tuple[Run, StageParts | None]:
+def _open_or_create(order: Order, workers: Workers, reporter: Reporter) -> tuple[Run, StageParts | None]:
     """Return the run, and of a new one what was made to see that it can be trained."""
-    planned = plan_run(config_or_run, name, runs, overrides, init_from, resume, seed)
+    planned = plan_run(order)
     if isinstance(planned, Run):
         return planned, None
     experiment, name = planned
     if not workers.is_chief:
         raise LarqnetsError(
-            f"The chief's run is not to be seen here as {runs / name}. --runs must be a folder that all machines share."
+            f"The chief's run is not to be seen here as {order.runs / name}. --runs must be a folder that all machines share."
         )
     # Everything that can be wrong with data or model is said before a folder exists.
     with workers.strategy.scope() if workers.count == 1 else nullcontext():
         parts = StageParts(experiment, load_dataset(experiment.data))
         parts.make_all()
-        parts.begin(init_from)
-    if resume:
-        reporter.line(f"There is no run {runs / name} yet, so it starts now.")
-    run = Run.create(runs, name, experiment, config_name=Path(config_or_run).stem)
-    if init_from is not None:
-        run.update_card(init_from=str(init_from))
+        parts.begin(order.init_from)
+    if order.resume:
+        reporter.line(f"There is no run {order.runs / name} yet, so it starts now.")
+    run = Run.create(order.runs, name, experiment, config_name=Path(order.config_or_run).stem)
+    if order.init_from is not None:
+        run.update_card(init_from=str(order.init_from))
     return run, parts

@@ -18,10 +18,10 @@ from larqnets.runs import checkpoints
 from larqnets.runs.run import Run
 from larqnets.runs.weights import load_trained_model
 from larqnets.schema import from_mapping
-from larqnets.tasks.classification import make_loss
+from larqnets.tasks import Metric, get_task
 from larqnets.training import environment, metrics
 from larqnets.training.distribution import Workers, join
-from larqnets.training.evaluation import Evaluator
+from larqnets.training.evaluation import Evaluator, Scores
 from larqnets.training.interrupt import TrainingInterruptedError, stop_on_signals
 from larqnets.training.progress import epoch_line, step_words
 from larqnets.training.schedules import learning_rate
@@ -86,7 +86,7 @@ def train(
         for stage in training.stages[first:]:
             model, fresh, teacher = parts.take(stage, previous)
             training.announce(stage, fresh)
-            training.run_stage(_StageState(stage, model, teacher), saved, signalled)
+            training.run_stage(_StageState(stage, model, teacher, training.metric), saved, signalled)
             previous, saved = model, None
     run.update_card(status="trained", **training.results())
     assert previous is not None  # there is a stage
@@ -96,11 +96,11 @@ def train(
 class _StageState:
     """What a stage changes with every step and a checkpoint holds; the teacher beside it never changes."""
 
-    def __init__(self, stage: Stage, model: tf.keras.Model, teacher: Teacher | None) -> None:
+    def __init__(self, stage: Stage, model: tf.keras.Model, teacher: Teacher | None, metric: Metric) -> None:
         self.stage, self.model, self.teacher = stage, model, teacher
         self.optimizer = make_optimizer(stage.config)
         self.optimizer.build(model.trainable_weights)  # its slots must exist before they can be restored
-        self.totals = EpochTotals()
+        self.totals = EpochTotals(metric)
         self.checkpoint = tf.train.Checkpoint(model=model, optimizer=self.optimizer, totals=self.totals)
         self.record = {
             "stage": stage.index,
@@ -123,6 +123,8 @@ class _Training:
     ) -> None:
         self.experiment, self.run, self.dataset, self.workers = experiment, run, parts.dataset, workers
         self.reporter, self.stop = reporter, stop
+        self.task = get_task(experiment.task)
+        self.metric = self.task.metric(parts.dataset.info)
         self.stages = parts.stages
         for stage in self.stages:
             workers.check_divides(stage.config.batch_size)
@@ -175,79 +177,95 @@ class _Training:
 
     def run_stage(self, state: _StageState, saved: checkpoints.Saved | None, signalled: Callable[[], bool]) -> None:
         """Train a stage to its end, from a checkpoint in it or from the weights that its model has."""
-        stage, config, totals, dataset = state.stage, state.stage.config, state.totals, self.dataset
+        stage, config, dataset = state.stage, state.stage.config, self.dataset
         if saved is not None:
             check_same_stage(saved, state.record)
             checkpoints.restore(saved, state.checkpoint)
         self.run.update_card(parameters=state.model.count_params())
-        loss = make_loss(config)
-        train_step = make_train_step(
-            state.model,
-            state.optimizer,
-            totals,
-            loss,
-            config,
-            stage.steps_per_epoch,
-            teacher=state.teacher,
-            progress=(stage.first_step, self.total_steps) if config.progress == "run" else None,
-        )
-        if config.mixed_precision:
-            train_step = in_mixed_precision(train_step)
-        evaluator = Evaluator(state.model, loss)
+        train_step = self.step_of(state)
+        evaluator = Evaluator(state.model, self.task, dataset.info, self.task.loss(config))
         start = stage.data_step(self.step)
         batches = iter(self.workers.batches(dataset, config.batch_size, self.experiment.seed, start))
-
         while self.epoch < stage.last_epoch:
-            epoch_step, epoch_started, images_per_second = self.step, time.monotonic(), 0.0
-            epoch_end = stage.first_step + (self.epoch + 1 - stage.first_epoch) * stage.steps_per_epoch
-            while self.step < epoch_end:
-                if self.must_stop(signalled):
-                    self.interrupt(state)
-                train_step(batches)
-                self.step += 1
-                if self.step % REPORT_EVERY == 0 or self.step == epoch_end:
-                    if int(totals.first_bad_step.numpy()) >= 0:
-                        self.fail(stage, int(totals.first_bad_step.numpy()))
-                    images = (self.step - epoch_step) * config.batch_size
-                    images_per_second = images / (time.monotonic() - epoch_started)
-                    words = step_words(*totals.means(), images_per_second)
-                    self.reporter.count(self.step, self.total_steps, words)
-
+            images_per_second = self.run_steps(state, train_step, batches, signalled)
             # Several workers evaluate to the end: one cannot leave the others.
             stop = signalled if self.workers.count == 1 else lambda: False
             test = evaluator(dataset.eval_batches("test", config.batch_size), stop=stop)
             if test is None:
                 self.interrupt(state)
+            assert test is not None  # it does not come back from there
             if not math.isfinite(test.loss):
                 self.fail(stage, self.step - stage.first_step - 1)
-            train_loss, train_accuracy = totals.means()
-            self.epoch += 1
-            last_step = self.step - stage.first_step - 1
-            row: metrics.MetricsRow = {
-                "stage": config.name,
-                "epoch": self.epoch,
-                "step": self.step,
-                "learning_rate": float(learning_rate(config, stage.steps_per_epoch, last_step)),
-                "train_loss": train_loss,
-                "train_accuracy": train_accuracy,
-                "test_loss": test.loss,
-                "test_accuracy": test.accuracy,
-                "images_per_second": images_per_second,
-                "seconds": time.monotonic() - self.started,
-                "parameters": metrics.reported(state.model),
-            }
-            self.rows = [*self.rows, row]
-            totals.reset()
-            self.write_tables()
-            self.summaries.add(row)
-            done = self.epoch - stage.first_epoch
-            if done % config.checkpoint_every_epochs == 0 or done == config.epochs:
-                self.save(state)
-            self.reporter.line(epoch_line(row, self.total_epochs))
+            self.finish_epoch(state, test, images_per_second)
+
+    def step_of(self, state: _StageState) -> Callable[[Any], None]:
+        """Return what takes the next batch of an iterator and learns from it."""
+        stage, config = state.stage, state.stage.config
+        train_step = make_train_step(
+            state.model,
+            state.optimizer,
+            state.totals,
+            self.task,
+            self.dataset.info,
+            config,
+            stage.steps_per_epoch,
+            teacher=state.teacher,
+            progress=(stage.first_step, self.total_steps) if config.progress == "run" else None,
+        )
+        return in_mixed_precision(train_step) if config.mixed_precision else train_step
+
+    def run_steps(
+        self, state: _StageState, train_step: Callable[[Any], None], batches: Any, signalled: Callable[[], bool]
+    ) -> float:
+        """Train to the end of the epoch; returns the images per second."""
+        stage, totals = state.stage, state.totals
+        epoch_step, epoch_started, images_per_second = self.step, time.monotonic(), 0.0
+        epoch_end = stage.first_step + (self.epoch + 1 - stage.first_epoch) * stage.steps_per_epoch
+        while self.step < epoch_end:
+            if self.must_stop(signalled):
+                self.interrupt(state)
+            train_step(batches)
+            self.step += 1
+            if self.step % REPORT_EVERY == 0 or self.step == epoch_end:
+                if int(totals.first_bad_step.numpy()) >= 0:
+                    self.fail(stage, int(totals.first_bad_step.numpy()))
+                images = (self.step - epoch_step) * stage.config.batch_size
+                images_per_second = images / (time.monotonic() - epoch_started)
+                words = step_words(*totals.means(), images_per_second)
+                self.reporter.count(self.step, self.total_steps, words)
+        return images_per_second
+
+    def finish_epoch(self, state: _StageState, test: Scores, images_per_second: float) -> None:
+        """Write down what the epoch gave, and a checkpoint where one is due."""
+        stage, config = state.stage, state.stage.config
+        train_loss, train_scores = state.totals.means()
+        self.epoch += 1
+        last_step = self.step - stage.first_step - 1
+        row: metrics.MetricsRow = {
+            "stage": config.name,
+            "epoch": self.epoch,
+            "step": self.step,
+            "learning_rate": float(learning_rate(config, stage.steps_per_epoch, last_step)),
+            "train_loss": train_loss,
+            **{f"train_{name}": value for name, value in train_scores.items()},
+            "test_loss": test.loss,
+            **{f"test_{name}": value for name, value in test.scores.items()},
+            "images_per_second": images_per_second,
+            "seconds": time.monotonic() - self.started,
+            "parameters": metrics.reported(state.model),
+        }
+        self.rows = [*self.rows, row]
+        state.totals.reset()
+        self.write_tables()
+        self.summaries.add(row)
+        done = self.epoch - stage.first_epoch
+        if done % config.checkpoint_every_epochs == 0 or done == config.epochs:
+            self.save(state)
+        self.reporter.line(epoch_line(row, self.total_epochs))
 
     def write_tables(self) -> None:
         """Write the rows of the finished epochs, those that a resumed run no longer has left out."""
-        metrics.write_rows(self.run.metrics, self.rows)
+        metrics.write_rows(self.run.metrics, self.rows, self.metric)
         metrics.write_parameters(self.run.parameters, self.rows)
 
     def must_stop(self, signalled: Callable[[], bool]) -> bool:
@@ -289,12 +307,13 @@ class _Training:
     def results(self) -> dict[str, Any]:
         """Return the card's results after the last finished epoch; the gap is ours minus the paper's, as a fraction."""
         results: dict[str, Any] = {"epochs_done": self.epoch, "step": self.step}
-        results["stages"] = stage_results(self.stages, self.rows)
+        results["stages"] = stage_results(self.stages, self.rows, self.metric)
         if not self.rows:
             return results
-        results |= {name: self.rows[-1][name] for name in ("train_loss", "test_loss", "test_accuracy")}
+        results |= {name: self.rows[-1][name] for name in metrics.results_of(self.metric)}
+        results |= {"headline": self.metric.names[0], "scores": metrics.scores_of(self.rows[-1])}
         paper = self.experiment.paper
-        if paper.test_accuracy is not None:
+        if paper.test_accuracy is not None and "test_accuracy" in results:
             gap = round(results["test_accuracy"] - paper.test_accuracy, 6)
             results["paper"] = {"title": paper.title, "test_accuracy": paper.test_accuracy, "gap": gap}
         return results

@@ -9,7 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from larqnets.runs.epoch_tables import METRICS, PARAMETERS
+from larqnets.runs.epoch_tables import PARAMETERS, epoch_table
+from larqnets.tasks import Metric
 
 MetricsRow = dict[str, Any]  # "parameters": {name: value}, else a number or a word
 
@@ -20,9 +21,20 @@ def reported(model: tf.keras.Model) -> dict[str, float]:
     return {f"{layer.name}/{name}": float(value) for layer in layers for name, value in layer.reported().items()}
 
 
-def write_rows(path: Path, rows: list[MetricsRow]) -> None:
+def results_of(metric: Metric) -> list[str]:
+    """Return those of the columns of `metrics.csv` that a card has."""
+    return ["train_loss", "test_loss", *(f"test_{name}" for name in metric.names)]
+
+
+def scores_of(row: MetricsRow) -> dict[str, float]:
+    """Return the scores of a row's network on the test images, by their names."""
+    return {key.removeprefix("test_"): row[key] for key in row if key.startswith("test_") and key != "test_loss"}
+
+
+def write_rows(path: Path, rows: list[MetricsRow], metric: Metric) -> None:
     """Replace the file by these rows, atomically."""
-    METRICS.write(path, [{name: row[name] for name in METRICS.columns} for row in rows])
+    table = epoch_table(metric.names, trained=metric.summed)
+    table.write(path, [{name: row[name] for name in table.columns} for row in rows])
 
 
 def write_parameters(path: Path, rows: list[MetricsRow]) -> None:

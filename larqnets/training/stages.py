@@ -11,8 +11,8 @@ from larqnets.errors import LarqnetsError
 from larqnets.runs.run import Run
 from larqnets.runs.subject import open_subject
 from larqnets.runs.weights import build_model, transfer_weights
-from larqnets.tasks.classification import make_loss
-from larqnets.training.metrics import MetricsRow
+from larqnets.tasks import Metric, get_task
+from larqnets.training.metrics import MetricsRow, results_of, scores_of
 from larqnets.training.schedules import check_schedule
 from larqnets.training.teacher import Teacher, load_teacher
 
@@ -54,10 +54,11 @@ def plan_stages(experiment: Experiment, dataset: "Dataset") -> list[Stage]:
     Raises LarqnetsError when a schedule or loss has no meaning, or a batch is larger than the training set.
     """
     stages: list[Stage] = []
+    task = get_task(experiment.task)
     epoch = step = 0
     for config in experiment.training_stages:
         check_schedule(config)
-        make_loss(config)
+        task.loss(config)
         stage = Stage(config, len(stages), dataset.steps_per_epoch(config.batch_size), epoch, step)
         stages.append(stage)
         epoch, step = stage.last_epoch, stage.last_step
@@ -112,7 +113,10 @@ class StageParts:
     def _teacher(self, stage: Stage) -> Teacher | None:
         key = (stage.config.teacher, stage.config.teacher_weights)
         if key not in self._teachers:
-            self._teachers[key] = load_teacher(stage.config, self.dataset.info)
+            teacher = load_teacher(stage.config, self.dataset.info, self._experiment.task)
+            if teacher is not None:
+                get_task(self._experiment.task).distil(teacher.model, stage.config)  # says what it cannot learn from
+            self._teachers[key] = teacher
         return self._teachers[key]
 
 
@@ -125,7 +129,7 @@ def _stage_model(experiment: Experiment, dataset: "Dataset", stage: Stage) -> tf
         raise LarqnetsError(f"Stage '{stage.config.name}': {error}") from error
 
 
-def stage_results(stages: list[Stage], rows: list[MetricsRow]) -> list[dict[str, Any]]:
+def stage_results(stages: list[Stage], rows: list[MetricsRow], metric: Metric) -> list[dict[str, Any]]:
     """Return for the card what each stage was and did, from the rows of its finished epochs."""
     results, before = [], 0.0
     for stage in stages:
@@ -136,7 +140,7 @@ def stage_results(stages: list[Stage], rows: list[MetricsRow]) -> list[dict[str,
         if mine:
             last = mine[-1]
             entry |= {"seconds": round(last["seconds"] - before, 2)}
-            entry |= {name: last[name] for name in ("train_loss", "test_loss", "test_accuracy")}
+            entry |= {name: last[name] for name in results_of(metric)} | {"scores": scores_of(last)}
             before = last["seconds"]
         results.append(entry)
     return results

@@ -7,9 +7,10 @@ from typing import Any
 import tensorflow as tf
 
 from larqnets.config import TrainConfig
+from larqnets.data.info import IMAGE
 from larqnets.errors import LarqnetsError
 from larqnets.runs.weights import decayed_kernels
-from larqnets.tasks.classification import LossFunction, correct, distribution_loss
+from larqnets.tasks import Info, Metric, Task, Tree, tree_of
 from larqnets.training.evaluation import without_remapping
 from larqnets.training.schedules import learning_rate
 from larqnets.training.teacher import Teacher
@@ -18,32 +19,45 @@ _REWRITE = "auto_mixed_precision_onednn_bfloat16"
 
 
 class EpochTotals(tf.Module):
-    """Sums over the steps of the epoch so far; a checkpoint holds them, so an epoch may be interrupted."""
+    """Sums over the steps of the epoch so far; a checkpoint holds them, so an epoch may be interrupted.
 
-    def __init__(self) -> None:
+    Those of a metric whose parts are summed stand beside the loss, each under its name.
+    """
+
+    def __init__(self, metric: Metric) -> None:
         super().__init__()
+        self.metric = metric
         self.loss = tf.Variable(tf.constant(0.0, tf.float64))
-        self.correct = tf.Variable(tf.constant(0, tf.int64))
+        for name, value in metric.zero().items() if metric.summed else ():
+            if hasattr(self, name) or name == "images":
+                raise ValueError(f"a metric cannot call a total '{name}'")
+            setattr(self, name, tf.Variable(tf.constant(value)))
         self.images = tf.Variable(tf.constant(0, tf.int64))
         self.first_bad_step = tf.Variable(tf.constant(-1, tf.int64))  # 0-based, the first whose loss was not finite
 
-    def add(self, loss: tf.Tensor, hits: tf.Tensor, images: tf.Tensor, step: tf.Tensor) -> None:
-        """Count a batch: mean loss (), correct answers () int64, number of images () int64, its 0-based step () int64."""
+    def add(self, loss: tf.Tensor, partial: Tree, images: tf.Tensor, step: tf.Tensor) -> None:
+        """Count a batch: mean loss (), its part of the metric, number of images () int64, its 0-based step () int64."""
         self.loss.assign_add(tf.cast(loss, tf.float64) * tf.cast(images, tf.float64))
-        self.correct.assign_add(hits)
+        for name, value in partial.items():
+            getattr(self, name).assign_add(value)
         self.images.assign_add(images)
         is_first = ~tf.math.is_finite(loss) & (self.first_bad_step < 0)
         self.first_bad_step.assign(tf.where(is_first, step, self.first_bad_step))
 
-    def means(self) -> tuple[float, float]:
-        """Return loss and accuracy per image."""
-        images = max(1, int(self.images.numpy()))
-        return float(self.loss.numpy()) / images, int(self.correct.numpy()) / images
+    def means(self) -> tuple[float, dict[str, float]]:
+        """Return the loss per image and the scores, none of a metric that is not summed."""
+        images = int(self.images.numpy())
+        total = {name: variable.numpy() for name, variable in self._scored().items()}
+        scores = self.metric.result(total | {"images": images}) if self.metric.summed else {}
+        return float(self.loss.numpy()) / max(1, images), scores
 
     def reset(self) -> None:
         """Start a new epoch."""
-        for total in (self.loss, self.correct, self.images):
+        for total in (self.loss, self.images, *self._scored().values()):
             total.assign(tf.zeros_like(total))
+
+    def _scored(self) -> dict[str, tf.Variable]:
+        return {name: getattr(self, name) for name in self.metric.zero()} if self.metric.summed else {}
 
 
 def make_optimizer(config: TrainConfig) -> tf.keras.optimizers.Optimizer:
@@ -57,39 +71,43 @@ def make_train_step(
     model: tf.keras.Model,
     optimizer: tf.keras.optimizers.Optimizer,
     totals: EpochTotals,
-    loss_function: LossFunction,
+    task: Task,
+    info: Info,
     config: TrainConfig,
     steps_per_epoch: int,
     *,
     teacher: Teacher | None = None,
     progress: tuple[int, int] | None = None,
-) -> Callable[[Iterator[tuple[tf.Tensor, tf.Tensor]]], None]:
-    """Return a function that takes the next batch from an iterator and updates model, optimizer and totals.
+) -> Callable[[Iterator[Tree]], None]:
+    """Return a function that takes the next batch of examples from an iterator and updates model, optimizer and totals.
 
     gradient = ∂(mean loss + the layers' own losses)/∂w + λ · w for the weights that weight decay λ acts on: the real kernels
     of `decayed_kernels`, or all trainable ones. Constraints of the weights, such as the clipping of latent kernels, are
-    applied after the update. The step is `optimizer.iterations`. With a teacher the mean loss is h · loss(labels) + (1 - h)
-    · distribution loss, h the config's `hard_label_weight`. On several replicas (`tf.distribute`) each takes its part of the
-    batch, and the sums of losses and gradients are those of the whole one. Estimators that sharpen with time find (first +
-    step) / total in their weight `progress`, where `progress` = (first, total), by default (0, the steps of the config).
+    applied after the update. The step is `optimizer.iterations`. With a teacher the mean loss is h · loss(targets) + (1 - h)
+    · the task's loss of the teacher's answers, h the config's `hard_label_weight`. On several replicas (`tf.distribute`)
+    each takes its part of the batch, and the sums of losses and gradients are those of the whole one. Estimators that
+    sharpen with time find (first + step) / total in their weight `progress`, where `progress` = (first, total), by default
+    (0, the steps of the config).
     """
     weights = model.trainable_weights
     may_decay = weights if config.weight_decay_on == "all" else decayed_kernels(model)
     decayed = {id(weight) for weight in may_decay} if config.weight_decay else set()
     estimator_progress = [w for w in model.non_trainable_weights if w.name.rsplit("/", 1)[-1] == "progress:0"]
     first_step, total_steps = progress or (0, config.epochs * steps_per_epoch)
-    hard = config.hard_label_weight
+    loss_function, hard = task.loss(config), config.hard_label_weight
+    distil = None if teacher is None else task.distil(teacher.model, config)
     strategy = tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
 
-    def update(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Take the step on a replica's part of the batch; returns its share of the loss, its hits and images."""
+    def update(example: Tree) -> tuple[tf.Tensor, Tree, tf.Tensor]:
+        """Take the step on a replica's part of the batch; returns its share of the loss, of the metric, and its images."""
+        images, targets = example[IMAGE], task.targets(example, info)
         answers = None if teacher is None else teacher(images)
         with tf.GradientTape() as tape:
-            logits = model(images, training=True)
-            losses = loss_function(logits, labels)
-            if answers is not None:
-                losses = hard * losses + (1 - hard) * distribution_loss(logits, answers, config.teacher_temperature)
+            outputs = tree_of(model.output_names, model(images, training=True))
+            losses = loss_function(outputs, targets)
+            if distil is not None and answers is not None:
+                losses = hard * losses + (1 - hard) * distil(outputs, answers)
             loss = tf.reduce_mean(losses)
             objective = tf.add_n([loss, *model.losses]) / replicas
         gradients = tape.gradient(objective, weights)
@@ -98,17 +116,18 @@ def make_train_step(
             for gradient, weight in zip(gradients, weights, strict=True)
         ]
         optimizer.apply_gradients(zip(gradients, weights, strict=True))  # sums the gradients of the replicas
-        return loss / replicas, correct(logits, labels), tf.shape(labels, tf.int64)[0]
+        partial = totals.metric.partial(outputs, targets) if totals.metric.summed else {}
+        return loss / replicas, partial, tf.shape(images, tf.int64)[0]
 
     @tf.function
-    def train_step(batches: Iterator[tuple[tf.Tensor, tf.Tensor]]) -> None:
+    def train_step(batches: Iterator[Tree]) -> None:
         step = tf.identity(optimizer.iterations)  # a copy: apply_gradients advances the variable
         for weight in estimator_progress:
             weight.assign(tf.cast((first_step + step) / total_steps, weight.dtype))
         optimizer.learning_rate.assign(learning_rate(config, steps_per_epoch, step))
-        parts = strategy.run(update, next(batches))
-        loss, hits, images = (strategy.reduce("SUM", part, axis=None) for part in parts)
-        totals.add(loss, hits, images, step)
+        parts = strategy.run(update, (next(batches),))
+        loss, partial, images = tf.nest.map_structure(lambda part: strategy.reduce("SUM", part, axis=None), parts)
+        totals.add(loss, partial, images, step)
 
     if teacher is not None and teacher.has_tanh():
         return _without_remapping(train_step)
@@ -119,7 +138,7 @@ def _without_remapping(train_step: Callable[..., None]) -> Callable[..., None]:
     """Return the step without the rewrite that breaks what stands in front of a teacher's tanh."""
 
     @functools.wraps(train_step)
-    def call(batches: Iterator[tuple[tf.Tensor, tf.Tensor]]) -> None:
+    def call(batches: Iterator[Tree]) -> None:
         with without_remapping():
             train_step(batches)
 

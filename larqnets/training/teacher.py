@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from larqnets.config import TrainConfig
-from larqnets.endings import kind_of_model
+from larqnets.config import TaskConfig, TrainConfig
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.runs.applications import applications, build_application, preprocess_of
 from larqnets.runs.card import KINDS
 from larqnets.runs.run import Run
 from larqnets.runs.subject import open_subject
-from larqnets.tasks.classification import logits_of
+from larqnets.tasks import Tree, tree_of
 
 if TYPE_CHECKING:
     from larqnets.data import DatasetInfo
@@ -33,10 +32,10 @@ class Teacher:
     model: tf.keras.Model
     to_input: Callable[[tf.Tensor], tf.Tensor] = tf.identity
 
-    def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """Return the teacher's logits (B, classes), in inference mode and without gradient; log p of one that answers with p."""
-        answers = self.model(self.to_input(images), training=False)
-        return tf.stop_gradient(logits_of(answers, kind_of_model(self.model)))
+    def __call__(self, images: tf.Tensor) -> Tree:
+        """Return the teacher's answers by name, in inference mode and without gradient."""
+        answers = tree_of(self.model.output_names, self.model(self.to_input(images), training=False))
+        return {name: tf.stop_gradient(values) for name, values in answers.items()}
 
     def has_tanh(self) -> bool:
         """Return whether tanh is among its ops, in front of which TensorFlow's rewrite fails (see `without_remapping`)."""
@@ -52,20 +51,24 @@ class Teacher:
         return digest.hexdigest()
 
 
-def load_teacher(config: TrainConfig, info: "DatasetInfo") -> Teacher | None:
+def load_teacher(config: TrainConfig, info: "DatasetInfo", task: TaskConfig | None = None) -> Teacher | None:
     """Return the teacher that a config names, None when it names none.
 
-    Raises LarqnetsError when there is no such teacher or it was made for other images or classes.
+    Raises LarqnetsError when there is no such teacher or it was made for another task, other images or classes.
     """
     if not config.teacher:
         return None
     if config.teacher.startswith(_KERAS):
         return _load_application(config.teacher.removeprefix(_KERAS), config.teacher_weights, info)
-    return _load_run(Path(config.teacher), info)
+    return _load_run(Path(config.teacher), info, task or TaskConfig())
 
 
-def _load_run(path: Path, info: "DatasetInfo") -> Teacher:
+def _load_run(path: Path, info: "DatasetInfo", task: TaskConfig) -> Teacher:
     run = Run.open(path)
+    if run.config.task.kind != task.kind:
+        raise LarqnetsError(
+            f"The teacher {path} was trained for {run.config.task.kind}, and the run is for {task.kind}. Name another run."
+        )
     if run.card.status not in KINDS:
         raise LarqnetsError(
             f"The teacher {path} is not trained to its end. Run `larqnets train --resume {path}` first."

@@ -94,6 +94,17 @@ def test_outline_of_a_page():
     assert "Nothing stood out" in page.text
 
 
+def test_a_report_of_another_task_has_its_score_and_of_several_compares_none():
+    of_miou = [dataclasses.replace(m, score="miou") for m in WHOLE.models]
+    for models, head, shown in ((of_miou, "miou", True), ([of_miou[0], *WHOLE.models[1:]], "score", False)):
+        given = dataclasses.replace(WHOLE, models=tuple(models))
+        page, markdown = Page(to_html([given])), to_markdown([given])
+        assert f"th {head}" in page.outline
+        assert ("h3 Miou against latency" in page.outline) == any(m.on_front for m in summarise(given).models) == shown
+        assert f"| model | {head} | file |" in markdown
+        assert ("95.00% miou" in page.text.replace("\xa0", " ")) == ("95.00% miou" in markdown) == (not shown)
+
+
 def test_the_page_needs_nothing_else():
     html = to_html([WHOLE, dataclasses.replace(WHOLE, session="other")])
     page = Page(html)

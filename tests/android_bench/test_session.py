@@ -510,6 +510,14 @@ def test_twins_are_found_by_the_manifest(demo, tmp_path):
     assert without_twin(entrants) == []
     assert line_up(sorted(demo.binary.parent.glob("*.tflite")))[0].role == "binary"
     assert len(line_up([*demo.binary.parent.glob("*.tflite"), demo.binary])) == 3
+    (tmp_path / "binary.tflite").write_bytes(demo.binary.read_bytes())
+    manifest["files"]["binary"]["scores"] = {"miou": 0.5, "accuracy": 0.25}
+    (tmp_path / "manifest.json").write_text(
+        json.dumps({**manifest, "headline": "miou", "files": {"binary": manifest["files"]["binary"]}})
+    )
+    (of_another_task,) = line_up([tmp_path / "binary.tflite"])
+    assert (of_another_task.record().accuracy, of_another_task.record().score) == (0.5, "miou")
+    (tmp_path / "manifest.json").unlink()
     shutil.copy(demo.binary, tmp_path / "alone.tflite")
     (alone,) = line_up([tmp_path / "alone.tflite"])
     assert (alone.role, alone.twin_of, alone.record().accuracy) == (None, None, None)

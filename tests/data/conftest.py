@@ -38,6 +38,12 @@ def image_folder(tmp_path) -> Path:
     return tmp_path / "images"
 
 
+def pair(example: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return image and label of an example, which is nothing else."""
+    assert sorted(example) == ["image", "label"]
+    return example["image"], example["label"]
+
+
 def write_image(path: Path, pixels: np.ndarray, **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.asarray(pixels, np.uint8)).save(path, **options)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from larqnets.data.augment import Purpose, crop_and_flip, crop_and_flip_at_random, random_box, stateless_seed
+from larqnets.data.augment import Purpose, draw, random_box, stateless_seed
+from larqnets.data.geometry import Geometry, cut_and_mirror
 from larqnets.data.pixels import resize
 
 SHAPE = (64, 9, 7, 3)
@@ -13,6 +14,10 @@ def images():
     return np.random.default_rng(0).integers(1, 256, SHAPE).astype(np.uint8)
 
 
+def varied(images, padding, flip, seed, step):
+    return cut_and_mirror(tf.constant(images), draw(len(images), padding, flip, seed, tf.constant(step)))
+
+
 @pytest.mark.parametrize("padding", [0, 1, 4])
 def test_crop_and_flip_moves_pixels_exactly(images, padding):
     rng = np.random.default_rng(1)
@@ -21,7 +26,7 @@ def test_crop_and_flip_moves_pixels_exactly(images, padding):
     expected = np.pad(images, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
     expected = np.stack([x[row : row + 9, col : col + 7] for x, (row, col) in zip(expected, offsets, strict=True)])
     expected[mirrored] = expected[mirrored][:, :, ::-1]
-    result = crop_and_flip(tf.constant(images), padding, offsets, mirrored)
+    result = cut_and_mirror(tf.constant(images), Geometry(padding, tf.constant(offsets), tf.constant(mirrored)))
     assert result.dtype == tf.uint8
     assert (result.numpy() == expected).all()
 
@@ -29,7 +34,7 @@ def test_crop_and_flip_moves_pixels_exactly(images, padding):
 def test_all_offsets_occur_and_the_border_is_black(images):
     seen = set()
     for step in range(4):
-        moved = crop_and_flip_at_random(tf.constant(images), 2, False, 0, tf.constant(step)).numpy()
+        moved = varied(images, 2, False, 0, step).numpy()
         for before, after in zip(images, moved, strict=True):
             rows, columns = np.nonzero(after.any(-1).any(1))[0], np.nonzero(after.any(-1).any(0))[0]
             assert (after[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] > 0).all()
@@ -47,7 +52,7 @@ def test_all_offsets_occur_and_the_border_is_black(images):
 def test_half_of_the_images_are_mirrored(images):
     mirrored = 0
     for step in range(40):
-        result = crop_and_flip_at_random(tf.constant(images), 0, True, 7, tf.constant(step)).numpy()
+        result = varied(images, 0, True, 7, step).numpy()
         is_mirrored = (result == images[:, :, ::-1]).all((1, 2, 3))
         assert (is_mirrored | (result == images).all((1, 2, 3))).all()
         mirrored += is_mirrored.sum()
@@ -56,7 +61,7 @@ def test_half_of_the_images_are_mirrored(images):
 
 
 def test_without_settings_nothing_changes(images):
-    assert (crop_and_flip_at_random(tf.constant(images), 0, False, 0, tf.constant(0)).numpy() == images).all()
+    assert (varied(images, 0, False, 0, 0).numpy() == images).all()
 
 
 def test_random_boxes_have_the_asked_area_and_aspect():

@@ -11,6 +11,8 @@ from larqnets.config import DataConfig
 from larqnets.data import load_dataset
 from larqnets.data.augment import Share
 
+from .conftest import pair
+
 BATCH = 10
 STEPS = 5  # of 53 training images; an epoch leaves out 3
 
@@ -20,7 +22,7 @@ def cifar10(data_dir, **options):
 
 
 def take(batches, count):
-    return [(x, y) for x, y in islice(batches.as_numpy_iterator(), count)]
+    return [pair(example) for example in islice(batches.as_numpy_iterator(), count)]
 
 
 def image_numbers(dataset, batches):
@@ -95,13 +97,13 @@ def test_files_give_the_same_batches_from_memory_and_from_disk(image_folder, mon
 
 def test_without_augmentation_images_are_as_stored(data_dir):
     dataset = cifar10(data_dir, crop_padding=4, flip=True)
-    stored, _ = dataset.samples(53)
+    stored = dataset.samples(53)["image"]
     images, _ = take(dataset.train_batches(BATCH, seed=0, augment=False), 1)[0]
     assert {x.tobytes() for x in images} <= {x.tobytes() for x in stored}
 
 
 def test_shapes_and_types(dataset):
-    images, labels = dataset.train_batches(5, seed=0).element_spec
+    images, labels = pair(dataset.train_batches(5, seed=0).element_spec)
     assert images.shape == (5, *dataset.info.image_shape)
     assert images.dtype.name == "float32"
     assert labels.shape == (5,)
@@ -115,7 +117,7 @@ def test_evaluation_takes_every_image_once_in_stored_order(data_dir, limit, monk
     batches = take(dataset.eval_batches("test", 8), 100)
     assert [len(y) for _, y in batches] == [8, 8, 4]
     assert sorted(image_numbers(dataset, batches)) == list(range(20))
-    assert (np.concatenate([x for x, _ in batches]) == dataset.samples(20, "test")[0]).all()
+    assert (np.concatenate([x for x, _ in batches]) == dataset.samples(20, "test")["image"]).all()
     assert [len(y) for _, y in take(dataset.eval_batches("train", 8, limit=13), 100)] == [8, 5]
 
 
@@ -123,13 +125,13 @@ def test_evaluation_takes_every_image_once_in_stored_order(data_dir, limit, monk
 def test_samples_are_different_images_chosen_by_seed(data_dir, limit, monkeypatch):
     monkeypatch.setattr(larqnets.data.dataset, "MEMORY_LIMIT", limit)
     dataset = cifar10(data_dir)
-    images, labels = dataset.samples(30, seed=4)
+    images, labels = pair(dataset.samples(30, seed=4))
     numbers = image_numbers(dataset, [(images, labels)])
     assert len(set(numbers)) == 30
     assert (numbers % 10 == labels).all()
-    again, _ = cifar10(data_dir).samples(30, seed=4)
+    again = cifar10(data_dir).samples(30, seed=4)["image"]
     assert (again == images).all()
-    assert (dataset.samples(30, seed=5)[0] != images).any()
+    assert (dataset.samples(30, seed=5)["image"] != images).any()
 
 
 def test_batch_larger_than_the_training_set(data_dir):

@@ -12,6 +12,8 @@ from larqnets.config import DataConfig
 from larqnets.data import load_dataset
 from larqnets.data.prepared import prepare_digits
 
+from .conftest import pair
+
 SHIPPED = Path(larqnets.data.digits.__file__).with_name("digits.npz")
 
 
@@ -38,7 +40,7 @@ def test_splits_have_their_images(data_dir):
 def test_the_two_splits_are_all_shipped_images(data_dir):
     dataset = load_digits(data_dir)
     info = dataset.info
-    parts = [dataset.samples(2000, split)[0] for split in ("train", "test")]
+    parts = [dataset.samples(2000, split)["image"] for split in ("train", "test")]
     pixels = np.rint((np.concatenate(parts) * info.std + info.mean) * 255).astype(np.uint8).reshape(-1, 64)
     with np.load(SHIPPED) as arrays:
         shipped = np.round(arrays["images"] * (255 / 16)).astype(np.uint8).reshape(-1, 64)
@@ -46,7 +48,7 @@ def test_the_two_splits_are_all_shipped_images(data_dir):
 
 
 def test_training_images_are_normalised(data_dir):
-    images, _ = load_digits(data_dir).samples(1347)
+    images = load_digits(data_dir).samples(1347)["image"]
     assert images.dtype == np.float32
     assert abs(images.mean()) < 1e-3
     assert abs(images.std() - 1) < 1e-3
@@ -54,9 +56,9 @@ def test_training_images_are_normalised(data_dir):
 
 def test_labels_belong_to_the_images(data_dir):
     dataset = load_digits(data_dir)
-    images, labels = dataset.samples(1347)
+    images, labels = pair(dataset.samples(1347))
     centroids = np.stack([images[labels == digit].mean(0) for digit in range(10)])
-    test_images, test_labels = dataset.samples(450, "test")
+    test_images, test_labels = pair(dataset.samples(450, "test"))
     distances = ((test_images[:, np.newaxis] - centroids) ** 2).sum((2, 3, 4))
     assert (distances.argmin(1) == test_labels).mean() > 0.85
 

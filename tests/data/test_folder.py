@@ -9,7 +9,7 @@ from larqnets import LarqnetsError
 from larqnets.config import DataConfig
 from larqnets.data import load_dataset, preprocess_info, read_image
 
-from .conftest import write_image
+from .conftest import pair, write_image
 
 
 def load(folder, **options):
@@ -25,7 +25,7 @@ def test_images_come_in_the_order_of_labels_and_names(image_folder):
     assert dataset.info.labels == ("cat", "dog")
     assert dataset.info.image_shape == (10, 10, 3)
     assert (dataset.info.num_train, dataset.info.num_test) == (12, 6)
-    images, labels = dataset.samples(100, "test")
+    images, labels = pair(dataset.samples(100, "test"))
     assert labels.tolist() == [0, 0, 0, 1, 1, 1]
     stored = [np.asarray(Image.open(image_folder / "test" / n / f"{i}.png")) for n in ("cat", "dog") for i in range(3)]
     assert (pixels_of(dataset, images) == np.stack(stored)).all()
@@ -50,14 +50,14 @@ def test_grey_images_keep_one_channel(tmp_path):
             write_image(tmp_path / split / label / "0.png", np.full((12, 12), 100 * value))
     dataset = load(tmp_path, image_size=12)
     assert dataset.info.image_shape == (12, 12, 1)
-    assert pixels_of(dataset, dataset.samples(2)[0]).reshape(2, -1).mean(1).tolist() == [0, 100]
+    assert pixels_of(dataset, dataset.samples(2)["image"]).reshape(2, -1).mean(1).tolist() == [0, 100]
 
 
 def test_one_colour_image_makes_the_set_colour(image_folder):
     write_image(image_folder / "train" / "cat" / "grey.jpg", np.full((20, 20), 77))
     dataset = load(image_folder)
     assert dataset.info.image_shape == (10, 10, 3)
-    assert (pixels_of(dataset, dataset.samples(100)[0][6]) == 77).all()
+    assert (pixels_of(dataset, dataset.samples(100)["image"][6]) == 77).all()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -68,7 +68,7 @@ def test_exif_orientation_is_applied_as_on_the_device(image_folder, orientation)
     pixels[:16, :24], pixels[24:, :8] = (250, 20, 20), (20, 20, 250)
     path = write_image(image_folder / "test" / "cat" / "9.jpg", pixels, exif=exif, quality=95)
     dataset = load(image_folder, image_size=20)
-    ours = dataset.samples(100, "test")[0][3]
+    ours = dataset.samples(100, "test")["image"][3]
     device = read_image(path, preprocess_info(dataset.info, DataConfig(dataset="")))[0]
     assert np.abs(pixels_of(dataset, ours).astype(int) - pixels_of(dataset, device)).max() <= 1
 
@@ -83,7 +83,7 @@ def test_evaluation_sees_what_the_device_sees(image_folder, options):
     ]
     config = DataConfig(dataset=f"folder:{image_folder}", **options)
     dataset = load_dataset(config)
-    ours = dataset.samples(100, "test")[0][3:5]
+    ours = dataset.samples(100, "test")["image"][3:5]
     device = np.concatenate([read_image(path, preprocess_info(dataset.info, config)) for path in paths])
     # Pillow resizes in fixed point, TensorFlow in float: they may round to neighbouring levels.
     assert np.abs(pixels_of(dataset, ours).astype(int) - pixels_of(dataset, device)).max() <= 1

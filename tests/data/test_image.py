@@ -23,7 +23,7 @@ def levels(image):
 def test_a_stored_image_is_the_models_input_bit_for_bit(data_dir, tmp_path):
     config = DataConfig(dataset="cifar10", data_dir=data_dir)
     dataset = load_dataset(config)
-    images, _ = dataset.samples(3, "test")
+    images = dataset.samples(3, "test")["image"]
     for image in images:
         pixels = np.rint((image * dataset.info.std + dataset.info.mean) * 255)
         path = write_image(tmp_path / "image.png", pixels)

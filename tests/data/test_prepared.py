@@ -14,6 +14,8 @@ from larqnets.config import DataConfig
 from larqnets.data import list_datasets, load_dataset
 from larqnets.data.known import KNOWN_DATASETS
 
+from .conftest import pair
+
 
 @pytest.fixture
 def cifar10(data_dir, tmp_path) -> Path:
@@ -46,7 +48,7 @@ def test_cifar10_by_name(data_dir):
     assert (dataset.info.num_train, dataset.info.num_test) == (53, 20)
     assert dataset.info.image_shape == (32, 32, 3)
     assert dataset.info.labels[3] == "cat"
-    images, labels = dataset.samples(53)
+    images, labels = pair(dataset.samples(53))
     number = np.floor((images * dataset.info.std + dataset.info.mean).mean((1, 2, 3)) * 255 / 4)
     assert (number % 10 == labels).all()
     assert sorted(number) == list(range(53))
@@ -56,7 +58,7 @@ def test_imagenet_uses_its_validation_split_as_test(data_dir):
     dataset = load_dataset(DataConfig(dataset="imagenet2012", data_dir=data_dir, image_size=16))
     assert (dataset.info.num_train, dataset.info.num_test) == (18, 7)
     assert dataset.info.labels[0] == "n01440764"
-    images, labels = next(iter(dataset.eval_batches("test", 4)))
+    images, labels = pair(next(iter(dataset.eval_batches("test", 4))))
     assert images.shape == (4, 16, 16, 3)
     assert labels.shape == (4,)
 
@@ -176,8 +178,8 @@ def test_real_cifar10():
     data_dir = os.environ["LARQNETS_CIFAR10_DIR"]
     dataset = load_dataset(DataConfig(dataset="cifar10", data_dir=data_dir, crop_padding=4, flip=True))
     assert (dataset.info.num_train, dataset.info.num_test) == (50_000, 10_000)
-    images, labels = dataset.samples(10_000, "test")
+    images, labels = pair(dataset.samples(10_000, "test"))
     assert np.bincount(labels).tolist() == [1000] * 10
     assert np.abs(images.mean((0, 1, 2))).max() < 0.05
-    batch, _ = next(iter(dataset.train_batches(128, seed=0, start_step=390)))
+    batch = next(iter(dataset.train_batches(128, seed=0, start_step=390)))["image"]
     assert batch.shape == (128, 32, 32, 3)

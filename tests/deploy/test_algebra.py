@@ -30,6 +30,7 @@ from larqnets.layers.padded_shortcut import PaddedShortcut
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
 from larqnets.methods import METHODS, get_method
+from larqnets.tasks import Images, get_task, only
 
 layers = tf.keras.layers
 RNG = np.random.default_rng(0)
@@ -57,8 +58,9 @@ def trimmed(backbone: Backbone) -> Backbone:
 
 def layers_of(method, backbone):
     image = tf.keras.Input((32, 32, 3))
-    features = method.body(method.stem(image, backbone.stem), backbone)
-    return tf.keras.Model(image, method.head(features[-1], backbone, 10)).layers
+    stages = method.body(method.stem(image, backbone.stem), backbone)
+    outputs = get_task().outputs(stages, method, backbone, Images((32, 32, 3), 10))
+    return tf.keras.Model(image, only(outputs)).layers
 
 
 def alternatives(method):

@@ -10,11 +10,13 @@ from hypothesis.extra import numpy as arrays
 
 from deploy.convert.convert import Samples, convert
 from deploy.export.edit import _pack, _unpack
-from deploy.proof.outputs import accuracy, difference, ending_of, last_function
+from deploy.proof.outputs import Difference, difference, ending_of, last_function
+from deploy.proof.scoring import Scorer, batches_of
 from deploy.proof.verify import LOGITS_EPS, verify
 from larqnets import LarqnetsError
 from larqnets.cli.tables.models import verification_lines
 from larqnets.scores import class_agreement
+from larqnets.tasks import get_task
 from larqnets.tflite.reading import read_model
 
 layers = tf.keras.layers
@@ -162,15 +164,36 @@ def test_rounding_is_no_difference_and_a_wrong_value_is_one_in_any_shape(trained
     assert difference(wrong, wrong, 2) == 0
 
 
+@settings(deadline=None)
 @given(SHAPES.flatmap(lambda s: arrays.arrays(np.float32, s, elements=st.floats(-100, 100, width=32), unique=True)))
 def test_classes_are_those_of_the_last_axis(values):
     agreement, labels = class_agreement(values, values), np.zeros(len(values), int)
     assert agreement == (1.0 if values.shape[-1] > 1 else None)
-    assert (accuracy(values, labels) is None) == (values.ndim != 2 or values.shape[1] == 1)
-    assert accuracy(values, None) is None
+    for known in (labels, None):
+        scorer = Scorer(get_task(), None, ["classifier"])
+        scorer.add(Samples(values, known).examples(slice(0, len(values))), [values])
+        scored = known is not None and values.ndim == 2 and values.shape[1] > 1
+        assert scorer.result() == ({"accuracy": float(np.mean(values.argmax(-1) == labels))} if scored else None)
     if agreement is not None:
         swapped = np.roll(values, 1, axis=-1)
         assert class_agreement(values, swapped) == 0
+
+
+def test_outputs_are_compared_in_parts_of_bounded_size_and_alike():
+    """Of 300 samples whose outputs take 1 MiB each, 256 MiB are held; the figures are those of all at once."""
+    samples = np.zeros((300, 2, 2, 1), np.float32)
+    parts = list(batches_of(samples, [(None, 512, 512, 1)]))
+    assert [(part.start, part.stop) for part in parts] == [(0, 256), (256, 300)]
+    assert [(p.start, p.stop) for p in batches_of(samples, [(None, 10)])] == [(0, 300)]
+    due = [RNG.normal(size=(300, 7)).astype(np.float32), 1e3 * RNG.normal(size=(300, 2)).astype(np.float32)]
+    found = [values + RNG.normal(size=values.shape).astype(np.float32) for values in due]
+    apart = Difference()
+    for part in parts:
+        apart.add([values[part] for values in due], [values[part] for values in found])
+    each = [float(np.mean(np.abs(a - b)) / np.abs(a).max()) for a, b in zip(due, found, strict=True)]
+    assert apart.result() == pytest.approx(max(each), rel=1e-5)
+    apart.add([due[0][:1] * np.nan, due[1][:1]], [found[0][:1], found[1][:1]])
+    assert apart.result() is None
 
 
 def test_a_hostile_file_that_goes_in_a_circle_is_not_read():

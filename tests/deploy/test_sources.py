@@ -12,7 +12,8 @@ from deploy.export.precision import in_float32
 from larqnets.data import load_dataset
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT
-from larqnets.runs.keras_file import load_keras_file
+from larqnets.runs.keras_file import keras_file_content, load_keras_file
+from larqnets.runs.names import Order
 from larqnets.runs.weights import load_trained_model
 from larqnets.tflite.verifier import verify as read_and_check
 from larqnets.training.launch import launch
@@ -26,7 +27,7 @@ def run(tmp_path_factory, tfds_dir):
     """A run of the digits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", str(tfds_dir))
-        yield launch("digits", runs=tmp_path_factory.mktemp("runs"), overrides=SMALL, reporter=SILENT)
+        yield launch(Order("digits", runs=tmp_path_factory.mktemp("runs"), overrides=SMALL), SILENT)
 
 
 def test_a_conversion_with_twins_makes_everything_once(run, tmp_path, monkeypatch):
@@ -47,7 +48,7 @@ def test_a_conversion_with_twins_makes_everything_once(run, tmp_path, monkeypatc
 
 def test_a_conversion_of_a_file_makes_everything_once(run, tmp_path, monkeypatch):
     path = tmp_path / "net.h5"
-    load_trained_model(run).save(path)
+    path.write_bytes(keras_file_content(load_trained_model(run)))
     counts = counted(monkeypatch, *COUNTED, read_and_check)
     manifest = convert_source(path, "arm64", arm64_proof=False)
     assert Path(manifest["folder"]) == tmp_path / "net-arm64"
@@ -62,7 +63,7 @@ def test_a_conversion_of_a_file_makes_everything_once(run, tmp_path, monkeypatch
 
 def test_what_is_wrong_is_said_before_images_are_loaded(run, tmp_path, monkeypatch):
     path = tmp_path / "net.h5"
-    load_trained_model(run).save(path)
+    path.write_bytes(keras_file_content(load_trained_model(run)))
     counts = counted(monkeypatch, load_dataset)
     with pytest.raises(LarqnetsError, match="Twins need a run, whose backbone they share"):
         convert_source(path, "arm64", twins=True, dataset="digits")

@@ -221,7 +221,7 @@ def nearest_mean(images, labels):
 def test_search_keeps_accuracy(tmp_path, tfds_dir, monkeypatch):
     """The coarsest steps of all that were tried and lose no more than was allowed."""
     monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
-    images, labels = load_dataset(DataConfig("digits", image_size=8)).samples(600, "train")
+    images, labels = load_dataset(DataConfig("digits", image_size=8)).samples(600, "train").values()
     (tmp_path / "means.h5").write_bytes(keras_file_content(nearest_mean(images, labels)))
     subject = open_subject(str(tmp_path / "means.h5"), dataset="digits")
     search = Search(max_drop=2, images=600)
@@ -263,7 +263,7 @@ def test_sensitivity_is_the_squared_jacobian_times_the_variance_of_the_weights()
 
 def test_calibration_images_become_as_hard_as_unseen_ones(tfds_dir, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
-    images, labels = load_dataset(DataConfig("digits")).samples(600, "train")
+    images, labels = load_dataset(DataConfig("digits")).samples(600, "train").values()
     predict = Predictor(nearest_mean(images, labels))
     own = predict.accuracy(images, labels)
     assert own > 0.85

@@ -13,6 +13,7 @@ from larqnets.data import load_dataset
 from larqnets.importing.networks import NETWORKS, get_network
 from larqnets.importing.torch_weights import load_torch_weights, read_arrays
 from larqnets.runs.run import Run
+from larqnets.tasks import get_task
 from larqnets.training import load_trained_model
 from larqnets.training.teacher import load_teacher
 
@@ -112,14 +113,17 @@ def test_a_network_that_ends_in_probabilities_is_not_given_a_second_softmax(cli,
     data = load_dataset(DataConfig(dataset="digits", image_size=8))
     losses = [
         tf.keras.losses.sparse_categorical_crossentropy(labels, model(images).numpy())
-        for images, labels in data.eval_batches("test", 128)
+        for images, labels in ((b["image"], b["label"]) for b in data.eval_batches("test", 128))
     ]
     assert evaluated["loss"] == pytest.approx(float(tf.reduce_mean(tf.concat(losses, 0))), rel=1e-4)
     teacher = load_teacher(TrainConfig(epochs=1, teacher=str(tmp_path / "runs/net")), data.info)
-    images = next(iter(data.eval_batches("test", 8)))[0]
-    told = tf.nn.softmax(teacher(images))
+    images = next(iter(data.eval_batches("test", 8)))["image"]
     answers = model(images)
-    np.testing.assert_allclose(told, answers / tf.reduce_sum(answers, -1, keepdims=True), atol=1e-5)
+    probabilities = answers / tf.reduce_sum(answers, -1, keepdims=True)
+    logits = {"classifier": tf.random.stateless_normal(answers.shape, (0, 1))}
+    told = get_task().distil(teacher.model, TrainConfig(epochs=1))(logits, teacher(images))
+    expected = -tf.reduce_sum(probabilities * tf.nn.log_softmax(logits["classifier"]), -1)
+    np.testing.assert_allclose(told, expected, rtol=1e-4)
 
 
 def test_commands_take_an_imported_run(cli, tmp_path):

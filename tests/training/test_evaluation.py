@@ -8,13 +8,14 @@ from deploy.convert.convert import Samples, convert
 from larqnets import create_model
 from larqnets.config import TrainConfig
 from larqnets.post_training.steps import Predictor
-from larqnets.tasks.classification import cross_entropy
+from larqnets.tasks import Images, get_task
 from larqnets.training.evaluation import evaluate, without_remapping
 from larqnets.training.step import EpochTotals, make_optimizer, make_train_step
 from larqnets.training.teacher import Teacher
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(20, 8, 8, 1)).astype(np.float32)
+INFO = Images((8, 8, 1), 4)
 LABELS = RNG.integers(0, 4, 20).astype(np.int32)
 
 
@@ -37,8 +38,8 @@ def test_tanh_behind_a_normalised_convolution_is_evaluated_and_converted(make):
     with pytest.raises(tf.errors.UnimplementedError):  # else nothing is tested here
         tf.function(lambda x: model(x, training=False))(IMAGES)
     expected = float(np.mean(model(IMAGES, training=False).numpy().argmax(-1) == LABELS))
-    batches = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8)
-    assert evaluate(model, batches, cross_entropy).accuracy == pytest.approx(expected)
+    batches = tf.data.Dataset.from_tensor_slices({"image": IMAGES, "label": LABELS}).batch(8)
+    assert evaluate(model, batches, get_task(), INFO).scores["accuracy"] == pytest.approx(expected)
     assert Predictor(model).accuracy(IMAGES, LABELS) == pytest.approx(expected)
     assert convert(model, Samples(IMAGES, real=False)).verification.equal
 
@@ -47,9 +48,9 @@ def test_a_teacher_with_tanh_teaches():
     tf.keras.utils.set_random_seed(0)
     teacher, student = Teacher("tanh", tanh_surrogate()), create_model("birealnet", "resnet8", (8, 8, 1), 4, width=0.25)
     config = TrainConfig(epochs=1, batch_size=10)
-    totals, optimizer = EpochTotals(), make_optimizer(config)
-    step = make_train_step(student, optimizer, totals, cross_entropy, config, 2, teacher=teacher)
-    step(iter(tf.data.Dataset.from_tensors((IMAGES, LABELS))))
+    totals, optimizer = EpochTotals(get_task().metric(INFO)), make_optimizer(config)
+    step = make_train_step(student, optimizer, totals, get_task(), INFO, config, 2, teacher=teacher)
+    step(iter(tf.data.Dataset.from_tensors({"image": IMAGES, "label": LABELS})))
     assert np.isfinite(totals.means()[0])
     assert not Teacher("relu", student).has_tanh()
 

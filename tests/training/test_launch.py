@@ -10,6 +10,7 @@ from larqnets.data import load_dataset
 from larqnets.errors import LarqnetsError
 from larqnets.models import create_model
 from larqnets.reporter import SILENT, Reporter
+from larqnets.runs.names import Order
 from larqnets.runs.run import Run
 from larqnets.runs.weights import load_trained_model, transfer_weights
 from larqnets.training.launch import launch
@@ -25,7 +26,7 @@ def origin(tmp_path_factory, tfds_dir):
     """A run of the digits whose weights others start from."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", str(tfds_dir))
-        return launch("digits", runs=tmp_path_factory.mktemp("runs"), overrides=SMALL, reporter=SILENT)
+        return launch(Order("digits", runs=tmp_path_factory.mktemp("runs"), overrides=SMALL), SILENT)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def start(origin, tmp_path, tfds_dir, monkeypatch):
 
     def call(name="new", reporter=SILENT, **options):
         options = {"runs": tmp_path, "overrides": taught, "init_from": origin.path, "name": name} | options
-        return launch("digits_stages", reporter=reporter, **options)
+        return launch(Order("digits_stages", **options), reporter)
 
     return call
 
@@ -56,7 +57,7 @@ def test_a_start_makes_every_model_teacher_and_data_set_once(start, monkeypatch)
     }
     assert f"Starting from the weights of {run.card.init_from}." in recorder.lines
     counts.clear()
-    launch(str(run.path), resume=True, reporter=recorder)
+    launch(Order(str(run.path), resume=True), recorder)
     assert counts == {"create_model": 1, "load_trained_model": 1, "load_dataset": 1}  # it is finished
 
 
@@ -76,7 +77,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_from_the_same_weights(s
     with pytest.raises(Stopped):
         start("killed", reporter=Killed())
     recorder = Recorder()
-    run = launch(str(tmp_path / "killed"), resume=True, reporter=recorder)
+    run = launch(Order(str(tmp_path / "killed"), resume=True), recorder)
     assert notes(recorder)[1] == "The run was killed before its first checkpoint: it starts again."
     assert f"Starting from the weights of {whole.card.init_from}." in recorder.lines
     assert same_bits(load_trained_model(run), load_trained_model(whole))

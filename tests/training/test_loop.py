@@ -18,6 +18,7 @@ from larqnets.config import PaperConfig, dump_config
 from larqnets.errors import LarqnetsError
 from larqnets.runs.epoch_tables import TIMING_COLUMNS
 from larqnets.runs.run import Run
+from larqnets.tasks import get_task
 from larqnets.training import TrainingInterruptedError, build_model, evaluate, load_trained_model, train
 from larqnets.training.interrupt import stop_on_signals
 from larqnets.training.schedules import learning_rate
@@ -110,12 +111,10 @@ def test_the_trained_model_comes_back_from_the_folder_alone(finished):
 
 def test_evaluate_counts_a_partial_last_batch_by_its_images(finished):
     _, run, model, _ = finished
-    from larqnets.tasks.classification import cross_entropy
-
-    small = evaluate(model, MemoryDataset().eval_batches("test", 4), cross_entropy)
-    whole = evaluate(model, MemoryDataset().eval_batches("test", 19), cross_entropy)
+    small = evaluate(model, MemoryDataset().eval_batches("test", 4), get_task(), MemoryDataset.info)
+    whole = evaluate(model, MemoryDataset().eval_batches("test", 19), get_task(), MemoryDataset.info)
     assert small.images == whole.images == 19
-    assert small.accuracy == whole.accuracy == pytest.approx(run.card.test_accuracy)
+    assert small.scores["accuracy"] == whole.scores["accuracy"] == pytest.approx(run.card.test_accuracy)
     assert small.loss == pytest.approx(whole.loss, rel=1e-5)  # float32 sums of other batches
 
 
@@ -296,8 +295,8 @@ def test_batches_of_a_resumed_dataset_are_those_of_the_whole_one():
     whole = iter(MemoryDataset().train_batches(10, seed=3))
     batches = [next(whole) for _ in range(9)]
     later = next(iter(MemoryDataset().train_batches(10, seed=3, start_step=8)))
-    np.testing.assert_array_equal(batches[8][0], later[0])
-    assert not np.array_equal(batches[7][0], batches[0][0])
+    np.testing.assert_array_equal(batches[8]["image"], later["image"])
+    assert not np.array_equal(batches[7]["image"], batches[0]["image"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from larqnets.config import TrainConfig
 from larqnets.errors import LarqnetsError
-from larqnets.tasks.classification import (
+from larqnets.losses import (
     correct,
     cross_entropy,
     cross_entropy_of,

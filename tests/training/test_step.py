@@ -7,9 +7,11 @@ from larqnets.config import TrainConfig
 from larqnets.errors import LarqnetsError
 from larqnets.quantizers import EdeSign, SteSign
 from larqnets.runs.weights import decayed_kernels
-from larqnets.tasks.classification import make_loss
+from larqnets.tasks import Images, get_task
 from larqnets.training import transfer_weights
 from larqnets.training.step import EpochTotals, make_optimizer, make_train_step
+
+TASK, INFO = get_task(), Images((4, 4, 1), 2)
 
 
 def mixed_model(classes: int = 2) -> tf.keras.Model:
@@ -35,11 +37,11 @@ def step_of(model: tf.keras.Model, **train):
     config = TrainConfig(epochs=1, batch_size=8, schedule="constant", **train)
     optimizer = make_optimizer(config)
     optimizer.build(model.trainable_weights)
-    totals = EpochTotals()
+    totals = EpochTotals(TASK.metric(INFO))
     random = np.random.default_rng(0)
     images, labels = random.normal(size=(8, 4, 4, 1)).astype(np.float32), random.integers(0, 2, 8).astype(np.int32)
-    batches = iter(tf.data.Dataset.from_tensors((images, labels)).repeat())
-    step = make_train_step(model, optimizer, totals, make_loss(config), config, steps_per_epoch=10)
+    batches = iter(tf.data.Dataset.from_tensors({"image": images, "label": labels}).repeat())
+    step = make_train_step(model, optimizer, totals, TASK, INFO, config, steps_per_epoch=10)
     return lambda: step(batches), totals
 
 
@@ -100,12 +102,13 @@ def test_estimators_are_told_how_far_the_training_is():
 
 
 def test_totals_are_means_over_images_and_remember_the_first_bad_step():
-    totals = EpochTotals()
+    totals = EpochTotals(TASK.metric(INFO))
     count = tf.constant(4, tf.int64)
     for step, loss in enumerate([1.0, 3.0, float("nan"), float("inf")]):
-        totals.add(tf.constant(loss), tf.constant(1, tf.int64), count, tf.constant(step, tf.int64))
+        hits = {"correct": tf.constant(1, tf.int64)}
+        totals.add(tf.constant(loss), hits, count, tf.constant(step, tf.int64))
         if step == 1:
-            assert totals.means() == (2.0, 0.25)
+            assert totals.means() == (2.0, {"accuracy": 0.25})
     assert int(totals.first_bad_step) == 2
 
 

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from larqnets.config import ModelConfig, StageConfig
 from larqnets.errors import LarqnetsError
+from larqnets.losses import cross_entropy, distribution_loss
 from larqnets.runs.run import Run
-from larqnets.tasks.classification import cross_entropy, distribution_loss
+from larqnets.tasks import get_task, only
 from larqnets.training import TrainingInterruptedError, build_model, load_trained_model, train
 from larqnets.training.stages import StageParts
 from larqnets.training.step import EpochTotals, make_optimizer, make_train_step
@@ -49,6 +50,7 @@ def test_a_teacher_answers_as_its_run_does_and_never_changes(real):
     before = teacher.fingerprint()
     with tf.GradientTape() as tape:
         answers = teacher(tf.constant(images))
+    answers = only(answers)
     np.testing.assert_array_equal(answers, load_trained_model(real)(images, training=False))
     assert tape.gradient(answers, teacher.model.trainable_weights) == [None] * len(teacher.model.trainable_weights)
     assert teacher.fingerprint() == before
@@ -58,14 +60,18 @@ def test_a_teacher_answers_as_its_run_does_and_never_changes(real):
 @pytest.mark.parametrize("hard", [0.0, 0.25])
 def test_the_loss_is_the_mix_of_the_labels_and_the_teachers_answers(real, hard):
     config = stage(real.path, hard_label_weight=hard, teacher_temperature=2.0, optimizer="sgd")
-    teacher, totals, optimizer = load_teacher(config, Info()), EpochTotals(), make_optimizer(config)
+    teacher, totals, optimizer = (
+        load_teacher(config, Info()),
+        EpochTotals(get_task().metric(Info())),
+        make_optimizer(config),
+    )
     model = build_model(tiny_experiment(), (6, 6, 1), 3)
     images, labels = tf.constant(MemoryDataset().images[:8]), tf.constant(MemoryDataset().labels[:8])
     logits = model(images, training=True)
-    soft = tf.reduce_mean(distribution_loss(logits, teacher(images), 2.0))
+    soft = tf.reduce_mean(distribution_loss(logits, only(teacher(images)), 2.0))
     expected = hard * tf.reduce_mean(cross_entropy(logits, labels)) + (1 - hard) * soft
-    step = make_train_step(model, optimizer, totals, cross_entropy, config, 7, teacher=teacher)
-    step(iter(tf.data.Dataset.from_tensors((images, labels))))
+    step = make_train_step(model, optimizer, totals, get_task(), Info(), config, 7, teacher=teacher)
+    step(iter(tf.data.Dataset.from_tensors({"image": images, "label": labels})))
     assert totals.means()[0] == pytest.approx(float(expected), rel=1e-5)
 
 
@@ -143,7 +149,7 @@ def test_a_keras_application_sees_its_own_normalisation_and_answers_with_logits(
     pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
     images = ((pixels / 255 - COLOUR.mean) / COLOUR.std).astype(np.float32)
     expected = model(pixels / 127.5 - 1, training=False)  # MobileNet's images lie in [-1, 1]
-    np.testing.assert_allclose(teacher(tf.constant(images)), expected, atol=1e-5)
+    np.testing.assert_allclose(only(teacher(tf.constant(images))), expected, atol=1e-5)
     assert np.asarray(expected).min() < 0  # logits, no probabilities
 
 

@@ -54,13 +54,15 @@ class MemoryDataset:
             order = tf.random.experimental.stateless_shuffle(tf.range(self.info.num_train), epoch_seed)
             chosen = order[step % steps * batch_size :][:batch_size]
             poison = tf.where(step == self.bad_step, np.inf, 0.0)
-            return tf.gather(images, chosen) + poison, tf.gather(labels, chosen)
+            return {"image": tf.gather(images, chosen) + poison, "label": tf.gather(labels, chosen)}
 
         return tf.data.Dataset.range(start_step, 2**62).map(batch).prefetch(1)
 
     def eval_batches(self, split: str, batch_size: int, limit: int | None = None) -> Any:
         part = slice(self.info.num_train, None) if split == "test" else slice(0, self.info.num_train)
-        return tf.data.Dataset.from_tensor_slices((self.images[part], self.labels[part])).batch(batch_size)
+        return tf.data.Dataset.from_tensor_slices({"image": self.images[part], "label": self.labels[part]}).batch(
+            batch_size
+        )
 
 
 def tiny_experiment(**train: Any) -> Experiment:

@@ -15,21 +15,22 @@ MAX_OPS = 500  # that are shown
 def conversion(manifest: dict[str, Any]) -> list[Any]:
     """The result of a conversion: the files side by side, then the proof."""
     folder, verification = manifest["folder"], manifest["verification"]
-    trained = manifest["source"].get("run", {}).get("test_accuracy")
-    table = Table("file", "bytes", "of float", "1-bit MACs", "test accuracy", "", title_justify="left", box=None)
-    table.title = "trained: " + ("test accuracy not known" if trained is None else f"test accuracy {trained:.2%}")
+    score = f"test {manifest['headline']}"
+    trained = manifest["source"].get("run", {}).get(f"test_{manifest['headline']}")
+    table = Table("file", "bytes", "of float", "1-bit MACs", score, "", title_justify="left", box=None)
+    table.title = "trained: " + (f"{score} not known" if trained is None else f"{score} {trained:.2%}")
     for column in (1, 2, 3, 4):
         table.columns[column].justify = "right"
     entries = manifest["files"]
     whole = entries.get("float", {}).get("bytes")
     for variant, entry in entries.items():
-        accuracy = entry["test_accuracy"]
+        measured = (entry["scores"] or {}).get(manifest["headline"])
         table.add_row(
             entry["file"],
             f"{entry['bytes']:,}",
             f"{entry['bytes'] / whole:.1%}" if whole else "-",
             f"{entry['binary_mac_share']:.1%}",
-            "-" if accuracy is None else f"{accuracy:.2%}",
+            "-" if measured is None else f"{measured:.2%}",
             entry["note"] or ("converted, verified" if variant == manifest["file"].removesuffix(".tflite") else ""),
         )
     parts: list[Any] = [table, ""]
@@ -62,10 +63,9 @@ def verification_lines(v: dict[str, Any]) -> list[str]:
         f"the threshold; logits within {v['logits_difference']:.1e}",
         f"  end to end: {_end_to_end(v)} of {v['samples']:,} {kind}",
     ]
-    if v["accuracy_trained"] is not None:
-        lines.append(
-            f"  accuracy on them: {v['accuracy_trained']:.2%} trained, {v['accuracy_converted']:.2%} converted"
-        )
+    converted = v["scores_converted"] or {}
+    for name, trained in (v["scores_trained"] or {}).items():
+        lines.append(f"  {name} on them: {trained:.2%} trained, {converted[name]:.2%} converted")
     if v["unchecked_layers"]:
         lines.append(f"  not checked layer by layer, since they run as float: {', '.join(v['unchecked_layers'])}")
     lines += [f"  not equal: {reason}" for reason in v["reasons"]]
@@ -134,14 +134,22 @@ def labels(result: dict[str, Any]) -> list[Any]:
     parts: list[Any] = []
     for i, prediction in enumerate(result.get("predictions", [])):
         head = f"{result['input']}" if len(result["predictions"]) == 1 else f"{result['input']}[{i}]"
-        table = Table("label", "probability", box=None)
-        for entry in prediction:
-            table.add_row(entry["label"], f"{entry['probability']:.2%}")
-        parts += [head, table]
+        parts += [head, _answer(prediction)]
     if "output" in result:
         shapes = ", ".join(str(tuple(shape)) for shape in result["output_shapes"])
         parts.append(f"raw outputs of shape {shapes}: {result['output']}")
     return [*parts, f"engine: {result['engine']}"]
+
+
+def _answer(prediction: Any) -> Any:
+    """What a network means: a row for each of the entries, a column for each of their values."""
+    if isinstance(prediction, dict):
+        return facts(prediction)
+    heads = [head for head in prediction[0] if head != "class"]
+    table = Table(*heads, box=None)
+    for entry in prediction:
+        table.add_row(*(f"{entry[h]:.2%}" if h == "probability" else str(entry[h]) for h in heads))
+    return table
 
 
 def inspection(of: Inspection) -> Group:
@@ -192,8 +200,9 @@ def _origin(inspection: Inspection) -> list[str]:
     run = inspection.metadata.get("run")
     if not isinstance(run, dict) or "larqnets" not in inspection.metadata:
         return [f"description in the file: {inspection.description}"] if inspection.description else []
-    accuracy = run.get("test_accuracy")
-    measured = f", test accuracy of the run {accuracy:.2%}" if isinstance(accuracy, float) else ""
+    name = str(run.get("headline", "accuracy"))[:80]
+    score = run.get(f"test_{name}")
+    measured = f", test {name} of the run {score:.2%}" if isinstance(score, float) else ""
     words = [str(run.get(key, "?"))[:80] for key in ("name", "method", "backbone", "dataset")]
     version = str(inspection.metadata["larqnets"])[:20]
     return [f"made by larqnets {version} from run {words[0]}: {words[1]} on {words[2]}, {words[3]}{measured}"]

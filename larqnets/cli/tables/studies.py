@@ -26,10 +26,13 @@ def sweep(result: dict[str, Any]) -> list[Any]:
     table = Table(*columns[:2], *options, *columns[2:], box=None, title_justify="left", pad_edge=False)
     for column in table.columns[2 + len(options) :]:
         column.justify = "right"
+    name = result["score"]
     for row in result["rows"]:
-        accuracies = [word("accuracy", row[key]) for key in ("test_accuracy", "converted_test_accuracy")]
+        scores = [
+            "-" if score is None else f"{score:.2%}" for score in (row[f"test_{name}"], row[f"converted_test_{name}"])
+        ]
         sizes = [word(key, row[key]) for key in ("file_bytes", "binary_macs", "float_macs")]
-        cells = ("-" if cell == "not known" else cell for cell in (*accuracies, *sizes))
+        cells = ("-" if cell == "not known" else cell for cell in (*scores, *sizes))
         instructions = "-" if row["arm64_instructions"] is None else f"{row['arm64_instructions']:,}"
         network = [row["method"], row["backbone"], *(str(row[option]) for option in options)]
         table.add_row(*network, str(row["seed"]), *cells, f"{row['seconds']:.0f}", instructions)
@@ -38,16 +41,16 @@ def sweep(result: dict[str, Any]) -> list[Any]:
 
 def pareto(result: dict[str, Any]) -> list[Any]:
     """The methods of a sweep, the most accurate first."""
-    cost = result["cost"].replace("_", " ")
-    table = Table("method", "backbone", "seeds", "test accuracy", "lowest", "highest", cost, "front", box=None)
+    score, cost = result["score"], result["cost"].replace("_", " ")
+    table = Table("method", "backbone", "seeds", f"test {score}", "lowest", "highest", cost, "front", box=None)
     for column in table.columns[2:7]:
         column.justify = "right"
     for p in result["points"]:
         method = " ".join((p["method"], *p["options"]))
-        accuracies = [f"{p[name]:.2%}" for name in ("accuracy", "lowest", "highest")]
+        scores = [f"{p[name]:.2%}" for name in (score, "lowest", "highest")]
         front = "yes" if p["on_front"] else ""
-        table.add_row(method, p["backbone"], str(p["seeds"]), *accuracies, f"{p['cost']:,.0f}", front)
-    return [table, f"accuracy of the converted files, mean over seeds; picture: {result['picture']}"]
+        table.add_row(method, p["backbone"], str(p["seeds"]), *scores, f"{p['cost']:,.0f}", front)
+    return [table, f"{score} of the converted files, mean over seeds; picture: {result['picture']}"]
 
 
 def bench(result: dict[str, Any], path: Path) -> list[Any]:

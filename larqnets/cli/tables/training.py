@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from larqnets.cli.tables.facts import facts
-from larqnets.runs.card import Card, StageResult
+from larqnets.runs.card import Card, StageResult, score_of
 
 
 def card(of: Card, path: Path) -> list[Any]:
@@ -13,9 +13,9 @@ def card(of: Card, path: Path) -> list[Any]:
     shown = {
         "run": path,
         "network": f"{of.method} on {of.backbone}, {of.parameters or 0:,} parameters",
-        "test_accuracy": of.test_accuracy,
+        f"test_{of.headline}": None if of.score is None else f"{of.score:.2%}",
         "epochs": of.epochs_done,
-        **_stages(of.stages),
+        **_stages(of.stages, of.headline),
         "time": f"{of.seconds:.0f} s",
     }
     if of.paper is not None:
@@ -25,12 +25,13 @@ def card(of: Card, path: Path) -> list[Any]:
     return [facts(shown), f"Next: larqnets convert {path} --target arm64"]
 
 
-def _stages(stages: Sequence[StageResult]) -> dict[str, str]:
+def _stages(stages: Sequence[StageResult], name: str) -> dict[str, str]:
     """A line per stage of a run that has several."""
     if len(stages) < 2:
         return {}
+    scores = [score_of(stage.scores, stage.test_accuracy, name) for stage in stages]
     return {
-        f"stage {i}": f"{stage.name}: {stage.epochs_done} epochs, {stage.seconds:.0f} s, test accuracy {stage.test_accuracy:.2%}"
-        for i, stage in enumerate(stages, 1)
-        if stage.seconds is not None and stage.test_accuracy is not None
+        f"stage {i}": f"{stage.name}: {stage.epochs_done} epochs, {stage.seconds:.0f} s, test {name} {score:.2%}"
+        for i, (stage, score) in enumerate(zip(stages, scores, strict=True), 1)
+        if stage.seconds is not None and score is not None
     }

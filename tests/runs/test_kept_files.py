@@ -24,7 +24,7 @@ from kept_files import CORES, KERNELS, TRAINED, card_of, conditions, convert_met
 import larqnets
 from larqnets import inspect_model
 
-HERE = Path(__file__).parent / "fixtures"
+HERE = Path(__file__).parents[1] / "fixtures"
 EXPECTED = json.loads((HERE / "expected.json").read_text())
 ROUNDING = 1e-5  # what another order of sums may do to an accuracy, a probability or a difference of logits
 TOLERANCE = 0.02  # of the length of all weights; another CPU moves them by some 1e-3 of it

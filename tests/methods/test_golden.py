@@ -1,6 +1,6 @@
 """The forward pass of every method against stored logits, so that no change of a network goes unseen.
 
-    python tests/test_golden.py METHOD ...     writes the lines of these methods into golden.json; without a name, of all
+    python tests/methods/test_golden.py METHOD ...     writes the lines of these methods into golden.json; without a name, of all
                                                that have none
 
 Weights follow from the seed of the line and their names, images from the seed: neither from TensorFlow nor from the order
@@ -68,7 +68,7 @@ def forward(method: str, backbone: str, seed: int) -> tuple[np.ndarray, float]:
 def test_logits_are_the_stored_ones(method):
     assert method in GOLDEN, (
         f"golden.json has no line for '{method}'. When its forward pass is checked, write one: "
-        f"python tests/test_golden.py {method}"
+        f"python tests/methods/test_golden.py {method}"
     )
     line = GOLDEN[method]
     logits, margin = forward(method, line["backbone"], line["seed"])

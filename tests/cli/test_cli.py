@@ -25,6 +25,7 @@ from larqnets.cli import main as larqnets_cli
 LISTED = {
     "methods": "birealnet",
     "backbones": "resnet18",
+    "tasks": "classification",
     "datasets": "cifar10",
     "configs": "digits",
     "models": "digits",

@@ -22,6 +22,7 @@ from larqnets.layers.rprelu import RPReLU
 from larqnets.methods import batch_norm, binary_conv, get_method
 from larqnets.quantizers import ApproxSign, MagnitudeSign
 from larqnets.runs.weights import decayed_kernels
+from larqnets.tasks import Images, get_task, only
 from larqnets.tflite.inspect import inspect_model
 
 layers = tf.keras.layers
@@ -81,7 +82,7 @@ def tiny(classes=10, **options):
     method.check(TINY)
     image = tf.keras.Input((8, 8, 1))
     features = method.body(method.stem(image, TINY.stem), TINY)
-    return tf.keras.Model(image, method.head(features[-1], TINY, classes))
+    return tf.keras.Model(image, only(get_task().outputs(features, method, TINY, Images((8, 8, 1), classes))))
 
 
 # What a link becomes in special cases.
@@ -371,7 +372,7 @@ def separable(**options):
     method = get_method("elasticlink", **options)
     image = tf.keras.Input((8, 8, 1))
     features = method.body(method.stem(image, SEPARABLE.stem), SEPARABLE)
-    return tf.keras.Model(image, method.head(features[-1], SEPARABLE, 10))
+    return tf.keras.Model(image, only(get_task().outputs(features, method, SEPARABLE, Images((8, 8, 1), 10))))
 
 
 @pytest.mark.parametrize(("dw", "links"), [("real", [2]), ("binary", [1, 2]), ("dense3x3", [1, 2])])

@@ -14,10 +14,10 @@ from larqnets import LarqnetsError, create_model, list_backbones, list_methods
 from larqnets.backbones import get_backbone
 from larqnets.config import list_configs, load_config
 from larqnets.counts import count
+from larqnets.losses import make_loss
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
 from larqnets.quantizers import Clip, Relu, Tanh
-from larqnets.tasks.classification import make_loss
 from larqnets.training import build_model
 from larqnets.training.schedules import check_schedule
 
@@ -292,6 +292,23 @@ def test_a_depthwise_position_stays_one_at_every_width(width):
     assert [unit.depthwise for unit in wide.units] == [unit.depthwise for unit in plain.units]
     channels = [wide.stem.filters, *(unit.filters for unit in wide.units)]
     assert all(unit.filters == before for unit, before in zip(wide.units, channels, strict=False) if unit.depthwise)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "stem"),
+    [
+        ("resnet18", "imagenet"),
+        ("resnet20", "small"),
+        ("vgg_small", "small"),
+        ("mobilenet_v1", "imagenet"),
+        ("densenet121", "imagenet"),
+    ],
+)
+def test_reductions_are_those_of_the_stages(backbone, stem):
+    plan, method = get_backbone(backbone, stem, 1 / 16), METHODS.get("real")()
+    images = tf.keras.Input((64, 96, 3))
+    stages = method.body(method.stem(images, plan.stem), plan)
+    assert [stage.shape[1:3] for stage in stages] == [(64 // r, 96 // r) for r in plan.reductions]
 
 
 def test_width_scales_every_filter_and_names_stay():

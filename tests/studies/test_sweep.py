@@ -12,8 +12,9 @@ import pytest
 from android_bench.emulation.qemu import count
 from larqnets.errors import LarqnetsError
 from larqnets.studies.sweep_plan import plan
-from larqnets.studies.sweep_table import COLUMNS
+from larqnets.studies.sweep_table import sweep_table
 
+COLUMNS = tuple(sweep_table("accuracy").columns)
 TINY = ("--set", "train.epochs=2", "--set", "model.width=0.25", "--set", "train.batch_size=128")
 
 

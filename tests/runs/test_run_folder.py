@@ -72,7 +72,7 @@ STAGE = {"name": "train", "precision": "binary", "epochs_done": 0}
 def test_what_a_newer_version_wrote_stays_as_it_was(tmp_path):
     run = Run.create(tmp_path, "a", EXPERIMENT)
     file = run.path / "card.json"
-    newer = {"scores": {"miou": [0.5, None]}, **json.loads(file.read_text()), "images": IMAGES | {"height": 8}}
+    newer = {"confusion": {"miou": [0.5, None]}, **json.loads(file.read_text()), "images": IMAGES | {"height": 8}}
     newer |= {"stages": [STAGE | {"heads": 2}], "ünknown": "µ", "document": 1}
     file.write_text(json.dumps(newer, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     before = file.read_bytes()
@@ -208,7 +208,7 @@ def test_a_missing_folder_is_named(tmp_path):
 
 def test_run_folders_need_no_tensorflow():
     code = "import sys, larqnets.runs.run; raise SystemExit('tensorflow' in sys.modules)"
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 

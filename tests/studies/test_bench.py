@@ -18,6 +18,7 @@ def test_both_sides_train_the_same_network_on_images_of_the_same_kind():
         "ours": next(iter(dataset.train_batches(64, 0))),
         "plain": next(iter(plain_pipeline(dataset, experiment))),
     }
+    batches["ours"] = (batches["ours"]["image"], batches["ours"]["label"])
     assert batches["ours"][0].shape == batches["plain"][0].shape
     for statistic in (np.mean, np.std, np.min, np.max):
         np.testing.assert_allclose(*(statistic(images) for images, _ in batches.values()), atol=0.05)

@@ -227,7 +227,7 @@ def told(tmp_path_factory):
         [sys.executable, "-c", CHILD],
         cwd=folder,
         input=json.dumps([HEAVY, commands]),
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent), "TFDS_DATA_DIR": "TFDS"},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "TFDS_DATA_DIR": "TFDS"},
         capture_output=True,
         text=True,
     )

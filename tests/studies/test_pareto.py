@@ -37,6 +37,17 @@ def test_means_front_and_picture(cli, tmp_path):
     assert "xnornet" in cli("pareto", "table.csv", "--cost", "file_bytes").out
 
 
+def test_a_table_of_another_task_is_told_by_its_own_score(cli, tmp_path):
+    (tmp_path / "table.csv").write_text(HEADER.replace("accuracy", "miou") + ROWS)
+    done = cli("pareto", "table.csv", "--output", "p.png", "--json")
+    assert done.code == 0, done.err
+    shown = json.loads(done.out)
+    assert (shown["score"], shown["points"][1]["miou"]) == ("miou", pytest.approx(0.72))
+    assert "test miou" in cli("pareto", "table.csv").out
+    (tmp_path / "table.csv").write_text(HEADER.replace("seconds", "converted_test_miou") + ROWS)
+    assert "is not the table of a sweep" in cli("pareto", "table.csv").err
+
+
 @pytest.mark.parametrize("rows", [ROWS, ROWS.splitlines()[0] + "\n"], ids=["some cost 0", "all cost 0"])
 @pytest.mark.filterwarnings("error")
 def test_a_network_that_costs_nothing_of_a_kind_is_drawn(cli, tmp_path, rows):
@@ -70,10 +81,10 @@ def test_nothing_on_the_front_is_dominated_and_everything_else_is(points):
     front = [p for p in marked if p.on_front]
     assert front
     for p in marked:
-        better = [q for q in front if q.accuracy >= p.accuracy and q.cost <= p.cost]
+        better = [q for q in front if q.score >= p.score and q.cost <= p.cost]
         assert better  # by itself or by one that beats it
         if p.on_front:
-            assert all((q.accuracy, q.cost) == (p.accuracy, p.cost) for q in better)
+            assert all((q.score, q.cost) == (p.score, p.cost) for q in better)
 
 
 @pytest.mark.parametrize(

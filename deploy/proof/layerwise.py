@@ -1,0 +1,235 @@
+"""Part (a) of a proof: a file and its trained model layer by layer, with the same bits in front of each.
+
+The file's own binary inputs of every layer are read from a copy with more outputs, and the trained Keras model is run with
+those very bits in place of its signs. Then every pre-sign value that Keras computes has seen the same bits as the file, and
+its sign must be the bit that the file computed, unless it lies within `EPS` of the threshold. The real-valued work between
+the layers and the outputs are covered the same way.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from deploy.export.edit import tap
+from deploy.export.trained import Trained
+from deploy.proof.contents import match_layers
+from deploy.proof.outputs import Ending, difference, ending_of, last_function
+from deploy.proof.scoring import as_list
+from deploy.proof.sizes import made_of
+from deploy.run.interpreter import Interpreter
+from larqnets.errors import LarqnetsError
+from larqnets.tflite.model import Model, unpack_bits
+
+# Relative to the numbers that a pre-sign value is made of (`deploy.proof.sizes`), not to the value itself: those may cancel to
+# nearly nothing. float32 keeps 6e-8 of each, and a value passes a few dozen operations between two signs.
+EPS = 1e-5
+# Far from real inputs a network may turn a rounding into much more, e.g. by a sigmoid of values in the thousands of which
+# some cancel. So the trained network is also run on the same inputs moved by NUDGE of themselves, four roundings up or
+# down, and SLACK times what that changes is no difference: the file rounds in every one of a few dozen operations.
+NUDGE = 2.0**-22
+SLACK = 16
+LAYERWISE_SAMPLES = 32
+
+
+@dataclass(frozen=True)
+class LayerProof:
+    """Part (a) for one binary layer: the signs of its input in all of its places, file against Keras."""
+
+    layer: str
+    signs: int  # compared
+    near_threshold: int  # differ, but within EPS of the threshold: rounding
+    wrong: int  # differ farther away: a failure
+    worst: float  # largest relative distance from the threshold of a sign that differs; 0 if none
+
+
+class OutputProof(NamedTuple):
+    """Part (a) for the outputs, with the signs forced: the largest of all of them, relative to their size."""
+
+    logits: float  # largest difference, in front of a last softmax
+    beyond_rounding: float  # the same without what is rounding of their inputs
+    function: float  # what the last function makes of the file's logits
+
+
+class Layerwise(NamedTuple):
+    """What part (a) found."""
+
+    layers: list[LayerProof]
+    unchecked: list[str]  # binary layers without a 1-bit op
+    outputs: OutputProof
+    remarks: list[str]
+
+
+def compare_layers(
+    file: Model, trained: Trained, images: np.ndarray, num_real: int, device: str | None = None
+) -> Layerwise:
+    """Compare on images (N, H, W, C), of which the first `num_real` are real; `device`: see Interpreter.
+
+    Raises LarqnetsError when file and model have another number of outputs.
+    """
+    model, described = trained.model, trained.binary_layers
+    binary = [layer for layer in described if layer.signs is not None]
+    channels = {layer.name: layer.signs.shape[2] for layer in described if layer.signs is not None}
+    matched = match_layers(file, binary)
+    own = file.subgraphs[0].outputs
+    if len(own) != len(model.outputs):
+        raise LarqnetsError(
+            f"The file has {len(own)} outputs and the model {len(model.outputs)}: they do not belong together."
+        )
+    order = [(layer, op) for layer in binary for op in matched.get(layer.name, ())]
+    ends = [_common_end(model, file, output) for output in range(len(own))]
+    tensors = [op.inputs[0] for _, op in order] + [end.before for end in ends if end]
+    tapped = _tapped(file, tensors, images, device)
+    forced: dict[str, list[np.ndarray]] = {}  # layer -> signs in each of its places
+    for layer, op in order:
+        signs = unpack_bits(tapped[op.inputs[0]], channels[layer.name]).astype(np.float32)
+        forced.setdefault(layer.name, []).append(signs)
+    outputs, seen = _forward(model, images, forced, ends)
+    nudges = np.random.default_rng(0).choice([-NUDGE, NUDGE], images.shape).astype(np.float32)
+    moved, seen_nudged = _forward(model, images * (1 + nudges), forced, ends)
+    parts = made_of(model, {layer.name: layer for layer in binary})
+    layers = []
+    for name, places in forced.items():
+        compared = [
+            _compare_signs(seen[name, i], seen_nudged[name, i], signs, made_of, num_real)
+            for i, (signs, made_of) in enumerate(zip(places, parts.sizes[name], strict=True))
+        ]
+        signs, near, wrong, worst = zip(*compared, strict=True)
+        layers.append(LayerProof(name, sum(signs), sum(near), sum(wrong), max(worst)))
+    figures = [
+        _compare_output(end, values, nudged, tapped, tensor, num_real)
+        for end, values, nudged, tensor in zip(ends, outputs, moved, own, strict=True)
+    ]
+    unchecked = [layer.name for layer in described if layer.name not in matched]
+    return Layerwise(layers, unchecked, OutputProof(*map(max, zip(*figures, strict=True))), parts.remarks)
+
+
+def probe_inputs(images: np.ndarray, seed: int) -> np.ndarray:
+    """Return real samples (N, H, W, C), at most LAYERWISE_SAMPLES, and hostile ones: zeros, constants of both signs, tiny and huge values, noise, a checkerboard."""
+    rng = np.random.default_rng(seed)
+    real = images[rng.permutation(len(images))[:LAYERWISE_SAMPLES]]
+    shape = images.shape[1:]
+    board = np.indices(shape).sum(axis=0) % 2 * 2.0 - 1
+    hostile = [np.full(shape, v) for v in (0, 1, -1, 1e-6, 1e3, -1e3)]
+    hostile += [board, rng.normal(size=shape), 1e3 * rng.normal(size=shape), 1e-3 * rng.normal(size=shape)]
+    return np.concatenate([real, np.stack(hostile)]).astype(np.float32)
+
+
+class _End(NamedTuple):
+    """The bounded function that an output of model and file ends with, and the file's tensor in front of it."""
+
+    ending: Ending
+    before: int
+
+
+def _common_end(model: tf.keras.Model, file: Model, output: int) -> _End | None:
+    ending, last = ending_of(model, output), last_function(file, output)
+    return None if ending is None or last is None or ending.op != last.name else _End(ending, last.inputs[0])
+
+
+class _Run(NamedTuple):
+    """An output of the model, and what its bounded function was given."""
+
+    values: np.ndarray
+    logits: np.ndarray | None
+
+
+def _compare_output(
+    end: _End | None, trained: _Run, nudged: _Run, tapped: dict[int, np.ndarray], tensor: int, num_real: int
+) -> OutputProof:
+    """Compare one output, `tensor` of the file."""
+    found, function = tapped[tensor], 0.0
+    due, moved = trained.values, nudged.values
+    if end is not None:
+        due, moved = trained.logits, nudged.logits
+        assert due is not None  # `_forward` records them for an ending
+        assert moved is not None
+        given = tapped[end.before].reshape(due.shape)
+        function, found = difference(end.ending.apply(given), found, num_real), given
+    with np.errstate(invalid="ignore"):  # infinity that stays infinity gives NaN, which is no slack
+        slack = SLACK * np.abs(moved - due)
+    return OutputProof(difference(due, found, num_real), difference(due, found, num_real, slack), function)
+
+
+Seen = dict[tuple[str, int], np.ndarray]  # (layer, place) -> what it was given to binarise
+
+
+def _forward(
+    model: tf.keras.Model, images: np.ndarray, forced: dict[str, list[np.ndarray]], ends: Sequence[_End | None]
+) -> tuple[list[_Run], Seen]:
+    """Run the model with its signs forced; returns its outputs and what was binarised."""
+    with _forced_signs(model, forced) as seen, ExitStack() as recorded:
+        for end in filter(None, ends):
+            recorded.enter_context(end.ending.recorded())
+        answers = model(images, training=False)
+    outputs = [np.asarray(values) for values in as_list(answers)]
+    return [_Run(v, end.ending.logits if end else None) for v, end in zip(outputs, ends, strict=True)], seen
+
+
+def _tapped(file: Model, tensors: list[int], images: np.ndarray, device: str | None) -> dict[int, np.ndarray]:
+    """Return the values (N, ...) of the given tensors of the file, signs bit-packed, and of its own output."""
+    tensors = list(dict.fromkeys(tensors))
+    outputs = Interpreter(tap(file.content, tensors), device=device).predict(images)
+    own = file.subgraphs[0].outputs
+    return dict(zip([*tensors, *own], outputs if isinstance(outputs, list) else [outputs], strict=True))
+
+
+@contextmanager
+def _forced_signs(model: tf.keras.Model, forced: dict[str, list[np.ndarray]]) -> Iterator[Seen]:
+    """While the block runs the model once, each named layer binarises to the given signs, place by place.
+
+    Yields what it was given to binarise.
+    """
+    seen: Seen = {}
+    originals = {name: model.get_layer(name).input_quantizer for name in forced}
+
+    def force(name: str) -> Callable[[tf.Tensor], tf.Tensor]:
+        places = iter(_order_of_places(model, name))
+
+        def quantizer(x: tf.Tensor) -> tf.Tensor:
+            place = next(places)
+            seen[name, place] = values = x.numpy()
+            return tf.constant(forced[name][place].reshape(values.shape))
+
+        return quantizer
+
+    try:
+        for name in forced:
+            model.get_layer(name).input_quantizer = force(name)  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
+        yield seen
+    finally:
+        for name, quantizer in originals.items():
+            model.get_layer(name).input_quantizer = quantizer  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
+
+
+def _order_of_places(model: tf.keras.Model, name: str) -> list[int]:
+    """Return the numbers of the layer's places in the order in which Keras runs them: deep ones first, then as listed."""
+    places = {id(node): i for i, node in enumerate(model.get_layer(name).inbound_nodes)}
+    by_depth = model._nodes_by_depth
+    nodes = [id(node) for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+    return [places[node] for node in nodes if node in places]
+
+
+def _compare_signs(
+    pre_sign: np.ndarray, nudged: np.ndarray, signs: np.ndarray, made_of: np.ndarray | float, num_real: int
+) -> tuple[int, int, int, float]:
+    """Compare sign(pre_sign) with the file's signs, both (N, H, W, C) or (N, C); the first `num_real` are real samples.
+
+    `nudged`: the pre-sign values for nudged inputs.
+
+    Returns how many there are, and of those that differ the near ones, the wrong ones and the worst distance, as in
+    LayerProof.
+    """
+    signs = signs.reshape(pre_sign.shape)
+    differ = (pre_sign >= 0) != (signs > 0)
+    positions = tuple(range(1, pre_sign.ndim - 1))
+    largest = np.abs(pre_sign).max(axis=positions, keepdims=True)  # per sample and channel
+    usual = largest[:num_real].max(axis=0, keepdims=True)
+    magnitude = np.maximum(largest, usual) + made_of + np.finfo(np.float32).tiny
+    slack = SLACK * np.abs(nudged - pre_sign).max(axis=positions, keepdims=True)
+    distance = np.where(differ, np.maximum(np.abs(pre_sign) - slack, 0) / magnitude, 0)
+    wrong = int(np.sum(distance > EPS))
+    return differ.size, int(differ.sum()) - wrong, wrong, float(distance.max())
