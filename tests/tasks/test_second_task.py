@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from training.conftest import resnet5  # noqa: F401 - a fixture that is used by being here
 from training.tiny import MemoryDataset, tiny_experiment
 
 from android_bench.measuring.lineup import line_up
