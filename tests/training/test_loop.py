@@ -22,6 +22,7 @@ from larqnets.tasks import get_task
 from larqnets.training import TrainingInterruptedError, build_model, evaluate, load_trained_model, train
 from larqnets.training.interrupt import stop_on_signals
 from larqnets.training.schedules import learning_rate
+from larqnets.training.step import EpochTotals
 
 from .tiny import MemoryDataset, tiny_experiment
 
@@ -107,6 +108,20 @@ def test_tensorboard_holds_every_epoch_once(finished):
 def test_the_trained_model_comes_back_from_the_folder_alone(finished):
     _, run, model, _ = finished
     assert same_bits(load_trained_model(run), model)
+
+
+def test_an_epoch_counts_its_own_images_alone(tmp_path, monkeypatch):
+    counted, means = [], EpochTotals.means
+
+    def watched(totals):
+        counted.append(int(totals.images.numpy()))
+        return means(totals)
+
+    monkeypatch.setattr(EpochTotals, "means", watched)
+    experiment = tiny_experiment(epochs=3)
+    train_once(experiment, Run.create(tmp_path, "a", experiment))
+    size = experiment.train.batch_size
+    assert max(counted) == MemoryDataset().steps_per_epoch(size) * size
 
 
 def test_evaluate_counts_a_partial_last_batch_by_its_images(finished):
