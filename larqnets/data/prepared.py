@@ -11,6 +11,7 @@ from larqnets.data.digits.larqnets_digits import LarqnetsDigits
 from larqnets.data.known import KnownDataset
 from larqnets.data.layout import find_prepared, incomplete
 from larqnets.errors import LarqnetsError
+from larqnets.files import building_folder
 
 Builder = tfds.core.DatasetBuilder
 
@@ -50,20 +51,25 @@ def features_of(builder: Builder) -> tuple[tfds.features.Image, tfds.features.Cl
 
 
 def prepare_digits(data_dir: Path) -> None:
-    """Write the shipped digits under `data_dir` unless they are there; silent, a second or less.
+    """Write the shipped digits under `data_dir` unless they are there, the same bytes everywhere; silent, a second or less.
 
-    TFDS writes a folder of its own and renames it when it is complete, so neither an earlier interruption nor a second
-    process can leave half a data set behind.
+    They are written into a folder of their own that is renamed when it is complete, so neither an earlier interruption nor
+    a second process can leave half a data set behind.
     """
     target = data_dir / LarqnetsDigits.name / str(LarqnetsDigits.VERSION)
     if target.exists():
         return
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
     try:
-        builder = LarqnetsDigits(data_dir=data_dir)
-        config = tfds.download.DownloadConfig(try_download_gcs=False)
-        # TFDS prints to stdout and draws bars on stderr, whatever its log level.
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            builder.download_and_prepare(download_config=config)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with building_folder(data_dir) as building:
+            # TFDS prints to stdout and draws bars on stderr, whatever its log level.
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                LarqnetsDigits(data_dir=building).download_and_prepare(download_config=config)
+            prepared = building / target.relative_to(data_dir)
+            for shard in sorted(prepared.glob("*.tfrecord*")):
+                _order_fields(shard)
+            prepared.rename(target)
     except (OSError, tf.errors.OpError) as error:
         if target.exists():
             return  # another process was faster
@@ -72,6 +78,17 @@ def prepare_digits(data_dir: Path) -> None:
             f"The digits cannot be prepared in {data_dir}: {reason}. Set data.data_dir or TFDS_DATA_DIR to a folder that "
             "you can write to."
         ) from error
+
+
+def _order_fields(shard: Path) -> None:
+    """Write the fields of every example in the order of their names.
+
+    TFDS leaves it to a hash table that differs from process to process, and a run would not know its data set again.
+    """
+    examples = [tf.train.Example.FromString(record) for record in tf.data.TFRecordDataset(shard).as_numpy_iterator()]
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for example in examples:
+            writer.write(example.SerializeToString(deterministic=True))
 
 
 def _problem_of_split(builder: Builder, split: str) -> str | None:

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
 
 import larqnets.data.digits
 from larqnets import LarqnetsError
 from larqnets.config import DataConfig
 from larqnets.data import load_dataset
+from larqnets.data.digits.larqnets_digits import LarqnetsDigits
 from larqnets.data.prepared import prepare_digits
 
 from .conftest import pair
@@ -88,17 +91,43 @@ def test_two_processes_may_prepare_at_once(tmp_path):
 
 
 def test_losing_the_race_to_another_process_is_no_error(tmp_path, monkeypatch):
-    from larqnets.data.digits.larqnets_digits import LarqnetsDigits
-
     prepare = LarqnetsDigits.download_and_prepare
 
     def be_late(self, **arguments):
         monkeypatch.setattr(LarqnetsDigits, "download_and_prepare", prepare)
-        LarqnetsDigits(data_dir=tmp_path).download_and_prepare(**arguments)
-        raise FileExistsError("Cannot rename")
+        prepare_digits(tmp_path)
+        prepare(self, **arguments)
 
     monkeypatch.setattr(LarqnetsDigits, "download_and_prepare", be_late)
     assert load_digits(tmp_path).info.num_train == 1347
+    assert [path.name for path in tmp_path.iterdir()] == ["larqnets_digits"]
+
+
+def test_they_are_the_same_bytes_in_whatever_order_a_process_writes_the_fields(tmp_path, monkeypatch):
+    """Without it half of the processes would prepare a data set that a run does not know again."""
+    serialized = tfds.core.example_serializer.ExampleSerializer.serialize_example
+
+    def other_way_round(self, example):
+        fields = dict(tf.train.Example.FromString(serialized(self, example)).features.feature)
+        entries = [_field(1, _field(1, name.encode()) + _field(2, fields[name].SerializeToString())) for name in fields]
+        orders = _field(1, b"".join(reversed(sorted(entries)))), _field(1, b"".join(sorted(entries)))
+        return orders[len(seen) % 2]
+
+    seen: list[str] = []
+    for name in ("a", "b"):
+        with monkeypatch.context() as patched:
+            patched.setattr(tfds.core.example_serializer.ExampleSerializer, "serialize_example", other_way_round)
+            seen.append(load_digits(tmp_path / name).fingerprint())
+    assert seen == ["52d5dfba9ca6f7a615b9f838c1fb03c95712864432458d8450e0431e8d4a536b"] * 2
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Return a length-delimited field of a protocol buffer."""
+    size, length = len(content), bytearray()
+    while size > 127:
+        length.append(size & 127 | 128)
+        size >>= 7
+    return bytes([number << 3 | 2, *length, size]) + content
 
 
 def test_a_data_dir_that_cannot_be_written_is_named(tmp_path):
