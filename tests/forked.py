@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from small_backbones import register
+import small_backbones
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["larqnets.cli.main", "larqnets.training.launch", "tensorflow_datasets"])
@@ -79,10 +79,11 @@ def _run(
     os.environ.update(environment)
     tempfile.tempdir = None  # it is asked for anew: TMPDIR may be another
     sys.argv = ["larqnets", *arguments]
-    sys.orig_argv = [sys.executable, "-m", "larqnets.cli.main", *arguments]
+    # By which a worker that lost the others starts itself again.
+    sys.orig_argv = [sys.executable, str(Path(small_backbones.__file__)), *arguments]
     if prepare is not None:
         prepare()
     from larqnets.cli.main import main
 
-    register()
+    small_backbones.register()
     main()

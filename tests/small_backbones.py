@@ -45,3 +45,10 @@ def all_shortened() -> Generator[None, None, None]:
         yield
     finally:
         BACKBONES._entries.update(whole)
+
+
+if __name__ == "__main__":  # `larqnets ARGUMENTS` that knows `resnet5`
+    from larqnets.cli.main import main
+
+    register()
+    main()

@@ -19,7 +19,7 @@ from larqnets.runs.run import Run
 from larqnets.training.distribution import Workers, join
 
 # Real weights: signs amplify the rounding of sums over replicas, and a tolerance would show nothing.
-EXPERIMENT = ("digits_real", "--set", "train.epochs=4", "--set", "model.width=0.5")
+EXPERIMENT = ("digits_real", "--set", "train.epochs=4", "--set", "model.backbone=resnet5")
 TIMEOUT = 240  # seconds
 
 
