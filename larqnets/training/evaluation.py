@@ -63,7 +63,8 @@ class Evaluator:
         batches = self._strategy.experimental_distribute_dataset(batches)
         if not self._traced:
             # The batch dimension of the spec is open: the last batch is smaller and must not cost a second trace.
-            self._sums, self._traced = tf.function(self._sums, input_signature=[batches.element_spec]), True
+            self._sums = tf.function(self._sums, input_signature=[batches.element_spec], autograph=False)
+            self._traced = True
         for batch in batches:
             if stop():
                 return None

@@ -119,7 +119,7 @@ def make_train_step(
         partial = totals.metric.partial(outputs, targets) if totals.metric.summed else {}
         return loss / replicas, partial, tf.shape(images, tf.int64)[0]
 
-    @tf.function
+    @tf.function(autograph=False)  # as in larqnets.models: there is nothing to convert
     def train_step(batches: Iterator[Tree]) -> None:
         step = tf.identity(optimizer.iterations)  # a copy: apply_gradients advances the variable
         for weight in estimator_progress:
