@@ -1,7 +1,11 @@
 """What runs a model in this process on x86-64: the Larq Compute Engine, or TensorFlow Lite for files without Larq ops."""
 
+import importlib.machinery
+import importlib.util
 import platform
+import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ from larqnets.tflite.interface import batch_of, dtype_of, interface_of
 from larqnets.tflite.model import Model
 
 TRAIN_INSTALL = 'pip install "larqnets[train]"'
+_MISSING = f"Running a model needs the Larq Compute Engine. Install it: {TRAIN_INSTALL}"
 
 
 def load_here(model: Model, num_threads: int) -> Any:
@@ -52,15 +57,13 @@ class LceModel:
     resizes = False
 
     def __init__(self, model: Model, num_threads: int, kernel: Kernel = Kernel.INDIRECT) -> None:
-        engine = _import("larq_compute_engine.tflite.python.interpreter")
+        engine = _lce_extension()
         reference = kernel is Kernel.REFERENCE
         if reference:
             self.engine = "Larq Compute Engine on x86-64, reference kernels (functional only, no ARM timing)"
         try:
-            # The engine's own wrapper would split a batch into single samples and copy each.
-            self._native = engine.Interpreter(
-                model.content, num_threads, use_reference_bconv=reference, use_indirect_bgemm=not reference
-            ).interpreter
+            # Its own wrapper in Python would split a batch into single samples and copy each.
+            self._native = engine.LiteInterpreter(model.content, num_threads, reference, not reference, False)
             self.input_shapes = [tuple(shape) for shape in self._native.input_shapes]
             self.output_shapes = [tuple(shape) for shape in self._native.output_shapes]
             self.input_types = [np.dtype(t) for t in self._native.input_types]
@@ -152,13 +155,32 @@ def _plain(values: Any) -> np.ndarray:
     return np.array(texts, f"S{max(map(len, texts), default=1) or 1}").reshape(array.shape)
 
 
+def _lce_extension() -> Any:
+    """Return LCE's interpreter, loaded without its package, which would import TensorFlow: seconds, for milliseconds.
+
+    Its name in `sys.modules` is the one that it has in the package, so that nobody loads it twice.
+    """
+    package, name = "larq_compute_engine", "larq_compute_engine.tflite.python.interpreter_wrapper_lite"
+    if name in sys.modules:
+        return sys.modules[name]
+    found = importlib.util.find_spec(package)
+    places = [] if found is None else list(found.submodule_search_locations or ())
+    spec = importlib.machinery.PathFinder.find_spec(name, [str(Path(place, "tflite", "python")) for place in places])
+    if spec is None or spec.loader is None:
+        raise LarqnetsError(_MISSING)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules[name] = module
+    return module
+
+
 def _import(name: str) -> Any:
     from larqnets.terminal import quiet_import
 
     try:
         return quiet_import(name)
     except ModuleNotFoundError as error:
-        raise LarqnetsError(f"Running a model needs the Larq Compute Engine. Install it: {TRAIN_INSTALL}") from error
+        raise LarqnetsError(_MISSING) from error
 
 
 def _refused(error: Exception) -> LarqnetsError:
