@@ -4,7 +4,6 @@ import importlib.machinery
 import importlib.util
 import platform
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,9 @@ from larqnets.tflite.interface import batch_of, dtype_of, interface_of
 from larqnets.tflite.model import Model
 
 TRAIN_INSTALL = 'pip install "larqnets[train]"'
-_MISSING = f"Running a model needs the Larq Compute Engine. Install it: {TRAIN_INSTALL}"
+_LCE = "larq_compute_engine.tflite.python.interpreter_wrapper_lite"
+_TFLITE = "tensorflow.lite.python._pywrap_tensorflow_interpreter_wrapper"
+_OWN_KERNELS = 3  # TFLite's OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
 
 
 def load_here(model: Model, num_threads: int) -> Any:
@@ -57,7 +58,7 @@ class LceModel:
     resizes = False
 
     def __init__(self, model: Model, num_threads: int, kernel: Kernel = Kernel.INDIRECT) -> None:
-        engine = _lce_extension()
+        engine = _extension(_LCE)
         reference = kernel is Kernel.REFERENCE
         if reference:
             self.engine = "Larq Compute Engine on x86-64, reference kernels (functional only, no ARM timing)"
@@ -89,22 +90,17 @@ class TfliteModel:
     resizes = True
 
     def __init__(self, model: Model, num_threads: int) -> None:
-        lite = _import("tensorflow.lite.python.interpreter")
+        engine = _extension(_TFLITE)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that a later TensorFlow has it elsewhere
-                self._native = lite.Interpreter(
-                    model_content=model.content,
-                    num_threads=num_threads,
-                    experimental_op_resolver_type=lite.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-                )
+            self._native = engine.CreateWrapperFromBuffer(
+                model.content, _OWN_KERNELS, [], [], False, False, num_threads, False
+            )
             self._model = model
             self._allocate()
-            inputs, outputs = self._native.get_input_details(), self._native.get_output_details()
+            self._inputs, self._outputs = list(self._native.InputIndices()), list(self._native.OutputIndices())
         except (RuntimeError, ValueError) as error:
             raise _refused(error) from error
-        self._inputs, self._outputs = ([detail["index"] for detail in details] for details in (inputs, outputs))
-        # What the file says: TensorFlow's details give a scalar and an unknown shape alike as ().
+        # What the file says: the engine gives a scalar and an unknown shape alike as ().
         ports = interface_of(model)
         self.input_shapes, self.output_shapes = ([p.shape for p in side] for side in (ports.inputs, ports.outputs))
         self.input_types, self.output_types = (
@@ -122,24 +118,25 @@ class TfliteModel:
         return joined(results)
 
     def _run(self, values: list[np.ndarray]) -> list[np.ndarray]:
-        details = self._native.get_input_details()
-        sized = [tuple(detail["shape"]) == value.shape for detail, value in zip(details, values, strict=True)]
-        if not all(sized):
+        if any(self._shape(index) != value.shape for index, value in zip(self._inputs, values, strict=True)):
             for index, value in zip(self._inputs, values, strict=True):
-                self._native.resize_tensor_input(index, value.shape)
+                self._native.ResizeInputTensor(index, np.array(value.shape, np.int32), False)
             self._allocate()
-        self._native.reset_all_variables()  # a sample knows nothing of the one before it
+        self._native.ResetVariableTensors()  # a sample knows nothing of the one before it
         for index, value in zip(self._inputs, values, strict=True):
-            self._native.set_tensor(index, value)
-        self._native.invoke()
-        return [_plain(self._native.get_tensor(index)) for index in self._outputs]
+            self._native.SetTensor(index, value)
+        self._native.Invoke()
+        return [_plain(self._native.GetTensor(index, 0)) for index in self._outputs]
+
+    def _shape(self, tensor: int) -> tuple[int, ...]:
+        return tuple(self._native.TensorSize(tensor, 0))
 
     def _allocate(self) -> None:
         """Compute all shapes. Those of the file may have said something else, which the detection op would believe."""
-        self._native.allocate_tensors()
+        self._native.AllocateTensors()
         for op in self._model.subgraphs[0].operators:
             if op.name == detection_op.NAME:
-                shapes = [tuple(self._native._get_tensor_details(i, 0)["shape"]) for i in op.inputs]
+                shapes = [self._shape(i) for i in op.inputs]
                 if problem := detection_op.misfit(op.options["num_classes"], *shapes):
                     raise LarqnetsError(f"{self._model.name} cannot be run: {op.name} has {problem}. Convert it again.")
 
@@ -155,32 +152,23 @@ def _plain(values: Any) -> np.ndarray:
     return np.array(texts, f"S{max(map(len, texts), default=1) or 1}").reshape(array.shape)
 
 
-def _lce_extension() -> Any:
-    """Return LCE's interpreter, loaded without its package, which would import TensorFlow: seconds, for milliseconds.
+def _extension(name: str) -> Any:
+    """Return a native module of a package, loaded without the package, which would import TensorFlow: seconds, for milliseconds.
 
-    Its name in `sys.modules` is the one that it has in the package, so that nobody loads it twice.
+    It stands in `sys.modules` under its own name, so that nobody loads it twice.
     """
-    package, name = "larq_compute_engine", "larq_compute_engine.tflite.python.interpreter_wrapper_lite"
     if name in sys.modules:
         return sys.modules[name]
+    package, *folders, _ = name.split(".")
     found = importlib.util.find_spec(package)
     places = [] if found is None else list(found.submodule_search_locations or ())
-    spec = importlib.machinery.PathFinder.find_spec(name, [str(Path(place, "tflite", "python")) for place in places])
+    spec = importlib.machinery.PathFinder.find_spec(name, [str(Path(place, *folders)) for place in places])
     if spec is None or spec.loader is None:
-        raise LarqnetsError(_MISSING)
+        raise LarqnetsError(f"Running a model needs the Larq Compute Engine. Install it: {TRAIN_INSTALL}")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     sys.modules[name] = module
     return module
-
-
-def _import(name: str) -> Any:
-    from larqnets.terminal import quiet_import
-
-    try:
-        return quiet_import(name)
-    except ModuleNotFoundError as error:
-        raise LarqnetsError(_MISSING) from error
 
 
 def _refused(error: Exception) -> LarqnetsError:
