@@ -161,9 +161,9 @@ def _file_of(nodeid: str) -> str:
     return nodeid.partition("::")[0]
 
 
-def pytest_sessionfinish(session) -> None:
-    """With LARQNETS_WRITE_DURATIONS=1, as in `make durations`: keep what every file took, over all workers."""
-    if os.environ.get("LARQNETS_WRITE_DURATIONS") != "1" or "PYTEST_XDIST_WORKER" in os.environ:
+def pytest_sessionfinish(session, exitstatus) -> None:
+    """With LARQNETS_WRITE_DURATIONS=1, as in `make durations`: keep what every file took, over all workers, if all passed."""
+    if os.environ.get("LARQNETS_WRITE_DURATIONS") != "1" or "PYTEST_XDIST_WORKER" in os.environ or exitstatus:
         return
     found: Counter[str] = Counter()
     for reports in session.config.pluginmanager.get_plugin("terminalreporter").stats.values():

@@ -48,6 +48,7 @@ class Setting:
     steps_per_turn: int = 3
 
 
+@tf.autograph.experimental.do_not_convert  # as larqnets.models does
 def build(form: Form, setting: Setting, k: int) -> tf.keras.Model:
     """Return the network in a form."""
     plan, method = get_backbone(setting.backbone, "small", setting.width), form.method(k=k)
@@ -62,7 +63,7 @@ def make_step(form: Form, model: tf.keras.Model, config: TrainConfig) -> Callabl
     optimizer = make_optimizer(config)
     optimizer.build(model.trainable_weights)
 
-    @tf.function(jit_compile=form.jit)
+    @tf.function(jit_compile=form.jit, autograph=False)
     def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(cross_entropy(model(images, training=True), labels))

@@ -110,7 +110,7 @@ def test_they_are_the_same_bytes_in_whatever_order_a_process_writes_the_fields(t
     def other_way_round(self, example):
         fields = dict(tf.train.Example.FromString(serialized(self, example)).features.feature)
         entries = [_field(1, _field(1, name.encode()) + _field(2, fields[name].SerializeToString())) for name in fields]
-        orders = _field(1, b"".join(reversed(sorted(entries)))), _field(1, b"".join(sorted(entries)))
+        orders = _field(1, b"".join(sorted(entries, reverse=True))), _field(1, b"".join(sorted(entries)))
         return orders[len(seen) % 2]
 
     seen: list[str] = []

@@ -56,6 +56,7 @@ def trimmed(backbone: Backbone) -> Backbone:
     return dataclasses.replace(backbone, stages=stages)
 
 
+@tf.autograph.experimental.do_not_convert
 def layers_of(method, backbone):
     image = tf.keras.Input((32, 32, 3))
     stages = method.body(method.stem(image, backbone.stem), backbone)

@@ -23,7 +23,8 @@ from larqnets.training.schedules import check_schedule
 
 # Two branches have every part that Group-Net's five have; its default is built by the shipped experiments and test_golden.py.
 FEWER = {"groupnet": {"k": 2}}
-PAIRS = [(method, backbone) for method, row in method_matrix().items() for backbone in row]
+MATRIX = method_matrix()
+PAIRS = [(method, backbone) for method, row in MATRIX.items() for backbone in row]
 
 
 def smallest_image(backbone):
@@ -37,7 +38,7 @@ BINARY = [method for method in list_methods() if METHODS.get(method).precision =
 @pytest.mark.parametrize(("method", "backbone"), PAIRS)
 def test_every_pair_builds_or_says_why_not(method, backbone):
     """The backbones that build are shortened here; in full they build below."""
-    reason = method_matrix()[method][backbone]
+    reason = MATRIX[method][backbone]
     shape = (smallest_image(backbone), smallest_image(backbone), 3)
     if reason:
         assert reason.endswith(".")
@@ -61,7 +62,7 @@ def assert_computes(model, shape):
 @pytest.mark.parametrize("backbone", list_backbones())
 def test_every_backbone_builds_in_full(backbone):
     """With the first method of 1-bit weights that takes it."""
-    method = next(method for method in BINARY if not method_matrix()[method][backbone])
+    method = next(method for method in BINARY if not MATRIX[method][backbone])
     shape = (smallest_image(backbone), smallest_image(backbone), 3)
     model = create_model(method, backbone, shape, 5, width=0.125)
     positions = [layer for layer in model.layers if re.fullmatch(r"stage\d+_block\d+_conv\d+", layer.name)]
@@ -271,7 +272,7 @@ def conv_weights(model):
     return sum(int(np.prod(layer.kernel.shape)) for layer in model.layers if isinstance(layer, tf.keras.layers.Conv2D))
 
 
-@pytest.mark.parametrize("method", [m for m in BINARY if not method_matrix()[m]["mobilenet_v1"]])
+@pytest.mark.parametrize("method", [m for m in BINARY if not MATRIX[m]["mobilenet_v1"]])
 def test_depthwise_convolutions_are_real_and_pointwise_ones_binary(method):
     model = create_model(method, "mobilenet_v1", (16, 16, 3), 5, width=0.125)
     counted = {entry.layer: entry for entry in count(model).layers}

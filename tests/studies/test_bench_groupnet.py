@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from small_backbones import registered
 
 from larqnets.config import TrainConfig
 from larqnets.studies.bench_groupnet import FORMS, Setting, build, make_step, noise
 
-SMALL = Setting(width=0.25, image_size=8, batch_size=6)
+SMALL = Setting(backbone="resnet5", width=0.5, image_size=8, batch_size=6)
 SGD = TrainConfig(epochs=1, optimizer="sgd", momentum=0.0, learning_rate=0.1)
 SAME = [name for name, form in FORMS.items() if name != "separate" and not form.mixed]  # bfloat16 rounds
 
@@ -23,6 +24,12 @@ def as_in(model, values, k):
         return np.concatenate(parts, -1).reshape(weight.shape)
 
     return [of(weight) for weight in model.weights]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_backbone():
+    with registered():
+        yield
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids="K={}".format)
