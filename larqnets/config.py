@@ -56,6 +56,14 @@ class DataConfig:
     min_crop_area: Annotated[float, Range(0.001, 1)] = 0.08  # smallest random resized crop, as a fraction of the area
     mean: tuple[float, ...] = ()  # per channel, of pixels / 255, subtracted; (): the data set's own
     std: tuple[float, ...] = ()  # per channel, divided by; (): the data set's own
+    validation: Annotated[float, Range(0, 0.9)] = (
+        0.0  # share of every label's training images that is kept to choose by
+    )
+    own_validation: bool = False  # the folder's validation/ (or val/, valid/) beside test/ is kept to choose by
+    test: Annotated[float, Range(0.01, 0.9)] = (
+        0.2  # share of every label that is the test set of folder:PATH of PATH/LABEL/
+    )
+    split_seed: Annotated[int, Range(0, 2**31 - 1)] = 0  # which images these are
 
     @property
     def size(self) -> tuple[int, int] | None:

@@ -1,0 +1,37 @@
+"""Part of a set of labelled examples held out, the same share of every label, by seed."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from larqnets.errors import LarqnetsError
+
+
+def held_out(
+    numbers: np.ndarray, names: Sequence[str], share: float, seed: int, labels: Sequence[str], what: str
+) -> np.ndarray:
+    """Return which examples are held out, bool (N,): of the n of a label round(share * n), at least 1 and not all.
+
+    `numbers` (N,) are those of their labels. They are taken by the SHA-256 of seed and name, so that few change sides when
+    examples come and go. Examples of one label and name are the same picture and stay on one side, so a label may give a
+    few more than its share. Raises LarqnetsError for a label that has fewer than two pictures; `what` is held out.
+    """
+    out = np.zeros(len(numbers), bool)
+    ranks = {name: hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).digest() for name in set(names)}
+    by_label = np.argsort(numbers, kind="stable")
+    ends = np.searchsorted(numbers[by_label], np.arange(len(labels)), side="right")
+    for label, mine in zip(labels, np.split(by_label, ends[:-1]), strict=True):
+        copies = Counter(names[i] for i in mine)
+        order = sorted(copies, key=ranks.__getitem__)
+        if len(order) < 2:
+            raise LarqnetsError(
+                f"The label '{label}' has {len(order)} different image{'s' if len(order) != 1 else ''} to take {what} "
+                "from, but at least 2 are needed. Add images to it."
+            )
+        wanted = max(1, int(share * len(mine) + 0.5))
+        taken = np.cumsum([copies[name] for name in order])
+        chosen = set(order[: min(int(np.searchsorted(taken, wanted)) + 1, len(order) - 1)])
+        out[[i for i in mine if names[i] in chosen]] = True
+    return out
