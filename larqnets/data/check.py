@@ -16,7 +16,7 @@ from larqnets.data.contact_sheet import Tile
 from larqnets.data.folder import LeftOut, damage, scan_folder
 from larqnets.data.image import decode_upright
 from larqnets.data.known import folder_path
-from larqnets.data.survey import Copies, Place, Survey, survey_folder
+from larqnets.data.survey import Copies, Survey, survey_folder
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
 
@@ -91,13 +91,14 @@ class Check:
         return [
             (
                 f"{label}: {', '.join(f'{counts[label]:,} {name}' for name, counts in numbers.items())}",
-                [Tile(self.open(i), self._caption(self.survey.places[i])) for i in chosen[label]],
+                [self._tile(i) for i in chosen[label]],
             )
             for label in shown
         ]
 
-    def _caption(self, place: Place) -> str:
-        return f"{place.split} {place.file.rpartition('/')[2]}"
+    def _tile(self, number: int) -> Tile:
+        place = self.survey.places[number]
+        return Tile(self.open(number), (place.split, place.file.rpartition("/")[2]))
 
 
 def check_folder(config: DataConfig, reporter: Reporter = SILENT) -> Check:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from larqnets.config import DataConfig
 from larqnets.data.check import PER_LABEL, Check
-from larqnets.data.dataset import load_dataset, reading_errors
+from larqnets.data.dataset import SplitName, load_dataset, reading_errors
 from larqnets.data.info import IMAGE, LABEL
 from larqnets.data.survey import Place
 from larqnets.reporter import SILENT, Reporter
@@ -32,7 +32,7 @@ def check_prepared(config: DataConfig, reporter: Reporter = SILENT) -> Check:
     reporter.stage("reading records")
     with reading_errors(dataset):
         for split in survey.total:
-            for position, stored in enumerate(dataset.stored(split).as_numpy_iterator()):
+            for position, stored in enumerate(dataset.stored(cast(SplitName, split)).as_numpy_iterator()):
                 content, label = cast(bytes, stored[IMAGE]), int(stored[LABEL])
                 with Image.open(io.BytesIO(content)) as picture:
                     sizes.append((picture.height, picture.width))

@@ -11,22 +11,23 @@ from larqnets.data.image import central_box
 from larqnets.errors import printable
 
 TILE = 112  # pixels
-_GAP, _HEADING, _CAPTION, _MARGIN = 8, 26, 16, 16
+_GAP, _HEADING, _LINE, _MARGIN = 8, 26, 14, 16
 _INK, _FAINT, _PAPER = (25, 25, 25), (110, 110, 110), (255, 255, 255)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture, shown as the square in its middle, with a line below it."""
+    """A picture, shown as the square in its middle, with lines below it."""
 
     picture: Image.Image
-    caption: str
+    caption: tuple[str, ...]
 
 
 def contact_sheet(title: str, rows: Sequence[tuple[str, Sequence[Tile]]], note: str = "") -> bytes:
     """Return a PNG: the title, then every row as its heading and its tiles, then a note."""
     columns = max((len(tiles) for _, tiles in rows), default=0)
-    row_height = _HEADING + TILE + _CAPTION + _GAP
+    lines = max((len(tile.caption) for _, tiles in rows for tile in tiles), default=0)
+    row_height = _HEADING + TILE + lines * _LINE + _GAP
     heading, caption, large = (_font(size) for size in (14, 10, 18))
     width = max(2 * _MARGIN + columns * (TILE + _GAP) - _GAP, 2 * _MARGIN + int(large.getlength(title)) + 1, 480)
     height = 2 * _MARGIN + 32 + len(rows) * row_height + (_HEADING if note else 0)
@@ -39,8 +40,9 @@ def contact_sheet(title: str, rows: Sequence[tuple[str, Sequence[Tile]]], note: 
         for column, tile in enumerate(tiles):
             left = _MARGIN + column * (TILE + _GAP)
             sheet.paste(_square(tile.picture), (left, top + _HEADING))
-            line = _fitted(tile.caption, caption, TILE)
-            pen.text((left, top + _HEADING + TILE + 2), line, _FAINT, caption)
+            for i, line in enumerate(tile.caption):
+                place = (left, top + _HEADING + TILE + 2 + i * _LINE)
+                pen.text(place, _fitted(line, caption, TILE), _FAINT, caption)
         top += row_height
     pen.text((_MARGIN, top + 4), printable(note), _FAINT, heading)
     content = io.BytesIO()

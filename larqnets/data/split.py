@@ -23,8 +23,8 @@ def held_out(
     by_label = np.argsort(numbers, kind="stable")
     ends = np.searchsorted(numbers[by_label], np.arange(len(labels)), side="right")
     for label, mine in zip(labels, np.split(by_label, ends[:-1]), strict=True):
-        copies = Counter(names[i] for i in mine)
-        order = sorted(copies, key=ranks.__getitem__)
+        copies = Counter(str(names[i]) for i in mine)
+        order = sorted(copies, key=lambda name: ranks[name])
         if len(order) < 2:
             raise LarqnetsError(
                 f"The label '{label}' has {len(order)} different image{'s' if len(order) != 1 else ''} to take {what} "

@@ -76,8 +76,12 @@ def _chosen(records: tf.data.Dataset, kept: np.ndarray, first: tf.Tensor | int) 
     """Return the records at which `kept` is true, where the first of them is number `first`."""
     with tf.device("CPU:0"):
         mask = tf.constant(kept)
-    numbered = records.enumerate(tf.cast(first, tf.int64))
-    return numbered.filter(lambda number, record: tf.gather(mask, number)).map(lambda number, record: record)
+
+    def is_kept(number: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
+        return tf.gather(mask, number)
+
+    numbered = records.enumerate(tf.cast(first, tf.int64)).filter(is_kept)  # pyright: ignore[reportArgumentType]  # pairs
+    return numbered.map(lambda number, record: record)
 
 
 class FileStream:
@@ -221,7 +225,7 @@ class RecordStream:
 
             files = tf.data.Dataset.from_tensor_slices((tf.gather(shards, mine), tf.gather(firsts, mine)))
             records = files.interleave(
-                records_of,
+                records_of,  # pyright: ignore[reportArgumentType]  # pairs
                 cycle_length=per_block,
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,

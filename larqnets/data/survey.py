@@ -160,16 +160,17 @@ def survey_folder(folder: ImageFolder, config: DataConfig) -> Survey:
 def survey_known(config: DataConfig, labels: tuple[str, ...], total: dict[str, int]) -> Survey:
     """Return what is known of a prepared data set without reading it."""
     shares = {VALIDATION: config.validation} if config.validation else {}
+    total = {name: total[name] for name in _ORDER if name in total}
     split_by = "its own splits" + _shares_in_words(shares, config)
     return Survey(config.dataset, labels, total, {}, split_by, _division(shares, total, config))
 
 
 def _shares_in_words(shares: dict[str, float], config: DataConfig) -> str:
     parts = [
-        f"{share:.4g} of every label{' in train' if name == VALIDATION else ''} for {name}"
+        f"{100 * share:.4g} % of {'train' if name == VALIDATION else 'all'} for {name}"
         for name, share in shares.items()
     ]
-    return f", by seed {config.split_seed} {', then '.join(parts)}" if parts else ""
+    return f"; by seed {config.split_seed} and the same of every label: {', '.join(parts)}" if parts else ""
 
 
 def _division(shares: dict[str, float], total: dict[str, int], config: DataConfig) -> dict[str, Any] | None:
