@@ -7,7 +7,7 @@ raises LarqnetsError. What only data or weights can tell is found when they are 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deploy.targets import check_target
 from larqnets.backbones import get_backbone
@@ -77,9 +77,16 @@ def check_train(order: Order) -> None:
 def check_data_check(images: str, overrides: Sequence[str], data_dir: str | None, sheet: Path | None) -> DataConfig:
     """Look at the arguments of `larqnets data check`, and return which images are meant."""
     check_output(sheet, (".png",))
-    known = images.startswith(FOLDER_PREFIX) or (images in KNOWN_DATASETS)
-    looks_like_path = Path(images).exists() or Path(images).parent != Path()
-    tables = {"data": {"dataset": images if known or not looks_like_path else f"{FOLDER_PREFIX}{images}"}}
+    if images.startswith(FOLDER_PREFIX) or images in KNOWN_DATASETS:
+        dataset = images
+    elif Path(images).exists() or Path(images).parent != Path():
+        dataset = f"{FOLDER_PREFIX}{images}"
+    else:
+        raise LarqnetsError(
+            f"There is neither a folder nor a data set '{images}'.{nearest(images, KNOWN_DATASETS)} Check the path, or see "
+            "`larqnets list datasets`."
+        )
+    tables: dict[str, Any] = {"data": {"dataset": dataset}}
     for override in overrides:
         apply_override(tables, override)
     if unknown := sorted(tables.keys() - {"data"}):

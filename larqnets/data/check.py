@@ -13,7 +13,7 @@ from PIL import Image
 
 from larqnets.config import DataConfig
 from larqnets.data.contact_sheet import Tile
-from larqnets.data.folder import LeftOut, damage, scan_folder
+from larqnets.data.folder import LeftOut, scan_folder
 from larqnets.data.image import decode_upright
 from larqnets.data.known import folder_path
 from larqnets.data.survey import Copies, Survey, survey_folder
@@ -44,7 +44,12 @@ class Check:
 
     def problem(self) -> LarqnetsError | None:
         """Return what keeps the set from being trained on, None if nothing does."""
-        return damage(folder_path(self.survey.dataset), self.damaged) if self.damaged else None
+        if not self.damaged:
+            return None
+        many = f"{len(self.damaged):,} files" if len(self.damaged) > 1 else "1 file"
+        return LarqnetsError(
+            f"{many} of {self.survey.dataset} cannot be read as an image. Replace or delete what is damaged."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON types."""

@@ -5,8 +5,10 @@ listed here: sorted, checked before training starts, with the orientation that c
 is remembered with the reason.
 """
 
+import contextlib
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,9 +91,10 @@ def scan_folder(path: Path, config: DataConfig) -> ImageFolder:
     cannot be told apart, and labels that have too few images to be split.
     """
     layout = find_layout(path, config)
-    left_out: list[LeftOut] = list(_beside(layout))
     damaged: list[LeftOut] = []
-    listed = {name: _list_files(folder, layout, left_out, damaged) for name, folder in layout.splits.items()}
+    with _readable():
+        left_out = list(_beside(layout))
+        listed = {name: _list_files(folder, layout, left_out, damaged) for name, folder in layout.splits.items()}
     try:
         splits = _divide(listed, layout, config)
     except LarqnetsError as error:
@@ -115,10 +118,8 @@ def find_layout(path: Path, config: DataConfig) -> Layout:
     """Return where the images are; raises LarqnetsError as `scan_folder` does, images aside."""
     if not path.is_dir():
         raise LarqnetsError(f"There is no folder {path}. Check the path after 'folder:'.")
-    try:
+    with _readable():
         layout = _find_layout(path)
-    except OSError as error:
-        raise LarqnetsError(f"Cannot read {error.filename}: {error.strerror}. Check its permissions.") from error
     if config.own_validation and config.validation:
         raise LarqnetsError("data.own_validation and data.validation exclude each other. Leave one of them out.")
     own = layout.splits.pop(VALIDATION, None)
@@ -129,9 +130,19 @@ def find_layout(path: Path, config: DataConfig) -> Layout:
                 "Leave data.own_validation out; data.validation = 0.2 takes a part of the training images."
             )
         layout.splits[VALIDATION] = own
-    for folder in layout.splits.values():
-        _check_same_labels(layout, folder)
+    with _readable():
+        for folder in layout.splits.values():
+            _check_same_labels(layout, folder)
     return layout
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Say in a sentence which folder the block cannot list."""
+    try:
+        yield
+    except OSError as error:
+        raise LarqnetsError(f"Cannot read {error.filename}: {error.strerror}. Check its permissions.") from error
 
 
 def class_names(split: Path) -> tuple[str, ...]:
@@ -266,17 +277,13 @@ def _list_files(folder: Path, layout: Layout, left_out: list[LeftOut], damaged: 
 def _images_in(folder: Path, left_out: list[LeftOut]) -> list[Path]:
     """Return the files of a class folder that are meant as images, sorted."""
     images = []
-    try:
-        for entry in sorted(folder.iterdir()):
-            reason = _reason(entry)
-            if reason is None:
-                images.append(entry)
-            elif entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
-                left_out += _nested(entry)
-            else:
-                left_out.append(LeftOut(entry, *reason))
-    except OSError as error:
-        raise LarqnetsError(f"Cannot read {error.filename}: {error.strerror}. Check its permissions.") from error
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
+            left_out += _nested(entry)
+        elif (reason := _reason(entry)) is None:
+            images.append(entry)
+        else:
+            left_out.append(LeftOut(entry, *reason))
     return images
 
 
@@ -332,7 +339,5 @@ def _beside(layout: Layout) -> Iterator[LeftOut]:
 
 def _counted_words(left_out: Sequence[LeftOut]) -> str:
     """Return "3 .txt, 1 .heic"."""
-    kinds: dict[str, int] = {}
-    for one in left_out:
-        kinds[one.what] = kinds.get(one.what, 0) + 1
+    kinds = Counter(one.what for one in left_out)
     return ", ".join(f"{count} {what}" for what, count in kinds.items())

@@ -26,9 +26,10 @@ def held_out(
         copies = Counter(str(names[i]) for i in mine)
         order = sorted(copies, key=lambda name: ranks[name])
         if len(order) < 2:
+            same = "1 image" if len(mine) == 1 else f"{len(mine):,} images that are all the same"
             raise LarqnetsError(
-                f"The label '{label}' has {len(order)} different image{'s' if len(order) != 1 else ''} to take {what} "
-                "from, but at least 2 are needed. Add images to it."
+                f"The label '{label}' has {same if len(mine) else 'no image'}, but 2 different ones are needed to take "
+                f"{what} from it. Add images, or take the label out."
             )
         wanted = max(1, int(share * len(mine) + 0.5))
         taken = np.cumsum([copies[name] for name in order])

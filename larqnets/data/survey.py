@@ -121,8 +121,9 @@ class Survey:
     def lines(self) -> list[str]:
         """Return what is to be known before a training, in one to three lines."""
         said = [f"data: {self.counts()}" + (f"; {self.split_by}" if self.division else "") + "."]
-        if self.left_out:
-            said.append(f"left out: {'; '.join(grouped(self.left_out))}.")
+        if kinds := grouped(self.left_out):
+            more = f"; {len(kinds) - 3} more kinds" if len(kinds) > 4 else ""
+            said.append(f"left out: {'; '.join(kinds[: 3 if more else 4])}{more}.")
         if cautions := self.cautions(self.equal_files()):
             said.append(f"careful: {'; '.join(cautions)}. `larqnets data check {self.dataset}` says more.")
         return said
@@ -166,11 +167,9 @@ def survey_known(config: DataConfig, labels: tuple[str, ...], total: dict[str, i
 
 
 def _shares_in_words(shares: dict[str, float], config: DataConfig) -> str:
-    parts = [
-        f"{100 * share:.4g} % of {'train' if name == VALIDATION else 'all'} for {name}"
-        for name, share in shares.items()
-    ]
-    return f"; by seed {config.split_seed} and the same of every label: {', '.join(parts)}" if parts else ""
+    of = {TEST: "", VALIDATION: " of train"}
+    parts = [f"{100 * share:.4g} %{of[name]} for {name}" for name, share in shares.items()]
+    return f", split by seed {config.split_seed}, the same share of every label: {', '.join(parts)}" if parts else ""
 
 
 def _division(shares: dict[str, float], total: dict[str, int], config: DataConfig) -> dict[str, Any] | None:
