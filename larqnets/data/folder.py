@@ -239,7 +239,7 @@ def _divide(listed: dict[str, FileList], layout: Layout, config: DataConfig) -> 
 
 
 def _divided(files: FileList, share: float, config: DataConfig, layout: Layout, what: str) -> tuple[FileList, FileList]:
-    """Return what stays of the files, and the share of every label that is held out; equal files stay together."""
+    """Return what stays of the files, and the share of every label that is held out; equal files of a label stay together."""
     names = [_nfc(name) for name in files.names()]
     for same in same_files([Path(path) for path in files.paths]):
         for copy in same[1:]:
