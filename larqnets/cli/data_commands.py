@@ -24,7 +24,7 @@ def check(
 ) -> None:
     """Say what is in a data set: images by split and label, sizes, what is left out and why, damage, duplicates.
 
-    Every image is decoded. --set takes the keys of [data] that split a set: --set data.validation=0.2.
+    Every image is decoded. --set takes keys of data, such as those that split a set: --set data.validation=0.2.
     """
     from larqnets.cli import preflight
 
