@@ -33,17 +33,22 @@ def flat(tmp_path):
     return tmp_path / "set"
 
 
-@pytest.fixture(params=["flat", "split"])
-def folder(request, flat):
-    """The same with and without splits of its own, as (folder, folder of the class folders of training images)."""
-    if request.param == "flat":
-        return flat, flat
+@pytest.fixture
+def splits(flat):
+    """The same with splits of its own, as (folder, folder of the class folders of training images)."""
+    root = flat.parent / "splits"
     for label in ("ape", "bee", "cow"):
         for number in range(4):
-            target = flat.parent / "splits" / ("test" if number == 3 else "train") / label / f"{number}.png"
+            target = root / ("test" if number == 3 else "train") / label / f"{number}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             (flat / label / f"{number}.png").rename(target)
-    return flat.parent / "splits", flat.parent / "splits" / "train"
+    return root, root / "train"
+
+
+@pytest.fixture(params=["flat", "splits"])
+def folder(request, flat):
+    """Both of them."""
+    return (flat, flat) if request.param == "flat" else request.getfixturevalue("splits")
 
 
 def parents(path, train):
@@ -125,13 +130,10 @@ def test_labels_that_differ_by_case(folder):
     assert "'Ape' and 'ape' differ in upper and lower case alone" in said(path)
 
 
-def test_labels_that_differ_by_case_between_the_splits(folder):
-    path, train = folder
-    if path != train:
-        (train / "ape").rename(train / "APE")
-        refused(
-            path, r"'APE' is in .*/train but not in .*/test\. 'ape' is there, which differs in upper and lower case"
-        )
+def test_labels_that_differ_by_case_between_the_splits(splits):
+    path, train = splits
+    (train / "ape").rename(train / "APE")
+    refused(path, r"'APE' is in .*/train but not in .*/test\. 'ape' is there, which differs in upper and lower case")
 
 
 COMPOSED = "\u00fcber"
@@ -146,12 +148,11 @@ def test_labels_that_differ_by_their_form_of_unicode(folder):
     refused(path, f"Two class folders in .* are called '{COMPOSED}', in two forms of Unicode")
 
 
-def test_labels_that_differ_by_their_form_of_unicode_between_the_splits(folder):
-    path, train = folder
-    if path != train:
-        (train / "ape").rename(train / COMPOSED)
-        (path / "test" / "ape").rename(path / "test" / DECOMPOSED)
-        refused(path, "is there, which differs in its form of Unicode alone: give both the same name")
+def test_labels_that_differ_by_their_form_of_unicode_between_the_splits(splits):
+    path, train = splits
+    (train / "ape").rename(train / COMPOSED)
+    (path / "test" / "ape").rename(path / "test" / DECOMPOSED)
+    refused(path, "is there, which differs in its form of Unicode alone: give both the same name")
 
 
 def test_a_label_that_is_no_text(flat):
@@ -222,7 +223,9 @@ def test_the_same_image_many_times_in_a_class_stays_on_one_side(flat):
         shutil.copy(flat / "ape" / "0.png", flat / "ape" / f"{number}-copy.png")
         write_image(flat / "ape" / f"{number}.png", np.full((9, 9, 3), number))
     for seed in range(10):
-        assert "both sides" not in said(flat, split_seed=seed, validation=0.3)
+        images = config(flat, split_seed=seed, validation=0.3)
+        text = " ".join(survey_folder(scan_folder(flat, images), images).lines())
+        assert "both sides" not in text
 
 
 def test_images_that_are_larger_than_what_is_safe_are_not_decoded(flat, monkeypatch):
@@ -280,18 +283,17 @@ def test_pipes_and_devices_are_not_waited_for(flat):
     assert "1 device or pipe: no file" in said(flat)
 
 
-def test_a_test_folder_without_images(folder):
-    path, train = folder
-    if path != train:
-        for label in ("ape", "bee", "cow"):
-            shutil.rmtree(path / "test" / label)
-        refused(path, r"The class 'ape' is in .*/train but not in .*/test\. Both need the same class folders")
-        for label in ("ape", "bee", "cow"):
-            (path / "test" / label).mkdir()
-        refused(path, r"The class folder .*/test/ape has no \.png")
-        shutil.rmtree(path / "test")
-        refused(path, r"has no folder test/ .* folder:.*/train takes a part of the images there for the test")
-        said(path / "train", test=0.4)
+def test_a_test_set_without_images(splits):
+    path, train = splits
+    for label in ("ape", "bee", "cow"):
+        shutil.rmtree(path / "test" / label)
+    refused(path, r"The class 'ape' is in .*/train but not in .*/test\. Both need the same class folders")
+    for label in ("ape", "bee", "cow"):
+        (path / "test" / label).mkdir()
+    refused(path, r"The class folder .*/test/ape has no \.png")
+    shutil.rmtree(path / "test")
+    refused(path, r"has no folder test/ .* folder:.*/train takes a part of the images there for the test")
+    assert said(train, test=0.4).startswith("data: 6 train, 3 test images")
 
 
 def test_a_folder_of_trains_is_a_class_called_train(flat):
