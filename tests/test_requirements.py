@@ -20,7 +20,7 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 CORE = (*PROJECT["project"]["dependencies"], *GROUPS["build"])
 LOCKS = {
     "core": (CORE, ("3.11", "3.12", "3.13")),
-    "everything": ((*CORE, *EXTRAS["train"], *EXTRAS["dev"], *GROUPS["zoo"]), ("3.11",)),
+    "everything": ((*CORE, *EXTRAS["train"], *EXTRAS["dev"], *EXTRAS["heic"], *GROUPS["zoo"]), ("3.11",)),
 }
 CASES = [(name, python) for name, (_, pythons) in LOCKS.items() for python in pythons]
 

@@ -66,7 +66,7 @@ def evaluate_subject(
 ) -> dict[str, Any]:
     """Return the scores (fractions) of a run folder, Keras file or .tflite file on a split of its data set, or of another."""
     if split not in SPLITS:
-        raise LarqnetsError(f"There is no split '{split}'. Use test or train.")
+        raise LarqnetsError(f"There is no split '{split}'. Use test, train or validation.")
     opened = open_subject(subject, dataset=dataset, data_dir=data_dir)
     task = opened.task
     if opened.file is None:
@@ -87,7 +87,7 @@ def evaluate_subject(
             images += len(batch[IMAGE])
             reporter.count(images, what="samples")
         result = {**(scorer.result() or {}), "engine": interpreter.engine}
-    total = data.info.num_test if split == "test" else data.info.num_train
+    total = data.info.num_images(split)
     return {
         "subject": str(subject),
         "dataset": data.info.name,

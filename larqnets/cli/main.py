@@ -17,6 +17,7 @@ import typer
 
 from larqnets import LarqnetsError, __version__
 from larqnets.cli import (
+    data_commands,
     device_commands,
     installation_commands,
     model_commands,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 
 for commands in (
+    data_commands,
     training_commands,
     model_commands,
     study_commands,

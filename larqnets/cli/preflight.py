@@ -5,13 +5,14 @@ raises LarqnetsError. What only data or weights can tell is found when they are 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deploy.targets import check_target
 from larqnets.backbones import get_backbone
-from larqnets.config import STRATEGIES, apply_override, load_config
-from larqnets.data.known import SPLITS
+from larqnets.config import STRATEGIES, DataConfig, apply_override, load_config
+from larqnets.data.known import FOLDER_PREFIX, KNOWN_DATASETS, SPLITS
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import check_folder, check_output
 from larqnets.method_options import method_names, read_options
@@ -33,6 +34,7 @@ from larqnets.runs.names import (
     run_of,
 )
 from larqnets.runs.run import Run, new_run_path
+from larqnets.schema import from_mapping
 
 if TYPE_CHECKING:
     from larqnets.tflite.model import Model
@@ -70,6 +72,31 @@ def check_train(order: Order) -> None:
     for run in (*origins, *([] if order.init_from is None else [order.init_from])):
         if not str(run).startswith("keras:"):
             Run.open(Path(run))
+
+
+def check_data_check(images: str, overrides: Sequence[str], data_dir: str | None, sheet: Path | None) -> DataConfig:
+    """Look at the arguments of `larqnets data check`, and return which images are meant."""
+    check_output(sheet, (".png",))
+    if images.startswith(FOLDER_PREFIX) or images in KNOWN_DATASETS:
+        dataset = images
+    elif Path(images).exists() or Path(images).parent != Path():
+        dataset = f"{FOLDER_PREFIX}{images}"
+    else:
+        raise LarqnetsError(
+            f"There is neither a folder nor a data set '{images}'.{nearest(images, KNOWN_DATASETS)} Check the path, or see "
+            "`larqnets list datasets`."
+        )
+    tables: dict[str, Any] = {"data": {"dataset": dataset}}
+    for override in overrides:
+        apply_override(tables, override)
+    if unknown := sorted(tables.keys() - {"data"}):
+        raise LarqnetsError(
+            f"--set {unknown[0]}: only keys of [data] say which images. Use e.g. --set data.validation=0.2."
+        )
+    config = from_mapping(DataConfig, tables["data"], "data.", "--set")
+    config = config if data_dir is None else replace(config, data_dir=data_dir)
+    check_data(config)
+    return config
 
 
 def check_network(source: Path) -> None:
@@ -127,7 +154,7 @@ def check_verify(
 def check_evaluate(subject: Path, split: str, dataset: str | None, data_dir: str | None) -> None:
     """Look at the arguments of `larqnets evaluate`."""
     if split not in SPLITS:
-        raise LarqnetsError(f"There is no split '{split}'. Use test or train.")
+        raise LarqnetsError(f"There is no split '{split}'. Use test, train or validation.")
     if subject.is_dir():
         check_images(images_of_source(subject), dataset, data_dir)
         return

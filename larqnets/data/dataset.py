@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -13,17 +13,19 @@ import tensorflow as tf
 from larqnets import shapes
 from larqnets.config import DataConfig
 from larqnets.data.augment import WHOLE, Purpose, Share, draw, random_box
-from larqnets.data.folder import scan_folder
+from larqnets.data.folder import VALIDATION, damage, scan_folder
 from larqnets.data.geometry import ORIENTATION, Example, cut_and_scale, decode_as_stored, move
 from larqnets.data.info import IMAGE, DatasetInfo, crop_fraction, normalisation
-from larqnets.data.known import FOLDER_PREFIX, find_known
+from larqnets.data.known import FOLDER_PREFIX, find_known, folder_path
 from larqnets.data.layout import resolve_data_dir
 from larqnets.data.pixels import central_part
 from larqnets.data.prepared import features_of, open_prepared
+from larqnets.data.split import held_out
 from larqnets.data.streams import FileStream, RecordStream, Stream, permutation, shuffled_indices
+from larqnets.data.survey import Survey, survey_folder, survey_known
 from larqnets.errors import LarqnetsError
 
-SplitName = Literal["train", "test"]
+SplitName = Literal["train", "test", "validation"]
 
 # Nothing here is control flow for AutoGraph to convert, and converting takes most of the time to set up a pipeline.
 _without_autograph = tf.autograph.experimental.do_not_convert
@@ -39,31 +41,11 @@ def load_dataset(config: DataConfig) -> "Dataset":
     """
     if config.random_resized_crop and config.crop_padding:
         raise LarqnetsError("data.random_resized_crop and data.crop_padding exclude each other. Leave one of them out.")
-    streams: dict[str, Stream]
-    stored_size: tuple[int | None, int | None]
-    if config.dataset.startswith(FOLDER_PREFIX):
-        path = Path(config.dataset.removeprefix(FOLDER_PREFIX)).expanduser()
-        folder = scan_folder(path)
-        streams = {"train": FileStream(folder.train), "test": FileStream(folder.test)}
-        name, labels, citation = f"{FOLDER_PREFIX}{path.resolve().name}", folder.labels, ""
-        stored_size, channels = (None, None), folder.channels
-        mean = std = (0.5,) * channels
-    else:
-        known = find_known(config.dataset)
-        builder = open_prepared(known, resolve_data_dir(config.data_dir))
-        image, label = features_of(builder)
-        streams = {
-            "train": RecordStream(builder, "train", known),
-            "test": RecordStream(builder, known.test_split, known),
-        }
-        name, labels, citation = config.dataset, tuple(label.names or ()), builder.info.citation
-        labels = known.labels or labels
-        *stored, channels = image.shape  # pyright: ignore[reportGeneralTypeIssues]  # TFDS hides its type
-        stored_size = (stored[0], stored[1])
-        mean, std = known.mean, known.std
+    source = _open_folder(config) if config.dataset.startswith(FOLDER_PREFIX) else _open_known(config)
+    streams, channels = source.streams, source.channels
     if config.image_width and not config.image_size:
         raise LarqnetsError("data.image_width is the width of images of the height data.image_size. Set that too.")
-    height, width = config.size or stored_size
+    height, width = config.size or source.stored_size
     if height is None or width is None:
         raise LarqnetsError(
             f"The images of {config.dataset} differ in size. Set data.image_size to the size that the model takes."
@@ -73,36 +55,97 @@ def load_dataset(config: DataConfig) -> "Dataset":
             f"data.crop_padding is {config.crop_padding}, but the images have {height}x{width} pixels. "
             "Set it to less than the image size."
         )
-    mean, std = config.mean or mean, config.std or std
+    mean, std = config.mean or source.mean, config.std or source.std
     if not len(mean) == len(std) == channels or 0 in std:
         raise LarqnetsError(
             f"data.mean and data.std have {len(mean)} and {len(std)} numbers; images of {config.dataset} need {channels} "
             "each, and no deviation of 0. Leave them out to take the data set's own."
         )
     info = DatasetInfo(
-        name=name,
-        labels=labels,
+        name=source.name,
+        labels=source.labels,
         image_shape=(height, width, channels),
         mean=mean,
         std=std,
         num_train=streams["train"].num_images,
         num_test=streams["test"].num_images,
-        citation=citation,
+        citation=source.citation,
+        num_validation=streams[VALIDATION].num_images if VALIDATION in streams else 0,
     )
-    as_stored = stored_size == (height, width) and not config.random_resized_crop
-    return Dataset(info, config, streams, as_stored=as_stored)
+    as_stored = source.stored_size == (height, width) and not config.random_resized_crop
+    return Dataset(info, config, streams, source.survey, as_stored=as_stored)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A data set that is open: its splits, and what is known of them before an image is decoded."""
+
+    name: str
+    labels: tuple[str, ...]
+    streams: dict[str, Stream]
+    stored_size: tuple[int | None, int | None]  # height and width that all images have
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    survey: Survey
+    citation: str = ""
+
+
+def _open_folder(config: DataConfig) -> _Source:
+    path = folder_path(config.dataset)
+    folder = scan_folder(path, config)
+    if folder.damaged:
+        raise damage(path, folder.damaged)
+    streams: dict[str, Stream] = {name: FileStream(files, folder.channels) for name, files in folder.splits.items()}
+    grey = (0.5,) * folder.channels
+    survey = survey_folder(folder, config)
+    name = f"{FOLDER_PREFIX}{path.resolve().name}"
+    return _Source(name, survey.labels, streams, (None, None), folder.channels, grey, grey, survey)
+
+
+def _open_known(config: DataConfig) -> _Source:
+    known = find_known(config.dataset)
+    builder = open_prepared(known, resolve_data_dir(config.data_dir))
+    image, label = features_of(builder)
+    labels = known.labels or tuple(label.names or ())
+    train = RecordStream(builder, "train", known)
+    streams: dict[str, Stream] = {"train": train, "test": RecordStream(builder, known.test_split, known)}
+    if config.own_validation:
+        raise LarqnetsError(
+            f"{config.dataset} has no validation images of its own beside the test. Leave data.own_validation out; "
+            "data.validation = 0.1 takes a part of the training images."
+        )
+    if config.validation:
+        numbers = train.labels()
+        places = [str(place) for place in range(len(numbers))]
+        kept = held_out(numbers, places, config.validation, config.split_seed, labels, "a validation set")
+        streams |= {"train": train.where(~kept), VALIDATION: train.where(kept)}
+    *stored, channels = image.shape  # pyright: ignore[reportGeneralTypeIssues]  # TFDS hides its type
+    size = stored[0], stored[1]
+    survey = survey_known(config, labels, {name: stream.num_images for name, stream in streams.items()})
+    return _Source(
+        config.dataset, labels, streams, size, channels, known.mean, known.std, survey, builder.info.citation
+    )
 
 
 class Dataset:
-    """Two splits of examples. Splits of up to MEMORY_LIMIT bytes are decoded once, larger ones streamed.
+    """Splits of examples: train, test, and validation where the config keeps some images to choose by.
 
-    An example is a tree: the `image`, and by its name what is known about it, here a `label` () int32. Images come out as
-    (pixel / 255 - mean) / std, float32. Use `reading_errors` around loops over the batches: it turns
-    what tf.data raises for damaged files into LarqnetsError.
+    Splits of up to MEMORY_LIMIT bytes are decoded once, larger ones streamed. An example is a tree: the `image`, and by
+    its name what is known about it, here a `label` () int32. Images come out as (pixel / 255 - mean) / std, float32. Use
+    `reading_errors` around loops over the batches: it turns what tf.data raises for damaged files into LarqnetsError.
     """
 
-    def __init__(self, info: DatasetInfo, config: DataConfig, streams: dict[str, Stream], *, as_stored: bool) -> None:
-        self.info = info
+    def __init__(
+        self,
+        info: DatasetInfo,
+        config: DataConfig,
+        streams: dict[str, Stream],
+        survey: Survey | None = None,
+        *,
+        as_stored: bool,
+    ) -> None:
+        self.info, self.survey = info, survey
         self._config = config
         self._streams = streams
         self._as_stored = as_stored
@@ -171,7 +214,7 @@ class Dataset:
         if self._in_memory(split):
             images = tf.data.Dataset.from_tensor_slices(cast(Any, self._load(split)))
         else:
-            images = self._streams[split].in_order().map(self._decode, tf.data.AUTOTUNE, deterministic=True)
+            images = self._stream(split).in_order().map(self._decode, tf.data.AUTOTUNE, deterministic=True)
         if limit is not None:
             images = images.take(limit)
         batches = images.batch(batch_size)
@@ -183,7 +226,7 @@ class Dataset:
 
         All of them in stored order when the split has no more than `count`.
         """
-        num = self._streams[split].num_images
+        num = self._stream(split).num_images
         with reading_errors(self):
             if count >= num:
                 batches = self.eval_batches(split)
@@ -199,6 +242,10 @@ class Dataset:
                 batches = decoded.map(self._normalise)
             parts = list(batches.as_numpy_iterator())
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def stored(self, split: SplitName) -> tf.data.Dataset:
+        """Return the examples of a split in stored order, their images encoded as they are."""
+        return self._stream(split).in_order()
 
     def fingerprint(self) -> str:
         """Return SHA-256 over names, sizes and contents of all files; above FINGERPRINT_LIMIT bytes without contents."""
@@ -221,8 +268,15 @@ class Dataset:
         """Return what to tell the user about an error of tf.data, or None when the data is not its cause."""
         return next(filter(None, (stream.explain(error) for stream in self._streams.values())), None)
 
+    def _stream(self, split: SplitName) -> Stream:
+        if split not in self._streams:
+            raise LarqnetsError(
+                f"{self.info.name} has no validation images. data.validation = 0.2 takes a part of the training images."
+            )
+        return self._streams[split]
+
     def _in_memory(self, split: SplitName) -> bool:
-        return self._streams[split].num_images * int(np.prod(self.info.image_shape)) <= MEMORY_LIMIT
+        return self._stream(split).num_images * int(np.prod(self.info.image_shape)) <= MEMORY_LIMIT
 
     @_without_autograph
     def _load(self, split: SplitName) -> Example:

@@ -1,7 +1,13 @@
 """From an image file to a model's input with numpy and Pillow alone, as it runs on a device without TensorFlow."""
 
+import contextlib
+import functools
+import io
 import math
+import threading
 import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +18,45 @@ from larqnets.arrays import open_at_once
 from larqnets.data.info import normalisation
 from larqnets.errors import LarqnetsError
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+# Format -> the suffixes of its files. What a file is stands in its content; the suffix says that it is meant as an image.
+SUFFIXES = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+}
+FORMATS = tuple(SUFFIXES)
+HEIF, HEIF_SUFFIXES = "HEIF", (".heic", ".heif", ".hif")
+GET_HEIF = 'pip install "larqnets[heic]"'
+
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_EXIF_ORIENTATION = 0x0112
+_warning_filters = threading.Lock()  # Python has one list of them for all threads
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image file says before its pixels. `size`: (height, width) as stored; `orientation`: EXIF's, 1 (upright) to 8."""
+
+    format: str
+    mode: str
+    size: tuple[int, int]
+    orientation: int
+    frames: bool  # several pictures, the first of which is taken
+    transparent: bool  # some of it may be
+
+    @property
+    def grey(self) -> bool:
+        """Whether it has no colours."""
+        return self.mode in ("1", "L", "LA", "I") or self.mode.startswith("I;16")
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(height, width) of the picture as it is shown."""
+        height, width = self.size
+        return (width, height) if self.orientation >= 5 else (height, width)
 
 
 def read_image(path: Path | str, info: dict[str, Any]) -> np.ndarray:
@@ -20,10 +64,10 @@ def read_image(path: Path | str, info: dict[str, Any]) -> np.ndarray:
 
     EXIF orientation is applied and transparency dropped; then grey or RGB by C, the central part with the aspect ratio
     H:W (times crop_fraction), bilinear resizing with antialiasing to H x W, and normalisation. An image of H x W pixels
-    is not resampled. Raises LarqnetsError for a file that is missing, none of FORMATS, damaged or absurdly large.
+    is not resampled. Raises LarqnetsError for a file that is missing, none of `formats`, damaged or absurdly large.
     """
     height, width, channels = info["image_shape"]
-    picture = _to_8_bits(_open(Path(path))).convert("L" if channels == 1 else "RGB")
+    picture = decode_upright(Path(path), channels)
     top, left, box_height, box_width = central_box(
         picture.height, picture.width, height, width, info.get("crop_fraction", 1.0)
     )
@@ -44,20 +88,79 @@ def central_box(
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
-def _open(path: Path) -> Image.Image:
-    """Return the decoded image, upright."""
+def decode_upright(path: Path, channels: int) -> Image.Image:
+    """Return the first picture of a file with 8 bits of grey (`channels` 1) or RGB (3), upright, without transparency.
+
+    Raises LarqnetsError as `read_image` does.
+    """
+    with _opened(path) as picture:
+        upright = _to_8_bits(ImageOps.exif_transpose(picture), path)
+        upright.info.pop("transparency", None)  # of a palette or a colour, about which Pillow would warn
+        return upright.convert("L" if channels == 1 else "RGB")
+
+
+def as_png(path: Path, channels: int) -> bytes:
+    """Return what `decode_upright` does as a PNG, for a reader that knows no other format."""
+    content = io.BytesIO()
+    decode_upright(path, channels).save(content, "PNG", compress_level=1)
+    return content.getvalue()
+
+
+def read_header(path: Path) -> Header:
+    """Return what an image file says of itself, pixels unread; raises LarqnetsError as `read_image` does."""
+    with _opened(path) as picture:
+        # The second picture of an MPO, the JPEG of many phones, is no further frame but a preview or a depth map.
+        frames = picture.format != "MPO" and getattr(picture, "is_animated", False)
+        if frames:
+            picture.seek(0)
+        # Pillow decodes a whole PNG to look for EXIF behind the pixels, where hardly any has it.
+        has_exif = picture.format != "PNG" or "exif" in picture.info
+        orientation = picture.getexif().get(_EXIF_ORIENTATION, 1) if has_exif else 1
+        orientation = orientation if orientation in range(1, 9) else 1
+        # Of a TIFF alone Pillow gives the size as it is shown.
+        swapped = picture.format == "TIFF" and orientation >= 5
+        return Header(
+            format="JPEG" if picture.format == "MPO" else str(picture.format),
+            mode=picture.mode,
+            size=(picture.width, picture.height) if swapped else (picture.height, picture.width),
+            orientation=orientation,
+            frames=frames,
+            transparent=picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info,
+        )
+
+
+@functools.cache
+def formats() -> tuple[str, ...]:
+    """Return the formats that are read here: HEIF only where its decoder is installed."""
     try:
-        with warnings.catch_warnings():
-            # Pillow only warns between its limit and twice its limit; both are too large to be meant.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # Named, since Pillow hands other kinds to programs of the system, whatever the file is called.
-            with open_at_once(path) as file, Image.open(file, formats=FORMATS) as picture:
-                return ImageOps.exif_transpose(picture)
+        import pi_heif
+    except ImportError:
+        return FORMATS
+    pi_heif.register_heif_opener()
+    return (*FORMATS, HEIF)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Give the opened picture to the block, and say in a sentence what keeps it from being read there."""
+    try:
+        with open_at_once(path) as file:
+            with _warning_filters, warnings.catch_warnings():
+                # Pillow only warns between its limit and twice its limit; both are too large to be meant.
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                # Named, since Pillow hands other kinds to programs of the system, whatever the file is called.
+                opened = Image.open(file, formats=formats())
+            with opened as picture:
+                yield picture
+    except LarqnetsError:
+        raise
     except FileNotFoundError as error:
         raise LarqnetsError(f"There is no image at {path}. Check the path.") from error
     except UnidentifiedImageError as error:
+        if HEIF not in formats() and _is_heif(path):
+            raise LarqnetsError(f"{path} is a HEIC image. Install the decoder: {GET_HEIF}.") from error
         raise LarqnetsError(
-            f"{path} is not an image of a kind that is read here ({', '.join(FORMATS)}). Give a PNG or JPEG file."
+            f"{path} is not an image of a kind that is read here ({', '.join(formats())}). Give a PNG or JPEG file."
         ) from error
     except MemoryError as error:
         raise LarqnetsError(f"{path} does not fit into memory. Scale it down and try again.") from error
@@ -72,9 +175,15 @@ def _open(path: Path) -> Image.Image:
         raise LarqnetsError(f"{path} cannot be read, it may be truncated or damaged: {reason}. Replace it.") from error
 
 
-def _to_8_bits(picture: Image.Image) -> Image.Image:
+def _is_heif(path: Path) -> bool:
+    with open_at_once(path) as file:
+        start = file.read(12)
+    return start[4:8] == b"ftyp" and start[8:] in _HEIF_BRANDS
+
+
+def _to_8_bits(picture: Image.Image, path: Path) -> Image.Image:
     if picture.mode == "F":
-        raise LarqnetsError("The image has 32-bit float pixels. Save it with 8 bits per channel.")
+        raise LarqnetsError(f"{path} has 32-bit float pixels. Save it with 8 bits per channel.")
     if picture.mode != "I" and not picture.mode.startswith("I;16"):
         return picture
     # 16-bit grey: Pillow's own conversion to L clips at 255 instead of scaling.

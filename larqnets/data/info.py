@@ -35,10 +35,15 @@ class DatasetInfo:
     num_train: int
     num_test: int
     citation: str
+    num_validation: int = 0
 
     @property
     def num_classes(self) -> int:
         return len(self.labels)
+
+    def num_images(self, split: str) -> int:
+        """Return the number of images of a split: train, test or validation."""
+        return {"train": self.num_train, "test": self.num_test, "validation": self.num_validation}[split]
 
 
 def crop_fraction(config: DataConfig) -> float:

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from larqnets.errors import LarqnetsError, nearest
 
 FOLDER_PREFIX = "folder:"
-SPLITS = ("test", "train")
+SPLITS = ("test", "train", "validation")
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,8 @@ def find_known(name: str) -> KnownDataset:
             "`larqnets list datasets` shows the known ones; folder:PATH takes images of your own."
         )
     return KNOWN_DATASETS[name]
+
+
+def folder_path(dataset: str) -> Path:
+    """Return the folder that `folder:PATH` names."""
+    return Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser()

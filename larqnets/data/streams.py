@@ -1,12 +1,12 @@
 """Where encoded images come from: TFDS shards or image files, in stored order or shuffled by (seed, epoch).
 
 An element of a stream is a stored example: the encoded `image`, its EXIF `orientation` () int32, and what is known about
-the picture, a `label` () int32. The endless shuffled order drops the end
-of each epoch that does not fill a batch, so that every batch is of one epoch.
+the picture, a `label` () int32. The endless shuffled order drops the end of each epoch that does not fill a batch, so that
+every batch is of one epoch.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,7 @@ import tensorflow_datasets as tfds
 from larqnets.data.augment import Purpose, stateless_seed
 from larqnets.data.folder import FileList
 from larqnets.data.geometry import ORIENTATION, Example
+from larqnets.data.image import as_png, decode_upright
 from larqnets.data.info import IMAGE, LABEL
 from larqnets.data.known import KnownDataset
 from larqnets.data.layout import incomplete
@@ -71,14 +72,37 @@ def permutation(num: int, seed: int, purpose: Purpose, counter: tf.Tensor | int)
         )
 
 
-class FileStream:
-    """Images that are files; the order of an epoch is a permutation of all of them."""
+def _chosen(records: tf.data.Dataset, kept: np.ndarray, first: tf.Tensor | int) -> tf.data.Dataset:
+    """Return the records at which `kept` is true, where the first of them is number `first`."""
+    with tf.device("CPU:0"):
+        mask = tf.constant(kept)
 
-    def __init__(self, files: FileList) -> None:
+    def is_kept(number: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
+        return tf.gather(mask, number)
+
+    numbered = records.enumerate(tf.cast(first, tf.int64)).filter(is_kept)  # pyright: ignore[reportArgumentType]  # pairs
+    return numbered.map(lambda number, record: record)
+
+
+class FileStream:
+    """Images that are files; the order of an epoch is a permutation of all of them.
+
+    TensorFlow decodes PNG and JPEG. What it does not know is decoded by Pillow, as on a device, and handed on as a PNG.
+    """
+
+    def __init__(self, files: FileList, channels: int) -> None:
         self.num_images = len(files.paths)
-        self._files = files
+        self._files, self._channels = files, channels
+        self._foreign = np.array([header.format not in ("PNG", "JPEG") for header in files.headers], bool)
+        orientations = [header.orientation for header in files.headers]
         with tf.device("CPU:0"):
-            self._columns = (tf.constant(files.paths), tf.constant(files.labels), tf.constant(files.orientations))
+            paths = tf.constant([os.fsencode(path) for path in files.paths], tf.string)
+            self._columns = (
+                paths,
+                tf.constant(files.labels),
+                tf.constant(np.where(self._foreign, 1, orientations), tf.int32),
+                tf.constant(self._foreign),
+            )
 
     def in_order(self) -> tf.data.Dataset:
         return tf.data.Dataset.range(self.num_images).map(self._read, tf.data.AUTOTUNE, deterministic=True)
@@ -88,21 +112,36 @@ class FileStream:
         return indices.map(self._read, tf.data.AUTOTUNE, deterministic=True)
 
     def files(self) -> dict[str, Path]:
-        return {"/".join(Path(path).parts[-3:]): Path(path) for path in self._files.paths}
+        return dict(zip(self._files.names(), map(Path, self._files.paths), strict=True))
 
     def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
-        if not isinstance(error, tf.errors.InvalidArgumentError | tf.errors.NotFoundError):
+        if not isinstance(error, tf.errors.InvalidArgumentError | tf.errors.NotFoundError | tf.errors.UnknownError):
             return None
-        for path in self._files.paths:
+        for path, foreign in zip(self._files.paths, self._foreign, strict=True):
             try:
-                tf.io.decode_image(tf.io.read_file(path), expand_animations=False)
-            except tf.errors.OpError:
+                if foreign:
+                    decode_upright(Path(path), self._channels)
+                else:
+                    tf.io.decode_image(tf.io.read_file(path), expand_animations=False)
+            except (tf.errors.OpError, LarqnetsError):
                 return LarqnetsError(f"{path} cannot be read as an image, it may be damaged. Replace or delete it.")
         return None
 
     def _read(self, index: tf.Tensor) -> Example:
-        path, label, orientation = (tf.gather(column, index) for column in self._columns)
-        return {IMAGE: tf.io.read_file(path), LABEL: label, ORIENTATION: orientation}
+        path, label, orientation, foreign = (tf.gather(column, index) for column in self._columns)
+        if self._foreign.any():
+            content = tf.cond(foreign, lambda: self._transcoded(path), lambda: tf.io.read_file(path))
+        else:
+            content = tf.io.read_file(path)
+        return {IMAGE: content, LABEL: label, ORIENTATION: orientation}
+
+    def _transcoded(self, path: tf.Tensor) -> tf.Tensor:
+        """Return a file that Pillow reads as a PNG; a LarqnetsError about it becomes an UnknownError here."""
+
+        def read(name: bytes) -> bytes:
+            return as_png(Path(os.fsdecode(name)), self._channels)
+
+        return tf.ensure_shape(tf.numpy_function(read, [path], tf.string), [])
 
 
 @dataclass(frozen=True)
@@ -116,10 +155,27 @@ class RecordStream:
     builder: tfds.core.DatasetBuilder
     split: str
     known: KnownDataset
+    kept: np.ndarray | None = None  # which records are meant, bool; None: all
 
     @property
     def num_images(self) -> int:
-        return self.builder.info.splits[self.split].num_examples
+        return int(self._shard_lengths().sum())
+
+    def labels(self) -> np.ndarray:
+        """Return the label of every record that is meant, which reads all of them."""
+        labels = self.in_order().map(lambda example: example[LABEL])
+        return np.concatenate([*labels.batch(4096).as_numpy_iterator()])
+
+    def where(self, mask: np.ndarray) -> "RecordStream":
+        """Return the records at which `mask` is true; it is about all."""
+        return replace(self, kept=mask)
+
+    def _shard_lengths(self) -> np.ndarray:
+        """Return how many records of every shard are meant, int64."""
+        lengths = np.array(self.builder.info.splits[self.split].shard_lengths, np.int64)
+        if self.kept is None:
+            return lengths
+        return np.array([part.sum() for part in np.split(self.kept, np.cumsum(lengths)[:-1])], np.int64)
 
     @property
     def _shards(self) -> list[str]:
@@ -127,16 +183,25 @@ class RecordStream:
 
     def in_order(self) -> tf.data.Dataset:
         records = tf.data.TFRecordDataset(self._shards)
-        records = records.apply(tf.data.experimental.assert_cardinality(self.num_images))
+        everything = self.builder.info.splits[self.split].num_examples
+        records = records.apply(tf.data.experimental.assert_cardinality(everything))
+        if self.kept is not None:
+            records = _chosen(records, self.kept, 0)
         return records.map(self._parse, tf.data.AUTOTUNE, deterministic=True)
 
     def shuffled(self, seed: int, purpose: Purpose, batch_size: int, start_step: int = 0) -> tf.data.Dataset:
-        lengths = np.array(self.builder.info.splits[self.split].shard_lengths, np.int64)
+        lengths = self._shard_lengths()
         steps = self.num_images // batch_size
         per_block = min(len(lengths), max(1, round(BLOCK_RECORDS / lengths.mean())))
         num_blocks = -(-len(lengths) // per_block)
         with tf.device("CPU:0"):
             shards, shard_lengths = tf.constant(self._shards), tf.constant(lengths)
+            stored = np.array(self.builder.info.splits[self.split].shard_lengths, np.int64)
+            firsts = tf.constant(np.cumsum(stored) - stored)
+
+        def records_of(shard: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
+            records = tf.data.TFRecordDataset(shard)
+            return records if self.kept is None else _chosen(records, self.kept, first)
 
         def shard_order(epoch: tf.Tensor | int) -> tf.Tensor:
             return permutation(len(lengths), seed, Purpose.SHARDS, epoch)
@@ -159,9 +224,9 @@ class RecordStream:
                     )
                     return shuffled[:keep]
 
-            files = tf.data.Dataset.from_tensor_slices(tf.gather(shards, mine))
+            files = tf.data.Dataset.from_tensor_slices((tf.gather(shards, mine), tf.gather(firsts, mine)))
             records = files.interleave(
-                tf.data.TFRecordDataset,
+                records_of,  # pyright: ignore[reportArgumentType]  # pairs
                 cycle_length=per_block,
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from larqnets.backbones import get_backbone
 from larqnets.config import DataConfig, Experiment, list_configs, load_config
-from larqnets.data.folder import find_classes
-from larqnets.data.known import FOLDER_PREFIX, find_known
+from larqnets.data.folder import find_layout
+from larqnets.data.known import FOLDER_PREFIX, find_known, folder_path
 from larqnets.data.layout import find_prepared, resolve_data_dir
 from larqnets.errors import LarqnetsError
 from larqnets.method_options import method_names, read_options
@@ -53,7 +53,7 @@ def check_data(config: DataConfig) -> None:
     """Look whether the images are there: a folder with its classes, or what TFDS has prepared."""
     check_dataset(config.dataset)
     if config.dataset.startswith(FOLDER_PREFIX):
-        find_classes(_image_folder(config.dataset))
+        find_layout(folder_path(config.dataset), config)
     elif not (known := find_known(config.dataset)).ships_with_package:
         find_prepared(known, resolve_data_dir(config.data_dir))
 
@@ -64,18 +64,14 @@ def check_dataset(name: str | None) -> None:
         return
     if not name.startswith(FOLDER_PREFIX):
         find_known(name)
-    elif not (folder := _image_folder(name)).is_dir():
+    elif not (folder := folder_path(name)).is_dir():
         raise LarqnetsError(f"There is no folder {folder}. Check the path after 'folder:'.")
-
-
-def _image_folder(dataset: str) -> Path:
-    return Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser()
 
 
 def check_images(config: DataConfig | None, dataset: str | None, data_dir: str | None) -> None:
     """Look whether the images are there that a run or file was made for, or those of --dataset; None: it does not say."""
     if dataset is not None:
-        config = replace(config or DataConfig(dataset), dataset=dataset)
+        config = (config or DataConfig(dataset)).of_dataset(dataset)
     if config is not None:
         check_data(config if data_dir is None else replace(config, data_dir=data_dir))
 

@@ -38,6 +38,9 @@ def launch(order: Order, reporter: Reporter) -> Run:
         dataset = load_dataset(run.experiment.data) if parts is None else parts.dataset
         model_words = f"{run.experiment.model.method} on {run.experiment.model.backbone}"
         reporter.line(f"{run.path}: {model_words}, {dataset.info.num_train:,} training images of {dataset.info.name}.")
+        if dataset.survey is not None:
+            for line in dataset.survey.lines():
+                reporter.line(line)
         if workers.replicas > 1:
             where = f" on {workers.count} machines; this is worker {workers.index}" if workers.count > 1 else ""
             reporter.line(f"Every batch is shared by {workers.replicas} devices{where}.")
@@ -94,6 +97,8 @@ def _open_or_create(order: Order, workers: Workers, reporter: Reporter) -> tuple
     if order.resume:
         reporter.line(f"There is no run {order.runs / name} yet, so it starts now.")
     run = Run.create(order.runs, name, experiment, config_name=Path(order.config_or_run).stem)
+    if parts.dataset.survey is not None and parts.dataset.survey.division is not None:
+        run.update_card(split=parts.dataset.survey.division)
     if order.init_from is not None:
         run.update_card(init_from=str(order.init_from))
     return run, parts

@@ -133,11 +133,17 @@ def test_file_that_is_no_image(image_folder):
         load(image_folder)
 
 
-def test_file_of_another_format(image_folder):
+def test_a_file_is_what_its_content_says_whatever_its_name(image_folder):
     content = io.BytesIO()
-    Image.new("RGB", (10, 10)).save(content, "BMP")
+    Image.new("RGB", (10, 10), (10, 20, 30)).save(content, "BMP")
     (image_folder / "train" / "cat" / "3.png").write_bytes(content.getvalue())
-    with pytest.raises(LarqnetsError, match=r"3\.png is a BMP image"):
+    dataset = load(image_folder)
+    assert (pixels_of(dataset, dataset.samples(100)["image"][3]) == (10, 20, 30)).all()
+
+
+def test_file_of_a_format_that_is_not_read(image_folder):
+    Image.new("RGB", (10, 10)).save(image_folder / "train" / "cat" / "3.png", "PPM")
+    with pytest.raises(LarqnetsError, match=r"3\.png cannot be read as an image"):
         load(image_folder)
 
 

@@ -1,0 +1,49 @@
+"""Commands about images, before there is a network. `larqnets.cli.main` takes them in."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from larqnets.cli.command import DataDir, Json, Set, needs_training_extra, show
+
+app = typer.Typer()
+data = typer.Typer(help="Look at images before training on them.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+
+@data.command()
+def check(
+    images: Annotated[str, typer.Argument(metavar="PATH|NAME", help="A folder of images, or a data set's name.")],
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Also draw a contact sheet: a few images of every label.")
+    ] = None,
+    overrides: Set = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is in a data set: images by split and label, sizes, what is left out and why, damage, duplicates.
+
+    Every image is decoded. --set takes keys of data, such as those that split a set: --set data.validation=0.2.
+    """
+    from larqnets.cli import preflight
+
+    config = preflight.check_data_check(images, overrides or (), data_dir, sheet)
+    from larqnets.cli.reporters import StatusReporter
+    from larqnets.cli.tables import data as tables
+    from larqnets.data.known import FOLDER_PREFIX
+    from larqnets.files import write_atomically
+
+    with StatusReporter() as reporter:
+        if config.dataset.startswith(FOLDER_PREFIX):
+            from larqnets.data.check import check_folder
+
+            found = check_folder(config, reporter)
+        else:
+            found = needs_training_extra("larqnets.data.check_prepared").check_prepared(config, reporter)
+        if sheet is not None:
+            write_atomically(sheet, found.sheet())
+    result = {**found.to_json(), "contact_sheet": None if sheet is None else str(sheet)}
+    show(result, lambda: tables.check(found, sheet), as_json)
+    if (problem := found.problem()) is not None:
+        raise problem

@@ -1,0 +1,143 @@
+"""`larqnets data check`: every image of a data set is looked at, pixels too."""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from larqnets.config import DataConfig
+from larqnets.data.contact_sheet import Tile, contact_sheet
+from larqnets.data.folder import LeftOut, scan_folder
+from larqnets.data.image import decode_upright
+from larqnets.data.known import folder_path
+from larqnets.data.survey import Copies, Survey, survey_folder
+from larqnets.errors import LarqnetsError
+from larqnets.reporter import SILENT, Reporter
+
+SHEET_LABELS = 50  # on a contact sheet
+PER_LABEL = {"train": 6, "validation": 2, "test": 2}  # images of each of them
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found. `sizes`: (height, width) of every image that can be read, upright; `damaged` ones cannot.
+
+    `open` gives the picture at a place of the survey, RGB and upright.
+    """
+
+    survey: Survey
+    sizes: tuple[tuple[int, int], ...]
+    damaged: tuple[LeftOut, ...]
+    copies: tuple[Copies, ...]
+    open: Callable[[int], Image.Image]
+
+    @property
+    def sizes_in_order(self) -> list[tuple[int, int]]:
+        """The smallest, the median and the largest size by area; [] without images."""
+        ordered = sorted(self.sizes, key=lambda size: (size[0] * size[1], size))
+        return [ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1]] if ordered else []
+
+    def problem(self) -> LarqnetsError | None:
+        """Return what keeps the set from being trained on, None if nothing does."""
+        if not self.damaged:
+            return None
+        many = f"{len(self.damaged):,} files" if len(self.damaged) > 1 else "1 file"
+        return LarqnetsError(
+            f"{many} of {self.survey.dataset} cannot be read as an image. Replace or delete what is damaged."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as JSON types."""
+        survey = self.survey
+        return {
+            "dataset": survey.dataset,
+            "split_by": survey.split_by,
+            "channels": survey.channels,
+            "labels": list(survey.labels),
+            "splits": {
+                name: {"images": total, "labels": dict(zip(survey.labels, survey.images[name], strict=True))}
+                for name, total in survey.total.items()
+            },
+            "sizes": dict(zip(("smallest", "median", "largest"), map(list, self.sizes_in_order), strict=False)),
+            "formats": dict(Counter(header.format for header in survey.headers).most_common()),
+            "changes": survey.changes(),
+            "left_out": [{"file": str(one.path), "what": one.what, "why": one.why} for one in survey.left_out],
+            "damaged": [{"file": str(one.path), "why": one.why} for one in self.damaged],
+            "duplicates": [
+                {
+                    "images": [vars(place) for place in same.places],
+                    "between_splits": same.between_splits,
+                    "between_labels": same.between_labels,
+                }
+                for same in self.copies
+            ],
+            "few": survey.few(),
+            "cautions": survey.cautions(self.copies),
+        }
+
+    def sheet(self) -> bytes:
+        """Return a contact sheet of the first labels, each with its first images of every split, as a PNG."""
+        more = len(self.survey.labels) - SHEET_LABELS
+        note = f"{more:,} more labels are not shown." if more > 0 else ""
+        return contact_sheet(self.survey.dataset, self._rows(self.survey.labels[:SHEET_LABELS]), note)
+
+    def _rows(self, shown: tuple[str, ...]) -> list[tuple[str, list[Tile]]]:
+        chosen: dict[str, list[int]] = {label: [] for label in shown}
+        taken: Counter[tuple[str, str]] = Counter()
+        bad = {str(one.path) for one in self.damaged}
+        for i, place in enumerate(self.survey.places):
+            key = (place.label, place.split)
+            readable = not self.survey.paths or self.survey.paths[i] not in bad
+            if place.label in chosen and readable and taken[key] < PER_LABEL[place.split]:
+                taken[key] += 1
+                chosen[place.label].append(i)
+        numbers = {name: dict(zip(self.survey.labels, n, strict=True)) for name, n in self.survey.images.items()}
+        return [
+            (
+                f"{label}: {', '.join(f'{counts[label]:,} {name}' for name, counts in numbers.items())}",
+                [self._tile(i) for i in chosen[label]],
+            )
+            for label in shown
+        ]
+
+    def _tile(self, number: int) -> Tile:
+        place = self.survey.places[number]
+        return Tile(self.open(number), (place.split, place.file.rpartition("/")[2]))
+
+
+def check_folder(config: DataConfig, reporter: Reporter = SILENT) -> Check:
+    """Look at every image of a folder. Copies are images whose upright RGB pixels are the same, whatever their format.
+
+    Raises LarqnetsError as `scan_folder` does.
+    """
+    path = folder_path(config.dataset)
+    reporter.stage("listing images and reading their headers")
+    folder = scan_folder(path, config)
+    survey = survey_folder(folder, config)
+    reporter.stage("decoding images")
+    damaged, digests, sizes = list(folder.damaged), defaultdict[bytes, list[int]](list), []
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for i, found in enumerate(pool.map(_digest, survey.paths)):
+            reporter.count(i + 1, len(survey.paths), "images")
+            if isinstance(found, LeftOut):
+                damaged.append(found)
+            else:
+                digests[found].append(i)
+                sizes.append(survey.headers[i].upright_size)
+    copies = tuple(survey.copies(same) for same in digests.values() if len(same) > 1)
+    return Check(survey, tuple(sizes), tuple(damaged), copies, lambda i: decode_upright(Path(survey.paths[i]), 3))
+
+
+def _digest(path: str) -> bytes | LeftOut:
+    """Return what stands for the pixels of an image, or why it cannot be read."""
+    try:
+        picture = decode_upright(Path(path), 3)
+    except LarqnetsError as error:
+        return LeftOut(Path(path), "damaged", str(error))
+    return hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).digest()
