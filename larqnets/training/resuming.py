@@ -14,7 +14,7 @@ from larqnets.schema import from_mapping
 _FREE_KEYS = ("description", "paper.", "data.data_dir", "train.checkpoint_every_epochs")
 
 
-def check_resumable(saved: checkpoints.Saved, provenance: dict[str, Any]) -> list[str]:
+def check_resumable(saved: checkpoints.Saved, experiment: Experiment, provenance: dict[str, Any]) -> list[str]:
     """Return what the user should know before this run goes on from a checkpoint.
 
     Raises LarqnetsError naming the first key of the config that is not the checkpoint's, or other images.
@@ -22,7 +22,8 @@ def check_resumable(saved: checkpoints.Saved, provenance: dict[str, Any]) -> lis
     # A key that the checkpoint's version of larqnets did not know yet had the value that is the default now.
     started = from_mapping(Experiment, _without_none(saved.state["config"]), "", f"{saved.path}/state.json")
     # through JSON: an option's tuple comes back from the checkpoint as a list
-    then, now = (_flat(json.loads(json.dumps(c))) for c in (dataclasses.asdict(started), provenance["config"]))
+    both = (dataclasses.asdict(e) for e in _alike(started, experiment))
+    then, now = (_flat(json.loads(json.dumps(tables))) for tables in both)
     for key in sorted(then.keys() | now.keys()):
         free = re.sub(r"^stages\.\d+\.", "train.", key).startswith(_FREE_KEYS)
         if then.get(key) != now.get(key) and not free:
@@ -52,6 +53,14 @@ def check_resumable(saved: checkpoints.Saved, provenance: dict[str, Any]) -> lis
         listed = ", ".join(f"{name} {before} -> {after}" for name, (before, after) in changed.items())
         notes.append(f"Continuing with {listed}: the result may differ in the last bits from an uninterrupted run.")
     return notes
+
+
+def _alike(then: Experiment, now: Experiment) -> tuple[Experiment, Experiment]:
+    """Return two experiments in one form, the later one without the stages that make the earlier one longer."""
+    count = len(then.training_stages)
+    if len(now.stages) <= count or not all(stage.extends for stage in now.stages[count:]):
+        return then, now
+    return dataclasses.replace(then, stages=then.training_stages), dataclasses.replace(now, stages=now.stages[:count])
 
 
 def check_same_stage(saved: checkpoints.Saved, record: dict[str, Any]) -> None:
