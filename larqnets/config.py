@@ -116,9 +116,8 @@ class TrainConfig:
     hard_label_weight: Annotated[float, Range(0, 1)] = 0.0  # with a teacher: share of `loss` on the labels
     keep: Literal["last", "best"] = "last"  # the weights that are the result: of the last epoch, or of the epoch with
     # the best headline score on the validation images
-    patience: Annotated[int, Range(0, 100_000)] = (
-        0  # so many epochs without a better validation score end the stage; 0: none do
-    )
+    patience: Annotated[int, Range(0, 100_000)] = 0  # a stage ends after so many epochs without a better validation
+    # score; 0: it has all its epochs
     checkpoint_every_epochs: Annotated[int, Range(1, 100_000)] = 1
     mixed_precision: bool = False  # bfloat16 inside the training step, for CPUs that have it; weights stay float32
 

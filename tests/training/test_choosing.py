@@ -2,15 +2,10 @@
 
 import csv
 import dataclasses
-import json
 import os
-import random
 import signal
-from functools import partial
 
-import numpy as np
 import pytest
-from forked import Forked
 from hypothesis import given
 from hypothesis import strategies as st
 from recorder import Recorder
@@ -19,12 +14,10 @@ from larqnets.config import DataConfig, PaperConfig, StageConfig, list_configs, 
 from larqnets.errors import LarqnetsError
 from larqnets.runs.epoch_tables import TIMING_COLUMNS
 from larqnets.runs.run import Run
-from larqnets.tasks import get_task
-from larqnets.training import TrainingInterruptedError, build_model, evaluate, load_trained_model, train
+from larqnets.training import TrainingInterruptedError, build_model, load_trained_model, train
 from larqnets.training.choosing import Choice, choice_words
-from larqnets.training.stages import Stage, as_they_went
+from larqnets.training.stages import Stage
 
-from .kill_points import arm
 from .test_loop import same_bits
 from .test_stages import stage, timeless
 from .tiny import MemoryDataset, tiny_experiment
@@ -46,7 +39,7 @@ class Validated(MemoryDataset):
 
 
 def chosen(**train):
-    last = tiny_experiment(**(KEEP | train | {"keep": "last"}))
+    last = tiny_experiment(**(KEEP | train | {"keep": "last", "patience": 0}))
     return dataclasses.replace(
         last,
         data=DataConfig("memory", validation=0.125),
@@ -124,8 +117,7 @@ def test_the_last_weights_are_kept_by_default(whole, tmp_path):
     assert Run.open(run.path).card.chosen.epoch == 2
 
 
-@pytest.mark.parametrize("stops", [[3, 41], [7, 14, 41]], ids=str)
-@pytest.mark.parametrize("every", [1, 4])
+@pytest.mark.parametrize(("stops", "every"), [([3, 41], 1), ([14, 35], 4)], ids=str)
 def test_an_interrupted_run_keeps_the_same_bits(whole, tmp_path, stops, every):
     run, model, *_ = whole
     experiment = chosen(checkpoint_every_epochs=every)
@@ -155,3 +147,101 @@ def test_a_signal_while_the_test_set_is_measured_repeats_that_alone(whole, tmp_p
     assert same_bits(train_once(chosen(), broken, dataset), model)
     assert dataset.measured == ["test"]
     assert rows(broken) == rows(run)
+
+
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3, float("nan")]), min_size=1, max_size=8), st.integers(0, 3))
+def test_what_is_kept_and_when_it_ends_follow_from_the_scores(scores, patience):
+    """Against a loop over the epochs, as one would write it with a variable for the best so far."""
+    config = StageConfig(name="a", epochs=9, keep="best", patience=patience)
+    only = Stage(config, 0, 1, 0, 0, 9)
+    rows = [{"stage": "a", "epoch": i, "validation_accuracy": s} for i, s in enumerate(scores)]
+    best, at, ended = -1.0, 0, None
+    for i, value in enumerate(scores):
+        if value > best:
+            best, at = value, i
+        if ended is None and patience and i - at >= patience:
+            ended = i
+    choice = Choice("accuracy")
+    assert choice.kept([only], rows) is rows[at]
+    assert choice.ran_out(only, rows) == bool(patience and len(rows) - 1 - at >= patience)
+    ends = [i for i in range(len(rows)) if choice.ran_out(only, rows[: i + 1])]
+    assert (ends[0] if ends else None) == ended
+
+
+def test_a_stage_that_extends_another_is_chosen_with_it():
+    configs = [StageConfig(name=name, epochs=2, keep="best", extends=name == "c") for name in "abc"]
+    stages = [Stage(config, i, 1, 2 * i, 2 * i, 2) for i, config in enumerate(configs)]
+    scores = {"a": (0.9, 0.1), "b": (0.5, 0.4), "c": (0.2, 0.3)}
+    rows = [{"stage": name, "validation_accuracy": s} for name, found in scores.items() for s in found]
+    choice = Choice("accuracy")
+    assert [choice.kept(stages[:n], rows) is rows[i] for n, i in ((1, 0), (2, 2), (3, 2))] == [True] * 3
+    last = [*stages[:2], dataclasses.replace(stages[2], config=dataclasses.replace(configs[2], keep="last"))]
+    assert choice.kept(last, rows) is rows[5]
+    assert choice.kept(last, rows[:4]) is rows[2]
+
+
+EARLY = (
+    stage("first", keep="best", patience=1, epochs=6, learning_rate=0.3),
+    stage("second", keep="best", patience=2, epochs=4, progress="run"),
+)
+
+
+@pytest.fixture(scope="module")
+def early(tmp_path_factory):
+    """Two stages, the first of which stops early."""
+    run = Run.create(tmp_path_factory.mktemp("runs"), "early", staged(*EARLY))
+    recorder = Recorder()
+    return train_once(staged(*EARLY), run, reporter=recorder), Run.open(run.path), recorder
+
+
+def test_a_stage_stops_early_and_the_next_one_follows_at_once(early):
+    _, run, recorder = early
+    first, second = run.card.stages
+    assert first.epochs_done < 6
+    assert [int(row["epoch"]) for row in rows(run)] == list(range(1, run.card.epochs_done + 1))
+    assert [int(row["step"]) for row in rows(run)] == [7 * epoch for epoch in range(1, run.card.epochs_done + 1)]
+    assert run.card.epochs_done == first.epochs_done + second.epochs_done
+    said = f"Stage first stops early, after epoch {first.epochs_done}: no better validation accuracy in 1 epochs."
+    assert said in recorder.lines
+    assert first.chosen.epoch == first.epochs_done - 1
+    assert first.test_accuracy is None
+    assert second.test_accuracy == run.card.score is not None
+
+
+def test_a_run_that_stopped_early_is_resumed_anywhere(early, tmp_path):
+    model, whole, _ = early
+    border = 7 * whole.card.stages[0].epochs_done
+    broken = Run.create(tmp_path, "broken", staged(*EARLY))
+    for at in (border - 3, border, border + 8):
+        with pytest.raises(TrainingInterruptedError):
+            train_once(staged(*EARLY), broken, stop=lambda step, at=at: step == at)
+    assert same_bits(train_once(staged(*EARLY), broken), model)
+    assert rows(broken) == rows(whole)
+    assert timeless(Run.open(broken.path).card.document) == timeless(whole.card.document)
+
+
+@pytest.mark.parametrize(("train", "words"), [({"keep": "best"}, 'train.keep = "best"'), ({"patience": 3}, "patience")])
+def test_without_validation_images_there_is_nothing_to_choose_by(train, words):
+    with pytest.raises(LarqnetsError, match=f"{words} needs validation images.*data.validation = 0.2"):
+        tiny_experiment(**train)
+    dataclasses.replace(chosen(), data=DataConfig("memory", own_validation=True))
+
+
+def test_what_is_chosen_is_said():
+    assert choice_words(tiny_experiment(), "accuracy") == (
+        "Kept are the weights of the last epoch: the test set is measured after every epoch, and nothing is chosen on it."
+    )
+    paper = dataclasses.replace(tiny_experiment(), paper=PaperConfig("A paper", 0.5))
+    assert choice_words(paper, "accuracy").startswith(
+        "The recipe of A paper keeps the weights of the last epoch: the test"
+    )
+    assert choice_words(chosen(patience=4), "miou") == (
+        "Kept are the weights of the epoch with the best validation miou; the test set is measured once, with them, at the "
+        "end. Training ends after 4 epochs without a better validation miou."
+    )
+
+
+def test_the_recipes_of_papers_keep_the_last_weights():
+    papers = [config for config in map(load_config, list_configs()) if config.paper.title]
+    assert len(papers) > 20
+    assert {(stage.keep, stage.patience) for config in papers for stage in config.training_stages} == {("last", 0)}
