@@ -6,6 +6,7 @@ from typing import Annotated
 from larqnets.csv_table import CsvTable, Format
 
 _Measured = Annotated[float, Format(".8g")]
+_MeasuredAtTheEnd = Annotated[float | None, Format(".8g")]
 
 TIMING_COLUMNS = ("images_per_second", "seconds")
 VALIDATION, TEST = "validation_", "test_"  # of columns: before the name of a score, or "loss"
@@ -19,7 +20,7 @@ def epoch_table(scores: Sequence[str], *, trained: bool = True, validated: bool 
     validation images, `validated`, also has validation_, and test_ only of an epoch whose weights were kept at its end.
     images_per_second covers the training steps of the epoch; seconds is the whole run so far, over all resumes.
     """
-    tested = _Measured | None if validated else _Measured
+    tested = _MeasuredAtTheEnd if validated else _Measured
     return CsvTable(
         {
             "stage": str,

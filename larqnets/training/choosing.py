@@ -21,7 +21,7 @@ class KeptWeights(tf.Module):
 
     def __init__(self, model: tf.keras.Model) -> None:
         super().__init__()
-        self.weights = [tf.Variable(np.asarray(weight), trainable=False) for weight in model.variables]
+        self.weights = [tf.Variable(tf.constant(np.asarray(weight)), trainable=False) for weight in model.variables]
 
     def take(self, model: tf.keras.Model) -> None:
         """Copy the weights that the model has now."""

@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorder import Recorder
 
@@ -117,12 +117,11 @@ def test_the_last_weights_are_kept_by_default(whole, tmp_path):
     assert Run.open(run.path).card.chosen.epoch == 2
 
 
-@pytest.mark.parametrize(("stops", "every"), [([3, 41], 1), ([14, 35], 4)], ids=str)
-def test_an_interrupted_run_keeps_the_same_bits(whole, tmp_path, stops, every):
+def test_an_interrupted_run_keeps_the_same_bits(whole, tmp_path):
     run, model, *_ = whole
-    experiment = chosen(checkpoint_every_epochs=every)
+    experiment = chosen(checkpoint_every_epochs=4)
     broken = Run.create(tmp_path, "broken", experiment)
-    for at in stops:
+    for at in (14, 38):  # between two epochs, and in the last one
         with pytest.raises(TrainingInterruptedError):
             train_once(experiment, broken, stop=lambda step, at=at: step == at)
     assert same_bits(train_once(experiment, broken), model)
@@ -149,6 +148,7 @@ def test_a_signal_while_the_test_set_is_measured_repeats_that_alone(whole, tmp_p
     assert rows(broken) == rows(run)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([0.1, 0.2, 0.3, float("nan")]), min_size=1, max_size=8), st.integers(0, 3))
 def test_what_is_kept_and_when_it_ends_follow_from_the_scores(scores, patience):
     """Against a loop over the epochs, as one would write it with a variable for the best so far."""
@@ -212,7 +212,7 @@ def test_a_run_that_stopped_early_is_resumed_anywhere(early, tmp_path):
     model, whole, _ = early
     border = 7 * whole.card.stages[0].epochs_done
     broken = Run.create(tmp_path, "broken", staged(*EARLY))
-    for at in (border - 3, border, border + 8):
+    for at in (border, border + 8):
         with pytest.raises(TrainingInterruptedError):
             train_once(staged(*EARLY), broken, stop=lambda step, at=at: step == at)
     assert same_bits(train_once(staged(*EARLY), broken), model)
