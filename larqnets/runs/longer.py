@@ -91,17 +91,15 @@ def longer_words(stages: Sequence[StageConfig]) -> list[str]:
     """Return a sentence or two for each stage that makes a run longer: how its rate goes, and what the run is no more."""
     said, epochs = [], 0
     for stage in stages:
-        epochs += stage.epochs
+        before, epochs = epochs, epochs + stage.epochs
         if not stage.extends:
             continue
-        falls = (
-            "and stays there"
-            if stage.schedule == "constant"
-            else f"({stage.schedule}) to {stage.final_learning_rate:g}"
-        )
+        way = "stays there"
+        if stage.schedule != "constant":
+            way = f"goes to {stage.final_learning_rate:g} ({stage.schedule})"
         said.append(
-            f"Stage {stage.name} makes it longer by {stage.epochs} epochs, with a new optimizer and a schedule of its own: the "
-            f"learning rate starts at {stage.learning_rate:g} {falls}. The result is not that of a run of {epochs} epochs "
+            f"Stage {stage.name} makes it longer, from {before} to {epochs} epochs, with a new optimizer and a schedule of its own: the "
+            f"learning rate starts at {stage.learning_rate:g} and {way}. The result is not that of a run of {epochs} epochs "
             "from the start, whose rate goes its way once."
         )
     return said

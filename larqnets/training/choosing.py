@@ -53,15 +53,13 @@ class Choice:
             return candidates[-1] if candidates else None
         return max(candidates, key=self._score)
 
-    def epochs_without_gain(self, stage: Stage, rows: Sequence[MetricsRow]) -> int:
-        """Return how many epochs of the stage came after its best one, of several the first."""
-        scores = [self._score(row) for row in _rows_of(stage, rows)]
-        return len(scores) - 1 - scores.index(max(scores)) if scores else 0
-
     def ran_out(self, stage: Stage, rows: Sequence[MetricsRow]) -> bool:
-        """Return whether the stage has no patience left."""
-        patience = stage.config.patience
-        return 0 < patience <= self.epochs_without_gain(stage, rows)
+        """Return whether `patience` epochs of the stage came after its best one, of several the first."""
+        own, patience = _rows_of(stage, rows), stage.config.patience
+        if not patience or not own:
+            return False
+        scores = [self._score(row) for row in own]
+        return len(scores) - 1 - scores.index(max(scores)) >= patience
 
     def _score(self, row: MetricsRow) -> float:
         score = row[self._column]
@@ -80,18 +78,17 @@ def chosen(row: MetricsRow, keep: str) -> dict[str, Any]:
 
 def choice_words(experiment: Experiment, headline: str) -> str:
     """Return in a sentence or two what will be chosen by which images."""
-    last, stages = experiment.training_stages[-1], experiment.training_stages
+    stages, title = experiment.training_stages, experiment.paper.title
+    last = stages[-1].keep == "last"
+    whose = f"The recipe of {title} keeps" if title and last else "Kept are"
+    words = f"{whose} the weights of {'the last epoch' if last else f'the epoch with the best validation {headline}'}"
     if not experiment.data.keeps_validation:
-        whose = f"The recipe of {experiment.paper.title} keeps" if experiment.paper.title else "Kept are"
-        return f"{whose} the weights of the last epoch: the test set is measured after every epoch, and nothing is chosen on it."
-    which = "the last epoch" if last.keep == "last" else f"the epoch with the best validation {headline}"
-    words = f"Kept are the weights of {which}; the test set is measured once, with them, at the end."
-    if last.keep == "last" and experiment.paper.title:
-        words = f"The recipe of {experiment.paper.title} keeps the weights of the last epoch; the test set is measured once, with them, at the end."
+        return f"{words}: the test set is measured after every epoch, and nothing is chosen on it."
+    words += "; the test set is measured once, with them, at the end."
     for stage in stages:
         if stage.patience:
             name = f"Stage {stage.name}" if len(stages) > 1 else "Training"
-            words += f" {name} ends after {stage.patience} epochs without a better validation {headline}."
+            words += f" {name} ends early without a better validation {headline} (patience {stage.patience})."
     return words
 
 

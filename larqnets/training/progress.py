@@ -26,7 +26,7 @@ def epoch_line(row: MetricsRow, epochs: int) -> str:
 
 def early_line(who: str, epoch: int, patience: int, headline: str) -> str:
     """Return that a stage, or the whole training, has stopped early."""
-    return f"{who} stops early, after epoch {epoch}: no better validation {headline} in {patience} epochs."
+    return f"{who} stops early, after epoch {epoch}: no better validation {headline} since epoch {epoch - patience}."
 
 
 def test_line(row: MetricsRow, keep: str) -> str:

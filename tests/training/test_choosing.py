@@ -201,7 +201,7 @@ def test_a_stage_stops_early_and_the_next_one_follows_at_once(early):
     assert [int(row["epoch"]) for row in rows(run)] == list(range(1, run.card.epochs_done + 1))
     assert [int(row["step"]) for row in rows(run)] == [7 * epoch for epoch in range(1, run.card.epochs_done + 1)]
     assert run.card.epochs_done == first.epochs_done + second.epochs_done
-    said = f"Stage first stops early, after epoch {first.epochs_done}: no better validation accuracy in 1 epochs."
+    said = f"Stage first stops early, after epoch {first.epochs_done}: no better validation accuracy since epoch {first.chosen.epoch}."
     assert said in recorder.lines
     assert first.chosen.epoch == first.epochs_done - 1
     assert first.test_accuracy is None
@@ -237,7 +237,7 @@ def test_what_is_chosen_is_said():
     )
     assert choice_words(chosen(patience=4), "miou") == (
         "Kept are the weights of the epoch with the best validation miou; the test set is measured once, with them, at the "
-        "end. Training ends after 4 epochs without a better validation miou."
+        "end. Training ends early without a better validation miou (patience 4)."
     )
 
 

@@ -69,8 +69,8 @@ def test_card_and_output_say_what_it_is(longer):
     assert float(rows(run)[2]["learning_rate"]) < 0.05
     assert run.experiment.training_stages[0] == before.experiment.training_stages[0]
     said = (
-        "Stage longer makes it longer by 2 epochs, with a new optimizer and a schedule of its own: the learning rate starts "
-        "at 0.05 (cosine) to 0. The result is not that of a run of 4 epochs from the start, whose rate goes its way once."
+        "Stage longer makes it longer, from 2 to 4 epochs, with a new optimizer and a schedule of its own: the learning rate starts "
+        "at 0.05 and goes to 0 (cosine). The result is not that of a run of 4 epochs from the start, whose rate goes its way once."
     )
     assert said in recorder.lines
     assert (card.converted_test_accuracy, card.arm64) == (None, None)
