@@ -50,7 +50,7 @@ def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
     _over_epochs(loss, accuracy)
     figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
-    figure.text(0.995, 0.005, _words(list(curves.values())), ha="right", va="bottom", fontsize=8, color="0.4")
+    _explain(figure, [f"{VALIDATION}loss" in curve for curve in curves.values()])
     pictures.save(figure, output)
     return {"picture": str(output), "runs": {path.name: curve for path, curve in curves.items()}}
 
@@ -84,13 +84,15 @@ def _apart(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]
     return [x for x, _ in points], [y for _, y in points]
 
 
-def _words(curves: Sequence[dict[str, list[Any]]]) -> str:
-    """Return what the lines are."""
-    validated = [f"{VALIDATION}loss" in curve for curve in curves]
+def _explain(figure: Any, validated: list[bool]) -> None:
+    """Write below what the lines are; `validated`, for each run: it keeps validation images."""
+    style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 8, "color": "0.4"}
     if not any(validated):
-        return "solid: test, dashed: training"
-    solid = "validation" if all(validated) else "validation, of runs without validation images test"
-    return f"solid: {solid}, dashed: training, dot: test, with the weights that were kept"
+        figure.text(0.995, 0.005, "solid: test, dashed: training", **style)
+        return
+    solid = "validation" if all(validated) else "validation, or test of a run without validation images"
+    words = f"solid: {solid}, dashed: training, dot: test, with the weights that were kept"
+    figure.supxlabel(words, x=0.995, **style)  # a line of its own: it would not fit beside "epoch"
 
 
 def _over_epochs(*panels: Any) -> None:

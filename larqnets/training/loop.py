@@ -315,6 +315,7 @@ class _Training:
         kept = self.choice.kept(self.stages[: stage.index + 1], self.rows)
         if self.validated and stage.index == len(self.stages) - 1:
             assert kept is not None  # a stage has an epoch
+            again = any(row["test_loss"] is not None for row in self.rows if row is not kept)
             if kept["test_loss"] is None:
                 test = measure("test")
                 tested = kept | test
@@ -323,7 +324,7 @@ class _Training:
                 self.summaries.add({"step": kept["step"]} | test)
                 self.saved = False
                 kept = tested
-            self.reporter.line(test_line(kept, stage.config.keep))
+            self.reporter.line(test_line(kept, stage.config.keep, again=again))
         if not self.saved:
             self.save(state)
 

@@ -29,11 +29,11 @@ def early_line(who: str, epoch: int, patience: int, headline: str) -> str:
     return f"{who} stops early, after epoch {epoch}: no better validation {headline} since epoch {epoch - patience}."
 
 
-def test_line(row: MetricsRow, keep: str) -> str:
-    """Return what the test set said, with the weights of which epoch; of the scores the first."""
+def test_line(row: MetricsRow, keep: str, *, again: bool) -> str:
+    """Return what the test set said, with the weights of which epoch; `again`: it said something of others before."""
     name, score = next(iter(scores_of(row).items()))
     why = "the last" if keep == "last" else f"the best validation {name}, {row[f'{VALIDATION}{name}']:.1%}"
     return (
-        f"Test set, measured once, with the weights of epoch {row['epoch']} ({why}): loss {row['test_loss']:.4f}, {name} "
+        f"Test set, measured once{' more' if again else ''}, with the weights of epoch {row['epoch']} ({why}): loss {row['test_loss']:.4f}, {name} "
         f"{score:.1%}."
     )

@@ -73,6 +73,10 @@ def test_card_and_output_say_what_it_is(longer):
         "at 0.05 and goes to 0 (cosine). The result is not that of a run of 4 epochs from the start, whose rate goes its way once."
     )
     assert said in recorder.lines
+    more = "" if card.chosen.epoch == before.card.chosen.epoch else " more"
+    assert recorder.lines[-1].startswith(
+        f"Test set, measured once{more}, with the weights of epoch {card.chosen.epoch} "
+    )
     assert (card.converted_test_accuracy, card.arm64) == (None, None)
     assert any("have the weights from before" in line for line in recorder.lines)
     best = max(float(row["validation_accuracy"]) for row in rows(run))
