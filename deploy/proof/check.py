@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from deploy.proof.samples import verification_samples
-from deploy.proof.scoring import Scorer, as_list
+from deploy.proof.scoring import Scorer
 from deploy.proof.verify import Verification, verify
-from deploy.run.interpreter import CHILD, Interpreter
+from deploy.run.interpreter import CHILD, Interpreter, as_list
 from larqnets.data import Dataset
 from larqnets.data.info import IMAGE
 from larqnets.data.known import SPLITS

@@ -118,29 +118,46 @@ def inspect(
 def run(
     file: Annotated[str, typer.Argument(help="A .tflite file, or the name of a shipped model.")],
     inputs: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Argument(
-            metavar="[INPUT]",
-            help="An image, a .npy of ready values, a .npz of one for every input. Default: a shipped model's example.",
+            metavar="INPUT",
+            help="Images and folders of them; or a .npy of ready values, a .npz of one for every input. "
+            "Default: a shipped model's example.",
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Write the raw output to this .npy, or all to this .npz.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the labels to this .csv, a row for each.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
     device: OnDevice = None,
     as_json: Json = False,
 ) -> None:
-    """Run a model on an image or on an array: labels with their probabilities, or raw values."""
+    """Run a model on images or on an array: labels with their probabilities, or raw values.
+
+    Of folders all images are taken. One that cannot be read is named, the others are done, and the exit code is 1.
+    """
     from deploy.run.shipped import example_of, find_model
     from larqnets.cli import preflight
 
-    source, values = find_model(file), inputs or example_of(file)
-    preflight.check_run(source, values, output, device)
-    from deploy.run.classify import classify
+    source = find_model(file)
+    given = inputs or [example_of(file)]
+    alone = preflight.check_run(source, given, output, csv, device)
+    from deploy.run.classify import classify, classify_images
+    from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import models
 
-    result = classify(source, values, output=output, top=top, num_threads=threads, device=device)
-    show(result, lambda: models.labels(result), as_json)
+    if alone is not None:
+        result = classify(source, alone, output=output, csv=csv, top=top, num_threads=threads, device=device)
+        show(result, lambda: models.labels(result), as_json)
+        return
+    with StatusReporter() as reporter:
+        result = classify_images(source, given, csv=csv, top=top, num_threads=threads, device=device, reporter=reporter)
+    show(result, lambda: models.labels_of_images(result), as_json)
+    if failed := result["failed"]:
+        raise LarqnetsError(
+            f"{len(failed)} of {len(failed) + len(result['images'])} inputs gave no labels: "
+            f"{', '.join(entry['input'] for entry in failed[:3])}{', ...' if len(failed) > 3 else ''}. Replace them or leave them out."
+        )
 
 
 @app.command()

@@ -139,17 +139,26 @@ def check_evaluate(subject: Path, split: str, dataset: str | None, data_dir: str
     check_images(known, dataset if known is not None else dataset_of(subject, model, dataset), data_dir)
 
 
-def check_run(model: Path, inputs: Path, output: Path | None, device: str | None) -> None:
-    """Look at the arguments of `larqnets run`."""
+def check_run(
+    model: Path, inputs: Sequence[Path], output: Path | None, csv: Path | None, device: str | None
+) -> Path | None:
+    """Look at the arguments of `larqnets run`; return the one input, None where a folder or several are given."""
+    from deploy.run.image_files import is_folder
     from larqnets.data.image import read_image
 
     check_output(output, (".npy", ".npz"))
+    check_output(csv, (".csv",))
     check_device(device)
     check_file(model)
-    if inputs.suffix not in (".npy", ".npz"):
-        read_image(inputs, _IMAGE_OF_ANY_KIND)
-    elif not inputs.is_file():
-        raise LarqnetsError(f"{inputs} cannot be read: there is no such file. Check the path.")
+    if len(inputs) > 1 or is_folder(inputs[0]):
+        if output is not None:
+            raise LarqnetsError(f"The raw output of one input alone is written to {output}. Leave --output out.")
+        return None
+    if inputs[0].suffix not in (".npy", ".npz"):
+        read_image(inputs[0], _IMAGE_OF_ANY_KIND)
+    elif not inputs[0].is_file():
+        raise LarqnetsError(f"{inputs[0]} cannot be read: there is no such file. Check the path.")
+    return inputs[0]
 
 
 def check_summary(subject: str, backbone: str | None, image: str, stem: str, overrides: Sequence[str]) -> None:

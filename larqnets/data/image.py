@@ -22,8 +22,17 @@ def read_image(path: Path | str, info: dict[str, Any]) -> np.ndarray:
     H:W (times crop_fraction), bilinear resizing with antialiasing to H x W, and normalisation. An image of H x W pixels
     is not resampled. Raises LarqnetsError for a file that is missing, none of FORMATS, damaged or absurdly large.
     """
+    return prepare(_open(Path(path)), info, str(path))
+
+
+def prepare(picture: Image.Image, info: dict[str, Any], name: str = "The image") -> np.ndarray:
+    """Return an upright picture as `read_image` does that of a file; `name` is what errors call it."""
     height, width, channels = info["image_shape"]
-    picture = _to_8_bits(_open(Path(path))).convert("L" if channels == 1 else "RGB")
+    picture = _to_8_bits(picture, name)
+    try:
+        picture = picture.convert("L" if channels == 1 else "RGB")
+    except ValueError as error:  # of LAB there is no way
+        raise LarqnetsError(f"{name} has {picture.mode} pixels. Save it as grey or RGB.") from error
     top, left, box_height, box_width = central_box(
         picture.height, picture.width, height, width, info.get("crop_fraction", 1.0)
     )
@@ -72,9 +81,9 @@ def _open(path: Path) -> Image.Image:
         raise LarqnetsError(f"{path} cannot be read, it may be truncated or damaged: {reason}. Replace it.") from error
 
 
-def _to_8_bits(picture: Image.Image) -> Image.Image:
+def _to_8_bits(picture: Image.Image, name: str) -> Image.Image:
     if picture.mode == "F":
-        raise LarqnetsError("The image has 32-bit float pixels. Save it with 8 bits per channel.")
+        raise LarqnetsError(f"{name} has 32-bit float pixels. Save it with 8 bits per channel.")
     if picture.mode != "I" and not picture.mode.startswith("I;16"):
         return picture
     # 16-bit grey: Pillow's own conversion to L clips at 255 instead of scaling.
