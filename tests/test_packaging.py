@@ -303,6 +303,16 @@ def test_core_alone_can(core, tmp_path, arguments, printed):
     assert printed in done.stdout
 
 
+def test_core_alone_classifies(core, bundle):
+    """With an engine that needs no TensorFlow; on a board it is this one without the emulator."""
+    code = """
+from larqnets import Classifier
+from deploy.run.shipped import example_of
+print(Classifier("digits", device="qemu").classify(example_of("digits"))[0]["label"])
+"""
+    assert _python(core, code, LARQNETS_RUNTIME=str(bundle)).stdout == "7\n"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -31,7 +31,8 @@ class Decoder:
         `results` are the outputs (N, ...), `names` what they are called; of classes the `top` most probable ones are told.
         Raises LarqnetsError when the answers for `whose` values are NaN or infinite.
         """
-        answers = self.task.decode(dict(zip(names, results, strict=True)), {**self._facts, "top": top})
+        with np.errstate(all="ignore"):  # what is not finite is refused below
+            answers = self.task.decode(dict(zip(names, results, strict=True)), {**self._facts, "top": top})
         if answers and not all(np.isfinite(values).all() for values in results):
             raise LarqnetsError(
                 f"The model's outputs for {whose} are NaN or infinite. Give smaller values, or train the model again."
