@@ -1,5 +1,6 @@
 # make demo    train, convert, prove and inspect a first binary network (about 2 minutes after installation)
 # make test    every check; what is skipped is listed at the end with its reason
+# make durations    the same, and how long every file took, by which `make test` orders them, into tests/durations.json
 # make bench-training    images/s of our training loop against plain Larq in model.fit, into results/training.json
 # make bench-groupnet-training    Group-Net's training step with its branches in different forms, into results/groupnet_training.json
 # make native  the ARM64 runtime into build/ (about 2 minutes the first time)
@@ -19,7 +20,7 @@ LOCKED := --no-deps --require-hashes
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes --no-annotate \
     --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: demo test bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels reference lint lock install clean
+.PHONY: demo test durations bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels reference lint lock install clean
 
 install: $(VENV)/.installed
 
@@ -53,6 +54,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed $(CORE)/.installed
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
+durations: export LARQNETS_WRITE_DURATIONS = 1
+durations: test
 
 bench-training: $(VENV)/.installed
 	$(BIN)/larqnets bench-training

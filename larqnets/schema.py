@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from larqnets.errors import LarqnetsError, nearest
+from larqnets.errors import LarqnetsError, excerpt, nearest
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,10 @@ def convert(value: object, hint: Any, where: str, source: str, *, newer: bool = 
         )
     if expected is dict and isinstance(value, dict):
         _, item = typing.get_args(hint)
-        return {key: convert(entry, item, f"{where}.{key}", source, newer=newer) for key, entry in value.items()}
+        return {
+            key: convert(entry, item, f"{where}.{excerpt(str(key), 80)}", source, newer=newer)
+            for key, entry in value.items()
+        }
     if hint is Any:
         return value
     if expected is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1000:

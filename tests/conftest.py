@@ -21,13 +21,8 @@ from forked import Forked, Outcome
 import larqnets
 
 NO_SKIP = os.environ.get("LARQNETS_NO_SKIP") == "1"
-# Files that take long for the number of their tests; of the others the number tells.
-LONG = {
-    *("test_distribution.py", "test_faults.py", "test_networks_on_arm64.py", "test_sweep.py", "test_verify.py"),
-    *("test_fuzz.py", "test_bench_kernels.py", "test_bench_groupnet.py", "test_bench.py"),
-    "test_endings.py",
-    *("test_verifier.py", "test_leaving.py"),
-}
+# Seconds of every file on an idle machine of two cores, by `make durations`.
+DURATIONS = Path(__file__).parent / "durations.json"
 
 
 # A background process may have been started with these ignored, which every program in these tests would inherit.
@@ -154,9 +149,28 @@ def demo(tmp_path_factory, process) -> Demo:
 
 
 def pytest_collection_modifyitems(items) -> None:
-    """Put the files in the order in which `make test` gives them to its workers: long ones first, so that all end together."""
-    tests = Counter(item.path for item in items)
-    items.sort(key=lambda item: (item.path.name not in LONG, -tests[item.path]))
+    """Put the files in the order in which `make test` gives them to its workers: long ones first, so that all end together.
+
+    A file of which nothing is known yet comes before all of them.
+    """
+    seconds = json.loads(DURATIONS.read_text())
+    items.sort(key=lambda item: -seconds.get(_file_of(item.nodeid), float("inf")))
+
+
+def _file_of(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
+
+
+def pytest_sessionfinish(session) -> None:
+    """With LARQNETS_WRITE_DURATIONS=1, as in `make durations`: keep what every file took, over all workers."""
+    if os.environ.get("LARQNETS_WRITE_DURATIONS") != "1" or "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    found: Counter[str] = Counter()
+    for reports in session.config.pluginmanager.get_plugin("terminalreporter").stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                found[_file_of(report.nodeid)] += report.duration
+    DURATIONS.write_text(json.dumps({file: round(found[file], 1) for file in sorted(found)}, indent=1) + "\n")
 
 
 @pytest.hookimpl(wrapper=True)

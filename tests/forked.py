@@ -2,6 +2,7 @@
 
 They are forked from one process that has imported everything and computed nothing: TensorFlow makes its threads and its
 devices when it first computes, so each of them has its own. They are killed, stopped and limited like any other process.
+They also know the backbone `resnet5` of small_backbones.py.
 """
 
 import multiprocessing
@@ -11,6 +12,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+from small_backbones import register
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["larqnets.cli.main", "larqnets.training.launch", "tensorflow_datasets"])
@@ -81,4 +84,5 @@ def _run(
         prepare()
     from larqnets.cli.main import main
 
+    register()
     main()

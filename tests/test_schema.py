@@ -5,7 +5,7 @@ import json
 from typing import get_type_hints
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from larqnets.config import parse_config
@@ -94,6 +94,7 @@ JSON = st.recursive(
 )
 
 
+@example({"\n": None}, dict[str, float])
 @given(JSON, st.sampled_from([int, float, bool, str, tuple[int, ...], dict[str, float], int | None]))
 def test_a_value_is_of_the_type_or_refused_in_one_sentence(value, hint):
     refused = ""

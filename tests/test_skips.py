@@ -29,7 +29,7 @@ MODULE = 'import pytest\npytest.skip("needs a compiler", allow_module_level=True
 
 @pytest.mark.parametrize(("no_skip", "code", "counts"), [("0", 0, "3 skipped"), ("1", 1, "1 failed")])
 def test_skips_are_listed_and_can_be_forbidden(tmp_path, no_skip, code, counts):
-    for name in ("conftest.py", "forked.py"):
+    for name in ("conftest.py", "durations.json", "forked.py", "small_backbones.py"):
         (tmp_path / name).write_text(Path(__file__).with_name(name).read_text())
     (tmp_path / "test_some.py").write_text(TESTS)
     (tmp_path / "test_module.py").write_text(MODULE)

@@ -40,12 +40,8 @@ class QuantizeOp {
     zero_point_ = TfLiteOpaqueTensorGetQuantizationParams(node.input(0)).zero_point;
     dims.back() = words_of(dims.back());
     if (std::string problem = node.resize_output(dims); !problem.empty()) return problem;
-    sizes_.take(node);
     const size_t packed = rows_ * static_cast<size_t>(dims.back()) * 4;
-    if (sizes_.input != rows_ * channels_ * (type_ == kTfLiteFloat32 ? 4 : 1) || sizes_.output != packed) {
-      return "reads a tensor that is too large";
-    }
-    return "";
+    return sizes_.take(node, rows_ * channels_ * (type_ == kTfLiteFloat32 ? 4 : 1), packed);
   }
 
   std::string run(const Node& node, const Parallel& parallel) {
@@ -99,12 +95,7 @@ class DequantizeOp {
       if (!problem.empty()) return said(problem);
     }
     if (std::string problem = node.resize_output(dims); !problem.empty()) return problem;
-    sizes_.take(node);
-    if (sizes_.input != rows_ * words * 4 ||
-        sizes_.output != rows_ * channels_ * (type_ == kTfLiteFloat32 ? 4 : 1)) {
-      return "writes a tensor that is too large";
-    }
-    return "";
+    return sizes_.take(node, rows_ * words * 4, rows_ * channels_ * (type_ == kTfLiteFloat32 ? 4 : 1));
   }
 
   std::string run(const Node& node, const Parallel& parallel) {
@@ -167,13 +158,8 @@ class BconvOp {
     const int last = params_.output == Output::kBits ? words_of(params_.channels_out) : params_.channels_out;
     const Dims out = {in[0], kernel_.out_h(), kernel_.out_w(), last};
     if (std::string problem = node.resize_output(out); !problem.empty()) return problem;
-    sizes_.take(node);
     const int64_t item = params_.output == Output::kInt8 ? 1 : 4;
-    if (sizes_.input != static_cast<uint64_t>(product(in, 0, 4)) * 4 ||
-        sizes_.output != static_cast<uint64_t>(product(out, 0, 4) * item)) {
-      return "has a tensor that is too large";
-    }
-    return "";
+    return sizes_.take(node, product(in, 0, 4) * 4, product(out, 0, 4) * item);
   }
 
   std::string run(const Node& node, const Parallel& parallel) {
@@ -269,12 +255,7 @@ class MaxPoolOp {
       return problem;
     const Dims out = {in[0], pool_.out_h(), pool_.out_w(), in[3]};
     if (std::string problem = node.resize_output(out); !problem.empty()) return problem;
-    sizes_.take(node);
-    if (sizes_.input != static_cast<uint64_t>(product(in, 0, 4)) * 4 ||
-        sizes_.output != static_cast<uint64_t>(product(out, 0, 4)) * 4) {
-      return "has a tensor that is too large";
-    }
-    return "";
+    return sizes_.take(node, product(in, 0, 4) * 4, product(out, 0, 4) * 4);
   }
 
   std::string run(const Node& node, const Parallel& parallel) {

@@ -104,9 +104,11 @@ struct Sizes {
     return TfLiteOpaqueTensorByteSize(source) == input && TfLiteOpaqueTensorByteSize(result) == output &&
            (input == 0 || *in != nullptr) && (output == 0 || *out != nullptr);
   }
-  void take(const Node& node) {
+  // Remembers the sizes; says what is wrong when they are not those that the shapes give.
+  std::string take(const Node& node, uint64_t input_bytes, uint64_t output_bytes) {
     input = TfLiteOpaqueTensorByteSize(node.input(0));
     output = TfLiteOpaqueTensorByteSize(node.output());
+    return input == input_bytes && output == output_bytes ? "" : "has a tensor that is too large";
   }
 };
 

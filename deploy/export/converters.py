@@ -66,14 +66,28 @@ def _run_lce(model: tf.keras.Model) -> bytes:
         return dict(zip(model.output_names, outputs, strict=True)) if isinstance(outputs, list) else outputs
 
     call = tf.function(answers, autograph=False)
-    signature = call.get_concrete_function(*given)
+    inference = _Inference(model, call.get_concrete_function(*given))
     with temporary_folder() as folder:
-        tf.saved_model.save(model, str(folder), signatures={"serving_default": signature})
+        tf.saved_model.save(inference, str(folder), signatures={"serving_default": inference.signature})
         return lce.convert_saved_model(str(folder))
 
 
+class _Inference(tf.Module):
+    """What a converter reads of a network: one traced call and the variables that it captures.
+
+    The SavedModel of the network itself would hold every layer's functions too, traced anew for training and for
+    inference: no converter reads them, and they take several times as long as the rest of the conversion.
+    """
+
+    def __init__(self, model: tf.keras.Model, signature: Any) -> None:
+        super().__init__()
+        self.captured = list(model.variables)
+        self.signature = signature
+
+
 def _run_stock(model: tf.keras.Model, calibration: np.ndarray | None = None, *, quantise: bool = False) -> bytes:
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    # Saved without a signature, a module has that of its only function: the file is that of the network itself.
+    converter = tf.lite.TFLiteConverter.from_keras_model(_Inference(model, _named_call(model)))
     if quantise:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         # LCE's interpreter does not have the newer dense op whose weights have a scale per channel
@@ -85,6 +99,19 @@ def _run_stock(model: tf.keras.Model, calibration: np.ndarray | None = None, *, 
         # float input and output are meant; TFLite takes them for an oversight
         warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
         return converter.convert()
+
+
+def _named_call(model: tf.keras.Model) -> Any:
+    """Return the traced call that Keras would save: inputs and outputs have the names of their layers."""
+    given = [
+        tf.TensorSpec(t.shape, t.dtype, name=name) for t, name in zip(model.inputs, model.input_names, strict=True)
+    ]
+
+    def call(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = model(list(inputs) if inputs[1:] else inputs[0], training=False)
+        return dict(zip(model.output_names, tf.nest.flatten(outputs), strict=True))
+
+    return tf.function(call, autograph=False).get_concrete_function(*given)
 
 
 Convert = Callable[[tf.keras.Model], bytes]

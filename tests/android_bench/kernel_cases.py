@@ -170,10 +170,10 @@ class Bconv:
     def expected(self) -> np.ndarray:
         """The output by numpy: sums of products of +1, -1 and, where padded with zeros, 0."""
         (height, top, bottom), (width, left, right) = self.pads(0), self.pads(1)
-        x, w = self.signs
-        x = np.pad(x.astype(np.int64), ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=self.pad_value)
+        x, w = (signs.astype(np.float64) for signs in self.signs)  # exact, and multiplied by BLAS
+        x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=self.pad_value)
         group_in, group_out = self.channels_in // self.groups, self.channels_out // self.groups
-        sums = np.zeros((self.batch, height, width, self.channels_out), np.int64)
+        sums = np.zeros((self.batch, height, width, self.channels_out))
         for ky in range(self.filter[0]):
             for kx in range(self.filter[1]):
                 y0, x0 = ky * self.dilations[0], kx * self.dilations[1]
@@ -182,7 +182,7 @@ class Bconv:
                 for g in range(self.groups):
                     window = x[:, ys, xs, g * group_in : (g + 1) * group_in]
                     outs = slice(g * group_out, (g + 1) * group_out)
-                    sums[..., outs] += window @ w[outs, ky, kx].astype(np.int64).T
+                    sums[..., outs] += window @ w[outs, ky, kx].T
         multiplier, bias, thresholds = (n.astype(np.float64) for n in self.numbers)
         if self.output == BITS:
             return pack(np.where(self.depth - sums > 2 * thresholds, -1, 1)).ravel()

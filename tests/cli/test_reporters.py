@@ -32,7 +32,7 @@ def watch(*, terminal: bool) -> str:
     stream, shown = console(terminal=terminal)
     with StepsReporter(shown) as reporter:
         reporter.count(0, 14, "starting")
-        reporter.count(5, 14, step_words(0.6, 0.2, 1000.0))
+        reporter.count(5, 14, step_words(0.6, {"accuracy": 0.2}, 1000.0))
         reporter.line(epoch_line(ROW, 2))
         reporter.line("A sentence [with brackets].")
     return stream.getvalue()

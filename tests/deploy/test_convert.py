@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from batch_norm import settle
+from small_backbones import registered
 
 from deploy.convert import convert as conversion
 from deploy.convert.convert import Samples, convert, convert_twin
@@ -25,10 +26,18 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(32, 16, 16, 3)).astype(np.float32)
 LABELS = RNG.integers(0, 10, 32).astype(np.int32)
 SAMPLES = Samples(IMAGES, LABELS, 32)
-PAIRS = [(m, b) for m, row in method_matrix().items() for b in ("resnet8", "vgg_small") if not row[b]]
+PAIRS = [(m, b) for m, row in method_matrix().items() for b in ("resnet5", "vgg_small") if not row.get(b)]
 PAIRS += [("binarynet", "mobilenet_v1"), ("irnet", "mobilenet_v1"), ("binarynet", "vgg16"), ("xnornet", "vgg16")]
 PAIRS += [("binarynet", "densenet"), ("xnornet", "densenet")]
-WIDTHS = {"resnet8": 2.0, "vgg_small": 0.5, "mobilenet_v1": 0.25, "vgg16": 0.25, "densenet": 0.5}
+FEWER = {"groupnet": {"k": 2}}
+WIDTHS = {"resnet5": 4.0, "vgg_small": 0.5, "mobilenet_v1": 0.25, "vgg16": 0.25, "densenet": 0.5}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def resnet5():
+    """There is the backbone `resnet5`."""
+    with registered():
+        yield
 
 
 @pytest.fixture
@@ -63,7 +72,7 @@ def test_every_method_trains_saves_loads_converts_and_is_equal(method, backbone,
 
     def build():
         tf.keras.utils.set_random_seed(0)
-        return create_model(method, backbone, (side, side, 3), 10, width=WIDTHS[backbone])
+        return create_model(method, backbone, (side, side, 3), 10, width=WIDTHS[backbone], **FEWER.get(method, {}))
 
     model = train_a_step(build())
     samples = samples_for(model)
@@ -91,10 +100,10 @@ def test_every_method_trains_saves_loads_converts_and_is_equal(method, backbone,
 
 
 def test_xnor_with_its_input_scale_stays_1_bit():
-    model = train_a_step(create_model("xnornet", "resnet8", (16, 16, 3), 10, width=2.0, input_scale=True))
+    model = train_a_step(create_model("xnornet", "resnet5", (16, 16, 3), 10, width=4.0, input_scale=True))
     converted = convert(model, SAMPLES)
     assert converted.verification.equal
-    assert len(converted.verification.layers) == 6
+    assert len(converted.verification.layers) == 3
 
 
 SDBNN = {
@@ -107,7 +116,7 @@ SDBNN = {
 
 def sdbnn(**options):
     tf.keras.utils.set_random_seed(0)
-    return train_a_step(create_model("sdbnn", "resnet8", (16, 16, 3), 10, width=2.0, **options))
+    return train_a_step(create_model("sdbnn", "resnet5", (16, 16, 3), 10, width=4.0, **options))
 
 
 @pytest.mark.parametrize("options", SDBNN.values(), ids=SDBNN)
@@ -115,16 +124,16 @@ def test_sdbnn_with_its_options_is_1_bit_and_equal(options):
     converted = convert(sdbnn(**options), Samples(IMAGES))
     assert converted.verification.equal
     assert converted.bytes_check.matches
-    assert len(converted.verification.layers) == 6
+    assert len(converted.verification.layers) == 3
     offsets = [op for op in inspect_model(converted.content).ops if op.op == "LOGISTIC"]
-    assert len(offsets) == 6 * options.get("asd", True)
+    assert len(offsets) == 3 * options.get("asd", True)
 
 
 def test_verification_sees_both_shifts_of_sdbnn():
     """A model with other offsets is not the file's, be they those of an activation or those that turn signs of a kernel."""
     model = sdbnn(wsd_coefficient=2.0)
     content = convert(model, Samples(IMAGES)).content
-    changed = "stage2_block1_conv2"
+    changed = "stage2_block1_conv1"
     sentences = [
         (model.get_layer(f"{changed}_asd_expand").kernel, f"layer '{changed}': "),
         (
@@ -209,18 +218,18 @@ def test_a_foreign_larq_model_converts(tmp_path):
 
 def test_metadata_explains_the_file():
     converted = convert(
-        train_a_step(create_model("birealnet", "resnet8", (16, 16, 3), 10)), SAMPLES, provenance={"a": 1}
+        train_a_step(create_model("birealnet", "resnet5", (16, 16, 3), 10)), SAMPLES, provenance={"a": 1}
     )
     entry = json.loads(read_model(converted.content).metadata["larqnets"])
     assert entry["a"] == 1
-    assert "stage3_block1_conv2" in entry["layers"].values()
+    assert "stage2_block1_conv1" in entry["layers"].values()
 
 
 def test_constant_buffers_are_aligned_to_16_bytes():
     """The schema asks for it (force_align); devices that map the file read it with vector loads."""
     from tensorflow.lite.python import schema_py_generated as schema
 
-    content = convert(train_a_step(create_model("birealnet", "resnet8", (16, 16, 3), 10)), SAMPLES).content
+    content = convert(train_a_step(create_model("birealnet", "resnet5", (16, 16, 3), 10)), SAMPLES).content
     model = schema.Model.GetRootAsModel(content, 0)
     for i in range(model.BuffersLength()):
         table = model.Buffers(i)
@@ -229,7 +238,7 @@ def test_constant_buffers_are_aligned_to_16_bytes():
 
 
 def test_twins_are_stock_tflite_and_int8_is_int8():
-    model = train_a_step(create_model("real", "resnet8", (16, 16, 3), 10))
+    model = train_a_step(create_model("real", "resnet5", (16, 16, 3), 10))
     whole = convert_twin(model, SAMPLES, None, {}, "")
     small = convert_twin(model, SAMPLES, IMAGES, {}, "")
     assert (whole.variant, small.variant) == ("float", "int8")
@@ -242,8 +251,8 @@ def test_twins_are_stock_tflite_and_int8_is_int8():
 
 @pytest.fixture(scope="module")
 def files():
-    model = train_a_step(create_model("birealnet", "resnet8", (16, 16, 3), 10))
-    twin = convert_twin(create_model("real", "resnet8", (16, 16, 3), 10), SAMPLES, None, {}, "untrained")
+    model = train_a_step(create_model("birealnet", "resnet5", (16, 16, 3), 10))
+    twin = convert_twin(create_model("real", "resnet5", (16, 16, 3), 10), SAMPLES, None, {}, "untrained")
     return [convert(model, SAMPLES), twin]
 
 
@@ -319,4 +328,4 @@ def test_an_unequal_file_is_not_published(monkeypatch):
 
     monkeypatch.setattr(conversion, "run_converter", lying)
     with pytest.raises(LarqnetsError, match="not equal to the trained model and is not published"):
-        convert(train_a_step(create_model("birealnet", "resnet8", (16, 16, 3), 10)), SAMPLES)
+        convert(train_a_step(create_model("birealnet", "resnet5", (16, 16, 3), 10)), SAMPLES)

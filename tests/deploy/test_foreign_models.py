@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deploy.convert import convert as conversion
 from deploy.convert.convert import Samples, convert
-from deploy.export import converters
+from deploy.export import converters, trained
 from deploy.export.activations import erf, gelu, softsign
 from deploy.export.model import export_model
 from deploy.run.interpreter import Interpreter
@@ -133,7 +132,7 @@ def test_known_problems_are_told_before_anything_is_rebuilt_or_converted(monkeyp
     def never(*_):
         raise AssertionError("too late")
 
-    monkeypatch.setattr(conversion, "export_model", never)
+    monkeypatch.setattr(trained, "export_model", never)
     with pytest.raises(LarqnetsError, match=r"Layer 'two_bits' is not a 1-bit op: its input quantizer is not the sign"):
         converted(network(dorefa()))
 

@@ -129,6 +129,7 @@ def test_binary_filter_of_another_op_is_a_programming_error():
         binary_filter(file, file.subgraphs[0].operators[0])
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.int8, hnp.array_shapes(min_dims=1, max_dims=4, max_side=70), elements=st.sampled_from([-1, 1])))
 def test_pack_and_unpack_are_inverse(signs: np.ndarray):
     words = pack_bits(signs)

@@ -1,5 +1,8 @@
 """`verify` says equal for what is equal, and finds a single wrong bit, a wrong scale, a wrong pad, a wrong file."""
 
+import dataclasses
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +10,9 @@ from batch_norm import settle
 
 from deploy.convert.convert import Samples, convert
 from deploy.export.edit import _pack, _unpack
-from deploy.proof.verify import verify
+from deploy.proof.layerwise import SLACK, LayerProof, Layerwise, OutputProof, _compare_signs
+from deploy.proof.scoring import EndToEnd
+from deploy.proof.verify import _reasons, verify
 from larqnets import LarqnetsError, create_model
 from larqnets.tflite.reading import read_model
 
@@ -114,3 +119,41 @@ def test_rounding_stays_far_below_the_tolerance(seed):
     model = create_model(["birealnet", "binarynet"][seed % 2], "resnet20", (8, 8, 1), 10, width=1.0 + seed)
     samples = Samples(IMAGES, None, 0, real=False)
     assert max(layer.worst for layer in convert(model, samples).verification.layers) < 1e-6
+
+
+def test_a_sign_that_differs_is_wrong_unless_rounding_explains_it():
+    """Of values up to 1: one at 1e-6 is near its threshold, one at 0.1 is not, unless what rounding does to it is as much."""
+    pre_sign = np.array([[1.0, -1.0, 1e-6, 0.1]], np.float32).reshape(1, 2, 2, 1)
+    right = np.where(pre_sign >= 0, 1, -1)
+    other = np.where(np.abs(pre_sign) < 0.5, -right, right)
+    compared = [
+        _compare_signs(pre_sign, pre_sign + moved, signs, 0.0, 1)
+        for moved, signs in ((0, right), (0, other), (0.1 / SLACK, other), (0.01 / SLACK, other))
+    ]
+    assert [figures[:3] for figures in compared] == [(4, 0, 0), (4, 1, 1), (4, 2, 0), (4, 1, 1)]
+    assert [figures[3] for figures in compared] == pytest.approx([0, 0.1, 0, 0.09], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("inside", "ends", "reason"),
+    [
+        ({}, {}, None),
+        ({"layers": [LayerProof("a", 9, 1, 0, 1e-6)]}, {}, None),
+        ({"layers": [LayerProof("a", 9, 0, 2, 0.1)]}, {}, "layer 'a': 2 of 9 signs differ, up to 1.0e-01"),
+        ({"unchecked": ["b"]}, {}, None),
+        ({"unchecked": ["c"]}, {}, "no 1-bit op of the file has the kernel of layer 'c'"),
+        ({"outputs": OutputProof(1, 9e-5, 9e-5)}, {}, None),
+        ({"outputs": OutputProof(1, 2e-4, 0)}, {}, "the logits differ by 1.0e\\+00"),
+        ({"outputs": OutputProof(0, 0, 2e-4)}, {}, "what the file makes of its logits at the end differs by 2.0e-04"),
+        ({"outputs": OutputProof(0, float("nan"), 0)}, {}, "the logits differ"),
+        ({}, {"converted": {"miou": 0.896, "accuracy": 0.0}}, None),
+        ({}, {"converted": {"miou": 0.894}}, "the miou is 0.9000 trained and 0.8940 converted"),
+        ({}, {"finite": False}, "values that are not finite"),
+    ],
+)
+def test_why_a_file_is_not_equal(inside, ends, reason):
+    inside = Layerwise([], [], OutputProof(0, 0, 0), [])._replace(**inside)
+    same = EndToEnd(0.0, 1.0, "of the samples", "miou", {"miou": 0.9}, {"miou": 0.9}, True)
+    found = _reasons(inside, dataclasses.replace(same, **ends), ["b"])
+    assert len(found) == (reason is not None)
+    assert reason is None or re.search(reason, found[0])

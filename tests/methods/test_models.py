@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from small_backbones import all_shortened, registered
 
 from larqnets import LarqnetsError, create_model, list_backbones, list_methods
 from larqnets.backbones import get_backbone
@@ -30,8 +31,12 @@ def smallest_image(backbone):
     return 2 ** sum(unit.strides == 2 or unit.pool != "none" for unit in get_backbone(backbone).units)
 
 
+BINARY = [method for method in list_methods() if METHODS.get(method).precision == "w1a1"]
+
+
 @pytest.mark.parametrize(("method", "backbone"), PAIRS)
 def test_every_pair_builds_or_says_why_not(method, backbone):
+    """The backbones that build are shortened here; in full they build below."""
     reason = method_matrix()[method][backbone]
     shape = (smallest_image(backbone), smallest_image(backbone), 3)
     if reason:
@@ -41,11 +46,27 @@ def test_every_pair_builds_or_says_why_not(method, backbone):
         with pytest.raises(LarqnetsError, match=numbers_vary):
             create_model(method, backbone, shape, 5, width=0.125)
         return
-    model = create_model(method, backbone, shape, 5, width=0.125, **FEWER.get(method, {}))
+    with all_shortened():
+        model = create_model(method, backbone, shape, 5, width=0.125, **FEWER.get(method, {}))
+    assert_computes(model, shape)
+
+
+def assert_computes(model, shape):
     assert model.output_shape == (None, 5)
     # Kernels of -1 and +1 multiply the size of what they see; only the statistics of a batch keep 121 layers finite.
     y = model(np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32), training=True)
     assert np.isfinite(y).all()
+
+
+@pytest.mark.parametrize("backbone", list_backbones())
+def test_every_backbone_builds_in_full(backbone):
+    """With the first method of 1-bit weights that takes it."""
+    method = next(method for method in BINARY if not method_matrix()[method][backbone])
+    shape = (smallest_image(backbone), smallest_image(backbone), 3)
+    model = create_model(method, backbone, shape, 5, width=0.125)
+    positions = [layer for layer in model.layers if re.fullmatch(r"stage\d+_block\d+_conv\d+", layer.name)]
+    assert len(positions) == len(get_backbone(backbone).units)
+    assert_computes(model, shape)
 
 
 @pytest.mark.parametrize("backbone", list_backbones())
@@ -72,9 +93,6 @@ def test_a_method_declares_what_it_is(method):
     assert (binary > 0) == (kind.precision == "w1a1")
 
 
-BINARY = [method for method in list_methods() if METHODS.get(method).precision == "w1a1"]
-
-
 def shapes(model):
     """Names and shapes of all weights but those that quantizers own, which come and go with them."""
     signs = [getattr(layer, f"{part}_quantizer", None) for layer in model.layers for part in ("input", "kernel")]
@@ -85,9 +103,10 @@ def shapes(model):
 @pytest.mark.parametrize("precision", ["real", "binary_activations"])
 @pytest.mark.parametrize("method", BINARY)
 def test_a_stage_with_fewer_signs_is_the_same_network_with_the_same_names(method, precision, tmp_path):
-    options = {"width": 0.25, **FEWER.get(method, {})}
-    binary = create_model(method, "resnet8", (8, 8, 1), 10, **options)
-    model = create_model(method, "resnet8", (8, 8, 1), 10, **options, precision=precision, surrogate="tanh")
+    arguments, options = (method, "resnet5", (8, 8, 1), 10), FEWER.get(method, {})
+    with registered():
+        binary = create_model(*arguments, **options)
+        model = create_model(*arguments, **options, precision=precision, surrogate="tanh")
     assert [layer.name for layer in model.layers] == [layer.name for layer in binary.layers]
     assert shapes(model) == shapes(binary)
     assert count(model).to_json()["totals"]["binary_weights"] == 0
@@ -343,14 +362,16 @@ def test_xnor_input_scale_is_the_papers_map():
 
 @pytest.mark.parametrize("name", list_configs())
 def test_every_shipped_experiment_has_a_network_and_schedules(name):
-    """At a sixteenth of its width, in the precision of its first stage: the others take fewer signs away."""
+    """At a sixteenth of its width, without equal blocks, in the precision of its first stage: the others take fewer signs
+    away."""
     experiment = load_config(name)
     narrow = dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, width=1 / 16))
     for stage in experiment.training_stages:
         check_schedule(stage)
         make_loss(stage)
     shape = (64, 64, 3) if experiment.model.stem == "imagenet" else (16, 16, 3)
-    assert build_model(narrow, shape, 10).output_shape == (None, 10)
+    with all_shortened():
+        assert build_model(narrow, shape, 10).output_shape == (None, 10)
 
 
 @pytest.mark.parametrize("method", list_methods())

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from training.conftest import resnet5  # noqa: F401 - a fixture that is used by being here
 from training.tiny import MemoryDataset, tiny_experiment
 
 from android_bench.measuring.lineup import line_up
@@ -58,7 +59,6 @@ class Near:
         return {"near": float(hits[0] / total["images"]), "bright": float(hits[1] / total["images"]), "of_two": 0.5}
 
 
-@TASKS.register("shine_and_colour")
 @dataclasses.dataclass(frozen=True)
 class ShineAndColour(Task):
     name = "shine_and_colour"
@@ -101,6 +101,15 @@ class ShineAndColour(Task):
 
     def agreement(self, ours, theirs):
         return float(np.mean(np.abs(ours["shine"] - theirs["shine"]) < 0.01))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered():
+    """There is the task, until these tests are done."""
+    get_task()  # reads the folder of tasks
+    TASKS.register(ShineAndColour.name)(ShineAndColour)
+    yield
+    del TASKS._entries[ShineAndColour.name]
 
 
 TOML = """

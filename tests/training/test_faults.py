@@ -19,8 +19,8 @@ from larqnets.runs.run import Run
 
 from .kill_points import arm
 
-TINY = ("--set", "train.epochs=6", "--set", "model.width=0.25", "--set", "train.weight_decay=1e-4")
-STEPS = 6 * 21
+TINY = ("--set", "train.epochs=4", "--set", "model.backbone=resnet5", "--set", "train.weight_decay=1e-4")
+STEPS = 4 * 21
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_a_truncated_checkpoint_is_passed_over(whole, half, larqnets):
 def test_foreign_checkpoints_are_refused(half, larqnets, tmp_path):
     """One of another run, named as such by its config; and one whose config lies."""
     made = larqnets(
-        "train", "digits", *TINY, "--set", "model.width=0.5", "--name", "other", cwd=tmp_path, kill="step:30"
+        "train", "digits", *TINY, "--set", "model.width=1.0", "--name", "other", cwd=tmp_path, kill="step:30"
     )
     assert made.code == -signal.SIGKILL
     theirs, ours = tmp_path / "runs/other/checkpoints", half / "checkpoints"
@@ -159,9 +159,9 @@ def test_foreign_checkpoints_are_refused(half, larqnets, tmp_path):
     shutil.copytree(theirs, ours)
     done = larqnets("train", "--resume", half, cwd=tmp_path)
     assert done.code == 1
-    assert "The config has model.width = 0.25, but the run was started with 0.5." in done.err
+    assert "The config has model.width = 2.0, but the run was started with 1.0." in done.err
     for state in ours.glob("*/state.json"):
-        state.write_text(state.read_text().replace('"width": 0.5', '"width": 0.25'))
+        state.write_text(state.read_text().replace('"width": 1.0', '"width": 2.0'))
     done = larqnets("train", "--resume", half, cwd=tmp_path)
     assert done.code == 1
     assert "does not fit the model of its config" in done.err

@@ -3,14 +3,16 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
 import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from forked import Forked
+from living import until
 from recorder import Recorder
+from small_backbones import registered
 
 from larqnets.config import PaperConfig, dump_config
 from larqnets.errors import LarqnetsError
@@ -20,6 +22,7 @@ from larqnets.tasks import get_task
 from larqnets.training import TrainingInterruptedError, build_model, evaluate, load_trained_model, train
 from larqnets.training.interrupt import stop_on_signals
 from larqnets.training.schedules import learning_rate
+from larqnets.training.step import EpochTotals
 
 from .tiny import MemoryDataset, tiny_experiment
 
@@ -105,6 +108,20 @@ def test_tensorboard_holds_every_epoch_once(finished):
 def test_the_trained_model_comes_back_from_the_folder_alone(finished):
     _, run, model, _ = finished
     assert same_bits(load_trained_model(run), model)
+
+
+def test_an_epoch_counts_its_own_images_alone(tmp_path, monkeypatch):
+    counted, means = [], EpochTotals.means
+
+    def watched(totals):
+        counted.append(int(totals.images.numpy()))
+        return means(totals)
+
+    monkeypatch.setattr(EpochTotals, "means", watched)
+    experiment = tiny_experiment(epochs=3)
+    train_once(experiment, Run.create(tmp_path, "a", experiment))
+    size = experiment.train.batch_size
+    assert max(counted) == MemoryDataset().steps_per_epoch(size) * size
 
 
 def test_evaluate_counts_a_partial_last_batch_by_its_images(finished):
@@ -255,49 +272,34 @@ def test_mixed_precision_repeats_resumes_and_evaluates_in_float32(finished, tmp_
     assert Run.open(whole.path).card.document["test_loss"] == pytest.approx(float(tf.reduce_mean(loss)), rel=1e-5)
 
 
-_TRAIN_FOREVER = """
-import sys
-sys.path[:0] = sys.argv[2:]
-from pathlib import Path
-from larqnets.runs.run import Run
-from larqnets.training import TrainingInterruptedError, build_model, train
-from recorder import Recorder
-from training.tiny import MemoryDataset
-
 class Loud(Recorder):
+    """Says on stderr that a step is done."""
+
     def count(self, done, total=None, what=""):
         if what != "starting":
-            print("step", done, flush=True)
+            print("step", done, file=sys.stderr, flush=True)
 
-run = Run.open(Path(sys.argv[1]))
-try:
-    train(run.experiment, run, MemoryDataset(), build_model(run.experiment, (6, 6, 1), 3), reporter=Loud())
-except TrainingInterruptedError as error:
-    print(error, file=sys.stderr)
-    raise SystemExit(1)
-"""
+
+def train_to_its_end(path):
+    """In a process of its own: train the run and end as the command line does."""
+    run = Run.open(path)
+    try:
+        with registered():
+            train(run.experiment, run, MemoryDataset(), new_model(run.experiment), reporter=Loud())
+    except TrainingInterruptedError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_stop_after_a_step_with_a_checkpoint(tmp_path, number):
-    experiment = tiny_experiment(epochs=100_000)
-    run = Run.create(tmp_path, "signalled", experiment)
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(
-        [sys.executable, "-c", _TRAIN_FOREVER, str(run.path), str(root), str(root / "tests")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-    ) as process:
-        try:
-            assert process.stdout.readline().startswith("step")
-            process.send_signal(number)
-            _, errors = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert process.returncode == 1
-    assert "larqnets train --resume" in errors
+    run = Run.create(tmp_path, "signalled", tiny_experiment(epochs=100_000))
+    process = Forked(cwd=tmp_path, environment=dict(os.environ), prepare=partial(train_to_its_end, run.path))
+    until(lambda: "step" in process.err, 120)
+    process.send_signal(number)
+    done = process.wait(60)
+    assert done.code == 1
+    assert "larqnets train --resume" in done.err
     card = Run.open(run.path).card.document
     assert card["status"] == "interrupted"
     assert (run.checkpoints / f"step-{card['step']:08d}" / "state.json").is_file()

@@ -39,7 +39,7 @@ def again(experiment, run, **options):
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     """A trained real-valued run."""
-    experiment = dataclasses.replace(tiny_experiment(), model=ModelConfig("real", "resnet8", width=0.25))
+    experiment = dataclasses.replace(tiny_experiment(), model=ModelConfig("real", "resnet5", width=0.5))
     run, _ = run_of(tmp_path_factory.mktemp("teacher"), experiment)
     return Run.open(run.path)
 
@@ -83,7 +83,7 @@ def test_a_taught_run_resumes_with_the_same_bits_and_holds_no_teacher(real, tmp_
         again(experiment, run, stop=lambda step: step == 9)
     assert same_bits(again(experiment, run), model)
     assert Run.open(whole.path).card.document["stages"][0]["teacher"] == str(real.path)
-    assert Run.open(whole.path).card.test_accuracy > 0.6
+    assert Run.open(whole.path).card.test_accuracy > 0.5
     stored = [name for name, _ in tf.train.list_variables(str(whole.checkpoints / "step-00000014" / "weights"))]
     assert {name.split("/")[0] for name in stored} <= {
         *("model", "optimizer", "totals"),

@@ -66,10 +66,10 @@ class MemoryDataset:
 
 
 def tiny_experiment(**train: Any) -> Experiment:
-    """Three epochs of seven steps of a width-4 Bi-Real network."""
+    """Three epochs of seven steps of a Bi-Real ResNet-5, see conftest.py."""
     settings = {"epochs": 3, "batch_size": 10, "learning_rate": 0.01, "weight_decay": 1e-4, "warmup_epochs": 0.5}
     return Experiment(
-        model=ModelConfig("birealnet", "resnet8", width=0.25),
+        model=ModelConfig("birealnet", "resnet5", width=0.5),
         data=DataConfig("memory"),
         train=TrainConfig(**(settings | train)),
         seed=3,
