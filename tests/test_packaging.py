@@ -24,7 +24,7 @@ UNREACHABLE = "connection broken"  # what pip says when there is no network
 INSTALL = 'pip install "larqnets[train]"'
 HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets")
 
-BASE = "arrays config console csv_table documents endings errors files losses manifest method_options pareto_front pictures processes quantizers registry reporter schema schema_keys scores shapes terminal watchdog"
+BASE = "arrays beginnings config console csv_table documents endings errors files losses manifest method_options pareto_front pictures processes quantizers registry reporter schema schema_keys scores shapes terminal watchdog"
 # Room -> the rooms that it may import, every one of them above it in this list. What stands loose in larqnets/ is a room of
 # its own; each of them may be imported by all. Only the last three may look at every floor.
 MAY_IMPORT = {
@@ -114,14 +114,14 @@ WITHOUT_TENSORFLOW = (
     *("android_bench.measuring", "android_bench.reporting", "deploy.targets", "deploy.run"),
 )
 LIGHT = {  # of rooms that are not
-    "larqnets.data": ("folder", "image", "info", "known", "layout"),
+    "larqnets.data": ("folder", "image", "info", "known", "layout", "preparation"),
     "larqnets.runs": ("run", "run_lock", "card", "epoch_tables", "names", "keras_config"),
     "larqnets.studies": ("sweep_plan", "sweep_table", "pareto", "curves"),
     "deploy.decomposed": ("packed",),
 }
 HEAVY_ROOMS = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data")
 HEAVY_BASE = (
-    *("endings", "losses", "quantizers"),
+    *("beginnings", "endings", "losses", "quantizers"),
     "pictures",
 )  # all but the last are TensorFlow; `pictures` needs matplotlib
 

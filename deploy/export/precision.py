@@ -30,7 +30,9 @@ def in_float32(model: tf.keras.Model) -> tf.keras.Model:
     )
     for layer in model.layers:
         if layer.weights:
-            rebuilt.get_layer(layer.name).set_weights(layer.get_weights())
+            same = rebuilt.get_layer(layer.name)
+            same.set_weights(layer.get_weights())
+            same.finalize_state()  # a Normalization computes with constants made of them
     return rebuilt
 
 

@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 from larqnets import LarqnetsError
-from larqnets.cli.command import Arm64Proof, DataDir, DataName, Json, OnDevice, needs_training_extra, show
+from larqnets.cli.command import (
+    Arm64Proof,
+    DataDir,
+    DataName,
+    ImageSize,
+    Json,
+    Labels,
+    Mean,
+    OnDevice,
+    Scale,
+    Std,
+    needs_training_extra,
+    show,
+)
 
 app = typer.Typer()
 
@@ -23,12 +36,23 @@ def convert(
     out: Annotated[Path | None, typer.Option(help="Folder for the files. Default: inside the run.")] = None,
     dataset: DataName = None,
     data_dir: DataDir = None,
+    mean: Mean = None,
+    std: Std = None,
+    scale: Scale = None,
+    labels: Labels = None,
+    image_size: ImageSize = None,
     arm64_proof: Arm64Proof = True,
     as_json: Json = False,
 ) -> None:
-    """Convert to a 1-bit TFLite file, prove it equal to what was trained, write it with a manifest."""
-    from larqnets.cli import preflight
+    """Convert to a 1-bit TFLite file, prove it equal to what was trained, write it with a manifest.
 
+    A Keras file of yours takes (pixel * SCALE - MEAN) / STD; by default what its data set is prepared with here, or pixels as
+    they are where it begins with a Rescaling or Normalization.
+    """
+    from larqnets.cli import preflight
+    from larqnets.data.preparation import read_preparation
+
+    given = read_preparation(mean, std, scale, labels, image_size)
     preflight.check_convert(source, target, twin_run, out, dataset, data_dir)
     sources = needs_training_extra("deploy.convert.sources")
     from larqnets.cli.reporters import StatusReporter
@@ -44,6 +68,7 @@ def convert(
             out=out,
             dataset=dataset,
             data_dir=data_dir,
+            given=given,
             arm64_proof=arm64_proof,
             reporter=reporter,
         )
@@ -92,12 +117,12 @@ def evaluate(
     preflight.check_evaluate(subject, split, dataset, data_dir)
     check = needs_training_extra("deploy.proof.check")
     from larqnets.cli.reporters import StatusReporter
-    from larqnets.cli.tables.facts import facts
+    from larqnets.cli.tables import models
 
     with StatusReporter() as reporter:
         reporter.stage("evaluate")
         result = check.evaluate_subject(subject, split, limit, dataset, data_dir, reporter=reporter)
-    show(result, lambda: facts(result), as_json)
+    show(result, lambda: models.evaluation(result), as_json)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from deploy.targets import check_target
 from larqnets.backbones import get_backbone
 from larqnets.config import STRATEGIES, apply_override, load_config
 from larqnets.data.known import SPLITS
+from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import check_folder, check_output
 from larqnets.method_options import method_names, read_options
@@ -187,7 +188,9 @@ def check_summary(subject: str, backbone: str | None, image: str, stem: str, ove
         check_experiment(load_config(subject, overrides))
 
 
-def check_import(source: Path, network: str | None, name: str | None, runs: Path, dataset: str | None) -> None:
+def check_import(
+    source: Path, network: str | None, name: str | None, runs: Path, dataset: str | None, given: Preparation
+) -> None:
     """Look at the arguments of `larqnets import`."""
     if source.suffix not in (".npz", *KERAS_SUFFIXES):
         raise LarqnetsError(
@@ -206,6 +209,11 @@ def check_import(source: Path, network: str | None, name: str | None, runs: Path
         raise LarqnetsError(
             f"There is no network '{network}'.{nearest(network, PUBLISHED_NETWORKS)} "
             f"Use one of: {', '.join(PUBLISHED_NETWORKS)}."
+        )
+    elif network is not None and given != NOT_SAID:
+        raise LarqnetsError(
+            f"It is known how the images of {network} are prepared, and of which size they are. Leave --mean, --std, --scale, "
+            "--labels and --image-size out."
         )
     if source.suffix != ".npz":
         check_is_keras_file(source)

@@ -49,9 +49,15 @@ def conversion(manifest: dict[str, Any]) -> list[Any]:
         )
     for fallback in manifest["float_fallbacks"]:
         parts.append(f"FLOAT: layer '{fallback['layer']}' runs as float: {fallback['cause']}")
-    parts += [f"warning: {text}" for text in manifest["warnings"]]
+    parts += [*manifest["remarks"], *(f"warning: {text}" for text in manifest["warnings"])]
     parts += [f"files: {folder}/", f"Next: larqnets inspect {folder}/{manifest['file']}"]
     return [*parts, manifest["proof"]["line"]]
+
+
+def evaluation(result: dict[str, Any]) -> list[Any]:
+    """The scores of a network, then what is to be said of them."""
+    shown = {name: value for name, value in result.items() if name != "remarks"}
+    return [facts(shown), *result.get("remarks", ())]
 
 
 def verification_lines(v: dict[str, Any]) -> list[str]:
