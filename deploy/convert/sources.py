@@ -118,13 +118,8 @@ def _provenance(source: Subject) -> dict[str, Any]:
     entry: dict[str, Any] = {"format": 1, "source": Path(source.origin).name}
     if source.run is not None:
         entry["run"] = _shown(source.run.card)
-    if source.given.labels and source.preprocess is None:
-        raise LarqnetsError(
-            "Labels are of no use while it is not known how images are prepared. Give --mean and --std, or --scale, e.g. 1/255 "
-            "for pixels of 0 to 1."
-        )
-    if source.preprocess is not None:
-        entry["preprocess"] = source.preprocess
+    if (preprocess := source.preprocess) is not None:
+        entry["preprocess"] = preprocess
     return entry
 
 

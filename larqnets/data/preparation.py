@@ -99,8 +99,8 @@ def read_preparation(
     named = () if labels is None else read_labels(labels)
     if mean is None and std is None and scale is None:
         return Preparation(labels=named, size=size)
-    (factor,) = _numbers("--scale", scale or "1/255", most=1)
-    means, stds = _numbers("--mean", mean or "0"), _numbers("--std", std or "1")
+    (factor,) = _numbers("--scale", "1/255" if scale is None else scale, most=1)
+    means, stds = _numbers("--mean", "0" if mean is None else mean), _numbers("--std", "1" if std is None else std)
     if factor <= 0 or min(stds) <= 0:
         raise LarqnetsError(
             "--scale and --std are above 0: one multiplies pixels, the other divides them. Give e.g. 1/255."

@@ -103,7 +103,13 @@ class Subject:
     def preprocess(self) -> dict[str, Any] | None:
         """What a file that is made of it says of its images, see `preprocess_info`; None where nobody says how they are."""
         if self.images is None or self.data is None:
-            return self.preparation.entry(self.takes)
+            entry = self.preparation.entry(self.takes)
+            if entry is None and self.given.labels:
+                raise LarqnetsError(
+                    "Labels are of no use while it is not known how images are prepared. Give --mean and --std, or --scale, "
+                    "e.g. 1/255 for pixels of 0 to 1."
+                )
+            return entry
         entry = preprocess_info(self.images.info, self.data)
         return entry | ({"labels": list(self.labels)} if self.labels else {})
 
