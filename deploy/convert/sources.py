@@ -104,6 +104,7 @@ def convert_source(
 def _look_at(source: Subject, allow_float: bool, *, twins: bool, twin_run: Path | None) -> Trained:
     """Return the network to convert; raises LarqnetsError for what is wrong, before thousands of images are loaded."""
     trained = Trained.of(source.model)
+    source.check_given()
     if source.run is not None:
         _check_binary(trained, source.run)
     if twins and source.run is None:

@@ -232,9 +232,7 @@ def _copy_weights(plan: Plan, rebuilt: tf.keras.Model) -> None:
             bias = layer.bias.numpy() if layer.use_bias else None
             rebuilt.get_layer(layer.name).load(binary.signs, binary.scale, bias)
         elif layer.get_weights():
-            same = rebuilt.get_layer(layer.name)
-            same.set_weights(layer.get_weights())
-            same.finalize_state()  # a Normalization computes with constants made of them
+            rebuilt.get_layer(layer.name).set_weights(layer.get_weights())
 
 
 def _fold_scales(plan: Plan, rebuilt: tf.keras.Model) -> None:

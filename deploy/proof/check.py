@@ -109,7 +109,7 @@ def _said_by(file: Model, source: Path) -> Preparation:
         return NOT_SAID
     shape = input_shape(file)
     size = (shape[0], shape[1]) if len(shape) == 3 else None
-    return replace(Preparation.of(preprocessing(file)), size=size)
+    return replace(Preparation.of(preprocessing(file)), labels=(), size=size)
 
 
 def _images_of(subject: Subject, what: str) -> Dataset:

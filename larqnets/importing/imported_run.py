@@ -54,6 +54,7 @@ def import_model(
     model = subject.model
     if source.suffix == ".npz":
         load_torch_weights(model, read_arrays(source), str(source))
+    subject.check_given()
     data = subject.data
     card = {
         "kind": "imported",

@@ -72,7 +72,7 @@ def _of_size(model: tf.keras.Model, size: tuple[int, int], path: Path) -> tf.ker
     try:
         with tf.variable_creator_scope(_at_most(model.count_params() + _SPARE)):
             clone = tf.keras.models.clone_model(model, tf.keras.Input((*size, shape[2]), name=model.input_names[0]))
-        set_weights(clone, model)
+        clone.set_weights(model.get_weights())
     except Exception as error:  # Keras raises ValueError and others for layers that only one size fits
         height, width = size
         raise LarqnetsError(
@@ -80,14 +80,6 @@ def _of_size(model: tf.keras.Model, size: tuple[int, int], path: Path) -> tf.ker
             f"{reason(error)}. Leave --image-size out."
         ) from error
     return clone
-
-
-def set_weights(model: tf.keras.Model, like: tf.keras.Model) -> None:
-    """Give a model the weights of another of the same layers, and have Normalization layers compute with them."""
-    model.set_weights(like.get_weights())
-    for layer in model.submodules:
-        if isinstance(layer, tf.keras.layers.Layer):
-            layer.finalize_state()
 
 
 def _load(file: KerasFile) -> tf.keras.Model:

@@ -90,26 +90,33 @@ class Subject:
     @cached_property
     def preparation(self) -> Preparation:
         """How images are prepared for it that are not its own, as far as somebody says it."""
-        found = self.given.over(self.known(self), self.takes)
-        classes = self._answers[0][-1] if len(self._answers) == 1 else None
-        if self.given.labels and len(self.given.labels) != classes:
+        return self.given.over(self.known(self), self.takes)
+
+    def check_given(self) -> None:
+        """Raise LarqnetsError where what is given prepares images twice, says too little, or has not a label for each class."""
+        beginning, labels = self.beginning, self.given.labels
+        if beginning is not None and beginning.brightest is not None and self.given.normalises:
+            raise LarqnetsError(f"{beginning.said} Leave --mean and --std out, or it is done twice.")
+        if not labels:
+            return
+        shapes = self._answers
+        classes = shapes[0][-1] if len(shapes) == 1 and shapes[0] else None
+        if len(labels) != classes:
             raise LarqnetsError(
-                f"There are {len(self.given.labels)} labels, and the network tells {classes or 'no'} classes apart. Give one "
-                "for each, in its order."
+                f"There are {len(labels)} labels, and the network tells {classes or 'no'} classes apart. Give one for each, in "
+                "its order."
             )
-        return found
+        if self.preprocess is None:
+            raise LarqnetsError(
+                "Labels are of no use while it is not known how images are prepared. Give --mean and --std, or --scale, e.g. "
+                "1/255 for pixels of 0 to 1."
+            )
 
     @property
     def preprocess(self) -> dict[str, Any] | None:
         """What a file that is made of it says of its images, see `preprocess_info`; None where nobody says how they are."""
         if self.images is None or self.data is None:
-            entry = self.preparation.entry(self.takes)
-            if entry is None and self.given.labels:
-                raise LarqnetsError(
-                    "Labels are of no use while it is not known how images are prepared. Give --mean and --std, or --scale, "
-                    "e.g. 1/255 for pixels of 0 to 1."
-                )
-            return entry
+            return self.preparation.entry(self.takes)
         entry = preprocess_info(self.images.info, self.data)
         return entry | ({"labels": list(self.labels)} if self.labels else {})
 
@@ -233,12 +240,10 @@ def _as_imported(card: Card, subject: Subject) -> Preparation:
 
 
 def _as_it_begins(subject: Subject) -> Preparation:
-    """Return how images come to a network that prepares them itself; raises LarqnetsError where it would be done twice."""
+    """Return how images come to a network that prepares them itself."""
     beginning = subject.beginning
     if beginning is None or beginning.brightest is None:
         return NOT_SAID
-    if subject.given.normalises:
-        raise LarqnetsError(f"{beginning.said} Leave --mean and --std out, or it is done twice.")
     return Preparation((0.0,), (1 / beginning.brightest,))
 
 

@@ -118,7 +118,7 @@ class Classification(Task):
             return ""
         return (
             f"An accuracy of {accuracy:.2%} on {images:,} images is not above chance for {info.num_classes} classes "
-            f"({1 / info.num_classes:.2%}): the images are prepared otherwise than in its training (--mean, --std, --scale), the "
+            f"({1 / info.num_classes:.2%}): the images are prepared otherwise than in its training (convert has --mean, --std, --scale), the "
             "labels are in another order, or the network is not trained."
         )
 
