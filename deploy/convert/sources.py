@@ -86,7 +86,7 @@ def convert_source(
     facts = {
         "source": provenance,
         "headline": samples.task.headline,
-        "remarks": source.remarks,
+        "remarks": source.remarks(source.images),
         "proof": proof.to_json(),
         "samples": {"test": samples.num_test, "all": len(samples.images)},
     }

@@ -92,7 +92,7 @@ def evaluate_subject(
         result = {**(scorer.result() or {}), "engine": interpreter.engine}
     total = data.info.num_test if split == "test" else data.info.num_train
     images = total if limit is None else min(limit, total)
-    remarks = [text for text in (*opened.remarks, task.doubt(result, images, data.info)) if text]
+    remarks = [text for text in (*opened.remarks(data), task.doubt(result, images, data.info)) if text]
     return {
         "subject": str(subject),
         "dataset": data.info.name,

@@ -65,9 +65,10 @@ def import_model(
         "parameters": model.count_params(),
         "seconds": 0.0,
     }
-    if data is None and (entry := subject.preprocess) is not None:
+    unmeasured = data is None or (given.labels and not measure)
+    if unmeasured and (entry := subject.preprocess) is not None:
         card["images"] = {key: entry[key] for key in ("labels", "image_shape", "mean", "std")}
-    remarks = subject.remarks
+    remarks = subject.remarks(subject.images if measure else None)
     if measure and (images := subject.images) is not None:
         reporter.stage("evaluate")
         card |= measured(subject)

@@ -106,7 +106,7 @@ class Subject:
                 f"There are {len(labels)} labels, and the network tells {classes or 'no'} classes apart. Give one for each, in "
                 "its order."
             )
-        if self.preprocess is None:
+        if self.data is None and not self.preparation.mean:
             raise LarqnetsError(
                 "Labels are of no use while it is not known how images are prepared. Give --mean and --std, or --scale, e.g. "
                 "1/255 for pixels of 0 to 1."
@@ -126,17 +126,16 @@ class Subject:
         own = self.run is not None and (self.run.kind == "trained" or self._others(self.run.data) is not None)
         return () if own else self.preparation.labels
 
-    @property
-    def remarks(self) -> list[str]:
-        """What is to be said of how its images are prepared."""
+    def remarks(self, images: Dataset | None) -> list[str]:
+        """Return what is to be said of how its images are prepared, and of the labels of those that it is measured on."""
         told = self.given.mean and self.beginning is not None and self.beginning.brightest is None
         remarks = [] if self.beginning is None or told else [self.beginning.said]
-        theirs = () if self.images is None else self.images.info.labels
+        theirs = () if images is None else images.info.labels
         differ = [i for i, (a, b) in enumerate(zip(self.labels, theirs, strict=False)) if a != b]
-        if differ and self.data is not None:
+        if differ and images is not None:
             i = differ[0]
             remarks.append(
-                f"The labels are not those of {self.data.dataset}, class {i} is '{self.labels[i]}' here and '{theirs[i]}' there: "
+                f"The labels are not those of {images.info.name}, class {i} is '{self.labels[i]}' here and '{theirs[i]}' there: "
                 "accuracy is that of the numbers of classes, and wrong if the order is another."
             )
         return remarks

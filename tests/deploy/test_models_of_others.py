@@ -205,6 +205,22 @@ def test_options_that_do_not_fit(cli, digits, tmp_path, arguments, sentence):
     assert cli("convert", "values.h5").code == 0
 
 
+def test_without_a_measurement_the_images_need_not_be_there(cli, digits, tmp_path, monkeypatch):
+    digits("net.h5", layers.Rescaling(1 / 255))
+    monkeypatch.setattr("larqnets.runs.subject.load_dataset", None)
+    done = cli("import", "net.h5", "--dataset", "cifar10", "--no-evaluate", "--json")
+    assert done.code == 0, done.err
+    assert "it takes pixels of 0 to 255" in json.loads(done.out)["remarks"][0]
+
+
+def test_labels_stay_without_a_measurement(cli, digits):
+    digits("net.h5")
+    done = cli("import", "net.h5", "--dataset", "digits", "--no-evaluate", "--labels", ",".join(TEN))
+    assert done.code == 0, done.err
+    assert cli("convert", "runs/net").code == 0
+    assert Classifier("runs/net").labels == TEN
+
+
 def test_what_is_known_already_is_not_said_again(cli, digits, tmp_path):
     digits("net.h5")
     assert cli("import", "net.h5", "--dataset", "digits", "--no-evaluate").code == 0
