@@ -35,6 +35,7 @@ _PUBLIC = {
     "verify": "deploy.proof.verify",
     "inspect_model": "larqnets.tflite.inspect",
     "Interpreter": "deploy.run.interpreter",
+    "Classifier": "deploy.run.classifier",
 }
 
 __all__ = ["LarqnetsError", "__version__", "require_keras_2", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]  # said once

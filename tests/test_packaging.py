@@ -24,7 +24,7 @@ UNREACHABLE = "connection broken"  # what pip says when there is no network
 INSTALL = 'pip install "larqnets[train]"'
 HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets")
 
-BASE = "arrays config console csv_table documents endings errors files losses manifest method_options pareto_front pictures processes quantizers registry reporter schema schema_keys scores shapes terminal watchdog"
+BASE = "arrays beginnings config console csv_table documents endings errors files losses manifest method_options pareto_front pictures processes quantizers registry reporter schema schema_keys scores shapes terminal watchdog"
 # Room -> the rooms that it may import, every one of them above it in this list. What stands loose in larqnets/ is a room of
 # its own; each of them may be imported by all. Only the last three may look at every floor.
 MAY_IMPORT = {
@@ -117,7 +117,8 @@ WITHOUT_TENSORFLOW = (
 )
 LIGHT = {  # of rooms that are not
     "larqnets.data": (
-        *("check", "contact_sheet", "duplicates", "folder", "image", "info", "known", "layout", "split", "survey"),
+        *("check", "contact_sheet", "duplicates", "folder", "image", "info", "known", "layout", "preparation", "split"),
+        "survey",
     ),
     "larqnets.runs": ("run", "run_lock", "card", "epoch_tables", "names", "keras_config"),
     "larqnets.studies": ("sweep_plan", "sweep_table", "pareto", "curves"),
@@ -125,7 +126,7 @@ LIGHT = {  # of rooms that are not
 }
 HEAVY_ROOMS = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data")
 HEAVY_BASE = (
-    *("endings", "losses", "quantizers"),
+    *("beginnings", "endings", "losses", "quantizers"),
     "pictures",
 )  # all but the last are TensorFlow; `pictures` needs matplotlib
 
@@ -305,6 +306,16 @@ def test_core_alone_can(core, tmp_path, arguments, printed):
     done = _larqnets(core, arguments, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert printed in done.stdout
+
+
+def test_core_alone_classifies(core, bundle):
+    """With an engine that needs no TensorFlow; on a board it is this one without the emulator."""
+    code = """
+from larqnets import Classifier
+from deploy.run.shipped import example_of
+print(Classifier("digits", device="qemu").classify(example_of("digits"))[0]["label"])
+"""
+    assert _python(core, code, LARQNETS_RUNTIME=str(bundle)).stdout == "7\n"
 
 
 @pytest.mark.parametrize(

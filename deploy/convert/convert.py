@@ -139,6 +139,7 @@ _ONE_KERNEL = (
 _TWO_KERNELS = (layers.SeparableConv1D, layers.SeparableConv2D)
 # Layers with weights that no op multiplies by as a kernel.
 _NO_KERNEL = (layers.BatchNormalization, layers.LayerNormalization, layers.GroupNormalization, layers.PReLU)
+_NO_KERNEL += (layers.Normalization,)
 
 
 def _real_constants(export: Export, matched: dict[str, Any]) -> contents.RealConstants:

@@ -16,8 +16,8 @@ from deploy.proof.arm64 import prove
 from deploy.proof.converted import Converted
 from deploy.proof.samples import Samples, verification_samples
 from deploy.targets import check_target
-from larqnets.data import preprocess_info
 from larqnets.data.info import IMAGE
+from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import check_free
 from larqnets.methods import get_method
@@ -41,11 +41,14 @@ def convert_source(
     out: Path | None = None,
     dataset: str | None = None,
     data_dir: str | None = None,
+    given: Preparation = NOT_SAID,
     arm64_proof: bool = True,
     reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
     """Convert, prove, write; returns the manifest. A run gets `<run>/<target>/` and its card the converted accuracy.
 
+    `given` says how the images of somebody else's network are prepared, what its classes are called, and of which size its
+    images are to be.
     `arm64_proof` proves the files on our ARM64 runtime too, where it is there; the manifest's `proof` says on what.
 
     `twins` also writes the same backbone real-valued, as float and int8: with the weights of `twin_run`, a trained run
@@ -54,16 +57,18 @@ def convert_source(
     """
     check_target(target)
     reporter.stage("load")
-    source = open_subject(path, dataset=dataset, data_dir=data_dir)
+    source = open_subject(path, dataset=dataset, data_dir=data_dir, given=given)
     trained = _look_at(source, allow_float, twins=twins or twin_run is not None, twin_run=twin_run)
     folder = out or (path / target if source.run else path.with_name(f"{path.stem}-{target}"))
     binary = bool(trained.binary_layers)
     roles = ["binary"] if binary else ["float"]
     roles += (["float", "int8"] if binary else ["int8"]) if twins or twin_run else []
     check_free(folder, [f"{role}.tflite" for role in roles])  # before minutes of work
-    samples, provenance = verification_samples(source), _provenance(source)
+    provenance, samples = _provenance(source), verification_samples(source)
     entry = {**provenance, "target": target}
     main = convert(trained, samples, provenance=entry, allow_float=allow_float, reporter=reporter)
+    if source.run is None or source.run.kind == "imported":
+        main.warnings.extend(_doubts(samples, main))
     files = [main]
     if (twins or twin_run) and binary:
         reporter.stage("twins")
@@ -81,6 +86,7 @@ def convert_source(
     facts = {
         "source": provenance,
         "headline": samples.task.headline,
+        "remarks": source.remarks(source.images),
         "proof": proof.to_json(),
         "samples": {"test": samples.num_test, "all": len(samples.images)},
     }
@@ -98,6 +104,7 @@ def convert_source(
 def _look_at(source: Subject, allow_float: bool, *, twins: bool, twin_run: Path | None) -> Trained:
     """Return the network to convert; raises LarqnetsError for what is wrong, before thousands of images are loaded."""
     trained = Trained.of(source.model)
+    source.check_given()
     if source.run is not None:
         _check_binary(trained, source.run)
     if twins and source.run is None:
@@ -112,9 +119,17 @@ def _provenance(source: Subject) -> dict[str, Any]:
     entry: dict[str, Any] = {"format": 1, "source": Path(source.origin).name}
     if source.run is not None:
         entry["run"] = _shown(source.run.card)
-    if source.images is not None and source.data is not None:
-        entry["preprocess"] = preprocess_info(source.images.info, source.data)
+    if (preprocess := source.preprocess) is not None:
+        entry["preprocess"] = preprocess
     return entry
+
+
+def _doubts(samples: Samples, main: Converted) -> list[str]:
+    """Return what speaks against the scores of a file of somebody else's network."""
+    if samples.info is None or main.scores is None:
+        return []
+    found = samples.task.doubt(main.scores, samples.num_test, samples.info)
+    return [found] if found else []
 
 
 def _shown(card: Card) -> dict[str, Any]:

@@ -16,9 +16,8 @@ from android_bench.measuring.equality import judge
 from android_bench.runtime.bundle import find_bundle
 from deploy.export.trained import Trained
 from deploy.proof.converted import Converted
-from deploy.proof.scoring import as_list
 from deploy.proof.verify import verify
-from deploy.run.interpreter import Interpreter
+from deploy.run.interpreter import Interpreter, as_list
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
 

@@ -1,21 +1,24 @@
 """`larqnets verify` and `larqnets evaluate`: measure again what a card or a manifest claims."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from deploy.proof.samples import verification_samples
-from deploy.proof.scoring import Scorer, as_list
+from deploy.proof.scoring import Scorer
 from deploy.proof.verify import Verification, verify
-from deploy.run.interpreter import CHILD, Interpreter
+from deploy.run.interpreter import CHILD, Interpreter, as_list
 from larqnets.data import Dataset
-from larqnets.data.info import IMAGE
+from larqnets.data.info import IMAGE, input_shape, preprocessing
 from larqnets.data.known import SPLITS
+from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.names import origin_of
 from larqnets.runs.subject import Subject, open_subject
 from larqnets.tasks import Task, Tree
 from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.model import Model
 from larqnets.training import evaluate
 
 
@@ -40,7 +43,7 @@ def verify_file(
             f"{file} is the {entry['variant']} twin, which nobody claims to be equal to the run. Measure its accuracy: "
             f"larqnets evaluate {file}."
         )
-    opened = open_subject(source, dataset=dataset, data_dir=data_dir)
+    opened = open_subject(source, dataset=dataset, data_dir=data_dir, given=_said_by(interpreter.model, source))
     samples = verification_samples(opened)
     return verify(
         interpreter.model,
@@ -80,21 +83,33 @@ def evaluate_subject(
         interpreter = Interpreter(opened.file, device=CHILD)
         _check_answers(subject, interpreter, task)
         data = _images_of(opened, "it was made")
-        scorer, images = Scorer(task, data.info, interpreter.output_names), 0
+        scorer, done = Scorer(task, data.info, interpreter.output_names), 0
         for given in data.eval_batches(split, 128, limit).as_numpy_iterator():
             batch = cast(Tree, given)
             scorer.add(batch, as_list(interpreter.predict(batch[IMAGE])))
-            images += len(batch[IMAGE])
-            reporter.count(images, what="samples")
+            done += len(batch[IMAGE])
+            reporter.count(done, what="samples")
         result = {**(scorer.result() or {}), "engine": interpreter.engine}
     total = data.info.num_images(split)
+    images = total if limit is None else min(limit, total)
+    remarks = [text for text in (*opened.remarks(data), task.doubt(result, images, data.info)) if text]
     return {
         "subject": str(subject),
         "dataset": data.info.name,
         "split": split,
-        "images": total if limit is None else min(limit, total),
+        "images": images,
         **result,
+        **({"remarks": remarks} if remarks else {}),
     }
+
+
+def _said_by(file: Model, source: Path) -> Preparation:
+    """Return how the images of a file's source are prepared: a run knows it itself, of a Keras file the file says it."""
+    if source.is_dir():
+        return NOT_SAID
+    shape = input_shape(file)
+    size = (shape[0], shape[1]) if len(shape) == 3 else None
+    return replace(Preparation.of(preprocessing(file)), labels=(), size=size)
 
 
 def _images_of(subject: Subject, what: str) -> Dataset:

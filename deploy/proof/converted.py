@@ -6,9 +6,9 @@ from typing import Any
 
 from deploy.proof import contents
 from deploy.proof.samples import Samples
-from deploy.proof.scoring import Scorer, as_list, batches_of
+from deploy.proof.scoring import Scorer, batches_of
 from deploy.proof.verify import Verification
-from deploy.run.interpreter import Interpreter
+from deploy.run.interpreter import Interpreter, as_list
 from larqnets.tasks import get_task
 from larqnets.tflite.model import Model
 

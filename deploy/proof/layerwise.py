@@ -18,9 +18,8 @@ from deploy.export.edit import tap
 from deploy.export.trained import Trained
 from deploy.proof.contents import match_layers
 from deploy.proof.outputs import Ending, difference, ending_of, last_function
-from deploy.proof.scoring import as_list
 from deploy.proof.sizes import made_of
-from deploy.run.interpreter import Interpreter
+from deploy.run.interpreter import Interpreter, as_list
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.model import Model, unpack_bits
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from larqnets.data.info import IMAGE, LABEL
+from larqnets.data.info import IMAGE, LABEL, normalisation
 from larqnets.runs.subject import Subject
 from larqnets.tasks import Info, Task, Tree, get_task
 
@@ -36,12 +36,20 @@ class Samples:
 
 
 def verification_samples(subject: Subject, seed: int = 0) -> Samples:
-    """Return test images, at most 10,000 or 2 GB, filled up to 1,000 with training images; random ones without data."""
+    """Return test images, at most 10,000 or 2 GB, filled up to 1,000 with training images; random ones without data.
+
+    Random ones are pixels, prepared as the network's images are, and normal numbers where nobody says how.
+    """
     dataset = subject.images
     if dataset is None:
         rng = np.random.default_rng(seed)
         shape = (MIN_SAMPLES, *subject.takes)
-        return Samples(rng.normal(size=shape).astype(np.float32), None, 0, real=False, task=subject.task)
+        if (known := subject.preprocess) is None:
+            values = rng.normal(size=shape).astype(np.float32)
+        else:
+            scale, offset = normalisation(known["mean"], known["std"])
+            values = rng.integers(0, 256, shape, np.uint8) * scale + offset
+        return Samples(values, None, 0, real=False, task=subject.task)
     bytes_per_image = 4 * int(np.prod(dataset.info.image_shape))
     count = max(MIN_SAMPLES, min(MAX_SAMPLES, MAX_SAMPLE_BYTES // bytes_per_image))
     examples = dataset.samples(count, "test", seed=seed)

@@ -2,25 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from deploy.proof.outputs import Difference
 from deploy.proof.samples import Samples
-from deploy.run.interpreter import Interpreter
+from deploy.run.interpreter import Interpreter, as_list
 from larqnets.reporter import Reporter
 from larqnets.tasks import Images, Info, Task, Tree, add, tree_of
 from larqnets.training.evaluation import without_remapping
 
 MAX_BYTES = 1 << 28  # of the outputs of a batch
 STEP = 128  # samples; batches are multiples of it, for which Keras runs the same function
-
-
-def as_list(answers: Any) -> list[np.ndarray]:
-    """Return the outputs of a model or interpreter, of which one alone comes without a list."""
-    return answers if isinstance(answers, list) else [answers]
 
 
 def batches_of(samples: np.ndarray, output_shapes: Sequence[tuple[int | None, ...]]) -> Iterator[slice]:

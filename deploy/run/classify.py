@@ -1,6 +1,7 @@
-"""`larqnets run`: one image or array through a .tflite file. Needs numpy, Pillow and an engine, no TensorFlow."""
+"""`larqnets run`: an array or images through a .tflite file. Needs numpy, Pillow and an engine, no TensorFlow."""
 
 import io
+import math
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,19 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from deploy.run.interpreter import CHILD, Interpreter, check_model
+from deploy.run.decoder import Decoder
+from deploy.run.image_files import find_images
+from deploy.run.interpreter import CHILD, Interpreter, as_list, check_model
 from larqnets.arrays import Header, read_arrays
+from larqnets.csv_table import CsvTable
 from larqnets.data.image import read_image
 from larqnets.data.info import preprocessing
 from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
-from larqnets.scores import KEY
-from larqnets.tasks import task_of
-from larqnets.tflite.answers import kind_of_file
-from larqnets.tflite.inspect import own_metadata
+from larqnets.reporter import SILENT, Reporter
 from larqnets.tflite.interface import Port, check_inputs, dtype_of, interface_of, match_names
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
+
+MAX_BYTES = 1 << 26  # of the values that images are run with together
 
 
 def classify(
@@ -28,6 +31,7 @@ def classify(
     inputs: Path,
     *,
     output: Path | None = None,
+    csv: Path | None = None,
     top: int = 3,
     num_threads: int = 1,
     device: str | None = None,
@@ -37,15 +41,15 @@ def classify(
     An image is preprocessed as the file's metadata says; the arrays of a .npz belong to the inputs whose signature or tensor
     has their name. They are read and held against the file before an engine starts, in a child process unless the file is a
     shipped one. Returns engine, what its output is (see larqnets.scores) and per sample the most probable labels; writes the
-    raw outputs to `output` if given: the one to a .npy, all under their names to a .npz. `device`: see Interpreter. Raises
-    LarqnetsError.
+    raw outputs to `output` if given: the one to a .npy, all under their names to a .npz; and the labels to `csv`, see
+    `write_csv`. `device`: see Interpreter. Raises LarqnetsError.
     """
     if output is not None and output.suffix not in (".npy", ".npz"):
         raise LarqnetsError(f"{output} names no kind of file for arrays. Let it end in .npy or .npz.")
     file = read_model(model)
     check_model(file, num_threads)
     interface = interface_of(file)
-    preprocess = preprocessing(file)
+    decoder = Decoder(file)
     if len(interface.outputs) > 1 and output is not None and output.suffix != ".npz":
         raise LarqnetsError(f"{model} has {len(interface.outputs)} outputs. Write them with --output FILE.npz.")
     x: np.ndarray | list[np.ndarray]
@@ -53,41 +57,134 @@ def classify(
         x = _read_inputs(inputs, file, interface.inputs)
         if any(array.dtype.kind in "fc" and not np.isfinite(array).all() for array in x):
             raise LarqnetsError(f"{inputs} holds NaN or infinite values. Mend what wrote it.")
-    elif preprocess is None:
-        wanted = ", ".join(f"{port.shape} {dtype_of(port.dtype)}" for port in interface.inputs)
-        raise LarqnetsError(
-            f"{model} does not say how its images were preprocessed. Give a .npy array of ready input values, "
-            f"{wanted or 'of which it takes none'}."
-        )
     else:
-        x = read_image(inputs, preprocess)
+        x = read_image(inputs, image_preprocessing(file, str(model)))
         check_inputs(file, interface.inputs, [x.shape], [x.dtype])
     interpreter = Interpreter(file, num_threads, device or CHILD)
-    results = interpreter.predict(x)
-    results = results if isinstance(results, list) else [results]
+    results = as_list(interpreter.predict(x))
     names = interpreter.output_names
     if output is not None:
         write_atomically(output, _npz(names, results) if output.suffix == ".npz" else _npy(results[0]))
     result: dict[str, Any] = {"model": str(model), "engine": interpreter.engine, "input": str(inputs)}
     result["output_shapes"] = [list(each.shape) for each in results]
     result["output_names"] = names
-    task, kind = task_of(file), kind_of_file(file)
-    facts = {
-        **(own_metadata(file) or {}),
-        "labels": (preprocess or {}).get("labels", ()),
-        "top": top,
-        KEY: kind,
-    }
-    predictions = task.decode(dict(zip(names, results, strict=True)), facts)
-    if predictions:
-        if not all(np.isfinite(values).all() for values in results):
-            raise LarqnetsError(
-                f"The model's outputs for {inputs} are NaN or infinite. Give smaller values, or train the model again."
-            )
-        result |= {"output_kind": kind, "predictions": predictions}
+    if predictions := decoder.decode(names, results, top, str(inputs)):
+        result |= {"output_kind": decoder.kind, "predictions": predictions}
+    elif csv is not None:
+        raise _no_labels(file.name)
     if output is not None:
         result["output"] = str(output)
+    if csv is not None:
+        write_csv(csv, [result])
+        result["csv"] = str(csv)
     return result
+
+
+def classify_images(
+    model: Path,
+    inputs: Sequence[Path],
+    *,
+    csv: Path | None = None,
+    top: int = 3,
+    num_threads: int = 1,
+    device: str | None = None,
+    reporter: Reporter = SILENT,
+) -> dict[str, Any]:
+    """Run `model` on images and on those of folders, see `find_images`, with one engine; as `classify` does it otherwise.
+
+    Returns for every image that can be read what `classify` returns for one as an entry of "images", the others in
+    "failed" with the reason, which `reporter` is told at once, and how many files of folders are no images by their
+    suffixes. Raises LarqnetsError when the file cannot be run on images or answers with nothing that can be read.
+    """
+    file = read_model(model)
+    check_model(file, num_threads)
+    decoder, preprocess = Decoder(file), image_preprocessing(file, str(model))
+    ports = interface_of(file).inputs
+    check_inputs(file, ports, [(1, *preprocess["image_shape"])], [np.dtype(np.float32)])
+    found = find_images(inputs)
+    reporter.stage("run")
+    failed = [{"input": str(path), "error": error} for path, error in found.wrong.items()]
+    for entry in failed:
+        reporter.line(entry["error"])
+    interpreter = Interpreter(file, num_threads, device or CHILD)
+    images: list[dict[str, Any]] = []
+    paths, total = found.paths, len(found.paths)
+    size = images_at_once(file)
+    for start in range(0, total, size):
+        read = []
+        for number, path in enumerate(paths[start : start + size], start + 1):
+            reporter.count(number, total, path.name)
+            try:
+                read.append((str(path), read_image(path, preprocess)))
+            except LarqnetsError as error:
+                reporter.line(str(error))
+                failed.append({"input": str(path), "error": str(error)})
+        if not read:
+            continue
+        results = as_list(interpreter.predict(np.concatenate([values for _, values in read])))
+        for i, (name, _) in enumerate(read):
+            of_image = [values[i : i + 1] for values in results]
+            predictions = decoder.decode(interpreter.output_names, of_image, top, name)
+            if not predictions:
+                raise _no_labels(file.name)
+            images.append({"input": name, "predictions": predictions})
+    result: dict[str, Any] = {"model": str(model), "engine": interpreter.engine, "output_kind": decoder.kind}
+    result |= {"images": images, "failed": failed, "left_out": dict(sorted(found.left_out.items()))}
+    if csv is not None:
+        write_csv(csv, [*images, *failed])
+        result["csv"] = str(csv)
+    return result
+
+
+def image_preprocessing(file: Model, name: str) -> dict[str, Any]:
+    """Return how images are prepared for a file; raises LarqnetsError for one that takes none or does not say it."""
+    preprocess = preprocessing(file)
+    if preprocess is None:
+        wanted = ", ".join(f"{port.shape} {dtype_of(port.dtype)}" for port in interface_of(file).inputs)
+        raise LarqnetsError(
+            f"{name} does not say how its images were preprocessed. Give a .npy array of ready input values, "
+            f"{wanted or 'of which it takes none'}."
+        )
+    return preprocess
+
+
+def images_at_once(file: Model) -> int:
+    """Return of how many images the values that a file takes and answers with fit into MAX_BYTES, at least 1."""
+    graph = file.subgraphs[0]
+    tensors = [graph.tensors[i] for i in (*graph.inputs, *graph.outputs)]
+    return max(1, MAX_BYTES // max(1, 4 * sum(math.prod(tensor.shape[1:]) for tensor in tensors)))
+
+
+def write_csv(path: Path, entries: Sequence[dict[str, Any]]) -> None:
+    """Write what `classify` tells of inputs as a table, a row for every label of every sample.
+
+    Its columns: input, rank (1 is the best), those of an answer (label, class, probability), error for an input that gave
+    none. A sample of several of one input is called INPUT[NUMBER]. Raises LarqnetsError when it cannot be written.
+    """
+    rows: list[dict[str, Any]] = []
+    for entry in entries:
+        name, predictions = entry["input"], entry.get("predictions", [])
+        if "error" in entry:
+            rows.append({"input": name, "error": entry["error"]})
+        for i, prediction in enumerate(predictions):
+            ranked = [prediction] if isinstance(prediction, dict) else prediction
+            sample = name if len(predictions) == 1 else f"{name}[{i}]"
+            rows += [{"input": sample, "rank": rank, **each} for rank, each in enumerate(ranked, 1)]
+    known = dict.fromkeys(key for row in rows for key in row if key != "error")
+    columns = {**dict.fromkeys(["input", "rank", *known]), "error": None}
+    table = CsvTable(dict.fromkeys(columns, Any))
+    table.write(path, [{key: _encodable(row.get(key)) for key in columns} for row in rows])
+
+
+def _encodable(value: Any) -> Any:
+    """Return a text as UTF-8 can have it: a path may be any bytes."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def _no_labels(name: str) -> LarqnetsError:
+    return LarqnetsError(
+        f"{name} answers with values that no labels are made of. Write them to a file: larqnets run {name} INPUT --output y.npz."
+    )
 
 
 def _read_inputs(path: Path, model: Model, ports: Sequence[Port]) -> list[np.ndarray]:

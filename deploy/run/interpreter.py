@@ -98,6 +98,11 @@ class Interpreter:
         return outputs[0] if len(outputs) == 1 else outputs
 
 
+def as_list(answers: Any) -> list[np.ndarray]:
+    """Return the outputs of a model or interpreter, of which one alone comes without a list."""
+    return answers if isinstance(answers, list) else [answers]
+
+
 def check_model(model: Model, num_threads: int) -> None:
     """Raise LarqnetsError for a model that no engine here runs, or none with so many threads."""
     if num_threads < 1:

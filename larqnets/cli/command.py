@@ -24,6 +24,21 @@ Arm64Proof = Annotated[
     bool,
     typer.Option("--arm64-proof/--no-arm64-proof", help="Prove the files on the ARM64 runtime too, if it is built."),
 ]
+Mean = Annotated[
+    str | None,
+    typer.Option(metavar="NUMBERS", help="What it subtracts from pixels times --scale: one number, or one a channel."),
+]
+Std = Annotated[str | None, typer.Option(metavar="NUMBERS", help="What it divides them by after that. Default: 1.")]
+Scale = Annotated[
+    str | None, typer.Option(metavar="NUMBER", help="What pixels 0..255 are multiplied by. Default: 1/255.")
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Its classes: a text file with a label in every line, or cat,dog,bird."),
+]
+ImageSize = Annotated[
+    str | None, typer.Option(metavar="HxW", help="The size of its images. Default: the one that it was saved with.")
+]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]
 
 

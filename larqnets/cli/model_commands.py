@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 from larqnets import LarqnetsError
-from larqnets.cli.command import Arm64Proof, DataDir, DataName, Json, OnDevice, needs_training_extra, show
+from larqnets.cli.command import (
+    Arm64Proof,
+    DataDir,
+    DataName,
+    ImageSize,
+    Json,
+    Labels,
+    Mean,
+    OnDevice,
+    Scale,
+    Std,
+    needs_training_extra,
+    show,
+)
 
 app = typer.Typer()
 
@@ -23,12 +36,23 @@ def convert(
     out: Annotated[Path | None, typer.Option(help="Folder for the files. Default: inside the run.")] = None,
     dataset: DataName = None,
     data_dir: DataDir = None,
+    mean: Mean = None,
+    std: Std = None,
+    scale: Scale = None,
+    labels: Labels = None,
+    image_size: ImageSize = None,
     arm64_proof: Arm64Proof = True,
     as_json: Json = False,
 ) -> None:
-    """Convert to a 1-bit TFLite file, prove it equal to what was trained, write it with a manifest."""
-    from larqnets.cli import preflight
+    """Convert to a 1-bit TFLite file, prove it equal to what was trained, write it with a manifest.
 
+    A Keras file of yours takes (pixel * SCALE - MEAN) / STD; by default what its data set is prepared with here, or pixels as
+    they are where it begins with a Rescaling or Normalization.
+    """
+    from larqnets.cli import preflight
+    from larqnets.data.preparation import read_preparation
+
+    given = read_preparation(mean, std, scale, labels, image_size)
     preflight.check_convert(source, target, twin_run, out, dataset, data_dir)
     sources = needs_training_extra("deploy.convert.sources")
     from larqnets.cli.reporters import StatusReporter
@@ -44,6 +68,7 @@ def convert(
             out=out,
             dataset=dataset,
             data_dir=data_dir,
+            given=given,
             arm64_proof=arm64_proof,
             reporter=reporter,
         )
@@ -92,12 +117,12 @@ def evaluate(
     preflight.check_evaluate(subject, split, dataset, data_dir)
     check = needs_training_extra("deploy.proof.check")
     from larqnets.cli.reporters import StatusReporter
-    from larqnets.cli.tables.facts import facts
+    from larqnets.cli.tables import models
 
     with StatusReporter() as reporter:
         reporter.stage("evaluate")
         result = check.evaluate_subject(subject, split, limit, dataset, data_dir, reporter=reporter)
-    show(result, lambda: facts(result), as_json)
+    show(result, lambda: models.evaluation(result), as_json)
 
 
 @app.command()
@@ -118,29 +143,46 @@ def inspect(
 def run(
     file: Annotated[str, typer.Argument(help="A .tflite file, or the name of a shipped model.")],
     inputs: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Argument(
-            metavar="[INPUT]",
-            help="An image, a .npy of ready values, a .npz of one for every input. Default: a shipped model's example.",
+            metavar="INPUT",
+            help="Images and folders of them; or a .npy of ready values, a .npz of one for every input. "
+            "Default: a shipped model's example.",
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Write the raw output to this .npy, or all to this .npz.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the labels to this .csv, a row for each.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
     device: OnDevice = None,
     as_json: Json = False,
 ) -> None:
-    """Run a model on an image or on an array: labels with their probabilities, or raw values."""
+    """Run a model on images or on an array: labels with their probabilities, or raw values.
+
+    Of folders all images are taken. One that cannot be read is named, the others are done, and the exit code is 1.
+    """
     from deploy.run.shipped import example_of, find_model
     from larqnets.cli import preflight
 
-    source, values = find_model(file), inputs or example_of(file)
-    preflight.check_run(source, values, output, device)
-    from deploy.run.classify import classify
+    source = find_model(file)
+    given = inputs or [example_of(file)]
+    alone = preflight.check_run(source, given, output, csv, device)
+    from deploy.run.classify import classify, classify_images
+    from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import models
 
-    result = classify(source, values, output=output, top=top, num_threads=threads, device=device)
-    show(result, lambda: models.labels(result), as_json)
+    if alone is not None:
+        result = classify(source, alone, output=output, csv=csv, top=top, num_threads=threads, device=device)
+        show(result, lambda: models.labels(result), as_json)
+        return
+    with StatusReporter() as reporter:
+        result = classify_images(source, given, csv=csv, top=top, num_threads=threads, device=device, reporter=reporter)
+    show(result, lambda: models.labels_of_images(result), as_json)
+    if failed := result["failed"]:
+        raise LarqnetsError(
+            f"{len(failed)} of {len(failed) + len(result['images'])} inputs gave no labels: "
+            f"{', '.join(entry['input'] for entry in failed[:3])}{', ...' if len(failed) > 3 else ''}. Replace them or leave them out."
+        )
 
 
 @app.command()

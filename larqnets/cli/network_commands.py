@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from larqnets.cli.command import DataDir, Json, needs_training_extra, show
+from larqnets.cli.command import DataDir, ImageSize, Json, Labels, Mean, Scale, Std, needs_training_extra, show
 from larqnets.files import check_folder
 
 
@@ -47,13 +47,24 @@ def import_(
     runs: Runs = Path("runs"),
     dataset: Annotated[str | None, typer.Option(help="The images it is for. Default: the network's own.")] = None,
     data_dir: DataDir = None,
+    mean: Mean = None,
+    std: Std = None,
+    scale: Scale = None,
+    labels: Labels = None,
+    image_size: ImageSize = None,
     measure: Measure = True,
     as_json: Json = False,
 ) -> None:
-    """Make a run of a network that was trained elsewhere, to evaluate, convert, benchmark or decompose it."""
-    from larqnets.cli import preflight
+    """Make a run of a network that was trained elsewhere, to evaluate, convert, benchmark or decompose it.
 
-    preflight.check_import(source, network, name, runs, dataset)
+    It takes (pixel * SCALE - MEAN) / STD; by default what its data set is prepared with here, or pixels as they are where it
+    begins with a Rescaling or Normalization.
+    """
+    from larqnets.cli import preflight
+    from larqnets.data.preparation import read_preparation
+
+    given = read_preparation(mean, std, scale, labels, image_size)
+    preflight.check_import(source, network, name, runs, dataset, given)
     if measure:
         preflight.check_images(None, dataset, data_dir)
     imported_run = needs_training_extra("larqnets.importing.imported_run")
@@ -68,6 +79,7 @@ def import_(
             runs=runs,
             dataset=dataset,
             data_dir=data_dir,
+            given=given,
             measure=measure,
             reporter=reporter,
         )

@@ -13,6 +13,7 @@ from deploy.targets import check_target
 from larqnets.backbones import get_backbone
 from larqnets.config import STRATEGIES, DataConfig, apply_override, load_config
 from larqnets.data.known import FOLDER_PREFIX, KNOWN_DATASETS, SPLITS
+from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import check_folder, check_output
 from larqnets.method_options import method_names, read_options
@@ -166,17 +167,26 @@ def check_evaluate(subject: Path, split: str, dataset: str | None, data_dir: str
     check_images(known, dataset if known is not None else dataset_of(subject, model, dataset), data_dir)
 
 
-def check_run(model: Path, inputs: Path, output: Path | None, device: str | None) -> None:
-    """Look at the arguments of `larqnets run`."""
+def check_run(
+    model: Path, inputs: Sequence[Path], output: Path | None, csv: Path | None, device: str | None
+) -> Path | None:
+    """Look at the arguments of `larqnets run`; return the one input, None where a folder or several are given."""
+    from deploy.run.image_files import is_folder
     from larqnets.data.image import read_image
 
     check_output(output, (".npy", ".npz"))
+    check_output(csv, (".csv",))
     check_device(device)
     check_file(model)
-    if inputs.suffix not in (".npy", ".npz"):
-        read_image(inputs, _IMAGE_OF_ANY_KIND)
-    elif not inputs.is_file():
-        raise LarqnetsError(f"{inputs} cannot be read: there is no such file. Check the path.")
+    if len(inputs) > 1 or is_folder(inputs[0]):
+        if output is not None:
+            raise LarqnetsError(f"The raw output of one input alone is written to {output}. Leave --output out.")
+        return None
+    if inputs[0].suffix not in (".npy", ".npz"):
+        read_image(inputs[0], _IMAGE_OF_ANY_KIND)
+    elif not inputs[0].is_file():
+        raise LarqnetsError(f"{inputs[0]} cannot be read: there is no such file. Check the path.")
+    return inputs[0]
 
 
 def check_summary(subject: str, backbone: str | None, image: str, stem: str, overrides: Sequence[str]) -> None:
@@ -205,7 +215,9 @@ def check_summary(subject: str, backbone: str | None, image: str, stem: str, ove
         check_experiment(load_config(subject, overrides))
 
 
-def check_import(source: Path, network: str | None, name: str | None, runs: Path, dataset: str | None) -> None:
+def check_import(
+    source: Path, network: str | None, name: str | None, runs: Path, dataset: str | None, given: Preparation
+) -> None:
     """Look at the arguments of `larqnets import`."""
     if source.suffix not in (".npz", *KERAS_SUFFIXES):
         raise LarqnetsError(
@@ -224,6 +236,11 @@ def check_import(source: Path, network: str | None, name: str | None, runs: Path
         raise LarqnetsError(
             f"There is no network '{network}'.{nearest(network, PUBLISHED_NETWORKS)} "
             f"Use one of: {', '.join(PUBLISHED_NETWORKS)}."
+        )
+    elif network is not None and given != NOT_SAID:
+        raise LarqnetsError(
+            f"It is known how the images of {network} are prepared, and of which size they are. Leave --mean, --std, --scale, "
+            "--labels and --image-size out."
         )
     if source.suffix != ".npz":
         check_is_keras_file(source)

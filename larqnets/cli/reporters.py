@@ -21,6 +21,7 @@ STAGES = {
     "arm64": "proving it on an emulated ARM64",
     "twins": "writing the float and int8 versions",
     "evaluate": "evaluating",
+    "run": "running the images",
     "decompose": "decomposing",
     "sensitivity": "measuring how much each layer moves the logits",
     "search": "reading calibration images",

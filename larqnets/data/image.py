@@ -66,8 +66,16 @@ def read_image(path: Path | str, info: dict[str, Any]) -> np.ndarray:
     H:W (times crop_fraction), bilinear resizing with antialiasing to H x W, and normalisation. An image of H x W pixels
     is not resampled. Raises LarqnetsError for a file that is missing, none of `formats`, damaged or absurdly large.
     """
+    return _prepared(decode_upright(Path(path), info["image_shape"][-1]), info)
+
+
+def prepare(picture: Image.Image, info: dict[str, Any], name: str = "The image") -> np.ndarray:
+    """Return an upright picture as `read_image` does that of a file; `name` is what errors call it."""
+    return _prepared(_in_8_bits(picture, info["image_shape"][-1], name), info)
+
+
+def _prepared(picture: Image.Image, info: dict[str, Any]) -> np.ndarray:
     height, width, channels = info["image_shape"]
-    picture = decode_upright(Path(path), channels)
     top, left, box_height, box_width = central_box(
         picture.height, picture.width, height, width, info.get("crop_fraction", 1.0)
     )
@@ -94,9 +102,7 @@ def decode_upright(path: Path, channels: int) -> Image.Image:
     Raises LarqnetsError as `read_image` does.
     """
     with _opened(path) as picture:
-        upright = _to_8_bits(ImageOps.exif_transpose(picture), path)
-        upright.info.pop("transparency", None)  # of a palette or a colour, about which Pillow would warn
-        return upright.convert("L" if channels == 1 else "RGB")
+        return _in_8_bits(ImageOps.exif_transpose(picture), channels, str(path))
 
 
 def as_png(path: Path, channels: int) -> bytes:
@@ -181,10 +187,14 @@ def _is_heif(path: Path) -> bool:
     return start[4:8] == b"ftyp" and start[8:] in _HEIF_BRANDS
 
 
-def _to_8_bits(picture: Image.Image, path: Path) -> Image.Image:
+def _in_8_bits(picture: Image.Image, channels: int, name: str) -> Image.Image:
     if picture.mode == "F":
-        raise LarqnetsError(f"{path} has 32-bit float pixels. Save it with 8 bits per channel.")
-    if picture.mode != "I" and not picture.mode.startswith("I;16"):
-        return picture
-    # 16-bit grey: Pillow's own conversion to L clips at 255 instead of scaling.
-    return Image.fromarray((np.clip(np.asarray(picture, np.int64), 0, 65535) >> 8).astype(np.uint8))
+        raise LarqnetsError(f"{name} has 32-bit float pixels. Save it with 8 bits per channel.")
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        # 16-bit grey: Pillow's own conversion to L clips at 255 instead of scaling.
+        picture = Image.fromarray((np.clip(np.asarray(picture, np.int64), 0, 65535) >> 8).astype(np.uint8))
+    picture.info.pop("transparency", None)  # of a palette or a colour, about which Pillow would warn
+    try:
+        return picture.convert("L" if channels == 1 else "RGB")
+    except ValueError as error:  # of LAB there is no way
+        raise LarqnetsError(f"{name} has {picture.mode} pixels. Save it as grey or RGB.") from error

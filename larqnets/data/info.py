@@ -1,6 +1,7 @@
 """What is known about a data set without reading it, and what a .tflite file says of it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,13 +52,22 @@ def crop_fraction(config: DataConfig) -> float:
     return CENTRAL_CROP_FRACTION if config.random_resized_crop else 1.0
 
 
-def normalisation(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+def normalisation(mean: Sequence[float], std: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """Return float32 (scale, offset), each (C,), with pixel * scale + offset = (pixel / 255 - mean) / std.
 
     Training and devices use these two numbers, so that they agree to the last bit.
     """
     spread = np.asarray(std, np.float64)
     return (1 / (255 * spread)).astype(np.float32), (-np.asarray(mean, np.float64) / spread).astype(np.float32)
+
+
+def keeps_apart(mean: Sequence[float], std: Sequence[float]) -> bool:
+    """Return whether black and white stay finite and different float32 numbers under `normalisation`."""
+    with np.errstate(all="ignore"):
+        scale, offset = normalisation(mean, std)
+        darkest, brightest = offset, np.float32(255) * scale + offset
+    usable = np.isfinite(darkest) & np.isfinite(brightest) & np.isfinite(scale) & (darkest != brightest)
+    return bool(usable.all())
 
 
 def preprocess_info(info: DatasetInfo, config: DataConfig) -> dict[str, Any]:
@@ -124,11 +134,7 @@ def _fits(entry: dict[str, Any], shape: tuple[int, ...]) -> bool:
         return False
     if not isinstance(entry.get("dataset"), str | None):
         return False
-    with np.errstate(all="ignore"):  # what becomes infinite is refused below
-        scale, offset = normalisation(mean, std)
-        darkest, brightest = offset, np.float32(255) * scale + offset
-    usable = np.isfinite(darkest) & np.isfinite(brightest) & np.isfinite(scale) & (darkest != brightest)
-    return bool(usable.all())
+    return keeps_apart(mean, std)
 
 
 def _is_number(value: Any) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from larqnets.data import reading_errors
+from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.importing.networks import get_network
 from larqnets.importing.torch_weights import load_torch_weights, read_arrays
 from larqnets.reporter import SILENT, Reporter
@@ -27,22 +28,24 @@ def import_model(
     runs: Path = Path("runs"),
     dataset: str | None = None,
     data_dir: str | None = None,
+    given: Preparation = NOT_SAID,
     measure: bool = True,
     reporter: Reporter = SILENT,
 ) -> Run:
     """Make a run of kind `imported`: of a .npz in PyTorch's layout into the graph `network`, or of a Keras model file.
 
     `network` is the name of a published one, or a Keras model file whose layers are called as in PyTorch. A published
-    network knows its images; for a Keras file `dataset` names them. With `measure` the run's card gets the
-    accuracy on the test images. Raises LarqnetsError when the weights do not fit, see `load_torch_weights`.
+    network knows its images; for a Keras file `dataset` names them, and `given` says how they are prepared, what its classes
+    are called, and of which size its images are to be. With `measure` the run's card gets the accuracy on the test images.
+    Raises LarqnetsError when the weights do not fit, see `load_torch_weights`.
     """
     begun = time.monotonic()
     reporter.stage("import")
     facts: dict[str, Any] = {}
     if source.suffix != ".npz":
-        subject = open_subject(source)
+        subject = open_subject(source, given=given)
     elif Path(network or "").suffix in KERAS_SUFFIXES:
-        subject = open_subject(Path(network or ""))
+        subject = open_subject(Path(network or ""), given=given)
     else:
         published = get_network(network or "")
         subject = Subject(source, source.stem, published.build, own=lambda: published.data)
@@ -51,6 +54,7 @@ def import_model(
     model = subject.model
     if source.suffix == ".npz":
         load_torch_weights(model, read_arrays(source), str(source))
+    subject.check_given()
     data = subject.data
     card = {
         "kind": "imported",
@@ -61,9 +65,17 @@ def import_model(
         "parameters": model.count_params(),
         "seconds": 0.0,
     }
-    if data is not None and measure:
+    unmeasured = data is None or (given.labels and not measure)
+    if unmeasured and (entry := subject.preprocess) is not None:
+        card["images"] = {key: entry[key] for key in ("labels", "image_shape", "mean", "std")}
+    remarks = subject.remarks(subject.images if measure else None)
+    if measure and (images := subject.images) is not None:
         reporter.stage("evaluate")
         card |= measured(subject)
+        if doubt := subject.task.doubt(card["scores"], card["test_images"], images.info):
+            remarks.append(doubt)
+    if remarks:
+        card["remarks"] = remarks
     card["seconds"] = round(time.monotonic() - begun, 1)
     return Run.create_with_model(runs, name or source.stem, data, card, {MODEL_FILE: keras_file_content(model)})
 
@@ -79,7 +91,7 @@ def measured(subject: Subject) -> dict[str, Any]:
     return {
         **{f"test_{name}": found.scores[name] for name in names},
         "test_images": found.images,
-        "images": dataclasses.asdict(images.info),
+        "images": dataclasses.asdict(images.info) | ({"labels": subject.labels} if subject.labels else {}),
         "headline": names[0],
         "scores": found.scores,
     }

@@ -25,8 +25,8 @@ from larqnets.runs.names import check_is_keras_file  # noqa: E402
 _SPARE = 1_000_000
 
 
-def load_keras_file(path: Path) -> tf.keras.Model:
-    """Load a Keras 2 model file of one input, of a fixed size, and one output.
+def load_keras_file(path: Path, size: tuple[int, int] | None = None) -> tf.keras.Model:
+    """Load a Keras 2 model file of one input, of a fixed size, and one output; with a `size`, for images (height, width).
 
     Nothing that the file names is looked up but what `larqnets.runs.keras_layers` lists. Raises LarqnetsError for anything else.
     """
@@ -52,11 +52,34 @@ def load_keras_file(path: Path) -> tf.keras.Model:
             f"{path} answers with a dictionary. Let it answer with a list, made by layers that are called as its keys are."
         )
     shape = model.input_shape
-    if shape is None or None in shape[1:]:
+    if size is not None:
+        model = _of_size(model, size, path)
+    elif shape is None or None in shape[1:]:
         raise LarqnetsError(
-            f"{path} takes images of any size, {shape and shape[1:]}. Save it with the size that the device will see."
+            f"{path} takes images of any size, {shape and shape[1:]}. Save it with the size that the device will see, or name "
+            "that in convert or import: --image-size HxW."
         )
     return model
+
+
+def _of_size(model: tf.keras.Model, size: tuple[int, int], path: Path) -> tf.keras.Model:
+    """Return the model with its weights for images (height, width); itself where it is."""
+    shape = model.input_shape[1:]
+    if len(shape) != 3 or shape[2] is None:
+        raise LarqnetsError(f"{path} takes values of shape {shape} and no images. Leave --image-size out.")
+    if shape[:2] == size:
+        return model
+    try:
+        with tf.variable_creator_scope(_at_most(model.count_params() + _SPARE)):
+            clone = tf.keras.models.clone_model(model, tf.keras.Input((*size, shape[2]), name=model.input_names[0]))
+        clone.set_weights(model.get_weights())
+    except Exception as error:  # Keras raises ValueError and others for layers that only one size fits
+        height, width = size
+        raise LarqnetsError(
+            f"{path} is a network for images of {shape[0]}x{shape[1]} and cannot take those of {height}x{width}: "
+            f"{reason(error)}. Leave --image-size out."
+        ) from error
+    return clone
 
 
 def _load(file: KerasFile) -> tf.keras.Model:

@@ -10,12 +10,15 @@ from typing import Any
 
 import tensorflow as tf
 
+from larqnets.beginnings import Beginning, beginning_of
 from larqnets.config import DataConfig, apply_override, load_config
 from larqnets.data import Dataset, load_dataset
-from larqnets.data.info import input_shape, preprocessing
+from larqnets.data.info import input_shape, preprocess_info, preprocessing
+from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.models import create_model
 from larqnets.runs.applications import applications, build_application, normalisation
+from larqnets.runs.card import Card
 from larqnets.runs.keras_file import load_keras_file
 from larqnets.runs.names import KERAS_SUFFIXES, image_shape, is_run, looks_like_run, run_of
 from larqnets.runs.run import Run
@@ -29,8 +32,9 @@ from larqnets.tflite.reading import read_model
 class Subject:
     """A network that somebody named. What costs time is loaded when it is first asked for, and once.
 
-    `load` gives its Keras model, `read` its .tflite file, `own` says which images it is for, `normalised` how other ones
-    are prepared for it. Each property raises LarqnetsError where its part cannot be had.
+    `load` gives its Keras model, `read` its .tflite file, `own` says which images it is for, `known` how other ones are
+    prepared for it, `given` what somebody says of that instead. Each property raises LarqnetsError where its part cannot be
+    had.
     """
 
     origin: Path | str  # as it was named
@@ -40,7 +44,8 @@ class Subject:
     own: Callable[[], DataConfig | None] = lambda: None
     dataset: str | None = None  # the images asked for, in the place of its own
     data_dir: str | None = None
-    normalised: Callable[[], dict[str, Any]] = dict
+    known: Callable[["Subject"], Preparation] = lambda _: NOT_SAID
+    given: Preparation = NOT_SAID
     read: Callable[[], Model] | None = None
 
     @cached_property
@@ -72,9 +77,68 @@ class Subject:
         """The images that it is for: its own, or those asked for, in the size that it takes. None where nobody says."""
         data = self.own()
         if (others := self._others(data)) is not None:
-            data = data or DataConfig(others, **self.normalised())
+            data = data or DataConfig(others, mean=self.preparation.mean, std=self.preparation.std)
             data = data.of_dataset(others).of_size(self.takes[:2])
         return data if data is None or self.data_dir is None else dataclasses.replace(data, data_dir=self.data_dir)
+
+    @cached_property
+    def beginning(self) -> Beginning | None:
+        """What in a Keras file itself prepares images; None of anything else, whose images are known otherwise."""
+        takes_images = len(self.takes) == 3 and self.takes[2] in (1, 3)
+        return beginning_of(self.model) if self.run is None and self.file is None and takes_images else None
+
+    @cached_property
+    def preparation(self) -> Preparation:
+        """How images are prepared for it that are not its own, as far as somebody says it."""
+        return self.given.over(self.known(self), self.takes)
+
+    def check_given(self) -> None:
+        """Raise LarqnetsError where what is given prepares images twice, says too little, or has not a label for each class."""
+        beginning, labels = self.beginning, self.given.labels
+        if beginning is not None and beginning.brightest is not None and self.given.normalises:
+            raise LarqnetsError(f"{beginning.said} Leave --mean and --std out, or it is done twice.")
+        if not labels:
+            return
+        shapes = self._answers
+        classes = shapes[0][-1] if len(shapes) == 1 and shapes[0] else None
+        if len(labels) != classes:
+            raise LarqnetsError(
+                f"There are {len(labels)} labels, and the network tells {classes or 'no'} classes apart. Give one for each, in "
+                "its order."
+            )
+        if self.data is None and not self.preparation.mean:
+            raise LarqnetsError(
+                "Labels are of no use while it is not known how images are prepared. Give --mean and --std, or --scale, e.g. "
+                "1/255 for pixels of 0 to 1."
+            )
+
+    @property
+    def preprocess(self) -> dict[str, Any] | None:
+        """What a file that is made of it says of its images, see `preprocess_info`; None where nobody says how they are."""
+        if self.images is None or self.data is None:
+            return self.preparation.entry(self.takes)
+        entry = preprocess_info(self.images.info, self.data)
+        return entry | ({"labels": list(self.labels)} if self.labels else {})
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What its classes are called, where somebody says it beside the data set."""
+        own = self.run is not None and (self.run.kind == "trained" or self._others(self.run.data) is not None)
+        return () if own else self.preparation.labels
+
+    def remarks(self, images: Dataset | None) -> list[str]:
+        """Return what is to be said of how its images are prepared, and of the labels of those that it is measured on."""
+        told = self.given.mean and self.beginning is not None and self.beginning.brightest is None
+        remarks = [] if self.beginning is None or told else [self.beginning.said]
+        theirs = () if images is None else images.info.labels
+        differ = [i for i, (a, b) in enumerate(zip(self.labels, theirs, strict=False)) if a != b]
+        if differ and images is not None:
+            i = differ[0]
+            remarks.append(
+                f"The labels are not those of {images.info.name}, class {i} is '{self.labels[i]}' here and '{theirs[i]}' there: "
+                "accuracy is that of the numbers of classes, and wrong if the order is another."
+            )
+        return remarks
 
     @cached_property
     def images(self) -> Dataset | None:
@@ -120,13 +184,14 @@ def open_subject(
     weights: str | None = None,
     image: tuple[int, int, int] | None = None,
     classes: int | None = None,
+    given: Preparation = NOT_SAID,
 ) -> Subject:
     """Open a run folder, a Keras model file, a .tflite file, or as text also a network of keras.applications by its name.
 
     A run may be given opened. `dataset` names images, or other ones than its own; `weights`, `image` (H, W, C) and
-    `classes` (1000) are those of keras.applications: "imagenet" (Keras downloads them), "none" (random), or a file. Raises
-    LarqnetsError for a damaged run and a name that nothing has; whether a file can be read is found when its part is asked
-    for.
+    `classes` (1000) are those of keras.applications: "imagenet" (Keras downloads them), "none" (random), or a file. `given`
+    says how the images of others' networks are prepared. Raises LarqnetsError for a damaged run, a name that nothing has, and
+    a run whose images are known otherwise; whether a file can be read is found when its part is asked for.
     """
     origin = named.path if isinstance(named, Run) else named
     path = Path(origin)
@@ -137,12 +202,14 @@ def open_subject(
             "them out."
         )
     if run is not None:
-        subject = Subject(origin, run.card.backbone, partial(load_trained_model, run), run, lambda: run.data)
+        _refuse_other_than_its_own(run, given)
+        load, known = partial(load_trained_model, run), partial(_as_imported, run.card)
+        subject = Subject(origin, run.card.backbone, load, run, lambda: run.data, known=known)
     elif origin in applications():
         load = partial(_application, str(origin), weights, image, classes)
-        subject = Subject(origin, str(origin), load, normalised=partial(normalisation, str(origin)))
+        subject = Subject(origin, str(origin), load, known=partial(_as_of_application, str(origin)))
     elif path.suffix in KERAS_SUFFIXES:
-        subject = Subject(origin, path.stem, partial(load_keras_file, path))
+        subject = Subject(origin, path.stem, partial(load_keras_file, path, given.size), known=_as_it_begins)
     elif origin == path.name and not path.exists():
         raise LarqnetsError(
             f"'{origin}' is no run folder, Keras model file or network of keras.applications."
@@ -151,8 +218,43 @@ def open_subject(
     else:  # What such a file is instead of a Keras file, load_keras_file says.
         read = functools.cache(partial(read_model, path))
         own = partial(_images_of_file, path, read, dataset)
-        subject = Subject(origin, path.stem, partial(load_keras_file, path), own=own, read=read)
-    return dataclasses.replace(subject, dataset=dataset, data_dir=data_dir)
+        load, known = partial(load_keras_file, path), partial(_as_it_says, read)
+        subject = Subject(origin, path.stem, load, own=own, known=known, read=read)
+    return dataclasses.replace(subject, dataset=dataset, data_dir=data_dir, given=given)
+
+
+def _refuse_other_than_its_own(run: Run, given: Preparation) -> None:
+    known = run.data is not None or run.kind == "trained"
+    if (known and given.changes) or given.size is not None:  # its network stands in it as it is
+        raise LarqnetsError(
+            f"{run.path} is a run, which knows how its images are prepared and of which size they are. Leave --mean, --std, "
+            "--scale, --labels and --image-size out."
+        )
+
+
+def _as_imported(card: Card, subject: Subject) -> Preparation:
+    """Return what was said when the network of a run was brought in."""
+    seen = card.images
+    return NOT_SAID if seen is None else Preparation(seen.mean, seen.std, seen.labels)
+
+
+def _as_it_begins(subject: Subject) -> Preparation:
+    """Return how images come to a network that prepares them itself."""
+    beginning = subject.beginning
+    if beginning is None or beginning.brightest is None:
+        return NOT_SAID
+    return Preparation((0.0,), (1 / beginning.brightest,))
+
+
+def _as_of_application(name: str, subject: Subject) -> Preparation:
+    """Return how Keras' own preprocessing does it; raises LarqnetsError, see `normalisation`."""
+    numbers = normalisation(name)
+    return Preparation(numbers["mean"], numbers["std"])
+
+
+def _as_it_says(read: Callable[[], Model], subject: Subject) -> Preparation:
+    """Return what the metadata of a .tflite file say."""
+    return Preparation.of(preprocessing(read()))
 
 
 def _images_of_file(path: Path, read: Callable[[], Model], dataset: str | None) -> DataConfig | None:
@@ -160,8 +262,11 @@ def _images_of_file(path: Path, read: Callable[[], Model], dataset: str | None) 
     run = run_of(path)
     if run is not None and (known := Run.open(run).data) is not None:
         return known
-    named = None if dataset is not None else (preprocessing(read()) or {}).get("dataset")
-    return None if named is None else DataConfig(named).of_size(input_shape(read())[:2])
+    entry = None if dataset is not None else preprocessing(read())
+    if entry is None or entry.get("dataset") is None:
+        return None
+    said = Preparation.of(entry)
+    return DataConfig(entry["dataset"], mean=said.mean, std=said.std).of_size(input_shape(read())[:2])
 
 
 def _application(

@@ -127,6 +127,10 @@ class Task:
         """Return how answers are scored."""
         raise NotImplementedError
 
+    def doubt(self, scores: Mapping[str, float], images: int, info: Info) -> str:
+        """Return a sentence when scores of so many images are none of a network that can do what is asked, else ""."""
+        return ""
+
     def distil(self, teacher: Any, config: TrainConfig) -> Loss:
         """Return the loss of (outputs, the outputs of the Keras model `teacher`); LarqnetsError where a task has none."""
         raise LarqnetsError(

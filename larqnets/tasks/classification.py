@@ -1,6 +1,7 @@
 """Classification, the default: one label for an image, told by the largest of the logits or probabilities (N, classes)."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from larqnets.tasks import TASKS, Facts, Info, Loss, Task, Tree, only
 if TYPE_CHECKING:
     from larqnets.backbones import Backbone
     from larqnets.methods import Method
+
+RARE = 0.01
 
 
 class Accuracy:
@@ -103,6 +106,22 @@ class Classification(Task):
         """Accuracy."""
         return Accuracy()
 
+    def doubt(self, scores: Mapping[str, float], images: int, info: Info) -> str:
+        """The accuracy must be above what guessing gives: by guessing so many hits are rarer than 1 in 100.
+
+        Nothing of few images of which nearly all are right.
+        """
+        if (accuracy := scores.get("accuracy")) is None or not images or info.num_classes < 2:
+            return ""
+        half_way = (1 + 1 / info.num_classes) / 2
+        if accuracy > half_way or guessed(round(accuracy * images), images, info.num_classes) < RARE:
+            return ""
+        return (
+            f"An accuracy of {accuracy:.2%} on {images:,} images is not above chance for {info.num_classes} classes "
+            f"({1 / info.num_classes:.2%}): the images are prepared otherwise than in its training (convert has --mean, --std, --scale), the "
+            "labels are in another order, or the network is not trained."
+        )
+
     def distil(self, teacher: Any, config: TrainConfig) -> Loss:
         """Cross entropy with the teacher's probabilities in the place of the label, at `teacher_temperature`."""
         from larqnets.endings import kind_of_model
@@ -135,6 +154,19 @@ class Classification(Task):
     def agreed(self, shapes: Sequence[tuple[int | None, ...]]) -> str:
         """Samples, or pixels, of the same class."""
         return f"of the {'samples' if len(shapes[0]) == 2 else 'pixels'} get the same class"
+
+
+def guessed(hits: int, images: int, classes: int) -> float:
+    """Return the probability of at least so many hits when every class is guessed alike: P(X >= hits), X ~ B(images, 1/classes)."""
+    log = math.lgamma
+    p, total = 1 / classes, 0.0
+    for k in range(hits, images + 1):
+        ways = log(images + 1) - log(k + 1) - log(images - k + 1)
+        term = math.exp(ways + k * math.log(p) + (images - k) * math.log1p(-p))
+        total += term
+        if k > images * p and term < 1e-12:  # they only become smaller
+            break
+    return total
 
 
 def _ranked(values: np.ndarray, kind: scores.Kind, names: list[str], top: int) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from lce_graphs import dequantize, file_of, quantize
 from android_bench.runtime.bundle import LIBRARY, OURS, RUNNER
 from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
+from larqnets import Classifier
 from larqnets.data.image import read_image
 from larqnets.data.info import normalisation
 from larqnets.tflite.inspect import inspect_model
@@ -155,6 +156,23 @@ def test_run(board):
     info = inspect_model(find_model("digits")).to_json()["metadata"]["preprocess"]
     logits = Interpreter(find_model("digits")).predict(read_image(find_model("digits").with_suffix(".png"), info))
     assert result["predictions"][0][0]["class"] == logits.argmax()
+
+
+def test_images_of_a_folder_and_the_examples(board, tmp_path):
+    for name in ("a", "b"):
+        shutil.copy(find_model("digits").with_suffix(".png"), tmp_path / f"{name}.png")
+    done = board("-m", "larqnets.cli.main", "run", "digits", tmp_path, "--json")
+    assert (done.returncode, done.stderr) == (0, "running the images ...\n")
+    here = Classifier("digits").classify(tmp_path / "a.png")
+    for entry in json.loads(done.stdout)["images"]:
+        for theirs, ours in zip(entry["predictions"][0], here, strict=True):
+            assert theirs == pytest.approx(ours, abs=1e-6)
+    done = board(ROOT / "examples/classify_folder.py", "digits", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *rows, last = done.stdout.splitlines()
+    assert re.fullmatch(rf"<Classifier digits\.tflite: 10 labels, images 8x8x1, {ENGINE}>", first)
+    assert [row.split()[1:] for row in rows] == [["7", str(tmp_path / f"{name}.png")] for name in ("a", "b")]
+    assert last == "2 pictures labelled, 0 files left out"
 
 
 def test_inspect_reads_the_same_as_here(board):

@@ -130,7 +130,13 @@ def test_absurdly_large(tmp_path, monkeypatch, factor):
 
 def test_float_pixels(tmp_path):
     Image.new("F", (4, 4)).save(tmp_path / "x.tif")
-    with pytest.raises(LarqnetsError, match="32-bit float"):
+    with pytest.raises(LarqnetsError, match=r"x\.tif has 32-bit float"):
+        read_image(tmp_path / "x.tif", GREY)
+
+
+def test_pixels_that_cannot_become_grey(tmp_path):
+    Image.new("LAB", (4, 4)).save(tmp_path / "x.tif")
+    with pytest.raises(LarqnetsError, match=r"x\.tif has LAB pixels"):
         read_image(tmp_path / "x.tif", GREY)
 
 

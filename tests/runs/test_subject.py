@@ -89,14 +89,17 @@ def test_a_network_of_keras_applications_is_a_name_and_no_path():
 @pytest.mark.parametrize("where", ["alone", "silent", "in a run"])
 @pytest.mark.parametrize("dataset", [None, "digits", "other"])
 def test_which_images_a_file_is_for(where, dataset, content, run, tmp_path):
-    """Those of its run, else those that its metadata name, else those asked for, which come before both."""
+    """Those of its run, else those that its metadata name, else those asked for, which come before both.
+
+    They are prepared as the run or else the metadata say, whichever images they are.
+    """
     info = load_dataset(DataConfig("digits")).info
     said = {"preprocess": preprocess_info(info, DataConfig("digits"))} if where == "alone" else {}
     path = (run.path / "arm64" if where == "in a run" else tmp_path) / "net.tflite"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(add_metadata(content, said))
     own = {
-        "alone": DataConfig("digits", image_size=8),
+        "alone": DataConfig("digits", image_size=8, mean=info.mean, std=info.std),
         "silent": None,
         "in a run": DataConfig("digits", crop_padding=1),
     }

@@ -1,5 +1,6 @@
 """Models as tables for people: converted, proven, inspected, counted, run."""
 
+from collections import Counter
 from typing import Any
 
 from rich.console import Group
@@ -10,6 +11,8 @@ from larqnets.cli.tables.facts import facts
 from larqnets.tflite.inspect import KINDS, Inspection
 
 MAX_OPS = 500  # that are shown
+MAX_LABELS = 20  # that are counted by name
+_RANKED = {"label", "class", "probability"}  # what a classifier tells of a label
 
 
 def conversion(manifest: dict[str, Any]) -> list[Any]:
@@ -46,9 +49,15 @@ def conversion(manifest: dict[str, Any]) -> list[Any]:
         )
     for fallback in manifest["float_fallbacks"]:
         parts.append(f"FLOAT: layer '{fallback['layer']}' runs as float: {fallback['cause']}")
-    parts += [f"warning: {text}" for text in manifest["warnings"]]
+    parts += [*manifest["remarks"], *(f"warning: {text}" for text in manifest["warnings"])]
     parts += [f"files: {folder}/", f"Next: larqnets inspect {folder}/{manifest['file']}"]
     return [*parts, manifest["proof"]["line"]]
+
+
+def evaluation(result: dict[str, Any]) -> list[Any]:
+    """The scores of a network, then what is to be said of them."""
+    shown = {name: value for name, value in result.items() if name != "remarks"}
+    return [facts(shown), *result.get("remarks", ())]
 
 
 def verification_lines(v: dict[str, Any]) -> list[str]:
@@ -138,7 +147,47 @@ def labels(result: dict[str, Any]) -> list[Any]:
     if "output" in result:
         shapes = ", ".join(str(tuple(shape)) for shape in result["output_shapes"])
         parts.append(f"raw outputs of shape {shapes}: {result['output']}")
-    return [*parts, f"engine: {result['engine']}"]
+    return [*parts, *_csv(result), f"engine: {result['engine']}"]
+
+
+def labels_of_images(result: dict[str, Any]) -> list[Any]:
+    """A row for every image, then how often each label is the most probable one."""
+    images, failed = result["images"], result["failed"]
+    answers = [prediction for image in images for prediction in image["predictions"]]
+    if all(isinstance(answer, list) and answer and answer[0].keys() == _RANKED for answer in answers):
+        table = Table("image", "label", "probability", "next", box=None, pad_edge=False)
+        table.columns[0].overflow = "fold"
+        table.columns[2].justify = "right"
+        for image, (best, *others) in zip(images, answers, strict=True):
+            then = ", ".join(f"{other['label']} {other['probability']:.2%}" for other in others)
+            table.add_row(image["input"], best["label"], f"{best['probability']:.2%}", then)
+        parts = [table, "", _tally([answer[0]["label"] for answer in answers])] if answers else []
+    else:
+        parts = [
+            part for image, answer in zip(images, answers, strict=True) for part in (image["input"], _answer(answer))
+        ]
+    if failed:
+        parts.append(f"left out, since they cannot be read: {_counted(len(failed), 'input')}")
+    if left_out := result["left_out"]:
+        kinds = ", ".join(f"{number:,} {suffix or 'without a suffix'}" for suffix, number in left_out.items())
+        parts.append(f"left out of folders, since their names are not those of images: {kinds}")
+    return [*parts, *_csv(result), f"engine: {result['engine']}"]
+
+
+def _tally(labels: list[str]) -> str:
+    """How many images got which label."""
+    counted = Counter(labels).most_common()
+    shown = ", ".join(f"{label} ({number:,})" for label, number in counted[:MAX_LABELS])
+    more = f" and {len(counted) - MAX_LABELS} more labels" if len(counted) > MAX_LABELS else ""
+    return f"{_counted(len(labels), 'image')} labelled: {shown}{more}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _csv(result: dict[str, Any]) -> list[str]:
+    return [f"labels: {result['csv']}"] if "csv" in result else []
 
 
 def _answer(prediction: Any) -> Any:

@@ -15,12 +15,20 @@ def imported(values: dict[str, Any], path: Path) -> list[Any]:
     shown = {
         "run": path,
         "network": f"{values['backbone']}, {values['parameters']:,} parameters",
-        "images": values["dataset"] or "not known; name them with --dataset",
+        "images": values["dataset"] or _images(values.get("images")),
         "test_accuracy": values.get("test_accuracy"),
     }
     if "claimed_accuracy" in source:
         shown["accuracy it is published with"] = f"{source['claimed_accuracy']:.2%} ({source['origin']})"
-    return [facts(shown), f"Next: larqnets decompose {path}"]
+    return [facts(shown), *values.get("remarks", ()), f"Next: larqnets decompose {path}"]
+
+
+def _images(known: dict[str, Any] | None) -> str:
+    if known is None:
+        return "not known; name them with --dataset"
+    height, width, channels = known["image_shape"]
+    labels = f", {len(known['labels'])} labels" if known["labels"] else ""
+    return f"{height}x{width}x{channels}{labels}; none to measure with, name them with --dataset"
 
 
 def decomposition(values: dict[str, Any], path: Path, again: str) -> list[Any]:

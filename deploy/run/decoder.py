@@ -1,0 +1,40 @@
+"""What the numbers mean that a .tflite file answers with."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from larqnets.data.info import preprocessing
+from larqnets.errors import LarqnetsError
+from larqnets.scores import KEY
+from larqnets.tasks import task_of
+from larqnets.tflite.answers import kind_of_file
+from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.model import Model
+
+
+class Decoder:
+    """Decodes the outputs of a file as its task does it, by what its metadata say.
+
+    `kind`: what its numbers are, see larqnets.scores. Raises LarqnetsError when the metadata are nonsense.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.task, self.kind = task_of(model), kind_of_file(model)
+        labels = (preprocessing(model) or {}).get("labels", ())
+        self._facts = {**(own_metadata(model) or {}), "labels": labels, KEY: self.kind}
+
+    def decode(self, names: Sequence[str], results: Sequence[np.ndarray], top: int, whose: str) -> list[Any]:
+        """Return for every sample what JSON can hold of its answer; none for outputs that nobody can read.
+
+        `results` are the outputs (N, ...), `names` what they are called; of classes the `top` most probable ones are told.
+        Raises LarqnetsError when the answers for `whose` values are NaN or infinite.
+        """
+        with np.errstate(all="ignore"):  # what is not finite is refused below
+            answers = self.task.decode(dict(zip(names, results, strict=True)), {**self._facts, "top": top})
+        if answers and not all(np.isfinite(values).all() for values in results):
+            raise LarqnetsError(
+                f"The model's outputs for {whose} are NaN or infinite. Give smaller values, or train the model again."
+            )
+        return answers

@@ -1,0 +1,121 @@
+"""The programs in examples/, as a reader starts them."""
+
+import runpy
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from colours import PURE, colour_file, picture
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture
+def start(monkeypatch, capfd, tmp_path):
+    """Run `python EXAMPLE ARGUMENTS` in this process, which has TensorFlow already: exit code, stdout lines, stderr."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.tflite").write_bytes(colour_file())
+
+    def call(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+        out, err = capfd.readouterr()
+        return end.value.code, out.splitlines(), err
+
+    return call
+
+
+def test_every_example_has_a_test():
+    assert sorted(path.stem for path in EXAMPLES.iterdir()) == ["classify_folder", "pi_camera"]
+
+
+def test_classify_folder(start, tmp_path):
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    picture("blue").save(tmp_path / "photos" / "a.png")
+    picture("red").save(tmp_path / "photos" / "more" / "b.png")
+    (tmp_path / "photos" / "notes.txt").write_text("mine")
+    code, lines, err = start("classify_folder", "model.tflite", "photos")
+    assert code == 0
+    assert [line.split()[1:] for line in lines[1:3]] == [["blue", "photos/a.png"], ["red", "photos/more/b.png"]]
+    assert lines[3] == "2 pictures labelled, 1 files left out"
+    assert "photos/notes.txt is not an image" in err
+    assert start("classify_folder", "model.tflite", "none")[0] == 1
+    code, lines, err = start("classify_folder", "absent.tflite", "photos")
+    assert (code, lines) == (1, [])
+    assert err.startswith("There is no file 'absent.tflite'.")
+
+
+def write_clip(path, names, frames=3):
+    """A clip of so many frames of every colour."""
+    cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless")
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    assert writer.isOpened()
+    for name in names:
+        for _ in range(frames):
+            writer.write(np.full((48, 64, 3), PURE[name][::-1], np.uint8))  # OpenCV takes blue, green, red
+    writer.release()
+
+
+def test_a_clip_is_seen_in_its_colours(start, tmp_path):
+    write_clip(tmp_path / "clip.avi", ["red", "blue", "green", "blue"])
+    code, lines, _ = start("pi_camera", "model.tflite", "--source", "clip.avi")
+    assert code == 0
+    assert lines[0].startswith("<Classifier model.tflite: 3 labels")
+    assert lines[1].startswith("camera: clip.avi by OpenCV 4.11")
+    seen = [line.split()[:3] for line in lines[2:-1]]
+    assert seen == [["frame", f"{n}:", name] for n, name in ((1, "red"), (4, "blue"), (7, "green"), (10, "blue"))]
+    assert lines[-1] == "12 frames"
+    code, lines, _ = start("pi_camera", "model.tflite", "--source", "clip.avi", "--frames", 5)
+    assert lines[-1] == "5 frames"
+
+
+def test_the_camera_of_a_pi_goes_first(start, monkeypatch):
+    """A double: the camera is hardware. Its formats are named as libcamera does it, by the bytes from last to first."""
+    made = []
+
+    class Picamera2:
+        def __init__(self):
+            self.done = []
+            made.append(self)
+
+        def create_video_configuration(self, main):
+            return main
+
+        def configure(self, main):
+            self.format, self.size = main["format"], main["size"]
+
+        def start(self):
+            self.done.append("start")
+
+        def stop(self):
+            self.done.append("stop")
+
+        def capture_array(self, stream):
+            assert stream == "main"
+            width, height = self.size
+            pixels = np.full((height, width, 3), PURE["red"], np.uint8)
+            return {"BGR888": pixels, "RGB888": pixels[..., ::-1]}[self.format]
+
+    module = ModuleType("picamera2")
+    module.Picamera2 = Picamera2
+    monkeypatch.setitem(sys.modules, "picamera2", module)
+    code, lines, _ = start("pi_camera", "model.tflite", "--frames", 2)
+    assert code == 0
+    assert lines[1] == "camera: picamera2 (not tried on hardware)"
+    assert lines[2].startswith("frame 1: red")
+    assert lines[3:] == ["2 frames"]
+    assert made[0].done == ["start", "stop"]
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["opencv", "nothing"])
+def test_where_there_is_no_camera(start, monkeypatch, there):
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+    if not there:
+        monkeypatch.setitem(sys.modules, "cv2", None)
+    code, lines, _ = start("pi_camera", "model.tflite", "--source", "absent.avi")
+    assert len(lines) == 1
+    assert ("neither a camera nor a clip" if there else 'pip install "opencv-python-headless==4.11.0.86"') in code
