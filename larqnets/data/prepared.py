@@ -85,7 +85,9 @@ def _order_fields(shard: Path) -> None:
 
     TFDS leaves it to a hash table that differs from process to process, and a run would not know its data set again.
     """
-    examples = [tf.train.Example.FromString(record) for record in tf.data.TFRecordDataset(shard).as_numpy_iterator()]
+    examples = [
+        tf.train.Example.FromString(record) for record in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator()
+    ]
     with tf.io.TFRecordWriter(str(shard)) as writer:
         for example in examples:
             writer.write(example.SerializeToString(deterministic=True))
