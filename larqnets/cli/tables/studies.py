@@ -45,10 +45,8 @@ def sweep(result: dict[str, Any]) -> list[Any]:
 def _best_of_sweep(result: dict[str, Any]) -> list[str]:
     """Which run is the best by its validation images, or why none is named."""
     chosen, name = result.get("chosen"), result["score"]
-    if len(result["rows"]) < 2:
+    if chosen is None or len(result["rows"]) < 2:  # without validation images nothing is chosen, as every run has said
         return []
-    if chosen is None:
-        return ["No run is named the best: none keeps validation images, and nothing is chosen on the test set."]
     if chosen["run"] is None:
         return [f"No run is named the best: {chosen['reason']}."]
     return [
