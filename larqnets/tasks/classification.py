@@ -11,6 +11,7 @@ from larqnets.config import TrainConfig
 from larqnets.data.info import LABEL
 from larqnets.errors import LarqnetsError
 from larqnets.tasks import TASKS, Facts, Info, Loss, Task, Tree, only
+from larqnets.tasks.class_study import ClassStudy
 
 if TYPE_CHECKING:
     from larqnets.backbones import Backbone
@@ -102,6 +103,10 @@ class Classification(Task):
     def metric(self, info: Info) -> Accuracy:
         """Accuracy."""
         return Accuracy()
+
+    def study(self, info: Info, facts: Facts) -> ClassStudy:
+        """Every class, the confusion between them, the wrong images, and whether the network knows how sure it is."""
+        return ClassStudy(info.labels, facts[scores.KEY])
 
     def distil(self, teacher: Any, config: TrainConfig) -> Loss:
         """Cross entropy with the teacher's probabilities in the place of the label, at `teacher_temperature`."""
