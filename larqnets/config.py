@@ -56,14 +56,10 @@ class DataConfig:
     min_crop_area: Annotated[float, Range(0.001, 1)] = 0.08  # smallest random resized crop, as a fraction of the area
     mean: tuple[float, ...] = ()  # per channel, of pixels / 255, subtracted; (): the data set's own
     std: tuple[float, ...] = ()  # per channel, divided by; (): the data set's own
-    validation: Annotated[float, Range(0, 0.9)] = (
-        0.0  # share of every label's training images that is kept to choose by
-    )
-    own_validation: bool = False  # the folder's validation/ (or val/, valid/) beside test/ is kept to choose by
-    test: Annotated[float, Range(0.01, 0.9)] = (
-        0.2  # share of every label that is the test set of folder:PATH of PATH/LABEL/
-    )
-    split_seed: Annotated[int, Range(0, 2**31 - 1)] = 0  # which images these are
+    validation: Annotated[float, Range(0, 0.9)] = 0.0  # share of every label's training images, kept to choose by
+    own_validation: bool = False  # the folder's own validation/ (or val/, valid/) beside test/ is kept to choose by
+    test: Annotated[float, Range(0.01, 0.9)] = 0.2  # of a folder without splits: share of every label for the test
+    split_seed: Annotated[int, Range(0, 2**31 - 1)] = 0  # which images these shares are
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -71,6 +67,10 @@ class DataConfig:
         if self.image_size is None:
             return None
         return self.image_size, self.image_width or self.image_size
+
+    def of_dataset(self, dataset: str) -> "DataConfig":
+        """Return other images, prepared and split as these; whether they have a validation/ of their own is not known."""
+        return dataclasses.replace(self, dataset=dataset, own_validation=False)
 
     def of_size(self, size: Sequence[int]) -> "DataConfig":
         """Return the same images resized to (height, width), those of a network's input.

@@ -103,7 +103,9 @@ MAY_IMPORT = {
         *("larqnets.runs", "larqnets.tasks", "larqnets.tflite"),
     ),
     "larqnets.studies": ("*",),
-    "larqnets.cli.tables": ("android_bench", "android_bench.reporting", "larqnets.runs", "larqnets.tflite"),
+    "larqnets.cli.tables": (
+        *("android_bench", "android_bench.reporting", "larqnets.data", "larqnets.runs", "larqnets.tflite"),
+    ),
     "larqnets.cli": ("*",),
 }
 # What runs on a board, where neither TensorFlow nor Larq is installed.
@@ -114,7 +116,9 @@ WITHOUT_TENSORFLOW = (
     *("android_bench.measuring", "android_bench.reporting", "deploy.targets", "deploy.run"),
 )
 LIGHT = {  # of rooms that are not
-    "larqnets.data": ("folder", "image", "info", "known", "layout"),
+    "larqnets.data": (
+        *("check", "contact_sheet", "duplicates", "folder", "image", "info", "known", "layout", "split", "survey"),
+    ),
     "larqnets.runs": ("run", "run_lock", "card", "epoch_tables", "names", "keras_config"),
     "larqnets.studies": ("sweep_plan", "sweep_table", "pareto", "curves"),
     "deploy.decomposed": ("packed",),

@@ -24,7 +24,7 @@ def check(
 ) -> None:
     """Say what is in a data set: images by split and label, sizes, what is left out and why, damage, duplicates.
 
-    Every image is decoded. --set takes the keys of [data] that split a set: --set data.validation=0.2.
+    Every image is decoded. --set takes keys of data, such as those that split a set: --set data.validation=0.2.
     """
     from larqnets.cli import preflight
 
@@ -32,6 +32,7 @@ def check(
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import data as tables
     from larqnets.data.known import FOLDER_PREFIX
+    from larqnets.files import write_atomically
 
     with StatusReporter() as reporter:
         if config.dataset.startswith(FOLDER_PREFIX):
@@ -40,8 +41,9 @@ def check(
             found = check_folder(config, reporter)
         else:
             found = needs_training_extra("larqnets.data.check_prepared").check_prepared(config, reporter)
-        drawn = None if sheet is None else tables.write_sheet(found, sheet)
-    result = {**found.to_json(), "contact_sheet": drawn}
-    show(result, lambda: tables.check(found, drawn), as_json)
+        if sheet is not None:
+            write_atomically(sheet, found.sheet())
+    result = {**found.to_json(), "contact_sheet": None if sheet is None else str(sheet)}
+    show(result, lambda: tables.check(found, sheet), as_json)
     if (problem := found.problem()) is not None:
         raise problem

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from larqnets.config import DataConfig
-from larqnets.data.contact_sheet import Tile
+from larqnets.data.contact_sheet import Tile, contact_sheet
 from larqnets.data.folder import LeftOut, scan_folder
 from larqnets.data.image import decode_upright
 from larqnets.data.known import folder_path
@@ -20,7 +20,8 @@ from larqnets.data.survey import Copies, Survey, survey_folder
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
 
-PER_LABEL = {"train": 6, "validation": 2, "test": 2}  # images of a label on a contact sheet
+SHEET_LABELS = 50  # on a contact sheet
+PER_LABEL = {"train": 6, "validation": 2, "test": 2}  # images of each of them
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,13 @@ class Check:
             "cautions": survey.cautions(self.copies),
         }
 
-    def rows(self, labels: int) -> list[tuple[str, list[Tile]]]:
-        """Return for a contact sheet the first `labels` labels, each with its first images of every split."""
-        shown = self.survey.labels[:labels]
+    def sheet(self) -> bytes:
+        """Return a contact sheet of the first labels, each with its first images of every split, as a PNG."""
+        more = len(self.survey.labels) - SHEET_LABELS
+        note = f"{more:,} more labels are not shown." if more > 0 else ""
+        return contact_sheet(self.survey.dataset, self._rows(self.survey.labels[:SHEET_LABELS]), note)
+
+    def _rows(self, shown: tuple[str, ...]) -> list[tuple[str, list[Tile]]]:
         chosen: dict[str, list[int]] = {label: [] for label in shown}
         taken: Counter[tuple[str, str]] = Counter()
         bad = {str(one.path) for one in self.damaged}

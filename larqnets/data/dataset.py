@@ -129,11 +129,11 @@ def _open_known(config: DataConfig) -> _Source:
 
 
 class Dataset:
-    """Splits of examples: train, test and where the config keeps some to choose by, validation. Splits of up to MEMORY_LIMIT bytes are decoded once, larger ones streamed.
+    """Splits of examples: train, test, and validation where the config keeps some images to choose by.
 
-    An example is a tree: the `image`, and by its name what is known about it, here a `label` () int32. Images come out as
-    (pixel / 255 - mean) / std, float32. Use `reading_errors` around loops over the batches: it turns
-    what tf.data raises for damaged files into LarqnetsError.
+    Splits of up to MEMORY_LIMIT bytes are decoded once, larger ones streamed. An example is a tree: the `image`, and by
+    its name what is known about it, here a `label` () int32. Images come out as (pixel / 255 - mean) / std, float32. Use
+    `reading_errors` around loops over the batches: it turns what tf.data raises for damaged files into LarqnetsError.
     """
 
     def __init__(

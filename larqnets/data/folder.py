@@ -17,7 +17,7 @@ import numpy as np
 
 from larqnets.config import DataConfig
 from larqnets.data.duplicates import same_files
-from larqnets.data.image import FORMATS, GET_HEIF, HEIF, HEIF_SUFFIXES, SUFFIXES, Header, formats, read_header
+from larqnets.data.image import GET_HEIF, HEIF, HEIF_SUFFIXES, SUFFIXES, Header, formats, read_header
 from larqnets.data.split import held_out
 from larqnets.errors import LarqnetsError, printable
 
@@ -98,7 +98,10 @@ def scan_folder(path: Path, config: DataConfig) -> ImageFolder:
     try:
         splits = _divide(listed, layout, config)
     except LarqnetsError as error:
-        raise (damage(path, damaged) if damaged else error) from error
+        if not damaged:
+            raise
+        many = f"{len(damaged):,} files that cannot" if len(damaged) > 1 else "a file that cannot"
+        raise LarqnetsError(f"{error} Not counted: {many} be read as an image, such as {damaged[0].path}.") from error
     grey = all(header.grey for files in listed.values() for header in files.headers)
     return ImageFolder(layout, 1 if grey else 3, splits, tuple(left_out), tuple(damaged))
 
@@ -239,7 +242,7 @@ def _divide(listed: dict[str, FileList], layout: Layout, config: DataConfig) -> 
 
 
 def _divided(files: FileList, share: float, config: DataConfig, layout: Layout, what: str) -> tuple[FileList, FileList]:
-    """Return what stays of the files, and the share of every label that is held out; equal files stay together."""
+    """Return what stays of the files, and the share of every label that is held out; equal files of a label stay together."""
     names = [_nfc(name) for name in files.names()]
     for same in same_files([Path(path) for path in files.paths]):
         for copy in same[1:]:
@@ -291,16 +294,16 @@ def _reason(entry: Path) -> tuple[str, str] | None:
     """Return what an entry of a class folder is and why it is left out; None for an image."""
     suffix = entry.suffix.lower()
     if entry.name.startswith("."):
-        return "hidden", "its name begins with a dot"
+        return "hidden", "the name begins with a dot"
     if entry.is_dir():
-        return "link to a folder", "links to folders are not followed within a class"
+        return "linking to a folder", "links to folders are not followed within a class"
     if not entry.is_file():
-        return ("broken link", "it leads to no file") if entry.is_symlink() else ("no file", "it is a device or a pipe")
+        return ("linking to nothing" if entry.is_symlink() else "device or pipe"), "no file"
     if suffix in HEIF_SUFFIXES and HEIF not in formats():
         return suffix, GET_HEIF
     if suffix in _suffixes():
         return None
-    return suffix or "file without suffix", f"no image format that is read here ({', '.join(FORMATS)})"
+    return suffix or "without suffix", f"no image format that is read here ({', '.join(formats())})"
 
 
 def _suffixes() -> set[str]:
@@ -314,7 +317,7 @@ def _nested(folder: Path) -> Iterator[LeftOut]:
         folders.sort()
         for name in sorted(files):
             if Path(name).suffix.lower() in _suffixes() and not name.startswith("."):
-                yield LeftOut(Path(where, name), "image in a folder inside a class folder", "move it up into the class")
+                yield LeftOut(Path(where, name), "in a folder inside a class folder", "images belong directly into the class folder")
 
 
 def _beside(layout: Layout) -> Iterator[LeftOut]:
@@ -325,7 +328,7 @@ def _beside(layout: Layout) -> Iterator[LeftOut]:
             if entry in taken or (folder in layout.splits.values() and entry.name in layout.labels):
                 continue
             if entry.name.startswith("."):
-                yield LeftOut(entry, "hidden", "its name begins with a dot")
+                yield LeftOut(entry, "hidden", "the name begins with a dot")
             elif entry.is_dir():
                 own = entry.name in _TEST_NAMES
                 yield LeftOut(
@@ -334,7 +337,7 @@ def _beside(layout: Layout) -> Iterator[LeftOut]:
                     "data.own_validation = true takes it" if own else "it is no split",
                 )
             else:
-                yield LeftOut(entry, f"{entry.suffix.lower() or 'file'} beside the class folders", "it has no label")
+                yield LeftOut(entry, f"{entry.suffix.lower() or 'without suffix'} beside the class folders", "without a label")
 
 
 def _counted_words(left_out: Sequence[LeftOut]) -> str:

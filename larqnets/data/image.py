@@ -116,11 +116,14 @@ def read_header(path: Path) -> Header:
         # Pillow decodes a whole PNG to look for EXIF behind the pixels, where hardly any has it.
         has_exif = picture.format != "PNG" or "exif" in picture.info
         orientation = picture.getexif().get(_EXIF_ORIENTATION, 1) if has_exif else 1
+        orientation = orientation if orientation in range(1, 9) else 1
+        # Of a TIFF alone Pillow gives the size as it is shown.
+        swapped = picture.format == "TIFF" and orientation >= 5
         return Header(
             format="JPEG" if picture.format == "MPO" else str(picture.format),
             mode=picture.mode,
-            size=(picture.height, picture.width),
-            orientation=orientation if orientation in range(1, 9) else 1,
+            size=(picture.width, picture.height) if swapped else (picture.height, picture.width),
+            orientation=orientation,
             frames=frames,
             transparent=picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info,
         )

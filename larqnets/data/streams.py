@@ -1,8 +1,8 @@
 """Where encoded images come from: TFDS shards or image files, in stored order or shuffled by (seed, epoch).
 
 An element of a stream is a stored example: the encoded `image`, its EXIF `orientation` () int32, and what is known about
-the picture, a `label` () int32. The endless shuffled order drops the end
-of each epoch that does not fill a batch, so that every batch is of one epoch.
+the picture, a `label` () int32. The endless shuffled order drops the end of each epoch that does not fill a batch, so that
+every batch is of one epoch.
 """
 
 import os
@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from larqnets.data.augment import Purpose, stateless_seed
 from larqnets.data.folder import FileList
 from larqnets.data.geometry import ORIENTATION, Example
-from larqnets.data.image import as_png
+from larqnets.data.image import as_png, decode_upright
 from larqnets.data.info import IMAGE, LABEL
 from larqnets.data.known import KnownDataset
 from larqnets.data.layout import incomplete
@@ -98,16 +98,16 @@ class FileStream:
     def __init__(self, files: FileList, channels: int) -> None:
         self.num_images = len(files.paths)
         self._files, self._channels = files, channels
-        foreign = np.array([header.format not in ("PNG", "JPEG") for header in files.headers], bool)
+        self._foreign = np.array([header.format not in ("PNG", "JPEG") for header in files.headers], bool)
         orientations = [header.orientation for header in files.headers]
         with tf.device("CPU:0"):
             paths = tf.constant([os.fsencode(path) for path in files.paths], tf.string)
             self._columns = (
                 paths,
                 tf.constant(files.labels),
-                tf.constant(np.where(foreign, 1, orientations), tf.int32),
+                tf.constant(np.where(self._foreign, 1, orientations), tf.int32),
+                tf.constant(self._foreign),
             )
-            self._foreign = tf.constant(foreign) if foreign.any() else None
 
     def in_order(self) -> tf.data.Dataset:
         return tf.data.Dataset.range(self.num_images).map(self._read, tf.data.AUTOTUNE, deterministic=True)
@@ -125,21 +125,22 @@ class FileStream:
     def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
         if not isinstance(error, tf.errors.InvalidArgumentError | tf.errors.NotFoundError | tf.errors.UnknownError):
             return None
-        for index, path in enumerate(self._files.paths):
+        for path, foreign in zip(self._files.paths, self._foreign, strict=True):
             try:
-                tf.io.decode_image(self._read(tf.constant(index))[IMAGE], expand_animations=False)
+                if foreign:
+                    decode_upright(Path(path), self._channels)
+                else:
+                    tf.io.decode_image(tf.io.read_file(path), expand_animations=False)
             except (tf.errors.OpError, LarqnetsError):
                 return LarqnetsError(f"{path} cannot be read as an image, it may be damaged. Replace or delete it.")
         return None
 
     def _read(self, index: tf.Tensor) -> Example:
-        path, label, orientation = (tf.gather(column, index) for column in self._columns)
-        if self._foreign is None:
-            content = tf.io.read_file(path)
+        path, label, orientation, foreign = (tf.gather(column, index) for column in self._columns)
+        if self._foreign.any():
+            content = tf.cond(foreign, lambda: self._transcoded(path), lambda: tf.io.read_file(path))
         else:
-            content = tf.cond(
-                tf.gather(self._foreign, index), lambda: self._transcoded(path), lambda: tf.io.read_file(path)
-            )
+            content = tf.io.read_file(path)
         return {IMAGE: content, LABEL: label, ORIENTATION: orientation}
 
     def _transcoded(self, path: tf.Tensor) -> tf.Tensor:

@@ -45,11 +45,9 @@ class Copies:
 
     def words(self) -> str:
         """Return the names of two of them."""
-        chosen = [self.places[0]]
-        chosen += [p for p in self.places if (p.split, p.label) != (chosen[0].split, chosen[0].label)] or self.places[
-            1:
-        ]
-        return f"{chosen[0].file} and {chosen[1].file}"
+        first, *others = self.places
+        unlike = [place for place in others if (place.split, place.label) != (first.split, first.label)]
+        return f"{first.file} and {(unlike or others)[0].file}"
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def check_dataset(name: str | None) -> None:
 def check_images(config: DataConfig | None, dataset: str | None, data_dir: str | None) -> None:
     """Look whether the images are there that a run or file was made for, or those of --dataset; None: it does not say."""
     if dataset is not None:
-        config = replace(config or DataConfig(dataset), dataset=dataset)
+        config = (config or DataConfig(dataset)).of_dataset(dataset)
     if config is not None:
         check_data(config if data_dir is None else replace(config, data_dir=data_dir))
 

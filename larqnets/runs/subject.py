@@ -73,7 +73,7 @@ class Subject:
         data = self.own()
         if (others := self._others(data)) is not None:
             data = data or DataConfig(others, **self.normalised())
-            data = dataclasses.replace(data, dataset=others).of_size(self.takes[:2])
+            data = data.of_dataset(others).of_size(self.takes[:2])
         return data if data is None or self.data_dir is None else dataclasses.replace(data, data_dir=self.data_dir)
 
     @cached_property

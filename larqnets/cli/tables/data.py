@@ -8,14 +8,12 @@ from rich.table import Table
 
 from larqnets.cli.tables.facts import facts
 from larqnets.data.check import Check
-from larqnets.data.contact_sheet import contact_sheet
 from larqnets.data.survey import FEW_IMAGES, grouped
-from larqnets.files import write_atomically
 
-MAX_LABELS, MAX_SHEET_LABELS, MAX_LINES = 100, 50, 10  # that are shown
+MAX_LABELS, MAX_LINES = 100, 10  # that are shown
 
 
-def check(of: Check, sheet: str | None) -> list[Any]:
+def check(of: Check, sheet: Path | None) -> list[Any]:
     """Images by label and split, then what they are, then what to know about them."""
     survey = of.survey
     splits = list(survey.total)
@@ -47,14 +45,6 @@ def check(of: Check, sheet: str | None) -> list[Any]:
     if sheet is not None:
         parts += ["", f"contact sheet: {sheet}"]
     return parts
-
-
-def write_sheet(of: Check, output: Path) -> str:
-    """Draw the contact sheet; returns its path. Raises LarqnetsError when it cannot be written."""
-    more = len(of.survey.labels) - MAX_SHEET_LABELS
-    note = f"{more:,} more labels are not shown." if more > 0 else ""
-    write_atomically(output, contact_sheet(of.survey.dataset, of.rows(MAX_SHEET_LABELS), note))
-    return str(output)
 
 
 def _sizes(sizes: list[str]) -> str:
