@@ -45,12 +45,17 @@ def benchmark(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the record.")] = Path("results"),
     resume: Annotated[Path | None, typer.Option(metavar="RECORD", help="Continue a session that was stopped.")] = None,
-    cpu: Annotated[str, typer.Option(help="CPU that qemu emulates: cortex-a72, cortex-a76.")] = "cortex-a72",
+    cpu: Annotated[
+        str | None, typer.Option(help="CPU that qemu emulates: cortex-a72, cortex-a76. Default: the first.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure the latency of models on phones and boards; with --device qemu count instructions instead."""
+    """Measure the latency of models on phones and boards; with --device qemu count their instructions on an emulated ARM64.
+
+    Beside a binary file its float and int8 twins are measured too, where `convert --twins` wrote them.
+    """
     from android_bench.measuring import benchmark as bench
-    from deploy.run.interpreter import Interpreter, host_engine
+    from deploy.run.interpreter import host_engine
     from deploy.run.shipped import find_model
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import devices as device_tables
@@ -61,18 +66,17 @@ def benchmark(
         raise typer.BadParameter("Name files to measure and a device: larqnets benchmark FILE... --device adb")
     check_temporary_folder()
     paths = [find_model(file) for file in files or ()]
-    if device == ["qemu"]:
-        counted = bench.count_files(paths, Interpreter, cpu)
-        show(counted, lambda: device_tables.benchmark(counted), as_json)
-        if unequal := bench.unequal(counted):
-            raise LarqnetsError(" ".join(unequal))
-        return
+    if cpu is not None:
+        if device != ["qemu"]:
+            raise typer.BadParameter("--cpu says what qemu emulates. Give it with --device qemu.")
+        device = [f"qemu:{cpu}"]
     options = {"threads": threads, "cores": cores, "rounds": rounds, "strict": strict, "max_temp": max_temp, "out": out}
     wanted = bench.continuation(resume) if resume else bench.request(paths, device or (), **options)
     check_folder(wanted.out)
     bench.look_at_devices(wanted.devices)
     if not as_json:
         _summaries(())  # what statistics need is said before anything is measured
+    _say_renamed(device or ())
     with StatusReporter() as reporter:
         outcome = bench.measure(wanted, host_engine, reporter)
     if outcome.sessions:
@@ -85,6 +89,14 @@ def benchmark(
         raise LarqnetsError(" ".join(outcome.problems))
 
 
+def _say_renamed(names: "Sequence[str]") -> None:
+    from android_bench.devices import renamed
+    from larqnets.cli.reporters import TerminalReporter
+
+    if (line := renamed(names)) is not None:
+        TerminalReporter().line(line)
+
+
 def _summaries(sessions: "Sequence[Session]") -> "list[Summary]":
     from android_bench.reporting.summary import summarise
 
@@ -94,7 +106,8 @@ def _summaries(sessions: "Sequence[Session]") -> "list[Summary]":
 @app.command()
 def devices(
     device: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="adb:SERIAL, ssh:USER@HOST or local. Default: all but ssh.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="adb:SERIAL, ssh:USER@HOST, local or qemu. Default: all but ssh."),
     ] = None,
     clean: Annotated[bool, typer.Option("--clean", help="Remove our files from them.")] = False,
     as_json: Json = False,
@@ -103,6 +116,7 @@ def devices(
     from android_bench.measuring.survey import survey
     from larqnets.cli.tables import devices as device_tables
 
+    _say_renamed(device or ())
     found = survey(device or (), clean=clean)
     show(found, lambda: device_tables.devices(found), as_json)
     if device and found["problems"]:
