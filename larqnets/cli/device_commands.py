@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from android_bench.record import Session
     from android_bench.reporting.summary import Summary
     from larqnets.reporter import Reporter
+    from larqnets.runs.run import Run
+    from larqnets.studies.run_report import Looked
 
 app = typer.Typer()
 runtime = typer.Typer(no_args_is_help=True, help="The ARM64 runtime: build it.")
@@ -125,7 +127,9 @@ def devices(
 
 @app.command()
 def report(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Sessions that `benchmark` wrote.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Sessions that `benchmark` wrote, or a run folder first.")
+    ],
     html: Annotated[Path | None, typer.Option(help="Write one page that opens offline.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the same as Markdown.")] = None,
     compare: Annotated[
@@ -133,11 +137,22 @@ def report(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show sessions: latency with intervals beside the twins, where the time goes, how far to trust it."""
+    """Show sessions: latency with intervals beside the twins, where the time goes, how far to trust it.
+
+    Of a run folder: its data, curves, every class, confusions, wrong images, conversion, proof, sizes and instructions,
+    for which its test images are evaluated. Sessions behind it are those that it was measured in, else those in results/.
+    """
     from android_bench.record import read_session
 
     check_output(html)
     check_output(markdown)
+    if files[0].is_dir():
+        if compare or markdown is not None:
+            raise typer.BadParameter(
+                "The page of a run is HTML, and compares nothing: larqnets report RUN --html FILE."
+            )
+        _report_run(files[0], files[1:], html, as_json)
+        return
     for file in files:
         read_session(file)
     from larqnets.cli.tables import devices as device_tables
@@ -156,6 +171,38 @@ def report(
     result = compare_files(*files)
     show(result.to_json(), lambda: device_tables.comparison(result.to_json()), as_json)
     result.check()
+
+
+def _report_run(folder: Path, sessions: list[Path], html: Path | None, as_json: bool) -> None:
+    from larqnets.cli.reporters import StatusReporter
+    from larqnets.cli.tables import run_report as tables
+    from larqnets.files import write_atomically
+    from larqnets.runs.run import Run
+    from larqnets.studies import run_report
+
+    run, measured = Run.open(folder), run_report.sessions_here(sessions)
+    with StatusReporter() as reporter:
+        reporter.stage("evaluate")
+        looked = _look(run, reporter)
+    sections = run_report.sections_of(run, looked, measured)
+    if html is not None:
+        from larqnets.studies.run_page import to_html
+
+        write_atomically(html, to_html(run.name, sections))
+    result = {**run_report.to_json(run, looked, measured, sections), "page": None if html is None else str(html)}
+    show(result, lambda: tables.run_report(sections, html), as_json)
+
+
+def _look(run: "Run", reporter: "Reporter") -> "Looked":
+    """Evaluate the run on its test images; what keeps it from that is a part of the report."""
+    from larqnets.studies.run_report import Looked
+
+    try:
+        opened = needs_training_extra("larqnets.runs.subject").open_subject(run)
+        evaluation = needs_training_extra("deploy.proof.evaluation").evaluate_images(opened, reporter=reporter)
+        return Looked(evaluation, opened.images.survey)
+    except LarqnetsError as error:
+        return Looked(why_not=str(error))
 
 
 @runtime.command()

@@ -149,6 +149,29 @@ def test_thinning_keeps_order_and_both_halves(count, limit):
     assert abs(sum(i < count / 2 for i in kept) - len(kept) / 2) <= 1
 
 
+@pytest.mark.parametrize(
+    ("device", "kind"),
+    [
+        ({"kind": "local", "machine": "x86_64", "functional_only": True}, "qemu"),
+        ({"kind": "local", "machine": None, "functional_only": True}, "qemu"),
+        ({"kind": "local", "machine": "aarch64", "functional_only": True}, "local"),  # an ARM64 system that is emulated
+        ({"kind": "local", "machine": "aarch64", "functional_only": False}, "local"),
+        ({"kind": "adb", "machine": "x86_64", "functional_only": True}, "adb"),
+    ],
+)
+def test_the_old_word_for_the_emulator_is_read_and_said(device, kind):
+    values = to_json(SESSION)
+    values["device"] |= {"address": "", "notes": ["It is qemu on x86_64."], **device}
+    found = parse_session(json.dumps(values), "x").device
+    assert found.kind == kind
+    if kind == "qemu":
+        assert found.address == "cortex-a72"
+        assert found.notes == ("It is qemu on x86_64.", "Its record calls the device local, which is qemu today.")
+    else:
+        assert (found.address, len(found.notes)) == ("", 1)
+    assert parse_session(json.dumps({**values, "device": dataclasses.asdict(found)}), "x").device == found
+
+
 def test_the_schema_of_this_version():
     """A change of the schema is a new SCHEMA_VERSION, and only then a new digest here."""
     kinds = [k for k in vars(record).values() if dataclasses.is_dataclass(k) and k is not record.Range] + [OpCount]
