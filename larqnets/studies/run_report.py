@@ -18,6 +18,7 @@ from larqnets.config import dump_config
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import MANIFEST
+from larqnets.runs.card import score_of
 from larqnets.runs.run import Run
 from larqnets.studies.curves import curves_picture
 
@@ -265,14 +266,14 @@ def _conversion(run: Run, manifest: dict[str, Any] | None) -> Section:
         return Section("Conversion and sizes", todo=(Todo("It is not converted yet.", command),))
     entries = manifest["files"]
     whole = entries["float"]["bytes"] if "float" in entries else None
-    score = manifest["headline"]
+    score = manifest.get("headline", "accuracy")  # earlier ones know no other
     rows = tuple(
         (
             str(entry["file"]),
             f"{entry['bytes']:,}",
             f"{entry['bytes'] / whole:.1%}" if whole else "–",
             f"{entry['binary_mac_share']:.1%}",
-            _share((entry["scores"] or {}).get(score)),
+            _share(score_of(entry.get("scores") or {}, entry["test_accuracy"], score)),
             str(entry["note"]),
         )
         for entry in entries.values()
@@ -303,8 +304,8 @@ def _proof(run: Run, manifest: dict[str, Any] | None) -> Section:
         ("layer by layer", f"{len(v['layers'])} binary layers, {signs:,} signs, {wrong:,} wrong"),
         ("samples", f"{v['samples']:,} {'real' if v['real_samples'] else 'random'}"),
         ("same answer", _share(v["argmax_agreement"])),
-        *((f"{name} trained", _share(value)) for name, value in (v["scores_trained"] or {}).items()),
-        *((f"{name} converted", _share(value)) for name, value in (v["scores_converted"] or {}).items()),
+        *((f"{name} trained", _share(value)) for name, value in _scores(v, "trained").items()),
+        *((f"{name} converted", _share(value)) for name, value in _scores(v, "converted").items()),
         ("engine", str(v["engine"])),
     ]
     lines = [str(proof["line"]), *(f"not equal: {text}" for text in v["reasons"])]
@@ -344,6 +345,12 @@ def _devices(run: Run, manifest: dict[str, Any] | None, sessions: Sequence[Sessi
         why = f"It is not measured on a phone (--device adb) or a board (--device ssh:USER@HOST) yet{_ELSEWHERE}"
         todo.append(Todo(why, command))
     return Section(title, lines=tuple(lines), grids=tuple(grids), todo=tuple(todo))
+
+
+def _scores(verification: Mapping[str, Any], which: str) -> dict[str, Any]:
+    """Return the scores on the samples of a proof; before there were tasks the accuracy stood alone."""
+    accuracy = {"accuracy": verification[f"accuracy_{which}"]}
+    return verification.get(f"scores_{which}", accuracy) or {}
 
 
 def _twins(manifest: Mapping[str, Any]) -> str:
