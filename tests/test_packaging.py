@@ -259,6 +259,7 @@ def test_wheel_has_code_configs_data_and_licences(wheel):
     native = {p.relative_to(ROOT).as_posix() for p in (ROOT / "android_bench/native").iterdir()}
     assert native <= names, "`larqnets runtime build` compiles from an installed package"
     assert {"android_bench/templates/report.html", "android_bench/templates/report.md"} <= names
+    assert "larqnets/studies/templates/run.html" in names
     assert not any(name.startswith("android_bench/lib/") for name in names)
     assert wheel.name.endswith("-py3-none-any.whl")
     assert {name.split("/")[0] for name in names} == {"larqnets", "deploy", "android_bench", info}

@@ -80,7 +80,7 @@ class Qemu(Local):
     def __init__(self, cpu: str = CPUS[0]) -> None:
         super().__init__()
         self.name, self.address = f"qemu:{cpu}", cpu
-        self.emulator = f"qemu on {platform.machine()}"
+        self.emulator: str | None = f"qemu on {platform.machine()}"
 
     def open(self) -> None:
         """See that there is what runs ARM64 files here."""

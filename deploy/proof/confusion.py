@@ -21,8 +21,8 @@ def confusion_picture(confusion: Confusion, title: str, kind: str = "png") -> by
 
     counts, classes = confusion.counts, len(confusion.labels)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = float(np.clip(_CELL * classes, 2.0, 12.0)) + _EDGE
-    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    inner = float(np.clip(_CELL * classes, 2.0, 12.0))
+    figure = Figure(figsize=(inner + _EDGE + 0.8, inner + _EDGE), layout="constrained")
     axes: Any = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axes.set_xlabel("given label")
@@ -30,7 +30,7 @@ def confusion_picture(confusion: Confusion, title: str, kind: str = "png") -> by
     axes.set_title(pictures.label(title), fontsize=10)
     if classes <= NAMED:
         names = [_short(name) for name in confusion.labels]
-        size = 8 if classes <= NUMBERED else 4
+        size = min(8.0, 0.6 * 72 * inner / classes)  # points: no name into its neighbour's row
         axes.set_xticks(range(classes), names, rotation=90, fontsize=size)
         axes.set_yticks(range(classes), names, fontsize=size)
     if classes <= NUMBERED:
