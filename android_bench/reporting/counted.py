@@ -1,6 +1,6 @@
 """What qemu counted of the files of a session, the variants of a network side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from android_bench.record import ModelRecord, Session
 
 RATIOS = (("float", "binary"), ("int8", "binary"), ("float", "int8"))
-FILE = "file"  # the kind of one that no manifest says anything of
+FILE = "other file"  # of which no manifest says what it is
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class Counted:
         """Return it as a JSON object, with the ratios that are known."""
         ratios = {f"{a}/{b}": self.ratio(a, b) for a, b in RATIOS if self.ratio(a, b) is not None}
         return {**asdict(self), "ratios": ratios}
+
+
+def kinds_of(rows: Sequence[Counted]) -> list[str]:
+    """Return the kinds that some of them have: the columns of a table."""
+    return [kind for kind in ("binary", "float", "int8", FILE) if any(kind in row.counts for row in rows)]
 
 
 def side_by_side(session: Session) -> list[Counted]:

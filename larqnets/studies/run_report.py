@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from android_bench.record import Session, read_session
-from android_bench.reporting.counted import RATIOS, side_by_side
+from android_bench.reporting.counted import RATIOS, kinds_of, side_by_side
 from android_bench.reporting.summary import summarise
 from android_bench.reporting.words import device_name, kib, ms
 from larqnets.config import dump_config
@@ -322,14 +322,15 @@ def _devices(run: Run, manifest: dict[str, Any] | None, sessions: Sequence[Sessi
     grids, lines, todo = [], [], []
     counted = next((session for session in sessions if side_by_side(session)), None)
     if counted is not None:
-        kinds = ("binary", "float", "int8")
+        networks = side_by_side(counted)
+        kinds = kinds_of(networks)
         rows = tuple(
             (
                 f"{row.name}, {row.cpu}",
                 *(f"{row.counts[kind]:,}" if kind in row.counts else "–" for kind in kinds),
                 *(f"{value:.2f}" if (value := row.ratio(*pair)) else "–" for pair in RATIOS),
             )
-            for row in side_by_side(counted)
+            for row in networks
         )
         grids.append(Grid(("instructions of an inference", *kinds, *(" / ".join(pair) for pair in RATIOS)), rows))
         lines.append(f"Instructions: counted under qemu, session {counted.session}.")

@@ -37,12 +37,12 @@ def operations(session: "Session") -> list[Any]:
 
 def side_by_side(summary: "Summary") -> list[Any]:
     """The instructions of every network, binary beside float beside int8, and their ratios; nothing where none are counted."""
-    from android_bench.reporting.counted import RATIOS, side_by_side
+    from android_bench.reporting.counted import RATIOS, kinds_of, side_by_side
 
     rows = side_by_side(summary.session)
     if not rows:
         return []
-    kinds = [kind for kind in ("binary", "float", "int8", "file") if any(kind in row.counts for row in rows)]
+    kinds = kinds_of(rows)
     ratios = [pair for pair in RATIOS if any(row.ratio(*pair) for row in rows)]
     table = Table("network", *kinds, *(" / ".join(pair) for pair in ratios), box=None, pad_edge=False)
     table.title, table.title_justify = f"instructions of an inference, {rows[0].cpu} under qemu", "left"
