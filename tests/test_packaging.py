@@ -120,7 +120,7 @@ LIGHT = {  # of rooms that are not
         *("check", "contact_sheet", "duplicates", "folder", "image", "info", "known", "layout", "split", "survey"),
     ),
     "larqnets.runs": ("run", "run_lock", "card", "epoch_tables", "names", "keras_config"),
-    "larqnets.studies": ("sweep_plan", "sweep_table", "pareto", "curves"),
+    "larqnets.studies": ("sweep_plan", "sweep_table", "pareto", "curves", "run_report", "run_page"),
     "deploy.decomposed": ("packed",),
 }
 HEAVY_ROOMS = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data")

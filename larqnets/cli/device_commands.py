@@ -181,6 +181,7 @@ def _report_run(folder: Path, sessions: list[Path], html: Path | None, as_json: 
     from larqnets.studies import run_report
 
     run, measured = Run.open(folder), run_report.sessions_here(sessions)
+    run_report.check_conversion(run)
     with StatusReporter() as reporter:
         reporter.stage("evaluate")
         looked = _look(run, reporter)

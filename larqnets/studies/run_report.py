@@ -93,6 +93,13 @@ def sections_of(run: Run, looked: Looked, sessions: Sequence[Session]) -> list[S
     ]
 
 
+def check_conversion(run: Run) -> None:
+    """Raise LarqnetsError when what the run says of its conversion is damaged, before anything takes time."""
+    manifest = _manifest(run)
+    for make in (_conversion, _proof):
+        _understood(run, lambda make=make: make(run, manifest))
+
+
 def to_json(run: Run, looked: Looked, sessions: Sequence[Session], sections: Sequence[Section]) -> dict[str, Any]:
     """Return what is known as a JSON object: card, evaluation, manifest, instructions, and what was not done yet."""
     manifest = _manifest(run)

@@ -13,6 +13,8 @@ from larqnets import LarqnetsError
 from larqnets.config import DataConfig
 from larqnets.data import load_dataset
 from larqnets.runs.subject import open_subject
+from larqnets.tasks import Task
+from larqnets.tasks.classification import Classification
 
 LABELS = [
     f"{name}s on grass"
@@ -157,3 +159,13 @@ def test_a_damaged_image_in_the_middle_is_named(photos, files, tmp_path, monkeyp
     broken.write_bytes(broken.read_bytes()[:-80])
     with pytest.raises(LarqnetsError, match=r"cows on grass/2\.png cannot be read"):
         evaluate_images(open_subject(files[".h5"], dataset=f"folder:{tmp_path / 'p'}"))
+
+
+def test_a_task_that_looks_at_no_single_answers_has_its_scores_alone(photos, files, monkeypatch):
+    monkeypatch.setattr(Classification, "study", Task.study)
+    opened = open_subject(files[".h5"], dataset=f"folder:{photos}")
+    assert list(evaluate_images(opened).to_json()) == [
+        *("subject", "dataset", "split", "images", "accuracy", "loss", "engine")
+    ]
+    with pytest.raises(LarqnetsError, match=r"not told of a network for classification, .* Leave --confusion, --wrong"):
+        evaluate_images(opened, look=True)

@@ -19,7 +19,7 @@ from larqnets import LarqnetsError
 from larqnets.config import load_config
 from larqnets.runs.run import Run
 from larqnets.studies.run_page import to_html
-from larqnets.studies.run_report import Looked, sections_of, sessions_here
+from larqnets.studies.run_report import Looked, check_conversion, sections_of, sessions_here
 from larqnets.tasks.class_study import ClassStudy
 
 HOSTILE = """<script>alert("x")</script> & 'q' {{ 7 * 7 }} \x1b[31m"""
@@ -156,8 +156,10 @@ def test_a_damaged_manifest_is_one_sentence(demo, tmp_path, change):
     shutil.copytree(demo.run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints", "tensorboard"))
     path = tmp_path / "run/arm64/manifest.json"
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    with pytest.raises(LarqnetsError, match=r"manifest\.json is damaged: .* Convert again: larqnets convert "):
-        sections_of(Run.open(tmp_path / "run"), looked(), [])
+    run = Run.open(tmp_path / "run")
+    for read in (check_conversion, lambda run: sections_of(run, looked(), [])):
+        with pytest.raises(LarqnetsError, match=r"manifest\.json is damaged: .* Convert again: larqnets convert "):
+            read(run)
 
 
 def test_a_run_that_was_trained_on_since_is_said_to_be_converted_before(demo, tmp_path):
@@ -172,3 +174,11 @@ def test_a_session_that_was_named_must_be_one(tmp_path):
     (tmp_path / "x.json").write_text("[]")
     with pytest.raises(LarqnetsError, match="is no session"):
         sessions_here([tmp_path / "x.json"])
+
+
+def test_of_a_task_that_looks_at_no_single_answers_the_scores_are_shown(tmp_path):
+    run = Run.create(tmp_path, "run", load_config("digits"))
+    found = dataclasses.replace(looked().evaluation, scores={"near": 0.25}, details=None, places=(), pictures={})
+    page = Page(to_html("run", sections_of(run, Looked(found), [])))
+    assert "near 25.00%" in page.text
+    assert "Confusion" not in page.text
