@@ -167,6 +167,8 @@ def test_the_old_word_for_the_emulator_is_read_and_said(device, kind):
     if kind == "qemu":
         assert found.address == "cortex-a72"
         assert found.notes == ("It is qemu on x86_64.", "Its record calls the device local, which is qemu today.")
+        said = device_tables.session(summarise(dataclasses.replace(SESSION, device=found)))
+        assert "note: Its record calls the device local, which is qemu today." in said
     else:
         assert (found.address, len(found.notes)) == ("", 1)
     assert parse_session(json.dumps({**values, "device": dataclasses.asdict(found)}), "x").device == found

@@ -8,12 +8,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deploy.proof.evaluation import evaluate_images
+from deploy.proof.evaluation import Evaluation, evaluate_images
 from larqnets import LarqnetsError
+from larqnets.cli.tables.evaluation import evaluated
 from larqnets.config import DataConfig
+from larqnets.console import PlainConsole
 from larqnets.data import load_dataset
 from larqnets.runs.subject import open_subject
 from larqnets.tasks import Task
+from larqnets.tasks.class_study import ClassStudy
 from larqnets.tasks.classification import Classification
 
 LABELS = [
@@ -93,10 +96,27 @@ def test_it_says_what_was_wrong_and_writes_it(photos, files, cli, tmp_path, kind
     ]
     assert b"<svg" in (tmp_path / "c.svg").read_bytes()
     assert Image.open(tmp_path / "w.png").width > 480
-    table = cli("evaluate", *named, "--limit", "30").out
-    assert "most often taken for" in table  # 12 long labels: no matrix on the screen
-    assert "calibration error (ECE)" in table
-    assert "--wrong CSV lists them" in table
+
+
+def test_the_screen_has_the_matrix_where_it_fits_and_else_the_most_frequent_confusion():
+    outputs = np.eye(13, dtype=np.float32)[[1, 1, 2, 0]]
+    for names, words in (
+        (LABELS, "most often taken for"),
+        ([label[:3] for label in LABELS], "given labels in columns"),
+    ):
+        study = ClassStudy(names, "logits")
+        study.add({"y": outputs[:, :12]}, {"label": np.array([0, 0, 0, 0])})
+        found = Evaluation("x", "d", "test", 4, {"accuracy": 0.25}, None, "e", study.result(), ("1", "2", "3"), {})
+        console = PlainConsole(width=120)
+        with console.capture() as screen:
+            for part in evaluated(found.to_json()):
+                console.print(part)
+        text = screen.get()
+        assert words in text
+        assert "calibration error (ECE)" in text
+        assert "wrong: 3 of 4 images; --wrong CSV lists them" in text
+        assert ("bees on grass, 2 times" in text) == (names == LABELS)
+        assert "no image" in text
 
 
 def test_the_sheet_shows_what_the_network_is_shown(photos, files):

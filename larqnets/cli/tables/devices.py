@@ -97,7 +97,8 @@ def session(summary: "Summary") -> list[Any]:
             cells = [ms(own.median_ms), interval, ms(own.p90_ms, own.median_ms), Text("\n".join(map(printable, words)))]
         table.add_row(model.record.name, *cells)
     remarks = [] if summary.timed else ["No ARM64 hardware ran these files: no time is shown."]
-    remarks += [f"note: {text}" for text in summary.session.device.notes]
+    if summary.session.device.kind == "qemu":
+        remarks += [f"note: {text}" for text in summary.session.device.notes]
     remarks += [f"warning: {text}" for text in summary.warnings]
     return [known, "", table, *remarks, ""]
 
