@@ -14,6 +14,8 @@ from sessions import model, rounds, session
 from android_bench import record
 from android_bench.emulation.qemu import Count, OpCount
 from android_bench.record import MAX_SAMPLES, parse_session, read_session, thin, to_json, write_session
+from android_bench.reporting.summary import summarise
+from larqnets.cli.tables import devices as device_tables
 from larqnets.errors import LarqnetsError
 
 COUNT = Count("cortex-a72", 10, 5, 2, (OpCount("LceBconv2d", (0,), "binary", 10, 5, 2),))

@@ -12,14 +12,13 @@ from larqnets.cli.tables.facts import facts
 from larqnets.errors import printable
 
 if TYPE_CHECKING:
-    from android_bench.record import Session
     from android_bench.reporting.summary import Summary
 
 
-def operations(session: "Session") -> list[Any]:
+def operations(summary: "Summary") -> list[Any]:
     """Instructions of every model by op, and its groups."""
     parts: list[Any] = []
-    for model in session.models:
+    for model in summary.session.models:
         if model.instructions is None or not model.instructions.ops:
             continue
         table = Table("op", "group", "instructions", "share", box=None, pad_edge=False)
@@ -135,9 +134,9 @@ def measured(outcome: Any, summaries: Sequence["Summary"]) -> list[Any]:
     from android_bench import UNTRIED
 
     parts = [part for summary in summaries for part in session(summary)]
-    for session_, path in zip(outcome.sessions, outcome.files, strict=True):
-        parts += operations(session_)
-        for model in session_.models:
+    for summary, path in zip(summaries, outcome.files, strict=True):
+        parts += operations(summary)
+        for model in summary.session.models:
             if model.equality is not None:
                 parts.append(_verdict(f"{model.name}:", asdict(model.equality)))
         parts.append(f"record: {path}")
