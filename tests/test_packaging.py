@@ -104,7 +104,14 @@ MAY_IMPORT = {
     ),
     "larqnets.studies": ("*",),
     "larqnets.cli.tables": (
-        *("android_bench", "android_bench.reporting", "larqnets.data", "larqnets.runs", "larqnets.tflite"),
+        *(
+            "android_bench",
+            "android_bench.reporting",
+            "larqnets.data",
+            "larqnets.runs",
+            "larqnets.studies",
+            "larqnets.tflite",
+        ),
     ),
     "larqnets.cli": ("*",),
 }
