@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from android_bench.emulation.emulator import CPUS
 from android_bench.emulation.qemu import Count, Group
 from larqnets.documents import parse_json, read_text
 from larqnets.errors import LarqnetsError, excerpt
@@ -59,7 +60,7 @@ class DeviceRecord:
     """What was measured on."""
 
     kind: Kind
-    address: str  # adb: the serial; ssh: user@host; else ""
+    address: str  # adb: the serial; ssh: user@host; qemu: the CPU; else ""
     model: str | None
     soc: str | None
     clusters: tuple[Cluster, ...]
@@ -286,6 +287,7 @@ def parse_session(text: str, source: str) -> Session:
     version = values["schema_version"]
     if version == 1 and not isinstance(version, bool):
         values, version = _of_version_1(values), SCHEMA_VERSION
+    values = _with_one_word(values)
     if version != SCHEMA_VERSION or isinstance(version, bool):
         newer = isinstance(version, int) and version > SCHEMA_VERSION
         remedy = "Update larqnets" if newer else "Open it with the version of larqnets that wrote it"
@@ -301,3 +303,15 @@ def _of_version_1(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(models, list):
         models = [{"score": "accuracy", **model} if isinstance(model, dict) else model for model in models]
     return {**values, "schema_version": SCHEMA_VERSION, "models": models}
+
+
+def _with_one_word(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a session with today's word for the emulator, which `local` named too on a machine that is not ARM64."""
+    device = values.get("device")
+    if not isinstance(device, dict) or not isinstance(device.get("notes"), list | tuple):
+        return values
+    emulated = device.get("functional_only") is True and device.get("machine") not in ("aarch64", "arm64")
+    if device.get("kind") != "local" or not emulated:
+        return values
+    notes = [*device["notes"], "Its record calls the device local, which is qemu today."]
+    return {**values, "device": {**device, "kind": "qemu", "address": CPUS[0], "notes": notes}}

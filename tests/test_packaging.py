@@ -104,7 +104,14 @@ MAY_IMPORT = {
     ),
     "larqnets.studies": ("*",),
     "larqnets.cli.tables": (
-        *("android_bench", "android_bench.reporting", "larqnets.data", "larqnets.runs", "larqnets.tflite"),
+        *(
+            "android_bench",
+            "android_bench.reporting",
+            "larqnets.data",
+            "larqnets.runs",
+            "larqnets.studies",
+            "larqnets.tflite",
+        ),
     ),
     "larqnets.cli": ("*",),
 }
@@ -121,7 +128,7 @@ LIGHT = {  # of rooms that are not
         "survey",
     ),
     "larqnets.runs": ("run", "run_lock", "card", "epoch_tables", "names", "keras_config"),
-    "larqnets.studies": ("sweep_plan", "sweep_table", "pareto", "curves"),
+    "larqnets.studies": ("sweep_plan", "sweep_table", "pareto", "curves", "run_report", "run_page"),
     "deploy.decomposed": ("packed",),
 }
 HEAVY_ROOMS = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data")
@@ -260,6 +267,7 @@ def test_wheel_has_code_configs_data_and_licences(wheel):
     native = {p.relative_to(ROOT).as_posix() for p in (ROOT / "android_bench/native").iterdir()}
     assert native <= names, "`larqnets runtime build` compiles from an installed package"
     assert {"android_bench/templates/report.html", "android_bench/templates/report.md"} <= names
+    assert "larqnets/studies/templates/run.html" in names
     assert not any(name.startswith("android_bench/lib/") for name in names)
     assert wheel.name.endswith("-py3-none-any.whl")
     assert {name.split("/")[0] for name in names} == {"larqnets", "deploy", "android_bench", info}

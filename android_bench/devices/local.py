@@ -1,4 +1,4 @@
-"""This machine: on ARM64 Linux a device like any other, elsewhere the same files under qemu, functional only."""
+"""This machine: itself, where it is ARM64 Linux, and an emulated ARM64 on any other, functional only."""
 
 import platform
 import shutil
@@ -16,30 +16,27 @@ from android_bench.devices.link import (
     refused,
     unframed,
 )
-from android_bench.emulation.emulator import qemu_command
+from android_bench.emulation.emulator import CPUS, qemu_command
 from android_bench.record import Kind
 from android_bench.runtime.bundle import cache_folder
-from larqnets.errors import LarqnetsError, on_arm64_linux
+from larqnets.errors import LarqnetsError
 
 
 class Local:
-    """This machine."""
+    """This machine, ARM64 Linux."""
 
     kind: Kind = "local"
-    address = ""
-    name = "local"
     bundle: Bundle = "arm64"
 
     def __init__(self) -> None:
-        self.emulator = None if on_arm64_linux() else f"qemu on {platform.machine()}"
+        self.name, self.address = "local", ""
+        self.emulator: str | None = None
         self.launcher: tuple[str, ...] = ()
         self.folder = str(cache_folder())
         self._client = Client()
 
     def open(self) -> None:
-        """See that there is what runs ARM64 files here."""
-        if self.emulator is not None:
-            self.launcher = tuple(qemu_command())
+        """See that there is a shell."""
         if shutil.which("sh") is None:
             raise LarqnetsError("This machine has no POSIX shell. Measure a device with --device adb or ssh:HOST.")
 
@@ -73,3 +70,19 @@ class Local:
 
     def close(self) -> None:
         """See Link."""
+
+
+class Qemu(Local):
+    """An ARM64 CPU that qemu emulates on this machine: its address says which."""
+
+    kind: Kind = "qemu"
+
+    def __init__(self, cpu: str = CPUS[0]) -> None:
+        super().__init__()
+        self.name, self.address = f"qemu:{cpu}", cpu
+        self.emulator: str | None = f"qemu on {platform.machine()}"
+
+    def open(self) -> None:
+        """See that there is what runs ARM64 files here."""
+        self.launcher = tuple(qemu_command(self.address))
+        super().open()

@@ -1,4 +1,4 @@
-"""`larqnets benchmark`: sessions on devices, side by side, or the instructions of models on an emulated ARM64."""
+"""`larqnets benchmark`: sessions on devices, side by side, or one on an emulated ARM64, which counts instructions."""
 
 import dataclasses
 import re
@@ -13,9 +13,7 @@ from android_bench import record
 from android_bench.clock import StoppedError
 from android_bench.devices import FORMS, link_to
 from android_bench.devices.device import Board, Device
-from android_bench.emulation.emulator import CPUS
-from android_bench.emulation.qemu import QemuModel, count
-from android_bench.measuring.equality import Engine, compare_outputs, expect
+from android_bench.measuring.equality import Engine, expect
 from android_bench.measuring.lineup import line_up, without_twin
 from android_bench.measuring.protocol import DEFAULT, STRICT
 from android_bench.measuring.session import Measurement
@@ -23,54 +21,9 @@ from android_bench.record import Equality, ModelRecord, Protocol, Session, read_
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import sha256
 from larqnets.reporter import SILENT, Reporter
-from larqnets.tflite.model import Model
-from larqnets.tflite.reading import read_model
-from larqnets.tflite.xnnpack import kept_out
 
-MEANING = "functional and instruction counts only, no latency"
-GROUPS = ("binary", "real", "glue")
 MAX_THREADS = 64
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")  # as `session` makes its names
-
-
-def count_files(files: Sequence[Path], host: Callable[[bytes], Engine], cpu: str = CPUS[0]) -> dict[str, Any]:
-    """Count the instructions of one inference of every file under qemu, in total and per group and op.
-
-    `host` as in `measure`. Returns device, cpu, meaning and per file `instructions`, `groups` (binary: 1-bit convolutions;
-    real: all other layers, float or int8; glue: packing and the interpreter), `ops`, `kept_out` (the numbers of ops that
-    the runtime keeps out of XNNPACK), and `equality` with the host, null where `not_compared` says why. Raises
-    LarqnetsError.
-    """
-    if cpu not in CPUS:
-        raise LarqnetsError(f"There is no CPU '{cpu}'. Use one of: {', '.join(CPUS)}.")
-    models = []
-    for file in files:
-        counted, model = count(file, cpu), read_model(file)
-        equality, why = _compared(model, host, cpu)
-        models.append(
-            {
-                "model": str(file),
-                "groups": {group: counted.of(group) for group in GROUPS},
-                **counted.to_json(),
-                "kept_out": [op.index for op in kept_out(model)],
-                "equality": None if equality is None else dataclasses.asdict(equality),
-                "not_compared": why,
-            }
-        )
-    return {"device": "qemu", "cpu": cpu, "meaning": MEANING, "models": models}
-
-
-def unequal(counted: dict[str, Any]) -> list[str]:
-    """Return a sentence for every file of `count_files` that computes something else under qemu than on the host."""
-    found = [(model["model"], model["equality"]) for model in counted["models"]]
-    return [_difference(name, Equality(**e)) for name, e in found if e is not None and not e["equal"]]
-
-
-def _compared(model: Model, host: Callable[[bytes], Engine], cpu: str) -> tuple[Equality | None, str | None]:
-    expected = expect(model, host)
-    if expected.why is not None:
-        return None, expected.why
-    return compare_outputs(expected, model, QemuModel(model, cpu=cpu).predict(expected.values)), None
 
 
 def _difference(name: str, equality: Equality) -> str:
@@ -107,12 +60,12 @@ def request(
     """Return the request of these options; raises LarqnetsError for what cannot be."""
     if not devices:
         raise LarqnetsError(f"Say where to measure: --device {FORMS}.")
-    if "qemu" in devices:
-        raise LarqnetsError("qemu counts instructions and has no latency. Give it a command of its own.")
+    links = [link_to(name) for name in devices]
     for name in devices:
-        link_to(name)
         if devices.count(name) > 1:
             raise LarqnetsError(f"--device {name} is given twice. Two sessions on one device would disturb each other.")
+    if len(links) > 1 and any(link.kind == "qemu" for link in links):
+        raise LarqnetsError("qemu counts instructions and has no latency. Give it a command of its own.")
     if threads != "big" and not (threads.isdecimal() and 1 <= int(threads) <= MAX_THREADS):
         raise LarqnetsError(f"--threads is a number from 1, or big for the number of big cores, not '{threads}'.")
     changes: dict[str, Any] = {} if rounds is None else {"rounds": rounds}

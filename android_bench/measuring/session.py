@@ -134,6 +134,8 @@ class Measurement:
         self._usual_mhz = self.record.usual_mhz()
         self.record.trace.append(state)
         self.record.event("note", UNTRIED)
+        if self._device.kind == "qemu":
+            return  # nothing is timed
         for text in thermal.concerns(state, self.record.facts.clusters, self.record.cores):
             self.record.event("warning", text)
 
@@ -173,10 +175,9 @@ class Measurement:
         report = self._run(entrant)
         if report is not None:
             self.record.update(entrant.name, peak_memory_kb=report.peak_memory_kb)
-        if self._device.kind == "local" and self.record.facts.functional_only:
-            self.record.update(
-                entrant.name, instructions=count(entrant.model.content, per_op=False)
-            )  # all that qemu can tell
+        if self._device.kind == "qemu":  # whose time means nothing
+            self._reporter.stage(f"counting the instructions of {entrant.name}")
+            self.record.update(entrant.name, instructions=count(entrant.model.content, self._device.address))
 
     def _learn(self, report: Report) -> None:
         self.record.runtime = RuntimeRecord(

@@ -12,6 +12,7 @@ from android_bench import UNTRIED
 from android_bench.measuring.profile import GROUP_NAMES
 from android_bench.record import Session, read_session
 from android_bench.reporting import plots
+from android_bench.reporting.counted import RATIOS, kinds_of, side_by_side
 from android_bench.reporting.summary import ModelSummary, Summary, summarise
 from android_bench.reporting.words import (
     device_name,
@@ -70,6 +71,9 @@ def _render(template: str, sessions: Sequence[Session], *, autoescape: bool) -> 
         "interval": interval_words,
         "pairing": pairing_words,
         "twin_words": twin_words,
+        "kinds_of": kinds_of,
+        "ratios": RATIOS,
+        "side_by_side": side_by_side,
         "shown_ops": SHOWN_OPS,
         "bar": bar,
         "accuracy_plot": lambda summary, page: Markup(plots.accuracy_against_latency(summary, page) or ""),

@@ -11,6 +11,7 @@ import numpy as np
 
 from android_bench.measuring.profile import Breakdown, breakdown
 from android_bench.record import ModelRecord, Session
+from android_bench.reporting.counted import side_by_side
 from android_bench.reporting.stats import (
     MIN_DIFFERENCE,
     MIN_ROUNDS,
@@ -82,6 +83,7 @@ class Summary:
             "device": asdict(session.device),
             "cores": asdict(session.cores),
             "models": [_to_json(model, timed=self.timed) for model in self.models],
+            "instructions": [row.to_json() for row in side_by_side(session)],
             "warnings": list(self.warnings),
         }
 

@@ -61,6 +61,8 @@ def twin_words(model: ModelSummary) -> str:
 def device_name(session: Session) -> str:
     """Return what a reader calls the device."""
     device = session.device
+    if device.kind == "qemu":
+        return f"emulated {device.address}"
     return device.model or device.address or ("this machine" if device.kind == "local" else "unknown device")
 
 
@@ -70,12 +72,14 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     device, cores = session.device, session.cores
     system = [device.os, device.kernel, f"{device.bits} bit" if device.bits else None, device.libc]
     memory = f"{device.memory_mb / 1024:.1f} GiB memory" if device.memory_mb else None
-    link = {"adb": "over adb", "ssh": "over ssh", "local": "measured on itself", "qemu": "qemu"}[device.kind]
+    link = {"adb": "over adb", "ssh": "over ssh", "local": "measured on itself"}.get(device.kind)
     threads = f"{cores.threads} thread{'s' if cores.threads > 1 else ''}"
     found = [
         (
             "device",
-            f"{device.model or 'unknown model'}, {device.soc or 'unknown SoC'}, {link} {device.address}".strip(),
+            f"{device.model or 'unknown model'}, {device.soc or 'unknown SoC'}, {link} {device.address}".strip()
+            if device.kind != "qemu"
+            else f"{device.address}, which qemu emulates on this machine",
         ),
         ("system", ", ".join(part for part in (*system, memory) if part) or "not known"),
         ("cores", "; ".join(map(_cluster, device.clusters)) or "not known"),

@@ -2,24 +2,21 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from deploy.proof.evaluation import evaluate_images
 from deploy.proof.samples import verification_samples
-from deploy.proof.scoring import Scorer
 from deploy.proof.verify import Verification, verify
-from deploy.run.interpreter import CHILD, Interpreter, as_list
-from larqnets.data import Dataset
-from larqnets.data.info import IMAGE, input_shape, preprocessing
-from larqnets.data.known import SPLITS
+from deploy.run.interpreter import CHILD, Interpreter
+from larqnets.data.info import input_shape, preprocessing
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError
+from larqnets.files import write_atomically
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.names import origin_of
-from larqnets.runs.subject import Subject, open_subject
-from larqnets.tasks import Task, Tree
+from larqnets.runs.subject import open_subject
 from larqnets.tflite.inspect import own_metadata
 from larqnets.tflite.model import Model
-from larqnets.training import evaluate
 
 
 def verify_file(
@@ -66,41 +63,28 @@ def evaluate_subject(
     dataset: str | None = None,
     data_dir: str | None = None,
     reporter: Reporter = SILENT,
+    *,
+    confusion: Path | None = None,
+    wrong: Path | None = None,
+    sheet: Path | None = None,
 ) -> dict[str, Any]:
-    """Return the scores (fractions) of a run folder, Keras file or .tflite file on a split of its data set, or of another."""
-    if split not in SPLITS:
-        raise LarqnetsError(f"There is no split '{split}'. Use test, train or validation.")
+    """Evaluate a run folder, Keras file or .tflite file on a split of its data set, or of another.
+
+    Returns the scores (fractions) and what the task finds in single answers: for a classifier `classes`, `confusion`,
+    `calibration` and what was `wrong`. Writes what a path is given for: the confusion as a picture, what was wrong as CSV
+    and as a contact sheet (PNG). Raises LarqnetsError, also where the task has no such thing.
+    """
+    written = {"confusion_picture": confusion, "wrong_table": wrong, "wrong_sheet": sheet}
+    written = {name: path for name, path in written.items() if path is not None}
     opened = open_subject(subject, dataset=dataset, data_dir=data_dir)
-    task = opened.task
-    if opened.file is None:
-        data = _images_of(opened, "its network is")
-        run = opened.run
-        trained = run.experiment if run is not None and run.kind == "trained" else None
-        loss = None if trained is None else task.loss(trained.training_stages[-1])
-        scores = evaluate(opened.model, data.eval_batches(split, 128, limit), task, data.info, loss)
-        result = {**scores.scores, "loss": scores.loss, "engine": "TensorFlow"}
-    else:
-        interpreter = Interpreter(opened.file, device=CHILD)
-        _check_answers(subject, interpreter, task)
-        data = _images_of(opened, "it was made")
-        scorer, done = Scorer(task, data.info, interpreter.output_names), 0
-        for given in data.eval_batches(split, 128, limit).as_numpy_iterator():
-            batch = cast(Tree, given)
-            scorer.add(batch, as_list(interpreter.predict(batch[IMAGE])))
-            done += len(batch[IMAGE])
-            reporter.count(done, what="samples")
-        result = {**(scorer.result() or {}), "engine": interpreter.engine}
-    total = data.info.num_images(split)
-    images = total if limit is None else min(limit, total)
-    remarks = [text for text in (*opened.remarks(data), task.doubt(result, images, data.info)) if text]
-    return {
-        "subject": str(subject),
-        "dataset": data.info.name,
-        "split": split,
-        "images": images,
-        **result,
-        **({"remarks": remarks} if remarks else {}),
-    }
+    found = evaluate_images(opened, split, limit, reporter, look=bool(written))
+    if confusion is not None:
+        write_atomically(confusion, found.confusion_picture(confusion.suffix[1:]))
+    if wrong is not None:
+        found.write_wrong(wrong)
+    if sheet is not None:
+        write_atomically(sheet, found.sheet())
+    return {**found.to_json(), **{name: str(path) for name, path in written.items()}}
 
 
 def _said_by(file: Model, source: Path) -> Preparation:
@@ -110,21 +94,3 @@ def _said_by(file: Model, source: Path) -> Preparation:
     shape = input_shape(file)
     size = (shape[0], shape[1]) if len(shape) == 3 else None
     return replace(Preparation.of(preprocessing(file)), labels=(), size=size)
-
-
-def _images_of(subject: Subject, what: str) -> Dataset:
-    if (images := subject.images) is None:
-        raise LarqnetsError(f"{subject.origin} does not say which images {what} for. Name them with --dataset.")
-    return images
-
-
-def _check_answers(file: Path, interpreter: Interpreter, task: Task) -> None:
-    """Raise LarqnetsError unless the file takes images and answers what the task asks about them."""
-    inputs, outputs = interpreter.input_shapes, interpreter.output_shapes
-    if not inputs or len(inputs[0]) != 4:
-        raise LarqnetsError(f"{file} takes no images, (N, H, W, C). Run it on arrays: larqnets run.")
-    if len(inputs) != 1 or not task.scores(outputs):
-        raise LarqnetsError(
-            f"{file} is {task.no_answer}: it has {len(inputs)} inputs and {len(outputs)} outputs, of shapes "
-            f"{', '.join(map(str, [*inputs, *outputs]))}. Run it on arrays: larqnets run."
-        )

@@ -9,9 +9,10 @@ import tensorflow as tf
 from deploy.proof.outputs import Difference
 from deploy.proof.samples import Samples
 from deploy.run.interpreter import Interpreter, as_list
+from larqnets.data.info import IMAGE
 from larqnets.reporter import Reporter
 from larqnets.tasks import Images, Info, Task, Tree, add, tree_of
-from larqnets.training.evaluation import without_remapping
+from larqnets.training.evaluation import Watch, without_remapping
 
 MAX_BYTES = 1 << 28  # of the outputs of a batch
 STEP = 128  # samples; batches are multiples of it, for which Keras runs the same function
@@ -26,10 +27,11 @@ def batches_of(samples: np.ndarray, output_shapes: Sequence[tuple[int | None, ..
 
 
 class Scorer:
-    """Adds up the metric of a task over parts of the samples."""
+    """Adds up the metric of a task over parts of the samples; `watch` looks at every part that is scored."""
 
-    def __init__(self, task: Task, info: Info | None, names: Sequence[str]) -> None:
+    def __init__(self, task: Task, info: Info | None, names: Sequence[str], watch: Watch | None = None) -> None:
         self._task, self._names, self._info = task, names, info or Images((0, 0, 0), 0)
+        self._watch = watch
         self._metric = task.metric(self._info)
         self._total, self._images, self._usable = self._metric.zero(), 0, True
         self.headline = self._metric.names[0]
@@ -40,10 +42,13 @@ class Scorer:
         if example is None or not self._usable:
             self._usable = False
             return
+        answers = tree_of(self._names, outputs)
         with tf.device("CPU:0"):
-            example = {name: tf.constant(values) for name, values in example.items()}
-            given = {name: tf.constant(values) for name, values in tree_of(self._names, outputs).items()}
-            partial = self._metric.partial(given, self._task.targets(example, self._info))
+            given, known = ({name: tf.constant(v) for name, v in tree.items()} for tree in (answers, example))
+            targets = self._task.targets(known, self._info)
+            partial = self._metric.partial(given, targets)
+        if self._watch is not None:
+            self._watch(example[IMAGE], answers, {name: np.asarray(values) for name, values in targets.items()})
         self._total = add(self._metric, self._total, {name: np.asarray(value) for name, value in partial.items()})
         self._images += len(outputs[0])
 

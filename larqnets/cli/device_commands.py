@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from android_bench.record import Session
     from android_bench.reporting.summary import Summary
     from larqnets.reporter import Reporter
+    from larqnets.runs.run import Run
+    from larqnets.studies.run_report import Looked
 
 app = typer.Typer()
 runtime = typer.Typer(no_args_is_help=True, help="The ARM64 runtime: build it.")
@@ -45,12 +47,17 @@ def benchmark(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the record.")] = Path("results"),
     resume: Annotated[Path | None, typer.Option(metavar="RECORD", help="Continue a session that was stopped.")] = None,
-    cpu: Annotated[str, typer.Option(help="CPU that qemu emulates: cortex-a72, cortex-a76.")] = "cortex-a72",
+    cpu: Annotated[
+        str | None, typer.Option(help="CPU that qemu emulates: cortex-a72, cortex-a76. Default: the first.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure the latency of models on phones and boards; with --device qemu count instructions instead."""
+    """Measure the latency of models on phones and boards; with --device qemu count their instructions on an emulated ARM64.
+
+    Beside a binary file its float and int8 twins are measured too, where `convert --twins` wrote them.
+    """
     from android_bench.measuring import benchmark as bench
-    from deploy.run.interpreter import Interpreter, host_engine
+    from deploy.run.interpreter import host_engine
     from deploy.run.shipped import find_model
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import devices as device_tables
@@ -61,18 +68,17 @@ def benchmark(
         raise typer.BadParameter("Name files to measure and a device: larqnets benchmark FILE... --device adb")
     check_temporary_folder()
     paths = [find_model(file) for file in files or ()]
-    if device == ["qemu"]:
-        counted = bench.count_files(paths, Interpreter, cpu)
-        show(counted, lambda: device_tables.benchmark(counted), as_json)
-        if unequal := bench.unequal(counted):
-            raise LarqnetsError(" ".join(unequal))
-        return
+    if cpu is not None:
+        if device != ["qemu"]:
+            raise typer.BadParameter("--cpu says what qemu emulates. Give it with --device qemu.")
+        device = [f"qemu:{cpu}"]
     options = {"threads": threads, "cores": cores, "rounds": rounds, "strict": strict, "max_temp": max_temp, "out": out}
     wanted = bench.continuation(resume) if resume else bench.request(paths, device or (), **options)
     check_folder(wanted.out)
     bench.look_at_devices(wanted.devices)
     if not as_json:
         _summaries(())  # what statistics need is said before anything is measured
+    _say_renamed(device or ())
     with StatusReporter() as reporter:
         outcome = bench.measure(wanted, host_engine, reporter)
     if outcome.sessions:
@@ -85,6 +91,14 @@ def benchmark(
         raise LarqnetsError(" ".join(outcome.problems))
 
 
+def _say_renamed(names: "Sequence[str]") -> None:
+    from android_bench.devices import renamed
+    from larqnets.cli.reporters import TerminalReporter
+
+    if (line := renamed(names)) is not None:
+        TerminalReporter().line(line)
+
+
 def _summaries(sessions: "Sequence[Session]") -> "list[Summary]":
     from android_bench.reporting.summary import summarise
 
@@ -94,7 +108,8 @@ def _summaries(sessions: "Sequence[Session]") -> "list[Summary]":
 @app.command()
 def devices(
     device: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="adb:SERIAL, ssh:USER@HOST or local. Default: all but ssh.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="adb:SERIAL, ssh:USER@HOST, local or qemu. Default: all but ssh."),
     ] = None,
     clean: Annotated[bool, typer.Option("--clean", help="Remove our files from them.")] = False,
     as_json: Json = False,
@@ -103,6 +118,7 @@ def devices(
     from android_bench.measuring.survey import survey
     from larqnets.cli.tables import devices as device_tables
 
+    _say_renamed(device or ())
     found = survey(device or (), clean=clean)
     show(found, lambda: device_tables.devices(found), as_json)
     if device and found["problems"]:
@@ -111,7 +127,9 @@ def devices(
 
 @app.command()
 def report(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Sessions that `benchmark` wrote.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Sessions that `benchmark` wrote, or a run folder first.")
+    ],
     html: Annotated[Path | None, typer.Option(help="Write one page that opens offline.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the same as Markdown.")] = None,
     compare: Annotated[
@@ -119,11 +137,22 @@ def report(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show sessions: latency with intervals beside the twins, where the time goes, how far to trust it."""
+    """Show sessions: latency with intervals beside the twins, where the time goes, how far to trust it.
+
+    Of a run folder: its data, curves, every class, confusions, wrong images, conversion, proof, sizes and instructions,
+    for which its test images are evaluated. Sessions behind it are those that it was measured in, else those in results/.
+    """
     from android_bench.record import read_session
 
     check_output(html)
     check_output(markdown)
+    if files[0].is_dir():
+        if compare or markdown is not None:
+            raise typer.BadParameter(
+                "The page of a run is HTML, and compares nothing: larqnets report RUN --html FILE."
+            )
+        _report_run(files[0], files[1:], html, as_json)
+        return
     for file in files:
         read_session(file)
     from larqnets.cli.tables import devices as device_tables
@@ -142,6 +171,39 @@ def report(
     result = compare_files(*files)
     show(result.to_json(), lambda: device_tables.comparison(result.to_json()), as_json)
     result.check()
+
+
+def _report_run(folder: Path, sessions: list[Path], html: Path | None, as_json: bool) -> None:
+    from larqnets.cli.reporters import StatusReporter
+    from larqnets.cli.tables import run_report as tables
+    from larqnets.files import write_atomically
+    from larqnets.runs.run import Run
+    from larqnets.studies import run_report
+
+    run, measured = Run.open(folder), run_report.sessions_here(sessions)
+    run_report.check_conversion(run)
+    with StatusReporter() as reporter:
+        reporter.stage("evaluate")
+        looked = _look(run, reporter)
+    sections = run_report.sections_of(run, looked, measured)
+    if html is not None:
+        from larqnets.studies.run_page import to_html
+
+        write_atomically(html, to_html(run.name, sections))
+    result = {**run_report.to_json(run, looked, measured, sections), "page": None if html is None else str(html)}
+    show(result, lambda: tables.run_report(sections, html), as_json)
+
+
+def _look(run: "Run", reporter: "Reporter") -> "Looked":
+    """Evaluate the run on its test images; what keeps it from that is a part of the report."""
+    from larqnets.studies.run_report import Looked
+
+    try:
+        opened = needs_training_extra("larqnets.runs.subject").open_subject(run)
+        evaluation = needs_training_extra("deploy.proof.evaluation").evaluate_images(opened, reporter=reporter)
+        return Looked(evaluation, opened.images.survey)
+    except LarqnetsError as error:
+        return Looked(why_not=str(error))
 
 
 @runtime.command()

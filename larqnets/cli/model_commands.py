@@ -104,25 +104,36 @@ def verify(
 
 @app.command()
 def evaluate(
-    subject: Annotated[Path, typer.Argument(help="A run folder or a .tflite file.")],
+    subject: Annotated[Path, typer.Argument(help="A run folder, a Keras model file or a .tflite file.")],
     split: Annotated[str, typer.Option(help="test or train.")] = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
+    confusion: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw which classes are taken for which; also .svg, .pdf.")
+    ] = None,
+    wrong: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="List the images that were wrong, the surest answers first.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw a contact sheet of the images that were wrong.")
+    ] = None,
     dataset: DataName = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Measure the accuracy of a run or of a .tflite file on real images."""
+    """Measure a run or a .tflite file on real images: accuracy, every class, confusions, what was wrong, calibration."""
     from larqnets.cli import preflight
 
-    preflight.check_evaluate(subject, split, dataset, data_dir)
+    preflight.check_evaluate(subject, split, dataset, data_dir, confusion, wrong, sheet)
     check = needs_training_extra("deploy.proof.check")
     from larqnets.cli.reporters import StatusReporter
-    from larqnets.cli.tables import models
+    from larqnets.cli.tables import evaluation
 
     with StatusReporter() as reporter:
         reporter.stage("evaluate")
-        result = check.evaluate_subject(subject, split, limit, dataset, data_dir, reporter=reporter)
-    show(result, lambda: models.evaluation(result), as_json)
+        result = check.evaluate_subject(
+            subject, split, limit, dataset, data_dir, reporter, confusion=confusion, wrong=wrong, sheet=sheet
+        )
+    show(result, lambda: evaluation.evaluated(result), as_json)
 
 
 @app.command()

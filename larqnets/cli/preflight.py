@@ -152,12 +152,29 @@ def check_verify(
     check_images(images_of_source(origin_of(file, source)), dataset, data_dir)
 
 
-def check_evaluate(subject: Path, split: str, dataset: str | None, data_dir: str | None) -> None:
+def check_evaluate(
+    subject: Path,
+    split: str,
+    dataset: str | None,
+    data_dir: str | None,
+    confusion: Path | None,
+    wrong: Path | None,
+    sheet: Path | None,
+) -> None:
     """Look at the arguments of `larqnets evaluate`."""
+    check_output(confusion, (".png", ".svg", ".pdf"))
+    check_output(wrong, (".csv",))
+    check_output(sheet, (".png",))
     if split not in SPLITS:
         raise LarqnetsError(f"There is no split '{split}'. Use test, train or validation.")
     if subject.is_dir():
         check_images(images_of_source(subject), dataset, data_dir)
+        return
+    if subject.suffix in KERAS_SUFFIXES:
+        check_is_keras_file(subject)
+        if dataset is None:
+            raise LarqnetsError(f"{subject} does not say which images its network is for. Name them with --dataset.")
+        check_images(None, dataset, data_dir)
         return
     from larqnets.data.info import dataset_of
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -246,6 +246,10 @@ class Dataset:
     def stored(self, split: SplitName) -> tf.data.Dataset:
         """Return the examples of a split in stored order, their images encoded as they are."""
         return self._stream(split).in_order()
+
+    def names(self, split: SplitName, indices: Sequence[int]) -> list[str]:
+        """Return where images of a split are, numbers in stored order: "photos/cat/1.jpg", or "test record 17"."""
+        return self._stream(split).names(indices)
 
     def fingerprint(self) -> str:
         """Return SHA-256 over names, sizes and contents of all files; above FINGERPRINT_LIMIT bytes without contents."""

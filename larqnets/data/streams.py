@@ -6,6 +6,7 @@ every batch is of one epoch.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -46,6 +47,10 @@ class Stream(Protocol):
 
     def files(self) -> dict[str, Path]:
         """Return every file under the name that it has wherever the data set is copied to."""
+        ...
+
+    def names(self, indices: Sequence[int]) -> list[str]:
+        """Return where these images are, numbers in stored order: their files, or the numbers of their records."""
         ...
 
     def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
@@ -114,6 +119,9 @@ class FileStream:
     def files(self) -> dict[str, Path]:
         return dict(zip(self._files.names(), map(Path, self._files.paths), strict=True))
 
+    def names(self, indices: Sequence[int]) -> list[str]:
+        return [self._files.paths[index] for index in indices]
+
     def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
         if not isinstance(error, tf.errors.InvalidArgumentError | tf.errors.NotFoundError | tf.errors.UnknownError):
             return None
@@ -138,8 +146,8 @@ class FileStream:
     def _transcoded(self, path: tf.Tensor) -> tf.Tensor:
         """Return a file that Pillow reads as a PNG; a LarqnetsError about it becomes an UnknownError here."""
 
-        def read(name: bytes) -> bytes:
-            return as_png(Path(os.fsdecode(name)), self._channels)
+        def read(name: bytes | np.ndarray) -> bytes:  # an array () when it is called eagerly
+            return as_png(Path(os.fsdecode(np.asarray(name, object).item())), self._channels)
 
         return tf.ensure_shape(tf.numpy_function(read, [path], tf.string), [])
 
@@ -246,6 +254,10 @@ class RecordStream:
 
     def files(self) -> dict[str, Path]:
         return {Path(path).name: Path(path) for path in self._shards}
+
+    def names(self, indices: Sequence[int]) -> list[str]:
+        numbers = indices if self.kept is None else np.flatnonzero(self.kept)[list(indices)]
+        return [f"{self.split} record {number}" for number in numbers]
 
     def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
         # The first is how assert_cardinality ends, the second how the assertion of a block does. A FailedPrecondition of

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from larqnets import pictures
 from larqnets.csv_table import CsvTable
@@ -10,6 +10,9 @@ from larqnets.documents import read_csv
 from larqnets.errors import LarqnetsError
 from larqnets.runs.epoch_tables import PARAMETERS, TEST, VALIDATION, epoch_table
 from larqnets.runs.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
@@ -20,6 +23,18 @@ def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
     run, a run without a finished epoch, an unknown kind of picture, or one that cannot be written.
     """
     pictures.check_kind(output)
+    figure, curves = _figure(runs)
+    pictures.save(figure, output)
+    return {"picture": str(output), "runs": {path.name: curve for path, curve in curves.items()}}
+
+
+def curves_picture(runs: Sequence[Path]) -> bytes:
+    """Return the same picture as the bytes of a PNG; raises LarqnetsError as `draw_curves` does."""
+    figure, _ = _figure(runs)
+    return pictures.content(figure)
+
+
+def _figure(runs: Sequence[Path]) -> "tuple[Figure, dict[Path, dict[str, list[float]]]]":
     opened = {path: Run.open(path) for path in runs}
     scores = {run.card.headline for run in opened.values()}
     if len(scores) > 1:
@@ -51,8 +66,7 @@ def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
     _over_epochs(loss, accuracy)
     figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     _explain(figure, [f"{VALIDATION}loss" in curve for curve in curves.values()])
-    pictures.save(figure, output)
-    return {"picture": str(output), "runs": {path.name: curve for path, curve in curves.items()}}
+    return figure, curves
 
 
 def draw_parameters(runs: Sequence[Path], output: Path) -> dict[str, Any]:

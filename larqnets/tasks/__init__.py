@@ -5,6 +5,7 @@
     outputs    the network's answer, built on the stages of a backbone with the layers of a method
     loss       (B,) of outputs and targets
     metric     scores of a whole data set, from a part of every batch
+    study      what an evaluation teaches beside the scores: of which classes, of which images, how sure it was
     decode     of the numbers that a converted file answers with, what a person wants to know
 
 A task is a frozen dataclass whose fields are the options of `[task]` in a config; one file here for each, registered by
@@ -12,7 +13,7 @@ being there. No module here imports TensorFlow before it computes with it, so th
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -43,6 +44,9 @@ class Info(Protocol):
     def num_classes(self) -> int: ...
 
     @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    @property
     def name(self) -> str: ...
 
 
@@ -52,6 +56,11 @@ class Images(NamedTuple):
     image_shape: tuple[int, int, int]
     num_classes: int
     name: str = "the data set"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Nobody named the classes, so they have numbers."""
+        return tuple(map(str, range(self.num_classes)))
 
 
 class Metric(Protocol):
@@ -82,6 +91,68 @@ def add(metric: Metric, total: Tree, partial: Tree) -> Tree:
     """Return the total with another part in it, both of arrays."""
     join = np.add if metric.summed else lambda a, b: np.concatenate([a, b])
     return {name: join(value, partial[name]) for name, value in total.items()}
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often something of one class, a row of `counts` (C, C) int64, was taken for another one, a column."""
+
+    labels: tuple[str, ...]
+    counts: np.ndarray
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The answers whose confidence is in (low, high]: how many, what share is right, how sure they were on average."""
+
+    low: float
+    high: float
+    images: int
+    accuracy: float | None  # None where there is no answer
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether a network is as often right as it says: `ece` is the mean distance of the two, 0 the best."""
+
+    ece: float
+    bins: tuple[Bin, ...]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image that a network was wrong about, in words: what it shows is the heading above it, what was answered below."""
+
+    index: int  # among the images in their order
+    answer: dict[str, Any]  # the columns of a table
+    heading: str
+    caption: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Details:
+    """What an evaluation teaches beside the scores of the metric. The mistakes come the worst first."""
+
+    scores: dict[str, float] = field(default_factory=dict)  # fractions
+    classes: tuple[dict[str, Any], ...] = ()  # a row for each: label, images, and its scores
+    calibration: Calibration | None = None
+    confusion: Confusion | None = None
+    mistakes: tuple[Mistake, ...] = ()
+    columns: tuple[str, ...] = ()  # of the answers of all mistakes
+    remarks: tuple[str, ...] = ()  # what could not be found out, and why
+
+
+class Study(Protocol):
+    """Looks at every answer of a network, batch after batch; without TensorFlow."""
+
+    def add(self, outputs: Tree, targets: Tree) -> np.ndarray:
+        """Take in a batch, in arrays; returns how wrong every answer is, (B,): 0 where it is right, at most 1."""
+        ...
+
+    def result(self) -> Details:
+        """Return what was found."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -130,6 +201,10 @@ class Task:
     def doubt(self, scores: Mapping[str, float], images: int, info: Info) -> str:
         """Return a sentence when scores of so many images are none of a network that can do what is asked, else ""."""
         return ""
+
+    def study(self, info: Info, facts: Facts) -> Study | None:
+        """Return what looks at single answers, None where the scores are all; `facts` as in `decode`."""
+        return None
 
     def distil(self, teacher: Any, config: TrainConfig) -> Loss:
         """Return the loss of (outputs, the outputs of the Keras model `teacher`); LarqnetsError where a task has none."""

@@ -12,6 +12,7 @@ from larqnets.config import TrainConfig
 from larqnets.data.info import LABEL
 from larqnets.errors import LarqnetsError
 from larqnets.tasks import TASKS, Facts, Info, Loss, Task, Tree, only
+from larqnets.tasks.class_study import ClassStudy
 
 if TYPE_CHECKING:
     from larqnets.backbones import Backbone
@@ -121,6 +122,10 @@ class Classification(Task):
             f"({1 / info.num_classes:.2%}): the images are prepared otherwise than in its training (convert has --mean, --std, --scale), the "
             "labels are in another order, or the network is not trained."
         )
+
+    def study(self, info: Info, facts: Facts) -> ClassStudy:
+        """Every class, the confusion between them, the wrong images, and whether the network knows how sure it is."""
+        return ClassStudy(info.labels, facts[scores.KEY])
 
     def distil(self, teacher: Any, config: TrainConfig) -> Loss:
         """Cross entropy with the teacher's probabilities in the place of the label, at `teacher_temperature`."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from larqnets.data.info import IMAGE
@@ -33,29 +34,40 @@ class Scores(NamedTuple):
     images: int
 
 
-class Evaluator:
-    """Evaluates one model again and again without tracing its graph anew."""
+Seen = tuple[()] | tuple[tf.Tensor, Tree, Tree]
+# Looks at a batch: images (B, H, W, C), the network's outputs and the targets, all in arrays.
+Watch = Callable[[np.ndarray, Tree, Tree], None]
 
-    def __init__(self, model: tf.keras.Model, task: Task, info: Info, loss: Loss) -> None:
+
+class Evaluator:
+    """Evaluates one model again and again without tracing its graph anew; `watch` looks at every batch."""
+
+    def __init__(self, model: tf.keras.Model, task: Task, info: Info, loss: Loss, watch: Watch | None = None) -> None:
         self._strategy = strategy = tf.distribute.get_strategy()
         self._metric = metric = task.metric(info)
 
-        def score(example: Tree) -> tuple[tf.Tensor, Tree, tf.Tensor]:
+        def score(example: Tree) -> tuple[tf.Tensor, Tree, tf.Tensor, Seen]:
             images, targets = example[IMAGE], task.targets(example, info)
             outputs = tree_of(model.output_names, model(images, training=False))
             loss_sum = tf.reduce_sum(tf.cast(loss(outputs, targets), tf.float64))
-            return loss_sum, metric.partial(outputs, targets), tf.shape(images, tf.int64)[0]
+            seen = () if watch is None else (images, outputs, targets)
+            return loss_sum, metric.partial(outputs, targets), tf.shape(images, tf.int64)[0], seen
 
         def total(part: tf.Tensor) -> tf.Tensor:
             return strategy.reduce("SUM", part, axis=None)
 
-        def sums(batch: Tree) -> tuple[tf.Tensor, Tree, tf.Tensor]:
-            loss_sum, partial, images = strategy.run(score, (batch,))
-            join = total if metric.summed else lambda part: strategy.gather(part, axis=0)
-            return total(loss_sum), {name: join(part) for name, part in partial.items()}, total(images)
+        def together(part: tf.Tensor) -> tf.Tensor:
+            return strategy.gather(part, axis=0)
 
-        self._sums: Callable[..., tuple[tf.Tensor, Tree, tf.Tensor]] = sums
+        def sums(batch: Tree) -> tuple[tf.Tensor, Tree, tf.Tensor, Seen]:
+            loss_sum, partial, images, seen = strategy.run(score, (batch,))
+            join = total if metric.summed else together
+            scored = {name: join(part) for name, part in partial.items()}
+            return total(loss_sum), scored, total(images), tf.nest.map_structure(together, seen)
+
+        self._sums: Callable[..., tuple[tf.Tensor, Tree, tf.Tensor, Seen]] = sums
         self._traced = False
+        self._watch = watch
 
     def __call__(self, batches: tf.data.Dataset, stop: Callable[[], bool] = lambda: False) -> Scores | None:
         """Return the scores over all batches, None as soon as `stop` returns True; replicas share each batch."""
@@ -69,7 +81,9 @@ class Evaluator:
             if stop():
                 return None
             with without_remapping():
-                batch_loss, partial, batch_images = self._sums(batch)
+                batch_loss, partial, batch_images, seen = self._sums(batch)
+            if self._watch is not None:
+                self._watch(*tf.nest.map_structure(lambda values: values.numpy(), seen))
             loss_sum += float(batch_loss)
             scored = add(self._metric, scored, {name: part.numpy() for name, part in partial.items()})
             images += int(batch_images)
@@ -77,9 +91,14 @@ class Evaluator:
 
 
 def evaluate(
-    model: tf.keras.Model, batches: tf.data.Dataset, task: Task, info: Info, loss: Loss | None = None
+    model: tf.keras.Model,
+    batches: tf.data.Dataset,
+    task: Task,
+    info: Info,
+    loss: Loss | None = None,
+    watch: Watch | None = None,
 ) -> Scores:
     """Return the scores of `model` on batches of examples, by default with the loss of a network from elsewhere."""
-    scores = Evaluator(model, task, info, loss or task.loss_of(model))(batches)
+    scores = Evaluator(model, task, info, loss or task.loss_of(model), watch)(batches)
     assert scores is not None  # nobody asked to stop
     return scores

@@ -18,11 +18,11 @@ import time
 import pytest
 from recorder import Recorder
 
-from android_bench.emulation.qemu import QemuModel
 from android_bench.measuring import session, thermal
-from android_bench.measuring.benchmark import Request, count_files, measure, request, unequal
+from android_bench.measuring.benchmark import Request, measure, request
 from android_bench.measuring.protocol import DEFAULT
 from android_bench.record import parse_session, read_session
+from android_bench.reporting.summary import summarise
 from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
 from larqnets import LarqnetsError
@@ -104,6 +104,8 @@ def test_without_arm_hardware_no_latency_is_shown(bundle, cli, tmp_path, monkeyp
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     done = cli("benchmark", "digits", "--device", "local", "--strict", "--threads", "2")
     assert done.code == 0, done.err
+    assert "local is this machine, which is not ARM64: taken as --device qemu" in done.err
+    assert "The load of the last minute" not in done.out + done.err  # it spoils times alone
     assert "no time is shown" in done.out
     assert "outputs equal to those of Larq Compute Engine" in done.out
     assert not re.search(r"\d ms\b", done.out)
@@ -112,7 +114,7 @@ def test_without_arm_hardware_no_latency_is_shown(bundle, cli, tmp_path, monkeyp
     assert f"record: results/{path.name}" in done.out
     measured = read_session(path)
     assert measured.device.functional_only
-    assert (measured.cores.threads, measured.device.kind) == (2, "local")
+    assert (measured.cores.threads, measured.device.kind) == (2, "qemu")
     assert f"{measured.models[0].instructions.instructions:,}" in done.out
     assert cli("report", path, "--html", "page.html").code == 0
     assert "functional run, no latency" in (tmp_path / "page.html").read_text()
@@ -123,7 +125,7 @@ def test_another_result_than_the_hosts_is_said_and_exits_with_1(bundle, cli, tmp
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     right = session.read_outputs
     monkeypatch.setattr(session, "read_outputs", lambda *files: [y + 1 for y in right(*files)])
-    done = cli("benchmark", "digits", "--device", "local", *form)
+    done = cli("benchmark", "digits", "--device", "qemu", *form)
     assert done.code == 1
     assert "digits: its outputs on the device differ from those of Larq Compute Engine" in done.err
     assert form or "digits: outputs DIFFERENT from those of Larq Compute Engine" in done.out
@@ -133,32 +135,46 @@ def test_another_result_than_the_hosts_is_said_and_exits_with_1(bundle, cli, tmp
     assert not measured.models[0].equality.equal
 
 
-def test_qemu_is_compared_with_the_host_too(bundle, cli, monkeypatch):
-    done = cli("benchmark", "digits", "--device", "qemu", "--json")
+def test_what_qemu_counts_is_a_session_and_ends_with_one_table(bundle, cli, trio, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    done = cli("benchmark", trio, "--device", "qemu", "--cpu", "cortex-a76", "--rounds", "1")
     assert done.code == 0, done.err
-    (model,) = json.loads(done.out)["models"]
-    assert model["equality"]["equal"]
-    assert "Larq Compute Engine" in model["equality"]["engine"]
-    assert (model["not_compared"], model["kept_out"]) == (None, [])
+    (path,) = (tmp_path / "results").glob("*-qemu-cortex-a76.json")
+    measured = read_session(path)
+    assert measured.complete
+    assert [m.role for m in measured.models] == ["binary", "float", "int8"]
+    counts = [m.instructions for m in measured.models]
+    assert {(c.cpu, len(c.ops) > 5) for c in counts} == {("cortex-a76", True)}
+    binary, floating, int8 = (c.instructions for c in counts)
+    columns = ["network", "binary", "float", "int8", "float / binary", "int8 / binary", "float / int8"]
+    ratios = (f"{a / b:.2f}" for a, b in ((floating, binary), (int8, binary), (floating, int8)))
+    expected = ["trio", *(f"{n:,}" for n in (binary, floating, int8)), *ratios]
+    shown = cli("report", path, "--html", "p.html", "--markdown", "p.md")
+    assert shown.code == 0, shown.err
+    for screen in (done.out, shown.out.partition("written:")[0]):
+        head, row = screen.rstrip().splitlines()[-2:]
+        assert re.split(r"  +", head.strip()) == columns
+        assert re.split(r"  +", row.strip()) == expected
+    assert "LceBconv2d" in done.out  # every op before
+    for page in ("p.html", "p.md"):
+        assert all(word in (tmp_path / page).read_text() for word in expected)
+    (row,) = json.loads(cli("report", path, "--json").out)[0]["instructions"]
+    assert row["counts"] == {"binary": binary, "float": floating, "int8": int8}
+    assert row["ratios"]["float/binary"] == floating / binary
 
-    right = QemuModel.predict
-    monkeypatch.setattr(QemuModel, "predict", lambda self, x: [y + 1 for y in right(self, x)])
-    done = cli("benchmark", "digits", "--device", "qemu")
-    assert done.code == 1
-    assert "outputs DIFFERENT from those of Larq Compute Engine" in done.out
-    assert "instructions per inference" in done.out
-    assert "its outputs on the device differ from those of Larq Compute Engine" in done.err
 
+def test_without_an_engine_on_the_host_qemu_says_that_nothing_was_compared(bundle, digits, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
-def test_without_an_engine_on_the_host_qemu_says_that_nothing_was_compared(bundle, digits):
     def none(content):
         raise LarqnetsError("There is no engine.")
 
-    counted = count_files([digits], none)
-    assert unequal(counted) == []
-    assert [(m["equality"], m["not_compared"]) for m in counted["models"]] == [(None, "There is no engine.")]
-    text = "\n".join(map(str, device_tables.benchmark(counted)))
-    assert "not compared with this machine: There is no engine." in text
+    outcome = measure(Request((digits,), ("qemu",), dataclasses.replace(QUICK, rounds=1), out=tmp_path), none)
+    assert outcome.problems == ()
+    (model,) = outcome.sessions[0].models
+    assert (model.equality, model.instructions.instructions > 50_000) == (None, True)
+    text = "\n".join(map(str, device_tables.sessions([summarise(outcome.sessions[0])])))
+    assert "Not compared with the host: There is no engine." in text
 
 
 def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(bundle, cli, trio, tmp_path, monkeypatch):
@@ -316,7 +332,7 @@ def test_devices_are_listed_and_cleaned(phone, pi, cli):
         assert words in shown.out
     assert "never on a phone or board" in shown.out
     found = json.loads(cli("devices", "--json").out)
-    assert [d["device"] for d in found["devices"]] == ["local", f"adb:{phone.serial}"]
+    assert [d["device"] for d in found["devices"]] == ["qemu:cortex-a72", f"adb:{phone.serial}"]
     (device,) = json.loads(cli("devices", "--device", "ssh:pi", "--json").out)["devices"]
     assert (device["soc"], device["throttled_now"], device["usable"]) == ("brcm,bcm0000", ["throttled"], True)
     cleaned = json.loads(cli("devices", "--device", "adb", "--clean", "--json").out)

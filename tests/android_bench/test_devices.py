@@ -11,7 +11,7 @@ import pytest
 from recorder import Recorder
 
 from android_bench.clock import StoppedError
-from android_bench.devices import link_to, open_board
+from android_bench.devices import link_to, open_board, renamed
 from android_bench.devices.adb import parse_devices
 from android_bench.devices.device import RunnerError
 from android_bench.devices.link import DeviceLostError, Output, framed, unframed
@@ -74,7 +74,7 @@ def when_running(guest, cache, action):
 def test_a_device_from_end_to_end(bundle, digits, kind, request, tmp_path, monkeypatch):
     if kind == "local":
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        spec, name, folder = "local", "local", tmp_path / "larqnets"
+        spec, name, folder = "local", "qemu:cortex-a72", tmp_path / "larqnets"
     elif kind == "adb":
         phone = request.getfixturevalue("phone")
         spec, name, folder = "adb", f"adb:{phone.serial}", phone.guest.path("/data/local/tmp")
@@ -158,6 +158,18 @@ def test_this_machine_is_a_device_when_it_is_arm64(monkeypatch):
     assert (link.emulator, link.launcher) == (None, ())
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     assert link_to("local").emulator == "qemu on x86_64"
+
+
+def test_an_emulator_has_one_word(monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    links = [link_to(spec) for spec in ("local", "qemu", "qemu:cortex-a72", "qemu:cortex-a76")]
+    assert [link.kind for link in links] == ["qemu"] * 4
+    assert [link.address for link in links] == ["cortex-a72"] * 3 + ["cortex-a76"]
+    assert renamed(["adb", "qemu"]) is None
+    assert renamed(["local"]).startswith("local is this machine, which is not ARM64: taken as --device qemu")
+    fails(lambda: link_to("qemu:z80"), "There is no CPU 'z80'", "cortex-a76")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert (renamed(["local"]), link_to("local").kind) == (None, "local")
 
 
 def test_output_is_framed():

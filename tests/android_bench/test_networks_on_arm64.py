@@ -1,6 +1,7 @@
 """Converted networks of every method on ARM64: proven equal layer by layer, and through the command line."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from lce_graphs import file_of, quantize
 from small_backbones import registered
 
 from android_bench.emulation.qemu import ENGINE, count, delegated_parts
+from android_bench.record import parse_session
 from deploy.convert.convert import Samples, convert, convert_twin
 from deploy.proof.verify import verify
 from deploy.run.interpreter import Interpreter
@@ -183,13 +185,14 @@ def test_command_line_verifies_on_arm64(bundle, cli, demo):
 def test_command_line_counts_instructions(bundle, cli, demo):
     done = cli("benchmark", demo.binary, "digits", "--device", "qemu", "--json")
     assert done.code == 0, done.err
-    result = json.loads(done.out)
-    assert result["meaning"] == "functional and instruction counts only, no latency"
-    assert [model["instructions"] > 100_000 for model in result["models"]] == [True, True]
-    for model in result["models"]:
-        assert sum(model["groups"].values()) == sum(op["instructions"] for op in model["ops"])
-        assert model["groups"]["binary"] > 0
-    assert "1-bit" not in cli("benchmark", "digits", "--device", "qemu").err
+    measured = parse_session(done.out, "stdout")
+    assert (measured.complete, measured.device.kind, measured.device.address) == (True, "qemu", "cortex-a72")
+    assert [m.role for m in measured.models] == ["binary", "float", "int8", None]
+    for model in measured.models:
+        counted = count(Path(model.file))  # they repeat
+        assert model.instructions.instructions == counted.instructions
+        assert (model.instructions.of("binary") > 0) == (model.role in ("binary", None))
+        assert model.equality.equal
     assert device_tables._fused("CONV_2D + ADD + CONV_2D") == "2 CONV_2D + ADD"
 
 
@@ -225,7 +228,8 @@ def test_a_decomposed_network_executes_what_its_int8_twin_does(bundle, cli, tmp_
     assert cli("convert", "runs/small", "--twins").code == 0
     done = cli("benchmark", *(f"runs/small/arm64/{name}.tflite" for name in TWINS), "--device", "qemu", "--json")
     assert done.code == 0, done.err
-    counted = dict(zip(TWINS, (model["instructions"] for model in json.loads(done.out)["models"]), strict=True))
+    models = parse_session(done.out, "stdout").models
+    counted = {Path(model.file).stem: model.instructions.instructions for model in models}
     assert counted["decomposed_int8"] == counted["int8"] < counted["float"]
     images = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
     file = tmp_path / "runs/small/arm64/decomposed_int8.tflite"

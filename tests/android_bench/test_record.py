@@ -14,6 +14,8 @@ from sessions import model, rounds, session
 from android_bench import record
 from android_bench.emulation.qemu import Count, OpCount
 from android_bench.record import MAX_SAMPLES, parse_session, read_session, thin, to_json, write_session
+from android_bench.reporting.summary import summarise
+from larqnets.cli.tables import devices as device_tables
 from larqnets.errors import LarqnetsError
 
 COUNT = Count("cortex-a72", 10, 5, 2, (OpCount("LceBconv2d", (0,), "binary", 10, 5, 2),))
@@ -147,6 +149,31 @@ def test_thinning_keeps_order_and_both_halves(count, limit):
     assert len(kept) == min(count, limit)
     assert list(kept) == sorted(set(kept))
     assert abs(sum(i < count / 2 for i in kept) - len(kept) / 2) <= 1
+
+
+@pytest.mark.parametrize(
+    ("device", "kind"),
+    [
+        ({"kind": "local", "machine": "x86_64", "functional_only": True}, "qemu"),
+        ({"kind": "local", "machine": None, "functional_only": True}, "qemu"),
+        ({"kind": "local", "machine": "aarch64", "functional_only": True}, "local"),  # an ARM64 system that is emulated
+        ({"kind": "local", "machine": "aarch64", "functional_only": False}, "local"),
+        ({"kind": "adb", "machine": "x86_64", "functional_only": True}, "adb"),
+    ],
+)
+def test_the_old_word_for_the_emulator_is_read_and_said(device, kind):
+    values = to_json(SESSION)
+    values["device"] |= {"address": "", "notes": ["It is qemu on x86_64."], **device}
+    found = parse_session(json.dumps(values), "x").device
+    assert found.kind == kind
+    if kind == "qemu":
+        assert found.address == "cortex-a72"
+        assert found.notes == ("It is qemu on x86_64.", "Its record calls the device local, which is qemu today.")
+        said = device_tables.session(summarise(dataclasses.replace(SESSION, device=found)))
+        assert "note: Its record calls the device local, which is qemu today." in said
+    else:
+        assert (found.address, len(found.notes)) == ("", 1)
+    assert parse_session(json.dumps({**values, "device": dataclasses.asdict(found)}), "x").device == found
 
 
 def test_the_schema_of_this_version():

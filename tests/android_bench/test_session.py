@@ -347,7 +347,7 @@ def stopped(make):
         ({"device": {"address": "-oProxyCommand=touch x"}}, "There is no device 'ssh:-oProxyCommand"),
         ({"device": {"address": "pi@$(touch x)"}}, "There is no device"),
         ({"device": {"kind": "adb", "address": "-H x"}}, "There is no device 'adb:-H x'"),
-        ({"device": {"kind": "qemu"}}, "There is no device 'qemu"),
+        ({"device": {"kind": "qemu"}}, "There is no CPU 'pi@"),
         ({"device": {"kind": "local"}}, "There is no device 'local:"),
         ({"cores": {"threads": -1}}, "asks for -1 threads"),
         ({"cores": {"threads": 10**6}}, "asks for 1000000 threads"),

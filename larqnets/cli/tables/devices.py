@@ -15,27 +15,43 @@ if TYPE_CHECKING:
     from android_bench.reporting.summary import Summary
 
 
-def benchmark(result: dict[str, Any]) -> list[Any]:
-    """Instructions of every model by op, and the groups side by side."""
+def operations(summary: "Summary") -> list[Any]:
+    """Instructions of every model by op, and its groups."""
     parts: list[Any] = []
-    for model in result["models"]:
+    for model in summary.session.models:
+        if model.instructions is None or not model.instructions.ops:
+            continue
         table = Table("op", "group", "instructions", "share", box=None, pad_edge=False)
         for column in table.columns[2:]:
             column.justify = "right"
-        total = sum(model["groups"].values())
-        for op in model["ops"]:
-            share = op["instructions"] / total
-            table.add_row(_fused(op["name"]), op["group"], f"{op['instructions']:,}", f"{share:.1%}")
-        groups = ", ".join(f"{name} {value / total:.1%}" for name, value in model["groups"].items())
-        parts += [f"{model['model']}: {model['instructions']:,} instructions per inference", table, groups]
-        if kept_out := model["kept_out"]:
-            parts.append(f"kept out of XNNPACK, which computes them wrongly: op {', '.join(map(str, kept_out))}")
-        if model["equality"] is None:
-            parts.append(f"not compared with this machine: {model['not_compared']}")
-        else:
-            parts.append(_verdict("its", model["equality"]))
-        parts.append("")
-    return [*parts, f"ARM64 under qemu, {result['cpu']}: {result['meaning']}"]
+        ops = model.instructions.ops
+        total = sum(op.instructions for op in ops)
+        for op in ops:
+            table.add_row(_fused(op.name), op.group, f"{op.instructions:,}", f"{op.instructions / total:.1%}")
+        groups = (f"{group} {model.instructions.of(group) / total:.1%}" for group in ("binary", "real", "glue"))
+        parts += [f"{model.name}: {model.instructions.instructions:,} instructions per inference", table]
+        parts += [", ".join(groups), ""]
+    return parts
+
+
+def side_by_side(summary: "Summary") -> list[Any]:
+    """The instructions of every network, binary beside float beside int8, and their ratios; nothing where none are counted."""
+    from android_bench.reporting.counted import RATIOS, kinds_of, side_by_side
+
+    rows = side_by_side(summary.session)
+    if not rows:
+        return []
+    kinds = kinds_of(rows)
+    ratios = [pair for pair in RATIOS if any(row.ratio(*pair) for row in rows)]
+    table = Table("network", *kinds, *(" / ".join(pair) for pair in ratios), box=None, pad_edge=False)
+    table.title, table.title_justify = f"instructions of an inference, {rows[0].cpu} under qemu", "left"
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        counts = (f"{row.counts[kind]:,}" if kind in row.counts else "-" for kind in kinds)
+        times = (f"{value:.2f}" if (value := row.ratio(*pair)) else "-" for pair in ratios)
+        table.add_row(row.name, *counts, *times)
+    return [table]
 
 
 def _fused(name: str) -> str:
@@ -48,7 +64,8 @@ def sessions(summaries: Sequence["Summary"]) -> list[Any]:
     """Sessions one after another: what was measured on, latencies beside the twins, warnings."""
     from android_bench import UNTRIED
 
-    return [*(part for summary in summaries for part in session(summary)), UNTRIED]
+    parts = [part for summary in summaries for part in session(summary)]
+    return [*parts, UNTRIED, *(part for summary in summaries for part in side_by_side(summary))]
 
 
 def session(summary: "Summary") -> list[Any]:
@@ -79,6 +96,8 @@ def session(summary: "Summary") -> list[Any]:
             cells = [ms(own.median_ms), interval, ms(own.p90_ms, own.median_ms), Text("\n".join(map(printable, words)))]
         table.add_row(model.record.name, *cells)
     remarks = [] if summary.timed else ["No ARM64 hardware ran these files: no time is shown."]
+    if summary.session.device.kind == "qemu":
+        remarks += [f"note: {text}" for text in summary.session.device.notes]
     remarks += [f"warning: {text}" for text in summary.warnings]
     return [known, "", table, *remarks, ""]
 
@@ -111,14 +130,18 @@ def comparison(result: dict[str, Any]) -> list[Any]:
 
 
 def measured(outcome: Any, summaries: Sequence["Summary"]) -> list[Any]:
-    """The sessions of a benchmark, whether device and host agree, and where the records are."""
-    parts = sessions(summaries)
-    for session_, path in zip(outcome.sessions, outcome.files, strict=True):
-        for model in session_.models:
+    """The sessions of a benchmark, whether device and host agree, where the records are, and last what qemu counted."""
+    from android_bench import UNTRIED
+
+    parts = [part for summary in summaries for part in session(summary)]
+    for summary, path in zip(summaries, outcome.files, strict=True):
+        parts += operations(summary)
+        for model in summary.session.models:
             if model.equality is not None:
                 parts.append(_verdict(f"{model.name}:", asdict(model.equality)))
         parts.append(f"record: {path}")
-    return parts
+    tables = [part for summary in summaries for part in side_by_side(summary)]
+    return [*parts, UNTRIED, *(["", *tables] if tables else [])]
 
 
 def _verdict(whose: str, equality: dict[str, Any]) -> str:

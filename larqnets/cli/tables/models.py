@@ -54,12 +54,6 @@ def conversion(manifest: dict[str, Any]) -> list[Any]:
     return [*parts, manifest["proof"]["line"]]
 
 
-def evaluation(result: dict[str, Any]) -> list[Any]:
-    """The scores of a network, then what is to be said of them."""
-    shown = {name: value for name, value in result.items() if name != "remarks"}
-    return [facts(shown), *result.get("remarks", ())]
-
-
 def verification_lines(v: dict[str, Any]) -> list[str]:
     """The verdict in sentences, with the figures it rests on."""
     signs = sum(layer["signs"] for layer in v["layers"])

@@ -1,0 +1,78 @@
+"""What an evaluation found, as tables for people; every number comes from what `--json` prints."""
+
+from typing import Any
+
+from rich.table import Table
+
+from larqnets.cli.tables.facts import facts, word
+
+FEW = 12  # classes whose confusion is shown
+WIDE = 100  # characters that it may take
+MAX_CLASSES = 20  # that are shown, those with the lowest scores
+_NESTED = ("classes", "calibration", "confusion", "wrong", "remarks")
+_WRITTEN = {"confusion_picture": "confusion", "wrong_table": "wrong images", "wrong_sheet": "contact sheet"}
+
+
+def evaluated(result: dict[str, Any]) -> list[Any]:
+    """The scores, then every class and what it is taken for, then what was wrong and where that is written."""
+    shown = {name: value for name, value in result.items() if name not in (*_NESTED, *_WRITTEN)}
+    if "calibration" in result:
+        shown["calibration error (ECE)"] = f"{result['calibration']['ece']:.2%}"
+    parts: list[Any] = [facts(shown)]
+    if result.get("classes"):
+        parts += ["", *_classes(result["classes"], result.get("confusion"))]
+    if "wrong" in result:
+        listed = (
+            "" if "wrong_table" in result or not result["wrong"] else "; --wrong CSV lists them, --sheet PNG shows them"
+        )
+        parts += ["", f"wrong: {len(result['wrong']):,} of {result['images']:,} images{listed}"]
+    parts += [f"note: {text}" for text in result.get("remarks", ())]
+    return [*parts, *(f"{words}: {result[name]}" for name, words in _WRITTEN.items() if name in result)]
+
+
+def _classes(classes: list[dict[str, Any]], confusion: dict[str, Any] | None) -> list[Any]:
+    """Return every class as a row: with few classes what all its images were taken for, else what most of them were."""
+    if confusion is not None and _fits(confusion["labels"]):
+        return [_matrix(classes, confusion)]
+    lowest = sorted(classes, key=lambda row: (row.get("accuracy") is None, row.get("accuracy")))[:MAX_CLASSES]
+    rows = classes if len(classes) <= MAX_CLASSES else lowest
+    names = [name for name in classes[0] if name != "label"]
+    most = [] if confusion is None else ["most often taken for"]
+    table = Table("label", *(name.replace("_", " ") for name in names), *most, box=None, pad_edge=False)
+    for column in table.columns[1 : 1 + len(names)]:
+        column.justify = "right"
+    numbers = {id(row): number for number, row in enumerate(classes)}
+    for row in rows:
+        other = [] if confusion is None else [_most(confusion, numbers[id(row)])]
+        table.add_row(row["label"], *(_cell(name, row[name]) for name in names), *other)
+    left_out = len(classes) - len(rows)
+    return [table, *([f"{left_out:,} more labels, of higher accuracy; --json lists all"] if left_out else [])]
+
+
+def _matrix(classes: list[dict[str, Any]], confusion: dict[str, Any]) -> Table:
+    labels, counts = confusion["labels"], confusion["counts"]
+    table = Table("true label", *labels, "images", "accuracy", box=None, pad_edge=False)
+    table.title, table.title_justify = "true labels in rows, given labels in columns", "left"
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for number, row in enumerate(classes):
+        cells = [f"{count:,}" if count else "." for count in counts[number]]
+        table.add_row(row["label"], *cells, f"{row['images']:,}", _cell("accuracy", row["accuracy"]))
+    return table
+
+
+def _fits(labels: list[str]) -> bool:
+    longest = max(map(len, labels), default=0)
+    return len(labels) <= FEW and longest + sum(max(len(label), 3) + 2 for label in labels) + 20 <= WIDE
+
+
+def _most(confusion: dict[str, Any], number: int) -> str:
+    others = [(count, -i) for i, count in enumerate(confusion["counts"][number]) if i != number and count]
+    if not others:
+        return ""
+    count, place = max(others)
+    return f"{confusion['labels'][-place]}, {count:,} time{'s' if count > 1 else ''}"
+
+
+def _cell(name: str, value: Any) -> str:
+    return "no image" if value is None else word(name, value)
