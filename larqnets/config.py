@@ -109,6 +109,8 @@ class TrainConfig:
     teacher_weights: str = "imagenet"  # of a keras: teacher: "imagenet" (Keras downloads them) or a weights file
     teacher_temperature: Annotated[float, Range(0.01, 1000)] = 1.0  # divides the logits of both before the softmax
     hard_label_weight: Annotated[float, Range(0, 1)] = 0.0  # with a teacher: share of `loss` on the labels
+    freeze: bool = False  # the body keeps the weights that --init-from gave it, its BatchNorms their statistics
+    body_rate: Annotated[float, Range(0, 1, above=True)] = 1.0  # factor on the learning rate of these weights
     checkpoint_every_epochs: Annotated[int, Range(1, 100_000)] = 1
     mixed_precision: bool = False  # bfloat16 inside the training step, for CPUs that have it; weights stay float32
 

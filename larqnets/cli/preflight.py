@@ -25,6 +25,7 @@ from larqnets.runs.names import (
     check_images,
     check_is_keras_file,
     check_method,
+    check_origin,
     image_shape,
     images_of_source,
     is_run,
@@ -68,10 +69,11 @@ def check_train(order: Order) -> None:
         new_run_path(order.runs, name)
     check_folder(order.runs)
     check_experiment(experiment)
-    origins = [stage.teacher for stage in experiment.training_stages if stage.teacher]
-    for run in (*origins, *([] if order.init_from is None else [order.init_from])):
-        if not str(run).startswith("keras:"):
-            Run.open(Path(run))
+    for teacher in {stage.teacher for stage in experiment.training_stages}:
+        if teacher and not teacher.startswith("keras:"):
+            Run.open(Path(teacher))
+    if order.init_from is not None:
+        check_origin(str(order.init_from))
 
 
 def check_data_check(images: str, overrides: Sequence[str], data_dir: str | None, sheet: Path | None) -> DataConfig:

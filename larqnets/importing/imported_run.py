@@ -8,12 +8,12 @@ from typing import Any
 
 from larqnets.data import reading_errors
 from larqnets.importing.networks import get_network
-from larqnets.importing.torch_weights import load_torch_weights, read_arrays
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.names import KERAS_SUFFIXES
 from larqnets.runs.run import MODEL_FILE, Run
 from larqnets.runs.subject import Subject, open_subject
+from larqnets.runs.torch_weights import load_torch_weights, read_arrays
 from larqnets.training.evaluation import evaluate
 
 BATCH = 250

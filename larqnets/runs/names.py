@@ -17,6 +17,7 @@ from larqnets.runs.card import CARD_FILE
 from larqnets.runs.run import Run, default_name
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
+ARRAY_SUFFIXES = (".npz",)  # weights in PyTorch's names and layouts, without their network
 _REBUILD = "build the network in Keras 2, set its weights (layer.set_weights) and save it with model.save('model.h5')"
 # What people give in the place of a Keras file: by suffix what it is, and what helps.
 _FOREIGN = {
@@ -115,7 +116,7 @@ class Order:
     name: str | None = None
     runs: Path = Path("runs")
     overrides: Sequence[str] = ()
-    init_from: Path | None = None  # a run whose weights it starts from
+    init_from: Path | str | None = None  # a run or file whose weights it starts from
     resume: bool = False
     seed: int | None = None
     strategy: str | None = None
@@ -134,6 +135,7 @@ def plan_run(order: Order) -> Run | tuple[Experiment, str]:
         return Run.open(path)
     settings = list(order.overrides) + ([] if order.seed is None else [f"seed={order.seed}"])
     experiment = load_config(order.config_or_run, settings)
+    check_body(experiment, order.init_from is not None)
     name = order.name or default_name(path.stem, experiment.seed)
     if order.resume and (order.runs / name).exists():
         run = Run.open(order.runs / name)
@@ -144,6 +146,29 @@ def plan_run(order: Order) -> Run | tuple[Experiment, str]:
             )
         return run
     return experiment, name
+
+
+def check_body(experiment: Experiment, has_origin: bool) -> None:
+    """Raise LarqnetsError when the first stage is to hold on to weights that would be random ones."""
+    first = experiment.training_stages[0]
+    if not has_origin and (first.freeze or first.body_rate != 1):
+        key = "train.freeze" if first.freeze else "train.body_rate"
+        raise LarqnetsError(
+            f"{key} is for a body that is trained already, and this run would begin with random weights. Name where they "
+            "come from with --init-from, or leave it out."
+        )
+
+
+def check_origin(named: str) -> None:
+    """Look whether what --init-from names is there: a run, a Keras model file, a file of arrays."""
+    path = Path(named)
+    if path.suffix in ARRAY_SUFFIXES:
+        if not path.is_file():
+            raise LarqnetsError(f"There is no file {path}. Check the path.")
+    elif path.suffix in KERAS_SUFFIXES or path.is_file():
+        check_is_keras_file(path)
+    else:
+        Run.open(path)
 
 
 def check_is_keras_file(path: Path) -> None:

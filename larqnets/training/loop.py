@@ -23,10 +23,11 @@ from larqnets.training import environment, metrics
 from larqnets.training.distribution import Workers, join
 from larqnets.training.evaluation import Evaluator, Scores
 from larqnets.training.interrupt import TrainingInterruptedError, stop_on_signals
+from larqnets.training.optimizers import Optimizers
 from larqnets.training.progress import epoch_line, step_words
 from larqnets.training.schedules import learning_rate
 from larqnets.training.stages import Stage, StageParts, stage_results
-from larqnets.training.step import EpochTotals, all_finite, in_mixed_precision, make_optimizer, make_train_step
+from larqnets.training.step import EpochTotals, all_finite, in_mixed_precision, make_train_step
 from larqnets.training.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def train(
     if run.card.status == "trained":
         reporter.line(f"{run.path} is finished: {run.card.epochs_done} epochs are trained. There is nothing to do.")
         return load_trained_model(run)
-    parts = parts or StageParts(experiment, dataset, model)
+    parts = parts or StageParts(experiment, dataset, model, run.card.transfer)
     training = _Training(experiment, run, parts, workers or join(None), reporter, stop)
     saved = training.resume()
     training.describe()
@@ -86,7 +87,9 @@ def train(
         for stage in training.stages[first:]:
             model, fresh, teacher = parts.take(stage, previous)
             training.announce(stage, fresh)
-            training.run_stage(_StageState(stage, model, teacher, training.metric), saved, signalled)
+            training.run_stage(
+                _StageState(stage, model, teacher, training.metric, parts.hold(stage, model)), saved, signalled
+            )
             previous, saved = model, None
     run.update_card(status="trained", **training.results())
     assert previous is not None  # there is a stage
@@ -96,12 +99,18 @@ def train(
 class _StageState:
     """What a stage changes with every step and a checkpoint holds; the teacher beside it never changes."""
 
-    def __init__(self, stage: Stage, model: tf.keras.Model, teacher: Teacher | None, metric: Metric) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        model: tf.keras.Model,
+        teacher: Teacher | None,
+        metric: Metric,
+        slower: list[tf.Variable],
+    ) -> None:
         self.stage, self.model, self.teacher = stage, model, teacher
-        self.optimizer = make_optimizer(stage.config)
-        self.optimizer.build(model.trainable_weights)  # its slots must exist before they can be restored
+        self.optimizers = Optimizers(stage.config, model.trainable_weights, slower)
         self.totals = EpochTotals(metric)
-        self.checkpoint = tf.train.Checkpoint(model=model, optimizer=self.optimizer, totals=self.totals)
+        self.checkpoint = tf.train.Checkpoint(model=model, totals=self.totals, **self.optimizers.tracked)
         self.record = {
             "stage": stage.index,
             "steps_per_epoch": stage.steps_per_epoch,
@@ -203,7 +212,7 @@ class _Training:
         stage, config = state.stage, state.stage.config
         train_step = make_train_step(
             state.model,
-            state.optimizer,
+            state.optimizers,
             state.totals,
             self.task,
             self.dataset.info,
@@ -278,7 +287,7 @@ class _Training:
         """Write a checkpoint of this moment, if it is worth continuing from."""
         if int(state.totals.first_bad_step.numpy()) >= 0:
             self.fail(state.stage, int(state.totals.first_bad_step.numpy()))
-        if not all_finite([*state.model.weights, *state.optimizer.variables]):
+        if not all_finite([*state.model.weights, *state.optimizers.variables]):
             self.fail(state.stage, self.step - state.stage.first_step - 1)
         seconds = time.monotonic() - self.started
         extra = {"epoch": self.epoch, "seconds": seconds, **self.provenance, **state.record, "rows": self.rows}

@@ -11,8 +11,8 @@ from larqnets import LarqnetsError
 from larqnets.config import DataConfig, TrainConfig
 from larqnets.data import load_dataset
 from larqnets.importing.networks import NETWORKS, get_network
-from larqnets.importing.torch_weights import load_torch_weights, read_arrays
 from larqnets.runs.run import Run
+from larqnets.runs.torch_weights import load_torch_weights, read_arrays
 from larqnets.tasks import get_task
 from larqnets.training import load_trained_model
 from larqnets.training.teacher import load_teacher

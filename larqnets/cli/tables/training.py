@@ -16,6 +16,7 @@ def card(of: Card, path: Path) -> list[Any]:
         f"test_{of.headline}": None if of.score is None else f"{of.score:.2%}",
         "epochs": of.epochs_done,
         **_stages(of.stages, of.headline),
+        **({} if of.transfer is None else {"began with": f"{of.transfer.words()} of {of.init_from}"}),
         "time": f"{of.seconds:.0f} s",
     }
     if of.paper is not None:
