@@ -86,7 +86,7 @@ def test_names_that_do_not_exist(cli):
     ("arguments", "patterns"),
     [
         (["convert", "RUN", "--target", "arm65"], ["no target 'arm65'", "Did you mean 'arm64'"]),
-        (["evaluate", "RUN", "--split", "tets"], ["no split 'tets'", "test or train"]),
+        (["evaluate", "RUN", "--split", "tets"], ["no split 'tets'", "test, train or validation"]),
         (["evaluate", "RUN", "--dataset", "digit"], ["no data set 'digit'"]),
         (["summary", "birealnet", "--backbone", "resnet8", "--image", "8x8"], ["'8x8' is no image shape", "224x224x3"]),
         (

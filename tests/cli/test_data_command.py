@@ -1,0 +1,160 @@
+"""`larqnets data check` as somebody calls it, and what a training from a folder says and records."""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from recorder import Recorder
+
+from larqnets.runs.names import Order
+from larqnets.runs.run import Run
+from larqnets.runs.subject import open_subject
+from larqnets.training.launch import launch
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two labels of ten and twelve small photos, and a list beside them; the label with a bracket is no markup."""
+    rng = np.random.default_rng(1)
+    for label, count in (("[b]oat", 10), ("tree", 12)):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(count):
+            picture = Image.fromarray(rng.integers(0, 256, (16, 24, 3)).astype(np.uint8))
+            picture.save(tmp_path / "photos" / label / f"{number}.jpg")
+    (tmp_path / "photos" / "readme.txt").write_text("")
+    return tmp_path / "photos"
+
+
+TABLE = """\
+label   train  validation  test
+[b]oat      6           2     2  fewer than 10 to train on
+tree        7           3     2  fewer than 10 to train on
+all        13           5     4
+
+images          folder:photos
+split           one folder, split by seed 0, the same share of every label: 20 % for test, 25 % of train for validation
+channels        3, RGB
+height x width  all 16x24
+formats         22 JPEG
+
+left out:
+  1 .txt beside the class folders: without a label
+
+careful:
+  '[b]oat' has 6 training images, 1 more label has fewer than 10
+
+contact sheet: sheet.png
+"""
+
+
+def without_ends(text):
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def test_what_is_printed(photos, cli):
+    done = cli("data", "check", "folder:photos", "--set", "data.validation=0.25", "--sheet", "sheet.png")
+    assert done.code == 0
+    assert without_ends(done.out) == TABLE
+    assert Image.open("sheet.png").format == "PNG"
+    same = cli("data", "check", "./photos", "--set", "data.validation=0.25", "--json")
+    found = json.loads(same.out)
+    assert found["splits"]["validation"]["labels"] == {"[b]oat": 2, "tree": 3}
+    assert found["contact_sheet"] is None
+
+
+def test_damage_is_listed_and_fails(photos, cli):
+    for number in range(12):
+        (photos / "tree" / f"bad{number}.jpg").write_text("no image")
+    done = cli("data", "check", "photos", "--json")
+    assert done.code == 1
+    assert len(json.loads(done.out)["damaged"]) == 12
+    assert "12 files of folder:photos cannot be read as an image. Replace or delete what is damaged." in done.err
+    done = cli("data", "check", "photos")
+    assert done.out.count("is not an image of a kind") == 10
+    assert "  and 2 more; --json lists all" in done.out
+
+
+MISTAKES = {
+    "digitz": "neither a folder nor a data set 'digitz'. Did you mean 'digits'?",
+    "no/such": "There is no folder no/such",
+    "folder:absent": "There is no folder absent",
+    "cifar10": "cifar10 is not prepared in",
+    "photos --set train.epochs=3": "only keys of [data] say which images",
+    "photos --set data.valdation=0.2": "Did you mean 'validation'?",
+    "photos --set data.validation=1": "must lie between 0 and 0.9",
+    "photos --set data.validation=nan": "data.validation",
+    "photos --set data.test=0": "must lie between 0.01 and 0.9",
+    "photos --set data.own_validation=true": "has no folder validation/",
+    "digits --set data.own_validation=true": "digits has no validation images of its own",
+    "photos --sheet sheet.jpg": "Let it end in .png",
+    "photos --sheet readme/sheet.png": "no folder readme",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES)
+def test_a_mistake_is_a_sentence(photos, cli, arguments):
+    done = cli("data", "check", *arguments.split())
+    assert (done.code, done.out) == (1, "")
+    assert MISTAKES[arguments] in done.err.splitlines()[-1]
+
+
+def test_a_folder_is_checked_without_tensorflow(photos):
+    """As on a board: none of its modules is loaded."""
+    code = (
+        "import sys; sys.modules['tensorflow'] = None; sys.argv = ['larqnets', 'data', 'check', 'photos', '--json']; "
+        "from larqnets.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=photos.parent, env=os.environ, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["splits"]["train"]["images"] == 18
+
+
+SMALL = ("model.width=0.0625", "train.epochs=1", "train.batch_size=6", "data.image_size=8")
+
+
+def test_a_training_says_and_records_how_its_images_were_split(photos, tmp_path):
+    recorder = Recorder()
+    overrides = [*SMALL, f"data.dataset=folder:{photos}", "data.validation=0.25"]
+    run = launch(Order("digits", runs=tmp_path / "runs", overrides=overrides, name="own"), recorder)
+    assert recorder.lines[1:4] == [
+        "data: 13 train, 5 validation, 4 test images of 2 labels, 6 to 7 of each in train; one folder, split by seed 0, the "
+        "same share of every label: 20 % for test, 25 % of train for validation.",
+        "left out: 1 .txt beside the class folders: without a label.",
+        "careful: '[b]oat' has 6 training images, 1 more label has fewer than 10. "
+        f"`larqnets data check folder:{photos}` says more.",
+    ]
+    card = json.loads((Run.open(run.path).path / "card.json").read_text())
+    assert card["split"] == {
+        "seed": 0,
+        "stratified": True,
+        "shares": {"test": 0.2, "validation": 0.25},
+        "images": {"train": 13, "validation": 5, "test": 4},
+    }
+    moved = photos.rename(tmp_path / "moved")
+    subject = open_subject(run.path, dataset=f"folder:{moved}")
+    assert subject.images.info.num_validation == 5
+    assert [example["label"].tolist() for example in subject.images.eval_batches("test").as_numpy_iterator()] == [
+        [0, 0, 1, 1]
+    ]
+
+
+def test_other_images_need_no_validation_folder(photos, tmp_path):
+    """A run that chose by a folder's own validation/ is evaluated on a set that has none."""
+    root = tmp_path / "splits"
+    for (first, split), label in itertools.product(enumerate(("train", "val", "test")), ("[b]oat", "tree")):
+        (root / split / label).mkdir(parents=True)
+        for number in range(first, 9, 3):
+            shutil.copy(photos / label / f"{number}.jpg", root / split / label)
+    overrides = [*SMALL, f"data.dataset=folder:{root}", "data.own_validation=true"]
+    run = launch(Order("digits", runs=tmp_path / "runs", overrides=overrides, name="own"), Recorder())
+    assert open_subject(run.path).images.info.num_validation == 6
+    assert open_subject(run.path, dataset=f"folder:{photos}").images.info.num_test == 4
+    assert "split" not in json.loads((run.path / "card.json").read_text())
