@@ -62,6 +62,11 @@ class DataConfig:
     split_seed: Annotated[int, Range(0, 2**31 - 1)] = 0  # which images these shares are
 
     @property
+    def keeps_validation(self) -> bool:
+        """Whether some images are kept to choose by."""
+        return self.own_validation or self.validation > 0
+
+    @property
     def size(self) -> tuple[int, int] | None:
         """(height, width) of the images; None: as stored."""
         if self.image_size is None:
@@ -111,6 +116,10 @@ class TrainConfig:
     hard_label_weight: Annotated[float, Range(0, 1)] = 0.0  # with a teacher: share of `loss` on the labels
     freeze: bool = False  # the body keeps the weights that --init-from gave it, its BatchNorms their statistics
     body_rate: Annotated[float, Range(0, 1, above=True)] = 1.0  # factor on the learning rate of these weights
+    keep: Literal["last", "best"] = "last"  # the weights that are the result: of the last epoch, or of the epoch with
+    # the best headline score on the validation images
+    patience: Annotated[int, Range(0, 100_000)] = 0  # a stage ends after so many epochs without a better validation
+    # score; 0: it has all its epochs
     checkpoint_every_epochs: Annotated[int, Range(1, 100_000)] = 1
     mixed_precision: bool = False  # bfloat16 inside the training step, for CPUs that have it; weights stay float32
 
@@ -126,6 +135,7 @@ class StageConfig(TrainConfig):
     precision: Precision = "binary"  # of the layers that the method makes binary: which of their signs are taken
     surrogate: Surrogate = "clip"  # precision real: what stands in for the sign of the activations
     progress: Literal["stage", "run"] = "stage"  # what sharpening estimators (EDE) count their progress over
+    extends: bool = False  # it makes the stage before longer: keep = "best" is the best of both
 
 
 @dataclass(frozen=True)
@@ -150,12 +160,27 @@ class Experiment:
     stages: tuple[StageConfig, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise LarqnetsError when two stages have the same name, or one has none."""
+        """Raise LarqnetsError for stages that cannot be told apart, and for a choice with nothing to choose by."""
         names = [stage.name for stage in self.stages]
         for name in names:
             if not name or names.count(name) > 1:
                 what = f"Two stages are called '{name}'" if name else "A stage has an empty name"
                 raise LarqnetsError(f"{what}. Give every one of [[stages]] a name of its own.")
+        for before, stage in zip((None, *self.stages), self.stages, strict=False):
+            alike = before and (before.precision, before.surrogate) == (stage.precision, stage.surrogate)
+            if stage.extends and not alike:
+                raise LarqnetsError(
+                    f"The stage '{stage.name}' extends the one before it, but there is none of the same precision and "
+                    "surrogate. Leave extends out of it."
+                )
+        for stage in self.training_stages:
+            needs = 'train.keep = "best"' if stage.keep == "best" else "train.patience" if stage.patience else None
+            if needs is not None and not self.data.keeps_validation:
+                raise LarqnetsError(
+                    f"{needs} needs validation images, since nothing is chosen on the test set, and the config keeps none. "
+                    "Set data.validation = 0.2 to keep a part of the training images, or data.own_validation = true for a "
+                    "folder that has some."
+                )
 
     @property
     def training_stages(self) -> tuple[StageConfig, ...]:

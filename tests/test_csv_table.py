@@ -27,7 +27,13 @@ class Row:
 
 
 TABLE, EARLIER = sweep_table("accuracy"), earlier_tables("accuracy")
-TABLES = {"row": CsvTable.of(Row), "sweep": TABLE, "metrics": epoch_table(["accuracy"]), "parameters": PARAMETERS}
+TABLES = {
+    "row": CsvTable.of(Row),
+    "sweep": TABLE,
+    "metrics": epoch_table(["accuracy"]),
+    "chosen": epoch_table(["accuracy"], validated=True),
+    "parameters": PARAMETERS,
+}
 GOOD = {"name": "a", "seed": 1, "bytes": None, "accuracy": 0.5, "cost": 2.0}
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), min_size=1, max_size=8)
 whole = st.integers(-(2**63), 2**63 - 1)

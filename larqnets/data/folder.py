@@ -317,7 +317,11 @@ def _nested(folder: Path) -> Iterator[LeftOut]:
         folders.sort()
         for name in sorted(files):
             if Path(name).suffix.lower() in _suffixes() and not name.startswith("."):
-                yield LeftOut(Path(where, name), "in a folder inside a class folder", "images belong directly into the class folder")
+                yield LeftOut(
+                    Path(where, name),
+                    "in a folder inside a class folder",
+                    "images belong directly into the class folder",
+                )
 
 
 def _beside(layout: Layout) -> Iterator[LeftOut]:
@@ -337,7 +341,9 @@ def _beside(layout: Layout) -> Iterator[LeftOut]:
                     "data.own_validation = true takes it" if own else "it is no split",
                 )
             else:
-                yield LeftOut(entry, f"{entry.suffix.lower() or 'without suffix'} beside the class folders", "without a label")
+                yield LeftOut(
+                    entry, f"{entry.suffix.lower() or 'without suffix'} beside the class folders", "without a label"
+                )
 
 
 def _counted_words(left_out: Sequence[LeftOut]) -> str:

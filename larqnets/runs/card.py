@@ -16,6 +16,7 @@ from larqnets.files import write_atomically
 from larqnets.schema import from_mapping
 
 RUN_FORMAT = 1
+_OF_CONVERTED = ("converted_test_accuracy", "converted_scores", "converted_test_images", "converted", "arm64")
 CARD_FILE = "card.json"
 Kind = Literal["trained", "imported", "decomposed"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -40,18 +41,33 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Which epoch's weights were kept, `keep` as in the config, and what they score on the validation images."""
+
+    keep: str
+    epoch: int
+    validation_loss: float
+    validation_scores: dict[str, float]
+
+
+@dataclass(frozen=True)
 class StageResult:
-    """What one stage of a training was and did; without a finished epoch nothing was measured."""
+    """What one stage of a training was and did; without a finished epoch nothing was measured.
+
+    `start_rate` is the learning rate that a stage began with which made a finished run longer.
+    """
 
     name: str
     precision: str
     epochs_done: int
     teacher: str | None = None
+    start_rate: float | None = None
     seconds: float | None = None
     train_loss: float | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None
     scores: dict[str, float] = field(default_factory=dict)
+    chosen: Chosen | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +124,7 @@ class Card:
     """What is read of a card. `scores` are fractions on the test set, `seconds` is over all resumes.
 
     `headline` names the score by which networks of its task are ranked; a card of before there were tasks has `test_accuracy`
-    alone.
+    alone. A run that keeps validation images says which epoch was `chosen`, and has scores from its end on.
     `seed`, `epochs_done` and `step` are those of a run that was trained here, 0 of any other. `document` is the whole card
     as it stands in the file.
     """
@@ -134,6 +150,7 @@ class Card:
     transfer: Transfer | None = None
     images: Images | None = None
     stages: tuple[StageResult, ...] = ()
+    chosen: Chosen | None = None
     paper: PaperResult | None = None
     arm64: CountedFile | None = None
     document: dict[str, Any] = field(init=False, repr=False, default_factory=dict)
@@ -144,9 +161,18 @@ class Card:
         return score_of(self.scores, self.test_accuracy, self.headline)
 
     @property
+    def validation_score(self) -> float | None:
+        """The headline on the validation images, None where there are none."""
+        return None if self.chosen is None else self.chosen.validation_scores.get(self.headline)
+
+    @property
     def converted_score(self) -> float | None:
         """The headline of the converted file on the test images that were looked at."""
         return score_of(self.converted_scores or {}, self.converted_test_accuracy, self.headline)
+
+    def of_converted_file(self) -> list[str]:
+        """Return the names of its facts about a file that was converted from the run."""
+        return [name for name in _OF_CONVERTED if self.document.get(name) is not None]
 
     @classmethod
     def of(cls, facts: Mapping[str, Any], source: str) -> Self:

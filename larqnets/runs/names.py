@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from larqnets.backbones import get_backbone
-from larqnets.config import DataConfig, Experiment, list_configs, load_config
+from larqnets.config import DataConfig, Experiment, StageConfig, list_configs, load_config
 from larqnets.data.folder import find_layout
 from larqnets.data.known import FOLDER_PREFIX, find_known, folder_path
 from larqnets.data.layout import find_prepared, resolve_data_dir
@@ -14,6 +14,7 @@ from larqnets.errors import LarqnetsError
 from larqnets.method_options import method_names, read_options
 from larqnets.registry import unknown
 from larqnets.runs.card import CARD_FILE
+from larqnets.runs.longer import added_stage, asks_nothing_else, epochs_asked, is_longer
 from larqnets.runs.run import Run, default_name
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -123,27 +124,36 @@ class Order:
 
 
 def plan_run(order: Order) -> Run | tuple[Experiment, str]:
-    """Return the run that `larqnets train` is to continue, or experiment and name of the one that it is to start."""
+    """Return the run that `larqnets train` is to continue, or experiment and name of the one that it is to start.
+
+    What `longer_by` adds to a run is not in it yet.
+    """
     path = Path(order.config_or_run)
     if is_run(order.config_or_run) or (order.resume and looks_like_run(path)):
         if not order.resume:
             raise LarqnetsError(f"{path} is a run folder. Continue it with --resume, or give a config to train anew.")
-        if order.overrides or (order.seed, order.name, order.init_from) != (None, None, None):
+        if not asks_nothing_else(order.overrides) or (order.seed, order.name, order.init_from) != (None, None, None):
             raise LarqnetsError(
-                "A resumed run keeps its config, seed, name and origin. Leave out --set, --seed, --name and --init-from."
+                "A resumed run keeps its config, seed, name and origin. Leave out --set, --seed, --name and --init-from; "
+                "--set train.epochs=N alone makes a finished run longer."
             )
-        return Run.open(path)
+        run = Run.open(path)
+        longer_by(run, order)
+        return run
     settings = list(order.overrides) + ([] if order.seed is None else [f"seed={order.seed}"])
     experiment = load_config(order.config_or_run, settings)
     check_body(experiment, order.init_from is not None)
     name = order.name or default_name(path.stem, experiment.seed)
     if order.resume and (order.runs / name).exists():
         run = Run.open(order.runs / name)
-        if run.experiment != experiment:
+        if run.experiment == experiment:
+            return run
+        if epochs_asked(order.overrides) is None or not is_longer(run.experiment, experiment):
             raise LarqnetsError(
                 f"The config is not the one that {run.path} was started with. Continue that run with "
                 f"`larqnets train --resume {run.path}`, or choose another --name."
             )
+        longer_by(run, order)
         return run
     return experiment, name
 
@@ -169,6 +179,12 @@ def check_origin(named: str) -> None:
         check_is_keras_file(path)
     else:
         Run.open(path)
+
+
+def longer_by(run: Run, order: Order) -> StageConfig | None:
+    """Return the stage that the order adds to a finished run, None for one that has what it asks for."""
+    epochs = epochs_asked(order.overrides)
+    return None if epochs is None else added_stage(run, epochs)
 
 
 def check_is_keras_file(path: Path) -> None:

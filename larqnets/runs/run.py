@@ -10,10 +10,20 @@ Nothing here imports TensorFlow, so a board that only measures can read the card
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from larqnets.config import DataConfig, Experiment, ModelImages, TaskConfig, dump_config, load_config, load_model_images
+from larqnets.config import (
+    DataConfig,
+    Experiment,
+    ModelImages,
+    StageConfig,
+    TaskConfig,
+    dump_config,
+    load_config,
+    load_model_images,
+)
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder, cannot_write, locked, write_atomically
 from larqnets.reporter import SILENT
@@ -56,6 +66,12 @@ class Run:
             f"{self.path} was {self.kind}, not trained here, so it has no experiment to go on with. "
             "Name a run that `larqnets train` made."
         )
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it was trained to its end: all of its stages, also one that was added since."""
+        done = max(1, len(self.card.stages))  # a run of a version without stages has one
+        return self.card.status == "trained" and done >= len(self.experiment.training_stages)
 
     @property
     def data(self) -> DataConfig | None:
@@ -169,6 +185,12 @@ class Run:
         with self._lock.held():
             self.card = Card.read(self.path / CARD_FILE)  # as whoever had the lock before left it
             yield
+
+    def lengthen(self, stage: StageConfig) -> None:
+        """Add a stage to its config, atomically."""
+        longer = replace(self.experiment, stages=(*self.experiment.training_stages, stage))
+        write_atomically(self.path / CONFIG_FILE, dump_config(longer))
+        self.config = longer
 
     def in_use(self) -> bool:
         """Return whether a process trains this run now; False where the system has no file locks."""

@@ -8,14 +8,15 @@ from larqnets import pictures
 from larqnets.csv_table import CsvTable
 from larqnets.documents import read_csv
 from larqnets.errors import LarqnetsError
-from larqnets.runs.epoch_tables import PARAMETERS, epoch_table
+from larqnets.runs.epoch_tables import PARAMETERS, TEST, VALIDATION, epoch_table
 from larqnets.runs.run import Run
 
 
 def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
     """Draw the learning curves of runs into `output` (.png, .svg or .pdf): training dashed, test solid, one colour a run.
 
-    Returns {"picture": path, "runs": {name: {column: [value of each epoch]}}}. Raises LarqnetsError for a folder that is no
+    Of a run that keeps validation images those are solid, and the epoch that was kept has a dot for its test images.
+    Returns {"picture": path, "runs": {name: {column: [value of each epoch, None where it was not measured]}}}. Raises LarqnetsError for a folder that is no
     run, a run without a finished epoch, an unknown kind of picture, or one that cannot be written.
     """
     pictures.check_kind(output)
@@ -38,13 +39,18 @@ def draw_curves(runs: Sequence[Path], output: Path) -> dict[str, Any]:
             style: dict[str, Any] = {"color": f"C{number}", "marker": "." if len(curve["epoch"]) == 1 else None}
             if f"train_{quantity}" in curve:
                 axes.plot(curve["epoch"], curve[f"train_{quantity}"], linestyle="--", linewidth=1, alpha=0.8, **style)
-            axes.plot(curve["epoch"], curve[f"test_{quantity}"], label=pictures.label(path.name), **style)
+            validated = f"{VALIDATION}{quantity}" in curve
+            solid = curve[f"{VALIDATION if validated else TEST}{quantity}"]
+            axes.plot(curve["epoch"], solid, label=pictures.label(path.name), **style)
+            if validated:
+                tested = zip(curve["epoch"], curve[f"{TEST}{quantity}"], strict=True)
+                axes.plot(*_apart([point for point in tested if point[1] is not None]), "o", color=f"C{number}")
     loss.set_ylabel("loss")
     accuracy.set_ylabel(score)
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
     _over_epochs(loss, accuracy)
     figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
-    figure.text(0.995, 0.005, "solid: test, dashed: training", ha="right", va="bottom", fontsize=8, color="0.4")
+    _explain(figure, [f"{VALIDATION}loss" in curve for curve in curves.values()])
     pictures.save(figure, output)
     return {"picture": str(output), "runs": {path.name: curve for path, curve in curves.items()}}
 
@@ -72,6 +78,21 @@ def draw_parameters(runs: Sequence[Path], output: Path) -> dict[str, Any]:
     _over_epochs(*panels)
     pictures.save(figure, output)
     return {"picture": str(output), "runs": {path.name: curve for path, curve in curves.items()}}
+
+
+def _apart(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _explain(figure: Any, validated: list[bool]) -> None:
+    """Write below what the lines are; `validated`, for each run: it keeps validation images."""
+    style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 8, "color": "0.4"}
+    if not any(validated):
+        figure.text(0.995, 0.005, "solid: test, dashed: training", **style)
+        return
+    solid = "validation" if all(validated) else "validation, or test of a run without validation images"
+    words = f"solid: {solid}, dashed: training, dot: test, with the weights that were kept"
+    figure.supxlabel(words, x=0.995, **style)  # a line of its own: it would not fit beside "epoch"
 
 
 def _over_epochs(*panels: Any) -> None:
@@ -114,13 +135,15 @@ def _read_parameters(run: Run) -> dict[str, dict[str, list[float]]]:
     return curves
 
 
-def _read(run: Run) -> dict[str, list[float]]:
-    score = run.card.headline
-    table = epoch_table((score,)).only("epoch", "train_loss", "test_loss", f"train_{score}", f"test_{score}")
+def _read(run: Run) -> dict[str, list[Any]]:
+    score, validated = run.card.headline, run.data is not None and run.data.keeps_validation
+    splits = ["train_", *([VALIDATION] if validated else []), TEST]
+    names = [f"{split}{quantity}" for quantity in ("loss", score) for split in splits]
+    table = epoch_table((score,), validated=validated).only("epoch", *names)
     if "headline" in run.card.document and not _has_column(run.metrics, f"train_{score}"):
         table = table.only(*(name for name in table.columns if name != f"train_{score}"))  # not summed up in training
     rows = _rows(run.metrics, table)
-    curve = {column: [float(row[column]) for row in rows] for column in table.columns}
+    curve = {column: [None if row[column] is None else float(row[column]) for row in rows] for column in table.columns}
     if not curve["epoch"]:
         raise LarqnetsError(f"{run.path} has no finished epoch to draw. Train it first.")
     return curve

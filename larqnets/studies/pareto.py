@@ -72,7 +72,7 @@ def _read(table: Path, cost: str) -> tuple[str, list[Point]]:
         score, *others = scores_in(header) or ["accuracy"]
         if others:
             raise ValueError("it has several scores")
-        of_sweep = sweep_table(score)
+        of_sweep = sweep_table(score, validated=True)
         options = [name for name in header if name not in of_sweep.columns]
         converted = converted_column(score)
         rows = of_sweep.only("method", "backbone", "seed", converted, cost).with_texts(options).read(table)

@@ -16,6 +16,7 @@ from android_bench.runtime.bundle import find_bundle
 from deploy.convert.sources import convert_source
 from deploy.proof.check import evaluate_subject
 from deploy.targets import TARGETS
+from larqnets.csv_table import CsvTable
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import sha256
@@ -24,7 +25,7 @@ from larqnets.runs.card import Card
 from larqnets.runs.names import Order
 from larqnets.runs.run import Run
 from larqnets.studies.sweep_plan import Planned, common_score, option_values, plan
-from larqnets.studies.sweep_table import SweepRow, cells, earlier_tables, sweep_table
+from larqnets.studies.sweep_table import SweepRow, cells, earlier_tables, sweep_table, validation_column
 from larqnets.tflite.inspect import inspect_model
 from larqnets.training import TrainingInterruptedError
 from larqnets.training.launch import launch
@@ -48,7 +49,8 @@ def sweep(
 
     A config written NAME@0,1,2 has seeds of its own. `options` are options of the methods that the table shows as
     further columns; `arm64_proof` as in `convert_source`. Returns {"csv": path, "score": name, "options": [...], "rows": [...],
-    "failed": [{"run", "reason"}, ...]}; one that fails does not stop the others. Raises LarqnetsError before anything is
+    "failed": [{"run", "reason"}, ...]}, and where validation images are kept "chosen", the best run by them; one that fails
+    does not stop the others. Raises LarqnetsError before anything is
     trained when a config, an option, the seeds, a run's name or the table is wrong, or another process writes the table,
     and TrainingInterruptedError after SIGINT or SIGTERM.
     """
@@ -56,12 +58,14 @@ def sweep(
     score = common_score(planned)
     chosen = {p.run: option_values(p.experiment, options) for p in planned}
     table = table or runs / "sweep.csv"
-    with sweep_table(score).with_texts(options).filling(table, "the table of a sweep", earlier_tables(score)):
-        return _fill(table, planned, score, chosen, overrides, options, convert, arm64_proof, reporter)
+    columns = sweep_table(score, validated=_keep_validation(planned)).with_texts(options)
+    with columns.filling(table, "the table of a sweep", earlier_tables(score)):
+        return _fill(table, columns, planned, score, chosen, overrides, options, convert, arm64_proof, reporter)
 
 
 def _fill(
     table: Path,
+    columns: CsvTable,
     planned: Sequence[Planned],
     score: str,
     chosen: Mapping[Path, dict[str, Any]],
@@ -72,13 +76,13 @@ def _fill(
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Do what `sweep` does, which has planned it and keeps other processes from the table."""
-    columns = sweep_table(score).with_texts(options)
+    validated = _keep_validation(planned)
     counting = convert and _can_count(reporter)
     rows = {p.run: row for p in planned if (row := _finished(p, convert, counting)) is not None}
     failed: list[dict[str, str]] = []
 
     def lines() -> list[dict[str, Any]]:
-        return [cells(rows[p.run], score) | chosen[p.run] for p in planned if p.run in rows]
+        return [cells(rows[p.run], score, validated=validated) | chosen[p.run] for p in planned if p.run in rows]
 
     columns.write(table, lines())
     for number, p in enumerate(planned, 1):
@@ -104,7 +108,23 @@ def _fill(
             columns.write(table, lines())
             continue
         reporter.line(f"{p.run} failed: {failed[-1]['reason']}")
-    return {"csv": str(table), "score": score, "options": list(options), "rows": lines(), "failed": failed}
+    result = {"csv": str(table), "score": score, "options": list(options), "rows": lines(), "failed": failed}
+    return result | ({"chosen": _chosen(planned, rows, score)} if validated else {})
+
+
+def _keep_validation(planned: Sequence[Planned]) -> bool:
+    return any(p.experiment.data.keeps_validation for p in planned)
+
+
+def _chosen(planned: Sequence[Planned], rows: Mapping[Path, SweepRow], score: str) -> dict[str, Any]:
+    """Return the run with the best score on the validation images and what it scores, or why none can be named."""
+    found = [(p, rows[p.run]) for p in planned if p.run in rows and rows[p.run].validation_score is not None]
+    data = (p.experiment.data for p, _ in found)
+    kept = {(d.dataset, d.validation, d.own_validation, d.split_seed) for d in data}
+    if len(kept) != 1 or len(found) < len(rows):
+        return {"run": None, "reason": "not all of them have the same validation images"}
+    best, row = max(found, key=lambda entry: entry[1].validation_score or 0.0)
+    return {"run": str(best.run), validation_column(score): row.validation_score, f"test_{score}": row.score}
 
 
 def _can_count(reporter: Reporter) -> bool:
@@ -168,7 +188,8 @@ def _finished(p: Planned, convert: bool, counting: bool) -> SweepRow | None:
             totals["binary"]["macs"],
             totals["float"]["macs"],
         )
-    return SweepRow(card.method, card.backbone, card.seed, card.score, *measured, card.seconds, instructions)
+    scores = card.validation_score, card.score
+    return SweepRow(card.method, card.backbone, card.seed, *scores, *measured, card.seconds, instructions)
 
 
 def _counted(run: Run, file: Path) -> int | None:

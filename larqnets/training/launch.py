@@ -10,8 +10,11 @@ from larqnets.errors import LarqnetsError
 from larqnets.reporter import Reporter
 from larqnets.runs import checkpoints
 from larqnets.runs.card import Card
-from larqnets.runs.names import Order, plan_run
+from larqnets.runs.longer import longer_words
+from larqnets.runs.names import Order, longer_by, plan_run
 from larqnets.runs.run import Run
+from larqnets.tasks import get_task
+from larqnets.training.choosing import choice_words
 from larqnets.training.distribution import Workers, join
 from larqnets.training.loop import train
 from larqnets.training.stages import StageParts
@@ -31,6 +34,8 @@ def launch(order: Order, reporter: Reporter) -> Run:
             if workers.is_chief:
                 run, parts = _open_or_create(order, workers, reporter)
                 held.enter_context(run.locked())
+                if parts is None:
+                    _make_longer(run, order)
         with workers.together():
             if not workers.is_chief:
                 run, parts = _open_or_create(dataclasses.replace(order, resume=True), workers, reporter)
@@ -58,8 +63,12 @@ def _train(run: Run, dataset: Dataset, parts: StageParts | None, workers: Worker
         workers.check_same("run", [dump_config(run.experiment), dataset.fingerprint(), saved and saved.state["step"]])
     # The card remembers where the weights come from: a run killed before its first checkpoint starts there again.
     origin = run.card.init_from if saved is None else None
-    if run.card.status not in ("created", "trained"):
-        reporter.line(_continuation(run.card, saved))
+    if not run.is_finished:
+        if run.card.status not in ("created", "trained"):
+            reporter.line(_continuation(run.card, saved))
+        reporter.line(choice_words(run.experiment, get_task(run.experiment.task).headline))
+        for line in longer_words(run.experiment.training_stages):
+            reporter.line(line)
     if parts is None or workers.count > 1:  # what the chief made alone is not in the strategy of all
         parts = StageParts(run.experiment, dataset, transfer=run.card.transfer)
         if saved is None:
@@ -70,6 +79,15 @@ def _train(run: Run, dataset: Dataset, parts: StageParts | None, workers: Worker
             reporter.line(line)
     with reading_errors(dataset):
         train(run.experiment, run, dataset, parts=parts, workers=workers, reporter=reporter)
+
+
+def _make_longer(run: Run, order: Order) -> None:
+    """Give a locked run the stage that the order adds to it."""
+    now = plan_run(order)  # another process may have trained it, or made it longer, until it was ours
+    assert isinstance(now, Run)
+    run.config = now.config
+    if (stage := longer_by(now, order)) is not None:
+        run.lengthen(stage)
 
 
 def _continuation(card: Card, saved: checkpoints.Saved | None) -> str:

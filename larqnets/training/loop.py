@@ -2,9 +2,7 @@
 
 import dataclasses
 import functools
-import json
 import math
-import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -15,28 +13,29 @@ from larqnets.config import Experiment
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs import checkpoints
+from larqnets.runs.epoch_tables import TEST
 from larqnets.runs.run import Run
 from larqnets.runs.weights import load_trained_model
-from larqnets.schema import from_mapping
 from larqnets.tasks import Metric, get_task
 from larqnets.training import environment, metrics
+from larqnets.training.choosing import Choice, KeptWeights
 from larqnets.training.distribution import Workers, join
-from larqnets.training.evaluation import Evaluator, Scores
+from larqnets.training.evaluation import Evaluator
 from larqnets.training.interrupt import TrainingInterruptedError, stop_on_signals
 from larqnets.training.optimizers import Optimizers
-from larqnets.training.progress import epoch_line, step_words
+from larqnets.training.progress import early_line, epoch_line, step_words, test_line
+from larqnets.training.results import run_results
+from larqnets.training.resuming import check_resumable, check_same_stage
 from larqnets.training.schedules import learning_rate
-from larqnets.training.stages import Stage, StageParts, stage_results
+from larqnets.training.stages import Stage, StageParts, as_they_went
 from larqnets.training.step import EpochTotals, all_finite, in_mixed_precision, make_train_step
 from larqnets.training.teacher import Teacher
 
 if TYPE_CHECKING:
     from larqnets.data import Dataset
+    from larqnets.data.dataset import SplitName
 
 REPORT_EVERY = 20  # steps between two looks at the loss: each look waits for the device
-
-# Keys of the config that may change between start and resume: they move no weight.
-_FREE_KEYS = ("description", "paper.", "data.data_dir", "train.checkpoint_every_epochs")
 
 
 def _locked(function: Callable[..., tf.keras.Model]) -> Callable[..., tf.keras.Model]:
@@ -74,7 +73,7 @@ def train(
     Raises TrainingInterruptedError after such an end; LarqnetsError when the loss is no longer finite, the config is not the
     checkpoint's, a stage finds a weight without partner, or something cannot be written.
     """
-    if run.card.status == "trained":
+    if run.is_finished:
         reporter.line(f"{run.path} is finished: {run.card.epochs_done} epochs are trained. There is nothing to do.")
         return load_trained_model(run)
     parts = parts or StageParts(experiment, dataset, model, run.card.transfer)
@@ -84,7 +83,8 @@ def train(
     first = saved.state.get("stage", 0) if saved else 0
     previous: tf.keras.Model | None = None
     with stop_on_signals() as signalled:
-        for stage in training.stages[first:]:
+        for index in range(first, len(training.stages)):
+            stage = training.stages[index]
             model, fresh, teacher = parts.take(stage, previous)
             training.announce(stage, fresh)
             training.run_stage(
@@ -110,7 +110,9 @@ class _StageState:
         self.stage, self.model, self.teacher = stage, model, teacher
         self.optimizers = Optimizers(stage.config, model.trainable_weights, slower)
         self.totals = EpochTotals(metric)
-        self.checkpoint = tf.train.Checkpoint(model=model, totals=self.totals, **self.optimizers.tracked)
+        tracked = {"model": model, "totals": self.totals, **self.optimizers.tracked}
+        self.kept = KeptWeights(model) if stage.config.keep == "best" else None
+        self.checkpoint = tf.train.Checkpoint(**tracked, **({} if self.kept is None else {"kept": self.kept}))
         self.record = {
             "stage": stage.index,
             "steps_per_epoch": stage.steps_per_epoch,
@@ -134,10 +136,11 @@ class _Training:
         self.reporter, self.stop = reporter, stop
         self.task = get_task(experiment.task)
         self.metric = self.task.metric(parts.dataset.info)
+        self.choice = Choice(self.metric.names[0])
+        self.validated = experiment.data.keeps_validation
         self.stages = parts.stages
         for stage in self.stages:
             workers.check_divides(stage.config.batch_size)
-        self.total_steps, self.total_epochs = self.stages[-1].last_step, self.stages[-1].last_epoch
         self.hardware = environment.hardware()
         self.provenance = {
             "config": dataclasses.asdict(experiment),
@@ -147,24 +150,40 @@ class _Training:
             "data": self.dataset.fingerprint(),
         }
         self.step, self.epoch, self.rows, self.started = 0, 0, [], time.monotonic()
+        self.saved = False  # whether the newest checkpoint is of this moment
+
+    @property
+    def total_steps(self) -> int:
+        """The number of steps of the whole run, as far as no stage stops early."""
+        return self.stages[-1].last_step
 
     def resume(self) -> checkpoints.Saved | None:
         """Stand where the folder's newest checkpoint stands, and return it; its weights are not read yet."""
         saved = checkpoints.latest(self.run)
         if saved is not None:
-            for note in check_resumable(saved, self.provenance):
+            for note in check_resumable(saved, self.experiment, self.provenance):
                 self.reporter.line(note)
             state = saved.state
             self.step, self.epoch = state["step"], state["epoch"]
             # a run of a version without stages has no such column
             self.rows = [{"stage": self.stages[0].config.name, **row} for row in state["rows"]]
+            self.stages = as_they_went(self.stages, state.get("stage", 0), self.rows)
             self.started -= state["seconds"]
+            self.saved = True
         return saved
 
     def describe(self) -> None:
         """Write into the card what is trained and where, and begin the tables."""
+        longer = any(stage.config.extends for stage in self.stages)
+        stale = self.run.card.of_converted_file() if self.run.card.status == "trained" else []
+        if stale:
+            self.reporter.line(
+                f"The converted files in {self.run.path} have the weights from before. Convert the run again at its end."
+            )
         self.run.update_card(
             status="training",
+            **(self.results() if longer else {}),
+            **dict.fromkeys(stale),
             images=dataclasses.asdict(self.dataset.info),
             versions=self.provenance["versions"],
             hardware=self.hardware,
@@ -192,20 +211,38 @@ class _Training:
             checkpoints.restore(saved, state.checkpoint)
         self.run.update_card(parameters=state.model.count_params())
         train_step = self.step_of(state)
-        evaluator = Evaluator(state.model, self.task, dataset.info, self.task.loss(config))
+        measure = self.measure_with(state, signalled)
         start = stage.data_step(self.step)
         batches = iter(self.workers.batches(dataset, config.batch_size, self.experiment.seed, start))
-        while self.epoch < stage.last_epoch:
+        while not self.is_over(stage):
             images_per_second = self.run_steps(state, train_step, batches, signalled)
-            # Several workers evaluate to the end: one cannot leave the others.
-            stop = signalled if self.workers.count == 1 else lambda: False
-            test = evaluator(dataset.eval_batches("test", config.batch_size), stop=stop)
-            if test is None:
+            split = "validation" if self.validated else "test"
+            self.finish_epoch(state, measure(split), images_per_second)
+        self.finish_stage(state, measure)
+
+    def is_over(self, stage: Stage) -> bool:
+        """Return whether the stage has all its epochs, or no patience left."""
+        return self.epoch >= stage.last_epoch or self.choice.ran_out(stage, self.rows)
+
+    def measure_with(
+        self, state: _StageState, signalled: Callable[[], bool]
+    ) -> Callable[["SplitName"], metrics.MetricsRow]:
+        """Return what measures the model on a split as a part of a row; a signal interrupts the run meanwhile."""
+        config = state.stage.config
+        evaluator = Evaluator(state.model, self.task, self.dataset.info, self.task.loss(config))
+        # Several workers evaluate to the end: one cannot leave the others.
+        stop = signalled if self.workers.count == 1 else lambda: False
+
+        def measure(split: "SplitName") -> metrics.MetricsRow:
+            scores = evaluator(self.dataset.eval_batches(split, config.batch_size), stop=stop)
+            if scores is None:
                 self.interrupt(state)
-            assert test is not None  # it does not come back from there
-            if not math.isfinite(test.loss):
-                self.fail(stage, self.step - stage.first_step - 1)
-            self.finish_epoch(state, test, images_per_second)
+            assert scores is not None  # it does not come back from there
+            if not math.isfinite(scores.loss):
+                self.fail(state.stage, self.step - state.stage.first_step - 1)
+            return metrics.measured(scores, f"{split}_")
+
+        return measure
 
     def step_of(self, state: _StageState) -> Callable[[Any], None]:
         """Return what takes the next batch of an iterator and learns from it."""
@@ -230,6 +267,7 @@ class _Training:
         stage, totals = state.stage, state.totals
         epoch_step, epoch_started, images_per_second = self.step, time.monotonic(), 0.0
         epoch_end = stage.first_step + (self.epoch + 1 - stage.first_epoch) * stage.steps_per_epoch
+        self.saved = False
         while self.step < epoch_end:
             if self.must_stop(signalled):
                 self.interrupt(state)
@@ -244,8 +282,8 @@ class _Training:
                 self.reporter.count(self.step, self.total_steps, words)
         return images_per_second
 
-    def finish_epoch(self, state: _StageState, test: Scores, images_per_second: float) -> None:
-        """Write down what the epoch gave, and a checkpoint where one is due."""
+    def finish_epoch(self, state: _StageState, measured: metrics.MetricsRow, images_per_second: float) -> None:
+        """Write down what the epoch gave, and a checkpoint where one is due; the stage's last one has one at its end."""
         stage, config = state.stage, state.stage.config
         train_loss, train_scores = state.totals.means()
         self.epoch += 1
@@ -257,8 +295,8 @@ class _Training:
             "learning_rate": float(learning_rate(config, stage.steps_per_epoch, last_step)),
             "train_loss": train_loss,
             **{f"train_{name}": value for name, value in train_scores.items()},
-            "test_loss": test.loss,
-            **{f"test_{name}": value for name, value in test.scores.items()},
+            **measured,
+            **({f"{TEST}{name}": None for name in ("loss", *self.metric.names)} if self.validated else {}),
             "images_per_second": images_per_second,
             "seconds": time.monotonic() - self.started,
             "parameters": metrics.reported(state.model),
@@ -267,14 +305,41 @@ class _Training:
         state.totals.reset()
         self.write_tables()
         self.summaries.add(row)
-        done = self.epoch - stage.first_epoch
-        if done % config.checkpoint_every_epochs == 0 or done == config.epochs:
+        kept = self.choice.kept(self.stages[: stage.index + 1], self.rows)
+        if state.kept is not None and kept is row:
+            state.kept.take(state.model)
+        if (self.epoch - stage.first_epoch) % config.checkpoint_every_epochs == 0 and not self.is_over(stage):
             self.save(state)
-        self.reporter.line(epoch_line(row, self.total_epochs))
+        self.reporter.line(epoch_line(row, self.stages[-1].last_epoch))
+
+    def finish_stage(self, state: _StageState, measure: Callable[["SplitName"], metrics.MetricsRow]) -> None:
+        """Let the model have the weights that are kept; the run's last stage measures them on the test set."""
+        stage = state.stage
+        if self.epoch < stage.last_epoch and not self.saved:
+            who = f"Stage {stage.config.name}" if len(self.stages) > 1 else "Training"
+            self.reporter.line(early_line(who, self.epoch, stage.config.patience, self.metric.names[0]))
+        self.stages = as_they_went(self.stages, stage.index + 1, self.rows)
+        if state.kept is not None:
+            state.kept.give(state.model)
+        kept = self.choice.kept(self.stages[: stage.index + 1], self.rows)
+        if self.validated and stage.index == len(self.stages) - 1:
+            assert kept is not None  # a stage has an epoch
+            again = any(row["test_loss"] is not None for row in self.rows if row is not kept)
+            if kept["test_loss"] is None:
+                test = measure("test")
+                tested = kept | test
+                self.rows = [tested if row is kept else row for row in self.rows]
+                self.write_tables()
+                self.summaries.add({"step": kept["step"]} | test)
+                self.saved = False
+                kept = tested
+            self.reporter.line(test_line(kept, stage.config.keep, again=again))
+        if not self.saved:
+            self.save(state)
 
     def write_tables(self) -> None:
         """Write the rows of the finished epochs, those that a resumed run no longer has left out."""
-        metrics.write_rows(self.run.metrics, self.rows, self.metric)
+        metrics.write_rows(self.run.metrics, self.rows, self.metric, validated=self.validated)
         metrics.write_parameters(self.run.parameters, self.rows)
 
     def must_stop(self, signalled: Callable[[], bool]) -> bool:
@@ -292,6 +357,7 @@ class _Training:
         seconds = time.monotonic() - self.started
         extra = {"epoch": self.epoch, "seconds": seconds, **self.provenance, **state.record, "rows": self.rows}
         checkpoints.save(self.run, self.step, state.checkpoint, extra)
+        self.saved = True
         self.run.update_card(seconds=round(seconds, 2), **self.results())
 
     def interrupt(self, state: _StageState) -> NoReturn:
@@ -314,85 +380,6 @@ class _Training:
         )
 
     def results(self) -> dict[str, Any]:
-        """Return the card's results after the last finished epoch; the gap is ours minus the paper's, as a fraction."""
-        results: dict[str, Any] = {"epochs_done": self.epoch, "step": self.step}
-        results["stages"] = stage_results(self.stages, self.rows, self.metric)
-        if not self.rows:
-            return results
-        results |= {name: self.rows[-1][name] for name in metrics.results_of(self.metric)}
-        results |= {"headline": self.metric.names[0], "scores": metrics.scores_of(self.rows[-1])}
-        paper = self.experiment.paper
-        if paper.test_accuracy is not None and "test_accuracy" in results:
-            gap = round(results["test_accuracy"] - paper.test_accuracy, 6)
-            results["paper"] = {"title": paper.title, "test_accuracy": paper.test_accuracy, "gap": gap}
-        return results
-
-
-def check_resumable(saved: checkpoints.Saved, provenance: dict[str, Any]) -> list[str]:
-    """Return what the user should know before this run goes on from a checkpoint.
-
-    Raises LarqnetsError naming the first key of the config that is not the checkpoint's, or other images.
-    """
-    # A key that the checkpoint's version of larqnets did not know yet had the value that is the default now.
-    started = from_mapping(Experiment, _without_none(saved.state["config"]), "", f"{saved.path}/state.json")
-    # through JSON: an option's tuple comes back from the checkpoint as a list
-    then, now = (_flat(json.loads(json.dumps(c))) for c in (dataclasses.asdict(started), provenance["config"]))
-    for key in sorted(then.keys() | now.keys()):
-        free = re.sub(r"^stages\.\d+\.", "train.", key).startswith(_FREE_KEYS)
-        if then.get(key) != now.get(key) and not free:
-            raise LarqnetsError(
-                f"The config has {key} = {now.get(key)!r}, but the run was started with {then.get(key)!r}. "
-                "Restore the run's config.toml, or train under a new name."
-            )
-    if saved.state.get("data", provenance["data"]) != provenance["data"]:
-        raise LarqnetsError(
-            f"The images in {provenance['config']['data']['dataset']} are not those that the run was started with: a file "
-            "was changed, added or taken away. Restore the data, or train under a new name."
-        )
-    notes = [
-        f"The checkpoint {folder.name} is damaged; continuing from the older {saved.path.name}."
-        for folder in saved.damaged
-    ]
-    changed = {
-        name: (saved.state["versions"].get(name), version)
-        for name, version in provenance["versions"].items()
-        if saved.state["versions"].get(name) != version
-    }
-    if saved.state["cpu_count"] != provenance["cpu_count"]:
-        changed["CPUs"] = (saved.state["cpu_count"], provenance["cpu_count"])
-    if saved.state.get("replicas", 1) != provenance["replicas"]:
-        changed["replicas"] = (saved.state.get("replicas", 1), provenance["replicas"])
-    if changed:
-        listed = ", ".join(f"{name} {before} -> {after}" for name, (before, after) in changed.items())
-        notes.append(f"Continuing with {listed}: the result may differ in the last bits from an uninterrupted run.")
-    return notes
-
-
-def check_same_stage(saved: checkpoints.Saved, record: dict[str, Any]) -> None:
-    """Raise LarqnetsError when the training set or the teacher is not the one of the checkpoint."""
-    if saved.state["steps_per_epoch"] != record["steps_per_epoch"]:
-        raise LarqnetsError(
-            f"The training set gives {record['steps_per_epoch']} steps per epoch, but gave "
-            f"{saved.state['steps_per_epoch']} when the run was started. Restore the data, or train under a new name."
-        )
-    if saved.state.get("teacher") != record["teacher"]:
-        raise LarqnetsError(
-            f"The teacher has other weights than when {saved.path.name} was written. Restore the teacher, or train under "
-            "a new name."
-        )
-
-
-def _without_none(tables: Any) -> Any:
-    """Return nested tables without the keys that are None, as a config file has them."""
-    if isinstance(tables, dict):
-        return {key: _without_none(value) for key, value in tables.items() if value is not None}
-    return [_without_none(entry) for entry in tables] if isinstance(tables, list) else tables
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return {"train.epochs": 3, "stages.0.epochs": 2, ...} of nested tables."""
-    if isinstance(value, list | tuple) and any(isinstance(entry, dict) for entry in value):
-        value = dict(enumerate(value))
-    if not isinstance(value, dict):
-        return {prefix.removesuffix("."): value}
-    return {name: leaf for key, entry in value.items() for name, leaf in _flat(entry, f"{prefix}{key}.").items()}
+        """Return the card's results after the last finished epoch."""
+        done = {"epochs_done": self.epoch, "step": self.step}
+        return done | run_results(self.experiment, self.stages, self.rows, self.metric)

@@ -9,8 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from larqnets.runs.epoch_tables import PARAMETERS, epoch_table
+from larqnets.runs.epoch_tables import PARAMETERS, TEST, epoch_table
 from larqnets.tasks import Metric
+from larqnets.training.evaluation import Scores
 
 MetricsRow = dict[str, Any]  # "parameters": {name: value}, else a number or a word
 
@@ -26,14 +27,20 @@ def results_of(metric: Metric) -> list[str]:
     return ["train_loss", "test_loss", *(f"test_{name}" for name in metric.names)]
 
 
-def scores_of(row: MetricsRow) -> dict[str, float]:
-    """Return the scores of a row's network on the test images, by their names."""
-    return {key.removeprefix("test_"): row[key] for key in row if key.startswith("test_") and key != "test_loss"}
+def measured(scores: Scores, split: str) -> MetricsRow:
+    """Return the part of a row that was measured on a split, TEST or VALIDATION."""
+    return {f"{split}loss": scores.loss, **{f"{split}{name}": value for name, value in scores.scores.items()}}
 
 
-def write_rows(path: Path, rows: list[MetricsRow], metric: Metric) -> None:
+def scores_of(row: MetricsRow, split: str = TEST) -> dict[str, float]:
+    """Return the scores of a row's network on the images of a split, by their names; none where it was not measured."""
+    found = {key.removeprefix(split): row[key] for key in row if key.startswith(split) and key != f"{split}loss"}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def write_rows(path: Path, rows: list[MetricsRow], metric: Metric, *, validated: bool = False) -> None:
     """Replace the file by these rows, atomically."""
-    table = epoch_table(metric.names, trained=metric.summed)
+    table = epoch_table(metric.names, trained=metric.summed, validated=validated)
     table.write(path, [{name: row[name] for name in table.columns} for row in rows])
 
 
@@ -61,9 +68,9 @@ class Summaries:
             self.add(row)
 
     def add(self, row: MetricsRow) -> None:
-        """Write every number of a row and flush."""
+        """Write every number of a row, or of a part of it with its step, and flush."""
         with self._writer.as_default(step=int(row["step"])):
             for name, value in {**row, **row.get("parameters", {})}.items():
-                if name not in ("stage", "step", "parameters"):
+                if name not in ("stage", "step", "parameters") and value is not None:
                     tf.summary.scalar(name, value)
         self._writer.flush()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from larqnets.runs.epoch_tables import TEST, VALIDATION
 from larqnets.training.metrics import MetricsRow, scores_of
 
 
@@ -12,10 +13,27 @@ def step_words(loss: float, scores: Mapping[str, float], images_per_second: floa
 
 
 def epoch_line(row: MetricsRow, epochs: int) -> str:
-    """Return a finished epoch of a run of `epochs`; of the scores the first."""
-    name, score = next(iter(scores_of(row).items()))
+    """Return a finished epoch of a run of `epochs`; of the scores the first, on the images measured after every epoch."""
+    split = VALIDATION if f"{VALIDATION}loss" in row else TEST
+    name, score = next(iter(scores_of(row, split).items()))
     trained = f"{name} {row[f'train_{name}']:6.1%}  " if f"train_{name}" in row else ""
+    where = split.removesuffix("_")
     return (
         f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}  loss {row['train_loss']:.4f}  {trained}"
-        f"test loss {row['test_loss']:.4f}  test {name} {score:6.1%}  {row['images_per_second']:,.0f} images/s"
+        f"{where} loss {row[f'{split}loss']:.4f}  {where} {name} {score:6.1%}  {row['images_per_second']:,.0f} images/s"
+    )
+
+
+def early_line(who: str, epoch: int, patience: int, headline: str) -> str:
+    """Return that a stage, or the whole training, has stopped early."""
+    return f"{who} stops early, after epoch {epoch}: no better validation {headline} since epoch {epoch - patience}."
+
+
+def test_line(row: MetricsRow, keep: str, *, again: bool) -> str:
+    """Return what the test set said, with the weights of which epoch; `again`: it said something of others before."""
+    name, score = next(iter(scores_of(row).items()))
+    why = "the last" if keep == "last" else f"the best validation {name}, {row[f'{VALIDATION}{name}']:.1%}"
+    return (
+        f"Test set, measured once{' more' if again else ''}, with the weights of epoch {row['epoch']} ({why}): loss {row['test_loss']:.4f}, {name} "
+        f"{score:.1%}."
     )

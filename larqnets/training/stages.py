@@ -1,7 +1,8 @@
 """Stages of a run: where each one begins and ends, what it works with, and how weights go from one to the next."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -10,8 +11,8 @@ from larqnets.errors import LarqnetsError
 from larqnets.runs.card import Transfer
 from larqnets.runs.transfer import held_layers, start_from
 from larqnets.runs.weights import build_model, transfer_weights
-from larqnets.tasks import Metric, get_task
-from larqnets.training.metrics import MetricsRow, results_of, scores_of
+from larqnets.tasks import get_task
+from larqnets.training.metrics import MetricsRow
 from larqnets.training.schedules import check_schedule
 from larqnets.training.teacher import Teacher, load_teacher
 
@@ -21,23 +22,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage in its run. Steps and epochs count on over the whole run; both begin at 0."""
+    """A stage in its run. Steps and epochs count on over the whole run; both begin at 0.
+
+    `epochs` are those of its config, or fewer where it stopped early.
+    """
 
     config: StageConfig
     index: int
     steps_per_epoch: int
     first_epoch: int
     first_step: int
+    epochs: int
 
     @property
     def last_epoch(self) -> int:
         """The number of epochs that are done when the stage ends."""
-        return self.first_epoch + self.config.epochs
+        return self.first_epoch + self.epochs
 
     @property
     def last_step(self) -> int:
         """The number of steps that are done when the stage ends."""
-        return self.first_step + self.config.epochs * self.steps_per_epoch
+        return self.first_step + self.epochs * self.steps_per_epoch
 
     def data_step(self, step: int) -> int:
         """Return which batch of the data set step `step` of the run takes: epoch e of the run is epoch e of the data.
@@ -54,14 +59,26 @@ def plan_stages(experiment: Experiment, dataset: "Dataset") -> list[Stage]:
     """
     stages: list[Stage] = []
     task = get_task(experiment.task)
-    epoch = step = 0
     for config in experiment.training_stages:
         check_schedule(config)
         task.loss(config)
-        stage = Stage(config, len(stages), dataset.steps_per_epoch(config.batch_size), epoch, step)
-        stages.append(stage)
-        epoch, step = stage.last_epoch, stage.last_step
-    return stages
+        stages.append(Stage(config, len(stages), dataset.steps_per_epoch(config.batch_size), 0, 0, config.epochs))
+    return _in_a_row(stages)
+
+
+def as_they_went(stages: list[Stage], current: int, rows: list[MetricsRow]) -> list[Stage]:
+    """Return the stages with those before number `current` as long as the rows of their epochs say: one may stop early."""
+    epochs = Counter(row["stage"] for row in rows)
+    return _in_a_row([replace(s, epochs=epochs[s.config.name]) if s.index < current else s for s in stages])
+
+
+def _in_a_row(stages: list[Stage]) -> list[Stage]:
+    """Return the stages, each beginning where the one before ends."""
+    placed: list[Stage] = []
+    for stage in stages:
+        epoch, step = (placed[-1].last_epoch, placed[-1].last_step) if placed else (0, 0)
+        placed.append(replace(stage, first_epoch=epoch, first_step=step))
+    return placed
 
 
 class StageParts:
@@ -140,20 +157,3 @@ def _stage_model(experiment: Experiment, dataset: "Dataset", stage: Stage) -> tf
         if not experiment.stages:
             raise
         raise LarqnetsError(f"Stage '{stage.config.name}': {error}") from error
-
-
-def stage_results(stages: list[Stage], rows: list[MetricsRow], metric: Metric) -> list[dict[str, Any]]:
-    """Return for the card what each stage was and did, from the rows of its finished epochs."""
-    results, before = [], 0.0
-    for stage in stages:
-        mine = rows[stage.first_epoch : stage.last_epoch]
-        entry = {"name": stage.config.name, "precision": stage.config.precision, "epochs_done": len(mine)}
-        if stage.config.teacher:
-            entry["teacher"] = stage.config.teacher
-        if mine:
-            last = mine[-1]
-            entry |= {"seconds": round(last["seconds"] - before, 2)}
-            entry |= {name: last[name] for name in results_of(metric)} | {"scores": scores_of(last)}
-            before = last["seconds"]
-        results.append(entry)
-    return results

@@ -222,3 +222,30 @@ def test_a_run_of_another_config_is_not_taken_for_the_experiment(swept):
     folder, _, _ = swept
     with pytest.raises(LarqnetsError, match="was started with another config than this sweep gives it"):
         plan(["digits"], None, ["train.epochs=3"], folder / "runs")
+
+
+def test_with_validation_images_the_best_run_is_named_by_them(cli, tmp_path, tfds_dir):
+    small = ("--set", "model.width=0.0625", "--set", "train.batch_size=512", "--set", "train.epochs=2")
+    few = ("sweep", "digits@0,1", *small, "--set", "data.validation=0.2", "--no-convert")
+    outcome = cli(*few, "--json")
+    assert outcome.code == 0, outcome.err
+    shown = json.loads(outcome.out)
+    cards = [json.loads((tmp_path / f"runs/digits-seed{seed}/card.json").read_text()) for seed in (0, 1)]
+    scores = [card["chosen"]["validation_scores"]["accuracy"] for card in cards]
+    best = max((0, 1), key=scores.__getitem__)
+    assert shown["chosen"] == {
+        "run": f"runs/digits-seed{best}",
+        "validation_accuracy": scores[best],
+        "test_accuracy": cards[best]["test_accuracy"],
+    }
+    with (tmp_path / "runs/sweep.csv").open(newline="") as file:
+        reader = csv.DictReader(file)
+        assert [float(row["validation_accuracy"]) for row in reader] == scores
+    assert set(reader.fieldnames) - set(COLUMNS) == {"validation_accuracy"}
+    again = cli(*few)
+    assert f"best by validation accuracy: runs/digits-seed{best}, {scores[best]:.2%}, test" in again.out
+    drawn = json.loads(cli("curves", "runs/digits-seed0", "--json").out)
+    assert (tmp_path / drawn["picture"]).is_file()
+    curve = drawn["runs"]["digits-seed0"]
+    assert curve["test_accuracy"] == [None, pytest.approx(cards[0]["test_accuracy"])]
+    assert curve["validation_accuracy"][-1] == pytest.approx(scores[0])

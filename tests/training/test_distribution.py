@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from forked import Forked
 
+from deploy.proof.check import evaluate_subject
 from larqnets.errors import LarqnetsError
 from larqnets.runs.checkpoints import latest
 from larqnets.runs.run import Run
@@ -125,6 +126,21 @@ def test_only_the_chief_writes(pair, two):
         "metrics.csv",
         "tensorboard",
     ]
+
+
+def test_two_workers_choose_and_make_a_run_longer(pair):
+    """Both read and set the copies of the best weights; the card's score is that of the network in the checkpoint."""
+    settings = ("--set", "model.width=0.125", "--set", "data.validation=0.2", "--set", "train.keep=best")
+    for epochs in (1, 2):
+        asked = ("digits_real", *settings, "--set", f"train.epochs={epochs}", "--name", "chosen", "--resume")
+        for code, err in finish(*pair.both(*asked)):
+            assert code == 0, err
+    run = Run.open(pair.folder / "runs/chosen")
+    assert (run.card.status, [stage.name for stage in run.card.stages]) == ("trained", ["train", "longer"])
+    measured = evaluate_subject(run.path, data_dir=str(pair.tfds_dir))
+    assert measured["accuracy"] == run.card.score
+    scores = [float(row["validation_accuracy"]) for row in rows(run.path)]
+    assert run.card.validation_score == pytest.approx(max(scores), rel=1e-6)
 
 
 def test_one_process_evaluates_what_two_trained(two, forked):

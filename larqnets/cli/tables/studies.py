@@ -10,10 +10,12 @@ from larqnets.cli.tables.facts import word
 
 def sweep(result: dict[str, Any]) -> list[Any]:
     """The table of a sweep."""
+    validated = "chosen" in result
     columns = (
         "method",
         "backbone",
         "seed",
+        *(["validation"] if validated else []),
         "test",
         "converted",
         "bytes",
@@ -28,15 +30,30 @@ def sweep(result: dict[str, Any]) -> list[Any]:
         column.justify = "right"
     name = result["score"]
     for row in result["rows"]:
-        scores = [
-            "-" if score is None else f"{score:.2%}" for score in (row[f"test_{name}"], row[f"converted_test_{name}"])
-        ]
+        measured = [row[f"validation_{name}"]] if validated else []
+        measured += [row[f"test_{name}"], row[f"converted_test_{name}"]]
+        scores = ["-" if score is None else f"{score:.2%}" for score in measured]
         sizes = [word(key, row[key]) for key in ("file_bytes", "binary_macs", "float_macs")]
         cells = ("-" if cell == "not known" else cell for cell in (*scores, *sizes))
         instructions = "-" if row["arm64_instructions"] is None else f"{row['arm64_instructions']:,}"
         network = [row["method"], row["backbone"], *(str(row[option]) for option in options)]
         table.add_row(*network, str(row["seed"]), *cells, f"{row['seconds']:.0f}", instructions)
-    return [table, "ARM64: executed instructions of an inference, Cortex-A72 under qemu", f"table: {result['csv']}"]
+    notes = ["ARM64: executed instructions of an inference, Cortex-A72 under qemu", f"table: {result['csv']}"]
+    return [table, *notes, *_best_of_sweep(result)]
+
+
+def _best_of_sweep(result: dict[str, Any]) -> list[str]:
+    """Which run is the best by its validation images, or why none is named."""
+    chosen, name = result.get("chosen"), result["score"]
+    if len(result["rows"]) < 2:
+        return []
+    if chosen is None:
+        return ["No run is named the best: none keeps validation images, and nothing is chosen on the test set."]
+    if chosen["run"] is None:
+        return [f"No run is named the best: {chosen['reason']}."]
+    return [
+        f"best by validation {name}: {chosen['run']}, {chosen[f'validation_{name}']:.2%}, test {chosen[f'test_{name}']:.2%}"
+    ]
 
 
 def pareto(result: dict[str, Any]) -> list[Any]:
