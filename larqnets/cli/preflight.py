@@ -17,6 +17,7 @@ from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import check_folder, check_output
 from larqnets.method_options import method_names, read_options
 from larqnets.runs.names import (
+    ARRAY_SUFFIXES,
     KERAS_SUFFIXES,
     Order,
     check_data,
@@ -35,6 +36,7 @@ from larqnets.runs.names import (
     run_of,
 )
 from larqnets.runs.run import Run, new_run_path
+from larqnets.runs.weights_files import check_readable
 from larqnets.schema import from_mapping
 
 if TYPE_CHECKING:
@@ -209,16 +211,17 @@ def check_summary(subject: str, backbone: str | None, image: str, stem: str, ove
 
 def check_import(source: Path, network: str | None, name: str | None, runs: Path, dataset: str | None) -> None:
     """Look at the arguments of `larqnets import`."""
-    if source.suffix not in (".npz", *KERAS_SUFFIXES):
+    if source.suffix not in (*ARRAY_SUFFIXES, *KERAS_SUFFIXES):
         raise LarqnetsError(
-            f"{source} is neither a .npz of weights nor a Keras model file ({', '.join(KERAS_SUFFIXES)})."
+            f"{source} is neither a file of weights ({', '.join(ARRAY_SUFFIXES)}) nor a Keras model file "
+            f"({', '.join(KERAS_SUFFIXES)}). Give one of these."
         )
-    if source.suffix == ".npz" and network is None:
+    if source.suffix in ARRAY_SUFFIXES and network is None:
         raise LarqnetsError(
             f"{source} holds weights without a graph. Say whose: --network {', '.join(PUBLISHED_NETWORKS)}, or a Keras "
             "model file."
         )
-    if source.suffix != ".npz" and network is not None:
+    if source.suffix not in ARRAY_SUFFIXES and network is not None:
         raise LarqnetsError(f"{source} brings its own graph. Leave --network out.")
     if network is not None and Path(network).suffix in KERAS_SUFFIXES:
         check_network(Path(network))
@@ -227,10 +230,10 @@ def check_import(source: Path, network: str | None, name: str | None, runs: Path
             f"There is no network '{network}'.{nearest(network, PUBLISHED_NETWORKS)} "
             f"Use one of: {', '.join(PUBLISHED_NETWORKS)}."
         )
-    if source.suffix != ".npz":
+    if source.suffix in ARRAY_SUFFIXES:
+        check_readable(source)
+    else:
         check_is_keras_file(source)
-    elif not source.is_file():
-        raise LarqnetsError(f"There is no file {source}. Check the path.")
     check_name(name or source.stem, runs)
     check_dataset(dataset)
 

@@ -26,7 +26,7 @@ def train(
         str | None,
         typer.Option(
             metavar="RUN|FILE",
-            help="Start from the weights of this run, Keras file or .npz; what does not fit begins anew.",
+            help="Start from the weights of this run, Keras file, .npz, .safetensors or .pt; what does not fit begins anew.",
         ),
     ] = None,
     resume: Annotated[

@@ -16,23 +16,27 @@ from larqnets.registry import unknown
 from larqnets.runs.card import CARD_FILE
 from larqnets.runs.longer import added_stage, asks_nothing_else, epochs_asked, is_longer
 from larqnets.runs.run import Run, default_name
+from larqnets.runs.weights_files import check_readable
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
-ARRAY_SUFFIXES = (".npz",)  # weights in PyTorch's names and layouts, without their network
+ARRAY_SUFFIXES = (
+    ".npz",
+    ".safetensors",
+    ".pt",
+    ".pth",
+)  # weights in PyTorch's names and layouts, without their network
 _REBUILD = "build the network in Keras 2, set its weights (layer.set_weights) and save it with model.save('model.h5')"
+_IMPORT = "import it with its graph: larqnets import FILE --network NAME"
 # What people give in the place of a Keras file: by suffix what it is, and what helps.
 _FOREIGN = {
-    ".pt": ("a PyTorch checkpoint, which runs code when it is opened", _REBUILD),
-    ".pth": ("a PyTorch checkpoint, which runs code when it is opened", _REBUILD),
+    ".pt": ("a PyTorch checkpoint, which holds weights without their network", _IMPORT),
+    ".pth": ("a PyTorch checkpoint, which holds weights without their network", _IMPORT),
     ".ckpt": ("a checkpoint, which holds weights without their network", _REBUILD),
-    ".safetensors": ("a file of weights without their network", _REBUILD),
+    ".safetensors": ("a file of weights without their network", _IMPORT),
     ".onnx": ("an ONNX graph, and the converter takes Keras", _REBUILD),
     ".pb": ("a TensorFlow graph, and the converter takes Keras", _REBUILD),
     ".tflite": ("converted already", "give it to larqnets inspect, run, verify or benchmark"),
-    ".npz": (
-        "a file of arrays without their network",
-        "import it with its graph: larqnets import weights.npz --network NAME",
-    ),
+    ".npz": ("a file of arrays without their network", _IMPORT),
     ".json": ("a graph without weights", "save both in one file with model.save('model.h5')"),
 }
 
@@ -173,8 +177,7 @@ def check_origin(named: str) -> None:
     """Look whether what --init-from names is there: a run, a Keras model file, a file of arrays."""
     path = Path(named)
     if path.suffix in ARRAY_SUFFIXES:
-        if not path.is_file():
-            raise LarqnetsError(f"There is no file {path}. Check the path.")
+        check_readable(path)
     elif path.suffix in KERAS_SUFFIXES or path.is_file():
         check_is_keras_file(path)
     else:

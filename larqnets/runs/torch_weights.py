@@ -9,9 +9,7 @@ BatchNormalization       NAME.weight .bias .running_mean .running_var
 NAME.num_batches_tracked of a BatchNormalization, which counts training steps and is no weight, is left out.
 """
 
-import zipfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -22,24 +20,6 @@ from larqnets.shapes import known
 layers = tf.keras.layers
 
 _NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a .npz file; raises LarqnetsError when it cannot be read, or one is not finite real numbers."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0].rstrip(".")
-        raise LarqnetsError(
-            f"{path} cannot be read as a .npz of arrays: {reason}. Write it with numpy.savez."
-        ) from error
-    for name, array in arrays.items():
-        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            raise LarqnetsError(
-                f"The array '{name}' of {path} holds something other than finite numbers. Mend the file."
-            )
-    return arrays
 
 
 def load_torch_weights(model: tf.keras.Model, arrays: dict[str, np.ndarray], source: str) -> None:

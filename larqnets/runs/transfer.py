@@ -15,8 +15,9 @@ from larqnets.runs.keras_file import load_keras_file
 from larqnets.runs.names import ARRAY_SUFFIXES
 from larqnets.runs.run import Run
 from larqnets.runs.subject import open_subject
-from larqnets.runs.torch_weights import places, read_arrays
+from larqnets.runs.torch_weights import places
 from larqnets.runs.weights import named_weights, quantizer_weights
+from larqnets.runs.weights_files import read_weights
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _open(named: str, model: tf.keras.Model) -> _Origin:
     path = Path(named)
     if path.is_file():
         if path.suffix in ARRAY_SUFFIXES:
-            return _Origin(_in_places(model, read_arrays(path)))
+            return _Origin(_in_places(model, read_weights(path)))
         return _Origin(_values(load_keras_file(path)))
     run = Run.open(path)
     images = run.card.images
