@@ -119,7 +119,7 @@ LIGHT = {  # of rooms that are not
     "larqnets.data": (
         *("check", "contact_sheet", "duplicates", "folder", "image", "info", "known", "layout", "split", "survey"),
     ),
-    "larqnets.runs": ("run", "run_lock", "card", "epoch_tables", "names", "keras_config", "weights_files"),
+    "larqnets.runs": ("run", "run_lock", "card", "epoch_tables", "names", "keras_config", "weights_files", "zoo"),
     "larqnets.studies": ("sweep_plan", "sweep_table", "pareto", "curves"),
     "deploy.decomposed": ("packed",),
 }

@@ -37,6 +37,7 @@ from larqnets.runs.names import (
 )
 from larqnets.runs.run import Run, new_run_path
 from larqnets.runs.weights_files import check_readable
+from larqnets.runs.zoo import check_zoo, is_zoo
 from larqnets.schema import from_mapping
 
 if TYPE_CHECKING:
@@ -104,8 +105,10 @@ def check_data_check(images: str, overrides: Sequence[str], data_dir: str | None
 
 
 def check_network(source: Path) -> None:
-    """Look whether a run folder or a Keras model file is there."""
-    if source.is_dir() and source.suffix not in KERAS_SUFFIXES:
+    """Look whether a run folder, a Keras model file or a network of Larq Zoo is there."""
+    if is_zoo(source):
+        check_zoo(str(source))
+    elif source.is_dir() and source.suffix not in KERAS_SUFFIXES:
         Run.open(source)
     else:
         check_is_keras_file(source)

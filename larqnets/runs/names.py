@@ -17,6 +17,7 @@ from larqnets.runs.card import CARD_FILE
 from larqnets.runs.longer import added_stage, asks_nothing_else, epochs_asked, is_longer
 from larqnets.runs.run import Run, default_name
 from larqnets.runs.weights_files import check_readable
+from larqnets.runs.zoo import check_zoo, is_zoo
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 ARRAY_SUFFIXES = (
@@ -174,9 +175,11 @@ def check_body(experiment: Experiment, has_origin: bool) -> None:
 
 
 def check_origin(named: str) -> None:
-    """Look whether what --init-from names is there: a run, a Keras model file, a file of arrays."""
+    """Look whether what --init-from names is there: a run, a Keras model file, a file of arrays, a network of Larq Zoo."""
     path = Path(named)
-    if path.suffix in ARRAY_SUFFIXES:
+    if is_zoo(named):
+        check_zoo(named)
+    elif path.suffix in ARRAY_SUFFIXES:
         check_readable(path)
     elif path.suffix in KERAS_SUFFIXES or path.is_file():
         check_is_keras_file(path)

@@ -20,6 +20,7 @@ from larqnets.runs.keras_file import load_keras_file
 from larqnets.runs.names import KERAS_SUFFIXES, image_shape, is_run, looks_like_run, run_of
 from larqnets.runs.run import Run
 from larqnets.runs.weights import build_model, load_trained_model
+from larqnets.runs.zoo import NORMALISATION, ZOO, build_zoo, is_zoo
 from larqnets.tasks import Task, get_task, task_of
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
@@ -121,7 +122,7 @@ def open_subject(
     image: tuple[int, int, int] | None = None,
     classes: int | None = None,
 ) -> Subject:
-    """Open a run folder, a Keras model file, a .tflite file, or as text also a network of keras.applications by its name.
+    """Open a run folder, a Keras model file, a .tflite file, `zoo:NAME`, or as text a network of keras.applications by name.
 
     A run may be given opened. `dataset` names images, or other ones than its own; `weights`, `image` (H, W, C) and
     `classes` (1000) are those of keras.applications: "imagenet" (Keras downloads them), "none" (random), or a file. Raises
@@ -141,6 +142,9 @@ def open_subject(
     elif origin in applications():
         load = partial(_application, str(origin), weights, image, classes)
         subject = Subject(origin, str(origin), load, normalised=partial(normalisation, str(origin)))
+    elif is_zoo(origin):
+        name = str(origin).removeprefix(ZOO)
+        subject = Subject(origin, name, partial(build_zoo, str(origin)), normalised=lambda: NORMALISATION)
     elif path.suffix in KERAS_SUFFIXES:
         subject = Subject(origin, path.stem, partial(load_keras_file, path))
     elif origin == path.name and not path.exists():

@@ -18,6 +18,7 @@ from larqnets.runs.subject import open_subject
 from larqnets.runs.torch_weights import places
 from larqnets.runs.weights import named_weights, quantizer_weights
 from larqnets.runs.weights_files import read_weights
+from larqnets.runs.zoo import is_zoo
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class _Origin:
 def start_from(named: str, model: tf.keras.Model, labels: Iterable[str], task: TaskConfig) -> Transfer:
     """Give a model of `create_model` the weights of another network that have the same name and shape.
 
-    `named`: a run folder, a Keras model file, or a file of arrays in PyTorch's names and layouts (`torch_weights`). The
+    `named`: a run folder, a Keras model file, `zoo:NAME` with its ImageNet weights, or a file of arrays in PyTorch's names and layouts (`torch_weights`). The
     body's weights are taken one by one, the head's where the other network was trained for the same task and the same
     classes in the same order, as only a run says. Raises LarqnetsError when no weight of the body can be taken; then the model is
     as it was.
@@ -81,6 +82,8 @@ def _open(named: str, model: tf.keras.Model) -> _Origin:
         if path.suffix in ARRAY_SUFFIXES:
             return _Origin(_in_places(model, read_weights(path)))
         return _Origin(_values(load_keras_file(path)))
+    if is_zoo(named):
+        return _Origin(_values(open_subject(named).model))
     run = Run.open(path)
     images = run.card.images
     return _Origin(_values(open_subject(run).model), None if images is None else images.labels, run.config.task.kind)
