@@ -111,13 +111,19 @@ def _place(name: str, entry: Any) -> tuple[int, int, str, tuple[int, ...]]:
     """Return (begin, end, dtype, shape) of an array, which fit together."""
     if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str) or entry["dtype"] not in _DTYPES:
         raise _DamagedError(f"the entry of '{name}' names no type of numbers that is known here")
-    shape, offsets = entry.get("shape"), entry.get("data_offsets")
-    whole = [isinstance(part, list) and all(type(n) is int and n >= 0 for n in part) for part in (shape, offsets)]
-    if not all(whole) or len(offsets) != 2 or len(shape) > 32:
+    shape, offsets = _counts(entry.get("shape")), _counts(entry.get("data_offsets"))
+    if shape is None or offsets is None or len(offsets) != 2 or len(shape) > 32:
         raise _DamagedError(f"the entry of '{name}' has no shape or no place")
-    if offsets[1] - offsets[0] != math.prod(shape) * np.dtype(_DTYPES[entry["dtype"]]).itemsize:
-        raise _DamagedError(f"the shape of '{name}' does not fit its {offsets[1] - offsets[0]} bytes")
-    return offsets[0], offsets[1], entry["dtype"], tuple(shape)
+    begin, end = offsets
+    if end - begin != math.prod(shape) * np.dtype(_DTYPES[entry["dtype"]]).itemsize:
+        raise _DamagedError(f"the shape of '{name}' does not fit its {end - begin} bytes")
+    return begin, end, entry["dtype"], shape
+
+
+def _counts(value: Any) -> tuple[int, ...] | None:
+    """Return a list of whole numbers from 0 on as a tuple, None for anything else."""
+    whole = isinstance(value, list) and all(type(number) is int and number >= 0 for number in value)
+    return tuple(value) if whole else None
 
 
 def _array(content: bytes, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
