@@ -1,6 +1,7 @@
 """Weights in PyTorch's layout: all of them, in their places, or an error that names the first that is wrong."""
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from small_networks import digits_network, torch_arrays
 from larqnets import LarqnetsError
 from larqnets.config import DataConfig, TrainConfig
 from larqnets.data import load_dataset
+from larqnets.importing.imported_run import import_model
 from larqnets.importing.networks import NETWORKS, get_network
+from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.run import Run
 from larqnets.runs.torch_weights import load_torch_weights
 from larqnets.tasks import get_task
@@ -110,10 +113,22 @@ def test_a_network_that_ends_in_probabilities_is_not_given_a_second_softmax(cli,
     np.testing.assert_allclose(told, expected, rtol=1e-4)
 
 
+def test_a_safetensors_is_imported_with_every_weight(tmp_path, arrays):
+    header, content = {}, b""
+    for name, array in arrays.items():
+        place = [len(content), len(content) + array.nbytes]
+        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": place}
+        content += np.ascontiguousarray(array, "<f4").tobytes()
+    text = json.dumps(header).encode()
+    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + content)
+    (tmp_path / "small.h5").write_bytes(keras_file_content(digits_network(seed=2)))
+    run = import_model(tmp_path / "w.safetensors", str(tmp_path / "small.h5"), runs=tmp_path / "runs")
+    images = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
+    np.testing.assert_array_equal(load_trained_model(run)(images), digits_network(seed=1)(images))
+
+
 def test_commands_take_an_imported_run(cli, tmp_path):
     """import, evaluate, summary, list, and what a run without an experiment cannot do."""
-    from larqnets.runs.keras_file import keras_file_content
-
     (tmp_path / "small.h5").write_bytes(keras_file_content(digits_network()))
     done = cli("import", "small.h5", "--dataset", "digits", "--json")
     assert done.code == 0, done.err
