@@ -51,19 +51,19 @@ class _DamagedError(ValueError):
 Judge = Callable[[dict[str, Header]], Sequence[str]]
 
 
-def read_arrays(path: Path, judge: Judge) -> list[np.ndarray]:
+def read_arrays(path: Path, judge: Judge, most: int = MAX_ARRAYS) -> list[np.ndarray]:
     """Return arrays of a .npy or .npz file, in native byte order.
 
     `judge` is given every name with its header, a .npy's being "arr_0", before any value is read; it returns the names to
     read, in the order wanted, or raises. Raises LarqnetsError for everything that is no plain array of numbers or bytes:
-    objects, records, encrypted or otherwise compressed members, damage, more than MAX_BYTES.
+    objects, records, encrypted or otherwise compressed members, damage, more than MAX_BYTES or `most` arrays.
     """
     try:
         with open_at_once(path) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise LarqnetsError(f"{path} is not a file. Give a .npy or .npz file.")
             if file.read(4) == b"PK\x03\x04":
-                return _read_archive(file, judge)
+                return _read_archive(file, judge, most)
             file.seek(0)
             return _read_single(file, judge)
     except _DamagedError as error:
@@ -91,10 +91,10 @@ def _read_single(file: IO[bytes], judge: Judge) -> list[np.ndarray]:
     return [_read_values(file, header) for _ in judge({"arr_0": header})]
 
 
-def _read_archive(file: IO[bytes], judge: Judge) -> list[np.ndarray]:
+def _read_archive(file: IO[bytes], judge: Judge, most: int) -> list[np.ndarray]:
     try:
         with zipfile.ZipFile(file) as archive:
-            members = _members(archive)
+            members = _members(archive, most)
             headers = {}
             for name, member in members.items():
                 with archive.open(member) as content:
@@ -116,10 +116,10 @@ def _read_archive(file: IO[bytes], judge: Judge) -> list[np.ndarray]:
         raise _DamagedError(f"the archive is damaged, {reason}") from error
 
 
-def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+def _members(archive: zipfile.ZipFile, most: int) -> dict[str, zipfile.ZipInfo]:
     infos = archive.infolist()
-    if len(infos) > MAX_ARRAYS:
-        raise _DamagedError(f"it holds {len(infos)} members, more than {MAX_ARRAYS}")
+    if len(infos) > most:
+        raise _DamagedError(f"it holds {len(infos)} members, more than {most}")
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         name = info.filename.removesuffix(".npy")

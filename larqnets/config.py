@@ -114,6 +114,8 @@ class TrainConfig:
     teacher_weights: str = "imagenet"  # of a keras: teacher: "imagenet" (Keras downloads them) or a weights file
     teacher_temperature: Annotated[float, Range(0.01, 1000)] = 1.0  # divides the logits of both before the softmax
     hard_label_weight: Annotated[float, Range(0, 1)] = 0.0  # with a teacher: share of `loss` on the labels
+    freeze: bool = False  # the body keeps the weights that --init-from gave it, its BatchNorms their statistics
+    body_rate: Annotated[float, Range(0, 1, above=True)] = 1.0  # factor on the learning rate of these weights
     keep: Literal["last", "best"] = "last"  # the weights that are the result: of the last epoch, or of the epoch with
     # the best headline score on the validation images
     patience: Annotated[int, Range(0, 100_000)] = 0  # a stage ends after so many epochs without a better validation

@@ -3,7 +3,7 @@
 import difflib
 import platform
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class LarqnetsError(Exception):
@@ -48,6 +48,12 @@ def printable(text: str, keep: str = "") -> str:
 
 def _is_shown(character: str) -> bool:
     return character.isprintable() or character in _JOINERS or unicodedata.category(character) == "Zs"
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first three of some names, and how many more there are."""
+    shown = ", ".join(excerpt(name, 120) for name in names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
 def excerpt(text: str, limit: int = 200) -> str:

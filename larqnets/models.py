@@ -30,6 +30,8 @@ from larqnets.tasks import Images, Task, Tree, get_task, only  # noqa: E402
 
 __all__ = ["create_model", "list_backbones", "list_methods", "method_matrix"]
 
+_BODY = "_larqnets_body"  # the attribute of a model in which `create_model` says what `body_of` tells
+
 # absl repeats in prose what our own errors say in a sentence.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
@@ -64,7 +66,17 @@ def create_model(
     stages = recipe.body(recipe.stem(inputs, plan.stem), plan)
     answers = _named(task.outputs(stages, recipe, plan, info))
     model = tf.keras.Model(inputs, answers, name=f"{method}_{backbone}")
-    return model if precision == "binary" else _with_less_binary(model, precision, surrogate, method)
+    model = model if precision == "binary" else _with_less_binary(model, precision, surrogate, method)
+    setattr(model, _BODY, frozenset(layer.name for layer in tf.keras.Model(inputs, stages).layers))
+    return model
+
+
+def body_of(model: tf.keras.Model) -> frozenset[str]:
+    """Return the names of the layers up to the last stage; what follows is the task's head.
+
+    They are known of what `create_model` made, and of no model that was read from a file.
+    """
+    return getattr(model, _BODY)
 
 
 def method_matrix(stem: StemKind = "small") -> dict[str, dict[str, str]]:

@@ -127,7 +127,7 @@ LIGHT = {  # of rooms that are not
         *("check", "contact_sheet", "duplicates", "folder", "image", "info", "known", "layout", "preparation", "split"),
         "survey",
     ),
-    "larqnets.runs": ("run", "run_lock", "card", "epoch_tables", "names", "keras_config"),
+    "larqnets.runs": ("run", "run_lock", "card", "epoch_tables", "names", "keras_config", "weights_files", "zoo"),
     "larqnets.studies": ("sweep_plan", "sweep_table", "pareto", "curves", "run_report", "run_page"),
     "deploy.decomposed": ("packed",),
 }

@@ -59,7 +59,7 @@ def convert_source(
     reporter.stage("load")
     source = open_subject(path, dataset=dataset, data_dir=data_dir, given=given)
     trained = _look_at(source, allow_float, twins=twins or twin_run is not None, twin_run=twin_run)
-    folder = out or (path / target if source.run else path.with_name(f"{path.stem}-{target}"))
+    folder = out or (path / target if source.run else path.with_name(f"{source.name}-{target}"))
     binary = bool(trained.binary_layers)
     roles = ["binary"] if binary else ["float"]
     roles += (["float", "int8"] if binary else ["int8"]) if twins or twin_run else []
@@ -108,7 +108,7 @@ def _look_at(source: Subject, allow_float: bool, *, twins: bool, twin_run: Path 
     if source.run is not None:
         _check_binary(trained, source.run)
     if twins and source.run is None:
-        raise LarqnetsError("Twins need a run, whose backbone they share. A Keras file does not tell its backbone.")
+        raise LarqnetsError("Twins need a run, whose backbone they share. What is no run does not tell its backbone.")
     if twin_run is not None and source.run is not None:
         _check_twin(source.run, Run.open(twin_run))
     return refuse_known_problems(trained, allow_float=allow_float)

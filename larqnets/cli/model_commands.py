@@ -26,7 +26,7 @@ app = typer.Typer()
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="A run folder, or a Keras model file of yours.")],
+    source: Annotated[Path, typer.Argument(help="A run folder, a Keras model file of yours, or zoo:NAME of Larq Zoo.")],
     target: Annotated[str, typer.Option(help="Device family: arm64.")] = "arm64",
     twins: Annotated[
         bool, typer.Option("--twins", help="Also write the float and int8 version of the network.")

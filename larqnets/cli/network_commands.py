@@ -36,11 +36,13 @@ app.add_typer(decompose, name="decompose")
 
 @app.command(name="import")
 def import_(
-    source: Annotated[Path, typer.Argument(help="Weights in PyTorch's layout (.npz), or a Keras model file.")],
+    source: Annotated[
+        Path, typer.Argument(help="Weights in PyTorch's layout (.npz, .safetensors, .pt), or a Keras model file.")
+    ],
     network: Annotated[
         str | None,
         typer.Option(
-            help="Whose weights a .npz holds: resnet56, vgg16bn, or a Keras model file whose layers have PyTorch's names."
+            help="Whose weights a file without a graph holds: resnet56, vgg16bn, or a Keras model file whose layers have PyTorch's names."
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run. Default: that of the file.")] = None,

@@ -18,6 +18,7 @@ from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import check_folder, check_output
 from larqnets.method_options import method_names, read_options
 from larqnets.runs.names import (
+    ARRAY_SUFFIXES,
     KERAS_SUFFIXES,
     Order,
     check_data,
@@ -26,6 +27,7 @@ from larqnets.runs.names import (
     check_images,
     check_is_keras_file,
     check_method,
+    check_origin,
     image_shape,
     images_of_source,
     is_run,
@@ -35,6 +37,8 @@ from larqnets.runs.names import (
     run_of,
 )
 from larqnets.runs.run import Run, new_run_path
+from larqnets.runs.weights_files import check_readable
+from larqnets.runs.zoo import check_zoo, is_zoo
 from larqnets.schema import from_mapping
 
 if TYPE_CHECKING:
@@ -69,10 +73,11 @@ def check_train(order: Order) -> None:
         new_run_path(order.runs, name)
     check_folder(order.runs)
     check_experiment(experiment)
-    origins = [stage.teacher for stage in experiment.training_stages if stage.teacher]
-    for run in (*origins, *([] if order.init_from is None else [order.init_from])):
-        if not str(run).startswith("keras:"):
-            Run.open(Path(run))
+    for teacher in {stage.teacher for stage in experiment.training_stages}:
+        if teacher and not teacher.startswith("keras:"):
+            Run.open(Path(teacher))
+    if order.init_from is not None:
+        check_origin(str(order.init_from))
 
 
 def check_data_check(images: str, overrides: Sequence[str], data_dir: str | None, sheet: Path | None) -> DataConfig:
@@ -101,8 +106,10 @@ def check_data_check(images: str, overrides: Sequence[str], data_dir: str | None
 
 
 def check_network(source: Path) -> None:
-    """Look whether a run folder or a Keras model file is there."""
-    if source.is_dir() and source.suffix not in KERAS_SUFFIXES:
+    """Look whether a run folder, a Keras model file or a network of Larq Zoo is there."""
+    if is_zoo(source):
+        check_zoo(str(source))
+    elif source.is_dir() and source.suffix not in KERAS_SUFFIXES:
         Run.open(source)
     else:
         check_is_keras_file(source)
@@ -236,16 +243,17 @@ def check_import(
     source: Path, network: str | None, name: str | None, runs: Path, dataset: str | None, given: Preparation
 ) -> None:
     """Look at the arguments of `larqnets import`."""
-    if source.suffix not in (".npz", *KERAS_SUFFIXES):
+    if source.suffix not in (*ARRAY_SUFFIXES, *KERAS_SUFFIXES):
         raise LarqnetsError(
-            f"{source} is neither a .npz of weights nor a Keras model file ({', '.join(KERAS_SUFFIXES)})."
+            f"{source} is neither a file of weights ({', '.join(ARRAY_SUFFIXES)}) nor a Keras model file "
+            f"({', '.join(KERAS_SUFFIXES)}). Give one of these."
         )
-    if source.suffix == ".npz" and network is None:
+    if source.suffix in ARRAY_SUFFIXES and network is None:
         raise LarqnetsError(
             f"{source} holds weights without a graph. Say whose: --network {', '.join(PUBLISHED_NETWORKS)}, or a Keras "
             "model file."
         )
-    if source.suffix != ".npz" and network is not None:
+    if source.suffix not in ARRAY_SUFFIXES and network is not None:
         raise LarqnetsError(f"{source} brings its own graph. Leave --network out.")
     if network is not None and Path(network).suffix in KERAS_SUFFIXES:
         check_network(Path(network))
@@ -259,10 +267,10 @@ def check_import(
             f"It is known how the images of {network} are prepared, and of which size they are. Leave --mean, --std, --scale, "
             "--labels and --image-size out."
         )
-    if source.suffix != ".npz":
+    if source.suffix in ARRAY_SUFFIXES:
+        check_readable(source)
+    else:
         check_is_keras_file(source)
-    elif not source.is_file():
-        raise LarqnetsError(f"There is no file {source}. Check the path.")
     check_name(name or source.stem, runs)
     check_dataset(dataset)
 

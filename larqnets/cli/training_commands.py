@@ -22,7 +22,13 @@ def train(
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     overrides: Set = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, data order and augmentation.")] = None,
-    init_from: Annotated[Path | None, typer.Option(help="Start from the weights of this run.")] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN|FILE",
+            help="Start from the weights of this run, Keras file, .npz, .safetensors or .pt; what does not fit begins anew.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run where its last checkpoint stands.")
     ] = False,

@@ -9,12 +9,13 @@ from typing import Any
 from larqnets.data import reading_errors
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.importing.networks import get_network
-from larqnets.importing.torch_weights import load_torch_weights, read_arrays
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.keras_file import keras_file_content
-from larqnets.runs.names import KERAS_SUFFIXES
+from larqnets.runs.names import ARRAY_SUFFIXES, KERAS_SUFFIXES
 from larqnets.runs.run import MODEL_FILE, Run
 from larqnets.runs.subject import Subject, open_subject
+from larqnets.runs.torch_weights import load_torch_weights
+from larqnets.runs.weights_files import read_weights
 from larqnets.training.evaluation import evaluate
 
 BATCH = 250
@@ -32,7 +33,7 @@ def import_model(
     measure: bool = True,
     reporter: Reporter = SILENT,
 ) -> Run:
-    """Make a run of kind `imported`: of a .npz in PyTorch's layout into the graph `network`, or of a Keras model file.
+    """Make a run of kind `imported`: of arrays in PyTorch's layout into the graph `network`, or of a Keras model file.
 
     `network` is the name of a published one, or a Keras model file whose layers are called as in PyTorch. A published
     network knows its images; for a Keras file `dataset` names them, and `given` says how they are prepared, what its classes
@@ -42,7 +43,7 @@ def import_model(
     begun = time.monotonic()
     reporter.stage("import")
     facts: dict[str, Any] = {}
-    if source.suffix != ".npz":
+    if source.suffix not in ARRAY_SUFFIXES:
         subject = open_subject(source, given=given)
     elif Path(network or "").suffix in KERAS_SUFFIXES:
         subject = open_subject(Path(network or ""), given=given)
@@ -52,8 +53,8 @@ def import_model(
         facts = {"claimed_accuracy": published.claimed_accuracy, "origin": published.source}
     subject = dataclasses.replace(subject, dataset=dataset, data_dir=data_dir)
     model = subject.model
-    if source.suffix == ".npz":
-        load_torch_weights(model, read_arrays(source), str(source))
+    if source.suffix in ARRAY_SUFFIXES:
+        load_torch_weights(model, read_weights(source), str(source))
     subject.check_given()
     data = subject.data
     card = {

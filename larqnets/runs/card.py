@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from larqnets.documents import read_json
-from larqnets.errors import LarqnetsError, excerpt
+from larqnets.errors import LarqnetsError, excerpt, some
 from larqnets.files import write_atomically
 from larqnets.schema import from_mapping
 
@@ -71,6 +71,37 @@ class StageResult:
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """Which weights a run began with of another network, by name.
+
+    `taken` have the values of the other one, `new` have initial values, each with the reason, `unused` are those of the other
+    one that nothing here is called like.
+    """
+
+    taken: tuple[str, ...]
+    new: dict[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+
+    def words(self) -> str:
+        """Return how many are taken."""
+        whole = len(self.taken) + len(self.new)
+        return f"All {whole} weights" if not self.new else f"{len(self.taken)} of {whole} weights"
+
+    def lines(self) -> list[str]:
+        """Return in sentences what is taken and what is not, and of the latter the first names."""
+        lines = [f"{self.words()} are taken from there."]
+        shapes = [name for name, why in self.new.items() if " there and " in why]
+        for why in dict.fromkeys(why for name, why in self.new.items() if name not in shapes):
+            names = [name for name, reason in self.new.items() if reason == why]
+            lines.append(f"Not taken: {some(names)} ({why}).")
+        if shapes:
+            lines.append(f"Not taken: {some([f'{name} is {self.new[name]}' for name in shapes])}.")
+        if self.unused:
+            lines.append(f"Nothing here is called like {some(self.unused)} of the other network.")
+        return lines
+
+
+@dataclass(frozen=True)
 class PaperResult:
     """The published accuracy that the config names, and how far ours is from it: ours minus theirs, as a fraction."""
 
@@ -116,6 +147,7 @@ class Card:
     converted_scores: dict[str, float] | None = None
     converted_test_images: int | None = None
     init_from: str | None = None
+    transfer: Transfer | None = None
     images: Images | None = None
     stages: tuple[StageResult, ...] = ()
     chosen: Chosen | None = None

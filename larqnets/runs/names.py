@@ -16,22 +16,28 @@ from larqnets.registry import unknown
 from larqnets.runs.card import CARD_FILE
 from larqnets.runs.longer import added_stage, asks_nothing_else, epochs_asked, is_longer
 from larqnets.runs.run import Run, default_name
+from larqnets.runs.weights_files import check_readable
+from larqnets.runs.zoo import check_zoo, is_zoo
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
+ARRAY_SUFFIXES = (
+    ".npz",
+    ".safetensors",
+    ".pt",
+    ".pth",
+)  # weights in PyTorch's names and layouts, without their network
 _REBUILD = "build the network in Keras 2, set its weights (layer.set_weights) and save it with model.save('model.h5')"
+_IMPORT = "import it with its graph: larqnets import FILE --network NAME"
 # What people give in the place of a Keras file: by suffix what it is, and what helps.
 _FOREIGN = {
-    ".pt": ("a PyTorch checkpoint, which runs code when it is opened", _REBUILD),
-    ".pth": ("a PyTorch checkpoint, which runs code when it is opened", _REBUILD),
+    ".pt": ("a PyTorch checkpoint, which holds weights without their network", _IMPORT),
+    ".pth": ("a PyTorch checkpoint, which holds weights without their network", _IMPORT),
     ".ckpt": ("a checkpoint, which holds weights without their network", _REBUILD),
-    ".safetensors": ("a file of weights without their network", _REBUILD),
+    ".safetensors": ("a file of weights without their network", _IMPORT),
     ".onnx": ("an ONNX graph, and the converter takes Keras", _REBUILD),
     ".pb": ("a TensorFlow graph, and the converter takes Keras", _REBUILD),
     ".tflite": ("converted already", "give it to larqnets inspect, run, verify or benchmark"),
-    ".npz": (
-        "a file of arrays without their network",
-        "import it with its graph: larqnets import weights.npz --network NAME",
-    ),
+    ".npz": ("a file of arrays without their network", _IMPORT),
     ".json": ("a graph without weights", "save both in one file with model.save('model.h5')"),
 }
 
@@ -116,7 +122,7 @@ class Order:
     name: str | None = None
     runs: Path = Path("runs")
     overrides: Sequence[str] = ()
-    init_from: Path | None = None  # a run whose weights it starts from
+    init_from: Path | str | None = None  # a run or file whose weights it starts from
     resume: bool = False
     seed: int | None = None
     strategy: str | None = None
@@ -141,6 +147,7 @@ def plan_run(order: Order) -> Run | tuple[Experiment, str]:
         return run
     settings = list(order.overrides) + ([] if order.seed is None else [f"seed={order.seed}"])
     experiment = load_config(order.config_or_run, settings)
+    check_body(experiment, order.init_from is not None)
     name = order.name or default_name(path.stem, experiment.seed)
     if order.resume and (order.runs / name).exists():
         run = Run.open(order.runs / name)
@@ -154,6 +161,33 @@ def plan_run(order: Order) -> Run | tuple[Experiment, str]:
         longer_by(run, order)
         return run
     return experiment, name
+
+
+def check_body(experiment: Experiment, has_origin: bool) -> None:
+    """Raise LarqnetsError when the first stage is to hold on to weights that would be random ones."""
+    first = experiment.training_stages[0]
+    if not has_origin and (first.freeze or first.body_rate != 1):
+        key = "train.freeze" if first.freeze else "train.body_rate"
+        raise LarqnetsError(
+            f"{key} is for a body that is trained already, and this run would begin with random weights. Name where they "
+            "come from with --init-from, or leave it out."
+        )
+
+
+def check_origin(named: str) -> None:
+    """Look whether what --init-from names is there: a run, a Keras model file, a file of arrays."""
+    path = Path(named)
+    if is_zoo(named):
+        check_zoo(named)
+        raise LarqnetsError(
+            f"{named} cannot begin a run yet, for no config describes its body. `larqnets convert {named}` converts it."
+        )
+    elif path.suffix in ARRAY_SUFFIXES:
+        check_readable(path)
+    elif path.suffix in KERAS_SUFFIXES or path.is_file():
+        check_is_keras_file(path)
+    else:
+        Run.open(path)
 
 
 def longer_by(run: Run, order: Order) -> StageConfig | None:

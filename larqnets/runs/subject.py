@@ -23,6 +23,7 @@ from larqnets.runs.keras_file import load_keras_file
 from larqnets.runs.names import KERAS_SUFFIXES, image_shape, is_run, looks_like_run, run_of
 from larqnets.runs.run import Run
 from larqnets.runs.weights import build_model, load_trained_model
+from larqnets.runs.zoo import NORMALISATION, ZOO, build_zoo, is_zoo
 from larqnets.tasks import Task, get_task, task_of
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
@@ -186,7 +187,7 @@ def open_subject(
     classes: int | None = None,
     given: Preparation = NOT_SAID,
 ) -> Subject:
-    """Open a run folder, a Keras model file, a .tflite file, or as text also a network of keras.applications by its name.
+    """Open a run folder, a Keras model file, a .tflite file, `zoo:NAME`, or as text a network of keras.applications by name.
 
     A run may be given opened. `dataset` names images, or other ones than its own; `weights`, `image` (H, W, C) and
     `classes` (1000) are those of keras.applications: "imagenet" (Keras downloads them), "none" (random), or a file. `given`
@@ -208,6 +209,9 @@ def open_subject(
     elif origin in applications():
         load = partial(_application, str(origin), weights, image, classes)
         subject = Subject(origin, str(origin), load, known=partial(_as_of_application, str(origin)))
+    elif is_zoo(origin):
+        name = str(origin).removeprefix(ZOO)
+        subject = Subject(origin, name, partial(build_zoo, str(origin)), known=_as_of_zoo)
     elif path.suffix in KERAS_SUFFIXES:
         subject = Subject(origin, path.stem, partial(load_keras_file, path, given.size), known=_as_it_begins)
     elif origin == path.name and not path.exists():
@@ -250,6 +254,11 @@ def _as_of_application(name: str, subject: Subject) -> Preparation:
     """Return how Keras' own preprocessing does it; raises LarqnetsError, see `normalisation`."""
     numbers = normalisation(name)
     return Preparation(numbers["mean"], numbers["std"])
+
+
+def _as_of_zoo(subject: Subject) -> Preparation:
+    """Return how Larq Zoo's own preprocessing does it."""
+    return Preparation(NORMALISATION["mean"], NORMALISATION["std"])
 
 
 def _as_it_says(read: Callable[[], Model], subject: Subject) -> Preparation:

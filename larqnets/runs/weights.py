@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqnets.config import Experiment, StageConfig
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, some
 from larqnets.models import create_model
 from larqnets.runs import checkpoints
 from larqnets.runs.keras_file import load_keras_file
@@ -72,15 +72,15 @@ def transfer_weights(source: tf.keras.Model, target: tf.keras.Model) -> list[str
     the target, which keep their initial values.
     Raises LarqnetsError naming the first weights without partner.
     """
-    sources, targets = _partners(source), _partners(target)
-    owned_by_sign = _quantizer_weights(source, target) | _quantizer_weights(target, source)
+    sources, targets = named_weights(source), named_weights(target)
+    owned_by_sign = _taken_away(source, target) | _taken_away(target, source)
     only_source, only_target = (
         sorted(key for key in these.keys() - others.keys() if id(these[key]) not in owned_by_sign)
         for these, others in ((sources, targets), (targets, sources))
     )
     if only_source or only_target:
-        found = [f"{_names(only_source)} only in the source"] if only_source else []
-        found += [f"{_names(only_target)} only in the target"] if only_target else []
+        found = [f"{some(only_source)} only in the source"] if only_source else []
+        found += [f"{some(only_target)} only in the target"] if only_target else []
         raise LarqnetsError(
             f"Weights without a partner: {' and '.join(found)}. "
             "Use the same backbone, width and kind of shortcut in both models."
@@ -97,7 +97,7 @@ def transfer_weights(source: tf.keras.Model, target: tf.keras.Model) -> list[str
     return sorted(targets.keys() - sources.keys())
 
 
-def _partners(model: tf.keras.Model) -> dict[str, tf.Variable]:
+def named_weights(model: tf.keras.Model) -> dict[str, tf.Variable]:
     """Return the model's weights by what identifies them in another model of the same network.
 
     That is their name, but for the weights of a quantizer its layer and place in it: Keras names quantizers, and so their
@@ -111,7 +111,7 @@ def _partners(model: tf.keras.Model) -> dict[str, tf.Variable]:
     return {place.get(id(weight), weight.name): weight for weight in model.weights}
 
 
-def _quantizer_weights(model: tf.keras.Model, other: tf.keras.Model) -> set[int]:
+def _taken_away(model: tf.keras.Model, other: tf.keras.Model) -> set[int]:
     """Return the ids of the weights of quantizers that `other` lacks in its layer of the same name."""
     layers = {layer.name for layer in other.layers}
     there = {(layer.name, attribute) for layer, attribute, quantizer in _quantizers(other) if quantizer.weights}
@@ -121,6 +121,11 @@ def _quantizer_weights(model: tf.keras.Model, other: tf.keras.Model) -> set[int]
         if layer.name in layers and (layer.name, attribute) not in there
         for weight in quantizer.weights
     }
+
+
+def quantizer_weights(model: tf.keras.Model) -> set[int]:
+    """Return the ids of the weights that quantizers own: progress of an estimator, counters of draws."""
+    return {id(weight) for _, _, quantizer in _quantizers(model) for weight in quantizer.weights}
 
 
 def _quantizers(model: tf.keras.Model) -> list[tuple[tf.keras.layers.Layer, str, tf.keras.layers.Layer]]:
@@ -148,8 +153,3 @@ def decayed_kernels(model: tf.keras.Model) -> list[tf.Variable]:
             if kernel is not None and id(kernel) in trainable and getattr(layer, quantizer, None) is None:
                 kernels[id(kernel)] = kernel
     return list(kernels.values())
-
-
-def _names(names: list[str]) -> str:
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -32,7 +32,8 @@ from larqnets.studies.groupnet_forms import FORMS, Form
 from larqnets.studies.turns import Child, peak_bytes, tell, write_results
 from larqnets.tasks import Images, get_task, only
 from larqnets.training import environment
-from larqnets.training.step import in_mixed_precision, make_optimizer
+from larqnets.training.optimizers import make_optimizer
+from larqnets.training.step import in_mixed_precision
 
 CLASSES = 10
 

@@ -1,7 +1,7 @@
 """What `larqnets train` does: config or run in, trained run folder out."""
 
+import dataclasses
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 from larqnets.config import dump_config
@@ -38,7 +38,7 @@ def launch(order: Order, reporter: Reporter) -> Run:
                     _make_longer(run, order)
         with workers.together():
             if not workers.is_chief:
-                run, parts = _open_or_create(replace(order, resume=True), workers, reporter)
+                run, parts = _open_or_create(dataclasses.replace(order, resume=True), workers, reporter)
         assert run is not None
         dataset = load_dataset(run.experiment.data) if parts is None else parts.dataset
         model_words = f"{run.experiment.model.method} on {run.experiment.model.backbone}"
@@ -70,11 +70,13 @@ def _train(run: Run, dataset: Dataset, parts: StageParts | None, workers: Worker
         for line in longer_words(run.experiment.training_stages):
             reporter.line(line)
     if parts is None or workers.count > 1:  # what the chief made alone is not in the strategy of all
-        parts = StageParts(run.experiment, dataset)
+        parts = StageParts(run.experiment, dataset, transfer=run.card.transfer)
         if saved is None:
-            parts.begin(None if origin is None else Path(origin))
+            parts.begin(origin)
     if origin is not None:
         reporter.line(f"Starting from the weights of {origin}.")
+        for line in parts.transfer.lines() if parts.transfer is not None else []:
+            reporter.line(line)
     with reading_errors(dataset):
         train(run.experiment, run, dataset, parts=parts, workers=workers, reporter=reporter)
 
@@ -111,12 +113,12 @@ def _open_or_create(order: Order, workers: Workers, reporter: Reporter) -> tuple
     with workers.strategy.scope() if workers.count == 1 else nullcontext():
         parts = StageParts(experiment, load_dataset(experiment.data))
         parts.make_all()
-        parts.begin(order.init_from)
+        parts.begin(None if order.init_from is None else str(order.init_from))
     if order.resume:
         reporter.line(f"There is no run {order.runs / name} yet, so it starts now.")
     run = Run.create(order.runs, name, experiment, config_name=Path(order.config_or_run).stem)
     if parts.dataset.survey is not None and parts.dataset.survey.division is not None:
         run.update_card(split=parts.dataset.survey.division)
-    if order.init_from is not None:
-        run.update_card(init_from=str(order.init_from))
+    if parts.transfer is not None:
+        run.update_card(init_from=str(order.init_from), transfer=dataclasses.asdict(parts.transfer))
     return run, parts

@@ -22,12 +22,13 @@ from larqnets.training.choosing import Choice, KeptWeights
 from larqnets.training.distribution import Workers, join
 from larqnets.training.evaluation import Evaluator
 from larqnets.training.interrupt import TrainingInterruptedError, stop_on_signals
+from larqnets.training.optimizers import Optimizers
 from larqnets.training.progress import early_line, epoch_line, step_words, test_line
 from larqnets.training.results import run_results
 from larqnets.training.resuming import check_resumable, check_same_stage
 from larqnets.training.schedules import learning_rate
 from larqnets.training.stages import Stage, StageParts, as_they_went
-from larqnets.training.step import EpochTotals, all_finite, in_mixed_precision, make_optimizer, make_train_step
+from larqnets.training.step import EpochTotals, all_finite, in_mixed_precision, make_train_step
 from larqnets.training.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def train(
     if run.is_finished:
         reporter.line(f"{run.path} is finished: {run.card.epochs_done} epochs are trained. There is nothing to do.")
         return load_trained_model(run)
-    parts = parts or StageParts(experiment, dataset, model)
+    parts = parts or StageParts(experiment, dataset, model, run.card.transfer)
     training = _Training(experiment, run, parts, workers or join(None), reporter, stop)
     saved = training.resume()
     training.describe()
@@ -86,7 +87,9 @@ def train(
             stage = training.stages[index]
             model, fresh, teacher = parts.take(stage, previous)
             training.announce(stage, fresh)
-            training.run_stage(_StageState(stage, model, teacher, training.metric), saved, signalled)
+            training.run_stage(
+                _StageState(stage, model, teacher, training.metric, parts.hold(stage, model)), saved, signalled
+            )
             previous, saved = model, None
     run.update_card(status="trained", **training.results())
     assert previous is not None  # there is a stage
@@ -96,12 +99,18 @@ def train(
 class _StageState:
     """What a stage changes with every step and a checkpoint holds; the teacher beside it never changes."""
 
-    def __init__(self, stage: Stage, model: tf.keras.Model, teacher: Teacher | None, metric: Metric) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        model: tf.keras.Model,
+        teacher: Teacher | None,
+        metric: Metric,
+        slower: list[tf.Variable],
+    ) -> None:
         self.stage, self.model, self.teacher = stage, model, teacher
-        self.optimizer = make_optimizer(stage.config)
-        self.optimizer.build(model.trainable_weights)  # its slots must exist before they can be restored
+        self.optimizers = Optimizers(stage.config, model.trainable_weights, slower)
         self.totals = EpochTotals(metric)
-        tracked = {"model": model, "optimizer": self.optimizer, "totals": self.totals}
+        tracked = {"model": model, "totals": self.totals, **self.optimizers.tracked}
         self.kept = KeptWeights(model) if stage.config.keep == "best" else None
         self.checkpoint = tf.train.Checkpoint(**tracked, **({} if self.kept is None else {"kept": self.kept}))
         self.record = {
@@ -240,7 +249,7 @@ class _Training:
         stage, config = state.stage, state.stage.config
         train_step = make_train_step(
             state.model,
-            state.optimizer,
+            state.optimizers,
             state.totals,
             self.task,
             self.dataset.info,
@@ -343,7 +352,7 @@ class _Training:
         """Write a checkpoint of this moment, if it is worth continuing from."""
         if int(state.totals.first_bad_step.numpy()) >= 0:
             self.fail(state.stage, int(state.totals.first_bad_step.numpy()))
-        if not all_finite([*state.model.weights, *state.optimizer.variables]):
+        if not all_finite([*state.model.weights, *state.optimizers.variables]):
             self.fail(state.stage, self.step - state.stage.first_step - 1)
         seconds = time.monotonic() - self.started
         extra = {"epoch": self.epoch, "seconds": seconds, **self.provenance, **state.record, "rows": self.rows}

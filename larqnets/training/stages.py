@@ -2,15 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from larqnets.config import Experiment, StageConfig
 from larqnets.errors import LarqnetsError
-from larqnets.runs.run import Run
-from larqnets.runs.subject import open_subject
+from larqnets.runs.card import Transfer
+from larqnets.runs.transfer import held_layers, start_from
 from larqnets.runs.weights import build_model, transfer_weights
 from larqnets.tasks import get_task
 from larqnets.training.metrics import MetricsRow
@@ -86,12 +85,18 @@ class StageParts:
     """The model and the teacher of every stage of an experiment, each made once and handed on.
 
     They belong to the distribution strategy in whose scope they are made. `first` is the first stage's model, where it is
-    there already, fresh from `build_model`.
+    there already, fresh from `build_model`; `transfer` what the run began with of another network, where that is known.
     """
 
-    def __init__(self, experiment: Experiment, dataset: "Dataset", first: tf.keras.Model | None = None) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        dataset: "Dataset",
+        first: tf.keras.Model | None = None,
+        transfer: Transfer | None = None,
+    ) -> None:
         self.dataset, self.stages = dataset, plan_stages(experiment, dataset)
-        self._experiment = experiment
+        self._experiment, self.transfer = experiment, transfer
         self._models: dict[int, tf.keras.Model] = {} if first is None else {0: first}
         self._teachers: dict[tuple[str, str], Teacher | None] = {}
 
@@ -105,11 +110,11 @@ class StageParts:
         for stage in self.stages:
             self._teacher(stage)
 
-    def begin(self, origin: Path | None) -> None:
-        """Make the first model, with the weights of the run at `origin` where there is one."""
+    def begin(self, origin: str | None) -> None:
+        """Make the first model, with the weights of the network at `origin` that fit (`start_from`) where there is one."""
         model = self._model(self.stages[0])
         if origin is not None:
-            transfer_weights(open_subject(Run.open(origin)).model, model)
+            self.transfer = start_from(origin, model, self.dataset.info.labels, self._experiment.task)
 
     def take(self, stage: Stage, previous: tf.keras.Model | None) -> tuple[tf.keras.Model, list[str], Teacher | None]:
         """Return a stage's model, the names of its weights that start anew, and its teacher; the model is not kept.
@@ -121,6 +126,14 @@ class StageParts:
         model = self._model(stage)
         del self._models[stage.index]
         return model, [] if previous is None else transfer_weights(previous, model), self._teacher(stage)
+
+    def hold(self, stage: Stage, model: tf.keras.Model) -> list[tf.Variable]:
+        """Freeze the body of a stage's model where its config says so; returns the weights that learn at its `body_rate`."""
+        held = held_layers(model, self.transfer)
+        if stage.config.freeze:
+            for layer in held:
+                layer.trainable = False
+        return [weight for layer in held for weight in layer.trainable_weights]
 
     def _model(self, stage: Stage) -> tf.keras.Model:
         if stage.index not in self._models:

@@ -1,4 +1,4 @@
-"""One training step as a tf.function, and the optimizer and sums it updates."""
+"""One training step as a tf.function, and the sums it updates."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ from larqnets.errors import LarqnetsError
 from larqnets.runs.weights import decayed_kernels
 from larqnets.tasks import Info, Metric, Task, Tree, tree_of
 from larqnets.training.evaluation import without_remapping
+from larqnets.training.optimizers import Optimizers
 from larqnets.training.schedules import learning_rate
 from larqnets.training.teacher import Teacher
 
@@ -60,16 +61,9 @@ class EpochTotals(tf.Module):
         return {name: getattr(self, name) for name in self.metric.zero()} if self.metric.summed else {}
 
 
-def make_optimizer(config: TrainConfig) -> tf.keras.optimizers.Optimizer:
-    """Return the optimizer of a config; the step sets its learning rate. Adam's epsilon is Keras' 1e-7 (PyTorch: 1e-8)."""
-    if config.optimizer == "sgd":
-        return tf.keras.optimizers.SGD(config.learning_rate, momentum=config.momentum, nesterov=config.nesterov)
-    return tf.keras.optimizers.Adam(config.learning_rate)
-
-
 def make_train_step(
     model: tf.keras.Model,
-    optimizer: tf.keras.optimizers.Optimizer,
+    optimizers: Optimizers,
     totals: EpochTotals,
     task: Task,
     info: Info,
@@ -79,11 +73,11 @@ def make_train_step(
     teacher: Teacher | None = None,
     progress: tuple[int, int] | None = None,
 ) -> Callable[[Iterator[Tree]], None]:
-    """Return a function that takes the next batch of examples from an iterator and updates model, optimizer and totals.
+    """Return a function that takes the next batch of examples from an iterator and updates model, optimizers and totals.
 
     gradient = ∂(mean loss + the layers' own losses)/∂w + λ · w for the weights that weight decay λ acts on: the real kernels
     of `decayed_kernels`, or all trainable ones. Constraints of the weights, such as the clipping of latent kernels, are
-    applied after the update. The step is `optimizer.iterations`. With a teacher the mean loss is h · loss(targets) + (1 - h)
+    applied after the update. The step is `optimizers.steps`. With a teacher the mean loss is h · loss(targets) + (1 - h)
     · the task's loss of the teacher's answers, h the config's `hard_label_weight`. On several replicas (`tf.distribute`)
     each takes its part of the batch, and the sums of losses and gradients are those of the whole one. Estimators that
     sharpen with time find (first + step) / total in their weight `progress`, where `progress` = (first, total), by default
@@ -115,16 +109,16 @@ def make_train_step(
             gradient + config.weight_decay / replicas * weight if id(weight) in decayed else gradient
             for gradient, weight in zip(gradients, weights, strict=True)
         ]
-        optimizer.apply_gradients(zip(gradients, weights, strict=True))  # sums the gradients of the replicas
+        optimizers.apply(gradients, weights)  # sums the gradients of the replicas
         partial = totals.metric.partial(outputs, targets) if totals.metric.summed else {}
         return loss / replicas, partial, tf.shape(images, tf.int64)[0]
 
     @tf.function(autograph=False)  # as in larqnets.models: there is nothing to convert
     def train_step(batches: Iterator[Tree]) -> None:
-        step = tf.identity(optimizer.iterations)  # a copy: apply_gradients advances the variable
+        step = tf.identity(optimizers.steps)  # a copy: the update advances the variable
         for weight in estimator_progress:
             weight.assign(tf.cast((first_step + step) / total_steps, weight.dtype))
-        optimizer.learning_rate.assign(learning_rate(config, steps_per_epoch, step))
+        optimizers.set_rate(learning_rate(config, steps_per_epoch, step))
         parts = strategy.run(update, (next(batches),))
         loss, partial, images = tf.nest.map_structure(lambda part: strategy.reduce("SUM", part, axis=None), parts)
         totals.add(loss, partial, images, step)

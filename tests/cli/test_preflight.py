@@ -132,7 +132,7 @@ MISTAKES = {
     "import absent.npz --network resnet65": "no network 'resnet65'.*'resnet56'",
     "import absent.npz --network resnet56": "no file absent.npz",
     "import absent.npz --network absent.keras": "no file or run at absent.keras",
-    "import FILE": "neither a .npz",
+    "import FILE": "neither a file of weights",
     "import absent.keras": "no file or run at absent.keras",
     "import absent.keras --network resnet56": "brings its own graph",
     "decompose runs/absent": "no file or run at runs/absent",

@@ -1,6 +1,7 @@
 """Weights in PyTorch's layout: all of them, in their places, or an error that names the first that is wrong."""
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from small_networks import digits_network, torch_arrays
 from larqnets import LarqnetsError
 from larqnets.config import DataConfig, TrainConfig
 from larqnets.data import load_dataset
+from larqnets.importing.imported_run import import_model
 from larqnets.importing.networks import NETWORKS, get_network
-from larqnets.importing.torch_weights import load_torch_weights, read_arrays
+from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.run import Run
+from larqnets.runs.torch_weights import load_torch_weights
 from larqnets.tasks import get_task
 from larqnets.training import load_trained_model
 from larqnets.training.teacher import load_teacher
@@ -70,22 +73,6 @@ def test_what_does_not_fit_is_named_and_nothing_is_assigned(arrays, change, sent
         np.testing.assert_array_equal(old, new)
 
 
-def test_files_that_are_no_weights(tmp_path):
-    path = tmp_path / "w.npz"
-    for content in (b"", b"PK\x03\x04 half of a zip", b"text"):
-        path.write_bytes(content)
-        with pytest.raises(LarqnetsError, match=r"cannot be read as a \.npz of arrays"):
-            read_arrays(path)
-    np.savez(path, a=np.array([1, np.nan], np.float32))
-    with pytest.raises(LarqnetsError, match=r"The array 'a' of .* other than finite numbers"):
-        read_arrays(path)
-    np.savez(path, a=np.array([{}], object))
-    with pytest.raises(LarqnetsError, match="cannot be read"):
-        read_arrays(path)
-    with pytest.raises(LarqnetsError, match="No such file"):
-        read_arrays(tmp_path / "absent.npz")
-
-
 @pytest.mark.parametrize("name", NETWORKS)
 def test_published_networks_take_their_own_weights(name):
     network = get_network(name)
@@ -126,10 +113,22 @@ def test_a_network_that_ends_in_probabilities_is_not_given_a_second_softmax(cli,
     np.testing.assert_allclose(told, expected, rtol=1e-4)
 
 
+def test_a_safetensors_is_imported_with_every_weight(tmp_path, arrays):
+    header, content = {}, b""
+    for name, array in arrays.items():
+        place = [len(content), len(content) + array.nbytes]
+        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": place}
+        content += np.ascontiguousarray(array, "<f4").tobytes()
+    text = json.dumps(header).encode()
+    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + content)
+    (tmp_path / "small.h5").write_bytes(keras_file_content(digits_network(seed=2)))
+    run = import_model(tmp_path / "w.safetensors", str(tmp_path / "small.h5"), runs=tmp_path / "runs")
+    images = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
+    np.testing.assert_array_equal(load_trained_model(run)(images), digits_network(seed=1)(images))
+
+
 def test_commands_take_an_imported_run(cli, tmp_path):
     """import, evaluate, summary, list, and what a run without an experiment cannot do."""
-    from larqnets.runs.keras_file import keras_file_content
-
     (tmp_path / "small.h5").write_bytes(keras_file_content(digits_network()))
     done = cli("import", "small.h5", "--dataset", "digits", "--json")
     assert done.code == 0, done.err
@@ -149,7 +148,7 @@ def test_commands_take_an_imported_run(cli, tmp_path):
     assert "runs/small already exists" in again.err
     for arguments, words in (
         (("import", "small.h5", "--network", "resnet56"), "brings its own graph"),
-        (("import", "small.txt"), "neither a .npz of weights nor a Keras model file"),
+        (("import", "small.txt"), "neither a file of weights"),
         (("import", "small.npz"), "Say whose: --network resnet56, vgg16bn, or a Keras model file"),
     ):
         refused = cli(*arguments)

@@ -273,3 +273,27 @@ def test_what_a_task_does_not_know_is_told_before_a_run_exists(tmp_path, tfds_di
 def test_a_task_that_cannot_learn_from_a_teacher_says_so(run, tmp_path):
     with pytest.raises(LarqnetsError, match="A network for shine_and_colour cannot learn from the answers of another"):
         launch(Order(str(run.path / "config.toml"), "taught", tmp_path, [f"train.teacher={run.path}"]), SILENT)
+
+
+def test_a_body_goes_to_another_task_and_back_and_all_of_it_to_the_same(run, tmp_path, tfds_dir, monkeypatch):
+    """Both directions with a new head; for the same task on the same classes the head is taken, too."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
+    (tmp_path / "shine.toml").write_text(TOML)
+
+    def start(name, origin, *overrides):
+        short = ["train.epochs=1", "train.batch_size=1347", *overrides]
+        order = Order(str(tmp_path / "shine.toml"), name, tmp_path, short, init_from=origin.path)
+        return launch(order, SILENT)
+
+    classifier = start("classifier", run, 'task={kind="classification"}')
+    back = start("back", classifier)
+    again = start("again", run)
+    assert again.card.transfer.new == {}
+    for of, there, heads in (
+        (classifier, "shine_and_colour", ["classifier"]),
+        (back, "classification", ["shine_head", "colour_head"]),
+    ):
+        assert {name.split("/")[0] for name in of.card.transfer.new} == {*heads}
+        assert set(of.card.transfer.new.values()) == {f"the head is new, for another task, {there} there"}
+        assert len(of.card.transfer.taken) == len(load_trained_model(of).weights) - 2 * len(heads)
+    assert {name.split("/")[0] for name in classifier.card.transfer.unused} == {"shine_head", "colour_head"}

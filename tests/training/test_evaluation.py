@@ -10,7 +10,8 @@ from larqnets.config import TrainConfig
 from larqnets.post_training.steps import Predictor
 from larqnets.tasks import Images, get_task
 from larqnets.training.evaluation import evaluate, without_remapping
-from larqnets.training.step import EpochTotals, make_optimizer, make_train_step
+from larqnets.training.optimizers import Optimizers
+from larqnets.training.step import EpochTotals, make_train_step
 from larqnets.training.teacher import Teacher
 
 RNG = np.random.default_rng(0)
@@ -48,8 +49,8 @@ def test_a_teacher_with_tanh_teaches():
     tf.keras.utils.set_random_seed(0)
     teacher, student = Teacher("tanh", tanh_surrogate()), create_model("birealnet", "resnet8", (8, 8, 1), 4, width=0.25)
     config = TrainConfig(epochs=1, batch_size=10)
-    totals, optimizer = EpochTotals(get_task().metric(INFO)), make_optimizer(config)
-    step = make_train_step(student, optimizer, totals, get_task(), INFO, config, 2, teacher=teacher)
+    totals, optimizers = EpochTotals(get_task().metric(INFO)), Optimizers(config, student.trainable_weights)
+    step = make_train_step(student, optimizers, totals, get_task(), INFO, config, 2, teacher=teacher)
     step(iter(tf.data.Dataset.from_tensors({"image": IMAGES, "label": LABELS})))
     assert np.isfinite(totals.means()[0])
     assert not Teacher("relu", student).has_tanh()

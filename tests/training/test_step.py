@@ -9,7 +9,8 @@ from larqnets.quantizers import EdeSign, SteSign
 from larqnets.runs.weights import decayed_kernels
 from larqnets.tasks import Images, get_task
 from larqnets.training import transfer_weights
-from larqnets.training.step import EpochTotals, make_optimizer, make_train_step
+from larqnets.training.optimizers import Optimizers, make_optimizer
+from larqnets.training.step import EpochTotals, make_train_step
 
 TASK, INFO = get_task(), Images((4, 4, 1), 2)
 
@@ -35,13 +36,12 @@ def mixed_model(classes: int = 2) -> tf.keras.Model:
 
 def step_of(model: tf.keras.Model, **train):
     config = TrainConfig(epochs=1, batch_size=8, schedule="constant", **train)
-    optimizer = make_optimizer(config)
-    optimizer.build(model.trainable_weights)
+    optimizers = Optimizers(config, model.trainable_weights)
     totals = EpochTotals(TASK.metric(INFO))
     random = np.random.default_rng(0)
     images, labels = random.normal(size=(8, 4, 4, 1)).astype(np.float32), random.integers(0, 2, 8).astype(np.int32)
     batches = iter(tf.data.Dataset.from_tensors({"image": images, "label": labels}).repeat())
-    step = make_train_step(model, optimizer, totals, TASK, INFO, config, steps_per_epoch=10)
+    step = make_train_step(model, optimizers, totals, TASK, INFO, config, steps_per_epoch=10)
     return lambda: step(batches), totals
 
 

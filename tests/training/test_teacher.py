@@ -12,8 +12,9 @@ from larqnets.losses import cross_entropy, distribution_loss
 from larqnets.runs.run import Run
 from larqnets.tasks import get_task, only
 from larqnets.training import TrainingInterruptedError, build_model, load_trained_model, train
+from larqnets.training.optimizers import Optimizers
 from larqnets.training.stages import StageParts
-from larqnets.training.step import EpochTotals, make_optimizer, make_train_step
+from larqnets.training.step import EpochTotals, make_train_step
 from larqnets.training.teacher import load_teacher
 
 from .test_loop import same_bits
@@ -60,17 +61,14 @@ def test_a_teacher_answers_as_its_run_does_and_never_changes(real):
 @pytest.mark.parametrize("hard", [0.0, 0.25])
 def test_the_loss_is_the_mix_of_the_labels_and_the_teachers_answers(real, hard):
     config = stage(real.path, hard_label_weight=hard, teacher_temperature=2.0, optimizer="sgd")
-    teacher, totals, optimizer = (
-        load_teacher(config, Info()),
-        EpochTotals(get_task().metric(Info())),
-        make_optimizer(config),
-    )
+    teacher, totals = load_teacher(config, Info()), EpochTotals(get_task().metric(Info()))
     model = build_model(tiny_experiment(), (6, 6, 1), 3)
     images, labels = tf.constant(MemoryDataset().images[:8]), tf.constant(MemoryDataset().labels[:8])
     logits = model(images, training=True)
     soft = tf.reduce_mean(distribution_loss(logits, only(teacher(images)), 2.0))
     expected = hard * tf.reduce_mean(cross_entropy(logits, labels)) + (1 - hard) * soft
-    step = make_train_step(model, optimizer, totals, get_task(), Info(), config, 7, teacher=teacher)
+    optimizers = Optimizers(config, model.trainable_weights)
+    step = make_train_step(model, optimizers, totals, get_task(), Info(), config, 7, teacher=teacher)
     step(iter(tf.data.Dataset.from_tensors({"image": images, "label": labels})))
     assert totals.means()[0] == pytest.approx(float(expected), rel=1e-5)
 

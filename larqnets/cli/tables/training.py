@@ -17,6 +17,7 @@ def card(of: Card, path: Path) -> list[Any]:
         "epochs": of.epochs_done,
         **_kept(of),
         **_stages(of.stages, of.headline),
+        **({} if of.transfer is None else {"began with": f"{of.transfer.words()} of {of.init_from}"}),
         "time": f"{of.seconds:.0f} s",
     }
     if of.paper is not None:

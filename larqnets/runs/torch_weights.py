@@ -9,8 +9,7 @@ BatchNormalization       NAME.weight .bias .running_mean .running_var
 NAME.num_batches_tracked of a BatchNormalization, which counts training steps and is no weight, is left out.
 """
 
-import zipfile
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -21,24 +20,6 @@ from larqnets.shapes import known
 layers = tf.keras.layers
 
 _NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a .npz file; raises LarqnetsError when it cannot be read, or one is not finite real numbers."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0].rstrip(".")
-        raise LarqnetsError(
-            f"{path} cannot be read as a .npz of arrays: {reason}. Write it with numpy.savez."
-        ) from error
-    for name, array in arrays.items():
-        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            raise LarqnetsError(
-                f"The array '{name}' of {path} holds something other than finite numbers. Mend the file."
-            )
-    return arrays
 
 
 def load_torch_weights(model: tf.keras.Model, arrays: dict[str, np.ndarray], source: str) -> None:
@@ -74,8 +55,27 @@ def load_torch_weights(model: tf.keras.Model, arrays: dict[str, np.ndarray], sou
     tf.keras.backend.batch_set_value(found)
 
 
+def places(
+    model: tf.keras.Model, arrays: Mapping[str, np.ndarray]
+) -> Iterator[tuple[tf.Variable, str, np.ndarray | None]]:
+    """Yield (weight, name of its array, the array in Keras' layout or None where it has no such one) for all that are there."""
+    for layer in model.layers:
+        for weight, name in _rules(layer):
+            if name in arrays:
+                yield weight, name, _to_keras(layer, weight, arrays[name])
+
+
 def _partners(layer: tf.keras.layers.Layer) -> list[tuple[tf.Variable, str]]:
-    """Return (weight, name of its array) for all weights of a layer."""
+    """Return (weight, name of its array) for all weights of a layer; raises LarqnetsError where one has no rule."""
+    found = _rules(layer)
+    ruled = {id(weight) for weight, _ in found}
+    if unknown := [weight.name for weight in layer.weights if id(weight) not in ruled]:
+        raise LarqnetsError(f"There is no rule for the weight {unknown[0]} of a {type(layer).__name__}.")
+    return found
+
+
+def _rules(layer: tf.keras.layers.Layer) -> list[tuple[tf.Variable, str]]:
+    """Return (weight, name of its array) for the weights that the table above speaks of."""
     if isinstance(layer, layers.BatchNormalization):
         names = {id(getattr(layer, ours)): f"{layer.name}.{theirs}" for ours, theirs in _NORM.items()}
     elif isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)):
@@ -83,10 +83,7 @@ def _partners(layer: tf.keras.layers.Layer) -> list[tuple[tf.Variable, str]]:
         names = {id(kernel): f"{layer.name}.weight", id(layer.bias): f"{layer.name}.bias"}
     else:
         names = {}
-    unknown = [weight.name for weight in layer.weights if id(weight) not in names]
-    if unknown:
-        raise LarqnetsError(f"There is no rule for the weight {unknown[0]} of a {type(layer).__name__}.")
-    return [(weight, names[id(weight)]) for weight in layer.weights]
+    return [(weight, names[id(weight)]) for weight in layer.weights if id(weight) in names]
 
 
 def _to_keras(layer: tf.keras.layers.Layer, weight: tf.Variable, array: np.ndarray) -> np.ndarray | None:

@@ -1,0 +1,125 @@
+"""A start from another network: which of its weights a new one takes, and of all others why not."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from larqnets.config import TaskConfig
+from larqnets.errors import LarqnetsError, some
+from larqnets.models import body_of
+from larqnets.runs.card import Transfer
+from larqnets.runs.keras_file import load_keras_file
+from larqnets.runs.names import ARRAY_SUFFIXES
+from larqnets.runs.run import Run
+from larqnets.runs.subject import open_subject
+from larqnets.runs.torch_weights import places
+from larqnets.runs.weights import named_weights, quantizer_weights
+from larqnets.runs.weights_files import read_weights
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """The weights of a network by name; `labels` and `task` are those that it was trained for, None where nobody says."""
+
+    values: Mapping[str, np.ndarray]
+    labels: tuple[str, ...] | None = None
+    task: str | None = None
+
+
+def start_from(named: str, model: tf.keras.Model, labels: Iterable[str], task: TaskConfig) -> Transfer:
+    """Give a model of `create_model` the weights of another network that have the same name and shape.
+
+    `named`: a run folder, a Keras model file, or a file of arrays in PyTorch's names and layouts (`torch_weights`). The body's weights are taken one by one, the head's where the other network was trained for the same task and the same
+    classes in the same order, as only a run says. Raises LarqnetsError when no weight of the body can be taken; then the model is
+    as it was.
+    """
+    origin, mine, body = _open(named, model), named_weights(model), body_of(model)
+    layer_of = {id(weight): layer.name for layer in model.layers for weight in layer.weights}
+    of_signs = quantizer_weights(model)
+    new_head = _why_new_head(origin, tuple(labels), task.kind)
+    taken: dict[str, np.ndarray] = {}
+    new: dict[str, str] = {}
+    for name, weight in mine.items():
+        value = origin.values.get(name)
+        if new_head and layer_of[id(weight)] not in body:
+            new[name] = f"the head is new, for {new_head}"
+        elif value is None:
+            new[name] = "state of a sign" if id(weight) in of_signs else "of another name there, or not there"
+        elif value.shape != tuple(weight.shape):
+            new[name] = f"{tuple(value.shape)} there and {tuple(weight.shape)} here"
+        else:
+            taken[name] = value
+    unused = sorted(origin.values.keys() - mine.keys())
+    if not any(layer_of[id(mine[name])] in body for name in taken):
+        in_body = {name: why for name, why in new.items() if layer_of[id(mine[name])] in body}
+        raise _nothing_fits(named, in_body, unused)
+    tf.keras.backend.batch_set_value([(mine[name], value) for name, value in taken.items()])
+    plain = {_plain(name): why for name, why in new.items()}
+    return Transfer(tuple(map(_plain, taken)), plain, tuple(map(_plain, unused)))
+
+
+def held_layers(model: tf.keras.Model, transfer: Transfer | None) -> list[tf.keras.layers.Layer]:
+    """Return the layers of the body that `train.freeze` and `train.body_rate` are about.
+
+    A layer of which another network gave no weight, or not all of them, is none of these; what a quantizer owns, which the
+    other network had no place for, does not count.
+    """
+    of_signs = quantizer_weights(model)
+    mine = {_plain(name): weight for name, weight in named_weights(model).items()}
+    new = {id(mine[name]) for name in (() if transfer is None else transfer.new) if name in mine} - of_signs
+    body = body_of(model)
+    return [layer for layer in model.layers if layer.name in body and not any(id(w) in new for w in layer.weights)]
+
+
+def _open(named: str, model: tf.keras.Model) -> _Origin:
+    path = Path(named)
+    if path.is_file():
+        if path.suffix in ARRAY_SUFFIXES:
+            return _Origin(_in_places(model, read_weights(path)))
+        return _Origin(_values(load_keras_file(path)))
+    run = Run.open(path)
+    images = run.card.images
+    return _Origin(_values(open_subject(run).model), None if images is None else images.labels, run.config.task.kind)
+
+
+def _why_new_head(origin: _Origin, labels: tuple[str, ...], task: str) -> str:
+    """Return what the head is new for, "" where the other network's fits."""
+    if origin.labels is None:
+        return "nobody says what the other one tells apart"
+    if origin.task != task:
+        return f"another task, {origin.task} there"
+    return "" if origin.labels == labels else "other classes"
+
+
+def _values(model: tf.keras.Model) -> dict[str, np.ndarray]:
+    return {name: np.asarray(weight) for name, weight in named_weights(model).items()}
+
+
+def _in_places(model: tf.keras.Model, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return PyTorch's arrays by the names of the weights of `model` that they are for, the rest by their own."""
+    found, names = dict(arrays), {id(weight): name for name, weight in named_weights(model).items()}
+    for weight, array, values in places(model, arrays):
+        del found[array]
+        found[names[id(weight)]] = arrays[array] if values is None else values
+    return {name: value for name, value in found.items() if not name.endswith(".num_batches_tracked")}
+
+
+def _nothing_fits(named: str, new: Mapping[str, str], unused: list[str]) -> LarqnetsError:
+    misfits = [f"{_plain(name)} is {why}" for name, why in new.items() if " there and " in why]
+    if misfits:
+        reason = some(misfits)
+    else:
+        there, here = (some([_plain(name) for name in names]) for names in (unused, list(new)))
+        reason = f"its weights are called {there}, and the network's {here}"
+    return LarqnetsError(
+        f"Nothing of {named} can be taken: {reason}. Start from a network of the same method, backbone and width, or leave "
+        "--init-from out."
+    )
+
+
+def _plain(name: str) -> str:
+    """Return the name of a weight without the number of its output, which is always 0."""
+    return name.removesuffix(":0")

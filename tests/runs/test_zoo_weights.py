@@ -1,0 +1,93 @@
+"""Larq Zoo's networks by name: weights from its own cache, its SHA-256 of each file, and what is said without it."""
+
+import functools
+import hashlib
+import urllib.error
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from larqnets.errors import LarqnetsError
+from larqnets.runs import zoo as zoo_networks
+from larqnets.runs.names import check_origin
+from larqnets.runs.subject import open_subject
+
+NAME, FILE = "zoo:quicknet_small", "quicknet_small_weights.h5"
+needs_zoo = pytest.mark.skipif(find_spec("larq_zoo") is None, reason="Larq Zoo is not installed")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """Larq Zoo's cache folder, empty, without a network behind it."""
+    from tf_keras.src.utils import data_utils
+
+    def refuse(*args):
+        raise urllib.error.URLError("no network here")
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(data_utils, "urlretrieve", refuse)
+    folder = tmp_path / ".keras/larq/models/quicknet"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@needs_zoo
+def test_weights_are_those_of_the_file_in_the_cache_whose_hash_is_right(cache, monkeypatch):
+    import larq_zoo
+
+    tf.keras.utils.set_random_seed(5)
+    published = larq_zoo.sota.QuickNetSmall(weights=None)
+    published.save_weights(cache / FILE)  # the format of Larq Zoo's own files
+    with pytest.raises(LarqnetsError, match=r"zoo:quicknet_small cannot be had: URL fetch failure .*no network here"):
+        _ = open_subject(NAME).model  # the file is not the published one, which is asked for
+    published.save_weights(cache / FILE)
+    digest = hashlib.sha256((cache / FILE).read_bytes()).hexdigest()
+    fetch = larq_zoo.core.utils.download_pretrained_model
+    monkeypatch.setattr(larq_zoo.core.utils, "download_pretrained_model", _with_hash(fetch, digest))
+    subject = open_subject(NAME)
+    assert (subject.name, subject.takes, subject.model.output_shape) == ("quicknet_small", (224, 224, 3), (None, 1000))
+    assert (subject.preparation.mean, subject.preparation.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    for mine, theirs in zip(subject.model.get_weights(), published.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def _with_hash(fetch, digest):
+    @functools.wraps(fetch)
+    def call(**options):
+        return fetch(**options | {"file_hash": digest})
+
+    return call
+
+
+@needs_zoo
+def test_every_name_is_one_of_the_packages_and_its_normalisation_too():
+    import larq_zoo
+    from larq_zoo.training import data
+
+    known = {*larq_zoo.sota.__all__, *larq_zoo.literature.__all__}
+    assert {*zoo_networks.NETWORKS.values()} == known - {"MeliusNet22", "RealToBinaryNet"}
+    for ours, theirs in (("mean", data.MEAN_RGB), ("std", data.STDDEV_RGB)):
+        np.testing.assert_allclose(zoo_networks.NORMALISATION[ours], np.array(theirs) / 255)
+
+
+@pytest.mark.parametrize("words", [("convert", NAME), ("train", "digits", "--init-from", NAME)])
+def test_where_it_is_missing_a_line_installs_it(cli, monkeypatch, words):
+    monkeypatch.setattr(zoo_networks, "find_spec", lambda name: None if name == "zookeeper" else object())
+    refused = cli(*words)
+    assert refused.code == 1
+    assert "packages that are not installed: zookeeper. pip install --no-deps" in refused.err
+    assert '"larq-zoo==2.4.0" "zookeeper==1.4.0"' in refused.err
+
+
+@needs_zoo
+def test_it_begins_no_run():
+    with pytest.raises(LarqnetsError, match=r"no config describes its body\. `larqnets convert zoo:quicknet_small`"):
+        check_origin(NAME)
+
+
+def test_a_network_that_it_does_not_have_is_told_with_the_nearest():
+    with pytest.raises(LarqnetsError, match=r"no network 'quiknet'\. Did you mean 'quicknet'\?"):
+        check_origin("zoo:quiknet")
