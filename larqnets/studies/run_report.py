@@ -225,7 +225,7 @@ def _curves(run: Run) -> Section:
         picture = curves_picture([run.path])
     except LarqnetsError as error:
         return Section("Curves", todo=(Todo(str(error)),))
-    return Section("Curves", pictures=(Picture("Every epoch. Solid: test images, dashed: training.", picture),))
+    return Section("Curves", pictures=(Picture("Every epoch, measured when it ended.", picture),))
 
 
 def _answers(looked: Looked, run: Run) -> list[Section]:
