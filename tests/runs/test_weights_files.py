@@ -3,6 +3,9 @@
 import json
 import pickle
 import struct
+import sys
+import types
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -134,17 +137,55 @@ class Runs:
         return (print, ("it ran",))
 
 
-def test_a_checkpoint_is_read_without_running_anything(tmp_path, capsys):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    path = tmp_path / "w.pt"
-    tensors = {name: torch.from_numpy(array) for name, array in ARRAYS.items()}
-    for content in (tensors, {"state_dict": tensors, "epoch": 3}):
-        torch.save(content, path)
-        found = read_weights(path)
-        for name, array in ARRAYS.items():
-            np.testing.assert_array_equal(found[name], array.astype(np.float32))
-    for content in (b"", b"PK\x03\x04", pickle.dumps(Runs()), pickle.dumps([1, 2])):
-        path.write_bytes(content)
-        with pytest.raises(LarqnetsError, match="is no checkpoint of weights alone"):
-            read_weights(path)
-    assert "it ran" not in capsys.readouterr().out
+class Tensor:
+    """As much of PyTorch's tensor as is asked for."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def detach(self):
+        return self
+
+    def float(self):
+        return Tensor(self.values.astype(np.float32))
+
+    def numpy(self):
+        return self.values
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_checkpoint_is_asked_for_its_weights_alone(tmp_path, monkeypatch, wrapped):
+    """PyTorch is too large for a test of one function: this one stands in for it. Where it is installed the next test runs."""
+    path, calls = tmp_path / "w.pt", []
+    path.write_bytes(b"PK")
+    tensors = {name: Tensor(array) for name, array in ARRAYS.items()}
+
+    def load(given, **options):
+        calls.append((given, options))
+        return {"state_dict": tensors, "epoch": 3} if wrapped else tensors
+
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(load=load))
+    monkeypatch.setattr(weights_files, "find_spec", lambda name: object())
+    found = read_weights(path)
+    assert calls == [(path, {"map_location": "cpu", "weights_only": True})]
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(found[name], array.astype(np.float32))
+
+
+if find_spec("torch") is not None:
+
+    def test_a_checkpoint_is_read_without_running_anything(tmp_path, capsys):
+        import torch
+
+        path = tmp_path / "w.pt"
+        tensors = {name: torch.from_numpy(array) for name, array in ARRAYS.items()}
+        for content in (tensors, {"state_dict": tensors, "epoch": 3}):
+            torch.save(content, path)
+            found = read_weights(path)
+            for name, array in ARRAYS.items():
+                np.testing.assert_array_equal(found[name], array.astype(np.float32))
+        for content in (b"", b"PK\x03\x04", pickle.dumps(Runs()), pickle.dumps([1, 2])):
+            path.write_bytes(content)
+            with pytest.raises(LarqnetsError, match="is no checkpoint of weights alone"):
+                read_weights(path)
+        assert "it ran" not in capsys.readouterr().out

@@ -60,7 +60,7 @@ def looked(labels=("cat", "dog")):
     details = study.result()
     return Looked(
         Evaluation(
-            "runs/x", "folder:p", "test", 3, {"accuracy": 2 / 3}, 0.5, "TensorFlow", details, ("p/1.png",), pictures
+            "runs/x", "folder:p", "test", 3, {"accuracy": 2 / 3}, 0.5, "TensorFlow", details, (), ("p/1.png",), pictures
         )
     )
 
