@@ -22,6 +22,8 @@ stands in for the derivative of sign:
 with k = max(1/t, 1), hard(x) = clip((x + 1)/2, 0, 1). Source: the papers named in `larqnets.methods`.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import larq as lq
@@ -31,6 +33,24 @@ import tensorflow as tf
 from larqnets.shapes import known
 
 _TINY = 1e-24  # a variance below is that of equal weights
+
+
+@contextlib.contextmanager
+def _quantized_scope(quantize: bool) -> Iterator[bool]:
+    """Do as `larq.context.quantized_scope` says, and end also where the block raises.
+
+    Larq's own stays on when a layer raises in its call: from then on kernels would be read as their signs, by the next training
+    and by the next checkpoint of the process.
+    """
+    before = lq.context.should_quantize()
+    lq.context._quantized_scope.should_quantize = quantize
+    try:
+        yield quantize
+    finally:
+        lq.context._quantized_scope.should_quantize = before
+
+
+lq.context.quantized_scope = _quantized_scope
 
 
 Kind = TypeVar("Kind", bound=type)

@@ -1,5 +1,6 @@
 """Values and gradients of the sign functions against the tables of the papers (and baselines of the field)."""
 
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -231,3 +232,18 @@ def test_ede_layer_follows_its_progress():
 def test_ede_layer_refuses_a_shrinking_t():
     with pytest.raises(ValueError, match="t_min <= t_max"):
         q.EdeSign(t_min=1.0, t_max=0.1)
+
+
+def test_a_layer_that_raises_leaves_kernels_as_they_are():
+    """In the process that goes on, such as a sweep's: training and checkpoints would read signs."""
+
+    def fails(kernel):
+        raise ZeroDivisionError
+
+    layer = lq.layers.QuantDense(3, kernel_quantizer="ste_sign")
+    layer.build((1, 4))
+    latent = layer.kernel.numpy()
+    assert set(np.abs(latent).ravel()) != {1.0}
+    with pytest.raises(ZeroDivisionError):
+        lq.layers.QuantDense(3, kernel_quantizer=fails)(np.ones((1, 4), np.float32))
+    np.testing.assert_array_equal(layer.kernel.numpy(), latent)

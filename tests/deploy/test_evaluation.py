@@ -106,7 +106,7 @@ def test_the_screen_has_the_matrix_where_it_fits_and_else_the_most_frequent_conf
     ):
         study = ClassStudy(names, "logits")
         study.add({"y": outputs[:, :12]}, {"label": np.array([0, 0, 0, 0])})
-        found = Evaluation("x", "d", "test", 4, {"accuracy": 0.25}, None, "e", study.result(), ("1", "2", "3"), {})
+        found = Evaluation("x", "d", "test", 4, {"accuracy": 0.25}, None, "e", study.result(), (), ("1", "2", "3"), {})
         console = PlainConsole(width=120)
         with console.capture() as screen:
             for part in evaluated(found.to_json()):
@@ -184,8 +184,9 @@ def test_a_damaged_image_in_the_middle_is_named(photos, files, tmp_path, monkeyp
 def test_a_task_that_looks_at_no_single_answers_has_its_scores_alone(photos, files, monkeypatch):
     monkeypatch.setattr(Classification, "study", Task.study)
     opened = open_subject(files[".h5"], dataset=f"folder:{photos}")
-    assert list(evaluate_images(opened).to_json()) == [
-        *("subject", "dataset", "split", "images", "accuracy", "loss", "engine")
-    ]
+    found = evaluate_images(opened).to_json()
+    assert list(found) == ["subject", "dataset", "split", "images", "accuracy", "loss", "engine", "remarks"]
+    (remark,) = found["remarks"]  # on the scores themselves: its weights are random
+    assert "is not above chance" in remark
     with pytest.raises(LarqnetsError, match=r"not told of a network for classification, .* Leave --confusion, --wrong"):
         evaluate_images(opened, look=True)
