@@ -1,6 +1,6 @@
 """Part (b) of a proof, batch by batch: all outputs of a network for all samples may be more than memory holds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from larqnets.tasks import Images, Info, Task, Tree, add, tree_of
 from larqnets.training.evaluation import Watch, without_remapping
 
 MAX_BYTES = 1 << 28  # of the outputs of a batch
-STEP = 128  # samples; batches are multiples of it, for which Keras runs the same function
+STEP = 128  # samples that the network is given at once
 
 
 def batches_of(samples: np.ndarray, output_shapes: Sequence[tuple[int | None, ...]]) -> Iterator[slice]:
@@ -91,9 +91,10 @@ def end_to_end(
     scorers = [Scorer(task, samples.info, model.output_names) for _ in range(2)]
     apart, agreements, finite = Difference(), [], True
     shapes = [tuple(tensor.shape) for tensor in model.outputs]
+    network = _network(model)
     for part in batches_of(images, shapes):
         with without_remapping():
-            trained = as_list(model.predict(images[part], batch_size=128, verbose=0))
+            trained = network(images[part])
         converted = as_list(interpreter.predict(images[part], _Onward(reporter, part.start)))
         for scorer, outputs in zip(scorers, (trained, converted), strict=True):
             scorer.add(samples.examples(part), outputs)
@@ -110,6 +111,19 @@ def end_to_end(
         scorers[1].result(),
         bool(finite),
     )
+
+
+def _network(model: tf.keras.Model) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """Return what gives all outputs for samples (N, ...); Keras' own `predict` takes AutoGraph's time for nothing."""
+    (given,) = model.inputs
+    signature = [tf.TensorSpec((None, *given.shape[1:]), given.dtype)]
+    call = tf.function(lambda x: as_list(model(x, training=False)), input_signature=signature, autograph=False)
+
+    def outputs(samples: np.ndarray) -> list[np.ndarray]:
+        parts = [call(tf.constant(samples[i : i + STEP], given.dtype)) for i in range(0, len(samples), STEP)]
+        return [np.concatenate([values.numpy() for values in each]) for each in zip(*parts, strict=True)]
+
+    return outputs
 
 
 def _mean(shares: list[tuple[float | None, int]]) -> float | None:
