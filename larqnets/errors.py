@@ -56,6 +56,11 @@ def some(names: Sequence[str]) -> str:
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, without its full stop, as a part of our sentence; its kind where it is silent."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 def excerpt(text: str, limit: int = 200) -> str:
     """Return what somebody else says as a part of our sentence: one printable line of at most `limit` characters."""
     line = printable(" ".join(text[: 10 * limit].split()))

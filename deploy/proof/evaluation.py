@@ -27,9 +27,8 @@ from larqnets.tasks import Details, Mistake, Study, Task, Tree
 from larqnets.tflite.answers import kind_of_file
 from larqnets.tflite.inspect import own_metadata
 from larqnets.training import evaluate
-from larqnets.training.evaluation import Watch
+from larqnets.training.evaluation import BATCH, Watch
 
-BATCH = 128
 SHEET_IMAGES, SHEET_COLUMNS, SHEET_HEADINGS = 64, 8, 12  # of the contact sheet, at most
 
 

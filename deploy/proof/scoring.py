@@ -1,6 +1,6 @@
 """Part (b) of a proof, batch by batch: all outputs of a network for all samples may be more than memory holds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,16 +12,15 @@ from deploy.run.interpreter import Interpreter, as_list
 from larqnets.data.info import IMAGE
 from larqnets.reporter import Reporter
 from larqnets.tasks import Images, Info, Task, Tree, add, tree_of
-from larqnets.training.evaluation import Watch, without_remapping
+from larqnets.training.evaluation import BATCH, Watch, answering
 
 MAX_BYTES = 1 << 28  # of the outputs of a batch
-STEP = 128  # samples that the network is given at once
 
 
 def batches_of(samples: np.ndarray, output_shapes: Sequence[tuple[int | None, ...]]) -> Iterator[slice]:
     """Yield the parts of the samples (N, ...) whose outputs, of shapes (1 or None, ...), are run together."""
     bytes_per_sample = sum(4 * int(np.prod([size or 1 for size in shape[1:]])) for shape in output_shapes)
-    size = STEP * max(1, MAX_BYTES // max(1, STEP * bytes_per_sample))
+    size = BATCH * max(1, MAX_BYTES // max(1, BATCH * bytes_per_sample))
     for start in range(0, len(samples), size):
         yield slice(start, min(start + size, len(samples)))
 
@@ -91,10 +90,9 @@ def end_to_end(
     scorers = [Scorer(task, samples.info, model.output_names) for _ in range(2)]
     apart, agreements, finite = Difference(), [], True
     shapes = [tuple(tensor.shape) for tensor in model.outputs]
-    network = _network(model)
+    network = answering(model)
     for part in batches_of(images, shapes):
-        with without_remapping():
-            trained = network(images[part])
+        trained = network(images[part])
         converted = as_list(interpreter.predict(images[part], _Onward(reporter, part.start)))
         for scorer, outputs in zip(scorers, (trained, converted), strict=True):
             scorer.add(samples.examples(part), outputs)
@@ -111,19 +109,6 @@ def end_to_end(
         scorers[1].result(),
         bool(finite),
     )
-
-
-def _network(model: tf.keras.Model) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """Return what gives all outputs for samples (N, ...); Keras' own `predict` takes AutoGraph's time for nothing."""
-    (given,) = model.inputs
-    signature = [tf.TensorSpec((None, *given.shape[1:]), given.dtype)]
-    call = tf.function(lambda x: as_list(model(x, training=False)), input_signature=signature, autograph=False)
-
-    def outputs(samples: np.ndarray) -> list[np.ndarray]:
-        parts = [call(tf.constant(samples[i : i + STEP], given.dtype)) for i in range(0, len(samples), STEP)]
-        return [np.concatenate([values.numpy() for values in each]) for each in zip(*parts, strict=True)]
-
-    return outputs
 
 
 def _mean(shares: list[tuple[float | None, int]]) -> float | None:

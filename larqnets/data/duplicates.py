@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 
 from larqnets.errors import LarqnetsError
+from larqnets.manifest import sha256
 
 _SAMPLE = 4096  # bytes at the begin and at the end, which nearly always differ where files of the same size do
 
@@ -18,7 +19,7 @@ def same_files(paths: Sequence[Path]) -> list[list[int]]:
     """
     try:
         groups: Iterable[list[int]] = [list(range(len(paths)))]
-        for key in (_size, _ends, _whole):
+        for key in (_size, _ends, sha256):
             groups = [same for group in groups for same in _grouped(group, paths, key)]
     except OSError as error:
         raise LarqnetsError(f"Cannot read {error.filename}: {error.strerror}. Restore the data.") from error
@@ -41,8 +42,3 @@ def _ends(path: Path) -> bytes:
         begin = file.read(_SAMPLE)
         file.seek(max(0, path.stat().st_size - _SAMPLE))
         return hashlib.sha256(begin + file.read(_SAMPLE)).digest()
-
-
-def _whole(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

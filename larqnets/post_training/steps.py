@@ -32,13 +32,12 @@ from larqnets.post_training import network as net
 from larqnets.post_training.sensitivity import sensitivities
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.subject import Subject
-from larqnets.training.evaluation import without_remapping
+from larqnets.training.evaluation import answering
 
 GRADIENT_IMAGES = 512  # of the calibration images, for the sensitivities
 BASE_BITS = 5.0  # the search for an accuracy starts from the steps of this size,
 FACTORS = (1 / 8, 16.0)  # made finer and coarser by up to these factors,
 STEPS = (SMALLEST, LARGEST)  # but none beyond these
-BATCH = 128
 
 
 def find_settings(
@@ -170,14 +169,12 @@ def _coarsest(lost: Callable[[float], tuple[dict[str, Settings], float]], max_dr
 
 
 class Predictor:
-    """Logits of a model whose weights change between calls; its graph is traced once."""
+    """A classifier whose weights change between calls."""
 
     def __init__(self, model: tf.keras.Model) -> None:
-        signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
-        self._run = tf.function(lambda x: model(x, training=False), input_signature=signature)
+        self._answer = answering(model)
 
     def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
         """Return the share of the images (N, H, W, C) whose class (N,) has the largest logit."""
-        with without_remapping():
-            logits = [self._run(images[i : i + BATCH]).numpy() for i in range(0, len(images), BATCH)]
-        return float(np.mean(np.concatenate(logits).argmax(-1) == labels))
+        (logits,) = self._answer(images)
+        return float(np.mean(logits.argmax(-1) == labels))

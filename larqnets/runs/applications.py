@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, first_line
 from larqnets.runs.keras_config import check_weights_file
 from larqnets.runs.names import KERAS_SUFFIXES
 
@@ -29,8 +29,7 @@ def build_application(name: str, refusal: str, remedy: str, **options: Any) -> t
     except (
         Exception
     ) as error:  # Keras raises a bare Exception when a download fails, ValueError and others for a misfit
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise LarqnetsError(f"{refusal}: {reason}. {remedy}") from error
+        raise LarqnetsError(f"{refusal}: {first_line(error)}. {remedy}") from error
 
 
 def preprocess_of(name: str) -> Callable[[Any], Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from larqnets import arrays
 from larqnets.arrays import open_at_once
 from larqnets.documents import parse_json
-from larqnets.errors import LarqnetsError, excerpt
+from larqnets.errors import LarqnetsError, excerpt, first_line
 
 MAX_ARRAYS = 10_000
 _MAX_HEADER = 16 << 20
@@ -141,7 +141,6 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
         content = content.get("state_dict", content) if isinstance(content, Mapping) else content
         return {str(name): tensor.detach().float().numpy() for name, tensor in content.items()}
     except Exception as error:  # what pickle, zipfile and torch raise on files of strangers
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise LarqnetsError(
-            f"{path} is no checkpoint of weights alone: {excerpt(reason)}. Save it with torch.save(model.state_dict(), FILE)."
+            f"{path} is no checkpoint of weights alone: {excerpt(first_line(error))}. Save it with torch.save(model.state_dict(), FILE)."
         ) from error

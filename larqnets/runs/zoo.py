@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
-from larqnets.errors import LarqnetsError, nearest
+from larqnets.errors import LarqnetsError, first_line, nearest
 
 ZOO = "zoo:"
 INSTALL = (
@@ -67,9 +67,8 @@ def build_zoo(named: str, **options: Any) -> Any:
         with contextlib.redirect_stdout(sys.stderr):  # Keras tells of a download on stdout, where --json is
             return build(**options)
     except Exception as error:  # Keras raises a bare Exception where a download fails
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise LarqnetsError(
-            f"{named} cannot be had: {reason}. Check the network connection; the weights are kept in "
+            f"{named} cannot be had: {first_line(error)}. Check the network connection; the weights are kept in "
             "~/.keras/larq/models afterwards, and a file with another SHA-256 there is never used."
         ) from error
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 from larqnets.config import STRATEGIES
 from larqnets.data.augment import Share
 from larqnets.documents import parse_json
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, first_line
 from larqnets.processes import temporary_folder
 from larqnets.runs.run import Run
 
@@ -173,9 +173,8 @@ def join(strategy: str | None) -> Workers:
         _meet(index, addresses)
         return Workers(tf.distribute.MultiWorkerMirroredStrategy(), strategy, index, len(addresses))
     except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise LarqnetsError(
-            f"Worker {index} of {len(addresses)} cannot join the others: {reason}. Check that all are started and that the "
+            f"Worker {index} of {len(addresses)} cannot join the others: {first_line(error)}. Check that all are started and that the "
             "addresses in TF_CONFIG can be reached."
         ) from error
 

@@ -26,6 +26,26 @@ def without_remapping() -> Iterator[None]:
         tf.config.optimizer.set_experimental_options({"remapping": before})
 
 
+BATCH = 128  # samples that `answering` gives a network at once
+
+
+def answering(model: tf.keras.Model) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """Return what gives all outputs of a network of one input for samples (N, ...).
+
+    Its graph is traced once, and its weights may change between calls. Keras' own `predict` takes AutoGraph's time for nothing.
+    """
+    (given,) = model.inputs
+    signature = [tf.TensorSpec((None, *given.shape[1:]), given.dtype)]
+    call = tf.function(lambda x: tf.nest.flatten(model(x, training=False)), input_signature=signature, autograph=False)
+
+    def outputs(samples: np.ndarray) -> list[np.ndarray]:
+        with without_remapping():
+            parts = [call(tf.constant(samples[i : i + BATCH], given.dtype)) for i in range(0, len(samples), BATCH)]
+        return [np.concatenate([values.numpy() for values in each]) for each in zip(*parts, strict=True)]
+
+    return outputs
+
+
 class Scores(NamedTuple):
     """Mean loss per image, and the scores of the task's metric, its headline first."""
 

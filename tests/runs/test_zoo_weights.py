@@ -16,6 +16,7 @@ from larqnets.runs.names import check_origin
 from larqnets.runs.subject import open_subject
 
 NAME, FILE = "zoo:quicknet_small", "quicknet_small_weights.h5"
+# It is no dependency, and what uses it is; CI installs it and turns a skip into a failure.
 needs_zoo = pytest.mark.skipif(find_spec("larq_zoo") is None, reason="Larq Zoo is not installed")
 
 
