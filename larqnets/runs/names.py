@@ -141,7 +141,7 @@ def plan_run(order: Order) -> Run | tuple[Experiment, str]:
         if not asks_nothing_else(order.overrides) or (order.seed, order.name, order.init_from) != (None, None, None):
             raise LarqnetsError(
                 "A resumed run keeps its config, seed, name and origin. Leave out --set, --seed, --name and --init-from; "
-                "--set train.epochs=N alone makes a finished run longer."
+                "--epochs N alone makes a finished run longer."
             )
         run = Run.open(path)
         longer_by(run, order)
