@@ -95,8 +95,8 @@ class TrainConfig:
     """How the weights are found. Learning rates are per step of the named optimizer."""
 
     epochs: Annotated[int, Range(1, 100_000)]
-    batch_size: Annotated[int, Range(0, 1_000_000)] = 0  # 0: 16 to 128, so that an epoch of the training images there
-    # are has 20 steps or more where it can; a run's own config.toml has the number
+    batch_size: Annotated[int, Range(0, 1_000_000)] = 0  # 0 stands for the largest of 128, 64, 32 and 16 that
+    # gives an epoch 20 steps, else 16; the run's own config.toml has the number
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: Annotated[float, Range(0, 1000)] = 1e-3
     momentum: Annotated[float, Range(0, 1)] = 0.9  # sgd only
