@@ -54,6 +54,8 @@ class DataConfig:
     flip: bool = False  # mirror half of the training images
     random_resized_crop: bool = False  # ImageNet: random area and aspect ratio; test: central crop
     min_crop_area: Annotated[float, Range(0.001, 1)] = 0.08  # smallest random resized crop, as a fraction of the area
+    augment: Literal["none", "light", "photos"] = "none"  # "light": random crops of 0.6 of the area or more, mirrored,
+    # mild changes of colour; "photos": of 0.3, stronger ones, RandAugment's without turns, mixup and CutMix
     mean: tuple[float, ...] = ()  # per channel, of pixels / 255, subtracted; (): the data set's own
     std: tuple[float, ...] = ()  # per channel, divided by; (): the data set's own
     validation: Annotated[float, Range(0, 0.9)] = 0.0  # share of every label's training images, kept to choose by

@@ -92,9 +92,10 @@ def images_named(images: str) -> str:
     )
 
 
-def check_data_check(images: str, overrides: Sequence[str], data_dir: str | None, sheet: Path | None) -> DataConfig:
+def check_data_check(images: str, overrides: Sequence[str], data_dir: str | None, *sheets: Path | None) -> DataConfig:
     """Look at the arguments of `larqnets data check`, and return which images are meant."""
-    check_output(sheet, (".png",))
+    for sheet in sheets:
+        check_output(sheet, (".png",))
     dataset = images_named(images)
     tables: dict[str, Any] = {"data": {"dataset": dataset}}
     for override in overrides:
