@@ -1,6 +1,7 @@
 """Commands about configs: what stands in one, what may, and a first one of your own. `larqnets.cli.main` takes them in."""
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from larqnets.cli.command import Json, Set, needs_training_extra, show
 app = typer.Typer()
 config = typer.Typer(help="See what a config says, and what one may say.", no_args_is_help=True)
 app.add_typer(config, name="config")
+init = typer.Typer(help="Write a first config of your own.", no_args_is_help=True)
+app.add_typer(init, name="init")
 
 
 @config.command(name="show")
@@ -56,3 +59,28 @@ def keys(
         for key in some
     ]
     show(listed, lambda: tables.keys(found), as_json)
+
+
+@init.command()
+def photos(
+    folder: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A folder of images: LABEL/*.jpg, or train/LABEL and test/LABEL.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="TOML", help="The config. Default: the folder's name, in this folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a config for a folder of photos: commented, fitting the images that are there, ready to train as it is."""
+    from larqnets.cli.first_config import first_config
+
+    written = first_config(folder, out)
+    document = {
+        "config": str(written.path),
+        "dataset": written.experiment.data.dataset,
+        "epochs": written.experiment.train.epochs,
+        "notes": written.notes,
+    }
+    show(
+        document, lambda: [*written.notes, f"{written.path}: larqnets train {shlex.quote(str(written.path))}"], as_json
+    )
