@@ -46,10 +46,6 @@ def first_config(folder: Path, out: Path | None) -> FirstConfig:
     data, images, notes = _data(folder)
     if images.damaged:
         raise damage(folder, images.damaged)
-    if len(images.layout.labels) < 2:
-        raise LarqnetsError(
-            f"{folder} has 1 label, '{images.layout.labels[0]}', and a network tells labels apart. Add another."
-        )
     notes = [*survey_folder(images, data).lines(), *notes]
     count = len(images.splits["train"].paths)
     epochs = max(FEWEST, min(MOST, -(-STEPS // (count // fitting(count)))))

@@ -39,7 +39,9 @@ def settings(
     from larqnets.data.known import FOLDER_PREFIX, folder_path
 
     given = dict(zip(_TRAIN, (epochs, batch_size, rate), strict=True))
-    short = {option: (f"train.{_TRAIN[option]}", value) for option, value in given.items() if value is not None}
+    short: dict[str, tuple[str, object]] = {
+        option: (f"train.{_TRAIN[option]}", value) for option, value in given.items() if value is not None
+    }
     if data is not None:
         dataset = images_named(data)
         if dataset.startswith(FOLDER_PREFIX):

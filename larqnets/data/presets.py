@@ -156,7 +156,7 @@ def mix(batch: Example, preset: Preset, seed: int, step: Tensor, share: Share = 
     size, (height, width, _) = tf.shape(batch[IMAGE])[0], known(batch[IMAGE].shape[1:])
     mine = slice(share.index * size, (share.index + 1) * size)
     seed_of_step = stateless_seed(seed, Purpose.MIX, step)
-    draws = tf.random.stateless_uniform([size * share.count, 4], seed_of_step, alg="philox")[mine]
+    draws = tf.random.stateless_uniform(tf.stack([size * share.count, 4]), seed_of_step, alg="philox")[mine]
     kind, own, row, column = tf.unstack(draws, axis=1)
     own = 0.5 + own / 2
     partner = tf.bitwise.bitwise_xor(tf.range(size), 1)
@@ -170,15 +170,9 @@ def mix(batch: Example, preset: Preset, seed: int, step: Tensor, share: Share = 
     in_rows = (rows >= top[:, tf.newaxis]) & (rows < (top + box_height)[:, tf.newaxis])
     in_columns = (columns >= left[:, tf.newaxis]) & (columns < (left + box_width)[:, tf.newaxis])
     in_box = in_rows[:, :, tf.newaxis] & in_columns[:, tf.newaxis, :]
-    cut = tf.where(in_box, 0.0, 1.0)
     is_cut, is_blended = kind < preset.mixed / 2, (kind >= preset.mixed / 2) & (kind < preset.mixed)
-    one = tf.ones_like(cut)
-    weight = tf.where(
-        is_cut[:, tf.newaxis, tf.newaxis],
-        cut,
-        tf.where(is_blended[:, tf.newaxis, tf.newaxis], one * own[:, tf.newaxis, tf.newaxis], one),
-    )
+    cut = tf.where(is_cut[:, tf.newaxis, tf.newaxis] & in_box, 0.0, 1.0)
+    weight = tf.expand_dims(cut * tf.where(is_blended, own, 1.0)[:, tf.newaxis, tf.newaxis], -1)  # of the image itself
     other = {name: tf.gather(values, partner) for name, values in batch.items()}
-    blended = weight[..., tf.newaxis] * batch[IMAGE] + (1 - weight[..., tf.newaxis]) * other[IMAGE]
-    known_only = {name: values for name, values in other.items() if name != IMAGE}
-    return batch | {IMAGE: blended, OTHER: known_only, OWN_SHARE: tf.reduce_mean(weight, axis=[1, 2])}
+    image = weight * batch[IMAGE] + (1 - weight) * other.pop(IMAGE)
+    return batch | {IMAGE: image, OTHER: other, OWN_SHARE: tf.reduce_mean(weight, axis=[1, 2, 3])}
