@@ -54,6 +54,8 @@ class DataConfig:
     flip: bool = False  # mirror half of the training images
     random_resized_crop: bool = False  # ImageNet: random area and aspect ratio; test: central crop
     min_crop_area: Annotated[float, Range(0.001, 1)] = 0.08  # smallest random resized crop, as a fraction of the area
+    augment: Literal["none", "light", "photos"] = "none"  # "light": random crops of 0.6 of the area or more, mirrored,
+    # mild changes of colour; "photos": of 0.3, stronger ones, RandAugment's without turns, mixup and CutMix
     mean: tuple[float, ...] = ()  # per channel, of pixels / 255, subtracted; (): the data set's own
     std: tuple[float, ...] = ()  # per channel, divided by; (): the data set's own
     validation: Annotated[float, Range(0, 0.9)] = 0.0  # share of every label's training images, kept to choose by
@@ -95,7 +97,8 @@ class TrainConfig:
     """How the weights are found. Learning rates are per step of the named optimizer."""
 
     epochs: Annotated[int, Range(1, 100_000)]
-    batch_size: Annotated[int, Range(1, 1_000_000)] = 128
+    batch_size: Annotated[int, Range(0, 1_000_000)] = 0  # 0 stands for the largest of 128, 64, 32 and 16 that
+    # gives an epoch 20 steps, else 16; the run's own config.toml has the number
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: Annotated[float, Range(0, 1000)] = 1e-3
     momentum: Annotated[float, Range(0, 1)] = 0.9  # sgd only

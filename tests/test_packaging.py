@@ -127,7 +127,17 @@ LIGHT = {  # of rooms that are not
         *("check", "contact_sheet", "duplicates", "folder", "image", "info", "known", "layout", "preparation", "split"),
         "survey",
     ),
-    "larqnets.runs": ("run", "run_lock", "card", "epoch_tables", "names", "keras_config", "weights_files", "zoo"),
+    "larqnets.runs": (
+        "run",
+        "batch_size",
+        "run_lock",
+        "card",
+        "epoch_tables",
+        "names",
+        "keras_config",
+        "weights_files",
+        "zoo",
+    ),
     "larqnets.studies": ("sweep_plan", "sweep_table", "pareto", "curves", "run_report", "run_page"),
     "deploy.decomposed": ("packed",),
 }

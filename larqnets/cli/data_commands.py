@@ -18,6 +18,12 @@ def check(
     sheet: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Also draw a contact sheet: a few images of every label.")
     ] = None,
+    augment: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG", help="Also draw how a training varies images, e.g. with --set data.augment=photos."
+        ),
+    ] = None,
     overrides: Set = None,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -28,7 +34,7 @@ def check(
     """
     from larqnets.cli import preflight
 
-    config = preflight.check_data_check(images, overrides or (), data_dir, sheet)
+    config = preflight.check_data_check(images, overrides or (), data_dir, sheet, augment)
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import data as tables
     from larqnets.data.known import FOLDER_PREFIX
@@ -43,7 +49,12 @@ def check(
             found = needs_training_extra("larqnets.data.check_prepared").check_prepared(config, reporter)
         if sheet is not None:
             write_atomically(sheet, found.sheet())
-    result = {**found.to_json(), "contact_sheet": None if sheet is None else str(sheet)}
-    show(result, lambda: tables.check(found, sheet), as_json)
+        if augment is not None and found.problem() is None:
+            reporter.stage("varying images")
+            sheet_of = needs_training_extra("larqnets.data.augmented_sheet").augmented_sheet
+            write_atomically(augment, sheet_of(config))
+    drawn = {"contact_sheet": sheet, "augmented_sheet": augment if found.problem() is None else None}
+    result = {**found.to_json(), **{name: None if path is None else str(path) for name, path in drawn.items()}}
+    show(result, lambda: tables.check(found, drawn), as_json)
     if (problem := found.problem()) is not None:
         raise problem

@@ -17,6 +17,7 @@ import typer
 
 from larqnets import LarqnetsError, __version__
 from larqnets.cli import (
+    config_commands,
     data_commands,
     device_commands,
     installation_commands,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 
 for commands in (
+    config_commands,
     data_commands,
     training_commands,
     model_commands,

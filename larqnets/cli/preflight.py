@@ -80,18 +80,23 @@ def check_train(order: Order) -> None:
         check_origin(str(order.init_from))
 
 
-def check_data_check(images: str, overrides: Sequence[str], data_dir: str | None, sheet: Path | None) -> DataConfig:
-    """Look at the arguments of `larqnets data check`, and return which images are meant."""
-    check_output(sheet, (".png",))
+def images_named(images: str) -> str:
+    """Return the data set that a folder's path or a data set's name stands for."""
     if images.startswith(FOLDER_PREFIX) or images in KNOWN_DATASETS:
-        dataset = images
-    elif Path(images).exists() or Path(images).parent != Path():
-        dataset = f"{FOLDER_PREFIX}{images}"
-    else:
-        raise LarqnetsError(
-            f"There is neither a folder nor a data set '{images}'.{nearest(images, KNOWN_DATASETS)} Check the path, or see "
-            "`larqnets list datasets`."
-        )
+        return images
+    if Path(images).exists() or Path(images).parent != Path():
+        return f"{FOLDER_PREFIX}{images}"
+    raise LarqnetsError(
+        f"There is neither a folder nor a data set '{images}'.{nearest(images, KNOWN_DATASETS)} Check the path, or see "
+        "`larqnets list datasets`."
+    )
+
+
+def check_data_check(images: str, overrides: Sequence[str], data_dir: str | None, *sheets: Path | None) -> DataConfig:
+    """Look at the arguments of `larqnets data check`, and return which images are meant."""
+    for sheet in sheets:
+        check_output(sheet, (".png",))
+    dataset = images_named(images)
     tables: dict[str, Any] = {"data": {"dataset": dataset}}
     for override in overrides:
         apply_override(tables, override)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from larqnets import LarqnetsError
+from larqnets.cli import short_forms
 from larqnets.cli.command import Arm64Proof, Json, Set, needs_training_extra, show
 from larqnets.errors import printable
 from larqnets.files import check_folder
@@ -21,6 +22,10 @@ def train(
     name: Annotated[str | None, typer.Option(help="Name of the run. Default: CONFIG-seedN.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     overrides: Set = None,
+    epochs: short_forms.Epochs = None,
+    batch_size: short_forms.BatchSize = None,
+    lr: short_forms.Rate = None,
+    data: short_forms.Data = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, data order and augmentation.")] = None,
     init_from: Annotated[
         str | None,
@@ -41,7 +46,8 @@ def train(
     from larqnets.cli import preflight
     from larqnets.runs.names import Order
 
-    order = Order(config, name, runs, overrides or (), init_from, resume, seed, strategy)
+    set_to = short_forms.settings([config], overrides, epochs, batch_size, lr, data, resume=resume)
+    order = Order(config, name, runs, set_to, init_from, resume, seed, strategy)
     preflight.check_train(order)
     launch = needs_training_extra("larqnets.training.launch").launch
     from larqnets.cli.reporters import StepsReporter
@@ -66,6 +72,10 @@ def sweep(
     ],
     seeds: Annotated[str | None, typer.Option(help="Seeds for each of them: 0,1,2. Default: the config's.")] = None,
     overrides: Set = None,
+    epochs: short_forms.Epochs = None,
+    batch_size: short_forms.BatchSize = None,
+    lr: short_forms.Rate = None,
+    data: short_forms.Data = None,
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     table: Annotated[Path | None, typer.Option("--csv", help="The table. Default: RUNS/sweep.csv.")] = None,
     columns: Annotated[
@@ -76,10 +86,13 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Train, convert and evaluate experiments one after another into a CSV; given again, it goes on where it was."""
-    from larqnets.studies.sweep_plan import option_values, plan
+    from larqnets.studies.sweep_plan import config_and_seeds, option_values, plan
 
     options = columns.split(",") if columns else ()
-    for planned in plan(configs, seeds, overrides or (), runs):
+    set_to = short_forms.settings(
+        [config_and_seeds(entry)[0] for entry in configs], overrides, epochs, batch_size, lr, data
+    )
+    for planned in plan(configs, seeds, set_to, runs):
         option_values(planned.experiment, options)
     check_folder((table or runs / "sweep.csv").parent)
     run_sweep = needs_training_extra("larqnets.studies.sweep").sweep
@@ -90,7 +103,7 @@ def sweep(
         result = run_sweep(
             configs,
             seeds=seeds,
-            overrides=overrides or (),
+            overrides=set_to,
             runs=runs,
             table=table,
             options=options,

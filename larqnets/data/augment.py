@@ -19,6 +19,8 @@ class Purpose(enum.IntEnum):
     CROP = 3
     FLIP = 4
     RESIZED_CROP = 5
+    COLOUR = 6
+    MIX = 7
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from larqnets.data.known import FOLDER_PREFIX, find_known, folder_path
 from larqnets.data.layout import resolve_data_dir
 from larqnets.data.pixels import central_part
 from larqnets.data.prepared import features_of, open_prepared
+from larqnets.data.presets import mix, preset_of, recolour
 from larqnets.data.split import held_out
 from larqnets.data.streams import FileStream, RecordStream, Stream, permutation, shuffled_indices
 from larqnets.data.survey import Survey, survey_folder, survey_known
@@ -147,6 +148,9 @@ class Dataset:
     ) -> None:
         self.info, self.survey = info, survey
         self._config = config
+        self._preset = preset = preset_of(config)
+        own_area = config.min_crop_area if config.random_resized_crop else None
+        self._min_crop_area = own_area if preset is None else preset.min_area  # None: no random part is taken
         self._streams = streams
         self._as_stored = as_stored
         self._arrays: dict[str, Example] = {}
@@ -172,7 +176,7 @@ class Dataset:
         comes out, decoded and augmented as in the whole one; its count must divide the batch size.
         """
         self.steps_per_epoch(batch_size)
-        config, size = self._config, batch_size // share.count
+        size = batch_size // share.count
 
         def is_mine(position: tf.Tensor, stored: Example) -> tf.Tensor:
             return tf.math.floormod(position, batch_size) // size == share.index
@@ -183,7 +187,7 @@ class Dataset:
             images = images.enumerate(start_step * batch_size)
             return images if share.count == 1 else images.filter(is_mine)  # pyright: ignore[reportArgumentType]  # positions are tensors
 
-        if augment and config.random_resized_crop:
+        if augment and self._min_crop_area is not None:
             batches = self._random_resized_crops(stream(), seed).batch(size, drop_remainder=True)
         elif self._in_memory("train"):
             everything = self._load("train")
@@ -199,10 +203,7 @@ class Dataset:
             batches = images.batch(size, drop_remainder=True)
 
         def finish(step: tf.Tensor, batch: Example) -> Example:
-            if augment and (config.crop_padding or config.flip):
-                count = tf.shape(batch[IMAGE])[0]
-                batch = move(batch, draw(count, config.crop_padding, config.flip, seed, step, share))
-            return self._normalise(batch)
+            return self._vary(batch, seed, step, share) if augment else self._normalise(batch)
 
         return _prefetched(batches.enumerate(start_step).map(finish, tf.data.AUTOTUNE, deterministic=True))
 
@@ -242,6 +243,24 @@ class Dataset:
                 batches = decoded.map(self._normalise)
             parts = list(batches.as_numpy_iterator())
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def variants(self, count: int, versions: int, seed: int = 0) -> list[dict[str, Any]]:
+        """Return some training images as they are, then `versions` times as a training varies them; batches in arrays.
+
+        Images (n, H, W, C) float32, n = `count` or all where there are fewer; the same in the same order every time.
+        """
+        count = min(count, self.info.num_train)
+        chosen = self._streams["train"].shuffled(seed, Purpose.SAMPLES, count).take(count)
+        with reading_errors(self):
+            plain = chosen.map(self._decode).batch(count)
+            batches = [tf.nest.map_structure(lambda v: v.numpy(), self._normalise(next(iter(plain))))]
+            for version in range(versions):
+                crops = plain
+                if self._min_crop_area is not None:
+                    crops = self._random_resized_crops(chosen.enumerate(version * count), seed).batch(count)
+                varied = self._vary(next(iter(crops)), seed, tf.constant(version, tf.int64), WHOLE)
+                batches.append(tf.nest.map_structure(lambda v: v.numpy(), varied))
+        return batches
 
     def stored(self, split: SplitName) -> tf.data.Dataset:
         """Return the examples of a split in stored order, their images encoded as they are."""
@@ -318,10 +337,12 @@ class Dataset:
 
     def _random_resized_crops(self, stream: tf.data.Dataset, seed: int) -> tf.data.Dataset:
         height, width, channels = self.info.image_shape
+        min_area = self._min_crop_area
+        assert min_area is not None
 
         def crop(position: tf.Tensor, stored: Example) -> Example:
             def box(rows: tf.Tensor, columns: tf.Tensor, aspect: float) -> tf.Tensor:
-                return random_box(rows, columns, self._config.min_crop_area, seed, position, aspect)
+                return random_box(rows, columns, min_area, seed, position, aspect)
 
             def box_of(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
                 if width == height:
@@ -332,9 +353,19 @@ class Dataset:
                     lambda: box(rows, columns, width / height),
                 )
 
-            return cut_and_scale(stored, box_of, (height, width), channels)
+            example = cut_and_scale(stored, box_of, (height, width), channels)
+            return example if self._preset is None else recolour(example, self._preset, seed, position)
 
         return stream.map(crop, tf.data.AUTOTUNE, deterministic=True)
+
+    def _vary(self, batch: Example, seed: int, step: tf.Tensor, share: Share) -> Example:
+        """Return what the network is given of the batch of a step: moved, normalised, mixed."""
+        padding, preset = self._config.crop_padding, self._preset
+        if padding or self._config.flip or preset is not None:
+            flip = self._config.flip or preset is not None
+            batch = move(batch, draw(tf.shape(batch[IMAGE])[0], padding, flip, seed, step, share))
+        batch = self._normalise(batch)
+        return batch if preset is None or not preset.mixed else mix(batch, preset, seed, step, share)
 
     def _normalise(self, batch: Example) -> Example:
         return batch | {IMAGE: tf.cast(batch[IMAGE], tf.float32) * self._scale + self._offset}

@@ -139,6 +139,13 @@ def find_layout(path: Path, config: DataConfig) -> Layout:
     return layout
 
 
+def has_own_validation(path: Path) -> bool:
+    """Return whether a folder has validation images beside its test; raises LarqnetsError as `find_layout` does."""
+    find_layout(path, DataConfig(""))  # which says what is wrong with the rest of it
+    with _readable():
+        return VALIDATION in _find_layout(path).splits
+
+
 @contextlib.contextmanager
 def _readable() -> Iterator[None]:
     """Say in a sentence which folder the block cannot list."""

@@ -13,6 +13,7 @@ from larqnets.data.layout import find_prepared, resolve_data_dir
 from larqnets.errors import LarqnetsError
 from larqnets.method_options import method_names, read_options
 from larqnets.registry import unknown
+from larqnets.runs.batch_size import with_batch_size
 from larqnets.runs.card import CARD_FILE
 from larqnets.runs.longer import added_stage, asks_nothing_else, epochs_asked, is_longer
 from larqnets.runs.run import Run, default_name
@@ -140,7 +141,7 @@ def plan_run(order: Order) -> Run | tuple[Experiment, str]:
         if not asks_nothing_else(order.overrides) or (order.seed, order.name, order.init_from) != (None, None, None):
             raise LarqnetsError(
                 "A resumed run keeps its config, seed, name and origin. Leave out --set, --seed, --name and --init-from; "
-                "--set train.epochs=N alone makes a finished run longer."
+                "--epochs N alone makes a finished run longer."
             )
         run = Run.open(path)
         longer_by(run, order)
@@ -151,6 +152,7 @@ def plan_run(order: Order) -> Run | tuple[Experiment, str]:
     name = order.name or default_name(path.stem, experiment.seed)
     if order.resume and (order.runs / name).exists():
         run = Run.open(order.runs / name)
+        experiment = with_batch_size(experiment, run.experiment.train.batch_size)  # as it was settled for the run
         if run.experiment == experiment:
             return run
         if epochs_asked(order.overrides) is None or not is_longer(run.experiment, experiment):

@@ -27,6 +27,7 @@ from larqnets.config import (
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder, cannot_write, locked, write_atomically
 from larqnets.reporter import SILENT
+from larqnets.runs.batch_size import LARGEST, with_batch_size
 from larqnets.runs.card import CARD_FILE, RUN_FORMAT, Card, Kind
 from larqnets.runs.run_lock import RunLock
 
@@ -174,7 +175,10 @@ class Run:
             raise LarqnetsError(f"{path} is not a run folder: it needs card.json and config.toml. Give runs/<name>.")
         card, config = Card.read(path / CARD_FILE), path / CONFIG_FILE
         trained = card.kind == "trained"
-        return cls(path, load_config(str(config)) if trained else load_model_images(config), card)
+        if not trained:
+            return cls(path, load_model_images(config), card)
+        # The config of a run says the size of its batches; one that does not is of a time when it was always this one.
+        return cls(path, with_batch_size(load_config(str(config)), LARGEST), card)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

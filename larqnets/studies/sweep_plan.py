@@ -10,6 +10,7 @@ from larqnets.config import Experiment, load_config
 from larqnets.errors import LarqnetsError
 from larqnets.files import check_folder
 from larqnets.method_options import no_option, read_options
+from larqnets.runs.batch_size import with_batch_size
 from larqnets.runs.names import check_experiment
 from larqnets.runs.run import Run, default_name
 from larqnets.tasks import get_task
@@ -25,14 +26,19 @@ class Planned:
     experiment: Experiment
 
 
+def config_and_seeds(entry: str) -> tuple[str, str | None]:
+    """Return config and seeds of NAME@0,1,2; None where it says no seeds."""
+    found = re.fullmatch(r"(.+)@([\d,]+)", entry)
+    return (entry, None) if found is None else (found[1], found[2])
+
+
 def plan(configs: Sequence[str], seeds: str | None, overrides: Sequence[str], runs: Path) -> list[Planned]:
     """Return the experiments in the order of the configs, each with all its seeds; raises LarqnetsError as `sweep` does."""
     check_folder(runs)
     planned: dict[Path, Planned] = {}
     for entry in configs:
-        config, chosen = entry, seeds
-        if (own := re.fullmatch(r"(.+)@([\d,]+)", entry)) is not None:
-            config, chosen = own.groups()
+        config, own = config_and_seeds(entry)
+        chosen = own or seeds
         experiment = load_config(config, overrides)
         for seed in [experiment.seed] if chosen is None else _parse_seeds(chosen):
             run = runs / default_name(Path(config).stem, seed)
@@ -45,7 +51,7 @@ def plan(configs: Sequence[str], seeds: str | None, overrides: Sequence[str], ru
     for p in planned.values():
         if not p.run.exists():
             check_experiment(p.experiment)
-        elif Run.open(p.run).experiment != p.experiment:
+        elif (done := Run.open(p.run).experiment) != with_batch_size(p.experiment, done.train.batch_size):
             raise LarqnetsError(
                 f"The run {p.run} exists already and was started with another config than this sweep gives it. Choose "
                 "another folder with --runs, or delete that run."

@@ -162,6 +162,7 @@ class Task:
     name: ClassVar[str]
     about: ClassVar[str]  # one line for lists
     no_answer: ClassVar[str]  # what a network is that does not answer so: "no classifier of images"
+    mixes: ClassVar[bool] = False  # whether the loss of two images in one is the mean of their losses, by their shares
     headline: ClassVar[str]  # the score that ranks its networks, the first of its metric's
 
     def check(self, backbone: "Backbone", info: Info) -> None:

@@ -51,6 +51,7 @@ class Classification(Task):
     about = "one label for an image, scored by accuracy"
     no_answer = "no classifier of images"
     headline = "accuracy"
+    mixes = True
 
     def check(self, backbone: "Backbone", info: Info) -> None:
         """There must be something to tell apart."""

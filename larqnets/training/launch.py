@@ -9,6 +9,7 @@ from larqnets.data import Dataset, load_dataset, reading_errors
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import Reporter
 from larqnets.runs import checkpoints
+from larqnets.runs.batch_size import batch_lines, fitting, with_batch_size
 from larqnets.runs.card import Card
 from larqnets.runs.longer import longer_words
 from larqnets.runs.names import Order, longer_by, plan_run
@@ -66,6 +67,8 @@ def _train(run: Run, dataset: Dataset, parts: StageParts | None, workers: Worker
     if not run.is_finished:
         if run.card.status not in ("created", "trained"):
             reporter.line(_continuation(run.card, saved))
+        for line in batch_lines(dataset.info.num_train, run.experiment.training_stages):
+            reporter.line(line)
         reporter.line(choice_words(run.experiment, get_task(run.experiment.task).headline))
         for line in longer_words(run.experiment.training_stages):
             reporter.line(line)
@@ -111,7 +114,9 @@ def _open_or_create(order: Order, workers: Workers, reporter: Reporter) -> tuple
         )
     # Everything that can be wrong with data or model is said before a folder exists.
     with workers.strategy.scope() if workers.count == 1 else nullcontext():
-        parts = StageParts(experiment, load_dataset(experiment.data))
+        dataset = load_dataset(experiment.data)
+        experiment = with_batch_size(experiment, fitting(dataset.info.num_train))
+        parts = StageParts(experiment, dataset)
         parts.make_all()
         parts.begin(None if order.init_from is None else str(order.init_from))
     if order.resume:

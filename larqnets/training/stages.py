@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from larqnets.config import Experiment, StageConfig
+from larqnets.data.presets import PRESETS
 from larqnets.errors import LarqnetsError
 from larqnets.runs.card import Transfer
 from larqnets.runs.transfer import held_layers, start_from
@@ -59,6 +60,11 @@ def plan_stages(experiment: Experiment, dataset: "Dataset") -> list[Stage]:
     """
     stages: list[Stage] = []
     task = get_task(experiment.task)
+    augment = experiment.data.augment
+    if augment in PRESETS and PRESETS[augment].mixed and not task.mixes:
+        raise LarqnetsError(
+            f'data.augment = "{augment}" mixes images, which a network for {task.name} cannot learn from. Use "light".'
+        )
     for config in experiment.training_stages:
         check_schedule(config)
         task.loss(config)

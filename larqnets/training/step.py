@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from larqnets.config import TrainConfig
 from larqnets.data.info import IMAGE
+from larqnets.data.presets import OTHER, OWN_SHARE
 from larqnets.errors import LarqnetsError
 from larqnets.runs.weights import decayed_kernels
 from larqnets.tasks import Info, Metric, Task, Tree, tree_of
@@ -77,7 +78,8 @@ def make_train_step(
 
     gradient = ∂(mean loss + the layers' own losses)/∂w + λ · w for the weights that weight decay λ acts on: the real kernels
     of `decayed_kernels`, or all trainable ones. Constraints of the weights, such as the clipping of latent kernels, are
-    applied after the update. The step is `optimizers.steps`. With a teacher the mean loss is h · loss(targets) + (1 - h)
+    applied after the update. The loss of an image that is mixed with another one is s · loss(targets) + (1 - s) ·
+    loss(the other's targets), s its own share. The step is `optimizers.steps`. With a teacher the mean loss is h · loss(targets) + (1 - h)
     · the task's loss of the teacher's answers, h the config's `hard_label_weight`. On several replicas (`tf.distribute`)
     each takes its part of the batch, and the sums of losses and gradients are those of the whole one. Estimators that
     sharpen with time find (first + step) / total in their weight `progress`, where `progress` = (first, total), by default
@@ -100,6 +102,9 @@ def make_train_step(
         with tf.GradientTape() as tape:
             outputs = tree_of(model.output_names, model(images, training=True))
             losses = loss_function(outputs, targets)
+            if OTHER in example:
+                own, others = example[OWN_SHARE], task.targets(example[OTHER], info)
+                losses = own * losses + (1 - own) * loss_function(outputs, others)
             if distil is not None and answers is not None:
                 losses = hard * losses + (1 - hard) * distil(outputs, answers)
             loss = tf.reduce_mean(losses)

@@ -158,3 +158,23 @@ def test_other_images_need_no_validation_folder(photos, tmp_path):
     assert open_subject(run.path).images.info.num_validation == 6
     assert open_subject(run.path, dataset=f"folder:{photos}").images.info.num_test == 4
     assert "split" not in json.loads((run.path / "card.json").read_text())
+
+
+@pytest.mark.parametrize("augment", ["none", "light", "photos"])
+def test_how_a_training_varies_images_is_drawn(photos, tmp_path, cli, augment):
+    done = cli("data", "check", photos, "--augment", "varied.png", "--set", f"data.augment={augment}", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["augmented_sheet"] == "varied.png"
+    sheet = np.asarray(Image.open(tmp_path / "varied.png"))
+    columns = [sheet[74 : 74 + 112, 16 + 120 * i : 16 + 120 * i + 112] for i in range(8)]
+    assert all(column.shape == (112, 112, 3) for column in columns)
+    same = [np.array_equal(columns[0], column) for column in columns[1:]]
+    assert all(same) if augment == "none" else not any(same)
+    again = cli("data", "check", photos, "--augment", "again.png", "--set", f"data.augment={augment}")
+    assert again.out.splitlines()[-1] == "augmented sheet: again.png"
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "varied.png").read_bytes()
+
+
+def test_a_sheet_of_presets_is_no_place_for_a_jpeg(photos, cli):
+    done = cli("data", "check", photos, "--augment", "varied.jpg")
+    assert (done.code, done.out) == (1, "")

@@ -137,3 +137,26 @@ def test_a_weight_without_partner_is_named():
         match=r"without a partner: binary/input_quantizer/progress:0, binary/kernel:0.* and 8 more only in the source",
     ):
         transfer_weights(mixed_model(), small)
+
+
+def test_the_loss_of_a_mixed_image_is_that_of_both_by_their_shares():
+    """Against a batch that holds every image twice, once with each label, weighted by copies: 3 of 4 and 1 of 4."""
+    random = np.random.default_rng(5)
+    images = random.normal(size=(4, 4, 4, 1)).astype(np.float32)
+    mine, other = np.array([0, 1, 1, 0], np.int32), np.array([1, 1, 0, 0], np.int32)
+    mixed = {"image": images, "label": mine, "other": {"label": other}, "own_share": np.full(4, 0.75, np.float32)}
+    copies = {"image": np.concatenate([images] * 4), "label": np.concatenate([mine, mine, mine, other])}
+    tf.keras.utils.set_random_seed(1)
+    models = [mixed_model(), mixed_model()]
+    models[1].set_weights(models[0].get_weights())
+    losses = []
+    for model, batch in zip(models, (mixed, copies), strict=True):
+        config = TrainConfig(epochs=1, optimizer="sgd", momentum=0.0, learning_rate=0.1, schedule="constant")
+        totals = EpochTotals(TASK.metric(INFO))
+        optimizers = Optimizers(config, model.trainable_weights)
+        step = make_train_step(model, optimizers, totals, TASK, INFO, config, steps_per_epoch=10)
+        step(iter(tf.data.Dataset.from_tensors(batch).repeat()))
+        losses.append(totals.means()[0])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+    for one, twin in zip(*(model.trainable_weights for model in models), strict=True):
+        np.testing.assert_allclose(one.numpy(), twin.numpy(), atol=1e-5, err_msg=one.name)

@@ -1,6 +1,7 @@
 """A data set that was looked at, as tables for people."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from larqnets.data.survey import FEW_IMAGES, grouped
 MAX_LABELS, MAX_LINES = 100, 10  # that are shown
 
 
-def check(of: Check, sheet: Path | None) -> list[Any]:
+def check(of: Check, drawn: Mapping[str, Path | None]) -> list[Any]:
     """Images by label and split, then what they are, then what to know about them."""
     survey = of.survey
     splits = list(survey.total)
@@ -42,8 +43,8 @@ def check(of: Check, sheet: Path | None) -> list[Any]:
     parts += _section("damaged", [one.why for one in of.damaged])
     parts += _section("the same picture", [_places(same) for same in of.copies])
     parts += _section("careful", survey.cautions(of.copies))
-    if sheet is not None:
-        parts += ["", f"contact sheet: {sheet}"]
+    shown_sheets = [f"{name.replace('_', ' ')}: {path}" for name, path in drawn.items() if path is not None]
+    parts += ["", *shown_sheets] if shown_sheets else []
     return parts
 
 

@@ -1,0 +1,86 @@
+"""Commands about configs: what stands in one, what may, and a first one of your own. `larqnets.cli.main` takes them in."""
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from larqnets.cli.command import Json, Set, needs_training_extra, show
+
+app = typer.Typer()
+config = typer.Typer(help="See what a config says, and what one may say.", no_args_is_help=True)
+app.add_typer(config, name="config")
+init = typer.Typer(help="Write a first config of your own.", no_args_is_help=True)
+app.add_typer(init, name="init")
+
+
+@config.command(name="show")
+def show_config(
+    named: Annotated[str, typer.Argument(metavar="CONFIG", help="A config's name or path, or a run folder.")],
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Print an experiment with every key, also those that the file leaves out, each with its type, range and meaning.
+
+    What is printed is a config itself: larqnets config show digits > mine.toml.
+    """
+    from larqnets.cli.config_page import commented
+    from larqnets.config import load_config
+    from larqnets.errors import LarqnetsError
+    from larqnets.runs.names import is_run
+    from larqnets.runs.run import Run
+
+    if is_run(named):
+        if overrides:
+            raise LarqnetsError(f"{named} is a run, whose config stays as it is. Leave --set out.")
+        experiment = Run.open(Path(named)).experiment
+    else:
+        experiment = load_config(named, overrides or ())
+    show(dataclasses.asdict(experiment), lambda: commented(experiment).splitlines(), as_json)
+
+
+@config.command()
+def keys(
+    pattern: Annotated[str, typer.Argument(help="A shell glob, e.g. 'train.*'.")] = "*", as_json: Json = False
+) -> None:
+    """Print all keys of configs, methods, tasks and decompose, with types, ranges, defaults and meanings: docs/config.md."""
+    from fnmatch import fnmatchcase
+
+    from larqnets.cli.tables import keys as tables
+
+    sections = needs_training_extra("larqnets.cli.reference").sections()
+    found = [(s.title.replace("`", ""), [key for key in s.keys if fnmatchcase(key.name, pattern)]) for s in sections]
+    found = [(title, some) for title, some in found if some]
+    listed = [
+        {"section": title, **dataclasses.asdict(key), "required": key.default is None}
+        for title, some in found
+        for key in some
+    ]
+    show(listed, lambda: tables.keys(found), as_json)
+
+
+@init.command()
+def photos(
+    folder: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A folder of images: LABEL/*.jpg, or train/LABEL and test/LABEL.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="TOML", help="The config. Default: the folder's name, in this folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a config for a folder of photos: commented, fitting the images that are there, ready to train as it is."""
+    from larqnets.cli.first_config import first_config
+
+    written = first_config(folder, out)
+    document = {
+        "config": str(written.path),
+        "dataset": written.experiment.data.dataset,
+        "epochs": written.experiment.train.epochs,
+        "notes": written.notes,
+    }
+    show(
+        document, lambda: [*written.notes, f"{written.path}: larqnets train {shlex.quote(str(written.path))}"], as_json
+    )

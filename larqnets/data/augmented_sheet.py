@@ -1,0 +1,45 @@
+"""Training images as a training varies them, `larqnets data check --augment`."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from larqnets.config import DataConfig
+from larqnets.data.contact_sheet import Tile, contact_sheet
+from larqnets.data.dataset import Dataset, load_dataset
+from larqnets.data.info import IMAGE
+from larqnets.data.known import FOLDER_PREFIX
+from larqnets.data.presets import OTHER, OWN_SHARE
+
+IMAGES, VERSIONS = 8, 7  # on the sheet
+SIZE = 112  # pixels of the images where neither the config nor the data set says it
+
+
+def augmented_sheet(config: DataConfig) -> bytes:
+    """Return a PNG: a few training images, and beside each what a network is given in its place.
+
+    Raises LarqnetsError as `load_dataset` does.
+    """
+    if config.size is None and config.dataset.startswith(FOLDER_PREFIX):
+        config = replace(config, image_size=SIZE)
+    dataset = load_dataset(config)
+    height, width, _ = dataset.info.image_shape
+    batches = dataset.variants(IMAGES, VERSIONS)
+    labels = [dataset.info.labels[number] for number in batches[0]["label"]]
+    rows = [
+        (label, [_tile(dataset, batch, number, version) for version, batch in enumerate(batches)])
+        for number, label in enumerate(labels)
+    ]
+    return contact_sheet(f'{config.dataset}: augment = "{config.augment}", {height}x{width}', rows)
+
+
+def _tile(dataset: Dataset, batch: dict[str, Any], number: int, version: int) -> Tile:
+    info = dataset.info
+    pixels = (batch[IMAGE][number] * np.asarray(info.std) + np.asarray(info.mean)) * 255
+    picture = Image.fromarray(np.clip(np.round(pixels), 0, 255).astype(np.uint8).squeeze())
+    caption = f"varied {version}" if version else "as it is"
+    if OTHER in batch and (own := float(batch[OWN_SHARE][number])) < 1:
+        caption = f"{own:.0%}, else {info.labels[batch[OTHER]['label'][number]]}"
+    return Tile(picture, (caption,))
