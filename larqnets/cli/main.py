@@ -1,7 +1,7 @@
 """The command line: a verb parses its arguments, makes one library call, prints.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 could not, 2 wrong usage, 143 and 129
-ended by SIGTERM and SIGHUP. With `--json` stdout carries one JSON value and nothing else. TensorFlow is imported inside
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 could not, 2 wrong usage, 130, 143
+and 129 ended by Ctrl-C, SIGTERM and SIGHUP. With `--json` stdout carries one JSON value and nothing else. TensorFlow is imported inside
 the verbs that need it.
 """
 
@@ -25,7 +25,7 @@ from larqnets.cli import (
     study_commands,
     training_commands,
 )
-from larqnets.errors import MovedWarning, printable
+from larqnets.errors import MovedWarning, StoppedBySignalError, printable
 
 app = typer.Typer(
     name="larqnets",
@@ -47,7 +47,7 @@ for commands in (
 ):
     app.add_typer(commands.app)  # without a name: its commands are ours
 
-_CTRL_C = 130  # what Typer makes of KeyboardInterrupt
+_CTRL_C = 128 + signal.SIGINT  # what Typer makes of KeyboardInterrupt
 _ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 _received: list[int] = []  # signals that asked this process to stop
 
@@ -82,7 +82,7 @@ _python_format, warnings.formatwarning = warnings.formatwarning, _format_warning
 
 def _stopped() -> NoReturn:
     print("larqnets: stopped. Nothing half-written is left.", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(_CTRL_C)
 
 
 def main() -> None:
@@ -124,6 +124,13 @@ def _let_go_of_terminal() -> None:
             os.close(nothing)
 
 
+def _code_of(error: LarqnetsError) -> int:
+    """Return the exit code of an error: one that a signal brought about is no failure of the work."""
+    if isinstance(error, StoppedBySignalError) and error.number is not None:
+        return 128 + error.number
+    return _CTRL_C if signal.SIGINT in _received else 1
+
+
 def _run_app() -> None:
     try:
         _check_stdout()
@@ -132,7 +139,7 @@ def _run_app() -> None:
         if "--debug" in sys.argv:
             raise
         print(f"larqnets: {printable(str(error))}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(_code_of(error))
     except SystemExit as end:
         if end.code != _CTRL_C:
             raise

@@ -172,7 +172,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
 def test_ctrl_c_in_training_leaves_a_run_that_continues_as_printed(tmp_path, tfds_dir, forked):
     small = ["--set", "train.epochs=3", "--set", "model.width=0.25"]
     stopped = _interrupt(["train", "digits", "--name", "x", *small], "epoch 1/3", tmp_path, tfds_dir)
-    assert stopped[0] == 1
+    assert stopped[0] == 130
     card = json.loads((tmp_path / "runs/x/card.json").read_text())
     assert card["status"] == "interrupted"
     command = re.search(r"^larqnets: Stopped .* Continue with `larqnets (.*)`\.$", stopped[1], re.MULTILINE)[1]
@@ -185,7 +185,7 @@ def test_ctrl_c_in_training_leaves_a_run_that_continues_as_printed(tmp_path, tfd
 def test_ctrl_c_in_conversion_leaves_no_file(demo, tmp_path, tfds_dir):
     before = (demo.run / "card.json").read_bytes()
     code, err = _interrupt(["convert", demo.run, "--out", tmp_path / "out"], "converting", tmp_path, tfds_dir)
-    assert code == 1
+    assert code == 130
     assert err.splitlines()[-1] == "larqnets: stopped. Nothing half-written is left."
     assert not NOISE.search(err)
     assert not list((tmp_path / "out").glob("*"))
