@@ -31,8 +31,8 @@ def check(
     config = preflight.check_data_check(images, overrides or (), data_dir, sheet)
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import data as tables
-    from larqnets.data.known import FOLDER_PREFIX
     from larqnets.files import write_atomically
+    from larqnets.places import FOLDER_PREFIX
 
     with StatusReporter() as reporter:
         if config.dataset.startswith(FOLDER_PREFIX):

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from deploy.targets import check_target
 from larqnets.backbones import get_backbone
 from larqnets.config import STRATEGIES, DataConfig, apply_override, load_config
-from larqnets.data.known import FOLDER_PREFIX, KNOWN_DATASETS, SPLITS
+from larqnets.data.known import KNOWN_DATASETS, SPLITS
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import check_folder, check_output
 from larqnets.method_options import method_names, read_options
+from larqnets.places import FOLDER_PREFIX
 from larqnets.runs.names import (
     ARRAY_SUFFIXES,
     KERAS_SUFFIXES,

@@ -16,7 +16,7 @@ from larqnets.data.augment import WHOLE, Purpose, Share, draw, random_box
 from larqnets.data.folder import VALIDATION, damage, scan_folder
 from larqnets.data.geometry import ORIENTATION, Example, cut_and_scale, decode_as_stored, move
 from larqnets.data.info import IMAGE, DatasetInfo, crop_fraction, normalisation
-from larqnets.data.known import FOLDER_PREFIX, find_known, folder_path
+from larqnets.data.known import find_known
 from larqnets.data.layout import resolve_data_dir
 from larqnets.data.pixels import central_part
 from larqnets.data.prepared import features_of, open_prepared
@@ -24,6 +24,7 @@ from larqnets.data.split import held_out
 from larqnets.data.streams import FileStream, RecordStream, Stream, permutation, shuffled_indices
 from larqnets.data.survey import Survey, survey_folder, survey_known
 from larqnets.errors import LarqnetsError
+from larqnets.places import FOLDER_PREFIX, folder_path
 
 SplitName = Literal["train", "test", "validation"]
 

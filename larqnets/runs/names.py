@@ -8,10 +8,11 @@ from pathlib import Path
 from larqnets.backbones import get_backbone
 from larqnets.config import DataConfig, Experiment, StageConfig, list_configs, load_config
 from larqnets.data.folder import find_layout
-from larqnets.data.known import FOLDER_PREFIX, find_known, folder_path
+from larqnets.data.known import find_known
 from larqnets.data.layout import find_prepared, resolve_data_dir
 from larqnets.errors import LarqnetsError
 from larqnets.method_options import method_names, read_options
+from larqnets.places import FOLDER_PREFIX, folder_path
 from larqnets.registry import unknown
 from larqnets.runs.card import CARD_FILE
 from larqnets.runs.longer import added_stage, asks_nothing_else, epochs_asked, is_longer
@@ -151,9 +152,10 @@ def plan_run(order: Order) -> Run | tuple[Experiment, str]:
     name = order.name or default_name(path.stem, experiment.seed)
     if order.resume and (order.runs / name).exists():
         run = Run.open(order.runs / name)
-        if run.experiment == experiment:
+        mine, asked = run.experiment.placed(), experiment.placed()
+        if mine == asked:
             return run
-        if epochs_asked(order.overrides) is None or not is_longer(run.experiment, experiment):
+        if epochs_asked(order.overrides) is None or not is_longer(mine, asked):
             raise LarqnetsError(
                 f"The config is not the one that {run.path} was started with. Continue that run with "
                 f"`larqnets train --resume {run.path}`, or choose another --name."

@@ -21,8 +21,8 @@ from larqnets.config import (
     StageConfig,
     TaskConfig,
     dump_config,
-    load_config,
     load_model_images,
+    load_run_config,
 )
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder, cannot_write, locked, write_atomically
@@ -143,9 +143,10 @@ class Run:
 
     @classmethod
     def _build(
-        cls, path: Path, config: Experiment | ModelImages, facts: Mapping[str, Any], files: Mapping[str, bytes]
+        cls, path: Path, config: Experiment | ModelImages, facts: dict[str, Any], files: Mapping[str, bytes]
     ) -> Self:
-        root, card = path.parent, Card.of(facts, f"The card of {path}")
+        root, config = path.parent, config.placed()
+        card = Card.of(facts | ({} if config.data is None else {"dataset": config.data.dataset}), f"The card of {path}")
         try:
             root.mkdir(parents=True, exist_ok=True)
             with building_folder(root) as building:
@@ -174,7 +175,7 @@ class Run:
             raise LarqnetsError(f"{path} is not a run folder: it needs card.json and config.toml. Give runs/<name>.")
         card, config = Card.read(path / CARD_FILE), path / CONFIG_FILE
         trained = card.kind == "trained"
-        return cls(path, load_config(str(config)) if trained else load_model_images(config), card)
+        return cls(path, load_run_config(config) if trained else load_model_images(config), card)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

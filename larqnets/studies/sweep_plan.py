@@ -45,7 +45,7 @@ def plan(configs: Sequence[str], seeds: str | None, overrides: Sequence[str], ru
     for p in planned.values():
         if not p.run.exists():
             check_experiment(p.experiment)
-        elif Run.open(p.run).experiment != p.experiment:
+        elif Run.open(p.run).experiment.placed() != p.experiment.placed():
             raise LarqnetsError(
                 f"The run {p.run} exists already and was started with another config than this sweep gives it. Choose "
                 "another folder with --runs, or delete that run."

@@ -224,9 +224,7 @@ class _Training:
         """Return whether the stage has all its epochs, or no patience left."""
         return self.epoch >= stage.last_epoch or self.choice.ran_out(stage, self.rows)
 
-    def measure_with(
-        self, state: _StageState, signalled: Signalled
-    ) -> Callable[["SplitName"], metrics.MetricsRow]:
+    def measure_with(self, state: _StageState, signalled: Signalled) -> Callable[["SplitName"], metrics.MetricsRow]:
         """Return what measures the model on a split as a part of a row; a signal interrupts the run meanwhile."""
         config = state.stage.config
         evaluator = Evaluator(state.model, self.task, self.dataset.info, self.task.loss(config))
