@@ -39,6 +39,7 @@ Labels = Annotated[
 ImageSize = Annotated[
     str | None, typer.Option(metavar="HxW", help="The size of its images. Default: the one that it was saved with.")
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is called so.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]
 
 

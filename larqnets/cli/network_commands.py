@@ -7,7 +7,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from larqnets.cli.command import DataDir, ImageSize, Json, Labels, Mean, Scale, Std, needs_training_extra, show
+from larqnets.cli.command import (
+    DataDir,
+    ImageSize,
+    Json,
+    Labels,
+    Mean,
+    Overwrite,
+    Scale,
+    Std,
+    needs_training_extra,
+    show,
+)
 from larqnets.files import check_folder
 
 
@@ -47,6 +58,7 @@ def import_(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run. Default: that of the file.")] = None,
     runs: Runs = Path("runs"),
+    overwrite: Overwrite = False,
     dataset: Annotated[str | None, typer.Option(help="The images it is for. Default: the network's own.")] = None,
     data_dir: DataDir = None,
     mean: Mean = None,
@@ -66,7 +78,7 @@ def import_(
     from larqnets.data.preparation import read_preparation
 
     given = read_preparation(mean, std, scale, labels, image_size)
-    preflight.check_import(source, network, name, runs, dataset, given)
+    preflight.check_import(source, network, name, runs, overwrite, dataset, given)
     if measure:
         preflight.check_images(None, dataset, data_dir)
     imported_run = needs_training_extra("larqnets.importing.imported_run")
@@ -79,6 +91,7 @@ def import_(
             network,
             name=name,
             runs=runs,
+            overwrite=overwrite,
             dataset=dataset,
             data_dir=data_dir,
             given=given,
@@ -145,6 +158,7 @@ def run(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run. Default: SOURCE-METHOD.")] = None,
     runs: Runs = Path("runs"),
+    overwrite: Overwrite = False,
     weights: Annotated[str | None, typer.Option(help="keras.applications: imagenet (default), none or a file.")] = None,
     image: Annotated[str | None, typer.Option(metavar="HxWxC", help="keras.applications: image shape.")] = None,
     classes: Annotated[int | None, typer.Option(min=2, help="keras.applications: classes. Default: 1000.")] = None,
@@ -179,7 +193,7 @@ def run(
     settings = Settings(**{"method": method, "int8_payload": True, **given})
     _refuse_idle(settings, given)
     search = _search_for(target_bits, max_drop, calibration, step)
-    preflight.check_decompose(source, method, name, runs, dataset)
+    preflight.check_decompose(source, method, name, runs, overwrite, dataset)
     if measure or search is not None:
         preflight.check_images(preflight.images_of_source(Path(source)), dataset, data_dir)
     shape = None if image is None else preflight.image_shape(image)
@@ -201,6 +215,7 @@ def run(
             settings,
             name=name,
             runs=runs,
+            overwrite=overwrite,
             search=search,
             measure=measure,
             reporter=reporter,

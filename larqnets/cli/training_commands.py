@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from larqnets import LarqnetsError
-from larqnets.cli.command import Arm64Proof, Json, Set, needs_training_extra, show
+from larqnets.cli.command import Arm64Proof, Json, Overwrite, Set, needs_training_extra, show
 from larqnets.errors import printable
 from larqnets.files import check_folder
 
@@ -18,7 +18,9 @@ app = typer.Typer()
 @app.command()
 def train(
     config: Annotated[str, typer.Argument(help="A config's name or path; with --resume also a run folder.")],
-    name: Annotated[str | None, typer.Option(help="Name of the run. Default: CONFIG-seedN.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run. Default: CONFIG-seedN, then CONFIG-seedN-2.")
+    ] = None,
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     overrides: Set = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, data order and augmentation.")] = None,
@@ -32,6 +34,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run where its last checkpoint stands.")
     ] = False,
+    overwrite: Overwrite = False,
     strategy: Annotated[
         str | None, typer.Option(help="mirrored: all GPUs of this machine; multiworker: the machines in TF_CONFIG.")
     ] = None,
@@ -41,7 +44,7 @@ def train(
     from larqnets.cli import preflight
     from larqnets.runs.names import Order
 
-    order = Order(config, name, runs, overrides or (), init_from, resume, seed, strategy)
+    order = Order(config, name, runs, overrides or (), init_from, resume, seed, strategy, overwrite)
     preflight.check_train(order)
     launch = needs_training_extra("larqnets.training.launch").launch
     from larqnets.cli.reporters import StepsReporter
@@ -53,7 +56,8 @@ def train(
     except WorkerLostError as error:
         # TensorFlow cannot mend a cluster within a process, so this one starts anew and waits for the others.
         print(f"larqnets: {printable(str(error))} This one starts again by itself.", file=sys.stderr, flush=True)
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *([] if resume else ["--resume"])])
+        again = [argument for argument in sys.orig_argv[1:] if argument != "--overwrite"]  # it has been done
+        os.execv(sys.executable, [sys.executable, *again, *([] if resume else ["--resume"])])
     from larqnets.cli.tables import training
 
     show({**run.card.document, "run": str(run.path)}, lambda: training.card(run.card, run.path), as_json)
