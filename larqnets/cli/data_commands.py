@@ -5,14 +5,20 @@ from typing import Annotated
 
 import typer
 
-from larqnets.cli.command import DataDir, Json, Set, needs_training_extra, show
+from larqnets.cli.command import DATA, DataDir, Json, Set, needs_training_extra, show, verb
 
 app = typer.Typer()
 data = typer.Typer(help="Look at images before training on them.", no_args_is_help=True)
-app.add_typer(data, name="data")
+app.add_typer(data, name="data", rich_help_panel=DATA)
 
 
-@data.command()
+@verb(
+    data,
+    DATA,
+    "larqnets data check photos --sheet photos.png",
+    "larqnets data check digits",
+    "larqnets data check photos --set data.validation=0.2 --json",
+)
 def check(
     images: Annotated[str, typer.Argument(metavar="PATH|NAME", help="A folder of images, or a data set's name.")],
     sheet: Annotated[

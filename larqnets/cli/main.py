@@ -31,7 +31,6 @@ app = typer.Typer(
     name="larqnets",
     help="Train binary neural networks, convert them to 1-bit TFLite files, prove them equal, run them.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -54,7 +53,7 @@ _received: list[int] = []  # signals that asked this process to stop
 
 @app.callback(invoke_without_command=True)
 def _global(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and stop.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the Python traceback of an error.")] = False,
 ) -> None:
     if version:

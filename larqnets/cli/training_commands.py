@@ -8,16 +8,29 @@ from typing import Annotated
 import typer
 
 from larqnets import LarqnetsError
-from larqnets.cli.command import Arm64Proof, Json, Overwrite, Set, needs_training_extra, show
+from larqnets.cli import completion
+from larqnets.cli.command import RESEARCH, TRAIN, Arm64Proof, Json, Overwrite, Set, needs_training_extra, show, verb
 from larqnets.errors import printable
 from larqnets.files import check_folder
 
 app = typer.Typer()
 
 
-@app.command()
+@verb(
+    app,
+    TRAIN,
+    "larqnets train digits",
+    "larqnets train my.toml --name wide --set model.width=2",
+    "larqnets train --resume runs/wide",
+    "larqnets train my.toml --init-from runs/wide",
+)
 def train(
-    config: Annotated[str, typer.Argument(help="A config's name or path; with --resume also a run folder.")],
+    config: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=completion.configs_and_runs, help="A config's name or path; with --resume also a run folder."
+        ),
+    ],
     name: Annotated[
         str | None, typer.Option(help="Name of the run. Default: CONFIG-seedN, then CONFIG-seedN-2.")
     ] = None,
@@ -28,6 +41,7 @@ def train(
         str | None,
         typer.Option(
             metavar="RUN|FILE",
+            autocompletion=completion.runs,
             help="Start from the weights of this run, Keras file, .npz, .safetensors or .pt; what does not fit begins anew.",
         ),
     ] = None,
@@ -63,10 +77,20 @@ def train(
     show({**run.card.document, "run": str(run.path)}, lambda: training.card(run.card, run.path), as_json)
 
 
-@app.command()
+@verb(
+    app,
+    RESEARCH,
+    "larqnets sweep digits digits_real --seeds 0,1,2 --csv results/digits.csv",
+    "larqnets sweep digits_irnet digits_sdbnn --columns t_min --csv t.csv",
+)
 def sweep(
     configs: Annotated[
-        list[str], typer.Argument(metavar="CONFIG...", help="Names or paths of configs; NAME@0,1,2 with its own seeds.")
+        list[str],
+        typer.Argument(
+            metavar="CONFIG...",
+            autocompletion=completion.configs,
+            help="Names or paths of configs; NAME@0,1,2 with its own seeds.",
+        ),
     ],
     seeds: Annotated[str | None, typer.Option(help="Seeds for each of them: 0,1,2. Default: the config's.")] = None,
     overrides: Set = None,
