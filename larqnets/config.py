@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from larqnets import places
 from larqnets.documents import MAX_DEPTH, checked, parse_toml, read_text
-from larqnets.errors import LarqnetsError, MovedWarning, nearest
+from larqnets.errors import LarqnetsError, MovedWarning, nearest, printable
 from larqnets.schema import Range, from_mapping
 
 Precision = Literal["real", "binary_activations", "binary"]
@@ -187,6 +187,11 @@ class Experiment:
                     "Set data.validation = 0.2 to keep a part of the training images, or data.own_validation = true for a "
                     "folder that has some."
                 )
+
+    def __repr__(self) -> str:
+        epochs = sum(stage.epochs for stage in self.training_stages)
+        what = f"{self.model.method} on {self.model.backbone}, {self.data.dataset}"
+        return f"<Experiment {printable(what)}: {epochs} epochs, seed {self.seed}>"
 
     def placed(self) -> "Experiment":
         """Return the same with images that are named from every folder."""

@@ -20,7 +20,7 @@ from larqnets.cli import completion
 from larqnets.errors import get_training
 
 # The panels of `larqnets --help`.
-DATA, TRAIN, CONVERT, DEVICE, RESEARCH = "Data", "Train", "Convert", "Device", "Research"
+PANELS = DATA, TRAIN, CONVERT, DEVICE, RESEARCH = "Data", "Train", "Convert", "Device", "Research"
 QUIET: ContextVar[bool] = ContextVar("QUIET", default=False)  # whether --quiet was given
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout instead of tables.")]

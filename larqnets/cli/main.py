@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from larqnets import LarqnetsError, __version__
 from larqnets.cli import (
@@ -25,10 +26,22 @@ from larqnets.cli import (
     study_commands,
     training_commands,
 )
+from larqnets.cli.command import PANELS
 from larqnets.errors import MovedWarning, StoppedBySignalError, printable
+
+
+class _InPanels(TyperGroup):
+    """The commands in the order of their panels, in which the help shows them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return their names."""
+        panels = {name: vars(command)["rich_help_panel"] for name, command in self.commands.items()}
+        return sorted(super().list_commands(ctx), key=lambda name: PANELS.index(panels[name]))
+
 
 app = typer.Typer(
     name="larqnets",
+    cls=_InPanels,
     help="Train binary neural networks, convert them to 1-bit TFLite files, prove them equal, run them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

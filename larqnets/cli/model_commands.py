@@ -10,7 +10,6 @@ from larqnets.cli import completion
 from larqnets.cli.command import (
     CONVERT,
     DEVICE,
-    RESEARCH,
     TRAIN,
     Arm64Proof,
     DataDir,
@@ -245,7 +244,7 @@ def run(
 
 @verb(
     app,
-    RESEARCH,
+    TRAIN,
     "larqnets summary digits",
     "larqnets summary birealnet --backbone resnet18",
     "larqnets summary runs/digits-seed0 --json",
@@ -258,7 +257,9 @@ def summary(
             help="A config, a run folder, a Keras file, or a method with --backbone.",
         ),
     ],
-    backbone: Annotated[str | None, typer.Option(help="Backbone, when SUBJECT is a method.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(autocompletion=completion.backbones, help="Backbone, when SUBJECT is a method.")
+    ] = None,
     image: Annotated[str, typer.Option(metavar="HxWxC", help="Image shape, when SUBJECT is a method.")] = "224x224x3",
     classes: Annotated[int, typer.Option(min=2, help="Classes, when SUBJECT is a method.")] = 1000,
     stem: Annotated[str, typer.Option(help="imagenet or small, when SUBJECT is a method.")] = "imagenet",

@@ -27,7 +27,7 @@ from larqnets.config import (
     load_model_images,
     load_run_config,
 )
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, printable
 from larqnets.files import building_folder, cannot_write, locked, write_atomically
 from larqnets.reporter import SILENT
 from larqnets.runs.card import CARD_FILE, RUN_FORMAT, Card, Kind
@@ -50,6 +50,11 @@ class Run:
         self.config = config
         self.card = card
         self._lock = RunLock(path)
+
+    def __repr__(self) -> str:
+        card = self.card
+        what = f"{self.path}: {card.method} on {card.backbone}, {card.dataset}, {card.status}"
+        return f"<Run {printable(what)}>"
 
     @property
     def name(self) -> str:
