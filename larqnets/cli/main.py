@@ -36,7 +36,8 @@ class _InPanels(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Return their names."""
         panels = {name: vars(command)["rich_help_panel"] for name, command in self.commands.items()}
-        return sorted(super().list_commands(ctx), key=lambda name: PANELS.index(panels[name]))
+        order = {panel: place for place, panel in enumerate(PANELS)}
+        return sorted(super().list_commands(ctx), key=lambda name: order.get(panels[name], len(order)))
 
 
 app = typer.Typer(

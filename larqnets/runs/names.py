@@ -173,7 +173,11 @@ def plan_run(order: Order) -> Run | tuple[Experiment, str]:
 
 
 def _is_finished(path: Path) -> bool:
-    return (path / CARD_FILE).is_file() and (run := Run.open(path)).kind == "trained" and run.is_finished
+    try:
+        run = Run.open(path)
+    except LarqnetsError:  # there is none, or a damaged one, of which `new_run_path` tells
+        return False
+    return run.kind == "trained" and run.is_finished
 
 
 def _check_not_needed(path: Path, experiment: Experiment, origin: Path | str | None) -> None:

@@ -18,9 +18,10 @@ from forked import Forked
 from living import until
 from rich.console import Console
 
-from larqnets import list_backbones, list_methods
+from larqnets import LarqnetsError, list_backbones, list_methods
 from larqnets.cli import listing
 from larqnets.cli import main as larqnets_cli
+from larqnets.errors import StoppedBySignalError
 
 LISTED = {
     "methods": "birealnet",
@@ -326,3 +327,35 @@ def _foreign_model():
             layers.Dense(10),
         ]
     )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (None, 1)])
+def test_work_that_a_signal_ended_has_its_code(monkeypatch, capsys, number, code):
+    """None: another worker of the training was told."""
+
+    def app(prog_name):
+        raise StoppedBySignalError("Stopped.", number)
+
+    monkeypatch.setattr(larqnets_cli, "app", app)
+    with pytest.raises(SystemExit) as end:
+        larqnets_cli.main()
+    assert (end.value.code, capsys.readouterr().err) == (code, "larqnets: Stopped.\n")
+
+
+def test_a_command_that_ctrl_c_ended_with_a_sentence(monkeypatch, capsys):
+    """As `benchmark` does, which says where its record is."""
+
+    def app(prog_name):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise LarqnetsError("Stopped. Continue with x.") from None
+
+    monkeypatch.setattr(larqnets_cli, "app", app)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as end:
+            larqnets_cli.main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (end.value.code, capsys.readouterr().err) == (130, "larqnets: Stopped. Continue with x.\n")

@@ -136,8 +136,9 @@ def test_what_the_new_run_learns_from_is_not_replaced(run):
 
 def test_a_damaged_run_is_told_and_replaced(run, tfds_dir):
     (run.path / "card.json").write_text("{")
-    with pytest.raises(LarqnetsError, match=r"already exists and cannot be read\. .* replace it with --overwrite"):
-        launch(Order("digits", name=run.name), SILENT)
+    for name in (run.name, None):
+        with pytest.raises(LarqnetsError, match=r"already exists and cannot be read\. .* replace it with --overwrite"):
+            launch(Order("digits", name=name), SILENT)
     assert launch(Order("digits", name=run.name, overrides=SMALL, overwrite=True), SILENT).is_finished
 
 
