@@ -14,8 +14,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from larqnets import places
 from larqnets.documents import MAX_DEPTH, checked, parse_toml, read_text
-from larqnets.errors import LarqnetsError, MovedWarning, nearest
+from larqnets.errors import LarqnetsError, MovedWarning, nearest, printable
 from larqnets.schema import Range, from_mapping
 
 Precision = Literal["real", "binary_activations", "binary"]
@@ -78,6 +79,11 @@ class DataConfig:
     def of_dataset(self, dataset: str) -> "DataConfig":
         """Return other images, prepared and split as these; whether they have a validation/ of their own is not known."""
         return dataclasses.replace(self, dataset=dataset, own_validation=False)
+
+    def placed(self) -> "DataConfig":
+        """Return the same images as they are named from every folder."""
+        data_dir = None if self.data_dir is None else places.whole_path(self.data_dir)
+        return dataclasses.replace(self, dataset=places.whole_dataset(self.dataset), data_dir=data_dir)
 
     def of_size(self, size: Sequence[int]) -> "DataConfig":
         """Return the same images resized to (height, width), those of a network's input.
@@ -185,6 +191,15 @@ class Experiment:
                     "folder that has some."
                 )
 
+    def __repr__(self) -> str:
+        epochs = sum(stage.epochs for stage in self.training_stages)
+        what = f"{self.model.method} on {self.model.backbone}, {self.data.dataset}"
+        return f"<Experiment {printable(what)}: {epochs} epochs, seed {self.seed}>"
+
+    def placed(self) -> "Experiment":
+        """Return the same with images that are named from every folder."""
+        return dataclasses.replace(self, data=self.data.placed())
+
     @property
     def training_stages(self) -> tuple[StageConfig, ...]:
         """The stages in their order; without `[[stages]]` there is one, `train`, with all that is binary binary."""
@@ -233,10 +248,18 @@ def _shipped() -> dict[str, Path]:
 def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> Experiment:
     """Read an experiment by name or path and apply overrides of the form ``train.epochs=2``.
 
+    Paths in `[data]` are looked for beside the file first, then in the working folder; those of overrides are meant from there.
     Raises LarqnetsError for a file that is not there or not TOML, an unknown key, a wrong type or range.
     """
     path = find_config(name_or_path)
-    return parse_config(_read_text(path), str(path), overrides)
+    tables = _parse_toml(_read_text(path), str(path))
+    places.read_from(path, tables)
+    return _experiment(tables, str(path), overrides)
+
+
+def load_run_config(path: Path) -> Experiment:
+    """Read the config of a run, whose paths are whole ones, or of before meant from the working folder."""
+    return parse_config(_read_text(path), str(path))
 
 
 def _read_text(path: Path) -> str:
@@ -257,7 +280,10 @@ def _parse_toml(text: str, source: str) -> dict[str, Any]:
 
 def parse_config(text: str, source: str, overrides: Sequence[str] = ()) -> Experiment:
     """Turn TOML text into an Experiment; `source` names the text in errors."""
-    tables = _parse_toml(text, source)
+    return _experiment(_parse_toml(text, source), source, overrides)
+
+
+def _experiment(tables: dict[str, Any], source: str, overrides: Sequence[str]) -> Experiment:
     for override in overrides:
         apply_override(tables, override)
     return from_mapping(Experiment, _with_train_in_stages(_with_options(tables)), "", source)
@@ -269,6 +295,10 @@ class ModelImages:
 
     data: DataConfig | None = None
     task: TaskConfig = TaskConfig()
+
+    def placed(self) -> "ModelImages":
+        """Return the same with images that are named from every folder."""
+        return self if self.data is None else dataclasses.replace(self, data=self.data.placed())
 
 
 def load_model_images(path: Path) -> ModelImages:

@@ -27,6 +27,10 @@ class Counts:
 
     layers: list[LayerCount]
 
+    def __repr__(self) -> str:
+        macs = f"{self._sum('binary_macs'):,} 1-bit MACs, {self._sum('real_macs'):,} real MACs"
+        return f"<Counts: {len(self.layers)} layers, {self.parameters:,} parameters, {macs}>"
+
     def _sum(self, name: str) -> int:
         return sum(getattr(layer, name) for layer in self.layers)
 

@@ -10,6 +10,17 @@ class LarqnetsError(Exception):
     """What went wrong and what to do about it, each in one sentence; the CLI prints it and exits with 1."""
 
 
+class StoppedBySignalError(LarqnetsError):
+    """A signal asked for the end, and what was done until then is kept; the CLI exits with 128 + its number.
+
+    `number` is None where it reached another process, which told this one: then the exit code is 1.
+    """
+
+    def __init__(self, sentence: str, number: int | None) -> None:
+        super().__init__(sentence)
+        self.number = number
+
+
 class MovedWarning(UserWarning):
     """What was named lies elsewhere now and was found there; the CLI prints it in a line."""
 

@@ -152,7 +152,7 @@ class Recorder:
                 if not path.exists():
                     self._held.enter_context(locked(path))
                     return free
-        raise LarqnetsError(f"{self._folder} has a thousand records called {name}. Name another folder with --out.")
+        raise LarqnetsError(f"{self._folder} has a thousand records called {name}. Name another folder with --output.")
 
     def session(self) -> Session:
         """Return the record as it stands."""

@@ -27,6 +27,10 @@ class Converted:
     warnings: list[str] = field(default_factory=list)
     note: str = ""
 
+    def __repr__(self) -> str:
+        proof = "" if self.verification is None else f", {self.verification!r}"
+        return f"<Converted {self.variant}: {len(self.content):,} bytes{proof}>"
+
     @property
     def content(self) -> bytes:
         """The bytes of the file."""

@@ -27,6 +27,10 @@ class Samples:
     task: Task = field(default_factory=get_task)
     info: Info | None = None  # of the data set that they are from
 
+    def __repr__(self) -> str:
+        kind = f"{self.num_test:,} of them test images" if self.real else "random values"
+        return f"<Samples: {len(self.images):,} images {'x'.join(map(str, self.images.shape[1:]))}, {kind}>"
+
     def examples(self, part: slice) -> Tree | None:
         """Return a part of the samples with what is known about them; None where nothing is known."""
         if self.labels is None:

@@ -18,7 +18,7 @@ from deploy.proof.layerwise import LAYERWISE_SAMPLES, LayerProof, Layerwise, com
 from deploy.proof.samples import Samples
 from deploy.proof.scoring import EndToEnd, end_to_end
 from deploy.run.interpreter import Interpreter
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, printable
 from larqnets.reporter import SILENT, Reporter
 from larqnets.tasks import Info, Task, Tree, get_task
 from larqnets.tflite.model import Model
@@ -50,6 +50,10 @@ class Verification:
     warnings: list[str] = field(default_factory=list)
     scores_trained: dict[str, float] | None = None
     scores_converted: dict[str, float] | None = None
+
+    def __repr__(self) -> str:
+        verdict = "equal" if self.equal else f"not equal: {printable('; '.join(self.reasons))}"
+        return f"<Verification of {len(self.layers)} binary layers with {self.samples:,} samples: {verdict}>"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""

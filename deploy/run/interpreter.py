@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from deploy.run.shipped import is_shipped
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, printable
 from larqnets.reporter import SILENT, Reporter
 from larqnets.tflite.interface import Interface, check_inputs, display_names, interface_of
 from larqnets.tflite.model import Model
@@ -55,6 +55,13 @@ class Interpreter:
         self.interface: Interface = interface_of(self.model)
         self._native = _load_engine(self.model, num_threads, device)
         self.engine = self._native.engine
+
+    def __repr__(self) -> str:
+        takes, gives = (
+            ", ".join("x".join(map(str, shape)) or "1" for shape in shapes)
+            for shapes in (self.input_shapes, self.output_shapes)
+        )
+        return f"<Interpreter {printable(self.model.name)}: {takes} to {gives}, {self.engine}>"
 
     @property
     def input_shapes(self) -> list[tuple[int, ...]]:

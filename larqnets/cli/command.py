@@ -1,22 +1,37 @@
 """What the commands share: `--json`, how a result is shown, how one that needs TensorFlow gets it."""
 
 import contextlib
+import functools
+import inspect
 import json
 import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from larqnets import LarqnetsError, require_keras_2
+from larqnets.cli import completion
 from larqnets.errors import get_training
+
+# The panels of `larqnets --help`.
+PANELS = DATA, TRAIN, CONVERT, DEVICE, RESEARCH = "Data", "Train", "Convert", "Device", "Research"
+QUIET: ContextVar[bool] = ContextVar("QUIET", default=False)  # whether --quiet was given
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout instead of tables.")]
 DataDir = Annotated[str | None, typer.Option(help="Where TFDS keeps prepared data sets.")]
-DataName = Annotated[str | None, typer.Option("--dataset", help="Images to use: a data set's name or folder:PATH.")]
+DataName = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset", autocompletion=completion.datasets, help="Images to use: a data set's name or folder:PATH."
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Every figure that the proof rests on.")]
 OnDevice = Annotated[
     str | None, typer.Option(metavar="NAME", help="Where it runs: qemu, an emulated ARM64. Default: here.")
 ]
@@ -39,7 +54,49 @@ Labels = Annotated[
 ImageSize = Annotated[
     str | None, typer.Option(metavar="HxW", help="The size of its images. Default: the one that it was saved with.")
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is called so.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr; errors stay.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]
+
+
+class _Verb(TyperCommand):
+    """A command that knows its options by the names of before, too."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put --output in the place of --out, which half of the commands called it once."""
+        end = args.index("--") if "--" in args else len(args)
+        before = [n for n, argument in enumerate(args[:end]) if argument.partition("=")[0] == "--out"]
+        if before and any("--output" in parameter.opts for parameter in self.params):
+            print("larqnets: --out is called --output or -o now; it is taken as before.", file=sys.stderr)
+            args = [
+                argument.replace("--out", "--output", 1) if n in before else argument for n, argument in enumerate(args)
+            ]
+        return super().parse_args(ctx, args)
+
+
+def verb(
+    app: typer.Typer, panel: str, *examples: str, name: str | None = None, hidden: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as a command: in a panel of the help, with examples below its own, and with --quiet."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def command(*, quiet: bool, **arguments: Any) -> None:
+            token = QUIET.set(quiet)
+            try:
+                function(**arguments)
+            finally:
+                QUIET.reset(token)
+
+        signature = inspect.signature(function)
+        option = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_Quiet)
+        command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # pyright: ignore[reportAttributeAccessIssue]  # what inspect reads
+        command.__annotations__ = function.__annotations__ | {"quiet": _Quiet}
+        epilog = "\n\n".join(("Examples:", *examples)) if examples else None
+        app.command(name, cls=_Verb, epilog=epilog, hidden=hidden, rich_help_panel=panel)(command)
+        return function
+
+    return register
 
 
 def needs_training_extra(module: str) -> Any:

@@ -7,18 +7,33 @@ from typing import Annotated
 
 import typer
 
-from larqnets.cli.command import Json, Set, needs_training_extra, show
+from larqnets.cli import completion
+from larqnets.cli.command import DATA, Json, Set, needs_training_extra, show, verb
 
 app = typer.Typer()
 config = typer.Typer(help="See what a config says, and what one may say.", no_args_is_help=True)
-app.add_typer(config, name="config")
+app.add_typer(config, name="config", rich_help_panel=DATA)
 init = typer.Typer(help="Write a first config of your own.", no_args_is_help=True)
-app.add_typer(init, name="init")
+app.add_typer(init, name="init", rich_help_panel=DATA)
 
 
-@config.command(name="show")
+@verb(
+    config,
+    DATA,
+    "larqnets config show digits > mine.toml",
+    "larqnets config show runs/digits-seed0",
+    "larqnets config show digits --set train.epochs=20 --json",
+    name="show",
+)
 def show_config(
-    named: Annotated[str, typer.Argument(metavar="CONFIG", help="A config's name or path, or a run folder.")],
+    named: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG",
+            autocompletion=completion.configs_and_runs,
+            help="A config's name or path, or a run folder.",
+        ),
+    ],
     overrides: Set = None,
     as_json: Json = False,
 ) -> None:
@@ -41,7 +56,7 @@ def show_config(
     show(dataclasses.asdict(experiment), lambda: commented(experiment).splitlines(), as_json)
 
 
-@config.command()
+@verb(config, DATA, "larqnets config keys", "larqnets config keys 'train.*'")
 def keys(
     pattern: Annotated[str, typer.Argument(help="A shell glob, e.g. 'train.*'.")] = "*", as_json: Json = False
 ) -> None:
@@ -61,13 +76,14 @@ def keys(
     show(listed, lambda: tables.keys(found), as_json)
 
 
-@init.command()
+@verb(init, DATA, "larqnets init photos photos/", "larqnets init photos photos/ --output mine.toml")
 def photos(
     folder: Annotated[
         Path, typer.Argument(metavar="PATH", help="A folder of images: LABEL/*.jpg, or train/LABEL and test/LABEL.")
     ],
     out: Annotated[
-        Path | None, typer.Option(metavar="TOML", help="The config. Default: the folder's name, in this folder.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="TOML", help="The config. Default: the folder's name, in this folder."),
     ] = None,
     as_json: Json = False,
 ) -> None:

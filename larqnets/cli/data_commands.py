@@ -5,14 +5,20 @@ from typing import Annotated
 
 import typer
 
-from larqnets.cli.command import DataDir, Json, Set, needs_training_extra, show
+from larqnets.cli.command import DATA, DataDir, Json, Set, needs_training_extra, show, verb
 
 app = typer.Typer()
 data = typer.Typer(help="Look at images before training on them.", no_args_is_help=True)
-app.add_typer(data, name="data")
+app.add_typer(data, name="data", rich_help_panel=DATA)
 
 
-@data.command()
+@verb(
+    data,
+    DATA,
+    "larqnets data check photos --sheet photos.png",
+    "larqnets data check digits",
+    "larqnets data check photos --set data.validation=0.2 --json",
+)
 def check(
     images: Annotated[str, typer.Argument(metavar="PATH|NAME", help="A folder of images, or a data set's name.")],
     sheet: Annotated[
@@ -37,8 +43,8 @@ def check(
     config = preflight.check_data_check(images, overrides or (), data_dir, sheet, augment)
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import data as tables
-    from larqnets.data.known import FOLDER_PREFIX
     from larqnets.files import write_atomically
+    from larqnets.places import FOLDER_PREFIX
 
     with StatusReporter() as reporter:
         if config.dataset.startswith(FOLDER_PREFIX):

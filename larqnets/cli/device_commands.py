@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from larqnets import LarqnetsError
-from larqnets.cli.command import Json, check_temporary_folder, needs_training_extra, show
+from larqnets.cli.command import DEVICE, RESEARCH, Json, check_temporary_folder, needs_training_extra, show, verb
 from larqnets.files import check_folder, check_output
 
 if TYPE_CHECKING:
@@ -20,10 +20,16 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 runtime = typer.Typer(no_args_is_help=True, help="The ARM64 runtime: build it.")
-app.add_typer(runtime, name="runtime")
+app.add_typer(runtime, name="runtime", rich_help_panel=DEVICE)
 
 
-@app.command()
+@verb(
+    app,
+    DEVICE,
+    "larqnets benchmark runs/digits-seed0/arm64/binary.tflite --device adb",
+    "larqnets benchmark digits --device qemu",
+    "larqnets benchmark --resume results/session.json",
+)
 def benchmark(
     files: Annotated[
         list[str] | None, typer.Argument(metavar="FILE...", help=".tflite files, or names of shipped models.")
@@ -45,7 +51,7 @@ def benchmark(
     max_temp: Annotated[
         float | None, typer.Option(min=1, max=150, help="Begin no round above this temperature, in °C. Default: 60.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the record.")] = Path("results"),
+    out: Annotated[Path, typer.Option("--output", "-o", help="Folder for the record.")] = Path("results"),
     resume: Annotated[Path | None, typer.Option(metavar="RECORD", help="Continue a session that was stopped.")] = None,
     cpu: Annotated[
         str | None, typer.Option(help="CPU that qemu emulates: cortex-a72, cortex-a76. Default: the first.")
@@ -105,7 +111,7 @@ def _summaries(sessions: "Sequence[Session]") -> "list[Summary]":
     return [summarise(session) for session in sessions]
 
 
-@app.command()
+@verb(app, DEVICE, "larqnets devices", "larqnets devices --device ssh:pi@raspberrypi --clean")
 def devices(
     device: Annotated[
         list[str] | None,
@@ -125,7 +131,13 @@ def devices(
         raise LarqnetsError(" ".join(found["problems"]))
 
 
-@app.command()
+@verb(
+    app,
+    DEVICE,
+    "larqnets report results/session.json --html session.html",
+    "larqnets report runs/digits-seed0 --html run.html",
+    "larqnets report --compare before.json after.json",
+)
 def report(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Sessions that `benchmark` wrote, or a run folder first.")
@@ -206,9 +218,11 @@ def _look(run: "Run", reporter: "Reporter") -> "Looked":
         return Looked(why_not=str(error))
 
 
-@runtime.command()
+@verb(runtime, DEVICE, "larqnets runtime build", "larqnets runtime build -o build")
 def build(
-    output: Annotated[Path | None, typer.Option(help="Folder to build into. Default: the user's cache.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to build into. Default: the user's cache.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Build the ARM64 runtime: runner, library, TensorFlow Lite, licences, checksums; for Android too."""
@@ -221,10 +235,12 @@ def build(
     show(result, lambda: device_tables.runtime(result), as_json)
 
 
-@app.command(name="bench-kernels", hidden=True)
+@verb(app, RESEARCH, "larqnets bench-kernels -o kernels.json", name="bench-kernels", hidden=True)
 def bench_kernels(
     models: Annotated[Path, typer.Option(help="Folder for the models that are counted.")] = Path("build/bench"),
-    out: Annotated[Path, typer.Option(help="Where the results are written.")] = Path("results/kernels.json"),
+    out: Annotated[Path, typer.Option("--output", "-o", help="Where the results are written.")] = Path(
+        "results/kernels.json"
+    ),
     as_json: Json = False,
 ) -> None:
     """Count what convolutions and networks, binary, float and int8, execute on ARM64 under qemu."""
@@ -235,10 +251,10 @@ def bench_kernels(
     show(rows, lambda: studies.instructions_of_kernels(rows), as_json)
 
 
-@app.command(name="bench-groupnet", hidden=True)
+@verb(app, RESEARCH, "larqnets bench-groupnet -o groupnet.json", name="bench-groupnet", hidden=True)
 def bench_groupnet(
     models: Annotated[Path, typer.Option(help="Folder for the models that are counted.")] = Path("build/bench"),
-    out: Annotated[Path, typer.Option(help="Where the results are written.")] = Path(
+    out: Annotated[Path, typer.Option("--output", "-o", help="Where the results are written.")] = Path(
         "results/groupnet_instructions.json"
     ),
     as_json: Json = False,

@@ -42,7 +42,7 @@ def first_config(folder: Path, out: Path | None) -> FirstConfig:
     path = out or Path(f"{re.sub(r'[^0-9A-Za-z_-]+', '-', folder.resolve().name).strip('-') or 'photos'}.toml")
     check_output(path, (".toml",))
     if path.exists():
-        raise LarqnetsError(f"{path} exists already. Name another file with --out, or delete it.")
+        raise LarqnetsError(f"{path} exists already. Name another file with --output, or delete it.")
     data, images, notes = _data(folder)
     if images.damaged:
         raise damage(folder, images.damaged)

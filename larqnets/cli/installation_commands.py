@@ -5,15 +5,27 @@ from typing import Annotated
 
 import typer
 
-from larqnets.cli.command import Json, needs_training_extra, show
+from larqnets.cli import completion
+from larqnets.cli.command import DEVICE, TRAIN, Json, needs_training_extra, show, verb
 
 app = typer.Typer()
 
 
-@app.command(name="list")
+@verb(
+    app,
+    TRAIN,
+    "larqnets list configs",
+    "larqnets list keys 'train.*'",
+    "larqnets list runs --runs elsewhere",
+    name="list",
+)
 def list_(
     what: Annotated[
-        str, typer.Argument(help="methods, backbones, tasks, datasets, configs, keys (of a config), models or runs.")
+        str,
+        typer.Argument(
+            autocompletion=completion.kinds,
+            help="methods, backbones, tasks, datasets, configs, keys (of a config), models or runs.",
+        ),
     ],
     pattern: Annotated[str, typer.Argument(help="A shell glob, e.g. 'resnet*'.")] = "*",
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
@@ -26,7 +38,7 @@ def list_(
     show(names, render, as_json)
 
 
-@app.command()
+@verb(app, DEVICE, "larqnets doctor", "larqnets doctor --json")
 def doctor(as_json: Json = False) -> None:
     """Print versions, what this installation can do, and how to get what is missing."""
     from larqnets.cli import doctor as diagnosis

@@ -1,7 +1,7 @@
 """The command line: a verb parses its arguments, makes one library call, prints.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 could not, 2 wrong usage, 143 and 129
-ended by SIGTERM and SIGHUP. With `--json` stdout carries one JSON value and nothing else. TensorFlow is imported inside
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 could not, 2 wrong usage, 130, 143
+and 129 ended by Ctrl-C, SIGTERM and SIGHUP. With `--json` stdout carries one JSON value and nothing else. TensorFlow is imported inside
 the verbs that need it.
 """
 
@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from larqnets import LarqnetsError, __version__
 from larqnets.cli import (
@@ -26,13 +27,25 @@ from larqnets.cli import (
     study_commands,
     training_commands,
 )
-from larqnets.errors import MovedWarning, printable
+from larqnets.cli.command import PANELS
+from larqnets.errors import MovedWarning, StoppedBySignalError, printable
+
+
+class _InPanels(TyperGroup):
+    """The commands in the order of their panels, in which the help shows them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return their names."""
+        panels = {name: vars(command)["rich_help_panel"] for name, command in self.commands.items()}
+        order = {panel: place for place, panel in enumerate(PANELS)}
+        return sorted(super().list_commands(ctx), key=lambda name: order.get(panels[name], len(order)))
+
 
 app = typer.Typer(
     name="larqnets",
+    cls=_InPanels,
     help="Train binary neural networks, convert them to 1-bit TFLite files, prove them equal, run them.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -49,14 +62,14 @@ for commands in (
 ):
     app.add_typer(commands.app)  # without a name: its commands are ours
 
-_CTRL_C = 130  # what Typer makes of KeyboardInterrupt
+_CTRL_C = 128 + signal.SIGINT  # what Typer makes of KeyboardInterrupt
 _ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 _received: list[int] = []  # signals that asked this process to stop
 
 
 @app.callback(invoke_without_command=True)
 def _global(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and stop.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the Python traceback of an error.")] = False,
 ) -> None:
     if version:
@@ -84,7 +97,7 @@ _python_format, warnings.formatwarning = warnings.formatwarning, _format_warning
 
 def _stopped() -> NoReturn:
     print("larqnets: stopped. Nothing half-written is left.", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(_CTRL_C)
 
 
 def main() -> None:
@@ -126,6 +139,13 @@ def _let_go_of_terminal() -> None:
             os.close(nothing)
 
 
+def _code_of(error: LarqnetsError) -> int:
+    """Return the exit code of an error: one that a signal brought about is no failure of the work."""
+    if isinstance(error, StoppedBySignalError) and error.number is not None:
+        return 128 + error.number
+    return _CTRL_C if signal.SIGINT in _received else 1
+
+
 def _run_app() -> None:
     try:
         _check_stdout()
@@ -134,7 +154,7 @@ def _run_app() -> None:
         if "--debug" in sys.argv:
             raise
         print(f"larqnets: {printable(str(error))}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(_code_of(error))
     except SystemExit as end:
         if end.code != _CTRL_C:
             raise

@@ -6,7 +6,11 @@ from typing import Annotated
 import typer
 
 from larqnets import LarqnetsError
+from larqnets.cli import completion
 from larqnets.cli.command import (
+    CONVERT,
+    DEVICE,
+    TRAIN,
     Arm64Proof,
     DataDir,
     DataName,
@@ -17,23 +21,38 @@ from larqnets.cli.command import (
     OnDevice,
     Scale,
     Std,
+    Verbose,
     needs_training_extra,
     show,
+    verb,
 )
 
 app = typer.Typer()
 
 
-@app.command()
+@verb(
+    app,
+    CONVERT,
+    "larqnets convert runs/digits-seed0",
+    "larqnets convert runs/digits-seed0 --twins --verbose",
+    "larqnets convert model.keras --dataset folder:photos -o out",
+)
 def convert(
-    source: Annotated[Path, typer.Argument(help="A run folder, a Keras model file of yours, or zoo:NAME of Larq Zoo.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            autocompletion=completion.runs, help="A run folder, a Keras model file of yours, or zoo:NAME of Larq Zoo."
+        ),
+    ],
     target: Annotated[str, typer.Option(help="Device family: arm64.")] = "arm64",
     twins: Annotated[
         bool, typer.Option("--twins", help="Also write the float and int8 version of the network.")
     ] = False,
     twin_run: Annotated[Path | None, typer.Option(help="A run of method `real` whose weights the twins take.")] = None,
     allow_float: Annotated[bool, typer.Option("--allow-float", help="Accept binary layers that become float.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for the files. Default: inside the run.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the files. Default: inside the run.")
+    ] = None,
     dataset: DataName = None,
     data_dir: DataDir = None,
     mean: Mean = None,
@@ -42,6 +61,7 @@ def convert(
     labels: Labels = None,
     image_size: ImageSize = None,
     arm64_proof: Arm64Proof = True,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Convert to a 1-bit TFLite file, prove it equal to what was trained, write it with a manifest.
@@ -72,10 +92,15 @@ def convert(
             arm64_proof=arm64_proof,
             reporter=reporter,
         )
-    show(manifest, lambda: models.conversion(manifest), as_json)
+    show(manifest, lambda: models.conversion(manifest, verbose), as_json)
 
 
-@app.command()
+@verb(
+    app,
+    CONVERT,
+    "larqnets verify runs/digits-seed0/arm64/binary.tflite",
+    "larqnets verify binary.tflite --source model.keras --dataset cifar10 -v",
+)
 def verify(
     file: Annotated[Path, typer.Argument(help="A converted .tflite file.")],
     source: Annotated[
@@ -84,6 +109,7 @@ def verify(
     dataset: DataName = None,
     data_dir: DataDir = None,
     device: OnDevice = None,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Prove again that a file is equal to the model it came from, layer by layer and end to end."""
@@ -97,14 +123,22 @@ def verify(
     with StatusReporter() as reporter:
         reporter.stage("verify")
         result = check.verify_file(file, source, dataset, data_dir, device, reporter=reporter)
-    show(result.to_json(), lambda: models.verification(result.to_json()), as_json)
+    show(result.to_json(), lambda: models.verification(result.to_json(), verbose), as_json)
     if not result.equal:
         raise LarqnetsError(f"{file} is not equal to its model: {'; '.join(result.reasons)}. Convert it again.")
 
 
-@app.command()
+@verb(
+    app,
+    TRAIN,
+    "larqnets evaluate runs/digits-seed0",
+    "larqnets evaluate runs/digits-seed0/arm64/binary.tflite --confusion confusion.png",
+    "larqnets evaluate runs/photos --wrong wrong.csv --sheet wrong.png",
+)
 def evaluate(
-    subject: Annotated[Path, typer.Argument(help="A run folder, a Keras model file or a .tflite file.")],
+    subject: Annotated[
+        Path, typer.Argument(autocompletion=completion.runs, help="A run folder, a Keras model file or a .tflite file.")
+    ],
     split: Annotated[str, typer.Option(help="test or train.")] = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     confusion: Annotated[
@@ -136,9 +170,11 @@ def evaluate(
     show(result, lambda: evaluation.evaluated(result), as_json)
 
 
-@app.command()
+@verb(app, CONVERT, "larqnets inspect digits", "larqnets inspect model.tflite --json")
 def inspect(
-    file: Annotated[str, typer.Argument(help="Any .tflite file, or the name of a shipped model.")],
+    file: Annotated[
+        str, typer.Argument(autocompletion=completion.models, help="Any .tflite file, or the name of a shipped model.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Show what is in a .tflite file: ops, shapes, 1-bit, int8 and float MACs and bytes, metadata."""
@@ -150,9 +186,17 @@ def inspect(
     show(inspection.to_json(), lambda: models.inspection(inspection), as_json)
 
 
-@app.command()
+@verb(
+    app,
+    DEVICE,
+    "larqnets run digits",
+    "larqnets run model.tflite photos cat.jpg --csv labels.csv",
+    "larqnets run model.tflite x.npy -o y.npy --device qemu",
+)
 def run(
-    file: Annotated[str, typer.Argument(help="A .tflite file, or the name of a shipped model.")],
+    file: Annotated[
+        str, typer.Argument(autocompletion=completion.models, help="A .tflite file, or the name of a shipped model.")
+    ],
     inputs: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -161,7 +205,9 @@ def run(
             "Default: a shipped model's example.",
         ),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Write the raw output to this .npy, or all to this .npz.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the raw output to this .npy, or all to this .npz.")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the labels to this .csv, a row for each.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
@@ -196,10 +242,24 @@ def run(
         )
 
 
-@app.command()
+@verb(
+    app,
+    TRAIN,
+    "larqnets summary digits",
+    "larqnets summary birealnet --backbone resnet18",
+    "larqnets summary runs/digits-seed0 --json",
+)
 def summary(
-    subject: Annotated[str, typer.Argument(help="A config, a run folder, a Keras file, or a method with --backbone.")],
-    backbone: Annotated[str | None, typer.Option(help="Backbone, when SUBJECT is a method.")] = None,
+    subject: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=completion.networks,
+            help="A config, a run folder, a Keras file, or a method with --backbone.",
+        ),
+    ],
+    backbone: Annotated[
+        str | None, typer.Option(autocompletion=completion.backbones, help="Backbone, when SUBJECT is a method.")
+    ] = None,
     image: Annotated[str, typer.Option(metavar="HxWxC", help="Image shape, when SUBJECT is a method.")] = "224x224x3",
     classes: Annotated[int, typer.Option(min=2, help="Classes, when SUBJECT is a method.")] = 1000,
     stem: Annotated[str, typer.Option(help="imagenet or small, when SUBJECT is a method.")] = "imagenet",

@@ -7,7 +7,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from larqnets.cli.command import DataDir, ImageSize, Json, Labels, Mean, Scale, Std, needs_training_extra, show
+from larqnets.cli import completion
+from larqnets.cli.command import (
+    CONVERT,
+    RESEARCH,
+    DataDir,
+    ImageSize,
+    Json,
+    Labels,
+    Mean,
+    Overwrite,
+    Scale,
+    Std,
+    needs_training_extra,
+    show,
+    verb,
+)
 from larqnets.files import check_folder
 
 
@@ -31,10 +46,16 @@ decompose = typer.Typer(
     help="Turn the weights of a trained network into bit planes: larqnets decompose SOURCE. "
     "Options: larqnets decompose run --help.",
 )
-app.add_typer(decompose, name="decompose")
+app.add_typer(decompose, name="decompose", rich_help_panel=RESEARCH)
 
 
-@app.command(name="import")
+@verb(
+    app,
+    CONVERT,
+    "larqnets import model.keras --dataset cifar10",
+    "larqnets import mine.npz --network mine.keras --dataset folder:photos",
+    name="import",
+)
 def import_(
     source: Annotated[
         Path, typer.Argument(help="Weights in PyTorch's layout (.npz, .safetensors, .pt), or a Keras model file.")
@@ -47,7 +68,11 @@ def import_(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run. Default: that of the file.")] = None,
     runs: Runs = Path("runs"),
-    dataset: Annotated[str | None, typer.Option(help="The images it is for. Default: the network's own.")] = None,
+    overwrite: Overwrite = False,
+    dataset: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.datasets, help="The images it is for. Default: the network's own."),
+    ] = None,
     data_dir: DataDir = None,
     mean: Mean = None,
     std: Std = None,
@@ -66,7 +91,7 @@ def import_(
     from larqnets.data.preparation import read_preparation
 
     given = read_preparation(mean, std, scale, labels, image_size)
-    preflight.check_import(source, network, name, runs, dataset, given)
+    preflight.check_import(source, network, name, runs, overwrite, dataset, given)
     if measure:
         preflight.check_images(None, dataset, data_dir)
     imported_run = needs_training_extra("larqnets.importing.imported_run")
@@ -79,6 +104,7 @@ def import_(
             network,
             name=name,
             runs=runs,
+            overwrite=overwrite,
             dataset=dataset,
             data_dir=data_dir,
             given=given,
@@ -89,9 +115,19 @@ def import_(
     show({**card, "run": str(run.path)}, lambda: network_tables.imported(card, run.path), as_json)
 
 
-@decompose.command()
+@verb(
+    decompose,
+    RESEARCH,
+    "larqnets decompose runs/resnet56 --target-bits 3 --name three",
+    "larqnets decompose runs/resnet56 --mode paper --planes 5",
+)
 def run(
-    source: Annotated[str, typer.Argument(help="A run folder, a Keras model file, or a name of keras.applications.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=completion.runs, help="A run folder, a Keras model file, or a name of keras.applications."
+        ),
+    ],
     method: Annotated[str, typer.Option(help="cbd, uniform, sketch, abc or int8.")] = "cbd",
     mode: Annotated[str | None, typer.Option(help="cbd: sound (default) or paper, the algorithm as published.")] = None,
     step: Annotated[
@@ -145,10 +181,14 @@ def run(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run. Default: SOURCE-METHOD.")] = None,
     runs: Runs = Path("runs"),
+    overwrite: Overwrite = False,
     weights: Annotated[str | None, typer.Option(help="keras.applications: imagenet (default), none or a file.")] = None,
     image: Annotated[str | None, typer.Option(metavar="HxWxC", help="keras.applications: image shape.")] = None,
     classes: Annotated[int | None, typer.Option(min=2, help="keras.applications: classes. Default: 1000.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="The images it is for. Default: the run's own.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.datasets, help="The images it is for. Default: the run's own."),
+    ] = None,
     data_dir: DataDir = None,
     measure: Measure = True,
     as_json: Json = False,
@@ -179,7 +219,7 @@ def run(
     settings = Settings(**{"method": method, "int8_payload": True, **given})
     _refuse_idle(settings, given)
     search = _search_for(target_bits, max_drop, calibration, step)
-    preflight.check_decompose(source, method, name, runs, dataset)
+    preflight.check_decompose(source, method, name, runs, overwrite, dataset)
     if measure or search is not None:
         preflight.check_images(preflight.images_of_source(Path(source)), dataset, data_dir)
     shape = None if image is None else preflight.image_shape(image)
@@ -201,6 +241,7 @@ def run(
             settings,
             name=name,
             runs=runs,
+            overwrite=overwrite,
             search=search,
             measure=measure,
             reporter=reporter,
@@ -254,10 +295,10 @@ def _refuse_idle(settings: Any, given: dict[str, Any]) -> None:
             raise typer.BadParameter(f"{flag} is an option of {where}. Leave it out, or choose that one.")
 
 
-@decompose.command()
+@verb(decompose, RESEARCH, "larqnets decompose pack runs/three/arm64/decomposed.tflite")
 def pack(
     file: Annotated[Path, typer.Argument(help="A .tflite file with int8 weights.")],
-    output: Annotated[Path | None, typer.Option(help="The .cbd file. Default: beside FILE.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The .cbd file. Default: beside FILE.")] = None,
     as_json: Json = False,
 ) -> None:
     """Pack a .tflite file: its int8 weights in the cheapest code of each bit plane. Needs no TensorFlow."""
@@ -268,10 +309,12 @@ def pack(
     show(result, lambda: network_tables.packed(result), as_json)
 
 
-@decompose.command()
+@verb(decompose, RESEARCH, "larqnets decompose unpack decomposed.cbd -o restored.tflite")
 def unpack(
     file: Annotated[Path, typer.Argument(help="A .cbd file.")],
-    output: Annotated[Path | None, typer.Option(help="The .tflite file. Default: beside FILE.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The .tflite file. Default: beside FILE.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Unpack a .cbd file to the .tflite file that it was, bit for bit. Needs no TensorFlow: also on the device."""
@@ -281,9 +324,14 @@ def unpack(
     show(result, lambda: f"{result['raw']:,} bytes: {result['output']}", as_json)
 
 
-@decompose.command()
+@verb(decompose, RESEARCH, "larqnets decompose compare runs/resnet56 --csv cbd.csv")
 def compare(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Run folders of real-valued networks.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...", autocompletion=completion.runs, help="Run folders of real-valued networks."
+        ),
+    ],
     table: Annotated[Path, typer.Option("--csv", help="The table.")] = Path("results/cbd.csv"),
     only: Annotated[str, typer.Option(metavar="GLOB", help="Only what is called so, e.g. 'cbd sound*'.")] = "*",
     data_dir: DataDir = None,

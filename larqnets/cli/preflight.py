@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from deploy.targets import check_target
 from larqnets.backbones import get_backbone
 from larqnets.config import STRATEGIES, DataConfig, apply_override, load_config
-from larqnets.data.known import FOLDER_PREFIX, KNOWN_DATASETS, SPLITS
+from larqnets.data.known import KNOWN_DATASETS, SPLITS
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import check_folder, check_output
 from larqnets.method_options import method_names, read_options
+from larqnets.places import FOLDER_PREFIX
 from larqnets.runs.names import (
     ARRAY_SUFFIXES,
     KERAS_SUFFIXES,
@@ -54,10 +55,9 @@ def check_choice(option: str, value: str | None, known: Sequence[str]) -> None:
         raise LarqnetsError(f"There is no {option} '{value}'.{nearest(value, known)} Use {' or '.join(known)}.")
 
 
-def check_name(name: str | None, runs: Path) -> None:
+def check_name(name: str, runs: Path, overwrite: bool) -> None:
     """Look whether a new run could be called so, and its folder be made."""
-    if name is not None:
-        new_run_path(runs, name)
+    new_run_path(runs, name, overwrite)
     check_folder(runs)
 
 
@@ -70,7 +70,7 @@ def check_train(order: Order) -> None:
         return
     experiment, name = planned
     if order.strategy != "multiworker":  # where another process may have made the run already
-        new_run_path(order.runs, name)
+        new_run_path(order.runs, name, order.overwrite)
     check_folder(order.runs)
     check_experiment(experiment)
     for teacher in {stage.teacher for stage in experiment.training_stages}:
@@ -245,7 +245,13 @@ def check_summary(subject: str, backbone: str | None, image: str, stem: str, ove
 
 
 def check_import(
-    source: Path, network: str | None, name: str | None, runs: Path, dataset: str | None, given: Preparation
+    source: Path,
+    network: str | None,
+    name: str | None,
+    runs: Path,
+    overwrite: bool,
+    dataset: str | None,
+    given: Preparation,
 ) -> None:
     """Look at the arguments of `larqnets import`."""
     if source.suffix not in (*ARRAY_SUFFIXES, *KERAS_SUFFIXES):
@@ -276,14 +282,19 @@ def check_import(
         check_readable(source)
     else:
         check_is_keras_file(source)
-    check_name(name or source.stem, runs)
+    check_name(name or source.stem, runs, overwrite)
     check_dataset(dataset)
 
 
-def check_decompose(source: str, method: str, name: str | None, runs: Path, dataset: str | None) -> None:
+def check_decompose(
+    source: str, method: str, name: str | None, runs: Path, overwrite: bool, dataset: str | None
+) -> None:
     """Look at the arguments of `larqnets decompose`; a plain word may be a network of keras.applications."""
     path = Path(source)
     if path.exists() or path.suffix or path.parent != Path():
         check_network(path)
-    check_name(name or f"{path.stem}-{method}", runs)
+    name = name or f"{path.stem}-{method}"
+    check_name(name, runs, overwrite)
+    if overwrite and (runs / name).resolve() == path.resolve():
+        raise LarqnetsError(f"--overwrite would replace {path} itself. Choose another name with --name.")
     check_dataset(dataset)

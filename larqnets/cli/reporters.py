@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from larqnets.cli.command import QUIET
 from larqnets.console import PlainConsole
 from larqnets.errors import printable
 from larqnets.reporter import Reporter
@@ -39,7 +40,7 @@ class TerminalReporter(Reporter):
     """Lines on stderr. soft_wrap: a log file keeps one line of a sentence, however narrow the terminal is thought to be."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or PlainConsole(stderr=True)
+        self._console = console or PlainConsole(stderr=True, quiet=QUIET.get())
 
     def line(self, text: str) -> None:
         """See Reporter."""

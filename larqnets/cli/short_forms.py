@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from larqnets import LarqnetsError
+from larqnets.places import whole_dataset
 
 _TRAIN = {"--epochs": "epochs", "--batch-size": "batch_size", "--lr": "learning_rate"}
 
@@ -36,17 +37,13 @@ def settings(
     value, which the short form would not change. With `resume` the epochs are those of a run, whatever its stages.
     """
     from larqnets.cli.preflight import images_named
-    from larqnets.data.known import FOLDER_PREFIX, folder_path
 
     given = dict(zip(_TRAIN, (epochs, batch_size, rate), strict=True))
     short: dict[str, tuple[str, object]] = {
         option: (f"train.{_TRAIN[option]}", value) for option, value in given.items() if value is not None
     }
     if data is not None:
-        dataset = images_named(data)
-        if dataset.startswith(FOLDER_PREFIX):
-            dataset = f"{FOLDER_PREFIX}{folder_path(dataset).absolute()}"
-        short["--data"] = ("data.dataset", dataset)
+        short["--data"] = ("data.dataset", whole_dataset(images_named(data)))
     long = {override.partition("=")[0].strip() for override in overrides or ()}
     for option, (key, _) in short.items():
         if key in long:

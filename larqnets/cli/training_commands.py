@@ -8,18 +8,32 @@ from typing import Annotated
 import typer
 
 from larqnets import LarqnetsError
-from larqnets.cli import short_forms
-from larqnets.cli.command import Arm64Proof, Json, Set, needs_training_extra, show
+from larqnets.cli import completion, short_forms
+from larqnets.cli.command import RESEARCH, TRAIN, Arm64Proof, Json, Overwrite, Set, needs_training_extra, show, verb
 from larqnets.errors import printable
 from larqnets.files import check_folder
 
 app = typer.Typer()
 
 
-@app.command()
+@verb(
+    app,
+    TRAIN,
+    "larqnets train digits",
+    "larqnets train my.toml --name wide --set model.width=2",
+    "larqnets train --resume runs/wide",
+    "larqnets train my.toml --init-from runs/wide",
+)
 def train(
-    config: Annotated[str, typer.Argument(help="A config's name or path; with --resume also a run folder.")],
-    name: Annotated[str | None, typer.Option(help="Name of the run. Default: CONFIG-seedN.")] = None,
+    config: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=completion.configs_and_runs, help="A config's name or path; with --resume also a run folder."
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run. Default: CONFIG-seedN, then CONFIG-seedN-2.")
+    ] = None,
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     overrides: Set = None,
     epochs: short_forms.Epochs = None,
@@ -31,12 +45,14 @@ def train(
         str | None,
         typer.Option(
             metavar="RUN|FILE",
+            autocompletion=completion.runs,
             help="Start from the weights of this run, Keras file, .npz, .safetensors or .pt; what does not fit begins anew.",
         ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run where its last checkpoint stands.")
     ] = False,
+    overwrite: Overwrite = False,
     strategy: Annotated[
         str | None, typer.Option(help="mirrored: all GPUs of this machine; multiworker: the machines in TF_CONFIG.")
     ] = None,
@@ -47,7 +63,7 @@ def train(
     from larqnets.runs.names import Order
 
     set_to = short_forms.settings([config], overrides, epochs, batch_size, lr, data, resume=resume)
-    order = Order(config, name, runs, set_to, init_from, resume, seed, strategy)
+    order = Order(config, name, runs, set_to, init_from, resume, seed, strategy, overwrite)
     preflight.check_train(order)
     launch = needs_training_extra("larqnets.training.launch").launch
     from larqnets.cli.reporters import StepsReporter
@@ -59,16 +75,27 @@ def train(
     except WorkerLostError as error:
         # TensorFlow cannot mend a cluster within a process, so this one starts anew and waits for the others.
         print(f"larqnets: {printable(str(error))} This one starts again by itself.", file=sys.stderr, flush=True)
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *([] if resume else ["--resume"])])
+        again = [argument for argument in sys.orig_argv[1:] if argument != "--overwrite"]  # it has been done
+        os.execv(sys.executable, [sys.executable, *again, *([] if resume else ["--resume"])])
     from larqnets.cli.tables import training
 
     show({**run.card.document, "run": str(run.path)}, lambda: training.card(run.card, run.path), as_json)
 
 
-@app.command()
+@verb(
+    app,
+    RESEARCH,
+    "larqnets sweep digits digits_real --seeds 0,1,2 --csv results/digits.csv",
+    "larqnets sweep digits_irnet digits_sdbnn --columns t_min --csv t.csv",
+)
 def sweep(
     configs: Annotated[
-        list[str], typer.Argument(metavar="CONFIG...", help="Names or paths of configs; NAME@0,1,2 with its own seeds.")
+        list[str],
+        typer.Argument(
+            metavar="CONFIG...",
+            autocompletion=completion.configs,
+            help="Names or paths of configs; NAME@0,1,2 with its own seeds.",
+        ),
     ],
     seeds: Annotated[str | None, typer.Option(help="Seeds for each of them: 0,1,2. Default: the config's.")] = None,
     overrides: Set = None,

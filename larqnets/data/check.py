@@ -15,9 +15,9 @@ from larqnets.config import DataConfig
 from larqnets.data.contact_sheet import Tile, contact_sheet
 from larqnets.data.folder import LeftOut, scan_folder
 from larqnets.data.image import decode_upright
-from larqnets.data.known import folder_path
 from larqnets.data.survey import Copies, Survey, survey_folder
 from larqnets.errors import LarqnetsError
+from larqnets.places import folder_path
 from larqnets.reporter import SILENT, Reporter
 
 SHEET_LABELS = 50  # on a contact sheet

@@ -16,7 +16,7 @@ from larqnets.data.augment import WHOLE, Purpose, Share, draw, random_box
 from larqnets.data.folder import VALIDATION, damage, scan_folder
 from larqnets.data.geometry import ORIENTATION, Example, cut_and_scale, decode_as_stored, move
 from larqnets.data.info import IMAGE, DatasetInfo, crop_fraction, normalisation
-from larqnets.data.known import FOLDER_PREFIX, find_known, folder_path
+from larqnets.data.known import find_known
 from larqnets.data.layout import resolve_data_dir
 from larqnets.data.pixels import central_part
 from larqnets.data.prepared import features_of, open_prepared
@@ -24,7 +24,8 @@ from larqnets.data.presets import mix, preset_of, recolour
 from larqnets.data.split import held_out
 from larqnets.data.streams import FileStream, RecordStream, Stream, permutation, shuffled_indices
 from larqnets.data.survey import Survey, survey_folder, survey_known
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, printable
+from larqnets.places import FOLDER_PREFIX, folder_path
 
 SplitName = Literal["train", "test", "validation"]
 
@@ -155,6 +156,11 @@ class Dataset:
         self._as_stored = as_stored
         self._arrays: dict[str, Example] = {}
         self._scale, self._offset = normalisation(info.mean, info.std)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{stream.num_images:,} {split}" for split, stream in self._streams.items())
+        shape = "x".join(map(str, self.info.image_shape))
+        return f"<Dataset {printable(self.info.name)}: {self.info.num_classes} labels, {sizes} images {shape}>"
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Return the number of full batches in the training set; raises LarqnetsError when there is none."""

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from larqnets.errors import LarqnetsError, nearest
+from larqnets.places import FOLDER_PREFIX
 
-FOLDER_PREFIX = "folder:"
 SPLITS = ("test", "train", "validation")
 
 
@@ -73,8 +72,3 @@ def find_known(name: str) -> KnownDataset:
             "`larqnets list datasets` shows the known ones; folder:PATH takes images of your own."
         )
     return KNOWN_DATASETS[name]
-
-
-def folder_path(dataset: str) -> Path:
-    """Return the folder that `folder:PATH` names."""
-    return Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser()

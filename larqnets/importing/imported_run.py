@@ -27,6 +27,7 @@ def import_model(
     *,
     name: str | None = None,
     runs: Path = Path("runs"),
+    overwrite: bool = False,
     dataset: str | None = None,
     data_dir: str | None = None,
     given: Preparation = NOT_SAID,
@@ -78,7 +79,9 @@ def import_model(
     if remarks:
         card["remarks"] = remarks
     card["seconds"] = round(time.monotonic() - begun, 1)
-    return Run.create_with_model(runs, name or source.stem, data, card, {MODEL_FILE: keras_file_content(model)})
+    return Run.create_with_model(
+        runs, name or source.stem, data, card, {MODEL_FILE: keras_file_content(model)}, overwrite=overwrite
+    )
 
 
 def measured(subject: Subject) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from larqnets.post_training.picture import draw_layers
 from larqnets.post_training.steps import Search, find_settings
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.keras_file import keras_file_content
-from larqnets.runs.run import MODEL_FILE, Run
+from larqnets.runs.run import MODEL_FILE, Run, new_run_path
 from larqnets.runs.subject import Subject
 
 CODES_FILE, REPORT_FILE, PICTURE_FILE = "codes.npz", "layers.json", "layers.png"
@@ -38,6 +38,7 @@ def decompose_network(
     *,
     name: str | None = None,
     runs: Path = Path("runs"),
+    overwrite: bool = False,
     search: Search | None = None,
     measure: bool = True,
     reporter: Reporter = SILENT,
@@ -48,8 +49,7 @@ def decompose_network(
     the reconstructed weights then. Raises LarqnetsError.
     """
     name = name or f"{Path(subject.origin).stem}-{settings.method}"
-    if (runs / name).exists():
-        raise LarqnetsError(f"The run {runs / name} already exists. Choose another name with --name.")
+    new_run_path(runs, name, overwrite)  # what is wrong with it is said before the work
     model, data = subject.model, subject.data
     begun = time.monotonic()
     kernels = net.find_kernels(model)
@@ -90,7 +90,7 @@ def decompose_network(
     if any(result.codes is not None for result in results.values()):
         files[CODES_FILE] = _codes_content(results)
     task = None if subject.run is None else subject.run.config.task
-    return Run.create_with_model(runs, name, data, card, files, task)
+    return Run.create_with_model(runs, name, data, card, files, task, overwrite=overwrite)
 
 
 def totals(results: Mapping[str, LayerResult], parameters: int) -> dict[str, Any]:

@@ -8,15 +8,16 @@ from pathlib import Path
 from larqnets.backbones import get_backbone
 from larqnets.config import DataConfig, Experiment, StageConfig, list_configs, load_config
 from larqnets.data.folder import find_layout
-from larqnets.data.known import FOLDER_PREFIX, find_known, folder_path
+from larqnets.data.known import find_known
 from larqnets.data.layout import find_prepared, resolve_data_dir
 from larqnets.errors import LarqnetsError
 from larqnets.method_options import method_names, read_options
+from larqnets.places import FOLDER_PREFIX, folder_path
 from larqnets.registry import unknown
 from larqnets.runs.batch_size import with_batch_size
 from larqnets.runs.card import CARD_FILE
 from larqnets.runs.longer import added_stage, asks_nothing_else, epochs_asked, is_longer
-from larqnets.runs.run import Run, default_name
+from larqnets.runs.run import Run, default_name, numbered_name
 from larqnets.runs.weights_files import check_readable
 from larqnets.runs.zoo import check_zoo, is_zoo
 
@@ -127,6 +128,7 @@ class Order:
     resume: bool = False
     seed: int | None = None
     strategy: str | None = None
+    overwrite: bool = False  # replace a run that is called so
 
 
 def plan_run(order: Order) -> Run | tuple[Experiment, str]:
@@ -135,6 +137,8 @@ def plan_run(order: Order) -> Run | tuple[Experiment, str]:
     What `longer_by` adds to a run is not in it yet.
     """
     path = Path(order.config_or_run)
+    if order.resume and order.overwrite:
+        raise LarqnetsError("--resume goes on with a run, and --overwrite replaces it. Leave one of them out.")
     if is_run(order.config_or_run) or (order.resume and looks_like_run(path)):
         if not order.resume:
             raise LarqnetsError(f"{path} is a run folder. Continue it with --resume, or give a config to train anew.")
@@ -152,17 +156,42 @@ def plan_run(order: Order) -> Run | tuple[Experiment, str]:
     name = order.name or default_name(path.stem, experiment.seed)
     if order.resume and (order.runs / name).exists():
         run = Run.open(order.runs / name)
-        experiment = with_batch_size(experiment, run.experiment.train.batch_size)  # as it was settled for the run
-        if run.experiment == experiment:
+        # The size of a batch as it was settled for the run.
+        experiment = with_batch_size(experiment, run.experiment.train.batch_size)
+        mine, asked = run.experiment.placed(), experiment.placed()
+        if mine == asked:
             return run
-        if epochs_asked(order.overrides) is None or not is_longer(run.experiment, experiment):
+        if epochs_asked(order.overrides) is None or not is_longer(mine, asked):
             raise LarqnetsError(
                 f"The config is not the one that {run.path} was started with. Continue that run with "
                 f"`larqnets train --resume {run.path}`, or choose another --name."
             )
         longer_by(run, order)
         return run
+    if order.overwrite:
+        _check_not_needed(order.runs / name, experiment, order.init_from)
+    elif order.name is None and order.strategy != "multiworker" and _is_finished(order.runs / name):
+        name = numbered_name(order.runs, name)
     return experiment, name
+
+
+def _is_finished(path: Path) -> bool:
+    try:
+        run = Run.open(path)
+    except LarqnetsError:  # there is none, or a damaged one, of which `new_run_path` tells
+        return False
+    return run.kind == "trained" and run.is_finished
+
+
+def _check_not_needed(path: Path, experiment: Experiment, origin: Path | str | None) -> None:
+    """Raise LarqnetsError when the run at `path`, which is to be replaced, is one that the new one learns from."""
+    sources = {str(origin) if origin else "", *(stage.teacher for stage in experiment.training_stages)}
+    if any(
+        source and path.resolve() in (Path(source).resolve(), *Path(source).resolve().parents) for source in sources
+    ):
+        raise LarqnetsError(
+            f"The new run learns from {path}, which --overwrite would replace. Choose another name with --name."
+        )
 
 
 def check_body(experiment: Experiment, has_origin: bool) -> None:

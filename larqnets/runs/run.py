@@ -9,6 +9,9 @@ Nothing here imports TensorFlow, so a board that only measures can read the card
 """
 
 import contextlib
+import itertools
+import os
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +24,10 @@ from larqnets.config import (
     StageConfig,
     TaskConfig,
     dump_config,
-    load_config,
     load_model_images,
+    load_run_config,
 )
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, printable
 from larqnets.files import building_folder, cannot_write, locked, write_atomically
 from larqnets.reporter import SILENT
 from larqnets.runs.batch_size import LARGEST, with_batch_size
@@ -48,6 +51,11 @@ class Run:
         self.config = config
         self.card = card
         self._lock = RunLock(path)
+
+    def __repr__(self) -> str:
+        card = self.card
+        what = f"{self.path}: {card.method} on {card.backbone}, {card.dataset}, {card.status}"
+        return f"<Run {printable(what)}>"
 
     @property
     def name(self) -> str:
@@ -101,12 +109,15 @@ class Run:
         return self.path / "parameters.csv"
 
     @classmethod
-    def create(cls, root: Path, name: str, experiment: Experiment, *, config_name: str = "") -> Self:
+    def create(
+        cls, root: Path, name: str, experiment: Experiment, *, config_name: str = "", overwrite: bool = False
+    ) -> Self:
         """Create `root/name` with the resolved config and a first card; appears whole or not at all.
 
-        Raises LarqnetsError when the name is taken or no plain folder name, or the folder cannot be written.
+        `overwrite`: in the place of a run that is called so. Raises LarqnetsError when the name is taken or no plain folder
+        name, or the folder cannot be written.
         """
-        path = new_run_path(root, name)
+        path = new_run_path(root, name, overwrite)
         model, data = experiment.model, experiment.data
         facts = {
             "format_version": RUN_FORMAT,
@@ -122,7 +133,7 @@ class Run:
             "step": 0,
             "seconds": 0.0,
         }
-        return cls._build(path, experiment, facts, {})
+        return cls._build(path, experiment, facts, {}, overwrite)
 
     @classmethod
     def create_with_model(
@@ -133,20 +144,30 @@ class Run:
         facts: Mapping[str, Any],
         files: Mapping[str, bytes],
         task: TaskConfig | None = None,
+        *,
+        overwrite: bool = False,
     ) -> Self:
         """Create `root/name` for a network that was not trained here; appears whole or not at all.
 
         `facts` of its card: kind, method, backbone, dataset and seconds, and what else is to be remembered; `files`: the
-        contents by name, MODEL_FILE among them. Raises LarqnetsError as `create` does.
+        contents by name, MODEL_FILE among them; `overwrite` and errors as in `create`.
         """
         whole = {"format_version": RUN_FORMAT, "name": name, "status": facts["kind"], **facts}
-        return cls._build(new_run_path(root, name), ModelImages(data, task or TaskConfig()), whole, files)
+        return cls._build(
+            new_run_path(root, name, overwrite), ModelImages(data, task or TaskConfig()), whole, files, overwrite
+        )
 
     @classmethod
     def _build(
-        cls, path: Path, config: Experiment | ModelImages, facts: Mapping[str, Any], files: Mapping[str, bytes]
+        cls,
+        path: Path,
+        config: Experiment | ModelImages,
+        facts: dict[str, Any],
+        files: Mapping[str, bytes],
+        overwrite: bool,
     ) -> Self:
-        root, card = path.parent, Card.of(facts, f"The card of {path}")
+        root, config = path.parent, config.placed()
+        card = Card.of(facts | ({} if config.data is None else {"dataset": config.data.dataset}), f"The card of {path}")
         try:
             root.mkdir(parents=True, exist_ok=True)
             with building_folder(root) as building:
@@ -154,7 +175,8 @@ class Run:
                 for file, content in files.items():
                     write_atomically(building / file, content)
                 card.write(building / CARD_FILE)
-                building.rename(path)
+                with _moved_aside(path) if overwrite and path.exists() else contextlib.nullcontext():
+                    building.rename(path)
         except OSError as error:  # another process took the name, or the disk went away
             raise (_taken(path) if path.exists() else cannot_write(path, error)) from error
         return cls(path, config, card)
@@ -178,7 +200,7 @@ class Run:
         if not trained:
             return cls(path, load_model_images(config), card)
         # The config of a run says the size of its batches; one that does not is of a time when it was always this one.
-        return cls(path, with_batch_size(load_config(str(config)), LARGEST), card)
+        return cls(path, with_batch_size(load_run_config(config), LARGEST), card)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -209,17 +231,56 @@ class Run:
         self.card = card
 
 
-def new_run_path(root: Path, name: str) -> Path:
-    """Return where the new run goes; raises LarqnetsError for a name that is taken or none."""
+def new_run_path(root: Path, name: str, overwrite: bool = False) -> Path:
+    """Return where the new run goes; raises LarqnetsError for a name that is none or taken.
+
+    With `overwrite` a run that is called so will be replaced, unless a process trains it.
+    """
     if not name or name in (".", "..") or name.startswith(".") or any(c in name for c in "/\\:\0\n"):
         raise LarqnetsError(f"'{name}' cannot name a run. Choose a plain folder name, e.g. --name my-run.")
     path = root / name
-    if path.exists():
+    if not os.path.lexists(path):
+        return path
+    if path.is_symlink() or not all((path / file).is_file() for file in (CARD_FILE, CONFIG_FILE)):
+        raise LarqnetsError(f"{path} already exists and is no run folder. Choose another name with --name.")
+    if RunLock(path).in_use():
+        raise LarqnetsError(f"The run {path} already exists and is being trained. Choose another name with --name.")
+    if not overwrite:
         raise _taken(path)
     return path
 
 
+def numbered_name(root: Path, name: str) -> str:
+    """Return the name, or with the first number from 2 on under which there is nothing yet: NAME-2."""
+    names = itertools.chain((name,), (f"{name}-{number}" for number in itertools.count(2)))
+    return next(free for free in names if not os.path.lexists(root / free))
+
+
 def _taken(path: Path) -> LarqnetsError:
+    """Return the error about a name that is taken: what the run is that has it, and the ways from here."""
+    ways = "Choose another name with --name, or replace it with --overwrite"
+    try:
+        run = Run.open(path)
+    except LarqnetsError:
+        return LarqnetsError(f"The run {path} already exists and cannot be read. {ways}.")
+    if run.kind != "trained":
+        return LarqnetsError(f"The run {path} already exists, {run.kind}. {ways}.")
+    done, planned = run.card.epochs_done, sum(stage.epochs for stage in run.experiment.training_stages)
+    status = "killed" if run.card.status == "training" else run.card.status
+    how = "trained to its end" if run.is_finished else f"{status} with {done} of {planned} epochs trained"
     return LarqnetsError(
-        f"The run {path} already exists. Choose another name with --name, or continue it with --resume {path}."
+        f"The run {path} already exists, {how}. Choose another name with --name, replace it with --overwrite, or continue it "
+        f"with `larqnets train --resume {shlex.quote(str(path))}`."
     )
+
+
+@contextlib.contextmanager
+def _moved_aside(path: Path) -> Iterator[None]:
+    """Move a run that nobody trains aside while another one takes its place, and back if that fails."""
+    with building_folder(path.parent) as aside, RunLock(path).held():
+        path.rename(aside / path.name)
+        try:
+            yield
+        except BaseException:
+            (aside / path.name).rename(path)
+            raise

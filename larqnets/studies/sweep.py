@@ -95,7 +95,8 @@ def _fill(
         except TrainingInterruptedError as error:
             raise TrainingInterruptedError(
                 f"Stopped in {p.run.name}, experiment {number} of {len(planned)}, with a checkpoint. "
-                "Give the same command again to go on."
+                "Give the same command again to go on.",
+                error.number,
             ) from error
         except LarqnetsError as error:
             failed.append({"run": str(p.run), "reason": str(error)})

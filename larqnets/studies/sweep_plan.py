@@ -51,7 +51,9 @@ def plan(configs: Sequence[str], seeds: str | None, overrides: Sequence[str], ru
     for p in planned.values():
         if not p.run.exists():
             check_experiment(p.experiment)
-        elif (done := Run.open(p.run).experiment) != with_batch_size(p.experiment, done.train.batch_size):
+        elif (done := Run.open(p.run).experiment).placed() != with_batch_size(
+            p.experiment, done.train.batch_size
+        ).placed():
             raise LarqnetsError(
                 f"The run {p.run} exists already and was started with another config than this sweep gives it. Choose "
                 "another folder with --runs, or delete that run."

@@ -47,6 +47,10 @@ class Inspection:
     metadata: dict[str, Any]
     unknown_ops: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        share = f"{self.totals['binary_mac_share']:.1%} of the MACs 1-bit"
+        return f"<Inspection {printable(self.file)}: {len(self.ops)} ops, {self.totals['file_bytes']:,} bytes, {share}>"
+
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
         return {

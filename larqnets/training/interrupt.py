@@ -2,33 +2,43 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from larqnets.errors import LarqnetsError
+from larqnets.errors import StoppedBySignalError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _HANG_UP = getattr(signal, "SIGHUP", None)  # not on Windows
 
 
-class TrainingInterruptedError(LarqnetsError):
+class TrainingInterruptedError(StoppedBySignalError):
     """Training was asked to stop and did, after writing a checkpoint."""
 
 
+class Signalled:
+    """Tells whether a signal has arrived; `number` is the first one's, None before."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def __call__(self) -> bool:
+        return self.number is not None
+
+
 @contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether SIGINT, SIGTERM or SIGHUP has arrived; a second signal acts as it always does.
+def stop_on_signals() -> Iterator[Signalled]:
+    """Yield what tells whether SIGINT, SIGTERM or SIGHUP has arrived; a second signal acts as it always does.
 
     Outside the main thread Python delivers no signals, and the answer stays False. SIGHUP that is ignored, as under nohup, stays ignored.
     """
-    received: list[int] = []
+    signalled = Signalled()
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield signalled
         return
 
     def remember(number: int, frame: FrameType | None) -> None:
-        received.append(number)
+        signalled.number = number
         restore()
 
     numbers = list(_SIGNALS)
@@ -41,6 +51,6 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
     try:
-        yield lambda: bool(received)
+        yield signalled
     finally:
         restore()

@@ -13,7 +13,7 @@ from larqnets.runs.batch_size import batch_lines, fitting, with_batch_size
 from larqnets.runs.card import Card
 from larqnets.runs.longer import longer_words
 from larqnets.runs.names import Order, longer_by, plan_run
-from larqnets.runs.run import Run
+from larqnets.runs.run import Run, default_name
 from larqnets.tasks import get_task
 from larqnets.training.choosing import choice_words
 from larqnets.training.distribution import Workers, join
@@ -39,7 +39,9 @@ def launch(order: Order, reporter: Reporter) -> Run:
                     _make_longer(run, order)
         with workers.together():
             if not workers.is_chief:
-                run, parts = _open_or_create(dataclasses.replace(order, resume=True), workers, reporter)
+                run, parts = _open_or_create(
+                    dataclasses.replace(order, resume=True, overwrite=False), workers, reporter
+                )
         assert run is not None
         dataset = load_dataset(run.experiment.data) if parts is None else parts.dataset
         model_words = f"{run.experiment.model.method} on {run.experiment.model.backbone}"
@@ -121,7 +123,12 @@ def _open_or_create(order: Order, workers: Workers, reporter: Reporter) -> tuple
         parts.begin(None if order.init_from is None else str(order.init_from))
     if order.resume:
         reporter.line(f"There is no run {order.runs / name} yet, so it starts now.")
-    run = Run.create(order.runs, name, experiment, config_name=Path(order.config_or_run).stem)
+    config_name = Path(order.config_or_run).stem
+    if order.name is None and name != (usual := default_name(config_name, experiment.seed)):
+        reporter.line(f"{order.runs / usual} is there, so this run is {name}; --overwrite would replace that one.")
+    if order.overwrite and (order.runs / name).exists():
+        reporter.line(f"The run {order.runs / name} is replaced.")
+    run = Run.create(order.runs, name, experiment, config_name=config_name, overwrite=order.overwrite)
     if parts.dataset.survey is not None and parts.dataset.survey.division is not None:
         run.update_card(split=parts.dataset.survey.division)
     if parts.transfer is not None:

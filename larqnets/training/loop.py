@@ -21,7 +21,7 @@ from larqnets.training import environment, metrics
 from larqnets.training.choosing import Choice, KeptWeights
 from larqnets.training.distribution import Workers, join
 from larqnets.training.evaluation import Evaluator
-from larqnets.training.interrupt import TrainingInterruptedError, stop_on_signals
+from larqnets.training.interrupt import Signalled, TrainingInterruptedError, stop_on_signals
 from larqnets.training.optimizers import Optimizers
 from larqnets.training.progress import early_line, epoch_line, step_words, test_line
 from larqnets.training.results import run_results
@@ -203,7 +203,7 @@ class _Training:
             words += f" State of signs that starts anew: {', '.join(fresh[:3])}{', ...' if len(fresh) > 3 else ''}."
         self.reporter.line(words)
 
-    def run_stage(self, state: _StageState, saved: checkpoints.Saved | None, signalled: Callable[[], bool]) -> None:
+    def run_stage(self, state: _StageState, saved: checkpoints.Saved | None, signalled: Signalled) -> None:
         """Train a stage to its end, from a checkpoint in it or from the weights that its model has."""
         stage, config, dataset = state.stage, state.stage.config, self.dataset
         if saved is not None:
@@ -224,9 +224,7 @@ class _Training:
         """Return whether the stage has all its epochs, or no patience left."""
         return self.epoch >= stage.last_epoch or self.choice.ran_out(stage, self.rows)
 
-    def measure_with(
-        self, state: _StageState, signalled: Callable[[], bool]
-    ) -> Callable[["SplitName"], metrics.MetricsRow]:
+    def measure_with(self, state: _StageState, signalled: Signalled) -> Callable[["SplitName"], metrics.MetricsRow]:
         """Return what measures the model on a split as a part of a row; a signal interrupts the run meanwhile."""
         config = state.stage.config
         evaluator = Evaluator(state.model, self.task, self.dataset.info, self.task.loss(config))
@@ -236,7 +234,7 @@ class _Training:
         def measure(split: "SplitName") -> metrics.MetricsRow:
             scores = evaluator(self.dataset.eval_batches(split, config.batch_size), stop=stop)
             if scores is None:
-                self.interrupt(state)
+                self.interrupt(state, signalled)
             assert scores is not None  # it does not come back from there
             if not math.isfinite(scores.loss):
                 self.fail(state.stage, self.step - state.stage.first_step - 1)
@@ -261,7 +259,7 @@ class _Training:
         return in_mixed_precision(train_step) if config.mixed_precision else train_step
 
     def run_steps(
-        self, state: _StageState, train_step: Callable[[Any], None], batches: Any, signalled: Callable[[], bool]
+        self, state: _StageState, train_step: Callable[[Any], None], batches: Any, signalled: Signalled
     ) -> float:
         """Train to the end of the epoch; returns the images per second."""
         stage, totals = state.stage, state.totals
@@ -270,7 +268,7 @@ class _Training:
         self.saved = False
         while self.step < epoch_end:
             if self.must_stop(signalled):
-                self.interrupt(state)
+                self.interrupt(state, signalled)
             train_step(batches)
             self.step += 1
             if self.step % REPORT_EVERY == 0 or self.step == epoch_end:
@@ -342,7 +340,7 @@ class _Training:
         metrics.write_rows(self.run.metrics, self.rows, self.metric, validated=self.validated)
         metrics.write_parameters(self.run.parameters, self.rows)
 
-    def must_stop(self, signalled: Callable[[], bool]) -> bool:
+    def must_stop(self, signalled: Signalled) -> bool:
         """Return whether to end before the next step; several workers agree on it, which takes time, now and then."""
         if self.workers.count > 1 and self.step % REPORT_EVERY:
             return False
@@ -360,13 +358,14 @@ class _Training:
         self.saved = True
         self.run.update_card(seconds=round(seconds, 2), **self.results())
 
-    def interrupt(self, state: _StageState) -> NoReturn:
+    def interrupt(self, state: _StageState, signalled: Signalled) -> NoReturn:
         """End with a checkpoint."""
         self.save(state)
         self.run.update_card(status="interrupted")
         raise TrainingInterruptedError(
             f"Stopped after step {self.step} of {self.total_steps} with a checkpoint. "
-            f"Continue with `larqnets train --resume {self.run.path}`."
+            f"Continue with `larqnets train --resume {self.run.path}`.",
+            signalled.number,
         )
 
     def fail(self, stage: Stage, bad_step: int) -> NoReturn:

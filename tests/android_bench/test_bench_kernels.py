@@ -23,7 +23,7 @@ def small():
 
 
 def test_rows_file_and_tables(bundle, small, cli, tmp_path):
-    done = cli("bench-kernels", "--models", "models", "--out", "kernels.json", "--json")
+    done = cli("bench-kernels", "--models", "models", "--output", "kernels.json", "--json")
     assert done.code == 0, done.err
     rows = json.loads((tmp_path / "kernels.json").read_text())
     assert rows == json.loads(done.out)
@@ -65,7 +65,7 @@ def check_goal(rows):
 def test_groupnets(bundle, cli, tmp_path, monkeypatch):
     monkeypatch.setattr(bench_models, "GROUPNET", ("resnet8", 2.0, (16, 16, 3), 10))
     monkeypatch.setattr(bench_models, "BRANCHES", (1, 5))
-    done = cli("bench-groupnet", "--models", "models", "--out", "groupnet.json", "--json")
+    done = cli("bench-groupnet", "--models", "models", "--output", "groupnet.json", "--json")
     assert done.code == 0, done.err
     result = json.loads((tmp_path / "groupnet.json").read_text())
     assert result == json.loads(done.out)

@@ -197,7 +197,7 @@ def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(bundle, cli, trio,
                 lines.append("sent\n")
         child.wait()
         watchdog.cancel()
-    assert child.returncode == 1
+    assert child.returncode == 130
     (path,) = (tmp_path / "results").glob("*.json")
     sentence = f"larqnets: Stopped. What was measured is in results/{path.name}. Continue with: "
     assert lines[-1] == f"{sentence}larqnets benchmark --resume results/{path.name}\n"

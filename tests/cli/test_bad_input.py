@@ -215,7 +215,7 @@ def test_places_that_cannot_be_written(demo, cli, tmp_path):
     (tmp_path / "file").write_text("")
     np.save(tmp_path / "x.npy", np.zeros((1, 8, 8, 1), np.float32))
     fails(cli("train", "digits", *TINY, "--runs", "file/runs"), "Cannot write file/runs", "file is no folder")
-    fails(cli("convert", demo.run, "--out", "file/out"), "Cannot write file/out", "file is no folder")
+    fails(cli("convert", demo.run, "--output", "file/out"), "Cannot write file/out", "file is no folder")
     fails(cli("run", demo.binary, "x.npy", "--output", "file/y.npy"), "Cannot write file/y.npy", "no folder file")
 
 

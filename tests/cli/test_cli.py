@@ -18,9 +18,10 @@ from forked import Forked
 from living import until
 from rich.console import Console
 
-from larqnets import list_backbones, list_methods
+from larqnets import LarqnetsError, list_backbones, list_methods
 from larqnets.cli import listing
 from larqnets.cli import main as larqnets_cli
+from larqnets.errors import StoppedBySignalError
 
 LISTED = {
     "methods": "birealnet",
@@ -172,7 +173,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
 def test_ctrl_c_in_training_leaves_a_run_that_continues_as_printed(tmp_path, tfds_dir, forked):
     small = ["--set", "train.epochs=3", "--set", "model.width=0.25"]
     stopped = _interrupt(["train", "digits", "--name", "x", *small], "epoch 1/3", tmp_path, tfds_dir)
-    assert stopped[0] == 1
+    assert stopped[0] == 130
     card = json.loads((tmp_path / "runs/x/card.json").read_text())
     assert card["status"] == "interrupted"
     command = re.search(r"^larqnets: Stopped .* Continue with `larqnets (.*)`\.$", stopped[1], re.MULTILINE)[1]
@@ -184,8 +185,8 @@ def test_ctrl_c_in_training_leaves_a_run_that_continues_as_printed(tmp_path, tfd
 
 def test_ctrl_c_in_conversion_leaves_no_file(demo, tmp_path, tfds_dir):
     before = (demo.run / "card.json").read_bytes()
-    code, err = _interrupt(["convert", demo.run, "--out", tmp_path / "out"], "converting", tmp_path, tfds_dir)
-    assert code == 1
+    code, err = _interrupt(["convert", demo.run, "--output", tmp_path / "out"], "converting", tmp_path, tfds_dir)
+    assert code == 130
     assert err.splitlines()[-1] == "larqnets: stopped. Nothing half-written is left."
     assert not NOISE.search(err)
     assert not list((tmp_path / "out").glob("*"))
@@ -198,7 +199,7 @@ def test_a_conversion_that_is_ended_leaves_no_file(demo, tmp_path, tfds_dir, num
     (tmp_path / "tmp").mkdir()
     environment = os.environ | {"TFDS_DATA_DIR": str(tfds_dir), "TMPDIR": str(tmp_path / "tmp")}
     run = shutil.copytree(demo.run, tmp_path / "demo")
-    process = Forked("convert", run, "--out", "out", cwd=tmp_path, environment=environment)
+    process = Forked("convert", run, "--output", "out", cwd=tmp_path, environment=environment)
     until(lambda: "converting" in process.err and list((tmp_path / "tmp").glob("larqnets-*")))
     process.send_signal(number)
     assert process.wait(120).code == code
@@ -212,7 +213,7 @@ def test_two_conversions_into_one_folder(demo, tmp_path, tfds_dir):
     (tmp_path / "out/float.tflite").write_bytes(b"mine")
     environment = os.environ | {"TFDS_DATA_DIR": str(tfds_dir)}
     run = shutil.copytree(demo.run, tmp_path / "demo")
-    both = [Forked("convert", run, "--out", "out", cwd=tmp_path, environment=environment) for _ in range(2)]
+    both = [Forked("convert", run, "--output", "out", cwd=tmp_path, environment=environment) for _ in range(2)]
     done = [process.wait(240) for process in both]
     assert [outcome.code for outcome in done] == [0, 0], done
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
@@ -225,7 +226,7 @@ def test_two_conversions_into_one_folder(demo, tmp_path, tfds_dir):
 def test_a_taken_name_is_told_before_the_work(demo, tmp_path, cli):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/binary.tflite").write_bytes(b"mine")
-    done = cli("convert", demo.run, "--out", "out")
+    done = cli("convert", demo.run, "--output", "out")
     assert (done.code, done.out) == (1, "")
     assert "out/binary.tflite is there and was not written by this command" in done.err
     assert "converting" not in done.err
@@ -295,7 +296,7 @@ def test_a_keras_model_of_somebody_else_converts(cli, tmp_path, name):
 
 def test_a_keras_model_without_data_is_verified_on_random_inputs(cli, tmp_path):
     _foreign_model().save(tmp_path / "model.keras")
-    outcome = cli("convert", "model.keras", "--out", "elsewhere")
+    outcome = cli("convert", "model.keras", "--output", "elsewhere")
     assert outcome.code == 0, outcome.err
     assert "random inputs (name real ones with --dataset)" in outcome.out
     assert (tmp_path / "elsewhere" / "binary.tflite").is_file()
@@ -326,3 +327,35 @@ def _foreign_model():
             layers.Dense(10),
         ]
     )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (None, 1)])
+def test_work_that_a_signal_ended_has_its_code(monkeypatch, capsys, number, code):
+    """None: another worker of the training was told."""
+
+    def app(prog_name):
+        raise StoppedBySignalError("Stopped.", number)
+
+    monkeypatch.setattr(larqnets_cli, "app", app)
+    with pytest.raises(SystemExit) as end:
+        larqnets_cli.main()
+    assert (end.value.code, capsys.readouterr().err) == (code, "larqnets: Stopped.\n")
+
+
+def test_a_command_that_ctrl_c_ended_with_a_sentence(monkeypatch, capsys):
+    """As `benchmark` does, which says where its record is."""
+
+    def app(prog_name):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise LarqnetsError("Stopped. Continue with x.") from None
+
+    monkeypatch.setattr(larqnets_cli, "app", app)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as end:
+            larqnets_cli.main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (end.value.code, capsys.readouterr().err) == (130, "larqnets: Stopped. Continue with x.\n")

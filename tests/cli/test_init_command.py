@@ -40,7 +40,7 @@ def test_it_writes_a_config_that_reads_back(tmp_path, cli):
     again = cli("init", "photos", "my photos")
     assert (again.code, again.out) == (1, "")
     assert "my-photos.toml exists already" in again.err
-    other = cli("init", "photos", "my photos", "--out", "b.toml", "--json")
+    other = cli("init", "photos", "my photos", "--output", "b.toml", "--json")
     assert json.loads(other.out)["config"] == "b.toml"
     assert load_config(str(tmp_path / "b.toml")) == experiment
 

@@ -84,7 +84,7 @@ MISTAKES = {
     "convert RUN --target arm65": "no target 'arm65'",
     "convert RUN --dataset digit": "no data set 'digit'",
     "convert RUN --twin-run runs/absent": "no run at runs/absent",
-    "convert RUN --out FILE": "FILE is no folder",
+    "convert RUN --output FILE": "FILE is no folder",
     "verify absent.tflite": "absent.tflite cannot be read",
     "verify FILE": "not a .tflite|is no|damaged",
     "verify BINARY --source runs/absent": "no file or run at runs/absent",
@@ -150,7 +150,7 @@ MISTAKES = {
     "benchmark absent --device adb": "no file 'absent'",
     "benchmark digits --device usb": "no device 'usb'",
     "benchmark digits --device adb --threads many": "--threads is a number",
-    "benchmark digits --device adb --out FILE": "FILE is no folder",
+    "benchmark digits --device adb --output FILE": "FILE is no folder",
     "benchmark digits --device adb:NONE": "no device NONE|adb is not installed",
     "benchmark --resume absent.json": "Cannot read absent.json",
     "benchmark digits --device qemu --cpu cortex": "no CPU 'cortex'",
@@ -160,10 +160,10 @@ MISTAKES = {
     "report FILE --html absent/x.html": "no folder absent",
     "report FILE FILE --compare": "is damaged or no session",
     "list method": "cannot be listed",
-    "bench-training --out FILE/x.json": "FILE is no folder",
-    "bench-groupnet-training --out FILE/x.json": "FILE is no folder",
-    "bench-kernels --out FILE/x.json": "FILE is no folder",
-    "bench-groupnet --out FILE/x.json": "FILE is no folder",
+    "bench-training --output FILE/x.json": "FILE is no folder",
+    "bench-groupnet-training --output FILE/x.json": "FILE is no folder",
+    "bench-kernels --output FILE/x.json": "FILE is no folder",
+    "bench-groupnet --output FILE/x.json": "FILE is no folder",
 }
 
 CHILD = """

@@ -92,7 +92,7 @@ def test_it_can_be_switched_off(bundle, converted, monkeypatch):
 
 
 def test_the_command_says_it_and_the_manifest_keeps_it(bundle, cli, demo, tmp_path):
-    done = cli("convert", shutil.copytree(demo.run, tmp_path / "demo"), "--out", "out", "--arm64-proof", "--json")
+    done = cli("convert", shutil.copytree(demo.run, tmp_path / "demo"), "--output", "out", "--arm64-proof", "--json")
     assert done.code == 0, done.err
     proof = json.loads((tmp_path / "out/manifest.json").read_text())["proof"]
     assert proof == json.loads(done.out)["proof"]
@@ -102,7 +102,7 @@ def test_the_command_says_it_and_the_manifest_keeps_it(bundle, cli, demo, tmp_pa
 
 
 def test_the_command_ends_with_the_line(cli, demo, tmp_path, nothing_built):
-    done = cli("convert", shutil.copytree(demo.run, tmp_path / "demo"), "--out", "out", "--arm64-proof")
+    done = cli("convert", shutil.copytree(demo.run, tmp_path / "demo"), "--output", "out", "--arm64-proof")
     assert done.code == 0, done.err
     said = " ".join(done.out.split("Next: ")[1].split())
     assert "proven on x86; ARM64 not proven: " in said

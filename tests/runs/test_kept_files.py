@@ -101,7 +101,7 @@ def test_a_conversion_gives_the_kept_files_byte_for_byte(line, archive, kept, fo
     """In a new process, as it was then: Keras numbers the signs of a process, and the numbers stand in the file."""
     folder = kept / "converted" / line["name"]
     shutil.rmtree(folder)
-    done = forked(*line["arguments"], "--out", f"converted/{line['name']}", "--json", cwd=kept)
+    done = forked(*line["arguments"], "--output", f"converted/{line['name']}", "--json", cwd=kept)
     assert done.code == 0, done.err
     assert_holds(*(_without(json.loads(out), "larqnets", "sha256") for out in (done.out, line["out"])))
     for file in sorted((archive / "converted" / line["name"]).iterdir()):

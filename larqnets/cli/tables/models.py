@@ -15,8 +15,8 @@ MAX_LABELS = 20  # that are counted by name
 _RANKED = {"label", "class", "probability"}  # what a classifier tells of a label
 
 
-def conversion(manifest: dict[str, Any]) -> list[Any]:
-    """The result of a conversion: the files side by side, then the proof."""
+def conversion(manifest: dict[str, Any], verbose: bool) -> list[Any]:
+    """The result of a conversion: the files side by side, then the verdict; `verbose`: what it rests on."""
     folder, verification = manifest["folder"], manifest["verification"]
     score = f"test {manifest['headline']}"
     trained = manifest["source"].get("run", {}).get(f"test_{manifest['headline']}")
@@ -38,9 +38,9 @@ def conversion(manifest: dict[str, Any]) -> list[Any]:
         )
     parts: list[Any] = [table, ""]
     if verification is not None:
-        parts += verification_lines(verification)
+        parts += verification_lines(verification, verbose)
     check = entries[manifest["file"].removesuffix(".tflite")]["constants"]
-    if check is not None and check["matches"] and (total := sum(check["found"].values())):
+    if verbose and check is not None and check["matches"] and (total := sum(check["found"].values())):
         once = f", stored in {total - check['shared']:,}, equal ones once" if check["shared"] else ""
         also = f" and the weights of {', '.join(check['unpredicted'])}" if check["unpredicted"] else ""
         parts.append(
@@ -54,8 +54,14 @@ def conversion(manifest: dict[str, Any]) -> list[Any]:
     return [*parts, manifest["proof"]["line"]]
 
 
-def verification_lines(v: dict[str, Any]) -> list[str]:
-    """The verdict in sentences, with the figures it rests on."""
+def verification_lines(v: dict[str, Any], verbose: bool) -> list[str]:
+    """The verdict in a sentence, what speaks against it or limits it; with `verbose` or where it is no, all figures."""
+    if v["equal"] and not verbose:
+        kind = "real samples" if v["real_samples"] else "random inputs (name real ones with --dataset)"
+        lines = [f"equal: yes, {_end_to_end(v)} of {v['samples']:,} {kind}; --verbose shows the figures"]
+        if v["unchecked_layers"]:
+            lines.append(f"  not checked layer by layer, since they run as float: {', '.join(v['unchecked_layers'])}")
+        return [*lines, *(f"  warning: {text}" for text in v["warnings"])]
     signs = sum(layer["signs"] for layer in v["layers"])
     near = sum(layer["near_threshold"] for layer in v["layers"])
     wrong = sum(layer["wrong"] for layer in v["layers"])
@@ -85,8 +91,10 @@ def _end_to_end(v: dict[str, Any]) -> str:
     return f"mean difference {v['output_difference']:.1e} of the largest value in the outputs"
 
 
-def verification(v: dict[str, Any]) -> list[Any]:
-    """Every layer of a verification, then the verdict."""
+def verification(v: dict[str, Any], verbose: bool) -> list[Any]:
+    """The verdict of a verification; with `verbose` or where it is no, every layer before it."""
+    if v["equal"] and not verbose:
+        return list(verification_lines(v, verbose))
     table = Table("layer", "signs", "wrong", "near threshold", "worst", box=None, title_justify="left")
     for column in (1, 2, 3, 4):
         table.columns[column].justify = "right"
@@ -94,7 +102,7 @@ def verification(v: dict[str, Any]) -> list[Any]:
         worst = f"{layer['worst']:.1e}" if layer["worst"] else "-"
         row = (f"{layer['signs']:,}", str(layer["wrong"]), str(layer["near_threshold"]), worst)
         table.add_row(layer["layer"], *row)
-    return [table, "", *verification_lines(v)]
+    return [table, "", *verification_lines(v, verbose)]
 
 
 def counts(name: str, values: dict[str, Any]) -> list[Any]:
