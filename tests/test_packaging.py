@@ -124,8 +124,8 @@ WITHOUT_TENSORFLOW = (
 )
 LIGHT = {  # of rooms that are not
     "larqnets.data": (
-        *("check", "contact_sheet", "duplicates", "folder", "image", "info", "known", "layout", "preparation", "split"),
-        "survey",
+        *("check", "class_folders", "contact_sheet", "duplicates", "file_list", "folder", "image", "info", "known"),
+        *("label_names", "labels_table", "layout", "preparation", "split", "survey"),
     ),
     "larqnets.runs": (
         "run",

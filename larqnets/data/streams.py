@@ -16,7 +16,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from larqnets.data.augment import Purpose, stateless_seed
-from larqnets.data.folder import FileList
+from larqnets.data.file_list import FileList
 from larqnets.data.geometry import ORIENTATION, Example
 from larqnets.data.image import as_png, decode_upright
 from larqnets.data.info import IMAGE, LABEL
@@ -117,7 +117,7 @@ class FileStream:
         return indices.map(self._read, tf.data.AUTOTUNE, deterministic=True)
 
     def files(self) -> dict[str, Path]:
-        return dict(zip(self._files.names(), map(Path, self._files.paths), strict=True))
+        return dict(zip(self._files.labelled_names(), map(Path, self._files.paths), strict=True))
 
     def names(self, indices: Sequence[int]) -> list[str]:
         return [self._files.paths[index] for index in indices]
