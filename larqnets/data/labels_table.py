@@ -5,6 +5,7 @@ capitals or not; others are not looked at. Fields are divided by commas, semicol
 """
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -102,10 +103,11 @@ class LabelsTable:
         aside = [row for row in self.rows if row.split not in self.splits]
         left_out += [LeftOut(self.path / row.file, kept, TAKE_VALIDATION) for row in aside]
         left_out += [LeftOut(place, f"not in {TABLE}", "without a label") for place in unnamed]
-        lists = {}
-        for split, rows in self.splits.items():
-            lists[split] = self._list_split(split, rows, places, left_out, damaged, unnamed)
-        return lists
+        by_name = _by_name(unnamed)
+        return {
+            split: self._list_split(split, rows, places, left_out, damaged, by_name)
+            for split, rows in self.splits.items()
+        }
 
     def _list_split(
         self,
@@ -114,13 +116,12 @@ class LabelsTable:
         places: dict[str, Path | None],
         left_out: list[LeftOut],
         damaged: list[LeftOut],
-        unnamed: Sequence[Path],
+        by_name: dict[str, Path],
     ) -> FileList:
         numbers = {label: number for number, label in enumerate(self.labels)}
         listing = Listing(self.path, damaged)
-        without = {
-            label: [] for label in self.labels
-        }  # label -> what it has in the place of images, as long as it has none
+        # Label -> what it has in the place of images, as long as it has none.
+        without: dict[str, list[LeftOut]] = {label: [] for label in self.labels}
         for row in sorted(rows, key=lambda row: (numbers[row.label], row.file)):
             place = places[row.file]
             if place is not None and (reason := why_not(place)) is not None:
@@ -130,7 +131,7 @@ class LabelsTable:
                 continue
             without.pop(row.label, None)
             if place is None:
-                there = _alike(self.path / row.file, unnamed)
+                there = _alike(self.path / row.file, by_name)
                 also = "" if there is None else f", but {there.relative_to(self.path).as_posix()} is"
                 why = f"line {row.line} of {self.path / TABLE} names {row.file}, which is not there{also}"
                 damaged.append(LeftOut(self.path / row.file, MISSING, why))
@@ -249,7 +250,7 @@ def _split(table: Path, line: int, text: str) -> str:
 def _below(table: Path, line: int, text: str) -> str:
     r"""Return a path as LabelledFile has it; \ is read as /. Raises LarqnetsError for one that leaves the folder, or none."""
     path = PurePosixPath(text.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or text[1:2] == ":":
+    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:[\\/]", text):
         raise LarqnetsError(
             f"Line {line} of {table} names {printable(text)}, which leads out of the folder. Name files from {table.parent} "
             "on, without .. and drive letters."
@@ -275,7 +276,8 @@ def _each_once(table: Path, rows: Sequence[LabelledFile]) -> tuple[list[Labelled
         kind, says = "label", [seen.label, row.label]
         if seen.label == row.label:
             kind, says = "split", [seen.split, row.split]
-        more = f" So it is with {len(others) - 1:,} more lines." if len(others) > 1 else ""
+        many = len(others) - 1
+        more = f" {many:,} more line{'s say' if many > 1 else ' says'} otherwise than before, too." if many else ""
         raise LarqnetsError(
             f"{table} gives {row.file} the {kind} '{says[0]}' in line {seen.line} and '{says[1]}' in line {row.line}.{more} "
             "Delete all but one line of every file."
@@ -307,10 +309,12 @@ def _images_below(folder: Path) -> Iterator[Path]:
                 yield Path(where, name)
 
 
-def _alike(missing: Path, images: Sequence[Path]) -> Path | None:
+def _by_name(images: Sequence[Path]) -> dict[str, Path]:
+    """Return images by their path, name and stem without capitals: by what of a missing one may be right."""
+    return {form.lower(): image for image in images for form in (str(image), image.name, image.stem)}
+
+
+def _alike(missing: Path, by_name: dict[str, Path]) -> Path | None:
     """Return an image that may be meant: called the same but for capitals, its folder or its suffix."""
-    for key in (lambda path: str(path).lower(), lambda path: path.name.lower(), lambda path: path.stem.lower()):
-        for image in images:
-            if key(image) == key(missing):
-                return image
-    return None
+    forms = (str(missing).lower(), missing.name.lower(), missing.stem.lower())
+    return next((by_name[form] for form in forms if form in by_name), None)

@@ -198,7 +198,7 @@ BAD = {
     "no file": (["file,label", ",a"], "Line 2 of .* names no file"),
     "two labels": (
         ["file,label", "a/00.png,a", "b/01.png,b", "./a/00.png,b", "b/01.png,a"],
-        r"gives a/00\.png the label 'a' in line 2 and 'b' in line 4\. So it is with 1 more lines\. Delete all but one",
+        r"gives a/00\.png the label 'a' in line 2 and 'b' in line 4\. 1 more line says otherwise than before, too\. Delete all but one",
     ),
     "two splits": (
         ["file,label,split", "a/00.png,a,train", "a/00.png,a,test", "b/01.png,b,test"],
