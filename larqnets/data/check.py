@@ -18,6 +18,7 @@ from larqnets.data.folder import scan_folder
 from larqnets.data.image import decode_upright
 from larqnets.data.survey import Copies, Survey, survey_folder
 from larqnets.errors import LarqnetsError
+from larqnets.legend import Legend
 from larqnets.places import folder_path
 from larqnets.reporter import SILENT, Reporter
 
@@ -91,11 +92,11 @@ class Check:
             "cautions": survey.cautions(self.copies),
         }
 
-    def sheet(self) -> bytes:
+    def sheet(self, legend: Legend | None = None) -> bytes:
         """Return a contact sheet of the first labels, each with its first images of every split, as a PNG."""
         more = len(self.survey.labels) - SHEET_LABELS
         note = f"{more:,} more labels are not shown." if more > 0 else ""
-        return contact_sheet(self.survey.dataset, self._rows(self.survey.labels[:SHEET_LABELS]), note)
+        return contact_sheet(self.survey.dataset, self._rows(self.survey.labels[:SHEET_LABELS]), note, legend)
 
     def _rows(self, shown: tuple[str, ...]) -> list[tuple[str, list[Tile]]]:
         chosen: dict[str, list[int]] = {label: [] for label in shown}
