@@ -50,7 +50,7 @@ class NoColumnsError(LarqnetsError):
     """A table that names no files or no labels: it may be about something else."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LabelledFile:
     """A line that is meant: `file` is a path below the folder with /, `split` one of the splits, EVERYTHING without any."""
 
