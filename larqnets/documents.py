@@ -10,6 +10,7 @@ import json
 import math
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,15 +82,25 @@ def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 def parse_csv(text: str) -> tuple[list[str], list[dict[str, str]]]:
     """Return what `read_csv` does, of a text."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        lines = [line for line in reader if line]
-    except csv.Error as error:
-        raise ValueError(f"line {reader.line_num}: {error}") from error
+    lines = [fields for _, fields in csv_lines(text)]
     header, rows = (lines[0], lines[1:]) if lines else ([], [])
     if any(len(row) != len(header) for row in rows):
         raise ValueError("a line has another number of fields than the first")
     return header, checked([dict(zip(header, row, strict=True)) for row in rows])
+
+
+def csv_lines(text: str, delimiter: str = ",", *, stripped: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Yield number and fields of every line that is not empty, the number that of its end; `stripped` of spaces around them.
+
+    Raises ValueError for a damaged line.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=stripped, strict=True)
+    try:
+        for fields in reader:
+            if fields:
+                yield reader.line_num, checked([field.strip() for field in fields] if stripped else fields)
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from error
 
 
 def finite_number(text: str) -> float:

@@ -12,6 +12,7 @@ from larqnets.data.info import input_shape, preprocessing
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
+from larqnets.legend import Legend
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.names import origin_of
 from larqnets.runs.subject import open_subject
@@ -72,19 +73,21 @@ def evaluate_subject(
 
     Returns the scores (fractions) and what the task finds in single answers: for a classifier `classes`, `confusion`,
     `calibration` and what was `wrong`. Writes what a path is given for: the confusion as a picture, what was wrong as CSV
-    and as a contact sheet (PNG). Raises LarqnetsError, also where the task has no such thing.
+    and as a contact sheet (PNG); `legend` says what stands there as a number. Raises LarqnetsError, also where the task has no such thing.
     """
     written = {"confusion_picture": confusion, "wrong_table": wrong, "wrong_sheet": sheet}
     written = {name: path for name, path in written.items() if path is not None}
     opened = open_subject(subject, dataset=dataset, data_dir=data_dir)
     found = evaluate_images(opened, split, limit, reporter, look=bool(written))
+    legend = Legend()
     if confusion is not None:
-        write_atomically(confusion, found.confusion_picture(confusion.suffix[1:]))
+        write_atomically(confusion, found.confusion_picture(confusion.suffix[1:], legend))
     if wrong is not None:
         found.write_wrong(wrong)
     if sheet is not None:
-        write_atomically(sheet, found.sheet())
-    return {**found.to_json(), **{name: str(path) for name, path in written.items()}}
+        write_atomically(sheet, found.sheet(legend))
+    drawn = {"legend": legend.entries} if legend.entries else {}
+    return {**found.to_json(), **{name: str(path) for name, path in written.items()}, **drawn}
 
 
 def _said_by(file: Model, source: Path) -> Preparation:

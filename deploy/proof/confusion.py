@@ -5,20 +5,23 @@ from typing import Any
 import numpy as np
 
 from larqnets import pictures
+from larqnets.legend import Legend
 from larqnets.tasks import Confusion
 
 NUMBERED, NAMED = 25, 100  # with more classes no number stands in a cell, and no name at the edge
 _CELL, _EDGE = 0.34, 2.2  # inches: a cell, and what stands beside the cells
 
 
-def confusion_picture(confusion: Confusion, title: str, kind: str = "png") -> bytes:
+def confusion_picture(confusion: Confusion, title: str, kind: str = "png", legend: Legend | None = None) -> bytes:
     """Return a picture: a row for every true label, a column for what was given.
 
-    A cell's colour is its share of the row, its number the images. The diagonal is what was right.
+    A cell's colour is its share of the row, its number the images. The diagonal is what was right. What the font cannot draw
+    is put into the legend.
     """
     from matplotlib.figure import Figure  # the object interface: pyplot would choose a display
     from matplotlib.ticker import PercentFormatter
 
+    legend = legend or Legend()
     counts, classes = confusion.counts, len(confusion.labels)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     inner = float(np.clip(_CELL * classes, 2.0, 12.0))
@@ -27,9 +30,9 @@ def confusion_picture(confusion: Confusion, title: str, kind: str = "png") -> by
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axes.set_xlabel("given label")
     axes.set_ylabel("true label")
-    axes.set_title(pictures.label(title), fontsize=10)
+    axes.set_title(pictures.label(legend.drawn(title)), fontsize=10)
     if classes <= NAMED:
-        names = [_short(name) for name in confusion.labels]
+        names = [_short(legend.drawn(name)) for name in confusion.labels]
         size = min(8.0, 0.6 * 72 * inner / classes)  # points: no name into its neighbour's row
         axes.set_xticks(range(classes), names, rotation=90, fontsize=size)
         axes.set_yticks(range(classes), names, fontsize=size)

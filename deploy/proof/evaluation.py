@@ -20,6 +20,7 @@ from larqnets.data.info import IMAGE, DatasetInfo
 from larqnets.data.known import SPLITS
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError, printable
+from larqnets.legend import Legend
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.subject import Subject
 from larqnets.scores import KEY
@@ -85,13 +86,13 @@ class Evaluation:
         rows = ({**row, "image": printable(row["image"])} for row in self.wrong())
         CsvTable(dict.fromkeys(columns, Any)).write(path, rows)
 
-    def confusion_picture(self, kind: str) -> bytes:
+    def confusion_picture(self, kind: str, legend: Legend | None = None) -> bytes:
         """Return the confusion between classes as a picture; raises LarqnetsError where there is none."""
         if self.details is None or self.details.confusion is None:
             raise LarqnetsError(f"{self.subject} answers with no classes to be confused. Leave --confusion out.")
-        return confusion_picture(self.details.confusion, f"{self.subject}: {self.wrong_words()}", kind)
+        return confusion_picture(self.details.confusion, f"{self.subject}: {self.wrong_words()}", kind, legend)
 
-    def sheet(self) -> bytes:
+    def sheet(self, legend: Legend | None = None) -> bytes:
         """Return the worst mistakes as a PNG, one row or more under each heading."""
         mistakes = () if self.details is None else self.details.mistakes
         shown = [mistake for mistake in mistakes if mistake.index in self.pictures]
@@ -107,7 +108,7 @@ class Evaluation:
         ]
         left_out = len(mistakes) - len(shown)
         note = f"{left_out:,} more are not shown, of which it was less sure." if left_out else ""
-        return contact_sheet(f"{self.wrong_words()}: {self.subject}", rows, note)
+        return contact_sheet(f"{self.wrong_words()}: {self.subject}", rows, note, legend)
 
     def _tile(self, mistake: Mistake) -> Tile:
         return Tile(Image.fromarray(self.pictures[mistake.index]), mistake.caption)

@@ -43,9 +43,12 @@ def check(
     config = preflight.check_data_check(images, overrides or (), data_dir, sheet, augment)
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import data as tables
+    from larqnets.cli.tables.facts import legend_lines
     from larqnets.files import write_atomically
+    from larqnets.legend import Legend
     from larqnets.places import FOLDER_PREFIX
 
+    legend = Legend()
     with StatusReporter() as reporter:
         if config.dataset.startswith(FOLDER_PREFIX):
             from larqnets.data.check import check_folder
@@ -54,13 +57,14 @@ def check(
         else:
             found = needs_training_extra("larqnets.data.check_prepared").check_prepared(config, reporter)
         if sheet is not None:
-            write_atomically(sheet, found.sheet())
+            write_atomically(sheet, found.sheet(legend))
         if augment is not None and found.problem() is None:
             reporter.stage("varying images")
             sheet_of = needs_training_extra("larqnets.data.augmented_sheet").augmented_sheet
-            write_atomically(augment, sheet_of(config))
+            write_atomically(augment, sheet_of(config, legend))
     drawn = {"contact_sheet": sheet, "augmented_sheet": augment if found.problem() is None else None}
     result = {**found.to_json(), **{name: None if path is None else str(path) for name, path in drawn.items()}}
-    show(result, lambda: tables.check(found, drawn), as_json)
+    result |= {"legend": legend.entries} if legend.entries else {}
+    show(result, lambda: [*tables.check(found, drawn), *legend_lines(legend.entries)], as_json)
     if (problem := found.problem()) is not None:
         raise problem

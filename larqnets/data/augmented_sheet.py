@@ -12,12 +12,13 @@ from larqnets.data.dataset import Dataset, load_dataset
 from larqnets.data.info import IMAGE
 from larqnets.data.known import FOLDER_PREFIX
 from larqnets.data.presets import OTHER, OWN_SHARE
+from larqnets.legend import Legend
 
 IMAGES, VERSIONS = 8, 7  # on the sheet
 SIZE = 112  # pixels of the images where neither the config nor the data set says it
 
 
-def augmented_sheet(config: DataConfig) -> bytes:
+def augmented_sheet(config: DataConfig, legend: Legend | None = None) -> bytes:
     """Return a PNG: a few training images, and beside each what a network is given in its place.
 
     Raises LarqnetsError as `load_dataset` does.
@@ -32,7 +33,7 @@ def augmented_sheet(config: DataConfig) -> bytes:
         (label, [_tile(dataset, batch, number, version) for version, batch in enumerate(batches)])
         for number, label in enumerate(labels)
     ]
-    return contact_sheet(f'{config.dataset}: augment = "{config.augment}", {height}x{width}', rows)
+    return contact_sheet(f'{config.dataset}: augment = "{config.augment}", {height}x{width}', rows, legend=legend)
 
 
 def _tile(dataset: Dataset, batch: dict[str, Any], number: int, version: int) -> Tile:

@@ -13,10 +13,12 @@ from PIL import Image
 
 from larqnets.config import DataConfig
 from larqnets.data.contact_sheet import Tile, contact_sheet
-from larqnets.data.folder import LeftOut, scan_folder
+from larqnets.data.file_list import DAMAGED, MISSING, LeftOut
+from larqnets.data.folder import scan_folder
 from larqnets.data.image import decode_upright
 from larqnets.data.survey import Copies, Survey, survey_folder
 from larqnets.errors import LarqnetsError
+from larqnets.legend import Legend
 from larqnets.places import folder_path
 from larqnets.reporter import SILENT, Reporter
 
@@ -28,6 +30,8 @@ PER_LABEL = {"train": 6, "validation": 2, "test": 2}  # images of each of them
 class Check:
     """What was found. `sizes`: (height, width) of every image that can be read, upright; `damaged` ones cannot.
 
+    `missing`: what a table of labels names that is not there.
+
     `open` gives the picture at a place of the survey, RGB and upright.
     """
 
@@ -36,6 +40,7 @@ class Check:
     damaged: tuple[LeftOut, ...]
     copies: tuple[Copies, ...]
     open: Callable[[int], Image.Image]
+    missing: tuple[LeftOut, ...] = ()
 
     @property
     def sizes_in_order(self) -> list[tuple[int, int]]:
@@ -45,12 +50,16 @@ class Check:
 
     def problem(self) -> LarqnetsError | None:
         """Return what keeps the set from being trained on, None if nothing does."""
-        if not self.damaged:
-            return None
-        many = f"{len(self.damaged):,} files" if len(self.damaged) > 1 else "1 file"
-        return LarqnetsError(
-            f"{many} of {self.survey.dataset} cannot be read as an image. Replace or delete what is damaged."
-        )
+        parts = []
+        if self.damaged:
+            many = f"{len(self.damaged):,} files" if len(self.damaged) > 1 else "1 file"
+            what = "cannot be read as an image. Replace or delete what is damaged."
+            parts.append(f"{many} of {self.survey.dataset} {what}")
+        if self.missing:
+            many = f"{len(self.missing):,} images that are" if len(self.missing) > 1 else "1 image that is"
+            what = f"{many} not there. Put there what is missing, or delete its lines."
+            parts.append(f"{self.survey.labels_from} of {self.survey.dataset} names {what}")
+        return LarqnetsError(" ".join(parts)) if parts else None
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON types."""
@@ -58,6 +67,7 @@ class Check:
         return {
             "dataset": survey.dataset,
             "split_by": survey.split_by,
+            "labels_from": survey.labels_from or None,
             "channels": survey.channels,
             "labels": list(survey.labels),
             "splits": {
@@ -69,6 +79,7 @@ class Check:
             "changes": survey.changes(),
             "left_out": [{"file": str(one.path), "what": one.what, "why": one.why} for one in survey.left_out],
             "damaged": [{"file": str(one.path), "why": one.why} for one in self.damaged],
+            "missing": [{"file": str(one.path), "why": one.why} for one in self.missing],
             "duplicates": [
                 {
                     "images": [vars(place) for place in same.places],
@@ -81,11 +92,11 @@ class Check:
             "cautions": survey.cautions(self.copies),
         }
 
-    def sheet(self) -> bytes:
+    def sheet(self, legend: Legend | None = None) -> bytes:
         """Return a contact sheet of the first labels, each with its first images of every split, as a PNG."""
         more = len(self.survey.labels) - SHEET_LABELS
         note = f"{more:,} more labels are not shown." if more > 0 else ""
-        return contact_sheet(self.survey.dataset, self._rows(self.survey.labels[:SHEET_LABELS]), note)
+        return contact_sheet(self.survey.dataset, self._rows(self.survey.labels[:SHEET_LABELS]), note, legend)
 
     def _rows(self, shown: tuple[str, ...]) -> list[tuple[str, list[Tile]]]:
         chosen: dict[str, list[int]] = {label: [] for label in shown}
@@ -121,7 +132,9 @@ def check_folder(config: DataConfig, reporter: Reporter = SILENT) -> Check:
     folder = scan_folder(path, config)
     survey = survey_folder(folder, config)
     reporter.stage("decoding images")
-    damaged, digests, sizes = list(folder.damaged), defaultdict[bytes, list[int]](list), []
+    missing = tuple(one for one in folder.damaged if one.what == MISSING)
+    damaged = [one for one in folder.damaged if one.what != MISSING]
+    digests, sizes = defaultdict[bytes, list[int]](list), []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for i, found in enumerate(pool.map(_digest, survey.paths)):
             reporter.count(i + 1, len(survey.paths), "images")
@@ -131,7 +144,9 @@ def check_folder(config: DataConfig, reporter: Reporter = SILENT) -> Check:
                 digests[found].append(i)
                 sizes.append(survey.headers[i].upright_size)
     copies = tuple(survey.copies(same) for same in digests.values() if len(same) > 1)
-    return Check(survey, tuple(sizes), tuple(damaged), copies, lambda i: decode_upright(Path(survey.paths[i]), 3))
+    return Check(
+        survey, tuple(sizes), tuple(damaged), copies, lambda i: decode_upright(Path(survey.paths[i]), 3), missing
+    )
 
 
 def _digest(path: str) -> bytes | LeftOut:
@@ -139,5 +154,5 @@ def _digest(path: str) -> bytes | LeftOut:
     try:
         picture = decode_upright(Path(path), 3)
     except LarqnetsError as error:
-        return LeftOut(Path(path), "damaged", str(error))
+        return LeftOut(Path(path), DAMAGED, str(error))
     return hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).digest()

@@ -3,12 +3,11 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from larqnets.data.image import central_box
-from larqnets.errors import printable
+from larqnets.legend import Legend, font_file
 
 TILE = 112  # pixels
 _GAP, _HEADING, _LINE, _MARGIN = 8, 26, 14, 16
@@ -23,8 +22,16 @@ class Tile:
     caption: tuple[str, ...]
 
 
-def contact_sheet(title: str, rows: Sequence[tuple[str, Sequence[Tile]]], note: str = "") -> bytes:
-    """Return a PNG: the title, then every row as its heading and its tiles, then a note."""
+def contact_sheet(
+    title: str, rows: Sequence[tuple[str, Sequence[Tile]]], note: str = "", legend: Legend | None = None
+) -> bytes:
+    """Return a PNG: the title, then every row as its heading and its tiles, then a note.
+
+    What cannot be drawn of the texts is put into the legend, first of the headings, last of the captions.
+    """
+    legend = legend or Legend()
+    rows = [(legend.drawn(heading), tiles) for heading, tiles in rows]
+    title, note = legend.drawn(title), legend.drawn(note)
     columns = max((len(tiles) for _, tiles in rows), default=0)
     lines = max((len(tile.caption) for _, tiles in rows for tile in tiles), default=0)
     row_height = _HEADING + TILE + lines * _LINE + _GAP
@@ -33,7 +40,7 @@ def contact_sheet(title: str, rows: Sequence[tuple[str, Sequence[Tile]]], note: 
     height = 2 * _MARGIN + 32 + len(rows) * row_height + (_HEADING if note else 0)
     sheet = Image.new("RGB", (width, height), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    pen.text((_MARGIN, _MARGIN), printable(title), _INK, large)
+    pen.text((_MARGIN, _MARGIN), title, _INK, large)
     top = _MARGIN + 32
     for text, tiles in rows:
         pen.text((_MARGIN, top + 4), _fitted(text, heading, width - 2 * _MARGIN), _INK, heading)
@@ -42,9 +49,9 @@ def contact_sheet(title: str, rows: Sequence[tuple[str, Sequence[Tile]]], note: 
             sheet.paste(_square(tile.picture), (left, top + _HEADING))
             for i, line in enumerate(tile.caption):
                 place = (left, top + _HEADING + TILE + 2 + i * _LINE)
-                pen.text(place, _fitted(line, caption, TILE), _FAINT, caption)
+                pen.text(place, _fitted(legend.drawn(line), caption, TILE), _FAINT, caption)
         top += row_height
-    pen.text((_MARGIN, top + 4), printable(note), _FAINT, heading)
+    pen.text((_MARGIN, top + 4), note, _FAINT, heading)
     content = io.BytesIO()
     sheet.save(content, "PNG")
     return content.getvalue()
@@ -59,7 +66,6 @@ def _square(picture: Image.Image) -> Image.Image:
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     """Return the text, its middle left out where it is wider than `width` pixels."""
-    text = printable(text)
     keep = len(text)
     shown = text
     while font.getlength(shown) > width and keep > 2:
@@ -69,6 +75,4 @@ def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    import matplotlib  # which brings a font with the letters of many scripts
-
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size)
+    return ImageFont.truetype(font_file(), size)

@@ -13,7 +13,8 @@ import tensorflow as tf
 from larqnets import shapes
 from larqnets.config import DataConfig
 from larqnets.data.augment import WHOLE, Purpose, Share, draw, random_box
-from larqnets.data.folder import VALIDATION, damage, scan_folder
+from larqnets.data.file_list import VALIDATION
+from larqnets.data.folder import damage, scan_folder
 from larqnets.data.geometry import ORIENTATION, Example, cut_and_scale, decode_as_stored, move
 from larqnets.data.info import IMAGE, DatasetInfo, crop_fraction, normalisation
 from larqnets.data.known import find_known

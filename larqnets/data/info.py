@@ -1,7 +1,7 @@
 """What is known about a data set without reading it, and what a .tflite file says of it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ IMAGE = "image"  # what the network is given
 LABEL = "label"  # the number of its class
 MASK = "mask"  # the number of every pixel's class
 BOXES = "boxes"  # where things are
+SPLIT = "split"  # in the metadata: which images were the test
 OUTSIDE = 255  # in a mask: not known, not to be counted
 
 # Evaluation after random resized crops looks at the middle 7/8 of the short side: 224 of 256 pixels.
@@ -70,11 +71,14 @@ def keeps_apart(mean: Sequence[float], std: Sequence[float]) -> bool:
     return bool(usable.all())
 
 
-def preprocess_info(info: DatasetInfo, config: DataConfig) -> dict[str, Any]:
+def preprocess_info(info: DatasetInfo, config: DataConfig, division: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what `read_image` needs to turn a file into the model's input, as JSON types to embed in a model file.
 
-    Keys: dataset, labels, image_shape [H, W, C], mean, std, and crop_fraction, the central part of the short side.
+    Keys: dataset, labels, image_shape [H, W, C], mean, std, and crop_fraction, the central part of the short side; where the
+    `division` of its survey says that the test images were taken from a folder by seed, also split, see `split_options`.
     """
+    division = division or {}
+    test = division.get("shares", {}).get("test")
     return {
         "dataset": info.name,
         "labels": list(info.labels),
@@ -82,7 +86,14 @@ def preprocess_info(info: DatasetInfo, config: DataConfig) -> dict[str, Any]:
         "mean": list(info.mean),
         "std": list(info.std),
         "crop_fraction": crop_fraction(config),
+        **({} if test is None else {SPLIT: {"test": test, "seed": division["seed"]}}),
     }
+
+
+def split_options(entry: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return which images of a folder were the test, as options of DataConfig; {} where the metadata of a file do not say it."""
+    said = (entry or {}).get(SPLIT)
+    return {} if said is None else {"test": said["test"], "split_seed": said["seed"]}
 
 
 def preprocessing(file: Model) -> dict[str, Any] | None:
@@ -134,7 +145,14 @@ def _fits(entry: dict[str, Any], shape: tuple[int, ...]) -> bool:
         return False
     if not isinstance(entry.get("dataset"), str | None):
         return False
-    return keeps_apart(mean, std)
+    return keeps_apart(mean, std) and (SPLIT not in entry or _is_split(entry[SPLIT]))
+
+
+def _is_split(said: Any) -> bool:
+    """Whether these are a share and a seed that a config could have."""
+    if not isinstance(said, dict) or not _is_number(said.get("test")) or type(said.get("seed")) is not int:
+        return False
+    return 0.01 <= said["test"] <= 0.9 and 0 <= said["seed"] < 2**31
 
 
 def _is_number(value: Any) -> bool:

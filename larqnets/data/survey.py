@@ -11,8 +11,10 @@ from typing import Any
 
 from larqnets.config import DataConfig
 from larqnets.data.duplicates import same_files
-from larqnets.data.folder import TEST, TRAIN, VALIDATION, ImageFolder, LeftOut, alike_labels
+from larqnets.data.file_list import EVERYTHING, TEST, TRAIN, VALIDATION, LeftOut
+from larqnets.data.folder import ImageFolder
 from larqnets.data.image import Header
+from larqnets.data.label_names import alike_labels
 
 FEW_IMAGES = 10  # of a label in the training set: with fewer, a network hardly learns more than these images
 _ORDER = (TRAIN, VALIDATION, TEST)
@@ -68,6 +70,7 @@ class Survey:
     left_out: tuple[LeftOut, ...] = ()
     places: tuple[Place, ...] = ()
     paths: tuple[str, ...] = ()
+    labels_from: str = ""  # the table in which they stand, where folders do not say them
 
     def few(self) -> dict[str, int]:
         """Return the labels with fewer than FEW_IMAGES training images, and their number."""
@@ -118,7 +121,8 @@ class Survey:
 
     def lines(self) -> list[str]:
         """Return what is to be known before a training, in one to three lines."""
-        said = [f"data: {self.counts()}" + (f"; {self.split_by}" if self.division else "") + "."]
+        table = f", labels from {self.labels_from}" if self.labels_from else ""
+        said = [f"data: {self.counts()}{table}" + (f"; {self.split_by}" if self.division else "") + "."]
         if kinds := grouped(self.left_out):
             more = f"; {len(kinds) - 3} more kinds" if len(kinds) > 4 else ""
             said.append(f"left out: {'; '.join(kinds[: 3 if more else 4])}{more}.")
@@ -133,8 +137,7 @@ def survey_folder(folder: ImageFolder, config: DataConfig) -> Survey:
     ordered = [(name, splits[name]) for name in _ORDER if name in splits]
     total = {name: len(files.paths) for name, files in ordered}
     counts = {name: Counter(files.labels.tolist()) for name, files in ordered}
-    split_by = f"{TRAIN}/ and {folder.layout.splits[TEST].name}/" if not folder.layout.is_flat else "one folder"
-    shares = {TEST: config.test} if folder.layout.is_flat else {}
+    shares = {TEST: config.test} if EVERYTHING in folder.layout.splits else {}
     if config.validation:
         shares[VALIDATION] = config.validation
     return Survey(
@@ -142,7 +145,7 @@ def survey_folder(folder: ImageFolder, config: DataConfig) -> Survey:
         labels=labels,
         total=total,
         images={name: tuple(counted[i] for i in range(len(labels))) for name, counted in counts.items()},
-        split_by=split_by + _shares_in_words(shares, config),
+        split_by=folder.layout.split_by + _shares_in_words(shares, config),
         division=_division(shares, total, config),
         channels=folder.channels,
         headers=tuple(header for _, files in ordered for header in files.headers),
@@ -153,6 +156,7 @@ def survey_folder(folder: ImageFolder, config: DataConfig) -> Survey:
             for number, file in zip(files.labels.tolist(), files.names(), strict=True)
         ),
         paths=tuple(path for _, files in ordered for path in files.paths),
+        labels_from=folder.layout.labels_from,
     )
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from larqnets.beginnings import Beginning, beginning_of
 from larqnets.config import DataConfig, apply_override, load_config
 from larqnets.data import Dataset, load_dataset
-from larqnets.data.info import input_shape, preprocess_info, preprocessing
+from larqnets.data.info import SPLIT, input_shape, preprocess_info, preprocessing, split_options
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.models import create_model
@@ -78,7 +78,8 @@ class Subject:
         """The images that it is for: its own, or those asked for, in the size that it takes. None where nobody says."""
         data = self.own()
         if (others := self._others(data)) is not None:
-            data = data or DataConfig(others, mean=self.preparation.mean, std=self.preparation.std)
+            said = {} if self.file is None else split_options(preprocessing(self.file))
+            data = data or DataConfig(others, mean=self.preparation.mean, std=self.preparation.std, **said)
             data = data.of_dataset(others).of_size(self.takes[:2])
         return data if data is None or self.data_dir is None else dataclasses.replace(data, data_dir=self.data_dir)
 
@@ -118,7 +119,7 @@ class Subject:
         """What a file that is made of it says of its images, see `preprocess_info`; None where nobody says how they are."""
         if self.images is None or self.data is None:
             return self.preparation.entry(self.takes)
-        entry = preprocess_info(self.images.info, self.data)
+        entry = preprocess_info(self.images.info, self.data, self.images.survey and self.images.survey.division)
         return entry | ({"labels": list(self.labels)} if self.labels else {})
 
     @property
@@ -139,7 +140,20 @@ class Subject:
                 f"The labels are not those of {images.info.name}, class {i} is '{self.labels[i]}' here and '{theirs[i]}' there: "
                 "accuracy is that of the numbers of classes, and wrong if the order is another."
             )
+        if images is not None and self._may_have_seen(images):
+            remarks.append(
+                f"{self.origin} does not say which images of {images.info.name} were kept from its training, as files do that "
+                "are converted now: some of these may be images that it was trained on. Evaluate its run, or convert it again."
+            )
         return remarks
+
+    def _may_have_seen(self, images: Dataset) -> bool:
+        """Whether test images were just taken by seed from the folder that a file was made for, whose own split nobody knows."""
+        division = None if images.survey is None else images.survey.division
+        if self.file is None or division is None or "test" not in division["shares"] or run_of(Path(self.origin)):
+            return False
+        entry = preprocessing(self.file) or {}
+        return entry.get("dataset") == images.info.name and SPLIT not in entry
 
     @cached_property
     def images(self) -> Dataset | None:
@@ -275,7 +289,8 @@ def _images_of_file(path: Path, read: Callable[[], Model], dataset: str | None) 
     if entry is None or entry.get("dataset") is None:
         return None
     said = Preparation.of(entry)
-    return DataConfig(entry["dataset"], mean=said.mean, std=said.std).of_size(input_shape(read())[:2])
+    data = DataConfig(entry["dataset"], mean=said.mean, std=said.std, **split_options(entry))
+    return data.of_size(input_shape(read())[:2])
 
 
 def _application(

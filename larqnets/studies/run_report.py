@@ -17,6 +17,7 @@ from android_bench.reporting.words import device_name, kib, ms
 from larqnets.config import dump_config
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
+from larqnets.legend import Legend
 from larqnets.manifest import MANIFEST
 from larqnets.runs.card import score_of
 from larqnets.runs.run import Run
@@ -258,12 +259,16 @@ def _answers(looked: Looked, run: Run) -> list[Section]:
         if len(details.classes) > MAX_CLASSES:
             lines.append(f"{len(details.classes) - MAX_CLASSES:,} more labels are not shown.")
     made = [Section("Test images", facts=tuple(facts), lines=tuple(lines), grids=tuple(grids))]
+    legend = Legend()
     if details.confusion is not None:
         caption = "Which label, a row, was taken for which, a column. The diagonal is right."
-        made.append(Section("Confusion", pictures=(Picture(caption, found.confusion_picture("png")),)))
+        picture = Picture(caption, found.confusion_picture("png", legend))
+        made.append(Section("Confusion", lines=tuple(legend.lines()), pictures=(picture,)))
     wrong = f"{found.wrong_words()}, as the network sees them, the surest answers first."
-    pictures = (Picture(wrong, found.sheet()),) if found.pictures else ()
-    made.append(Section("Wrong images", lines=() if pictures else ("None was wrong.",), pictures=pictures))
+    pictures = (Picture(wrong, found.sheet(legend)),) if found.pictures else ()
+    made.append(
+        Section("Wrong images", lines=tuple(legend.lines()) if pictures else ("None was wrong.",), pictures=pictures)
+    )
     return made
 
 

@@ -34,7 +34,7 @@ def check_resumable(saved: checkpoints.Saved, experiment: Experiment, provenance
     if saved.state.get("data", provenance["data"]) != provenance["data"]:
         raise LarqnetsError(
             f"The images in {provenance['config']['data']['dataset']} are not those that the run was started with: a file "
-            "was changed, added or taken away. Restore the data, or train under a new name."
+            "was changed, added or taken away, or has another label. Restore the data, or train under a new name."
         )
     notes = [
         f"The checkpoint {folder.name} is damaged; continuing from the older {saved.path.name}."

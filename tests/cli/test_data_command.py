@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 from recorder import Recorder
 
+from deploy.proof.check import evaluate_subject
+from larqnets.errors import LarqnetsError
 from larqnets.runs.names import Order
 from larqnets.runs.run import Run
 from larqnets.runs.subject import open_subject
@@ -144,6 +146,42 @@ def test_a_training_says_and_records_how_its_images_were_split(photos, tmp_path)
     assert [example["label"].tolist() for example in subject.images.eval_batches("test").as_numpy_iterator()] == [
         [0, 0, 1, 1]
     ]
+
+
+def test_a_table_of_labels_goes_the_whole_way(photos, tmp_path):
+    """Trained on, made longer, evaluated; where a label of it changes, the run does not go on as if it were the same data."""
+    pictures = sorted(photos.glob("*/*.jpg"))
+    (photos / "all").mkdir()
+    lines = []
+    for number, picture in enumerate(pictures):
+        picture.rename(photos / "all" / f"{number}.jpg")
+        lines.append(f"all/{number}.jpg;{picture.parent.name}")
+    for label in ("[b]oat", "tree"):
+        (photos / label).rmdir()
+    (photos / "labels.csv").write_text("\n".join(["file;label", *lines]))
+    recorder = Recorder()
+    overrides = [*SMALL, f"data.dataset=folder:{photos}", "data.validation=0.25", "train.keep=best"]
+    run = launch(Order("digits", runs=tmp_path / "runs", overrides=overrides, name="own"), recorder)
+    assert recorder.lines[1].startswith(
+        "data: 13 train, 5 validation, 4 test images of 2 labels, 6 to 7 of each in train, "
+    )
+    assert "labels from labels.csv; one folder, split by seed 0" in recorder.lines[1]
+    assert json.loads((run.path / "card.json").read_text())["split"]["images"] == {
+        "train": 13,
+        "validation": 5,
+        "test": 4,
+    }
+    longer = Order(str(run.path), resume=True, overrides=["train.epochs=2"])
+    assert launch(longer, Recorder()).is_finished
+    found = evaluate_subject(run.path, "train", wrong=tmp_path / "wrong.csv")
+    said = dict(line.split(";") for line in lines)
+    assert found["images"] == 13
+    assert all(said[f"all/{row['image'].rpartition('/')[2]}"] == row["true"] for row in found["wrong"])
+    assert 0 < len(found["wrong"]) == round(13 * (1 - found["accuracy"]))
+    lines[0], lines[-1] = f"{lines[0].split(';')[0]};tree", f"{lines[-1].split(';')[0]};[b]oat"
+    (photos / "labels.csv").write_text("\n".join(["file;label", *lines]))
+    with pytest.raises(LarqnetsError, match=r"not those that the run was started with: .* or has another label"):
+        launch(Order(str(run.path), resume=True, overrides=["train.epochs=3"]), Recorder())
 
 
 def test_other_images_need_no_validation_folder(photos, tmp_path):

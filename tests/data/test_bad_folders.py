@@ -315,7 +315,8 @@ def test_a_folder_that_may_not_be_read(flat, monkeypatch):
     refused(flat, r"Cannot read .*/bee: Permission denied\. Check its permissions")
 
 
-def test_what_many_files_cost(tmp_path, monkeypatch):
+@pytest.mark.parametrize("table", [False, True])
+def test_what_many_files_cost(tmp_path, monkeypatch, table):
     """Of 100,000 images every one costs what one of 2,000 does: a header that is read once, a kilobyte; a few lines say it all."""
     rng = np.random.default_rng(0)
     for label in "abcd":
@@ -324,6 +325,9 @@ def test_what_many_files_cost(tmp_path, monkeypatch):
             Image.fromarray(rng.integers(0, 256, (2, 2, 3)).astype(np.uint8)).save(
                 tmp_path / label / f"{number:06}.bmp"
             )
+    if table:
+        lines = [f"{label}/{number:06}.bmp,{label}" for label in "abcd" for number in range(500)]
+        (tmp_path / "labels.csv").write_text("\n".join(["file,label", *lines]))
     opened = []
     opening = larqnets.data.image.open_at_once
     monkeypatch.setattr(larqnets.data.image, "open_at_once", lambda path: opened.append(path) or opening(path))

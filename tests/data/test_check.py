@@ -2,12 +2,15 @@
 
 import io
 import itertools
+import json
+import re
 from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.ft2font import FT2Font
 from PIL import Image
 
 from larqnets.config import DataConfig
@@ -17,6 +20,8 @@ from larqnets.data.check_prepared import check_prepared
 from larqnets.data.contact_sheet import TILE, Tile, contact_sheet
 from larqnets.data.duplicates import same_files
 from larqnets.data.image import formats
+from larqnets.errors import printable
+from larqnets.legend import Legend, font_file
 
 from .conftest import write_image
 
@@ -231,3 +236,61 @@ def test_a_tile_of_any_shape(height, width):
     sheet = contact_sheet("x" * 300, [("\u202etxt.exe\n" * 40, [Tile(picture, ("a\x00b", "name " * 50))])], "\x1b[2J")
     assert (tile_at(Image.open(io.BytesIO(sheet)), 0, 0) != 255).any()
     assert contact_sheet("nothing", []).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn", "entries"),
+    [
+        ("cat", "cat", {}),
+        ("Žluťoučký κόσμος мир ½ ✓", "Žluťoučký κόσμος мир ½ ✓", {}),
+        ("猫", "#1", {"#1": "猫"}),
+        ("猫 cat: 3 train", "#1 cat: 3 train", {"#1": "猫"}),
+        ("a 子 猫 b", "a #1 b", {"#1": "子 猫"}),
+        ("猫12, 猫3 4", "#1, #2 4", {"#1": "猫12", "#2": "猫3"}),
+        ("犬/猫/犬", "#1/#2/#1", {"#1": "犬", "#2": "猫"}),
+        ("قطة كبيرة", "#1", {"#1": "قطة كبيرة"}),  # the font has these letters, but nobody joins them
+        ("חתול 1", "#1 1", {"#1": "חתול"}),
+        ("แมว", "#1", {"#1": "แมว"}),
+        ("ends with a space 猫 ", "ends with a space #1 ", {"#1": "猫"}),
+        ("\u202e猫", "\\u202e#1", {"#1": "猫"}),
+        ("", "", {}),
+    ],
+)
+def test_what_the_font_cannot_draw_is_a_number(text, drawn, entries):
+    legend = Legend()
+    assert legend.drawn(text) == drawn
+    assert legend.entries == entries
+
+
+@given(texts=st.lists(st.text(max_size=12), max_size=4))
+@settings(max_examples=200, deadline=None)
+def test_nothing_is_lost_in_a_legend(texts):
+    """Put back, the numbers give the text; and of what is drawn the font has every letter."""
+    legend = Legend()
+    has = FT2Font(str(font_file())).get_charmap()
+    for text in texts:
+        if "#" in text:
+            continue
+        drawn = legend.drawn(text)
+        assert all(ord(character) in has or character.isspace() for character in drawn)
+        parts = re.split(r"(#\d+)", drawn)
+        assert "".join(legend.entries.get(part, part) for part in parts) == printable(text)
+
+
+def test_labels_in_scripts_that_the_font_lacks(tmp_path, cli):
+    for label in ("猫", "犬", "cat"):
+        for i in range(3):
+            write_image(tmp_path / "set" / label / f"{i}.png", noise(i, 20, 20))
+    done = cli(
+        "data", "check", tmp_path / "set", "--sheet", "s.png", "--augment", "a.png", "--set", "data.augment=photos"
+    )
+    assert done.out.splitlines()[-3:] == [
+        "letters that the font of pictures lacks are drawn as numbers:", "  #1 is 犬", "  #2 is 猫"
+    ]  # fmt: skip
+    legend = Legend()
+    check(tmp_path / "set").sheet(legend)
+    assert legend.entries == {"#1": "犬", "#2": "猫"}
+    assert (
+        json.loads(cli("data", "check", tmp_path / "set", "--sheet", "s.png", "--json").out)["legend"] == legend.entries
+    )
+    assert "legend" not in json.loads(cli("data", "check", tmp_path / "set", "--json").out)

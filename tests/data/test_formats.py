@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import larqnets.data.dataset
@@ -55,13 +56,16 @@ def every_kind(tmp_path_factory):
     for orientation in (3, 6):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        for name in ("JPEG", "WEBP", "TIFF"):
+        for name in ("PNG", "JPEG", "WEBP", "TIFF"):
             picture("RGB").save(folder / f"turned-{orientation}{SUFFIX[name]}", name, exif=exif)
     others = [picture("RGB").rotate(180), picture("RGB").rotate(90, expand=True)]
     for name, frames in (("GIF", others[:1]), ("WEBP", others[:1]), ("TIFF", others), ("PNG", others[:1])):
         picture("RGB").save(folder / f"frames{SUFFIX[name]}", name, save_all=True, append_images=frames)
     picture("P").save(folder / "transparent.png", transparency=bytes(range(0, 160, 10)))
     picture("P").save(folder / "transparent.gif", transparency=3)
+    deep = np.asarray(picture("RGBA")).astype(np.uint16) * 256 + 77
+    for channels in (3, 4):  # 16 bits of every colour, which Pillow does not write
+        (folder / f"deep{channels}.png").write_bytes(tf.io.encode_png(deep[..., :channels]).numpy())
     picture("RGB").save(folder / "progressive.jfif", "JPEG", progressive=True, quality=60)
     if "HEIF" in formats():
         (folder / "quarters.heic").write_bytes(HEIC.read_bytes())

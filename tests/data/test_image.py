@@ -128,6 +128,18 @@ def test_absurdly_large(tmp_path, monkeypatch, factor):
         read_image(path, GREY)
 
 
+def test_an_image_that_does_not_fit_into_memory(tmp_path, monkeypatch):
+    """Where memory is smaller than what is safe to decode, Pillow finds out as it makes room for the pixels."""
+
+    def no_room(picture, *arguments):
+        raise MemoryError
+
+    path = write_image(tmp_path / "x.png", np.zeros((4, 4, 3)))
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load_prepare", no_room)
+    with pytest.raises(LarqnetsError, match=r"x\.png does not fit into memory\. Scale it down"):
+        read_image(path, COLOUR)
+
+
 def test_float_pixels(tmp_path):
     Image.new("F", (4, 4)).save(tmp_path / "x.tif")
     with pytest.raises(LarqnetsError, match=r"x\.tif has 32-bit float"):

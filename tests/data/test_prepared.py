@@ -13,6 +13,8 @@ from larqnets import LarqnetsError
 from larqnets.config import DataConfig
 from larqnets.data import list_datasets, load_dataset
 from larqnets.data.known import KNOWN_DATASETS
+from larqnets.data.prepared import open_prepared
+from larqnets.data.streams import RecordStream
 
 from .conftest import pair
 
@@ -169,6 +171,33 @@ def test_shards_with_other_counts_than_described_are_found(cifar10, streaming):
         load(cifar10).samples(40)
     with pytest.raises(LarqnetsError, match="another number of records"):
         load(cifar10).samples(53)
+
+
+def double_a_shard(folder: Path) -> None:
+    shard = folder / "cifar10-train.tfrecord-00001-of-00005"
+    shard.write_bytes(2 * shard.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [(flip_byte, "record is damaged"), (cut_a_few_bytes, "record is damaged"), (double_a_shard, "another number")],
+)
+def test_damage_is_found_when_a_part_is_kept_by_its_labels(cifar10, damage, what):
+    damage(cifar10)
+    with pytest.raises(LarqnetsError, match=f"is not complete: .*{what}"):
+        load_dataset(DataConfig("cifar10", data_dir=str(cifar10.parent.parent), validation=0.2))
+
+
+@pytest.mark.parametrize("name", ["cifar10", "imagenet2012", "digits"])
+def test_labels_read_alone_are_those_of_the_examples(data_dir, name):
+    known = KNOWN_DATASETS[name]
+    builder = open_prepared(known, Path(data_dir))
+    for split in ("train", known.test_split):
+        stream = RecordStream(builder, split, known)
+        expected = [int(example["label"]) for example in stream.in_order().as_numpy_iterator()]
+        assert (stream.labels().dtype, stream.labels().tolist()) == (np.int32, expected)
+        kept = np.arange(len(expected)) % 3 == 1
+        assert stream.where(kept).labels().tolist() == expected[1::3]
 
 
 @pytest.mark.skipif(

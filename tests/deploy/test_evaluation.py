@@ -2,18 +2,21 @@
 
 import csv
 import json
+import warnings
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from deploy.export.edit import add_metadata
 from deploy.proof.evaluation import Evaluation, evaluate_images
 from larqnets import LarqnetsError
 from larqnets.cli.tables.evaluation import evaluated
 from larqnets.config import DataConfig
 from larqnets.console import PlainConsole
-from larqnets.data import load_dataset
+from larqnets.data import load_dataset, preprocess_info
+from larqnets.data.info import split_options
 from larqnets.runs.subject import open_subject
 from larqnets.tasks import Task
 from larqnets.tasks.class_study import ClassStudy
@@ -190,3 +193,57 @@ def test_a_task_that_looks_at_no_single_answers_has_its_scores_alone(photos, fil
     assert "is not above chance" in remark
     with pytest.raises(LarqnetsError, match=r"not told of a network for classification, .* Leave --confusion, --wrong"):
         evaluate_images(opened, look=True)
+
+
+@pytest.fixture(scope="module")
+def unsplit(tmp_path_factory):
+    """12 labels in a folder without splits, and a network for it."""
+    folder, rng = tmp_path_factory.mktemp("unsplit") / "photos", np.random.default_rng(0)
+    for label in LABELS:
+        (folder / label).mkdir(parents=True)
+        for i in range(6):
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(folder / label / f"{i}.png")
+    return folder
+
+
+def test_a_file_far_from_its_run_is_tested_on_what_was_kept_from_its_training(unsplit, files, tmp_path):
+    """Its metadata say which images of a folder without splits these were."""
+    trained_on = load_dataset(DataConfig(f"folder:{unsplit}", test=0.5, split_seed=3, validation=0.2).of_size((8, 8)))
+    entry = preprocess_info(trained_on.info, DataConfig(""), trained_on.survey.division)
+    content = files[".tflite"].read_bytes()
+    (tmp_path / "new.tflite").write_bytes(add_metadata(content, {"preprocess": entry}))
+    found = evaluate_images(open_subject(tmp_path / "new.tflite", dataset=f"folder:{unsplit}"))
+    kept = trained_on.names("test", range(trained_on.info.num_test))
+    assert (found.images, trained_on.info.num_test) == (36, 36)
+    assert set(found.places) <= set(kept)
+    assert not any("trained on" in remark for remark in found.remarks)
+    # A file of before does not say it; nor does it matter for images that it was not made for.
+    del entry["split"]
+    for name, warned in (("folder:photos", True), ("folder:others", False)):
+        (tmp_path / "old.tflite").write_bytes(add_metadata(content, {"preprocess": entry | {"dataset": name}}))
+        found = evaluate_images(open_subject(tmp_path / "old.tflite", dataset=f"folder:{unsplit}"))
+        assert found.images == 12
+        assert any("does not say which images of folder:photos were kept" in text for text in found.remarks) == warned
+
+
+def test_what_is_converted_says_how_a_folder_was_split(unsplit, photos, files):
+    says = open_subject(files[".h5"], dataset=f"folder:{unsplit}").preprocess
+    assert says["split"] == {"test": 0.2, "seed": 0}
+    assert split_options(says) == {"test": 0.2, "split_seed": 0}
+    assert "split" not in open_subject(files[".h5"], dataset=f"folder:{photos}").preprocess
+
+
+def test_labels_that_the_font_lacks_stand_in_a_legend(files, cli, tmp_path):
+    names = [chr(0x732B + i) for i in range(12)]
+    for number, label in enumerate(names):
+        for split in ("train", "test"):
+            (tmp_path / "set" / split / label).mkdir(parents=True)
+            Image.new("RGB", (8, 8), (20 * number, 9, 9)).save(tmp_path / "set" / split / label / "0.png")
+    named = (files[".h5"], "--dataset", f"folder:{tmp_path / 'set'}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as matplotlib's of missing glyphs
+        done = cli("evaluate", *named, "--confusion", "c.png", "--sheet", "w.png")
+    assert done.code == 0, done.err
+    assert "drawn as numbers" in done.out
+    for number, label in enumerate(names, 1):
+        assert f"  #{number} is {label}" in done.out

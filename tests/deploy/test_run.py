@@ -238,6 +238,12 @@ NONSENSE = {
     "crop null": GOOD | {"crop_fraction": None},
     "crop is a text": GOOD | {"crop_fraction": "1"},
     "dataset is a list": GOOD | {"dataset": ["cifar10"]},
+    "split is a number": GOOD | {"split": 0.2},
+    "split without a seed": GOOD | {"split": {"test": 0.2}},
+    "split of all": GOOD | {"split": {"test": 1, "seed": 0}},
+    "split by a fraction": GOOD | {"split": {"test": 0.2, "seed": 0.5}},
+    "split by true": GOOD | {"split": {"test": 0.2, "seed": True}},
+    "split by a large number": GOOD | {"split": {"test": 0.2, "seed": 2**31}},
 }
 
 

@@ -32,6 +32,7 @@ def check(of: Check, drawn: Mapping[str, Path | None]) -> list[Any]:
     formats = Counter(header.format for header in survey.headers).most_common()
     shown = {
         "images": survey.dataset,
+        **({"labels": survey.labels_from} if survey.labels_from else {}),
         "split": survey.split_by,
         "channels": "1, grey" if survey.channels == 1 else "3, RGB",
         "height x width": _sizes(sizes),
@@ -41,6 +42,7 @@ def check(of: Check, drawn: Mapping[str, Path | None]) -> list[Any]:
     parts += _section("changed when read", survey.changes())
     parts += _section("left out", grouped(survey.left_out))
     parts += _section("damaged", [one.why for one in of.damaged])
+    parts += _section("not there", [one.why for one in of.missing])
     parts += _section("the same picture", [_places(same) for same in of.copies])
     parts += _section("careful", survey.cautions(of.copies))
     shown_sheets = [f"{name.replace('_', ' ')}: {path}" for name, path in drawn.items() if path is not None]

@@ -4,12 +4,12 @@ from typing import Any
 
 from rich.table import Table
 
-from larqnets.cli.tables.facts import facts, word
+from larqnets.cli.tables.facts import facts, legend_lines, word
 
 FEW = 12  # classes whose confusion is shown
 WIDE = 100  # characters that it may take
 MAX_CLASSES = 20  # that are shown, those with the lowest scores
-_NESTED = ("classes", "calibration", "confusion", "wrong", "remarks")
+_NESTED = ("classes", "calibration", "confusion", "wrong", "remarks", "legend")
 _WRITTEN = {"confusion_picture": "confusion", "wrong_table": "wrong images", "wrong_sheet": "contact sheet"}
 
 
@@ -27,7 +27,8 @@ def evaluated(result: dict[str, Any]) -> list[Any]:
         )
         parts += ["", f"wrong: {len(result['wrong']):,} of {result['images']:,} images{listed}"]
     parts += [f"note: {text}" for text in result.get("remarks", ())]
-    return [*parts, *(f"{words}: {result[name]}" for name, words in _WRITTEN.items() if name in result)]
+    parts += [f"{words}: {result[name]}" for name, words in _WRITTEN.items() if name in result]
+    return [*parts, *legend_lines(result.get("legend", {}))]
 
 
 def _classes(classes: list[dict[str, Any]], confusion: dict[str, Any] | None) -> list[Any]:

@@ -1,8 +1,11 @@
 """Names with their values, for people."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
+
+MAX_LEGEND = 50  # lines
 
 
 def facts(values: dict[str, Any], title: str = "") -> Table:
@@ -13,6 +16,15 @@ def facts(values: dict[str, Any], title: str = "") -> Table:
     for name, value in values.items():
         table.add_row(name.replace("_", " "), word(name, value))
     return table
+
+
+def legend_lines(entries: Mapping[str, str]) -> list[str]:
+    """Return what stands in pictures as a number; [] where nothing does."""
+    if not entries:
+        return []
+    lines = [f"  {number} is {text}" for number, text in entries.items()]
+    more = [f"  and {len(lines) - MAX_LEGEND:,} more; --json lists all"] if len(lines) > MAX_LEGEND else []
+    return ["", "letters that the font of pictures lacks are drawn as numbers:", *lines[:MAX_LEGEND], *more]
 
 
 def word(name: str, value: Any) -> str:
