@@ -18,6 +18,8 @@ from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import check_folder, check_output
 from larqnets.method_options import method_names, read_options
 from larqnets.places import FOLDER_PREFIX
+from larqnets.published import is_keras, is_zoo
+from larqnets.published.zoo import check_zoo
 from larqnets.runs.names import (
     ARRAY_SUFFIXES,
     KERAS_SUFFIXES,
@@ -39,7 +41,6 @@ from larqnets.runs.names import (
 )
 from larqnets.runs.run import Run, new_run_path
 from larqnets.runs.weights_files import check_readable
-from larqnets.runs.zoo import check_zoo, is_zoo
 from larqnets.schema import from_mapping
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def check_train(order: Order) -> None:
     check_folder(order.runs)
     check_experiment(experiment)
     for teacher in {stage.teacher for stage in experiment.training_stages}:
-        if teacher and not teacher.startswith("keras:"):
+        if teacher and not is_keras(teacher):
             Run.open(Path(teacher))
     if order.init_from is not None:
         check_origin(str(order.init_from))

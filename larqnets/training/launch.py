@@ -7,17 +7,20 @@ from pathlib import Path
 from larqnets.config import dump_config
 from larqnets.data import Dataset, load_dataset, reading_errors
 from larqnets.errors import LarqnetsError
+from larqnets.published import is_published
 from larqnets.reporter import Reporter
 from larqnets.runs import checkpoints
 from larqnets.runs.batch_size import batch_lines, fitting, with_batch_size
 from larqnets.runs.card import Card
 from larqnets.runs.longer import longer_words
-from larqnets.runs.names import Order, longer_by, plan_run
-from larqnets.runs.run import Run, default_name
+from larqnets.runs.names import IMAGENET, Order, longer_by, plan_run
+from larqnets.runs.run import BODY_FILE, Run, default_name
+from larqnets.runs.weights import body_content
 from larqnets.tasks import get_task
 from larqnets.training.choosing import choice_words
 from larqnets.training.distribution import Workers, join
 from larqnets.training.loop import train
+from larqnets.training.published import as_body_takes, preparation_lines
 from larqnets.training.stages import StageParts
 
 
@@ -77,7 +80,9 @@ def _train(run: Run, dataset: Dataset, parts: StageParts | None, workers: Worker
     if parts is None or workers.count > 1:  # what the chief made alone is not in the strategy of all
         parts = StageParts(run.experiment, dataset, transfer=run.card.transfer)
         if saved is None:
-            parts.begin(origin)
+            parts.begin_again(run)
+    for line in preparation_lines(run):
+        reporter.line(line)
     if origin is not None:
         reporter.line(f"Starting from the weights of {origin}.")
         for line in parts.transfer.lines() if parts.transfer is not None else []:
@@ -118,9 +123,12 @@ def _open_or_create(order: Order, workers: Workers, reporter: Reporter) -> tuple
     with workers.strategy.scope() if workers.count == 1 else nullcontext():
         dataset = load_dataset(experiment.data)
         experiment = with_batch_size(experiment, fitting(dataset.info.num_train))
+        experiment, dataset = as_body_takes(experiment, dataset)
         parts = StageParts(experiment, dataset)
         parts.make_all()
-        parts.begin(None if order.init_from is None else str(order.init_from))
+        model = parts.begin(None if order.init_from is None else str(order.init_from), order.init_weights or IMAGENET)
+        published = is_published(experiment.model.backbone)
+        files = {BODY_FILE: body_content(experiment, model)} if published else {}
     if order.resume:
         reporter.line(f"There is no run {order.runs / name} yet, so it starts now.")
     config_name = Path(order.config_or_run).stem
@@ -128,9 +136,11 @@ def _open_or_create(order: Order, workers: Workers, reporter: Reporter) -> tuple
         reporter.line(f"{order.runs / usual} is there, so this run is {name}; --overwrite would replace that one.")
     if order.overwrite and (order.runs / name).exists():
         reporter.line(f"The run {order.runs / name} is replaced.")
-    run = Run.create(order.runs, name, experiment, config_name=config_name, overwrite=order.overwrite)
+    run = Run.create(order.runs, name, experiment, files, config_name=config_name, overwrite=order.overwrite)
     if parts.dataset.survey is not None and parts.dataset.survey.division is not None:
         run.update_card(split=parts.dataset.survey.division)
     if parts.transfer is not None:
         run.update_card(init_from=str(order.init_from), transfer=dataclasses.asdict(parts.transfer))
+    if order.init_weights is not None:
+        run.update_card(init_weights=order.init_weights)
     return run, parts

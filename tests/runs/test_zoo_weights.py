@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from larqnets.errors import LarqnetsError
-from larqnets.runs import zoo as zoo_networks
+from larqnets.published import zoo as zoo_networks
 from larqnets.runs.names import check_origin
 from larqnets.runs.subject import open_subject
 
