@@ -223,7 +223,7 @@ def check_body(experiment: Experiment, has_origin: bool) -> None:
 def check_published(model: ModelConfig, origin: Path | str | None, weights: str | None) -> None:
     """Raise LarqnetsError where the body of a published network is to come into another one, or a file is named for none."""
     if is_published(origin) and model.backbone != origin:
-        get_backbone(str(origin))  # says what is wrong with the name
+        check_origin(str(origin))
         raise LarqnetsError(
             f"{origin} is a body of its own, and the config has {model.method} on {model.backbone}. Put method = "
             f'"{METHOD}" and backbone = "{origin}" into its [model], or add --set model.method={METHOD} --set '
