@@ -17,7 +17,7 @@ from larqnets.published import zoo as zoo_networks
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.names import Order, check_origin
 from larqnets.runs.subject import open_subject
-from larqnets.runs.weights import load_trained_model, named_weights
+from larqnets.runs.weights import load_trained_model
 from larqnets.training.launch import launch
 
 NAME, FILE, BODY = "zoo:quicknet_small", "quicknet_small_weights.h5", "quicknet_small_weights_notop.h5"
@@ -132,10 +132,9 @@ def test_a_run_begins_with_its_body_and_is_used_without_the_package(cache, tmp_p
 
     monkeypatch.setattr(zoo_networks, "find_spec", lambda name: None)
     monkeypatch.setattr(larq_zoo, "sota", None)
-    mine = named_weights(load_trained_model(run))
-    tf.keras.backend.reset_uids()
-    for name, weight in named_weights(published).items():
-        np.testing.assert_array_equal(mine[name], weight, err_msg=name)
+    mine = [weight for weight in load_trained_model(run).weights if not weight.name.startswith("classifier/")]
+    for weight, theirs in zip(mine, published.weights, strict=True):
+        np.testing.assert_array_equal(weight, theirs, err_msg=weight.name)
     manifest = convert_source(run.path, "arm64", twins=True, arm64_proof=False)
     assert set(manifest["files"]) == {"binary", "float", "int8"}
     with pytest.raises(LarqnetsError, match=r"not installed: larq_zoo.*pip install --no-deps"):
