@@ -46,7 +46,9 @@ def build_body(named: str, input_shape: tuple[int, ...]) -> tf.keras.Model:
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     for layer in body.layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
-            layer.momentum, layer.synchronized = MOMENTUM, several
+            layer.momentum = MOMENTUM
+            if several:  # the fused op knows its own replica alone
+                layer.synchronized, layer.fused = True, False
         elif isinstance(layer, tf.keras.layers.Dropout):
             layer.rate = 0.0
     return body

@@ -210,9 +210,18 @@ def test_a_run_converts_with_int8_twin_and_its_file_says_how_images_are_prepared
 def test_a_body_is_trained_as_every_network_here(files):
     body = build_body(NAME, (12, 12, 3))
     norms = [layer for layer in body.layers if isinstance(layer, layers.BatchNormalization)]
-    assert {layer.momentum for layer in norms} == {0.9}
+    assert {(layer.momentum, layer.synchronized) for layer in norms} == {(0.9, False)}
     x = np.random.default_rng(0).normal(size=(4, 12, 12, 3)).astype(np.float32)
     np.testing.assert_array_equal(body(x, training=True), body(x, training=True))  # nothing is dropped
+
+
+def test_several_replicas_share_the_statistics_of_a_batch(monkeypatch):
+    two = type("TwoReplicas", (), {"num_replicas_in_sync": 2})
+    with monkeypatch.context() as patch:
+        patch.setattr("larqnets.published.bodies.tf.distribute.get_strategy", two)
+        body = build_body(NAME, (12, 12, 3))
+    norms = [layer for layer in body.layers if isinstance(layer, layers.BatchNormalization)]
+    assert {(layer.synchronized, layer.fused) for layer in norms} == {(True, False)}
 
 
 @pytest.mark.parametrize(
