@@ -220,6 +220,7 @@ def _untrained(source: Subject) -> tf.keras.Model:
     shape, classes = info.image_shape, info.num_classes
     if is_published(ours.backbone):
         body = stored_body(source.run)
-        real = {"precision": "real", "surrogate": "relu"}
-        return create_model(METHOD, ours.backbone, shape, classes, task=source.task, body=body, **real)
+        return create_model(
+            METHOD, ours.backbone, shape, classes, task=source.task, precision="real", surrogate="relu", body=body
+        )
     return create_model("real", ours.backbone, shape, classes, task=source.task, stem=ours.stem, width=ours.width)

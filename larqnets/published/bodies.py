@@ -43,15 +43,18 @@ def build_body(named: str, input_shape: tuple[int, ...]) -> tf.keras.Model:
     own = sorted({type(layer).__name__ for layer in body.layers if ".applications." in type(layer).__module__})
     if own:
         raise LarqnetsError(f"{named} has layers that only its own code knows, {', '.join(own)}. Name another network.")
-    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    for layer in body.layers:
+    _train_as_here(body.layers, several=tf.distribute.get_strategy().num_replicas_in_sync > 1)
+    return body
+
+
+def _train_as_here(layers: list[Any], *, several: bool) -> None:
+    for layer in layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             layer.momentum = MOMENTUM
             if several:  # the fused op knows its own replica alone
                 layer.synchronized, layer.fused = True, False
         elif isinstance(layer, tf.keras.layers.Dropout):
             layer.rate = 0.0
-    return body
 
 
 def formula_of(named: str) -> PixelFormula:
