@@ -5,6 +5,7 @@ The meaning of a field is the comment behind it, up to the next field.
 
 import ast
 import dataclasses
+import functools
 import inspect
 import io
 import json
@@ -87,6 +88,7 @@ def _default(field: dataclasses.Field[Any]) -> str | None:
     return "" if value is None else json.dumps(value)
 
 
+@functools.cache
 def _comments(kind: type) -> dict[str, str]:
     """Return the comments behind the fields of a dataclass that stand in its own source."""
     if not dataclasses.is_dataclass(kind):

@@ -20,7 +20,7 @@ app.add_typer(init, name="init", rich_help_panel=DATA)
 @verb(
     config,
     DATA,
-    "larqnets config show digits > mine.toml",
+    "larqnets config show digits",
     "larqnets config show runs/digits-seed0",
     "larqnets config show digits --set train.epochs=20 --json",
     name="show",

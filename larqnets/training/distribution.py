@@ -152,7 +152,8 @@ class Workers:
             try:
                 yield Run.open(copy)
             except LarqnetsError as error:  # its words are about the run, not about a folder that is gone
-                raise type(error)(str(error).replace(str(copy), str(run.path))) from error
+                error.args = (str(error).replace(str(copy), str(run.path)),)
+                raise
 
 
 def join(strategy: str | None) -> Workers:

@@ -40,7 +40,7 @@ NOISE = re.compile(r"oneDNN|cudart|absl|WARNING|Traceback")
         ["--bogus"],
         ["bogus"],
         ["train"],
-        ["train", "digits", "--epochs", "3"],
+        ["train", "digits", "--epochs", "many"],
         ["list"],
         ["evaluate", "x.tflite", "--limit", "0"],
         ["evaluate", "x.tflite", "--limit", "many"],

@@ -12,7 +12,8 @@ from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
 from larqnets.runs.run import Run, default_name
 
-EXPERIMENT = Experiment(ModelConfig("real", "resnet8"), DataConfig("digits"), TrainConfig(epochs=2), seed=5)
+TRAIN = TrainConfig(epochs=2, batch_size=128)
+EXPERIMENT = Experiment(ModelConfig("real", "resnet8"), DataConfig("digits"), TRAIN, seed=5)
 
 
 def test_a_run_opens_as_it_was_created(tmp_path):

@@ -193,6 +193,6 @@ def test_changed_images_are_refused_and_restored_ones_taken(larqnets, tmp_path):
     Image.fromarray(noise.integers(0, 255, (8, 8), np.uint8)).save(changed)
     refused = larqnets("train", "--resume", "runs/x", cwd=tmp_path)
     assert refused.code == 1
-    assert "The images in folder:images are not those that the run was started with" in refused.err
+    assert f"The images in folder:{tmp_path}/images are not those that the run was started with" in refused.err
     changed.write_bytes(kept)
     finish(larqnets, tmp_path / "runs/x")
