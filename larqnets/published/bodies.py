@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,14 +47,18 @@ def build_body(named: str, input_shape: tuple[int, ...]) -> tf.keras.Model:
     return body
 
 
-def _train_as_here(layers: list[Any], *, several: bool) -> None:
+def _train_as_here(layers: Iterable[tf.keras.layers.Layer], *, several: bool) -> None:
+    """Set the options that `build_body` names, of layers that are built already."""
     for layer in layers:
+        options: dict[str, Any] = {}
         if isinstance(layer, tf.keras.layers.BatchNormalization):
-            layer.momentum = MOMENTUM
+            options = {"momentum": MOMENTUM}
             if several:  # the fused op knows its own replica alone
-                layer.synchronized, layer.fused = True, False
+                options |= {"synchronized": True, "fused": False}
         elif isinstance(layer, tf.keras.layers.Dropout):
-            layer.rate = 0.0
+            options = {"rate": 0.0}
+        for name, value in options.items():
+            setattr(layer, name, value)
 
 
 def formula_of(named: str) -> PixelFormula:
