@@ -185,12 +185,10 @@ def _check_twin(run: Run, twin_run: Run) -> None:
 
 def _check_same_images(run: Run, twin_run: Run) -> None:
     ours, theirs = run.card.images, twin_run.card.images
-    for what, key in (("size", "image_shape"), ("classes", "labels")):
+    for what, key in (("on images of another size", "image_shape"), ("for other classes", "labels")):
         if ours is None or theirs is None or getattr(ours, key) != getattr(theirs, key):
             raise LarqnetsError(
-                f"{twin_run.path} was trained on images of another {what} than {run.path}. Train the twin on the same images."
-                if what == "size"
-                else f"{twin_run.path} was trained for other classes than {run.path}. Train the twin on the same images."
+                f"{twin_run.path} was trained {what} than {run.path}. Train the twin on the same images."
             )
 
 

@@ -11,6 +11,7 @@ from larqnets.errors import LarqnetsError
 
 METHOD = "published"
 ZOO, KERAS = "zoo:", "keras:"
+IMAGENET = "imagenet"  # the weights that were published, in the place of a file
 
 
 def is_zoo(named: object) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqnets.errors import LarqnetsError, first_line
-from larqnets.published import KERAS, is_zoo
+from larqnets.published import IMAGENET, KERAS, is_zoo
 from larqnets.published.applications import PixelFormula, find_application, pixel_formula
 from larqnets.published.zoo import NORMALISATION, build_zoo, zoo_function
 
@@ -82,13 +82,11 @@ def published_body(named: str, weights: str) -> tf.keras.Model:
     tf.keras.backend.reset_uids()
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            if weights == "imagenet":
+            if weights == IMAGENET:
                 return build(include_top=False, weights=weights)
             return _from_file(build, weights)
-    except (
-        Exception
-    ) as error:  # Keras raises a bare Exception where a download fails, ValueError where a file does not fit
-        if weights == "imagenet":
+    except Exception as error:  # Keras raises a bare one where a download fails, ValueError where a file does not fit
+        if weights == IMAGENET:
             remedy = "Check the network connection, or name a file of its weights with --init-weights."
         else:
             remedy = "Name a file that model.save_weights wrote of this network."

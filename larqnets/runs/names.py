@@ -29,7 +29,6 @@ ARRAY_SUFFIXES = (
     ".pt",
     ".pth",
 )  # weights in PyTorch's names and layouts, without their network
-IMAGENET = "imagenet"  # of a published network the weights that were published
 _REBUILD = "build the network in Keras 2, set its weights (layer.set_weights) and save it with model.save('model.h5')"
 _IMPORT = "import it with its graph: larqnets import FILE --network NAME"
 # What people give in the place of a Keras file: by suffix what it is, and what helps.

@@ -123,18 +123,19 @@ class Run:
         name: str,
         experiment: Experiment,
         files: Mapping[str, bytes] = MappingProxyType({}),
+        facts: Mapping[str, Any] = MappingProxyType({}),
         *,
         config_name: str = "",
         overwrite: bool = False,
     ) -> Self:
         """Create `root/name` with the resolved config and a first card; appears whole or not at all.
 
-        `files`: contents by name, BODY_FILE where there is one; `overwrite`: in the place of a run that is called so. Raises LarqnetsError when the name is taken or no plain folder
+        `files`: contents by name, BODY_FILE where there is one; `facts`: more of the card; `overwrite`: in the place of a run that is called so. Raises LarqnetsError when the name is taken or no plain folder
         name, or the folder cannot be written.
         """
         path = new_run_path(root, name, overwrite)
         model, data = experiment.model, experiment.data
-        facts = {
+        first = {
             "format_version": RUN_FORMAT,
             "kind": "trained",
             "name": name,
@@ -148,7 +149,7 @@ class Run:
             "step": 0,
             "seconds": 0.0,
         }
-        return cls._build(path, experiment, facts, files, overwrite)
+        return cls._build(path, experiment, {**first, **facts}, files, overwrite)
 
     @classmethod
     def create_with_model(

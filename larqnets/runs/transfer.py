@@ -10,12 +10,12 @@ import tensorflow as tf
 from larqnets.config import TaskConfig
 from larqnets.errors import LarqnetsError, some
 from larqnets.models import body_of
-from larqnets.published import is_published, is_zoo
+from larqnets.published import IMAGENET, is_published, is_zoo
 from larqnets.published.bodies import first_kernel, formula_of, published_body, turned_round
 from larqnets.runs.card import Transfer
 from larqnets.runs.keras_config import check_weights_file
 from larqnets.runs.keras_file import load_keras_file
-from larqnets.runs.names import ARRAY_SUFFIXES, IMAGENET
+from larqnets.runs.names import ARRAY_SUFFIXES
 from larqnets.runs.run import Run
 from larqnets.runs.subject import open_subject
 from larqnets.runs.torch_weights import places
@@ -118,7 +118,7 @@ def _open_published(named: str, weights: str) -> _Origin:
 def _why_new_head(origin: _Origin, labels: tuple[str, ...], task: str) -> str:
     """Return what the head is new for, "" where the other network's fits."""
     if origin.headless:
-        return "classes of its own: a published network gives its body"
+        return "a published network gives its body alone"
     if origin.labels is None:
         return "nobody says what the other one tells apart"
     if origin.task != task:

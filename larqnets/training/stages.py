@@ -9,9 +9,8 @@ import tensorflow as tf
 from larqnets.config import Experiment, StageConfig
 from larqnets.data.presets import PRESETS
 from larqnets.errors import LarqnetsError
-from larqnets.published import is_published
+from larqnets.published import IMAGENET, is_published
 from larqnets.runs.card import Transfer
-from larqnets.runs.names import IMAGENET
 from larqnets.runs.run import Run
 from larqnets.runs.transfer import held_layers, start_from
 from larqnets.runs.weights import build_model, transfer_weights

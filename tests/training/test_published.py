@@ -91,7 +91,8 @@ def files(tmp_path_factory):
     body.set_weights(whole.get_weights()[:-2])
     body.save_weights(folder / "body.h5")
     whole.save_weights(folder / "whole.h5")
-    return body, folder / "body.h5", folder / "whole.h5"
+    whole.save_weights(folder / "whole.weights.h5")
+    return body, folder / "body.h5", folder / "whole.h5", folder / "whole.weights.h5"
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,7 @@ def kept(model):
     return {name.removesuffix(":0"): weight.numpy() for name, weight in named_weights(model).items()}
 
 
-@pytest.mark.parametrize("which", [1, 2], ids=["body", "whole"])
+@pytest.mark.parametrize("which", [1, 2, 3], ids=["body", "whole", "newer"])
 def test_a_frozen_body_answers_as_the_published_one_does_on_the_same_pixels(files, images, tmp_path, which):
     recorder = Recorder()
     run = begun(tmp_path, images, reporter=recorder, init_weights=str(files[which]), freeze=True, epochs=1)
@@ -134,10 +135,10 @@ def test_a_frozen_body_answers_as_the_published_one_does_on_the_same_pixels(file
     transfer = run.card.transfer
     assert {*transfer.taken} == kept(body).keys()
     assert (transfer.turned, transfer.unused, transfer.of_other_shape) == (("conv1/kernel",), (), ())
-    reason = "classes of its own: a published network gives its body"
+    reason = "a published network gives its body alone"
     assert transfer.new == dict.fromkeys(("classifier/kernel", "classifier/bias"), f"the head is new, for {reason}")
     lines = recorder.lines
-    assert f"Starting from the weights of {NAME}." in lines
+    assert f"Starting from the weights of {NAME} in {files[which]}." in lines
     assert f"{len(transfer.taken)} of {len(transfer.taken) + 2} weights are taken from there." in lines
     assert f"Not taken: classifier/kernel, classifier/bias (the head is new, for {reason})." in lines
     assert "Turned round for images in RGB, where it was trained on BGR: conv1/kernel." in lines
@@ -182,6 +183,20 @@ def test_a_resumed_run_ends_with_the_same_bits_and_never_asks_for_the_weights_ag
         assert ("Starting from the weights of keras:Tiny." in recorder.lines) == (step == 0)
         assert run.card.transfer == whole.card.transfer
     assert not published
+
+
+def test_a_run_says_from_its_first_moment_what_it_begins_with(files, images, tmp_path, monkeypatch):
+    """A process that dies before it writes anything more leaves no run that would begin with random weights."""
+
+    def die(self, **facts):
+        raise Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(Run, "update_card", die)
+        begun(tmp_path, images, init_weights=str(files[1]))
+    card = Run.open(tmp_path / "run").card
+    assert (card.init_from, card.document["init_weights"]) == (NAME, str(files[1]))
+    assert card.transfer.turned == ("conv1/kernel",)
 
 
 def test_a_run_converts_with_int8_twin_and_its_file_says_how_images_are_prepared(files, images, tmp_path):
