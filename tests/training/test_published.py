@@ -191,9 +191,10 @@ def test_a_run_says_from_its_first_moment_what_it_begins_with(files, images, tmp
     def die(self, **facts):
         raise Stopped
 
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
+    with monkeypatch.context() as patch:
         patch.setattr(Run, "update_card", die)
-        begun(tmp_path, images, init_weights=str(files[1]))
+        with pytest.raises(Stopped):
+            begun(tmp_path, images, init_weights=str(files[1]))
     card = Run.open(tmp_path / "run").card
     assert (card.init_from, card.document["init_weights"]) == (NAME, str(files[1]))
     assert card.transfer.turned == ("conv1/kernel",)
