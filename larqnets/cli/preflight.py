@@ -228,7 +228,7 @@ def check_summary(subject: str, backbone: str | None, image: str, stem: str, ove
         options: dict[str, object] = {}
         for override in overrides:
             apply_override(options, override)
-        check_model(ModelConfig(subject, backbone, stem, options=options))  # pyright: ignore[reportArgumentType]  # looked at
+        check_model(ModelConfig(subject, backbone, stem, options=options))
     elif path.suffix in KERAS_SUFFIXES:
         check_network(path)
     elif subject in method_names() and not path.exists():

@@ -366,3 +366,13 @@ def test_reasons_are_grouped_by_what_they_are_and_not_by_their_words():
 def test_the_small_network_is_found_as_those_of_keras_are():
     assert applications()["Tiny"] is Tiny
     assert preprocess_of("Tiny") is sys.modules[__name__].preprocess_input
+
+
+def test_its_bits_and_macs_are_counted_before_training(cli):
+    counted = cli("summary", "published", "--backbone", NAME, "--image", "12x12x3", "--classes", "3", "--json")
+    assert counted.code == 0, counted.err
+    kernels = 3 * 3 * 3 * 8 + 8 + 3 * 3 * 8 * 6 + 6 * 3 + 3
+    assert json.loads(counted.out)["totals"]["real_weights"] >= kernels
+    assert cli("summary", "published", "--backbone", NAME, "--stem", "imagenet").err == (
+        f"larqnets: {NAME} has its own first layer and width. Leave model.stem and model.width out.\n"
+    )
