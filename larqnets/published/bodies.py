@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from larqnets.errors import LarqnetsError, first_line
+from larqnets.errors import LarqnetsError, keras_reason
 from larqnets.published import IMAGENET, KERAS, is_zoo
 from larqnets.published.applications import PixelFormula, find_application, pixel_formula
 from larqnets.published.zoo import NORMALISATION, build_zoo, zoo_function
@@ -38,7 +38,7 @@ def build_body(named: str, input_shape: tuple[int, ...]) -> tf.keras.Model:
     except Exception as error:  # Keras raises ValueError and others where nothing is left of an image
         height, width, _ = input_shape
         raise LarqnetsError(
-            f"{named} cannot be built for images of {height}x{width}: {first_line(error)}. Set a larger data.image_size, such as 224."
+            f"{named} cannot be built for images of {height}x{width}: {keras_reason(error)}. Set a larger data.image_size, such as 224."
         ) from error
     own = sorted({type(layer).__name__ for layer in body.layers if ".applications." in type(layer).__module__})
     if own:
@@ -90,7 +90,7 @@ def published_body(named: str, weights: str) -> tf.keras.Model:
             remedy = "Check the network connection, or name a file of its weights with --init-weights."
         else:
             remedy = "Name a file that model.save_weights wrote of this network."
-        raise LarqnetsError(f"The weights of {named} cannot be had: {first_line(error)}. {remedy}") from error
+        raise LarqnetsError(f"The weights of {named} cannot be had: {keras_reason(error)}. {remedy}") from error
 
 
 def _from_file(build: Any, weights: str) -> tf.keras.Model:

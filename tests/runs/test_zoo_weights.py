@@ -13,6 +13,7 @@ from photos import photos
 
 from deploy.convert.sources import convert_source
 from larqnets.errors import LarqnetsError
+from larqnets.models import create_model
 from larqnets.published import zoo as zoo_networks
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.names import Order, check_origin
@@ -144,3 +145,12 @@ def test_a_run_begins_with_its_body_and_is_used_without_the_package(cache, tmp_p
 def test_a_network_that_it_does_not_have_is_told_with_the_nearest():
     with pytest.raises(LarqnetsError, match=r"no network 'quiknet'\. Did you mean 'quicknet'\?"):
         check_origin("zoo:quiknet")
+
+
+@needs_zoo
+@pytest.mark.parametrize(("name", "size", "why"), [("xnornet", 64, "One of the"), ("quicknet_small", 8, "Negative")])
+def test_images_that_end_before_its_layers_do_are_refused(name, size, why):
+    with pytest.raises(
+        LarqnetsError, match=f"zoo:{name} cannot be built for images of {size}x{size}: {why} .*image_size"
+    ):
+        create_model("published", f"zoo:{name}", (size, size, 3), 5)

@@ -26,6 +26,7 @@ from larqnets.runs.card import Transfer
 from larqnets.runs.names import Order
 from larqnets.runs.run import Run
 from larqnets.runs.weights import load_trained_model, named_weights
+from larqnets.studies.sweep_plan import plan
 from larqnets.tflite.inspect import own_metadata
 from larqnets.tflite.reading import read_model
 from larqnets.training.launch import launch
@@ -376,3 +377,12 @@ def test_its_bits_and_macs_are_counted_before_training(cli):
     assert cli("summary", "published", "--backbone", NAME, "--stem", "imagenet").err == (
         f"larqnets: {NAME} has its own first layer and width. Leave model.stem and model.width out.\n"
     )
+
+
+def test_a_sweep_knows_a_run_again_that_began_with_a_random_body(images, tmp_path):
+    path = config(tmp_path, images, epochs=1)
+    run = launch(Order(path, runs=tmp_path), SILENT)
+    assert (run.card.init_from, run.card.transfer, run.body_file.is_file()) == (None, None, True)
+    assert [planned.run for planned in plan([path], None, (), tmp_path)] == [run.path]
+    with pytest.raises(LarqnetsError, match="was started with another config than this sweep gives it"):
+        plan([path], None, ("data.mean=[0.5, 0.5, 0.5]",), tmp_path)
