@@ -28,8 +28,8 @@ STRATEGIES = ("mirrored", "multiworker")  # over several devices of a machine, o
 class ModelConfig:
     """Which network: a method applied to a backbone."""
 
-    method: str
-    backbone: str
+    method: str  # a name of `larqnets list methods`, or "published" for a body that others published
+    backbone: str  # a name of `larqnets list backbones`, or such a body: zoo:NAME of Larq Zoo, keras:NAME of keras.applications
     stem: Literal["imagenet", "small"] = "small"  # 7x7/2 + max-pool, or 3x3/1 for images up to 64 pixels
     width: Annotated[float, Range(1 / 64, 64)] = 1.0  # factor on every number of filters
     options: dict[str, Any] = field(default_factory=dict)  # fields of the method, e.g. {input_scale = true}
@@ -57,8 +57,8 @@ class DataConfig:
     min_crop_area: Annotated[float, Range(0.001, 1)] = 0.08  # smallest random resized crop, as a fraction of the area
     augment: Literal["none", "light", "photos"] = "none"  # "light": random crops of 0.6 of the area or more, mirrored,
     # mild changes of colour; "photos": of 0.3, stronger ones, RandAugment's without turns, mixup and CutMix
-    mean: tuple[float, ...] = ()  # per channel, of pixels / 255, subtracted; (): the data set's own
-    std: tuple[float, ...] = ()  # per channel, divided by; (): the data set's own
+    mean: tuple[float, ...] = ()  # per channel, of pixels / 255, subtracted; (): the data set's or published body's own
+    std: tuple[float, ...] = ()  # per channel, divided by; (): the data set's or published body's own
     validation: Annotated[float, Range(0, 0.9)] = 0.0  # share of every label's training images, kept to choose by
     own_validation: bool = False  # the folder's own validation/ (or val/, valid/) beside test/ is kept to choose by
     test: Annotated[float, Range(0.01, 0.9)] = 0.2  # of a folder without splits: share of every label for the test

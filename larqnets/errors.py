@@ -76,3 +76,12 @@ def excerpt(text: str, limit: int = 200) -> str:
     """Return what somebody else says as a part of our sentence: one printable line of at most `limit` characters."""
     line = printable(" ".join(text[: 10 * limit].split()))
     return line if len(line) <= limit else f"{line[: limit - 4]} ..."
+
+
+def keras_reason(error: BaseException) -> str:
+    """Return what an error of Keras says in one printable line of at most 200 characters, without Keras' frame around it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling layer"):
+        lines = lines[1:]
+    said = printable(lines[0] if lines else type(error).__name__).rstrip(".:")
+    return said if len(said) <= 200 else f"{said[:199]}…"

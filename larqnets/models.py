@@ -25,6 +25,8 @@ import logging  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from larqnets.methods import get_method, list_methods  # noqa: E402
+from larqnets.published import check_pair  # noqa: E402
+from larqnets.published.bodies import build_body  # noqa: E402
 from larqnets.quantizers import Clip, Relu, Tanh  # noqa: E402
 from larqnets.tasks import Images, Task, Tree, get_task, only  # noqa: E402
 
@@ -49,23 +51,34 @@ def create_model(
     width: float = 1.0,
     precision: Precision = "binary",
     surrogate: Surrogate = "clip",
+    body: tf.keras.Model | None = None,
     **options: Any,
 ) -> tf.keras.Model:
     """Build `method` on `backbone` for images (N, *input_shape); returns a functional Keras model.
 
     It answers with what `task` says: by default, and without one of its own, with logits (N, classes). `stem`: "imagenet" (7x7/2 + max-pool) or "small" (3x3/1); `width` scales every number of filters; `precision`
-    other than "binary" takes signs away (table above); `options` are the method's own. Raises LarqnetsError for an unknown
+    other than "binary" takes signs away (table above); `body` is a published one that is there already; `options` are the method's own. Raises LarqnetsError for an unknown
     name or option, an impossible pair, an image too small, or a precision where there is nothing binary to take away.
     """
+    check_pair(method, backbone)
     plan = get_backbone(backbone, stem, width)
     recipe, task, info = get_method(method, **options), task or get_task(), Images(input_shape, num_classes)
     recipe.check(plan)
     _check_shape(plan, input_shape)
+    if plan.published and not task.on_any_body:
+        raise LarqnetsError(
+            f"A network for {task.name} needs the stages of a backbone of ours, and {backbone} tells of none. Name one of "
+            "`larqnets list backbones`."
+        )
     task.check(plan, info)
-    inputs = tf.keras.Input(input_shape, name="image")
-    stages = recipe.body(recipe.stem(inputs, plan.stem), plan)
+    if plan.published:
+        body = body or build_body(backbone, input_shape)
+        inputs, stages = body.inputs[0], list(body.outputs)
+    else:
+        inputs = tf.keras.Input(input_shape, name="image")
+        stages = recipe.body(recipe.stem(inputs, plan.stem), plan)
     answers = _named(task.outputs(stages, recipe, plan, info))
-    model = tf.keras.Model(inputs, answers, name=f"{method}_{backbone}")
+    model = tf.keras.Model(inputs, answers, name=f"{method}_{backbone}".replace(":", "_"))
     model = model if precision == "binary" else _with_less_binary(model, precision, surrogate, method)
     setattr(model, _BODY, frozenset(layer.name for layer in tf.keras.Model(inputs, stages).layers))
     return model

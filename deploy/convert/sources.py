@@ -16,16 +16,19 @@ from deploy.proof.arm64 import prove
 from deploy.proof.converted import Converted
 from deploy.proof.samples import Samples, verification_samples
 from deploy.targets import check_target
+from larqnets.config import ModelConfig
 from larqnets.data.info import IMAGE
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import check_free
 from larqnets.methods import get_method
 from larqnets.models import create_model
+from larqnets.published import METHOD, is_keras, is_published
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.card import Card
 from larqnets.runs.run import Run
 from larqnets.runs.subject import Subject, open_subject
+from larqnets.runs.weights import stored_body
 
 CALIBRATION_SAMPLES = 200
 CARD_FIELDS = ("name", "config", "method", "backbone", "dataset", "seed", "epochs_done", "test_accuracy", "kind")
@@ -145,7 +148,7 @@ def _calibration(source: Subject) -> np.ndarray | None:
 
 def _check_binary(trained: Trained, run: Run) -> None:
     """Raise LarqnetsError when a binary method's run stands in a stage whose weights are real."""
-    if run.kind != "trained" or get_method(run.experiment.model.method).precision == "real":
+    if run.kind != "trained" or _is_real(run.experiment.model):
         return
     if not (trained.binary_layers or weights_only_layers(trained.model)):
         raise LarqnetsError(
@@ -154,8 +157,21 @@ def _check_binary(trained: Trained, run: Run) -> None:
         )
 
 
+def _is_real(model: ModelConfig) -> bool:
+    """Whether nothing in the network is meant to be binary."""
+    return is_keras(model.backbone) or (model.method != METHOD and get_method(model.method).precision == "real")
+
+
 def _check_twin(run: Run, twin_run: Run) -> None:
     ours, theirs = run.experiment.model, twin_run.experiment.model
+    if is_keras(theirs.backbone):  # a network of its own, for the same images
+        _check_same_images(run, twin_run)
+        return
+    if is_published(ours.backbone):
+        raise LarqnetsError(
+            f"{ours.backbone} has layers of its own, on which no other run is. A twin of it is a run on keras:NAME; without "
+            "--twin-run it is the same network with real weights, untrained."
+        )
     if theirs.method != "real":
         raise LarqnetsError(
             f"{twin_run.path} was trained with method '{theirs.method}'. A twin is a run of method 'real'."
@@ -167,6 +183,15 @@ def _check_twin(run: Run, twin_run: Run) -> None:
         )
 
 
+def _check_same_images(run: Run, twin_run: Run) -> None:
+    ours, theirs = run.card.images, twin_run.card.images
+    for what, key in (("on images of another size", "image_shape"), ("for other classes", "labels")):
+        if ours is None or theirs is None or getattr(ours, key) != getattr(theirs, key):
+            raise LarqnetsError(
+                f"{twin_run.path} was trained {what} than {run.path}. Train the twin on the same images."
+            )
+
+
 def _twins(source: Subject, samples: Samples, twin_run: Path | None, entry: dict[str, Any]) -> list[Converted]:
     assert source.run is not None  # twins need one
     if twin_run is None:
@@ -175,16 +200,25 @@ def _twins(source: Subject, samples: Samples, twin_run: Path | None, entry: dict
         named = {"name": f"no run, {note}", "method": "real", "backbone": card.backbone, "dataset": card.dataset}
         twin = Trained(_untrained(source))
     else:
-        note, run = f"trained as {twin_run.name}", Run.open(twin_run)
-        named, twin = _shown(run.card), Trained(open_subject(run).model)
+        note, theirs = f"trained as {twin_run.name}", open_subject(twin_run)
+        assert theirs.run is not None
+        named, twin = _shown(theirs.run.card), Trained(theirs.model)
+        if is_keras(theirs.run.experiment.model.backbone):  # which has the same images prepared in its own way
+            source, samples = theirs, verification_samples(theirs)
+            entry = {**entry, "preprocess": theirs.preprocess}
     entry = {**entry, "run": named, "twin_of": entry["source"], "note": note}
     return [convert_twin(twin, samples, images, entry, note) for images in (None, _calibration(source))]
 
 
 def _untrained(source: Subject) -> tf.keras.Model:
-    """Return the real-valued network on a run's backbone, for its images and task."""
+    """Return the real-valued network on a run's backbone, for its images and task; a published one with its signs taken away."""
     assert source.run is not None
     assert source.images is not None  # what was trained has some
     ours, info = source.run.experiment.model, source.images.info
     shape, classes = info.image_shape, info.num_classes
+    if is_published(ours.backbone):
+        body = stored_body(source.run)
+        return create_model(
+            METHOD, ours.backbone, shape, classes, task=source.task, precision="real", surrogate="relu", body=body
+        )
     return create_model("real", ours.backbone, shape, classes, task=source.task, stem=ours.stem, width=ours.width)

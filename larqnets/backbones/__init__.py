@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from larqnets.errors import LarqnetsError
+from larqnets.published import is_published, is_zoo
+from larqnets.published.zoo import check_zoo_name
 from larqnets.registry import Registry, import_folder
 
 StemKind = Literal["imagenet", "small"]
@@ -60,12 +62,20 @@ class Stem:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network up to its head, which takes the global `average` or the `flatten`ed last feature map."""
+    """A network up to its head, which takes the global `average` or the `flatten`ed last feature map.
+
+    That of a published network is known by its name alone: it has no stages.
+    """
 
     name: str
     stem: Stem
     stages: tuple[Stage, ...]
     head: Literal["average", "flatten"] = "average"
+
+    @property
+    def published(self) -> bool:
+        """Whether its layers are those of a published network."""
+        return is_published(self.name)
 
     @property
     def units(self) -> list[Unit]:
@@ -133,7 +143,16 @@ def scaled(backbone: Backbone, width: float) -> Backbone:
 
 
 def get_backbone(name: str, stem: StemKind = "small", width: float = 1.0) -> Backbone:
-    """Return the backbone called `name` with the stem for its image size and all widths scaled."""
+    """Return the backbone called `name` with the stem for its image size and all widths scaled, or a published body.
+
+    Raises LarqnetsError where there is none, and for a stem or a width of a published body, which is as it is.
+    """
+    if is_published(name):
+        if is_zoo(name):
+            check_zoo_name(name)
+        if (stem, width) != ("small", 1.0):
+            raise LarqnetsError(f"{name} has its own first layer and width. Leave model.stem and model.width out.")
+        return Backbone(name, Stem(0), ())
     _load()
     return scaled(BACKBONES.get(name)(stem), width)
 

@@ -27,9 +27,14 @@ def listing(
         return _methods(pattern, load)
     if what == "backbones":
         from larqnets.backbones import get_backbone, list_backbones
+        from larqnets.published.zoo import NETWORKS
 
         names = list_backbones(pattern)
-        return names, lambda: _table("backbone", [(n, _shape_words(get_backbone(n))) for n in names])
+        others = [
+            ("zoo:NAME", f"published bodies of Larq Zoo: {', '.join(NETWORKS)}"),
+            ("keras:NAME", "published bodies of keras.applications, such as MobileNetV2"),
+        ]
+        return names, lambda: _table("backbone", [(n, _shape_words(get_backbone(n))) for n in names] + others)
     if what == "tasks":
         from larqnets.tasks import TASKS, list_tasks
 

@@ -262,7 +262,9 @@ def summary(
     ] = None,
     image: Annotated[str, typer.Option(metavar="HxWxC", help="Image shape, when SUBJECT is a method.")] = "224x224x3",
     classes: Annotated[int, typer.Option(min=2, help="Classes, when SUBJECT is a method.")] = 1000,
-    stem: Annotated[str, typer.Option(help="imagenet or small, when SUBJECT is a method.")] = "imagenet",
+    stem: Annotated[
+        str | None, typer.Option(help="imagenet or small, when SUBJECT is a method. Default: imagenet.")
+    ] = None,
     width: Annotated[float, typer.Option(min=1 / 64, max=64, help="Width factor, when SUBJECT is a method.")] = 1.0,
     overrides: Annotated[
         list[str] | None,
@@ -272,7 +274,9 @@ def summary(
 ) -> None:
     """Count parameters, bits and 1-bit and real MACs of a network before it is trained."""
     from larqnets.cli import preflight
+    from larqnets.published import is_published
 
+    stem = stem or ("small" if is_published(backbone) else "imagenet")  # of a published body nothing is said
     preflight.check_summary(subject, backbone, image, stem, overrides or ())
     subjects = needs_training_extra("larqnets.runs.subject")
     from larqnets.cli.tables import models

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.targets import check_target
-from larqnets.backbones import get_backbone
-from larqnets.config import STRATEGIES, DataConfig, apply_override, load_config
+from larqnets.config import STRATEGIES, DataConfig, ModelConfig, apply_override, load_config
 from larqnets.data.known import KNOWN_DATASETS, SPLITS
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import check_folder, check_output
-from larqnets.method_options import method_names, read_options
+from larqnets.method_options import method_names
 from larqnets.places import FOLDER_PREFIX
+from larqnets.published import is_keras, is_zoo
+from larqnets.published.zoo import check_zoo
 from larqnets.runs.names import (
     ARRAY_SUFFIXES,
     KERAS_SUFFIXES,
@@ -27,7 +28,7 @@ from larqnets.runs.names import (
     check_experiment,
     check_images,
     check_is_keras_file,
-    check_method,
+    check_model,
     check_origin,
     image_shape,
     images_of_source,
@@ -39,7 +40,6 @@ from larqnets.runs.names import (
 )
 from larqnets.runs.run import Run, new_run_path
 from larqnets.runs.weights_files import check_readable
-from larqnets.runs.zoo import check_zoo, is_zoo
 from larqnets.schema import from_mapping
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def check_train(order: Order) -> None:
     check_folder(order.runs)
     check_experiment(experiment)
     for teacher in {stage.teacher for stage in experiment.training_stages}:
-        if teacher and not teacher.startswith("keras:"):
+        if teacher and not is_keras(teacher):
             Run.open(Path(teacher))
     if order.init_from is not None:
         check_origin(str(order.init_from))
@@ -222,15 +222,13 @@ def check_summary(subject: str, backbone: str | None, image: str, stem: str, ove
     """Look at the arguments of `larqnets summary`."""
     path = Path(subject)
     if backbone is not None:
-        check_method(subject)
-        get_backbone(backbone)
         image_shape(image)
         if stem not in ("imagenet", "small"):
             raise LarqnetsError(f"The stem is 'imagenet' or 'small', not '{stem}'.")
         options: dict[str, object] = {}
         for override in overrides:
             apply_override(options, override)
-        read_options(subject, options)
+        check_model(ModelConfig(subject, backbone, stem, options=options))
     elif path.suffix in KERAS_SUFFIXES:
         check_network(path)
     elif subject in method_names() and not path.exists():

@@ -23,6 +23,7 @@ app = typer.Typer()
     "larqnets train my.toml --name wide --set model.width=2",
     "larqnets train --resume runs/wide",
     "larqnets train my.toml --init-from runs/wide",
+    "larqnets train photos.toml --init-from zoo:quicknet --set model.method=published --set model.backbone=zoo:quicknet",
 )
 def train(
     config: Annotated[
@@ -44,9 +45,15 @@ def train(
     init_from: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN|FILE",
+            metavar="RUN|FILE|zoo:NAME|keras:NAME",
             autocompletion=completion.runs,
-            help="Start from the weights of this run, Keras file, .npz, .safetensors or .pt; what does not fit begins anew.",
+            help="Start from the weights of this run, Keras file, .npz, .safetensors or .pt, or of this published network; what does not fit begins anew.",
+        ),
+    ] = None,
+    init_weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Weights of --init-from keras:NAME that Keras wrote. Default: it downloads ImageNet's."
         ),
     ] = None,
     resume: Annotated[
@@ -63,7 +70,7 @@ def train(
     from larqnets.runs.names import Order
 
     set_to = short_forms.settings([config], overrides, epochs, batch_size, lr, data, resume=resume)
-    order = Order(config, name, runs, set_to, init_from, resume, seed, strategy, overwrite)
+    order = Order(config, name, runs, set_to, init_from, init_weights, resume, seed, strategy, overwrite)
     preflight.check_train(order)
     launch = needs_training_extra("larqnets.training.launch").launch
     from larqnets.cli.reporters import StepsReporter

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -157,6 +157,11 @@ class Dataset:
         self._as_stored = as_stored
         self._arrays: dict[str, Example] = {}
         self._scale, self._offset = normalisation(info.mean, info.std)
+
+    def prepared(self, mean: tuple[float, ...], std: tuple[float, ...]) -> "Dataset":
+        """Return the same images as (pixel / 255 - mean) / std."""
+        info, config = replace(self.info, mean=mean, std=std), replace(self._config, mean=mean, std=std)
+        return Dataset(info, config, self._streams, self.survey, as_stored=self._as_stored)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{stream.num_images:,} {split}" for split, stream in self._streams.items())

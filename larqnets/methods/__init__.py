@@ -24,6 +24,7 @@ import tensorflow as tf
 from larqnets.backbones import Backbone, Block, Stem, Unit
 from larqnets.errors import LarqnetsError
 from larqnets.method_options import with_options
+from larqnets.published import METHOD
 from larqnets.registry import Registry, import_folder
 
 Tensor = Any  # a Keras symbolic tensor (N, H, W, C)
@@ -238,6 +239,16 @@ class Method:
         return layers.Dense(units, name=name)(x)
 
 
+@dataclass(frozen=True)
+class Published(Method):
+    """No method at all: a published body has layers of its own, and only the head is built here.
+
+    It is not in the registry, whose methods build on every backbone of ours that they do not refuse.
+    """
+
+    name = METHOD
+
+
 METHODS: Registry[type[Method]] = Registry("method")
 
 
@@ -253,7 +264,7 @@ def get_method(name: str, /, **options: Any) -> Method:
     Raises LarqnetsError for an option that it does not have, a value of another type, or one that its Literal lacks.
     """
     _load()
-    return with_options(METHODS.get(name), name, options)
+    return with_options(Published if name == METHOD else METHODS.get(name), name, options)
 
 
 def _load() -> None:

@@ -75,12 +75,15 @@ class Transfer:
     """Which weights a run began with of another network, by name.
 
     `taken` have the values of the other one, `new` have initial values, each with the reason, `unused` are those of the other
-    one that nothing here is called like.
+    one that nothing here is called like. `of_other_shape` are those of `new` whose reason is theirs alone; `turned` are those
+    of `taken` that see R, G, B where they saw B, G, R.
     """
 
     taken: tuple[str, ...]
     new: dict[str, str] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    of_other_shape: tuple[str, ...] = ()
+    turned: tuple[str, ...] = ()
 
     def words(self) -> str:
         """Return how many are taken."""
@@ -90,12 +93,14 @@ class Transfer:
     def lines(self) -> list[str]:
         """Return in sentences what is taken and what is not, and of the latter the first names."""
         lines = [f"{self.words()} are taken from there."]
-        shapes = [name for name, why in self.new.items() if " there and " in why]
-        for why in dict.fromkeys(why for name, why in self.new.items() if name not in shapes):
-            names = [name for name, reason in self.new.items() if reason == why]
+        shared = {name: why for name, why in self.new.items() if name not in self.of_other_shape}
+        for why in dict.fromkeys(shared.values()):
+            names = [name for name, reason in shared.items() if reason == why]
             lines.append(f"Not taken: {some(names)} ({why}).")
-        if shapes:
-            lines.append(f"Not taken: {some([f'{name} is {self.new[name]}' for name in shapes])}.")
+        if self.of_other_shape:
+            lines.append(f"Not taken: {some([f'{name} is {self.new[name]}' for name in self.of_other_shape])}.")
+        if self.turned:
+            lines.append(f"Turned round for images in RGB, where it was trained on BGR: {some(self.turned)}.")
         if self.unused:
             lines.append(f"Nothing here is called like {some(self.unused)} of the other network.")
         return lines

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Literal
 import h5py
 from h5py import h5o, h5z  # pyright: ignore[reportAttributeAccessIssue]  # compiled, and without stubs
 
-from larqnets.errors import LarqnetsError, printable
+from larqnets.errors import LarqnetsError, keras_reason, printable
 
 MAX_CONFIG = 16 << 20  # bytes of JSON
 MAX_DEPTH = 128  # of nested lists and objects in it
@@ -83,7 +83,9 @@ def check_weights_file(path: Path) -> None:
     except RefusedError as error:
         raise LarqnetsError(f"{path} {error}.") from error
     except TORN as error:
-        raise LarqnetsError(f"{path} cannot be read as weights of Keras: {reason(error)}. Save them again.") from error
+        raise LarqnetsError(
+            f"{path} cannot be read as weights of Keras: {keras_reason(error)}. Save them again."
+        ) from error
 
 
 # What zipfile, h5py and json raise on files that are torn or lie.
@@ -91,15 +93,6 @@ TORN = (
     *(OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, NotImplementedError),
     *(OverflowError, RecursionError, MemoryError, zipfile.BadZipFile, zlib.error),
 )
-
-
-def reason(error: BaseException) -> str:
-    """Return what an error says in one printable line of at most 200 characters, without Keras' frame around it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling layer"):
-        lines = lines[1:]
-    said = printable(lines[0] if lines else type(error).__name__).rstrip(".:")
-    return said if len(said) <= 200 else f"{said[:199]}…"
 
 
 def shown(value: object) -> str:

@@ -16,8 +16,8 @@ import tensorflow as tf  # noqa: E402
 from tf_keras.src.saving import saving_lib  # noqa: E402
 from tf_keras.src.saving.legacy import hdf5_format  # noqa: E402
 
-from larqnets.errors import LarqnetsError  # noqa: E402
-from larqnets.runs.keras_config import KerasFile, RefusedError, open_keras_file, reason  # noqa: E402
+from larqnets.errors import LarqnetsError, keras_reason  # noqa: E402
+from larqnets.runs.keras_config import KerasFile, RefusedError, open_keras_file  # noqa: E402
 from larqnets.runs.keras_layers import build_network  # noqa: E402
 from larqnets.runs.names import check_is_keras_file  # noqa: E402
 
@@ -39,7 +39,7 @@ def load_keras_file(path: Path, size: tuple[int, int] | None = None) -> tf.keras
     except Exception as error:
         # Whatever zip, HDF5 and JSON readers raise on torn files, and Keras on options that do not fit together.
         raise LarqnetsError(
-            f"{path} cannot be loaded as a Keras 2 model: {reason(error)}. Save it again with model.save in Keras 2."
+            f"{path} cannot be loaded as a Keras 2 model: {keras_reason(error)}. Save it again with model.save in Keras 2."
         ) from error
     if not model.inputs or not model.outputs:
         raise LarqnetsError(
@@ -77,7 +77,7 @@ def _of_size(model: tf.keras.Model, size: tuple[int, int], path: Path) -> tf.ker
         height, width = size
         raise LarqnetsError(
             f"{path} is a network for images of {shape[0]}x{shape[1]} and cannot take those of {height}x{width}: "
-            f"{reason(error)}. Leave --image-size out."
+            f"{keras_reason(error)}. Leave --image-size out."
         ) from error
     return clone
 

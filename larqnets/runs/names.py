@@ -6,20 +6,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from larqnets.backbones import get_backbone
-from larqnets.config import DataConfig, Experiment, StageConfig, list_configs, load_config
+from larqnets.config import DataConfig, Experiment, ModelConfig, StageConfig, list_configs, load_config
 from larqnets.data.folder import find_layout
 from larqnets.data.known import find_known
 from larqnets.data.layout import find_prepared, resolve_data_dir
 from larqnets.errors import LarqnetsError
-from larqnets.method_options import method_names, read_options
+from larqnets.method_options import method_names, no_option, read_options
 from larqnets.places import FOLDER_PREFIX, folder_path
+from larqnets.published import METHOD, check_pair, is_keras, is_published, is_zoo
+from larqnets.published.zoo import check_zoo
 from larqnets.registry import unknown
-from larqnets.runs.batch_size import with_batch_size
 from larqnets.runs.card import CARD_FILE
 from larqnets.runs.longer import added_stage, asks_nothing_else, epochs_asked, is_longer
 from larqnets.runs.run import Run, default_name, numbered_name
+from larqnets.runs.settled import settled_as
 from larqnets.runs.weights_files import check_readable
-from larqnets.runs.zoo import check_zoo, is_zoo
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 ARRAY_SUFFIXES = (
@@ -46,10 +47,21 @@ _FOREIGN = {
 
 def check_experiment(experiment: Experiment) -> None:
     """Look at the names of method, backbone and data set, and at the method's options."""
-    check_method(experiment.model.method)
-    read_options(experiment.model.method, experiment.model.options)
-    get_backbone(experiment.model.backbone)
+    check_model(experiment.model)
     check_data(experiment.data)
+
+
+def check_model(model: ModelConfig) -> None:
+    """Look whether there are such a method, with its options, and such a backbone, and whether they go together."""
+    check_pair(model.method, model.backbone)
+    if model.method != METHOD:
+        check_method(model.method)
+        read_options(model.method, model.options)
+    elif model.options:
+        raise no_option(METHOD, next(iter(model.options)), ())
+    get_backbone(model.backbone, model.stem, model.width)
+    if is_zoo(model.backbone):
+        check_zoo(model.backbone)
 
 
 def check_method(name: str) -> None:
@@ -124,7 +136,8 @@ class Order:
     name: str | None = None
     runs: Path = Path("runs")
     overrides: Sequence[str] = ()
-    init_from: Path | str | None = None  # a run or file whose weights it starts from
+    init_from: Path | str | None = None  # a run, file or published network whose weights it starts from
+    init_weights: str | None = None  # the file of the weights of a keras:NAME; None: those that Keras downloads
     resume: bool = False
     seed: int | None = None
     strategy: str | None = None
@@ -142,7 +155,8 @@ def plan_run(order: Order) -> Run | tuple[Experiment, str]:
     if is_run(order.config_or_run) or (order.resume and looks_like_run(path)):
         if not order.resume:
             raise LarqnetsError(f"{path} is a run folder. Continue it with --resume, or give a config to train anew.")
-        if not asks_nothing_else(order.overrides) or (order.seed, order.name, order.init_from) != (None, None, None):
+        asked = (order.seed, order.name, order.init_from, order.init_weights)
+        if not asks_nothing_else(order.overrides) or any(value is not None for value in asked):
             raise LarqnetsError(
                 "A resumed run keeps its config, seed, name and origin. Leave out --set, --seed, --name and --init-from; "
                 "--epochs N alone makes a finished run longer."
@@ -153,11 +167,11 @@ def plan_run(order: Order) -> Run | tuple[Experiment, str]:
     settings = list(order.overrides) + ([] if order.seed is None else [f"seed={order.seed}"])
     experiment = load_config(order.config_or_run, settings)
     check_body(experiment, order.init_from is not None)
+    check_published(experiment.model, order.init_from, order.init_weights)
     name = order.name or default_name(path.stem, experiment.seed)
     if order.resume and (order.runs / name).exists():
         run = Run.open(order.runs / name)
-        # The size of a batch as it was settled for the run.
-        experiment = with_batch_size(experiment, run.experiment.train.batch_size)
+        experiment = settled_as(experiment, run.experiment)
         mine, asked = run.experiment.placed(), experiment.placed()
         if mine == asked:
             return run
@@ -205,14 +219,40 @@ def check_body(experiment: Experiment, has_origin: bool) -> None:
         )
 
 
+def check_published(model: ModelConfig, origin: Path | str | None, weights: str | None) -> None:
+    """Raise LarqnetsError where the body of a published network is to come into another one, or a file is named for none."""
+    if is_published(origin) and model.backbone != origin:
+        check_origin(str(origin))
+        raise LarqnetsError(
+            f"{origin} is a body of its own, and the config has {model.method} on {model.backbone}. Put method = "
+            f'"{METHOD}" and backbone = "{origin}" into its [model], or add --set model.method={METHOD} --set '
+            f"model.backbone={origin}."
+        )
+    if weights is None:
+        return
+    if not is_keras(origin):
+        raise LarqnetsError(
+            "--init-weights names a file of the weights of --init-from keras:NAME. Larq Zoo's come from its own cache, where "
+            "their SHA-256 is checked; a run or a file brings its own. Leave it out."
+        )
+    if not Path(weights).is_file():
+        raise LarqnetsError(f"There is no file {weights} for --init-weights. Check the path.")
+    if not weights.endswith(KERAS_SUFFIXES):
+        raise LarqnetsError(
+            f"{weights} is no file of Keras' weights ({', '.join(KERAS_SUFFIXES)}). Name one that model.save_weights wrote."
+        )
+
+
 def check_origin(named: str) -> None:
-    """Look whether what --init-from names is there: a run, a Keras model file, a file of arrays."""
+    """Look whether what --init-from names is there: a run, a Keras model file, a file of arrays, a published network.
+
+    Which networks Keras has is found when it is loaded.
+    """
     path = Path(named)
     if is_zoo(named):
         check_zoo(named)
-        raise LarqnetsError(
-            f"{named} cannot begin a run yet, for no config describes its body. `larqnets convert {named}` converts it."
-        )
+    elif is_keras(named):
+        return
     elif path.suffix in ARRAY_SUFFIXES:
         check_readable(path)
     elif path.suffix in KERAS_SUFFIXES or path.is_file():

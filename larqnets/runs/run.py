@@ -3,7 +3,8 @@
 A method with learned scalars to report also has `parameters.csv`.
 
 A run whose network was not trained here, but imported or decomposed, holds the network itself as `model.h5` instead of
-metrics and checkpoints, and its config says nothing but which images the network is for.
+metrics and checkpoints, and its config says nothing but which images the network is for. A run that trains the body of a
+published network holds that as `body.h5`, with the weights that it began with, so that nobody needs to have it again.
 
 Nothing here imports TensorFlow, so a board that only measures can read the card of what it runs.
 """
@@ -15,6 +16,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from larqnets.config import (
@@ -36,6 +38,7 @@ from larqnets.runs.run_lock import RunLock
 
 CONFIG_FILE = "config.toml"
 MODEL_FILE = "model.h5"
+BODY_FILE = "body.h5"
 
 
 def default_name(config_name: str, seed: int) -> str:
@@ -93,6 +96,11 @@ class Run:
         return self.path / MODEL_FILE
 
     @property
+    def body_file(self) -> Path:
+        """The published body of a run that was trained here, as it was when the run began."""
+        return self.path / BODY_FILE
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -110,16 +118,24 @@ class Run:
 
     @classmethod
     def create(
-        cls, root: Path, name: str, experiment: Experiment, *, config_name: str = "", overwrite: bool = False
+        cls,
+        root: Path,
+        name: str,
+        experiment: Experiment,
+        files: Mapping[str, bytes] = MappingProxyType({}),
+        facts: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        config_name: str = "",
+        overwrite: bool = False,
     ) -> Self:
         """Create `root/name` with the resolved config and a first card; appears whole or not at all.
 
-        `overwrite`: in the place of a run that is called so. Raises LarqnetsError when the name is taken or no plain folder
+        `files`: contents by name, BODY_FILE where there is one; `facts`: more of the card; `overwrite`: in the place of a run that is called so. Raises LarqnetsError when the name is taken or no plain folder
         name, or the folder cannot be written.
         """
         path = new_run_path(root, name, overwrite)
         model, data = experiment.model, experiment.data
-        facts = {
+        first = {
             "format_version": RUN_FORMAT,
             "kind": "trained",
             "name": name,
@@ -133,7 +149,7 @@ class Run:
             "step": 0,
             "seconds": 0.0,
         }
-        return cls._build(path, experiment, facts, {}, overwrite)
+        return cls._build(path, experiment, {**first, **facts}, files, overwrite)
 
     @classmethod
     def create_with_model(

@@ -17,13 +17,15 @@ from larqnets.data.info import SPLIT, input_shape, preprocess_info, preprocessin
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.models import create_model
-from larqnets.runs.applications import applications, build_application, normalisation
+from larqnets.published import ZOO, is_zoo
+from larqnets.published.applications import applications, normalisation
+from larqnets.published.zoo import NORMALISATION, build_zoo
+from larqnets.runs.applications import build_application
 from larqnets.runs.card import Card
 from larqnets.runs.keras_file import load_keras_file
 from larqnets.runs.names import KERAS_SUFFIXES, image_shape, is_run, looks_like_run, run_of
 from larqnets.runs.run import Run
-from larqnets.runs.weights import build_model, load_trained_model
-from larqnets.runs.zoo import NORMALISATION, ZOO, build_zoo, is_zoo
+from larqnets.runs.weights import build_model, load_trained_model, stored_body
 from larqnets.tasks import Task, get_task, task_of
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
@@ -336,4 +338,5 @@ def model_of(
         return open_subject(run).model
     experiment = load_config(subject, overrides) if run is None else run.experiment
     info = load_dataset(experiment.data).info  # a run that has no checkpoint yet has a network, too
-    return build_model(experiment, info.image_shape, info.num_classes, experiment.training_stages[-1])
+    body = None if run is None else stored_body(run)
+    return build_model(experiment, info.image_shape, info.num_classes, experiment.training_stages[-1], body)

@@ -10,7 +10,10 @@ import tensorflow as tf
 from larqnets.config import TaskConfig
 from larqnets.errors import LarqnetsError, some
 from larqnets.models import body_of
+from larqnets.published import IMAGENET, is_published, is_zoo
+from larqnets.published.bodies import first_kernel, formula_of, published_body, turned_round
 from larqnets.runs.card import Transfer
+from larqnets.runs.keras_config import check_weights_file
 from larqnets.runs.keras_file import load_keras_file
 from larqnets.runs.names import ARRAY_SUFFIXES
 from larqnets.runs.run import Run
@@ -22,26 +25,35 @@ from larqnets.runs.weights_files import read_weights
 
 @dataclass(frozen=True)
 class _Origin:
-    """The weights of a network by name; `labels` and `task` are those that it was trained for, None where nobody says."""
+    """The weights of a network by name; `labels` and `task` are those that it was trained for, None where nobody says.
+
+    `turned`: the weights that were made for images in RGB; `headless`: there is no head among them.
+    """
 
     values: Mapping[str, np.ndarray]
     labels: tuple[str, ...] | None = None
     task: str | None = None
+    turned: tuple[str, ...] = ()
+    headless: bool = False
 
 
-def start_from(named: str, model: tf.keras.Model, labels: Iterable[str], task: TaskConfig) -> Transfer:
+def start_from(
+    named: str, model: tf.keras.Model, labels: Iterable[str], task: TaskConfig, weights: str = IMAGENET
+) -> Transfer:
     """Give a model of `create_model` the weights of another network that have the same name and shape.
 
-    `named`: a run folder, a Keras model file, or a file of arrays in PyTorch's names and layouts (`torch_weights`). The body's weights are taken one by one, the head's where the other network was trained for the same task and the same
+    `named`: a run folder, a Keras model file, a file of arrays in PyTorch's names and layouts (`torch_weights`), or a published
+    network, whose weights are those of `weights`: "imagenet" or a file, and whose body is taken whole. The body's weights are taken one by one, the head's where the other network was trained for the same task and the same
     classes in the same order, as only a run says. Raises LarqnetsError when no weight of the body can be taken; then the model is
     as it was.
     """
-    origin, mine, body = _open(named, model), named_weights(model), body_of(model)
+    origin, mine, body = _open(named, model, weights), named_weights(model), body_of(model)
     layer_of = {id(weight): layer.name for layer in model.layers for weight in layer.weights}
     of_signs = quantizer_weights(model)
     new_head = _why_new_head(origin, tuple(labels), task.kind)
     taken: dict[str, np.ndarray] = {}
     new: dict[str, str] = {}
+    misfits: list[str] = []
     for name, weight in mine.items():
         value = origin.values.get(name)
         if new_head and layer_of[id(weight)] not in body:
@@ -50,15 +62,20 @@ def start_from(named: str, model: tf.keras.Model, labels: Iterable[str], task: T
             new[name] = "state of a sign" if id(weight) in of_signs else "of another name there, or not there"
         elif value.shape != tuple(weight.shape):
             new[name] = f"{tuple(value.shape)} there and {tuple(weight.shape)} here"
+            misfits.append(name)
         else:
             taken[name] = value
     unused = sorted(origin.values.keys() - mine.keys())
+    in_body = {name: why for name, why in new.items() if layer_of[id(mine[name])] in body}
+    if is_published(named) and in_body:
+        raise _not_whole(named, in_body, model.input_shape)
     if not any(layer_of[id(mine[name])] in body for name in taken):
-        in_body = {name: why for name, why in new.items() if layer_of[id(mine[name])] in body}
-        raise _nothing_fits(named, in_body, unused)
+        raise _nothing_fits(named, {name: why for name, why in in_body.items() if name in misfits}, in_body, unused)
     tf.keras.backend.batch_set_value([(mine[name], value) for name, value in taken.items()])
     plain = {_plain(name): why for name, why in new.items()}
-    return Transfer(tuple(map(_plain, taken)), plain, tuple(map(_plain, unused)))
+    names = (taken, unused, misfits, origin.turned)
+    all_taken, all_unused, other, turned = (tuple(map(_plain, some)) for some in names)
+    return Transfer(all_taken, plain, all_unused, other, turned)
 
 
 def held_layers(model: tf.keras.Model, transfer: Transfer | None) -> list[tf.keras.layers.Layer]:
@@ -74,7 +91,9 @@ def held_layers(model: tf.keras.Model, transfer: Transfer | None) -> list[tf.ker
     return [layer for layer in model.layers if layer.name in body and not any(id(w) in new for w in layer.weights)]
 
 
-def _open(named: str, model: tf.keras.Model) -> _Origin:
+def _open(named: str, model: tf.keras.Model, weights: str) -> _Origin:
+    if is_published(named):
+        return _open_published(named, weights)
     path = Path(named)
     if path.is_file():
         if path.suffix in ARRAY_SUFFIXES:
@@ -85,8 +104,21 @@ def _open(named: str, model: tf.keras.Model) -> _Origin:
     return _Origin(_values(open_subject(run).model), None if images is None else images.labels, run.config.task.kind)
 
 
+def _open_published(named: str, weights: str) -> _Origin:
+    if weights != IMAGENET:
+        check_weights_file(Path(weights))
+    body = published_body(named, weights)
+    values = _values(body)
+    if is_zoo(named) or not formula_of(named).bgr:
+        return _Origin(values, headless=True)
+    kernel = first_kernel(body)
+    return _Origin(turned_round(values, kernel), turned=(kernel,), headless=True)
+
+
 def _why_new_head(origin: _Origin, labels: tuple[str, ...], task: str) -> str:
     """Return what the head is new for, "" where the other network's fits."""
+    if origin.headless:
+        return "a published network gives its body alone"
     if origin.labels is None:
         return "nobody says what the other one tells apart"
     if origin.task != task:
@@ -107,10 +139,17 @@ def _in_places(model: tf.keras.Model, arrays: Mapping[str, np.ndarray]) -> dict[
     return {name: value for name, value in found.items() if not name.endswith(".num_batches_tracked")}
 
 
-def _nothing_fits(named: str, new: Mapping[str, str], unused: list[str]) -> LarqnetsError:
-    misfits = [f"{_plain(name)} is {why}" for name, why in new.items() if " there and " in why]
+def _not_whole(named: str, new: Mapping[str, str], takes: tuple[int | None, ...]) -> LarqnetsError:
+    name, why = next(iter(new.items()))
+    return LarqnetsError(
+        f"The body of {named} cannot be taken whole for images of {takes[1]}x{takes[2]}: {_plain(name)} is {why}. Set "
+        "data.image_size to the size that it was published for, such as 224."
+    )
+
+
+def _nothing_fits(named: str, misfits: Mapping[str, str], new: Mapping[str, str], unused: list[str]) -> LarqnetsError:
     if misfits:
-        reason = some(misfits)
+        reason = some([f"{_plain(name)} is {why}" for name, why in misfits.items()])
     else:
         there, here = (some([_plain(name) for name in names]) for names in (unused, list(new)))
         reason = f"its weights are called {there}, and the network's {here}"

@@ -6,8 +6,9 @@ import tensorflow as tf
 from larqnets.config import Experiment, StageConfig
 from larqnets.errors import LarqnetsError, some
 from larqnets.models import create_model
+from larqnets.published.bodies import build_body
 from larqnets.runs import checkpoints
-from larqnets.runs.keras_file import load_keras_file
+from larqnets.runs.keras_file import keras_file_content, load_keras_file
 from larqnets.runs.run import Run
 from larqnets.tasks import get_task
 
@@ -20,11 +21,16 @@ _KERNELS = {
 
 
 def build_model(
-    experiment: Experiment, input_shape: tuple[int, int, int], num_classes: int, stage: StageConfig | None = None
+    experiment: Experiment,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    stage: StageConfig | None = None,
+    body: tf.keras.Model | None = None,
 ) -> tf.keras.Model:
     """Return the model of an experiment in a stage, its first by default, with its initial weights.
 
-    The same seed gives the same names and weights.
+    The same seed gives the same names and weights. `body` is that of `stored_body`, which needs the packages no more that
+    published it; it has no constraints, so that it is no body to train.
     """
     model, stage = experiment.model, stage or experiment.training_stages[0]
     tf.keras.backend.reset_uids()  # layers without a name of their own are numbered from one again
@@ -39,8 +45,21 @@ def build_model(
         width=model.width,
         precision=stage.precision,
         surrogate=stage.surrogate,
+        body=body,
         **model.options,
     )
+
+
+def stored_body(run: Run) -> tf.keras.Model | None:
+    """Return the published body that a run holds, None where its network was made here; LarqnetsError where it is damaged."""
+    return load_keras_file(run.body_file) if run.body_file.is_file() else None
+
+
+def body_content(experiment: Experiment, model: tf.keras.Model) -> bytes:
+    """Return the published body of a model of `build_model`, with the weights of that, as the bytes of a Keras file."""
+    body, values = build_body(experiment.model.backbone, model.input_shape[1:]), named_weights(model)
+    tf.keras.backend.batch_set_value([(weight, values[name].numpy()) for name, weight in named_weights(body).items()])
+    return keras_file_content(body)
 
 
 def load_trained_model(run: Run) -> tf.keras.Model:
@@ -59,7 +78,7 @@ def load_trained_model(run: Run) -> tf.keras.Model:
     if images is None:
         raise LarqnetsError(f"The card of {run.path} says nothing about its images. Restore it from a copy.")
     stage = run.experiment.training_stages[saved.state.get("stage", 0)]
-    model = build_model(run.experiment, images.image_shape, len(images.labels), stage)
+    model = build_model(run.experiment, images.image_shape, len(images.labels), stage, stored_body(run))
     checkpoints.restore_model(saved, model)
     return model
 

@@ -10,9 +10,9 @@ from larqnets.config import Experiment, load_config
 from larqnets.errors import LarqnetsError
 from larqnets.files import check_folder
 from larqnets.method_options import no_option, read_options
-from larqnets.runs.batch_size import with_batch_size
 from larqnets.runs.names import check_experiment
 from larqnets.runs.run import Run, default_name
+from larqnets.runs.settled import settled_as
 from larqnets.tasks import get_task
 
 
@@ -51,9 +51,7 @@ def plan(configs: Sequence[str], seeds: str | None, overrides: Sequence[str], ru
     for p in planned.values():
         if not p.run.exists():
             check_experiment(p.experiment)
-        elif (done := Run.open(p.run).experiment).placed() != with_batch_size(
-            p.experiment, done.train.batch_size
-        ).placed():
+        elif (done := Run.open(p.run).experiment).placed() != settled_as(p.experiment, done).placed():
             raise LarqnetsError(
                 f"The run {p.run} exists already and was started with another config than this sweep gives it. Choose "
                 "another folder with --runs, or delete that run."

@@ -164,6 +164,9 @@ class Task:
     no_answer: ClassVar[str]  # what a network is that does not answer so: "no classifier of images"
     mixes: ClassVar[bool] = False  # whether the loss of two images in one is the mean of their losses, by their shares
     headline: ClassVar[str]  # the score that ranks its networks, the first of its metric's
+    on_any_body: ClassVar[bool] = (
+        False  # whether its head takes the last feature map, of whatever size, and nothing else
+    )
 
     def check(self, backbone: "Backbone", info: Info) -> None:
         """Raise LarqnetsError with one sentence when the task makes no sense on the backbone or for the images."""

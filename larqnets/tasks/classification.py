@@ -52,6 +52,7 @@ class Classification(Task):
     no_answer = "no classifier of images"
     headline = "accuracy"
     mixes = True
+    on_any_body = True
 
     def check(self, backbone: "Backbone", info: Info) -> None:
         """There must be something to tell apart."""

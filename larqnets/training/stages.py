@@ -9,7 +9,9 @@ import tensorflow as tf
 from larqnets.config import Experiment, StageConfig
 from larqnets.data.presets import PRESETS
 from larqnets.errors import LarqnetsError
+from larqnets.published import IMAGENET, is_published
 from larqnets.runs.card import Transfer
+from larqnets.runs.run import Run
 from larqnets.runs.transfer import held_layers, start_from
 from larqnets.runs.weights import build_model, transfer_weights
 from larqnets.tasks import get_task
@@ -116,11 +118,21 @@ class StageParts:
         for stage in self.stages:
             self._teacher(stage)
 
-    def begin(self, origin: str | None) -> None:
-        """Make the first model, with the weights of the network at `origin` that fit (`start_from`) where there is one."""
+    def begin(self, origin: str | None, weights: str = IMAGENET) -> tf.keras.Model:
+        """Make the first model, with the weights of the network `origin` that fit (`start_from`) where there is one."""
         model = self._model(self.stages[0])
         if origin is not None:
-            self.transfer = start_from(origin, model, self.dataset.info.labels, self._experiment.task)
+            self.transfer = start_from(origin, model, self.dataset.info.labels, self._experiment.task, weights)
+        return model
+
+    def begin_again(self, run: Run) -> None:
+        """As `begin` of a run that has no checkpoint yet; of a published body the run holds the weights."""
+        origin = run.card.init_from
+        if not is_published(origin):
+            self.begin(origin)
+            return
+        self.begin(str(run.body_file))
+        self.transfer = run.card.transfer  # what the file is of, it does not say
 
     def take(self, stage: Stage, previous: tf.keras.Model | None) -> tuple[tf.keras.Model, list[str], Teacher | None]:
         """Return a stage's model, the names of its weights that start anew, and its teacher; the model is not kept.

@@ -11,7 +11,9 @@ import tensorflow as tf
 
 from larqnets.config import TaskConfig, TrainConfig
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.runs.applications import applications, build_application, preprocess_of
+from larqnets.published import KERAS, is_keras
+from larqnets.published.applications import applications, preprocess_of
+from larqnets.runs.applications import build_application
 from larqnets.runs.card import KINDS
 from larqnets.runs.run import Run
 from larqnets.runs.subject import open_subject
@@ -20,7 +22,6 @@ from larqnets.tasks import Tree, tree_of
 if TYPE_CHECKING:
     from larqnets.data import DatasetInfo
 
-_KERAS = "keras:"
 _IMAGENET_CLASSES = 1000
 
 
@@ -58,8 +59,8 @@ def load_teacher(config: TrainConfig, info: "DatasetInfo", task: TaskConfig | No
     """
     if not config.teacher:
         return None
-    if config.teacher.startswith(_KERAS):
-        return _load_application(config.teacher.removeprefix(_KERAS), config.teacher_weights, info)
+    if is_keras(config.teacher):
+        return _load_application(config.teacher.removeprefix(KERAS), config.teacher_weights, info)
     return _load_run(Path(config.teacher), info, task or TaskConfig())
 
 
@@ -95,14 +96,14 @@ def _load_application(name: str, weights: str, info: "DatasetInfo") -> Teacher:
         )
     if weights == "imagenet" and info.num_classes != _IMAGENET_CLASSES:
         raise LarqnetsError(
-            f"The teacher {_KERAS}{name} knows ImageNet's {_IMAGENET_CLASSES} classes, and {info.name} has "
+            f"The teacher {KERAS}{name} knows ImageNet's {_IMAGENET_CLASSES} classes, and {info.name} has "
             f"{info.num_classes}. Use a run on {info.name} as teacher, or name a weights file in train.teacher_weights."
         )
     if weights != "imagenet" and not Path(weights).is_file():
         raise LarqnetsError(f"There is no file {weights} for train.teacher_weights. Name one, or say 'imagenet'.")
     model = build_application(
         name,
-        f"The teacher {_KERAS}{name} cannot be made for images of {info.image_shape} and {info.num_classes} classes",
+        f"The teacher {KERAS}{name} cannot be made for images of {info.image_shape} and {info.num_classes} classes",
         "Choose another teacher, train.teacher_weights or data.image_size.",
         weights=weights,
         input_shape=info.image_shape,
@@ -110,7 +111,7 @@ def _load_application(name: str, weights: str, info: "DatasetInfo") -> Teacher:
     )
     preprocess = preprocess_of(name)
     mean, std = (np.asarray(values, np.float32) for values in (info.mean, info.std))
-    return Teacher(f"{_KERAS}{name}", model, lambda images: preprocess(255 * (images * std + mean)))
+    return Teacher(f"{KERAS}{name}", model, lambda images: preprocess(255 * (images * std + mean)))
 
 
 def _short(values: list[object]) -> str:

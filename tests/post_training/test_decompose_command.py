@@ -21,7 +21,7 @@ from larqnets.post_training import steps
 from larqnets.post_training.decomposed_run import decompose_network, read_codes
 from larqnets.post_training.sensitivity import sensitivities
 from larqnets.post_training.steps import Predictor, Search, as_hard_as_unseen, find_settings
-from larqnets.runs.applications import applications, normalisation
+from larqnets.published.applications import applications, normalisation
 from larqnets.runs.keras_file import keras_file_content, load_keras_file
 from larqnets.runs.run import Run
 from larqnets.runs.subject import open_subject

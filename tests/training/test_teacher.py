@@ -17,6 +17,7 @@ from larqnets.training.stages import StageParts
 from larqnets.training.step import EpochTotals, make_train_step
 from larqnets.training.teacher import load_teacher
 
+from .test_choosing import Validated, chosen, rows, score
 from .test_loop import same_bits
 from .tiny import Info, MemoryDataset, tiny_experiment
 
@@ -88,6 +89,22 @@ def test_a_taught_run_resumes_with_the_same_bits_and_holds_no_teacher(real, tmp_
         "_CHECKPOINTABLE_OBJECT_GRAPH",
     }
     assert sum(name.startswith("model/") and "OPTIMIZER" not in name for name in stored) == len(model.weights)
+
+
+def test_a_taught_run_chooses_on_the_true_labels_of_validation_images_and_resumes(real, tmp_path):
+    experiment = chosen(epochs=3, teacher=str(real.path), learning_rate=0.05)
+    whole, broken = (Run.create(tmp_path, name, experiment) for name in ("whole", "broken"))
+    dataset = Validated()
+    model = train(experiment, whole, dataset)
+    assert dataset.measured == ["validation"] * 3 + ["test"]
+    card = Run.open(whole.path).card
+    best = max(float(row["validation_accuracy"]) for row in rows(whole))
+    assert card.validation_score == pytest.approx(best) == pytest.approx(score(model, "validation"))
+    assert card.score == pytest.approx(score(model, "test"))
+    with pytest.raises(TrainingInterruptedError):
+        train(experiment, broken, Validated(), stop=lambda step: step == 9)
+    assert same_bits(train(experiment, Run.open(broken.path), Validated()), model)
+    assert rows(broken) == rows(whole)
 
 
 def test_a_run_does_not_go_on_under_another_teacher(real, tmp_path):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from larqnets.config import StageConfig, TaskConfig, TrainConfig
 from larqnets.errors import LarqnetsError
+from larqnets.runs.longer import added_stage
 from larqnets.runs.run import Run
 from larqnets.runs.transfer import start_from
 from larqnets.runs.weights import build_model, named_weights
@@ -15,6 +16,7 @@ from larqnets.training import TrainingInterruptedError, load_trained_model, trai
 from larqnets.training.optimizers import Optimizers, make_optimizer
 from larqnets.training.stages import StageParts
 
+from .test_choosing import Validated, chosen, rows, score
 from .test_loop import same_bits
 from .tiny import Info, MemoryDataset, tiny_experiment
 
@@ -220,3 +222,52 @@ def test_a_taught_run_in_stages_with_a_held_body_resumes_with_the_same_bits(orig
     with pytest.raises(TrainingInterruptedError):  # in the second
         train(experiment, Run.open(run.path), dataset, stop=lambda step: step == 9)
     assert same_bits(train(experiment, Run.open(run.path), dataset), whole)
+
+
+@pytest.fixture
+def held(origin, tmp_path):
+    """Begin a run with a frozen body whose best epoch is kept, by validation images and for classes of its own."""
+
+    def begin(name):
+        experiment, dataset = chosen(freeze=True, epochs=3), Validated()
+        dataset.info = dataclasses.replace(Info(), labels=("c", "b", "a"))
+        parts = StageParts(experiment, dataset)
+        parts.begin(str(origin.path))
+        run = Run.create(tmp_path, name, experiment)
+        run.update_card(init_from=str(origin.path), transfer=dataclasses.asdict(parts.transfer))
+        return run, parts, dataset
+
+    return begin
+
+
+def made_longer(run):
+    again = Run.open(run.path)
+    again.lengthen(added_stage(again, 5))
+    return again
+
+
+def test_the_best_epoch_of_a_frozen_body_is_kept_and_stays_so_when_the_run_is_made_longer(origin, held, tmp_path):
+    run, parts, dataset = held("whole")
+    models = [train(run.experiment, run, dataset, parts=parts)]
+    run = made_longer(run)
+    models.append(train(run.experiment, run, dataset))
+    source = weights_of(load_trained_model(origin), "")
+    for model in models:
+        moved = {n for n, v in weights_of(model, "").items() if "progress" not in n and (v != source[n]).any()}
+        assert moved == {"classifier/kernel:0", "classifier/bias:0"}
+    card = Run.open(run.path).card
+    validated = [float(row["validation_accuracy"]) for row in rows(run)]
+    assert len(validated) == 5
+    assert card.chosen.epoch == validated.index(max(validated)) + 1
+    assert card.validation_score == pytest.approx(max(validated)) == pytest.approx(score(models[1], "validation"))
+    assert card.score == pytest.approx(score(models[1], "test"))
+
+    broken, parts, dataset = held("broken")
+    with pytest.raises(TrainingInterruptedError):
+        train(broken.experiment, broken, dataset, parts=parts, stop=lambda step: step == 9)
+    train(broken.experiment, Run.open(broken.path), dataset)
+    longer = made_longer(broken)
+    with pytest.raises(TrainingInterruptedError):
+        train(longer.experiment, longer, dataset, stop=lambda step: step == 24)
+    assert same_bits(train(longer.experiment, Run.open(broken.path), dataset), models[1])
+    assert rows(broken) == rows(run)

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from larqnets.errors import LarqnetsError, first_line, nearest
+from larqnets.published import ZOO
 
-ZOO = "zoo:"
 INSTALL = (
     'pip install --no-deps "larq-zoo==2.4.0" "zookeeper==1.4.0", and what zookeeper itself needs: '
     'pip install "typeguard>=3" "click>=7"'
@@ -35,18 +35,18 @@ NETWORKS = {
 }
 
 
-def is_zoo(named: object) -> bool:
-    """Return whether something is named as a network of Larq Zoo."""
-    return str(named).startswith(ZOO)
-
-
-def check_zoo(named: str) -> None:
-    """Raise LarqnetsError when Larq Zoo has no such network, or is not installed; without TensorFlow."""
+def check_zoo_name(named: str) -> None:
+    """Raise LarqnetsError when Larq Zoo has no such network."""
     name = named.removeprefix(ZOO)
     if name not in NETWORKS:
         raise LarqnetsError(
             f"Larq Zoo has no network '{name}'.{nearest(name, NETWORKS)} Use {ZOO} and one of: {', '.join(NETWORKS)}."
         )
+
+
+def check_zoo(named: str) -> None:
+    """Raise LarqnetsError when Larq Zoo has no such network, or is not installed; without TensorFlow."""
+    check_zoo_name(named)
     missing = [package for package in ("larq_zoo", "zookeeper", "typeguard", "click") if find_spec(package) is None]
     if missing:
         raise LarqnetsError(f"{named} needs packages that are not installed: {', '.join(missing)}. {INSTALL}.")
@@ -62,7 +62,7 @@ def build_zoo(named: str, **options: Any) -> Any:
     import tensorflow as tf
 
     tf.keras.backend.reset_uids()  # its layers have no names of their own and are numbered
-    build: Callable[..., Any] = _function(NETWORKS[named.removeprefix(ZOO)])
+    build = zoo_function(named)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Keras tells of a download on stdout, where --json is
             return build(**options)
@@ -73,7 +73,10 @@ def build_zoo(named: str, **options: Any) -> Any:
         ) from error
 
 
-def _function(name: str) -> Callable[..., Any]:
+def zoo_function(named: str) -> Callable[..., Any]:
+    """Return the function that builds `zoo:NAME`; raises LarqnetsError as `check_zoo` does."""
+    check_zoo(named)
     import larq_zoo
 
+    name = NETWORKS[named.removeprefix(ZOO)]
     return getattr(larq_zoo.sota, name, None) or getattr(larq_zoo.literature, name)
