@@ -80,7 +80,7 @@ def test_the_run_holds_what_the_settings_say(cli, source):
     assert set(json.loads(searched.out)["search"]["steps"]) == set(codes)
     shown = cli("decompose", "small.h5", *options)
     assert shown.code == 1
-    assert "runs/small-cbd already exists. Choose another name with --name" in shown.err
+    assert "runs/small-cbd already exists, decomposed. Choose another name with --name" in shown.err
 
 
 def _rest(layer):
