@@ -59,6 +59,7 @@ def create_model(
     """
     plan = get_backbone(backbone, stem, width)
     recipe, task, info = get_method(method, **options), task or get_task(), Images(input_shape, num_classes)
+    plan = task.topology(plan)
     recipe.check(plan)
     _check_shape(plan, input_shape)
     task.check(plan, info)

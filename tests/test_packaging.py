@@ -124,8 +124,19 @@ WITHOUT_TENSORFLOW = (
 )
 LIGHT = {  # of rooms that are not
     "larqnets.data": (
-        *("check", "contact_sheet", "duplicates", "folder", "image", "info", "known", "layout", "preparation", "split"),
-        "survey",
+        *(
+            "check",
+            "class_pixels",
+            "contact_sheet",
+            "duplicates",
+            "file_list",
+            "folder",
+            "image",
+            "info",
+            "known",
+            "layout",
+        ),
+        *("mask_classes", "mask_folder", "masks", "palette", "preparation", "split", "survey"),
     ),
     "larqnets.runs": (
         "run",

@@ -207,7 +207,7 @@ def _score_network(
 ) -> tuple[dict[str, float], float]:
     run, task = opened.run, opened.task
     trained = run.experiment if run is not None and run.kind == "trained" else None
-    loss = None if trained is None else task.loss(trained.training_stages[-1])
+    loss = None if trained is None else task.loss(trained.training_stages[-1], data.info)
     found = evaluate(opened.model, batches, task, data.info, loss, watch)
     return found.scores, found.loss
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from larqnets.cli.config_page import commented
 from larqnets.config import DataConfig, Experiment, ModelConfig, TrainConfig
-from larqnets.data.folder import ImageFolder, damage, has_own_validation, scan_folder
+from larqnets.data.file_list import ImageFolder, damage
+from larqnets.data.folder import has_own_validation, scan_folder
 from larqnets.data.known import FOLDER_PREFIX
 from larqnets.data.survey import survey_folder
 from larqnets.errors import LarqnetsError

@@ -13,7 +13,8 @@ from PIL import Image
 
 from larqnets.config import DataConfig
 from larqnets.data.contact_sheet import Tile, contact_sheet
-from larqnets.data.folder import LeftOut, scan_folder
+from larqnets.data.file_list import LeftOut
+from larqnets.data.folder import scan_folder
 from larqnets.data.image import decode_upright
 from larqnets.data.survey import Copies, Survey, survey_folder
 from larqnets.errors import LarqnetsError

@@ -1,87 +1,41 @@
 """A folder of one's own images: PATH/train/LABEL/* and PATH/test/LABEL/*, or PATH/LABEL/* alone, which is split by seed.
 
+A folder of images with masks is another matter, `larqnets.data.mask_folder`; which of them it is follows from its layout.
+
 TFDS's reader of the first layout shuffles with a seed of its own and takes hidden folders for classes, so the folder is
 listed here: sorted, checked before training starts, with the orientation that cameras note in EXIF. Whatever is not taken
 is remembered with the reason.
 """
 
-import contextlib
-import os
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from larqnets.config import DataConfig
 from larqnets.data.duplicates import same_files
-from larqnets.data.image import GET_HEIF, HEIF, HEIF_SUFFIXES, SUFFIXES, Header, formats, read_header
+from larqnets.data.file_list import (
+    EVERYTHING,
+    TEST,
+    TEST_NAMES,
+    TRAIN,
+    VALIDATION,
+    FileList,
+    ImageFolder,
+    Layout,
+    LeftOut,
+    counted_words,
+    images_in,
+    readable,
+)
+from larqnets.data.image import SUFFIXES, Header, read_header
+from larqnets.data.info import LABEL, MASK
+from larqnets.data.known import find_known
+from larqnets.data.mask_folder import MaskLayout, find_masks, form_of, scan_masks
 from larqnets.data.split import held_out
 from larqnets.errors import LarqnetsError, printable
-
-TRAIN, TEST, VALIDATION = "train", "test", "validation"
-_TEST_NAMES = ("test", "validation", "val", "valid")
-_EVERYTHING = ""  # the one split of a folder that has none
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A file or folder that is not taken: what it is, such as ".txt", and why."""
-
-    path: Path
-    what: str
-    why: str
-
-
-@dataclass(frozen=True)
-class FileList:
-    """The images of one split below the folder `root`, sorted by label and name; `labels` (N,) int32 are their numbers."""
-
-    root: Path
-    paths: tuple[str, ...]
-    headers: tuple[Header, ...]
-    labels: np.ndarray
-
-    def names(self) -> list[str]:
-        """Return the paths below `root`, the same wherever the folder is copied to."""
-        return [Path(path).relative_to(self.root).as_posix() for path in self.paths]
-
-    def where(self, mask: np.ndarray) -> "FileList":
-        """Return the images at which `mask` (N,) is true."""
-        chosen = np.flatnonzero(mask)
-        return FileList(
-            self.root,
-            tuple(self.paths[i] for i in chosen),
-            tuple(self.headers[i] for i in chosen),
-            self.labels[chosen],
-        )
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the images of a folder lie: for every split the folder of its class folders."""
-
-    path: Path
-    labels: tuple[str, ...]
-    splits: dict[str, Path]
-
-    @property
-    def is_flat(self) -> bool:
-        """Whether there are no splits, so that one has to be made."""
-        return _EVERYTHING in self.splits
-
-
-@dataclass(frozen=True)
-class ImageFolder:
-    """A folder that was looked at. `channels` is 1 when every image is grey, else 3; `damaged` cannot be read."""
-
-    layout: Layout
-    channels: int
-    splits: dict[str, FileList]
-    left_out: tuple[LeftOut, ...]
-    damaged: tuple[LeftOut, ...]
+from larqnets.places import FOLDER_PREFIX, folder_path
 
 
 def scan_folder(path: Path, config: DataConfig) -> ImageFolder:
@@ -91,8 +45,10 @@ def scan_folder(path: Path, config: DataConfig) -> ImageFolder:
     cannot be told apart, and labels that have too few images to be split.
     """
     layout = find_layout(path, config)
+    if isinstance(layout, MaskLayout):
+        return scan_masks(layout, config)
     damaged: list[LeftOut] = []
-    with _readable():
+    with readable():
         left_out = list(_beside(layout))
         listed = {name: _list_files(folder, layout, left_out, damaged) for name, folder in layout.splits.items()}
     try:
@@ -106,23 +62,12 @@ def scan_folder(path: Path, config: DataConfig) -> ImageFolder:
     return ImageFolder(layout, 1 if grey else 3, splits, tuple(left_out), tuple(damaged))
 
 
-def damage(path: Path, damaged: Sequence[LeftOut]) -> LarqnetsError:
-    """Return the error about images of the folder that cannot be read."""
-    first, more = damaged[0].path, len(damaged) - 1
-    if not more:
-        return LarqnetsError(f"{first} cannot be read as an image. Replace or delete it.")
-    return LarqnetsError(
-        f"{first} cannot be read as an image, nor can {more:,} more. `larqnets data check {path}` lists them: replace or "
-        "delete them."
-    )
-
-
 def find_layout(path: Path, config: DataConfig) -> Layout:
     """Return where the images are; raises LarqnetsError as `scan_folder` does, images aside."""
     if not path.is_dir():
         raise LarqnetsError(f"There is no folder {path}. Check the path after 'folder:'.")
-    with _readable():
-        layout = _find_layout(path)
+    with readable():
+        layout = find_masks(path) if form_of(path) else _find_layout(path)
     if config.own_validation and config.validation:
         raise LarqnetsError("data.own_validation and data.validation exclude each other. Leave one of them out.")
     own = layout.splits.pop(VALIDATION, None)
@@ -133,26 +78,25 @@ def find_layout(path: Path, config: DataConfig) -> Layout:
                 "Leave data.own_validation out; data.validation = 0.2 takes a part of the training images."
             )
         layout.splits[VALIDATION] = own
-    with _readable():
-        for folder in layout.splits.values():
-            _check_same_labels(layout, folder)
+    if not isinstance(layout, MaskLayout):
+        with readable():
+            for folder in layout.splits.values():
+                _check_same_labels(layout, folder)
     return layout
 
 
 def has_own_validation(path: Path) -> bool:
     """Return whether a folder has validation images beside its test; raises LarqnetsError as `find_layout` does."""
     find_layout(path, DataConfig(""))  # which says what is wrong with the rest of it
-    with _readable():
-        return VALIDATION in _find_layout(path).splits
+    with readable():
+        return VALIDATION in (find_masks(path) if form_of(path) else _find_layout(path)).splits
 
 
-@contextlib.contextmanager
-def _readable() -> Iterator[None]:
-    """Say in a sentence which folder the block cannot list."""
-    try:
-        yield
-    except OSError as error:
-        raise LarqnetsError(f"Cannot read {error.filename}: {error.strerror}. Check its permissions.") from error
+def annotation_of(config: DataConfig) -> str:
+    """Return what is known of the images of a data set that is there: a LABEL or a MASK."""
+    if config.dataset.startswith(FOLDER_PREFIX):
+        return MASK if form_of(folder_path(config.dataset)) else LABEL
+    return find_known(config.dataset).annotation
 
 
 def class_names(split: Path) -> tuple[str, ...]:
@@ -162,11 +106,11 @@ def class_names(split: Path) -> tuple[str, ...]:
 
 def _find_layout(path: Path) -> Layout:
     ways = f"Expected are {path}/train/LABEL/*.jpg and {path}/test/LABEL/*.jpg, or {path}/LABEL/*.jpg."
-    found = {name: path / name for name in (TRAIN, *_TEST_NAMES) if (path / name).is_dir()}
+    found = {name: path / name for name in (TRAIN, *TEST_NAMES) if (path / name).is_dir()}
     names = class_names(path)
     # A folder `train` that holds images and no folders is a class: one of trains.
     if not any(class_names(folder) for folder in found.values()) and set(names) - set(found):
-        splits = {_EVERYTHING: path}
+        splits = {EVERYTHING: path}
     else:
         tests = [folder for name, folder in found.items() if name != TRAIN]
         if TRAIN not in found:
@@ -241,7 +185,7 @@ def _divide(listed: dict[str, FileList], layout: Layout, config: DataConfig) -> 
     """Return the splits: those that are there, and those that are made by seed."""
     splits = dict(listed)
     if layout.is_flat:
-        splits[TRAIN], splits[TEST] = _divided(splits.pop(_EVERYTHING), config.test, config, layout, "a test set")
+        splits[TRAIN], splits[TEST] = _divided(splits.pop(EVERYTHING), config.test, config, layout, "a test set")
     if config.validation:
         train, kept = _divided(splits[TRAIN], config.validation, config, layout, "a validation set")
         splits |= {TRAIN: train, VALIDATION: kept}
@@ -265,9 +209,9 @@ def _list_files(folder: Path, layout: Layout, left_out: list[LeftOut], damaged: 
     numbers: list[int] = []
     for number, label in enumerate(layout.labels):
         before = len(left_out)
-        files = _images_in(folder / label, left_out)
+        files = images_in(folder / label, left_out)
         if not files:
-            why = _counted_words(left_out[before:])
+            why = counted_words(left_out[before:])
             raise LarqnetsError(
                 f"The class folder {folder / label} has no {', '.join(s for some in SUFFIXES.values() for s in some[:1])} "
                 f"file{why and f', but {why}'}. Put images into it, or delete it in every split."
@@ -284,53 +228,6 @@ def _list_files(folder: Path, layout: Layout, left_out: list[LeftOut], damaged: 
     return FileList(layout.path, tuple(paths), tuple(headers), np.array(numbers, np.int32))
 
 
-def _images_in(folder: Path, left_out: list[LeftOut]) -> list[Path]:
-    """Return the files of a class folder that are meant as images, sorted."""
-    images = []
-    for entry in sorted(folder.iterdir()):
-        if entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
-            left_out += _nested(entry)
-        elif (reason := _reason(entry)) is None:
-            images.append(entry)
-        else:
-            left_out.append(LeftOut(entry, *reason))
-    return images
-
-
-def _reason(entry: Path) -> tuple[str, str] | None:
-    """Return what an entry of a class folder is and why it is left out; None for an image."""
-    suffix = entry.suffix.lower()
-    if entry.name.startswith("."):
-        return "hidden", "the name begins with a dot"
-    if entry.is_dir():
-        return "linking to a folder", "links to folders are not followed within a class"
-    if not entry.is_file():
-        return ("linking to nothing" if entry.is_symlink() else "device or pipe"), "no file"
-    if suffix in HEIF_SUFFIXES and HEIF not in formats():
-        return suffix, GET_HEIF
-    if suffix in _suffixes():
-        return None
-    return suffix or "without suffix", f"no image format that is read here ({', '.join(formats())})"
-
-
-def _suffixes() -> set[str]:
-    read = {suffix for some in SUFFIXES.values() for suffix in some}
-    return read | set(HEIF_SUFFIXES) if HEIF in formats() else read
-
-
-def _nested(folder: Path) -> Iterator[LeftOut]:
-    """Yield the images that lie deeper than their class; links are not followed, which might lead in circles."""
-    for where, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
-            if Path(name).suffix.lower() in _suffixes() and not name.startswith("."):
-                yield LeftOut(
-                    Path(where, name),
-                    "in a folder inside a class folder",
-                    "images belong directly into the class folder",
-                )
-
-
 def _beside(layout: Layout) -> Iterator[LeftOut]:
     """Yield what lies beside the class folders and beside the splits."""
     taken = {layout.path, *layout.splits.values()}
@@ -341,7 +238,7 @@ def _beside(layout: Layout) -> Iterator[LeftOut]:
             if entry.name.startswith("."):
                 yield LeftOut(entry, "hidden", "the name begins with a dot")
             elif entry.is_dir():
-                own = entry.name in _TEST_NAMES
+                own = entry.name in TEST_NAMES
                 yield LeftOut(
                     entry,
                     f"folder {entry.name}/",
@@ -351,9 +248,3 @@ def _beside(layout: Layout) -> Iterator[LeftOut]:
                 yield LeftOut(
                     entry, f"{entry.suffix.lower() or 'without suffix'} beside the class folders", "without a label"
                 )
-
-
-def _counted_words(left_out: Sequence[LeftOut]) -> str:
-    """Return "3 .txt, 1 .heic"."""
-    kinds = Counter(one.what for one in left_out)
-    return ", ".join(f"{count} {what}" for what, count in kinds.items())

@@ -8,12 +8,14 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from larqnets.data.digits.larqnets_digits import LarqnetsDigits
+from larqnets.data.info import LABEL, MASK
 from larqnets.data.known import KnownDataset
 from larqnets.data.layout import find_prepared, incomplete
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder
 
 Builder = tfds.core.DatasetBuilder
+SEGMENTATION_MASK = "segmentation_mask"  # the name that TFDS has for masks
 
 
 def open_prepared(known: KnownDataset, data_dir: Path) -> Builder:
@@ -30,24 +32,31 @@ def open_prepared(known: KnownDataset, data_dir: Path) -> Builder:
         # JSON and proto parsers, and TFDS for features that it does not know, each raise their own errors.
         raise incomplete(known, data_dir, path, f"its description cannot be read ({type(error).__name__})") from error
     try:
-        features_of(builder)
+        features_of(builder, known.annotation)
     except ValueError as error:
         raise incomplete(known, data_dir, path, str(error)) from error
-    for split in ("train", known.test_split):
+    own = () if known.validation_split is None else (known.validation_split,)
+    for split in ("train", known.test_split, *own):
         problem = _problem_of_split(builder, split)
         if problem:
             raise incomplete(known, data_dir, path, problem)
     return builder
 
 
-def features_of(builder: Builder) -> tuple[tfds.features.Image, tfds.features.ClassLabel]:
-    """Return what a prepared data set says about its images and labels; raises ValueError where it has others."""
-    features = builder.info.features
-    if isinstance(features, tfds.features.FeaturesDict) and {"image", "label"} <= features.keys():
-        image, label = features["image"], features["label"]
-        if isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel):
-            return image, label
-    raise ValueError("its features are not an image and a label")
+def features_of(
+    builder: Builder, annotation: str = LABEL
+) -> tuple[tfds.features.Image, tfds.features.ClassLabel | tfds.features.Image]:
+    """Return what a prepared data set says about its images and their labels or masks.
+
+    Raises ValueError where it has others.
+    """
+    features, name = builder.info.features, SEGMENTATION_MASK if annotation == MASK else "label"
+    if isinstance(features, tfds.features.FeaturesDict) and {"image", name} <= features.keys():
+        image, known = features["image"], features[name]
+        kind = tfds.features.Image if annotation == MASK else tfds.features.ClassLabel
+        if isinstance(image, tfds.features.Image) and isinstance(known, kind):
+            return image, known
+    raise ValueError(f"its features are not an image and a {name}")
 
 
 def prepare_digits(data_dir: Path) -> None:

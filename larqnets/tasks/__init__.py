@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from larqnets.config import TaskConfig, TrainConfig
+from larqnets.data.info import LABEL, MASK
 from larqnets.errors import LarqnetsError
 from larqnets.registry import Registry, import_folder
 from larqnets.schema import from_mapping
@@ -141,6 +142,7 @@ class Details:
     mistakes: tuple[Mistake, ...] = ()
     columns: tuple[str, ...] = ()  # of the answers of all mistakes
     remarks: tuple[str, ...] = ()  # what could not be found out, and why
+    unit: str = "images"  # what the confusion counts
 
 
 class Study(Protocol):
@@ -164,6 +166,19 @@ class Task:
     no_answer: ClassVar[str]  # what a network is that does not answer so: "no classifier of images"
     mixes: ClassVar[bool] = False  # whether the loss of two images in one is the mean of their losses, by their shares
     headline: ClassVar[str]  # the score that ranks its networks, the first of its metric's
+    learns_from: ClassVar[str] = LABEL  # what must be known of every image
+
+    def topology(self, backbone: "Backbone") -> "Backbone":
+        """Return the backbone as the task needs it, such as with a finer last map."""
+        return backbone
+
+    def check_annotation(self, known: str, dataset: str) -> None:
+        """Raise LarqnetsError when of the images of a data set something else is known than what the task learns from."""
+        if known != self.learns_from:
+            raise LarqnetsError(
+                f"Of the images of {dataset} {_KNOWN[known]}, and a network for {self.name} learns from "
+                f"{_LEARNT[self.learns_from]}. {_REMEDY[known]}"
+            )
 
     def check(self, backbone: "Backbone", info: Info) -> None:
         """Raise LarqnetsError with one sentence when the task makes no sense on the backbone or for the images."""
@@ -187,7 +202,7 @@ class Task:
         """Return what the loss and the metric compare with, of a batch of examples, in the graph, after augmentation."""
         raise NotImplementedError
 
-    def loss(self, config: TrainConfig) -> Loss:
+    def loss(self, config: TrainConfig, info: Info) -> Loss:
         """Return the loss that `[train]` names; raises LarqnetsError for options that contradict each other or the task."""
         raise NotImplementedError
 
@@ -229,6 +244,13 @@ class Task:
         """Return what `agreement` is the share of, to follow a percentage; `shapes` are those of the outputs."""
         return "of the answers are the same"
 
+
+_KNOWN = {LABEL: "a label is known", MASK: "the class of every pixel is known"}
+_LEARNT = {LABEL: "labels", MASK: "masks, images whose pixels are numbers of classes"}
+_REMEDY = {
+    LABEL: "Leave task.kind out, or give folders images/ and masks/: folder:PATH.",
+    MASK: 'Set task.kind = "segmentation", or name another data set.',
+}
 
 TASKS: Registry[type[Task]] = Registry("task")
 
