@@ -164,6 +164,11 @@ class Task:
     no_answer: ClassVar[str]  # what a network is that does not answer so: "no classifier of images"
     mixes: ClassVar[bool] = False  # whether the loss of two images in one is the mean of their losses, by their shares
     headline: ClassVar[str]  # the score that ranks its networks, the first of its metric's
+    per_pixel: ClassVar[bool] = False  # whether it answers for every pixel, so that few images prove as much as many
+
+    def backbone(self, backbone: "Backbone", method: "Method", info: Info) -> "Backbone":
+        """Return the backbone as the heads want it: as it is, unless they need larger maps."""
+        return backbone
 
     def check(self, backbone: "Backbone", info: Info) -> None:
         """Raise LarqnetsError with one sentence when the task makes no sense on the backbone or for the images."""
