@@ -58,7 +58,7 @@ def create_model(
     name or option, an impossible pair, an image too small, or a precision where there is nothing binary to take away.
     """
     recipe, task, info = get_method(method, **options), task or get_task(), Images(input_shape, num_classes)
-    plan = task.backbone(get_backbone(backbone, stem, width), recipe, info)
+    plan = task.topology(get_backbone(backbone, stem, width), recipe, info)
     recipe.check(plan)
     _check_shape(plan, input_shape)
     task.check(plan, info)

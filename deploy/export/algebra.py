@@ -85,15 +85,10 @@ class _Identity(_Passing):
 
 @_of(layers.Resizing, layers.UpSampling2D)
 class _Resized(_Passing):
-    """Every pixel is one of the input's, or a mean of some of them with weights above 0 that sum to 1, channel by channel."""
-
-    def commutes(self, layer: Layer) -> bool:
-        return layer.interpolation in ("nearest", "bilinear", "area") and channels_last(layer)
-
-    hands_on = commutes
+    """Every pixel is one of the input's or a sum of some of them with weights that sum to 1, channel by channel."""
 
     def made_of(self, layer: Layer, given: Sequence[Sizes]) -> Sizes:
-        return given[0] if self.commutes(layer) else AS_OBSERVED
+        return given[0] if layer.interpolation in ("nearest", "bilinear", "area") else AS_OBSERVED  # no weight below 0
 
 
 @_of(layers.ReLU, layers.LeakyReLU, layers.PReLU)

@@ -192,7 +192,9 @@ def dilated(backbone: Backbone, output_stride: int, rates: Sequence[Sequence[int
 
 def _check_rates(rates: Sequence[Sequence[int]], stages: int, where: str) -> None:
     if len(rates) != stages:
-        raise LarqnetsError(f"{where} has {stages} dilated stages, and rates are given for {len(rates)}. Give a list for each.")
+        raise LarqnetsError(
+            f"{where} has {stages} dilated stages, and rates are given for {len(rates)}. Give a list for each."
+        )
     for rate in (rate for of_branches in rates for rate in of_branches):
         if type(rate) is not int or rate < 1:
             raise LarqnetsError(f"A dilation rate must be an integer of 1 or more, not {rate!r}.")

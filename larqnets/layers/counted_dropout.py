@@ -4,6 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from larqnets.shapes import known
+
 
 @tf.keras.utils.register_keras_serializable("larqnets")
 class CountedDropout(tf.keras.layers.Layer):
@@ -25,7 +27,7 @@ class CountedDropout(tf.keras.layers.Layer):
             dtype=tf.int64,
             initializer="zeros",
             trainable=False,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,  # pyright: ignore[reportArgumentType]  # Keras 2's
         )
         super().build(input_shape)
 
@@ -34,7 +36,7 @@ class CountedDropout(tf.keras.layers.Layer):
         if not training or not self.rate:
             return inputs
         seed = tf.stack([tf.constant(self.seed, tf.int64), self.draws])
-        kept = tf.random.stateless_uniform([1, *inputs.shape[1:]], seed) >= self.rate
+        kept = tf.random.stateless_uniform([1, *known(inputs.shape[1:])], seed) >= self.rate
         self.draws.assign_add(1)
         return inputs * (tf.cast(kept, inputs.dtype) / (1 - self.rate))
 

@@ -17,7 +17,7 @@ class DilatedConv2D(lq.layers.QuantConv2D):
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """Convolve: inputs (N, H, W, C), kernel (kh, kw, C, O)."""
         if self.groups > 1 or self.data_format != "channels_last" or not _has_gradient():
-            return super().convolution_op(inputs, kernel)
+            return super().convolution_op(inputs, kernel)  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
         return tf.nn.conv2d(inputs, kernel, self.strides, self.padding.upper(), dilations=self.dilation_rate)
 
 

@@ -29,7 +29,9 @@ class InputScale(tf.keras.layers.Layer):
         if self.dilation > 1:  # no pooling has a rate
             height, width = known(inputs.shape[1:3])
             shifts = range(0, self.kernel_size * self.dilation, self.dilation)
-            return tf.add_n([padded[:, i : i + height, j : j + width] for i in shifts for j in shifts]) / len(shifts) ** 2
+            return (
+                tf.add_n([padded[:, i : i + height, j : j + width] for i in shifts for j in shifts]) / len(shifts) ** 2
+            )
         return tf.nn.avg_pool2d(padded, self.kernel_size, self.strides, "VALID")
 
     def _padding(self, size: int) -> list[int]:

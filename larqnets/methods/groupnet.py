@@ -79,7 +79,9 @@ class GroupNet(Method):
             )
         wide = {unit.dilation for unit in backbone.units if isinstance(unit.dilation, tuple)}
         if wide and self.variant == "lbd":
-            raise LarqnetsError("groupnet with variant = 'lbd' has no branches, and so no dilation rates of theirs. Use another variant.")
+            raise LarqnetsError(
+                "groupnet with variant = 'lbd' has no branches, and so no dilation rates of theirs. Use another variant."
+            )
         if of_others := sorted(rates for rates in wide if len(rates) != self.k):
             raise LarqnetsError(
                 f"{self.k} branches have {self.k} dilation rates, and {_listed(of_others[0])} are {len(of_others[0])}. "
@@ -194,7 +196,9 @@ class GroupNet(Method):
         return y if basic else layers.Add(name=f"{name}_add_branch{k}")([y, shortcut])
 
     def _bases(self, x: Tensor, unit: Unit, name: str) -> Tensor:
-        return self.total([self._binary_conv(x, unit, f"{name}_base{j}") for j in range(1, self.k + 1)], f"{name}_total")
+        return self.total(
+            [self._binary_conv(x, unit, f"{name}_base{j}") for j in range(1, self.k + 1)], f"{name}_total"
+        )
 
     def _binary_conv(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         return binary_conv(x, unit, name, *self._signs())

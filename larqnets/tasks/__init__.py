@@ -166,8 +166,8 @@ class Task:
     headline: ClassVar[str]  # the score that ranks its networks, the first of its metric's
     per_pixel: ClassVar[bool] = False  # whether it answers for every pixel, so that few images prove as much as many
 
-    def backbone(self, backbone: "Backbone", method: "Method", info: Info) -> "Backbone":
-        """Return the backbone as the heads want it: as it is, unless they need larger maps."""
+    def topology(self, backbone: "Backbone", method: "Method", info: Info) -> "Backbone":
+        """Return the backbone as the task needs it, such as with a finer last map."""
         return backbone
 
     def check(self, backbone: "Backbone", info: Info) -> None:

@@ -216,12 +216,12 @@ LAYERS = {
 }
 # What holds too, and is not said: nothing is folded across it there.
 UNSAID = {
-    "commutes": {"zeros around", "zeros in two steps", "resized with overshoots"},
+    "commutes": {"zeros around", "zeros in two steps"},
     "hands_on": {
         *("grouped convolution", "two filters a channel", "separable"),
         *("threshold", "batch norm", "batch norm without gamma", "batch norm without beta", "batch norm of vectors"),
         *("binary weights of a dense layer", "binary weights", "binary weights by channel"),
-        *("gate", "gate of every branch", "share", "resized with overshoots"),
+        *("gate", "gate of every branch", "share"),
     },
 }
 
