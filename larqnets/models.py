@@ -57,9 +57,8 @@ def create_model(
     other than "binary" takes signs away (table above); `options` are the method's own. Raises LarqnetsError for an unknown
     name or option, an impossible pair, an image too small, or a precision where there is nothing binary to take away.
     """
-    plan = get_backbone(backbone, stem, width)
     recipe, task, info = get_method(method, **options), task or get_task(), Images(input_shape, num_classes)
-    plan = task.topology(plan)
+    plan = task.topology(get_backbone(backbone, stem, width), recipe, info)
     recipe.check(plan)
     _check_shape(plan, input_shape)
     task.check(plan, info)

@@ -37,7 +37,8 @@ MAY_IMPORT = {
     "larqnets.backbones": (),
     "larqnets.layers": (),
     "larqnets.methods": ("larqnets.backbones", "larqnets.layers"),
-    "larqnets.tasks": ("larqnets.backbones", "larqnets.data", "larqnets.methods", "larqnets.tflite"),
+    "larqnets.heads": ("larqnets.backbones", "larqnets.layers", "larqnets.methods"),
+    "larqnets.tasks": ("larqnets.backbones", "larqnets.data", "larqnets.heads", "larqnets.methods", "larqnets.tflite"),
     "larqnets.models": ("larqnets.backbones", "larqnets.methods", "larqnets.tasks"),
     "larqnets.counts": (),
     "larqnets.runs": (
@@ -136,7 +137,7 @@ LIGHT = {  # of rooms that are not
             "known",
             "layout",
         ),
-        *("mask_classes", "mask_folder", "masks", "palette", "preparation", "split", "survey"),
+        *("mask_classes", "mask_folder", "masks", "overlay", "palette", "preparation", "split", "survey"),
     ),
     "larqnets.runs": (
         "run",
@@ -152,7 +153,7 @@ LIGHT = {  # of rooms that are not
     "larqnets.studies": ("sweep_plan", "sweep_table", "pareto", "curves", "run_report", "run_page"),
     "deploy.decomposed": ("packed",),
 }
-HEAVY_ROOMS = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data")
+HEAVY_ROOMS = ("larqnets.methods", "larqnets.heads", "larqnets.tasks", "larqnets.training", "larqnets.data")
 HEAVY_BASE = (
     *("beginnings", "endings", "losses", "quantizers"),
     "pictures",

@@ -233,6 +233,10 @@ class Dataset:
         """Return the examples of a split in stored order, their images encoded as they are."""
         return self._stream(split).in_order()
 
+    def classes_of(self, stored: np.ndarray) -> np.ndarray:
+        """Return the classes for which the values of a stored mask stand."""
+        return stored if self._codes is None else self._codes[stored]
+
     def names(self, split: SplitName, indices: Sequence[int]) -> list[str]:
         """Return where images of a split are, numbers in stored order: "photos/cat/1.jpg", or "test record 17"."""
         return self._stream(split).names(indices)

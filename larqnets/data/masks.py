@@ -118,6 +118,14 @@ def count_values(mask: np.ndarray) -> np.ndarray:
     return np.bincount(mask.ravel(), minlength=VALUES)
 
 
+def upright(values: np.ndarray, orientation: int) -> np.ndarray:
+    """Return an array (H, W) that is stored with an EXIF orientation as it is shown."""
+    values = values.T if orientation >= 5 else values
+    if orientation in (3, 4, 7, 8):
+        values = values[::-1]
+    return values[:, ::-1] if orientation in (2, 3, 6, 7) else values
+
+
 def _check_kind(path: Path, header: Header) -> None:
     if header.mode.startswith("I"):
         raise LarqnetsError(f"The mask {path} has pixels of 16 bits or more. {_SAVE}.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from larqnets.config import DataConfig
-from larqnets.data.class_pixels import ClassPixels
+from larqnets.data.class_pixels import ClassPixels, count_files
 from larqnets.data.duplicates import same_files
 from larqnets.data.file_list import TEST, TRAIN, VALIDATION, ImageFolder, LeftOut
 from larqnets.data.folder import alike_labels
@@ -186,6 +186,13 @@ def survey_folder(folder: ImageFolder, config: DataConfig, count: Callable[[str]
         paths=tuple(path for _, files in ordered for path in files.paths),
         count=count,
     )
+
+
+def with_pixels(folder: ImageFolder, survey: Survey) -> Survey:
+    """Return the survey of a folder with masks with their pixels counted; raises LarqnetsError, see `Survey.counted`."""
+    codes = folder.codes
+    assert codes is not None
+    return replace(survey, count=lambda split: count_files(folder.splits[split], codes)).counted()
 
 
 def survey_known(

@@ -235,8 +235,10 @@ def _answers(looked: Looked, run: Run) -> list[Section]:
         command = f"larqnets evaluate {_quoted(run.path)}"
         return [Section("Test images", todo=(Todo(f"They were not looked at: {looked.why_not}", command),))]
     facts = [("images", f"{found.images:,} of {found.dataset}, {found.split}"), ("engine", found.engine)]
-    facts += [(name.replace("_", " "), _share(value)) for name, value in found.scores.items()]
     details = found.details
+    in_rows = details is not None and bool(details.classes)
+    named = {name: value for name, value in found.scores.items() if not (in_rows and name.startswith("iou_"))}
+    facts += [(name.replace("_", " "), _share(value)) for name, value in named.items()]
     if details is None:
         return [Section("Test images", facts=tuple(facts))]
     facts += [(name.replace("_", " "), _share(value)) for name, value in details.scores.items()]
@@ -261,7 +263,8 @@ def _answers(looked: Looked, run: Run) -> list[Section]:
     if details.confusion is not None:
         caption = "Which label, a row, was taken for which, a column. The diagonal is right."
         made.append(Section("Confusion", pictures=(Picture(caption, found.confusion_picture("png")),)))
-    wrong = f"{found.wrong_words()}, as the network sees them, the surest answers first."
+    order = "the surest answers" if details.unit == "images" else f"those with the most wrong {details.unit}"
+    wrong = f"{found.wrong_words()}, as the network sees them, {order} first."
     pictures = (Picture(wrong, found.sheet()),) if found.pictures else ()
     made.append(Section("Wrong images", lines=() if pictures else ("None was wrong.",), pictures=pictures))
     return made

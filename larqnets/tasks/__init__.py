@@ -100,6 +100,7 @@ class Confusion:
 
     labels: tuple[str, ...]
     counts: np.ndarray
+    of: str = "images"  # what is counted
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,11 @@ class Details:
     mistakes: tuple[Mistake, ...] = ()
     columns: tuple[str, ...] = ()  # of the answers of all mistakes
     remarks: tuple[str, ...] = ()  # what could not be found out, and why
-    unit: str = "images"  # what the confusion counts
+
+    @property
+    def unit(self) -> str:
+        """What may be wrong: "images", or what the confusion counts instead."""
+        return "images" if self.confusion is None else self.confusion.of
 
 
 class Study(Protocol):
@@ -167,8 +172,9 @@ class Task:
     mixes: ClassVar[bool] = False  # whether the loss of two images in one is the mean of their losses, by their shares
     headline: ClassVar[str]  # the score that ranks its networks, the first of its metric's
     learns_from: ClassVar[str] = LABEL  # what must be known of every image
+    per_pixel: ClassVar[bool] = False  # whether it answers for every pixel, so that few images prove as much as many
 
-    def topology(self, backbone: "Backbone") -> "Backbone":
+    def topology(self, backbone: "Backbone", method: "Method", info: Info) -> "Backbone":
         """Return the backbone as the task needs it, such as with a finer last map."""
         return backbone
 
@@ -221,6 +227,10 @@ class Task:
     def study(self, info: Info, facts: Facts) -> Study | None:
         """Return what looks at single answers, None where the scores are all; `facts` as in `decode`."""
         return None
+
+    def pictures(self, image: np.ndarray, outputs: Tree, targets: Tree, info: Info) -> dict[str, np.ndarray]:
+        """Return pictures (H, W, 3) uint8 that show an answer beside its image (H, W, C) uint8, by name, in arrays; {} without."""
+        return {}
 
     def distil(self, teacher: Any, config: TrainConfig) -> Loss:
         """Return the loss of (outputs, the outputs of the Keras model `teacher`); LarqnetsError where a task has none."""

@@ -47,11 +47,10 @@ class PixelStudy:
                 {"label": name, "images": images, "pixels": count, "iou": iou, "accuracy": accuracy}
                 for name, images, count, iou, accuracy in rows
             ),
-            confusion=Confusion(self._names, self._counts),
+            confusion=Confusion(self._names, self._counts, "pixels"),
             mistakes=tuple(_mistake(i, *self._images[i]) for i in order if self._images[i][1] < 1),
             columns=("miou", "pixel_accuracy"),
             remarks=(f"No mask has a pixel of {', '.join(never)}.",) if never else (),
-            unit="pixels",
         )
 
 

@@ -1,6 +1,5 @@
 """Semantic segmentation: a class for every pixel, told by the largest of the logits (N, H, W, classes) there."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,6 +9,7 @@ import numpy as np
 from larqnets import scores
 from larqnets.config import TrainConfig
 from larqnets.data.info import MASK, OUTSIDE, MaskInfo
+from larqnets.data.overlay import colored, overlay, wrong_pixels
 from larqnets.data.palette import Colors, palette
 from larqnets.errors import LarqnetsError
 from larqnets.schema import Range
@@ -35,6 +35,7 @@ class Segmentation(Task):
     no_answer = "no segmenter of images"
     headline = MIOU
     learns_from = MASK
+    per_pixel = True
 
     head: Literal["fcn", "aspp"] = "fcn"  # a 3x3 and a 1x1 convolution, or five paths that see further
     output_stride: Literal[8, 16, 32] = (
@@ -43,28 +44,34 @@ class Segmentation(Task):
     class_weights: Literal["none", "median_frequency"] | tuple[Annotated[float, Range(0, 1e6)], ...] = "none"  # in the
     # loss: none, the rarer a class the higher (median_j(f_j) / f_c), or a list with a number for every class
 
-    def topology(self, backbone: "Backbone") -> "Backbone":
-        """Return the backbone with strides up to `output_stride`, and dilation in the place of the others."""
-        from larqnets.backbones.dilated import dilated
+    skip: bool = False  # head fcn: add the scores of the last stage but one
+    aspp_activation: Literal["zero_one", "sign"] = "zero_one"  # head aspp of a binary method: the paper's, or its sign
+    aspp_rates: tuple[
+        Annotated[int, Range(1, 4096)], ...
+    ] = ()  # head aspp: three rates; (): 12, 24, 36, less on small maps
 
-        return dilated(backbone, self.output_stride)
+    def topology(self, backbone: "Backbone", method: "Method", info: Info) -> "Backbone":
+        """Return the backbone with strides up to `output_stride`, and dilation in the place of the others."""
+        return method.dilated(backbone, self.output_stride, info.image_shape[:2])
 
     def check(self, backbone: "Backbone", info: Info) -> None:
-        """There must be something to tell apart, a map to tell it by, and a weight for every class."""
-        classes, (height, width, _) = info.num_classes, info.image_shape
-        if not 2 <= classes <= MOST_CLASSES:
-            raise LarqnetsError(f"A segmenter needs 2 to {MOST_CLASSES} classes, not {classes}.")
-        if min(height, width) < 2 * backbone.reductions[-1]:
+        """A mask must have a number for every class, and the loss a weight."""
+        if info.num_classes > MOST_CLASSES:
             raise LarqnetsError(
-                f"Images of {height}x{width} are too small for a map of one in {backbone.reductions[-1]} pixels, which would "
-                "have a single row or column. Use a larger data.image_size, or a smaller task.output_stride."
+                f"A mask has room for {MOST_CLASSES} classes, and there are {info.num_classes}. Join some."
             )
-        self._listed_weights(classes)
+        self._listed_weights(info.num_classes)
 
     def outputs(self, stages: list[Any], method: "Method", backbone: "Backbone", info: Info) -> Tree:
         """Logits (N, H, W, classes), in the size of the image."""
-        build = getattr(importlib.import_module(f"larqnets.heads.{self.head}"), self.head)
-        return {"logits": build(stages, method, backbone, info.num_classes, info.image_shape, vars(self))}
+        given_to_all = (stages, method, backbone, info.num_classes, info.image_shape)
+        if self.head == "fcn":
+            from larqnets.heads.fcn import fcn
+
+            return {"logits": fcn(*given_to_all, skip=self.skip)}
+        from larqnets.heads.aspp import aspp
+
+        return {"logits": aspp(*given_to_all, activation=self.aspp_activation, rates=self.aspp_rates)}
 
     def check_answers(self, shapes: Sequence[tuple[int | None, ...]], info: Info, whose: str) -> None:
         """There must be one output, of classes for pixels, and in it a place for every class."""
@@ -148,6 +155,19 @@ class Segmentation(Task):
     def study(self, info: Info, facts: Facts) -> PixelStudy:
         """Every class, the confusion between them, and the images with the most wrong pixels."""
         return PixelStudy(info.labels)
+
+    def pictures(self, image: np.ndarray, outputs: Tree, targets: Tree, info: Info) -> dict[str, np.ndarray]:
+        """The mask, the answer laid over the image, and where they differ."""
+        from PIL import Image
+
+        picture, colors, true = Image.fromarray(image), colors_of(info), targets[MASK]
+        answer = given(only(outputs), true.shape)
+        shown = {
+            "truth": colored(true, colors),
+            "answer": overlay(picture, answer, colors),
+            "errors": wrong_pixels(picture, true, answer),
+        }
+        return {name: np.asarray(one) for name, one in shown.items()}
 
     def distil(self, teacher: Any, config: TrainConfig) -> Loss:
         """The mean over the pixels of the cross entropy with the teacher's probabilities, at `teacher_temperature`."""

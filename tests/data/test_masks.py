@@ -3,15 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_datasets as tfds
-from masked import NAMES, STEP, blocks, image_of, save, write_folder, write_pair
+from masked import NAMES, STEP, blocks, image_of, prepare, save, write_folder, write_pair
 from PIL import Image
 
 from larqnets.config import DataConfig
 from larqnets.data import load_dataset
 from larqnets.data.class_pixels import ClassPixels
 from larqnets.data.info import IMAGE, MASK, OUTSIDE
-from larqnets.data.known import KNOWN_DATASETS
 from larqnets.data.mask_classes import CITYSCAPES, VOC
 from larqnets.data.palette import palette
 
@@ -203,50 +201,11 @@ def test_median_frequency_of_a_set_that_can_be_counted_by_hand():
     assert ClassPixels(np.zeros((1, 2), int), np.array([4])).median_frequency() == (0, 0)
 
 
-def _builder(name, features, folder):
-    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-        VERSION = tfds.core.Version("1.0.0")
-
-        def _info(self):
-            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
-
-        def _split_generators(self, dl_manager):
-            return {split: self._some(count, seed) for seed, (split, count) in enumerate(SPLITS.items())}
-
-        def _generate_examples(self):
-            raise NotImplementedError
-
-        def _some(self, count, seed):
-            rng = np.random.default_rng(seed)
-            for number in range(count):
-                mask = blocks(rng, (16, 24))
-                first = KNOWN_DATASETS[name].first_value
-                known = {"segmentation_mask": mask[..., np.newaxis] + first}
-                yield (
-                    number,
-                    {"image": image_of(mask), **known, **{key: 1 for key in features if key in ("label", "species")}},
-                )
-
-    Builder.name = name
-    builder = Builder(data_dir=folder)
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False, num_shards=2))
-
-
-SPLITS = {"train": 7, "validation": 3, "test": 4}
-
-
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("masks")
-    image, any_size = tfds.features.Image(shape=(None, None, 3), encoding_format="png"), (None, None, 1)
-    named = tfds.features.LabeledImage(labels=list(NAMES), shape=any_size, encoding_format="png")
-    _builder("camvid", {"image": image, "segmentation_mask": named}, folder)
-    unnamed = tfds.features.Image(shape=any_size, dtype=np.uint8, encoding_format="png", use_colormap=True)
-    classes = {
-        "label": tfds.features.ClassLabel(num_classes=37),
-        "species": tfds.features.ClassLabel(names=["Cat", "Dog"]),
-    }
-    _builder("oxford_iiit_pet", {"image": image, "segmentation_mask": unnamed, **classes}, folder)
+    for name in ("camvid", "oxford_iiit_pet"):
+        prepare(name, folder)
     return str(folder)
 
 

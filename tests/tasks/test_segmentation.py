@@ -10,7 +10,6 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from larqnets.backbones import get_backbone, list_backbones
 from larqnets.config import DataConfig, TaskConfig, TrainConfig
 from larqnets.data import load_dataset
 from larqnets.data.info import MASK, OUTSIDE, MaskInfo
@@ -167,42 +166,29 @@ def test_another_loss_is_refused():
         Segmentation().loss(TrainConfig(epochs=1, loss="squared_hinge"), INFO)
 
 
+@pytest.mark.parametrize("head", ["fcn", "aspp"])
 @pytest.mark.parametrize("method", ["real", "birealnet", "groupnet"])
-def test_a_network_answers_with_logits_in_the_size_of_the_image(method):
-    model = create_model(method, "resnet18", (40, 56, 3), 5, width=0.125, task=Segmentation(output_stride=8))
+def test_a_network_answers_with_logits_in_the_size_of_the_image(method, head):
+    model = create_model(method, "resnet18", (40, 56, 3), 5, width=0.125, task=Segmentation(head=head))
     assert model.output_shape == (None, 40, 56, 5)
-    heads = {layer.name for layer in model.layers} - body_of(model)
-    assert {"head_conv", "head_score", "head_resize"} <= heads
+    assert {layer.name for layer in model.layers} - body_of(model) >= {"head_scores", "logits"}
     images = np.random.default_rng(0).normal(size=(2, 40, 56, 3)).astype(np.float32)
     assert np.isfinite(model(images).numpy()).all()
 
 
-@pytest.mark.parametrize(("stem", "stride"), [("imagenet", 8), ("imagenet", 16), ("imagenet", 32), ("small", 8)])
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenet_v1"])
-def test_a_backbone_is_dilated_to_the_stride(stem, stride, name):
-    if name not in list_backbones():
-        pytest.skip(f"there is no backbone {name}")
-    try:
-        plain = get_backbone(name, stem)
-    except LarqnetsError:
-        return  # it has no such stem
-    found = Segmentation(output_stride=stride).topology(plain)
-    assert found.reductions[-1] == min(stride, plain.reductions[-1])
-    assert [unit.filters for unit in found.units] == [unit.filters for unit in plain.units]
-    widest = max(unit.dilation for unit in found.units)
-    assert widest == max(1, plain.reductions[-1] // stride)
-
-
 @pytest.mark.parametrize(
-    ("shape", "classes", "sentence"),
+    ("shape", "classes", "options", "sentence"),
     [
-        ((15, 64, 3), 3, "Images of 15x64 are too small for a map of one in 8 pixels"),
-        ((64, 64, 3), 1, "A segmenter needs 2 to 255 classes, not 1"),
+        ((15, 64, 3), 3, {}, "Images of 15x64 are too small"),
+        ((64, 64, 3), 1, {}, "there must be at least 2"),
+        ((64, 64, 3), 256, {}, "A mask has room for 255 classes, and there are 256"),
+        ((64, 64, 3), 3, {"class_weights": (1.0,)}, "task.class_weights has 1 numbers, and there are 3 classes"),
+        ((64, 64, 3), 3, {"head": "aspp", "aspp_rates": (1, 2)}, "takes three dilation rates"),
     ],
 )
-def test_images_and_classes_that_a_segmenter_cannot_have(shape, classes, sentence):
+def test_images_classes_and_options_that_a_segmenter_cannot_have(shape, classes, options, sentence):
     with pytest.raises(LarqnetsError, match=sentence):
-        create_model("birealnet", "resnet18", shape, classes, width=0.125, task=Segmentation())
+        create_model("birealnet", "resnet18", shape, classes, width=0.125, task=Segmentation(**options))
 
 
 def test_what_is_decoded_is_the_share_of_every_class():

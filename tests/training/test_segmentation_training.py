@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from masked import NAMES, write_folder
+from PIL import Image
 
+from deploy.proof.evaluation import WIDE_TILE
 from larqnets.cli.preflight import check_train
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT
@@ -168,3 +170,29 @@ def test_a_class_of_a_mask_beyond_the_named_ones_is_told_before_a_run_exists(tmp
     ):
         launch(order(tmp_path, "bad"), SILENT)
     assert not Path(tmp_path / "runs/bad").exists()
+
+
+def test_an_evaluation_shows_image_truth_answer_and_errors(whole, cli, tmp_path):
+    asked = ("--sheet", "worst.png", "--confusion", "confusion.png", "--wrong", "wrong.csv")
+    found = json.loads(cli("evaluate", whole.path, *asked, "--json").out)
+    assert found["scores"]["miou"] == pytest.approx(whole.card.score)
+    assert [row["label"] for row in found["classes"]] == list(NAMES)
+    assert found["confusion"]["of"] == "pixels"
+    assert np.sum(found["confusion"]["counts"]) == 3 * 15 * 24  # the last row of every mask has no class
+    sheet = np.asarray(Image.open(tmp_path / "worst.png"))
+    assert min(sheet.shape[:2]) > 3 * WIDE_TILE  # three rows of four
+    red = (sheet == (200, 30, 30)).all(axis=-1)
+    assert red.any()  # errors
+    with (tmp_path / "wrong.csv").open() as file:
+        worst = list(csv.DictReader(file))
+    accuracies = [float(row["pixel_accuracy"]) for row in worst]
+    assert accuracies == sorted(accuracies)
+    said = cli("evaluate", whole.path)
+    assert said.code == 0, said.err
+    assert "with wrong pixels: 3 of 3 images; --wrong CSV lists them, --sheet PNG shows them" in said.out
+    assert "iou_ground" not in said.out.replace(" ", "_").split("label")[0]
+    page = cli("report", whole.path, "--output", "report.html")
+    assert page.code == 0, page.err
+    html = (tmp_path / "report.html").read_text()
+    assert "test images with wrong pixels" in html
+    assert "those with the most wrong pixels first" in html
