@@ -58,7 +58,9 @@ def prepare(name: str, folder: Path) -> None:
 
     image, any_size = tfds.features.Image(shape=(None, None, 3), encoding_format="png"), (None, None, 1)
     known = {
-        "camvid": {"segmentation_mask": tfds.features.LabeledImage(list(NAMES), shape=any_size, encoding_format="png")},
+        "camvid": {
+            "segmentation_mask": tfds.features.LabeledImage(labels=list(NAMES), shape=any_size, encoding_format="png")
+        },
         "oxford_iiit_pet": {
             "segmentation_mask": tfds.features.Image(shape=any_size, encoding_format="png"),
             "label": tfds.features.ClassLabel(num_classes=37),

@@ -59,9 +59,9 @@ class Evaluation:
             "split": self.split,
             "images": self.images,
             **self.scores,
-            "scores": self.scores,
             **({} if self.loss is None else {"loss": self.loss}),
             "engine": self.engine,
+            "scores": self.scores,
         }
         found = self.details
         if found is None:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from larqnets.config import DataConfig
-from larqnets.data.check import PER_LABEL, Check
+from larqnets.data.check import PER_LABEL, PER_SPLIT, Check
 from larqnets.data.dataset import SplitName, load_dataset, reading_errors
 from larqnets.data.info import IMAGE, LABEL, MASK, MaskInfo
 from larqnets.data.survey import Place
@@ -39,7 +39,7 @@ def check_prepared(config: DataConfig, reporter: Reporter = SILENT) -> Check:
                 with Image.open(io.BytesIO(content)) as picture:
                     sizes.append((picture.height, picture.width))
                 same[hashlib.sha256(content).digest()].append(len(places))
-                if counts[split][label] < PER_LABEL[split]:
+                if counts[split][label] < (PER_SPLIT if masked else PER_LABEL[split]):
                     kept[len(places)] = {name: stored[name] for name in (IMAGE, MASK) if name in stored}
                 counts[split][label] += 1
                 places.append(Place(split, "" if masked else labels[label], str(position)))

@@ -72,7 +72,7 @@ def load_dataset(config: DataConfig) -> "Dataset":
     masks, info = source.masks, DatasetInfo(**facts)
     if masks is not None:
         info = MaskInfo(**facts, colors=masks.colors, count=lambda: masks.pixels("train"))
-    as_stored = source.stored_size == (height, width) and not config.random_resized_crop
+    as_stored = source.png and source.stored_size == (height, width) and not config.random_resized_crop
     return Dataset(info, config, streams, source.survey, masks, as_stored=as_stored)
 
 
@@ -309,7 +309,7 @@ class Dataset:
         """Return the example as evaluation sees it, its image uint8 (H, W, C)."""
         height, width, channels = self.info.image_shape
         if self._as_stored:
-            # TFDS stores images of one size as PNG; asking each file for its format would double the time to load.
+            # PNG of one size; asking each file for its format would double the time to load.
             return self._in_classes(decode_as_stored(stored, self.info.image_shape))
         swapped = stored[ORIENTATION] >= 5
         target = tf.cast(tf.where(swapped, [width, height], [height, width]), tf.float64)

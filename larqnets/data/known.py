@@ -46,6 +46,14 @@ _MASKS_BY_HAND = (
 
 KNOWN_DATASETS = {
     "digits": KnownDataset("larqnets_digits", mean=(0.3054,), std=(0.3757,), ships_with_package=True),
+    "nuclei": KnownDataset(
+        "larqnets_nuclei",
+        mean=(0.1803, 0.1645, 0.1983),
+        std=(0.2744, 0.2555, 0.3043),
+        ships_with_package=True,
+        annotation=MASK,
+        validation_split="validation",
+    ),
     "cifar10": KnownDataset(
         "cifar10",
         mean=(0.4914, 0.4822, 0.4465),

@@ -86,6 +86,7 @@ def scan_masks(layout: MaskLayout, config: DataConfig) -> ImageFolder:
     left_out: list[LeftOut] = []
     damaged: list[LeftOut] = []
     with readable():
+        left_out.extend(_beside(layout))
         pairs = {name: _pairs_of(layout, name, left_out, damaged) for name in layout.splits}
     listed = {name: _file_list(layout.path, some, damaged) for name, some in pairs.items()}
     for name, files in listed.items():
@@ -156,6 +157,28 @@ def _lists(path: Path) -> dict[str, Path]:
         raise LarqnetsError(f"{folder} has no {missing}.txt. Lists of names for {TRAIN} and val are needed there.")
     validation = {VALIDATION: found["val"]} if tests == [TEST, "val"] else {}
     return {TRAIN: found[TRAIN], TEST: found[tests[0]], **validation}
+
+
+def _beside(layout: MaskLayout) -> Iterator[LeftOut]:
+    """Yield what lies beside images, masks and splits, where these are all that belongs there."""
+    if layout.form not in ("flat", "splits"):
+        return
+    taken = {layout.path / CLASSES, *layout.splits.values()}
+    for folder in sorted({layout.path, *layout.splits.values()}):
+        inside = {folder / IMAGES, folder / MASKS} if folder in layout.splits.values() else set()
+        for entry in sorted({*folder.iterdir()} - taken - inside):
+            if entry.is_dir():
+                own = entry.name in _VALIDATION_NAMES and _has_both(entry)
+                why = (
+                    "data.own_validation = true takes it"
+                    if own
+                    else f"it is neither {IMAGES}/ nor {MASKS}/, nor a split"
+                )
+                yield LeftOut(entry, f"folder {entry.name}/", why)
+            else:
+                yield LeftOut(
+                    entry, f"{entry.suffix.lower() or 'without suffix'} beside {IMAGES}/ and {MASKS}/", "not read"
+                )
 
 
 def _pairs_of(layout: MaskLayout, split: str, left_out: list[LeftOut], damaged: list[LeftOut]) -> list[Pair]:

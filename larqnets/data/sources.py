@@ -48,6 +48,7 @@ class Source:
     survey: Survey
     citation: str = ""
     masks: Masks | None = None  # None: images have labels
+    png: bool = False  # all images are stored so
 
 
 def open_source(config: DataConfig) -> Source:
@@ -112,7 +113,8 @@ def _open_known(config: DataConfig) -> Source:
     total = {name: stream.num_images for name, stream in streams.items()}
     survey = survey_known(config, labels, total, None if masks is None else masks.pixels)
     citation = builder.info.citation
-    return Source(config.dataset, labels, streams, size, channels, known.mean, known.std, survey, citation, masks)
+    png = image.encoding_format in (None, "png")
+    return Source(config.dataset, labels, streams, size, channels, known.mean, known.std, survey, citation, masks, png)
 
 
 def _masks_of_records(

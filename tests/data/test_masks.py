@@ -77,8 +77,19 @@ def test_one_folder_is_split_by_seed_and_equal_images_stay_together(tmp_path):
     assert load(root, test=0.3, validation=0.2).names("test", [0]) == dataset.names("test", [0])
 
 
-def _in_one_bit(mask, path):
-    save(path, mask > 0)
+def test_what_lies_beside_is_told(tmp_path):
+    root = write_folder(tmp_path, (("train", 3), ("val", 2), ("test", 2)))
+    (root / "train/overlays").mkdir()
+    (root / "train/images/notes.txt").write_text("")
+    (root / "readme.md").write_text("")
+    said = " ".join(load(root).survey.lines())
+    for words in (
+        "1 folder val/: data.own_validation = true takes it",
+        "1 folder overlays/: it is neither images/ nor masks/, nor a split",
+        "1 .md beside images/ and masks/: not read",
+        "1 .txt: no image format that is read here",
+    ):
+        assert words in said
 
 
 @pytest.mark.parametrize(
