@@ -28,23 +28,25 @@ def contact_sheet(title: str, rows: Sequence[tuple[str, Sequence[Tile]]], note: 
     """Return a PNG: the title, then every row as its heading and its tiles of `size` pixels, then a note."""
     columns = max((len(tiles) for _, tiles in rows), default=0)
     lines = max((len(tile.caption) for _, tiles in rows for tile in tiles), default=0)
-    row_height = _HEADING + size + lines * _LINE + _GAP
+    shown = [[_shown(tile, size) for tile in tiles] for _, tiles in rows]
+    heights = [max((picture.height for picture in pictures), default=size) for pictures in shown]
+    around = _HEADING + lines * _LINE + _GAP
     heading, caption, large = (_font(points) for points in (14, 10, 18))
     width = max(2 * _MARGIN + columns * (size + _GAP) - _GAP, 2 * _MARGIN + int(large.getlength(title)) + 1, 480)
-    height = 2 * _MARGIN + 32 + len(rows) * row_height + (_HEADING if note else 0)
+    height = 2 * _MARGIN + 32 + sum(heights) + len(rows) * around + (_HEADING if note else 0)
     sheet = Image.new("RGB", (width, height), _PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((_MARGIN, _MARGIN), printable(title), _INK, large)
     top = _MARGIN + 32
-    for text, tiles in rows:
+    for (text, tiles), pictures, high in zip(rows, shown, heights, strict=True):
         pen.text((_MARGIN, top + 4), _fitted(text, heading, width - 2 * _MARGIN), _INK, heading)
         for column, tile in enumerate(tiles):
             left = _MARGIN + column * (size + _GAP)
-            sheet.paste(_shown(tile, size), (left, top + _HEADING))
+            sheet.paste(pictures[column], (left, top + _HEADING))
             for i, line in enumerate(tile.caption):
-                place = (left, top + _HEADING + size + 2 + i * _LINE)
+                place = (left, top + _HEADING + high + 2 + i * _LINE)
                 pen.text(place, _fitted(line, caption, size), _FAINT, caption)
-        top += row_height
+        top += high + around
     pen.text((_MARGIN, top + 4), printable(note), _FAINT, heading)
     content = io.BytesIO()
     sheet.save(content, "PNG")
@@ -52,15 +54,12 @@ def contact_sheet(title: str, rows: Sequence[tuple[str, Sequence[Tile]]], note: 
 
 
 def _shown(tile: Tile, size: int) -> Image.Image:
-    """Return a tile's square of so many pixels; of small pictures the pixels stay visible."""
+    """Return a tile's square, or its whole picture, with sides of so many pixels; of small ones the pixels stay visible."""
     picture = tile.picture.convert("RGB")
     if tile.whole:
         scale = size / max(picture.size)
         fitting = tuple(max(1, round(side * scale)) for side in picture.size)
-        square = Image.new("RGB", (size, size), _PAPER)
-        shown = picture.resize((fitting[0], fitting[1]), _filter(picture.width, fitting[0]))
-        square.paste(shown, ((size - shown.width) // 2, (size - shown.height) // 2))
-        return square
+        return picture.resize((fitting[0], fitting[1]), _filter(picture.width, fitting[0]))
     top, left, height, width = central_box(picture.height, picture.width, size, size, 1.0)
     middle = picture.crop((left, top, left + width, top + height))
     return middle.resize((size, size), _filter(width, size))

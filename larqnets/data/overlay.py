@@ -8,7 +8,7 @@ from larqnets.data.info import OUTSIDE
 from larqnets.data.palette import Colors
 
 NO_CLASS = (235, 235, 235)
-_SHARE = 0.6  # of the colour in an overlay
+_SHARE = 0.5  # of the colour in an overlay
 
 
 def colored(mask: np.ndarray, colors: Colors) -> Image.Image:
@@ -36,5 +36,5 @@ def wrong_pixels(picture: Image.Image, true: np.ndarray, given: np.ndarray) -> I
 def legend(labels: tuple[str, ...], colors: Colors) -> list[Tile]:
     """Return a tile in the colour of every class, its name below."""
     return [
-        Tile(Image.new("RGB", (2, 1), color), (label,), whole=True) for label, color in zip(labels, colors, strict=True)
+        Tile(Image.new("RGB", (4, 1), color), (label,), whole=True) for label, color in zip(labels, colors, strict=True)
     ]

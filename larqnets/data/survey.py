@@ -121,8 +121,9 @@ class Survey:
         """Return what may spoil a training or its test, each as a phrase."""
         found = [f"'{a}' and '{b}' differ in upper and lower case alone" for a, b in alike_labels(self.labels)]
         if never := [label for label, n in self.few().items() if self.masks and not n]:
-            more = f" nor do {len(never) - 1} more labels" if len(never) > 1 else ""
-            found.append(f"'{never[0]}' occurs in no training image{more}")
+            more = f", nor do {len(never) - 1} more labels" if len(never) > 1 else ""
+            hint = "; pixels of value 255 have no class" if self.masks[TRAIN].without_class else ""
+            found.append(f"'{never[0]}' occurs in no training image{more}{hint}")
         if few := {label: n for label, n in self.few().items() if label not in never}:
             (label, count), more = next(iter(few.items())), len(few) - 1
             images = "image" if count == 1 else "images"

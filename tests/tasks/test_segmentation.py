@@ -94,7 +94,7 @@ def test_the_matrix_adds_up_over_replicas():
             {"x": tf.constant(one_hot(np.zeros((1, 4, 4), int)))}, {MASK: tf.constant(MASKS, tf.int32)}
         )
 
-    parts = strategy.run(tf.function(count))
+    parts = tf.function(lambda: strategy.run(count), autograph=False)()
     found = strategy.reduce("SUM", parts["confusion"], axis=None).numpy()
     np.testing.assert_array_equal(found[:, 0], [9, 3, 3])
 
