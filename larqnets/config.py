@@ -21,6 +21,7 @@ from larqnets.schema import Range, from_mapping
 
 Precision = Literal["real", "binary_activations", "binary"]
 Surrogate = Literal["clip", "tanh", "relu"]
+Scale = Annotated[float, Range(0.1, 10)]
 STRATEGIES = ("mirrored", "multiworker")  # over several devices of a machine, over several machines
 
 
@@ -57,6 +58,11 @@ class DataConfig:
     min_crop_area: Annotated[float, Range(0.001, 1)] = 0.08  # smallest random resized crop, as a fraction of the area
     augment: Literal["none", "light", "photos"] = "none"  # "light": random crops of 0.6 of the area or more, mirrored,
     # mild changes of colour; "photos": of 0.3, stronger ones, RandAugment's without turns, mixup and CutMix
+    random_scale: tuple[Scale, Scale] | None = None  # smallest and largest factor on the size of training images, of
+    # which a random part of the image size is taken; what is missing is filled with the mean, a mask with "no class"
+    ignore_label: Annotated[int, Range(0, 255)] | None = (
+        None  # of masks: the value of pixels without a class, beside 255
+    )
     mean: tuple[float, ...] = ()  # per channel, of pixels / 255, subtracted; (): the data set's or published body's own
     std: tuple[float, ...] = ()  # per channel, divided by; (): the data set's or published body's own
     validation: Annotated[float, Range(0, 0.9)] = 0.0  # share of every label's training images, kept to choose by
@@ -109,7 +115,8 @@ class TrainConfig:
     learning_rate: Annotated[float, Range(0, 1000)] = 1e-3
     momentum: Annotated[float, Range(0, 1)] = 0.9  # sgd only
     nesterov: bool = False  # sgd only: the gradient is taken where the momentum will have led
-    schedule: Literal["constant", "cosine", "linear", "exponential", "step"] = "cosine"  # after the warm-up, to the end
+    schedule: Literal["constant", "cosine", "linear", "exponential", "step", "poly"] = "cosine"  # after the warm-up,
+    # to the end; "poly" falls as (1 - progress)^0.9
     final_learning_rate: Annotated[float, Range(0, 1000)] = 0.0  # where the schedule ends; exponential needs it above 0
     step_epochs: tuple[float, ...] = ()  # step only: after each of these epochs the rate is multiplied by step_factor
     step_factor: Annotated[float, Range(0, 1)] = 0.1
@@ -125,6 +132,7 @@ class TrainConfig:
     hard_label_weight: Annotated[float, Range(0, 1)] = 0.0  # with a teacher: share of `loss` on the labels
     freeze: bool = False  # the body keeps the weights that --init-from gave it, its BatchNorms their statistics
     body_rate: Annotated[float, Range(0, 1, above=True)] = 1.0  # factor on the learning rate of these weights
+    head_rate: Annotated[float, Range(0, 1000, above=True)] = 1.0  # factor on the learning rate of the task's head
     keep: Literal["last", "best"] = "last"  # the weights that are the result: of the last epoch, or of the epoch with
     # the best headline score on the validation images
     patience: Annotated[int, Range(0, 100_000)] = 0  # a stage ends after so many epochs without a better validation

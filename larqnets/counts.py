@@ -77,9 +77,9 @@ def _size(weights: Iterable[Any]) -> int:
 
 
 def _estimator_state(layer: tf.keras.layers.Layer) -> list[Any]:
-    """Return what gradient estimators keep in the layer while training; no deployed network has it."""
+    """Return what estimators keep in the layer while training, and counters; no deployed network has it."""
     quantizers = [getattr(layer, name, None) for name in ("input_quantizer", "kernel_quantizer", "depthwise_quantizer")]
-    return [w for q in quantizers for w in getattr(q, "weights", [])]
+    return [w for q in quantizers for w in getattr(q, "weights", [])] + [w for w in layer.weights if w.dtype.is_integer]
 
 
 def _count_layer(layer: tf.keras.layers.Layer) -> LayerCount:

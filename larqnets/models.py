@@ -61,8 +61,10 @@ def create_model(
     name or option, an impossible pair, an image too small, or a precision where there is nothing binary to take away.
     """
     check_pair(method, backbone)
-    plan = get_backbone(backbone, stem, width)
     recipe, task, info = get_method(method, **options), task or get_task(), Images(input_shape, num_classes)
+    plan = get_backbone(backbone, stem, width)
+    if not plan.published:
+        plan = task.topology(plan, recipe, info)
     recipe.check(plan)
     _check_shape(plan, input_shape)
     if plan.published and not task.on_any_body:

@@ -1,7 +1,7 @@
 """One strict reader for everything that has a schema: configs, options of methods, settings of decompose, session records.
 
 A schema is a frozen dataclass. Its fields are plain values, Literals, other dataclasses, `tuple[X, ...]`, `tuple[X, Y]`,
-`dict[str, X]` and `X | None`; `Annotated[X, Range(low, high)]` says where a number must lie. An int is a float, a bool is no int, a float is
+`dict[str, X]`, `X | None` and `X | tuple[Y, ...]`; `Annotated[X, Range(low, high)]` says where a number must lie. An int is a float, a bool is no int, a float is
 finite.
 """
 
@@ -90,7 +90,12 @@ def convert(value: object, hint: Any, where: str, source: str, *, newer: bool = 
         else:  # X | None; TOML has no null, JSON has
             if value is None:
                 return None
-            hint = next(h for h in typing.get_args(hint) if h is not type(None))
+            kinds = [h for h in typing.get_args(hint) if h is not type(None)]
+            lists = [h for h in kinds if typing.get_origin(h) is tuple]
+            # Where a list is one of several kinds, a list is that one, and anything else the other.
+            hint = next(
+                iter(lists if isinstance(value, list | tuple) else [h for h in kinds if h not in lists]), kinds[0]
+            )
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
             raise LarqnetsError(f"{source}: '{where}' must be a table, not {_shown(value)}.")

@@ -32,13 +32,15 @@ MAY_IMPORT = {
     "larqnets": (),
     "larqnets.tflite": (),
     "larqnets.decompose": (),
-    "larqnets.data": ("larqnets.data.digits", "larqnets.tflite"),
+    "larqnets.data": ("larqnets.data.digits", "larqnets.data.nuclei", "larqnets.tflite"),
     "larqnets.data.digits": (),
+    "larqnets.data.nuclei": (),
     "larqnets.published": (),
     "larqnets.backbones": ("larqnets.published",),
     "larqnets.layers": (),
     "larqnets.methods": ("larqnets.backbones", "larqnets.layers", "larqnets.published"),
-    "larqnets.tasks": ("larqnets.backbones", "larqnets.data", "larqnets.methods", "larqnets.tflite"),
+    "larqnets.heads": ("larqnets.backbones", "larqnets.layers", "larqnets.methods"),
+    "larqnets.tasks": ("larqnets.backbones", "larqnets.data", "larqnets.heads", "larqnets.methods", "larqnets.tflite"),
     "larqnets.models": ("larqnets.backbones", "larqnets.methods", "larqnets.published", "larqnets.tasks"),
     "larqnets.counts": (),
     "larqnets.runs": (
@@ -126,8 +128,29 @@ WITHOUT_TENSORFLOW = (
 )
 LIGHT = {  # of rooms that are not
     "larqnets.data": (
-        *("check", "class_folders", "contact_sheet", "duplicates", "file_list", "folder", "image", "info", "known"),
-        *("label_names", "labels_table", "layout", "preparation", "split", "survey"),
+        *(
+            "check",
+            "class_folders",
+            "class_pixels",
+            "contact_sheet",
+            "duplicates",
+            "file_list",
+            "folder",
+            "image",
+            "info",
+        ),
+        *(
+            "known",
+            "label_names",
+            "labels_table",
+            "layout",
+            "mask_classes",
+            "mask_folder",
+            "masks",
+            "overlay",
+            "palette",
+        ),
+        *("preparation", "split", "survey"),
     ),
     "larqnets.runs": (
         "run",
@@ -143,7 +166,7 @@ LIGHT = {  # of rooms that are not
     "larqnets.studies": ("sweep_plan", "sweep_table", "pareto", "curves", "run_report", "run_page"),
     "deploy.decomposed": ("packed",),
 }
-HEAVY_ROOMS = ("larqnets.methods", "larqnets.tasks", "larqnets.training", "larqnets.data")
+HEAVY_ROOMS = ("larqnets.methods", "larqnets.heads", "larqnets.tasks", "larqnets.training", "larqnets.data")
 HEAVY_BASE = (
     *("beginnings", "endings", "losses", "quantizers"),
     "pictures",

@@ -19,6 +19,8 @@ from deploy.export.entry import AS_OBSERVED, Entry, Layer, Sizes, Unknown, chann
 from larqnets.errors import LarqnetsError
 from larqnets.layers import binary_weights, branches
 from larqnets.layers.channel_match import ChannelMatch
+from larqnets.layers.counted_dropout import CountedDropout
+from larqnets.layers.dilated_conv import DilatedConv2D
 from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.input_scale import InputScale
 from larqnets.layers.link_scale import LinkScale
@@ -47,7 +49,7 @@ def _of(*kinds: type[Layer]) -> Callable[[type[Entry]], type[Entry]]:
 
 
 @_of(*(getattr(lq.layers, name) for name in dir(lq.layers) if name.startswith("Quant") and "Base" not in name))
-@_of(stand_ins.ExportedConv2D, stand_ins.ExportedDense, stand_ins.NormOfOtherAxis, WrittenFunction)
+@_of(DilatedConv2D, stand_ins.ExportedConv2D, stand_ins.ExportedDense, stand_ins.NormOfOtherAxis, WrittenFunction)
 @_of(layers.InputLayer, layers.Multiply, layers.Softmax)
 @_of(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization)
 class _Opaque(Entry):
@@ -73,12 +75,20 @@ class _Passing(Entry):
 
 
 @_of(layers.Identity, layers.ActivityRegularization)
-@_of(layers.Dropout, layers.GaussianDropout, layers.AlphaDropout, layers.GaussianNoise)
+@_of(CountedDropout, layers.Dropout, layers.GaussianDropout, layers.AlphaDropout, layers.GaussianNoise)
 class _Identity(_Passing):
     """What only training knows."""
 
     def is_identity(self, layer: Layer) -> bool:
         return True
+
+
+@_of(layers.Resizing, layers.UpSampling2D)
+class _Resized(_Passing):
+    """Every pixel is one of the input's or a sum of some of them with weights that sum to 1, channel by channel."""
+
+    def made_of(self, layer: Layer, given: Sequence[Sizes]) -> Sizes:
+        return given[0] if layer.interpolation in ("nearest", "bilinear", "area") else AS_OBSERVED  # no weight below 0
 
 
 @_of(layers.ReLU, layers.LeakyReLU, layers.PReLU)
@@ -190,7 +200,13 @@ class _Depthwise(_Product):
 
 @_of(layers.Conv2D)
 class _Convolution(_Product):
-    """A constant reaches every output alike where no zeros are padded: W^T c."""
+    """A constant reaches every output alike where no zeros are padded: W^T c. A factor goes into the kernel where it cannot go on."""
+
+    def takes_factor(self, layer: Layer) -> bool:
+        return not self.scales(layer)
+
+    def take_factor(self, layer: Layer, a: float) -> None:
+        layer.kernel.assign(layer.kernel / a)
 
     def hands_on(self, layer: Layer) -> bool:
         unpadded = layer.padding == "valid" or layer.kernel_size == (1, 1)
@@ -257,6 +273,12 @@ class _Rescaling(_Linear):
         return not np.any(layer.offset)
 
     scales = commutes
+
+    def takes_factor(self, layer: Layer) -> bool:
+        return not self.scales(layer)
+
+    def take_factor(self, layer: Layer, a: float) -> None:
+        layer.scale = np.divide(layer.scale, a).tolist()
 
     def offset(self, layer: Layer, given: Sequence[np.ndarray]) -> np.ndarray:
         return given[0] * np.asarray(layer.scale, np.float32)

@@ -37,6 +37,15 @@ class ExportedConv2D(lq.layers.QuantConv2D):
             y = y + self.channel_bias
         return self.after(y)
 
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Convolve with the rate as an attribute of the op.
+
+        Keras has space to batch, a convolution and batch to space. LCE's converter finds the rate in them only where
+        nothing else reads what goes to the batch, and TensorFlow makes one of equal ones: several layers with the same rate
+        on the same signs would be float.
+        """
+        return tf.nn.conv2d(inputs, kernel, self.strides, self.padding.upper(), dilations=self.dilation_rate)
+
     def load(self, signs: np.ndarray, scale: np.ndarray, bias: np.ndarray | None) -> None:
         """Set the constants: signs (kh, kw, C, O), scale and bias (O,)."""
         self.kernel.assign(signs.astype(np.float32))

@@ -15,8 +15,8 @@ _CELL, _EDGE = 0.34, 2.2  # inches: a cell, and what stands beside the cells
 def confusion_picture(confusion: Confusion, title: str, kind: str = "png", legend: Legend | None = None) -> bytes:
     """Return a picture: a row for every true label, a column for what was given.
 
-    A cell's colour is its share of the row, its number the images. The diagonal is what was right. What the font cannot draw
-    is put into the legend.
+    A cell's colour is its share of the row, its number the images, of pixels that share again. The diagonal is what was right.
+    What the font cannot draw is put into the legend.
     """
     from matplotlib.figure import Figure  # the object interface: pyplot would choose a display
     from matplotlib.ticker import PercentFormatter
@@ -39,9 +39,10 @@ def confusion_picture(confusion: Confusion, title: str, kind: str = "png", legen
     if classes <= NUMBERED:
         for row, column in np.argwhere(counts):
             ink = "white" if shares[row, column] > 0.6 else "black"
-            axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=7, color=ink)
+            text = f"{counts[row, column]}" if confusion.of == "images" else f"{shares[row, column]:.0%}"
+            axes.text(column, row, text, ha="center", va="center", fontsize=7, color=ink)
     bar = figure.colorbar(image, shrink=0.6, format=PercentFormatter(1.0))
-    bar.set_label("share of the true label's images", fontsize=8)
+    bar.set_label(f"share of the true label's {confusion.of}", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     return pictures.content(figure, kind)
 

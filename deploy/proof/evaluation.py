@@ -1,7 +1,8 @@
 """What a network answers on real images, in one pass over them: its scores, and what its task finds in single answers."""
 
 import heapq
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deploy.proof.confusion import confusion_picture
-from deploy.proof.scoring import Scorer
+from deploy.proof.scoring import MAX_BYTES, Scorer
 from deploy.run.interpreter import CHILD, Interpreter, as_list
 from larqnets.csv_table import CsvTable
 from larqnets.data import Dataset, reading_errors
@@ -31,6 +32,7 @@ from larqnets.training import evaluate
 from larqnets.training.evaluation import BATCH, Watch
 
 SHEET_IMAGES, SHEET_COLUMNS, SHEET_HEADINGS = 64, 8, 12  # of the contact sheet, at most
+SHEET_ROWS, WIDE_TILE = 12, 200  # of one that shows more than a picture of every image; pixels of a tile there
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Evaluation:
     remarks: tuple[str, ...]  # on how its images are prepared, and on the scores
     places: tuple[str, ...]  # where the images of the mistakes are
     pictures: dict[int, np.ndarray]
+    beside: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)  # number -> what is shown beside the picture
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object; what a task does not look at is left out."""
@@ -59,6 +62,7 @@ class Evaluation:
             **self.scores,
             **({} if self.loss is None else {"loss": self.loss}),
             "engine": self.engine,
+            "scores": self.scores,
         }
         found = self.details
         if found is None:
@@ -70,6 +74,7 @@ class Evaluation:
             result["confusion"] = {
                 "labels": list(found.confusion.labels),
                 "counts": found.confusion.counts.tolist(),
+                "of": found.unit,
             }
         result["wrong"] = self.wrong()
         result["remarks"] = [*self.remarks, *found.remarks]
@@ -96,6 +101,8 @@ class Evaluation:
         """Return the worst mistakes as a PNG, one row or more under each heading."""
         mistakes = () if self.details is None else self.details.mistakes
         shown = [mistake for mistake in mistakes if mistake.index in self.pictures]
+        if self.beside:
+            return self._sheet_of_rows(shown)
         under: dict[str, list[Mistake]] = {}
         for mistake in shown:
             under.setdefault(mistake.heading, []).append(mistake)
@@ -110,13 +117,27 @@ class Evaluation:
         note = f"{left_out:,} more are not shown, of which it was less sure." if left_out else ""
         return contact_sheet(f"{self.wrong_words()}: {self.subject}", rows, note, legend)
 
+    def _sheet_of_rows(self, shown: Sequence[Mistake]) -> bytes:
+        """Return the worst mistakes, a row each: the picture, and what is shown beside it."""
+        places = dict(
+            zip((m.index for m in (() if self.details is None else self.details.mistakes)), self.places, strict=True)
+        )
+        rows = []
+        for mistake in shown[:SHEET_ROWS]:
+            tiles = {"image": self.pictures[mistake.index], **self.beside[mistake.index]}
+            heading = f"{places[mistake.index]}: {', '.join(mistake.caption)}"
+            rows.append((heading, [Tile(Image.fromarray(t), (name,), whole=True) for name, t in tiles.items()]))
+        title = f"The worst of {self.images:,} {self.split} images: {self.subject}"
+        return contact_sheet(title, rows, size=WIDE_TILE)
+
     def _tile(self, mistake: Mistake) -> Tile:
         return Tile(Image.fromarray(self.pictures[mistake.index]), mistake.caption)
 
     def wrong_words(self) -> str:
         """Return "12 of 450 test images wrong"."""
         count = 0 if self.details is None else len(self.details.mistakes)
-        return f"{count:,} of {self.images:,} {self.split} images wrong"
+        how = "wrong" if self.details is None or self.details.unit == "images" else f"with wrong {self.details.unit}"
+        return f"{count:,} of {self.images:,} {self.split} images {how}"
 
 
 def evaluate_images(
@@ -144,9 +165,9 @@ def evaluate_images(
             f"What was wrong is not told of a network for {opened.task.name}, its scores alone. Leave --confusion, --wrong "
             "and --sheet out."
         )
-    watch = None if study is None else _Watching(study, data.info)
+    watch = None if study is None else _Watching(study, opened.task, data.info)
     with reading_errors(data):
-        batches = data.eval_batches(part, BATCH, limit)
+        batches = data.eval_batches(part, _batch_of(opened, interpreter), limit)
         if interpreter is None:
             scores, loss = _score_network(opened, batches, data, watch)
         else:
@@ -168,32 +189,49 @@ def evaluate_images(
         remarks=tuple(text for text in remarks if text),
         places=tuple(data.names(part, [mistake.index for mistake in mistakes])),
         pictures={} if watch is None else watch.pictures(),
+        beside={} if watch is None else watch.beside(),
     )
+
+
+def _batch_of(opened: Subject, interpreter: Interpreter | None) -> int:
+    """Return how many images are answered at once: fewer where the answers of a batch would be large."""
+    shapes = [tensor.shape for tensor in opened.model.outputs] if interpreter is None else interpreter.output_shapes
+    bytes_per_image = 4 * sum(int(np.prod([size or 1 for size in shape[1:]])) for shape in shapes)
+    return max(1, min(BATCH, MAX_BYTES // max(1, bytes_per_image)))
 
 
 class _Watching:
     """Gives every batch to a study, and keeps the images that the network is most wrong about, as it sees them."""
 
-    def __init__(self, study: Study, info: DatasetInfo) -> None:
-        self.study, self._info = study, info
+    def __init__(self, study: Study, task: Task, info: DatasetInfo) -> None:
+        self.study, self._task, self._info = study, task, info
         self._seen = 0
-        self._worst: list[tuple[float, int, np.ndarray]] = []  # a heap, in which no two have the same number
+        # A heap, in which no two have the same number: how wrong, minus the number, the picture, what is beside it.
+        self._worst: list[tuple[float, int, np.ndarray, dict[str, np.ndarray]]] = []
 
     def __call__(self, images: np.ndarray, outputs: Tree, targets: Tree) -> None:
         """See Watch."""
-        for image, wrong in zip(images, self.study.add(outputs, targets), strict=True):
-            if wrong > 0:
-                change = heapq.heappush if len(self._worst) < SHEET_IMAGES else heapq.heappushpop
-                change(self._worst, (float(wrong), -self._seen, image))
+        for i, wrong in enumerate(self.study.add(outputs, targets).tolist()):
+            full = len(self._worst) == SHEET_IMAGES
+            if wrong > 0 and not (full and (wrong, -self._seen) < self._worst[0][:2]):
+                picture = self._picture(images[i])
+                mine, known = ({name: values[i] for name, values in tree.items()} for tree in (outputs, targets))
+                one = (wrong, -self._seen, picture, self._task.pictures(picture, mine, known, self._info))
+                (heapq.heappushpop if full else heapq.heappush)(self._worst, one)
             self._seen += 1
 
     def pictures(self) -> dict[int, np.ndarray]:
-        """Return number -> pixels (H, W, C) uint8: the normalisation undone."""
+        """Return number -> pixels (H, W, C) uint8 of what the network was shown."""
+        return {-number: picture for _, number, picture, _ in self._worst}
+
+    def beside(self) -> dict[int, dict[str, np.ndarray]]:
+        """Return number -> what the task shows beside a picture, of tasks that do."""
+        return {-number: beside for _, number, _, beside in self._worst if beside}
+
+    def _picture(self, image: np.ndarray) -> np.ndarray:
+        """Return an image with its normalisation undone, uint8."""
         mean, std = np.asarray(self._info.mean), np.asarray(self._info.std)
-        return {
-            -number: np.squeeze(np.clip(np.rint(255 * (image * std + mean)), 0, 255).astype(np.uint8))
-            for _, number, image in self._worst
-        }
+        return np.squeeze(np.clip(np.rint(255 * (image * std + mean)), 0, 255).astype(np.uint8))
 
 
 def _facts(opened: Subject, data: Dataset) -> dict[str, Any]:
@@ -208,7 +246,7 @@ def _score_network(
 ) -> tuple[dict[str, float], float]:
     run, task = opened.run, opened.task
     trained = run.experiment if run is not None and run.kind == "trained" else None
-    loss = None if trained is None else task.loss(trained.training_stages[-1])
+    loss = None if trained is None else task.loss(trained.training_stages[-1], data.info)
     found = evaluate(opened.model, batches, task, data.info, loss, watch)
     return found.scores, found.loss
 

@@ -32,6 +32,8 @@ EPS = 1e-5
 NUDGE = 2.0**-22
 SLACK = 16
 LAYERWISE_SAMPLES = 32
+LAYERWISE_PIXELS = LAYERWISE_SAMPLES * 224 * 224  # of these samples together
+MAX_BYTES = 1 << 29  # of what a part of the samples is compared by
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,55 @@ class Layerwise(NamedTuple):
 def compare_layers(
     file: Model, trained: Trained, images: np.ndarray, num_real: int, device: str | None = None
 ) -> Layerwise:
-    """Compare on images (N, H, W, C), of which the first `num_real` are real; `device`: see Interpreter.
+    """Compare on images (N, H, W, C), of which the first `num_real` are real, part by part; `device`: see Interpreter.
 
     Raises LarqnetsError when file and model have another number of outputs.
     """
+    found = [
+        _compare_part(file, trained, images[part], real, device)
+        for part, real in _parts(len(images), num_real, _bytes_of_a_sample(trained))
+    ]
+    first, *others = found
+    if not others:
+        return first
+    layers = [_together([part.layers[i] for part in found]) for i in range(len(first.layers))]
+    outputs = OutputProof(*map(max, zip(*(part.outputs for part in found), strict=True)))
+    return first._replace(layers=layers, outputs=outputs)
+
+
+def _together(parts: Sequence[LayerProof]) -> LayerProof:
+    signs, near, wrong = (sum(getattr(p, name) for p in parts) for name in ("signs", "near_threshold", "wrong"))
+    return LayerProof(parts[0].layer, signs, near, wrong, max(part.worst for part in parts))
+
+
+def _bytes_of_a_sample(trained: Trained) -> int:
+    """Return about how many bytes the comparison holds of one sample.
+
+    Of the input of a binary layer the signs and two runs of the model, in floats. Of an output the file's and two runs, and
+    some arrays as large in double precision.
+    """
+    model = trained.model
+    places = [
+        model.get_layer(layer.name).get_input_shape_at(place)
+        for layer in trained.binary_layers
+        for place in range(len(model.get_layer(layer.name).inbound_nodes))
+    ]
+    outputs = [tensor.shape for tensor in model.outputs]
+    inner, outer = (sum(int(np.prod([n or 1 for n in shape[1:]])) for shape in shapes) for shapes in (places, outputs))
+    return 12 * inner + 48 * outer
+
+
+def _parts(samples: int, num_real: int, bytes_per_sample: int) -> list[tuple[np.ndarray, int]]:
+    """Return which of the samples, the first `num_real` real, are compared together, and how many of these are real.
+
+    By real ones is measured how large values usually are, so no part is without.
+    """
+    count = min(max(1, num_real), max(1, -(-samples * bytes_per_sample // MAX_BYTES)))
+    real, hostile = (np.array_split(indices, count) for indices in np.split(np.arange(samples), [num_real]))
+    return [(np.concatenate(part), len(part[0])) for part in zip(real, hostile, strict=True)]
+
+
+def _compare_part(file: Model, trained: Trained, images: np.ndarray, num_real: int, device: str | None) -> Layerwise:
     model, described = trained.model, trained.binary_layers
     binary = [layer for layer in described if layer.signs is not None]
     channels = {layer.name: layer.signs.shape[2] for layer in described if layer.signs is not None}
@@ -106,15 +153,23 @@ def compare_layers(
     return Layerwise(layers, unchecked, OutputProof(*map(max, zip(*figures, strict=True))), parts.remarks)
 
 
-def probe_inputs(images: np.ndarray, seed: int) -> np.ndarray:
-    """Return real samples (N, H, W, C), at most LAYERWISE_SAMPLES, and hostile ones: zeros, constants of both signs, tiny and huge values, noise, a checkerboard."""
+class Probes(NamedTuple):
+    """The samples (N, H, W, C) of part (a), of which the first `num_real` are real."""
+
+    images: np.ndarray
+    num_real: int
+
+
+def probe_inputs(images: np.ndarray, seed: int) -> Probes:
+    """Return real samples, at most LAYERWISE_SAMPLES of LAYERWISE_PIXELS in all, and hostile ones: zeros, constants of both signs, tiny and huge values, noise, a checkerboard."""
     rng = np.random.default_rng(seed)
-    real = images[rng.permutation(len(images))[:LAYERWISE_SAMPLES]]
     shape = images.shape[1:]
+    most = min(LAYERWISE_SAMPLES, max(1, LAYERWISE_PIXELS // int(np.prod(shape[:-1]))))
+    real = images[rng.permutation(len(images))[:most]]
     board = np.indices(shape).sum(axis=0) % 2 * 2.0 - 1
     hostile = [np.full(shape, v) for v in (0, 1, -1, 1e-6, 1e3, -1e3)]
     hostile += [board, rng.normal(size=shape), 1e3 * rng.normal(size=shape), 1e-3 * rng.normal(size=shape)]
-    return np.concatenate([real, np.stack(hostile)]).astype(np.float32)
+    return Probes(np.concatenate([real, np.stack(hostile)]).astype(np.float32), len(real))
 
 
 class _End(NamedTuple):

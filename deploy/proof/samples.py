@@ -11,6 +11,7 @@ from larqnets.tasks import Info, Task, Tree, get_task
 MIN_SAMPLES = 1000
 MAX_SAMPLES = 10_000
 MAX_SAMPLE_BYTES = 2_000_000_000  # about 3,300 images of 224x224
+MAX_PIXELS = 200 * 360 * 480  # where every pixel is an answer
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,13 @@ class Samples:
 def verification_samples(subject: Subject, seed: int = 0) -> Samples:
     """Return test images, at most 10,000 or 2 GB, filled up to 1,000 with training images; random ones without data.
 
+    Where every pixel is an answer, a few images are many of them: at most 200 of 360 x 480 pixels, with none to fill up.
     Random ones are pixels, prepared as the network's images are, and normal numbers where nobody says how.
     """
     dataset = subject.images
     if dataset is None:
         rng = np.random.default_rng(seed)
-        shape = (MIN_SAMPLES, *subject.takes)
+        shape = (min(MIN_SAMPLES, _most(subject.task, subject.takes)), *subject.takes)
         if (known := subject.preprocess) is None:
             values = rng.normal(size=shape).astype(np.float32)
         else:
@@ -56,9 +58,15 @@ def verification_samples(subject: Subject, seed: int = 0) -> Samples:
         return Samples(values, None, 0, real=False, task=subject.task)
     bytes_per_image = 4 * int(np.prod(dataset.info.image_shape))
     count = max(MIN_SAMPLES, min(MAX_SAMPLES, MAX_SAMPLE_BYTES // bytes_per_image))
+    count = min(count, _most(subject.task, dataset.info.image_shape))
     examples = dataset.samples(count, "test", seed=seed)
     tests = len(examples[IMAGE])
-    if tests < MIN_SAMPLES:
+    if tests < MIN_SAMPLES and not subject.task.per_pixel:
         more = dataset.samples(MIN_SAMPLES - tests, "train", seed=seed)
         examples = {name: np.concatenate([values, more[name]]) for name, values in examples.items()}
     return Samples(examples.pop(IMAGE), examples, tests, task=subject.task, info=dataset.info)
+
+
+def _most(task: Task, image_shape: tuple[int, ...]) -> int:
+    """Return how many images are worth having for a task."""
+    return max(1, MAX_PIXELS // int(np.prod(image_shape[:-1]))) if task.per_pixel else MAX_SAMPLES

@@ -20,7 +20,9 @@ MAX_BYTES = 1 << 28  # of the outputs of a batch
 def batches_of(samples: np.ndarray, output_shapes: Sequence[tuple[int | None, ...]]) -> Iterator[slice]:
     """Yield the parts of the samples (N, ...) whose outputs, of shapes (1 or None, ...), are run together."""
     bytes_per_sample = sum(4 * int(np.prod([size or 1 for size in shape[1:]])) for shape in output_shapes)
-    size = BATCH * max(1, MAX_BYTES // max(1, BATCH * bytes_per_sample))
+    fit = MAX_BYTES // max(1, bytes_per_sample)
+    # where a batch is too large: those of model and file, and what is computed of them
+    size = BATCH * (fit // BATCH) if fit >= BATCH else max(1, fit // 4)
     for start in range(0, len(samples), size):
         yield slice(start, min(start + size, len(samples)))
 

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from deploy.export.trained import Trained
-from deploy.proof.layerwise import LAYERWISE_SAMPLES, LayerProof, Layerwise, compare_layers, probe_inputs
+from deploy.proof.layerwise import LayerProof, Layerwise, compare_layers, probe_inputs
 from deploy.proof.samples import Samples
 from deploy.proof.scoring import EndToEnd, end_to_end
 from deploy.run.interpreter import Interpreter
@@ -88,8 +88,7 @@ def verify(
         raise LarqnetsError(
             f"The file takes {interpreter.input_shapes[0]} and the model {model.input_shape}: they do not belong together."
         )
-    num_real = min(len(images), LAYERWISE_SAMPLES)
-    inside = compare_layers(file, trained, probe_inputs(images, seed), num_real, device)
+    inside = compare_layers(file, trained, *probe_inputs(images, seed), device)
     samples = Samples(images, labels, real=real_samples, task=task or get_task(), info=info)
     ends = end_to_end(model, interpreter, samples, reporter)
     reasons = _reasons(inside, ends, allowed_float)

@@ -6,8 +6,9 @@ Stage     a tuple of blocks at one width
 Backbone  stem, stages, how the head sees the last stage
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Literal
 
 from larqnets.errors import LarqnetsError
@@ -16,6 +17,7 @@ from larqnets.published.zoo import check_zoo_name
 from larqnets.registry import Registry, import_folder
 
 StemKind = Literal["imagenet", "small"]
+OUTPUT_STRIDES = (8, 16, 32)
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,14 @@ class Unit:
     """One convolution position: what stands around the convolution there is the method's.
 
     `pool` is a 2x2 pooling of stride 2 that belongs to the position: VGG's "max" stands between convolution and
-    normalisation, DenseNet's transition has "average" at the end.
+    normalisation, DenseNet's transition has "average" at the end. `dilation` is one rate, or one for each branch of a method
+    that has branches.
     """
 
     filters: int
     kernel_size: int = 3
     strides: int = 1
-    dilation: int = 1
+    dilation: int | tuple[int, ...] = 1
     groups: int = 1
     pool: Literal["none", "max", "average"] = "none"
 
@@ -37,6 +40,17 @@ class Unit:
     def depthwise(self) -> bool:
         """Whether every channel has a filter of its own (MobileNet): as many groups as filters, and more than one."""
         return self.groups == self.filters > 1
+
+    @property
+    def rate(self) -> int:
+        """The one dilation rate; a method with branches has taken its own before it asks, every other one has none of several."""
+        assert isinstance(self.dilation, int)
+        return self.dilation
+
+    @property
+    def reduction(self) -> int:
+        """How many pixels, in height and in width, become one."""
+        return self.strides * (1 if self.pool == "none" else 2)
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,11 @@ class Stem:
     kernel_size: int = 3
     strides: int = 1
     max_pool: bool = False
+
+    @property
+    def reduction(self) -> int:
+        """How many pixels, in height and in width, become one."""
+        return self.strides * (2 if self.max_pool else 1)
 
 
 @dataclass(frozen=True)
@@ -85,10 +104,9 @@ class Backbone:
     @property
     def reductions(self) -> tuple[int, ...]:
         """For every stage how many pixels of the image, in height and in width, one of its output stands for."""
-        found, reduction = [], self.stem.strides * (2 if self.stem.max_pool else 1)
+        found, reduction = [], self.stem.reduction
         for stage in self.stages:
-            for unit in (unit for block in stage for unit in block.units):
-                reduction *= unit.strides * (1 if unit.pool == "none" else 2)
+            reduction *= prod(unit.reduction for block in stage for unit in block.units)
             found.append(reduction)
         return tuple(found)
 
@@ -140,6 +158,65 @@ def scaled(backbone: Backbone, width: float) -> Backbone:
         stem=replace(backbone.stem, filters=wide(backbone.stem.filters)),
         stages=tuple(tuple(wide_block(block) for block in stage) for stage in backbone.stages),
     )
+
+
+def dilated(backbone: Backbone, output_stride: int, rates: Sequence[Sequence[int]] | None = None) -> Backbone:
+    """Return the backbone without the strides that would make one pixel of its maps stand for more than `output_stride`.
+
+    Where a stride or a pooling goes, what lies behind keeps what it sees: the rate of its k x k convolutions grows by that
+    factor (1x1 convolutions have none), so that of two strides of 2 taken away, behind the first one the rate is 2 and behind
+    the second one 4. The weights stay as many. `rates`: instead, for every stage in which a stride went or before which
+    one did, one rate for each branch of a method that has branches (Group-Net's BPAC), in all k x k convolutions of the
+    stage. Raises LarqnetsError for an output stride that is none of 8, 16 and 32 or below the stem's, and for rates of
+    another number of stages or below 1.
+    """
+    if output_stride not in OUTPUT_STRIDES:
+        raise LarqnetsError(f"The output stride must be 8, 16 or 32, not {output_stride!r}.")
+    reached, rate = backbone.stem.reduction, 1
+    if reached > output_stride:
+        raise LarqnetsError(
+            f"The stem of '{backbone.name}' alone makes one pixel of {reached}, so the output stride cannot be {output_stride}. "
+            "Use a larger one."
+        )
+    stages = []
+    for stage in backbone.stages:
+        blocks = []
+        for block in stage:
+            units = []
+            for unit in block.units:
+                unit = replace(unit, dilation=1 if unit.kernel_size == 1 else unit.rate * rate)
+                if rate > 1 or reached * unit.reduction > output_stride:  # no op has a stride and a rate
+                    rate *= unit.reduction
+                    unit = replace(unit, strides=1, pool="none")
+                reached *= unit.reduction
+                units.append(unit)
+            blocks.append(replace(block, units=tuple(units)))
+        stages.append(tuple(blocks))
+    if rates is not None:
+        wide = [s for s, reduction in enumerate(backbone.reductions) if reduction > output_stride]
+        _check_rates(rates, len(wide), f"'{backbone.name}' at an output stride of {output_stride}")
+        for s, of_branches in zip(wide, rates, strict=True):
+            stages[s] = _with_rates(stages[s], tuple(of_branches))
+    return replace(backbone, stages=tuple(stages))
+
+
+def _check_rates(rates: Sequence[Sequence[int]], stages: int, where: str) -> None:
+    if len(rates) != stages:
+        raise LarqnetsError(
+            f"{where} has {stages} dilated stages, and rates are given for {len(rates)}. Give a list for each."
+        )
+    for rate in (rate for of_branches in rates for rate in of_branches):
+        if type(rate) is not int or rate < 1:
+            raise LarqnetsError(f"A dilation rate must be an integer of 1 or more, not {rate!r}.")
+
+
+def _with_rates(stage: Stage, rates: tuple[int, ...]) -> Stage:
+    """Return the stage with rates of branches in its k x k convolutions; one that kept a stride cannot have any."""
+
+    def wide(unit: Unit) -> Unit:
+        return unit if unit.kernel_size == 1 or unit.strides > 1 else replace(unit, dilation=rates)
+
+    return tuple(replace(block, units=tuple(map(wide, block.units))) for block in stage)
 
 
 def get_backbone(name: str, stem: StemKind = "small", width: float = 1.0) -> Backbone:

@@ -3,12 +3,15 @@
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from larqnets.cli import completion
 from larqnets.cli.command import DATA, Json, Set, needs_training_extra, show, verb
+
+if TYPE_CHECKING:
+    from larqnets.cli.first_config import FirstConfig
 
 app = typer.Typer()
 config = typer.Typer(help="See what a config says, and what one may say.", no_args_is_help=True)
@@ -90,7 +93,30 @@ def photos(
     """Write a config for a folder of photos: commented, fitting the images that are there, ready to train as it is."""
     from larqnets.cli.first_config import first_config
 
-    written = first_config(folder, out)
+    _show_written(first_config(folder, out), as_json)
+
+
+@verb(init, DATA, "larqnets init segmentation cells/", "larqnets init segmentation cells/ --output mine.toml")
+def segmentation(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH", help="A folder of images/ and masks/ (or train/ and test/ with both) and a classes.txt."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="TOML", help="The config. Default: the folder's name, in this folder."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a config for a folder of images with masks: commented, fitting what is there, ready to train as it is."""
+    from larqnets.cli.first_config import first_segmentation
+
+    _show_written(first_segmentation(folder, out), as_json)
+
+
+def _show_written(written: "FirstConfig", as_json: bool) -> None:
     document = {
         "config": str(written.path),
         "dataset": written.experiment.data.dataset,

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from larqnets.config import Experiment, dump_config
 from larqnets.schema_keys import Key, keys_of
+from larqnets.tasks import get_task
 
 _WIDTH = 36  # of "key = value", behind which the comments stand in a column
 
@@ -15,6 +16,7 @@ def commented(experiment: Experiment, keys: Collection[str] | None = None) -> st
     """
     said = {key.name: key for key in keys_of(Experiment)}
     lines, table, left = [], "", list(said)
+    said |= {key.name: key for key in keys_of(type(get_task(experiment.task)), "task.")}
     for line in dump_config(experiment).splitlines():
         if not line or line.startswith("["):
             if not line:
@@ -25,7 +27,7 @@ def commented(experiment: Experiment, keys: Collection[str] | None = None) -> st
                 lines.append(line)
             continue
         name = f"{table}{line.partition(' = ')[0]}"
-        key = said.get(name)  # none of an option of the task, nor of a stage's keys that [train] explains
+        key = said.get(name)  # none of a stage's keys that [train] explains
         if name in left:
             left.remove(name)
         if keys is None or name in keys or (key is not None and key.default is None):

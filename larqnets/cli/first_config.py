@@ -1,26 +1,34 @@
-"""The first config of somebody with a folder of photos, `larqnets init photos PATH`."""
+"""The first config of somebody with a folder of photos or of images with masks, `larqnets init photos|segmentation PATH`."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from larqnets.cli.config_page import commented
-from larqnets.config import DataConfig, Experiment, ModelConfig, TrainConfig
-from larqnets.data.folder import ImageFolder, damage, has_own_validation, scan_folder
+from larqnets.config import DataConfig, Experiment, ModelConfig, TaskConfig, TrainConfig
+from larqnets.data.folder import ImageFolder, annotation_of, damage, has_own_validation, scan_folder
 from larqnets.data.known import FOLDER_PREFIX
-from larqnets.data.survey import survey_folder
+from larqnets.data.survey import survey_folder, with_pixels
 from larqnets.errors import LarqnetsError
 from larqnets.files import check_output, write_atomically
-from larqnets.runs.batch_size import fitting
+from larqnets.runs.batch_size import FEW_STEPS, fitting
+from larqnets.tasks import get_task
 
 STEPS = 3000  # of the whole training, as far as the limits of its epochs allow
 FEWEST, MOST = 30, 300  # epochs
 SIZES = (32, 64)  # height and width; the smaller one where half of the images are smaller than the larger one
+# Of images with masks: the shorter side at most, sides in multiples of the stride of the last map, two of them at least.
+MASKED_SIDE, STRIDE, LEAST = 96, 8, 16
+MASKED_BATCH = 16
 _KEYS = {
     *("description", "seed", "model.method", "model.backbone", "model.stem", "model.width"),
     *("data.dataset", "data.image_size", "data.augment", "data.validation", "data.own_validation"),
     *("data.split_seed", "train.epochs", "train.batch_size", "train.optimizer", "train.learning_rate"),
     *("train.schedule", "train.keep", "train.patience"),
+}
+_MASKED_KEYS = {
+    *("data.image_width", "data.random_scale", "data.flip", "data.ignore_label", "train.head_rate"),
+    *("task.kind", "task.head", "task.output_stride", "task.class_weights"),
 }
 
 
@@ -38,11 +46,7 @@ def first_config(folder: Path, out: Path | None) -> FirstConfig:
 
     Raises LarqnetsError for a folder that cannot be trained on, and a file that is there already.
     """
-    folder = folder.expanduser().absolute()
-    path = out or Path(f"{re.sub(r'[^0-9A-Za-z_-]+', '-', folder.resolve().name).strip('-') or 'photos'}.toml")
-    check_output(path, (".toml",))
-    if path.exists():
-        raise LarqnetsError(f"{path} exists already. Name another file with --output, or delete it.")
+    folder, path = _places(folder, out, "photos")
     data, images, notes = _data(folder)
     if images.damaged:
         raise damage(folder, images.damaged)
@@ -56,9 +60,71 @@ def first_config(folder: Path, out: Path | None) -> FirstConfig:
         train=TrainConfig(epochs=epochs, learning_rate=2e-3, keep=keep),
         description=f"Bi-Real Net on ResNet-20, images of {folder.name}",
     )
-    head = "# Written by `larqnets init photos`. `larqnets config keys` lists what else may stand here.\n"
-    write_atomically(path, head + commented(experiment, _KEYS))
+    return _written("photos", path, experiment, _KEYS, notes)
+
+
+def first_segmentation(folder: Path, out: Path | None) -> FirstConfig:
+    """Write a config that trains a segmenter on the images with masks of a folder, which it names by its whole path.
+
+    Raises LarqnetsError for a folder that cannot be trained on, one of labelled images too, and a file that is there already.
+    """
+    folder, path = _places(folder, out, "segments")
+    data, images, notes = _masked_data(folder)
+    survey = with_pixels(images, survey_folder(images, data))
+    count = len(images.splits["train"].paths)
+    batch = max(1, min(MASKED_BATCH, count // FEW_STEPS))
+    experiment = Experiment(
+        model=ModelConfig("birealnet", "resnet18", stem="imagenet", width=0.5),
+        data=data,
+        train=TrainConfig(
+            epochs=max(FEWEST, min(MOST, -(-STEPS // (count // batch)))),
+            batch_size=batch,
+            learning_rate=2e-3,
+            schedule="poly",
+            keep="best" if data.keeps_validation else "last",
+        ),
+        task=TaskConfig("segmentation", {"head": "fcn", "output_stride": 8, "class_weights": "none"}),
+        description=f"Bi-Real Net as a segmenter, images of {folder.name}",
+    )
+    return _written("segmentation", path, experiment, _KEYS | _MASKED_KEYS, [*survey.lines(), *notes])
+
+
+def _places(folder: Path, out: Path | None, otherwise: str) -> tuple[Path, Path]:
+    """Return the whole path of a folder, and where its config is to stand, called like it where nothing else is said."""
+    folder = folder.expanduser().absolute()
+    path = out or Path(f"{re.sub(r'[^0-9A-Za-z_-]+', '-', folder.resolve().name).strip('-') or otherwise}.toml")
+    check_output(path, (".toml",))
+    if path.exists():
+        raise LarqnetsError(f"{path} exists already. Name another file with --output, or delete it.")
+    return folder, path
+
+
+def _written(kind: str, path: Path, experiment: Experiment, keys: set[str], notes: list[str]) -> FirstConfig:
+    head = f"# Written by `larqnets init {kind}`. `larqnets config keys` lists what else may stand here.\n"
+    write_atomically(path, head + commented(experiment, keys))
     return FirstConfig(path, experiment, notes)
+
+
+def _masked_data(folder: Path) -> tuple[DataConfig, ImageFolder, list[str]]:
+    """Return which images with masks are taken and how, what is there, and why none are kept to choose by, where it is so."""
+    plain = DataConfig(f"{FOLDER_PREFIX}{folder}", random_scale=(0.5, 2.0), flip=True)
+    own, notes = has_own_validation(folder), []
+    get_task(TaskConfig("segmentation")).check_annotation(annotation_of(plain), plain.dataset)
+    choosing = replace(plain, own_validation=own, validation=0.0 if own else 0.2)
+    try:
+        images = scan_folder(folder, choosing)
+    except LarqnetsError as error:
+        if own:
+            raise
+        images, choosing = scan_folder(folder, plain), plain
+        notes.append(f"no validation images are kept: {error}")
+    if images.damaged:
+        raise damage(folder, images.damaged)
+    sizes = sorted(header.upright_size for files in images.splits.values() for header in files.headers)
+    height, width = sizes[len(sizes) // 2]
+    scale = min(1.0, MASKED_SIDE / min(height, width))
+    size = tuple(max(LEAST, round(side * scale / STRIDE) * STRIDE) for side in (height, width))
+    return choosing.of_size(size), images, notes
 
 
 def _data(folder: Path) -> tuple[DataConfig, ImageFolder, list[str]]:

@@ -21,6 +21,7 @@ class Purpose(enum.IntEnum):
     RESIZED_CROP = 5
     COLOUR = 6
     MIX = 7
+    SCALE = 8
 
 
 @dataclass(frozen=True)

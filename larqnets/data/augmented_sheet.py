@@ -9,8 +9,9 @@ from PIL import Image
 from larqnets.config import DataConfig
 from larqnets.data.contact_sheet import Tile, contact_sheet
 from larqnets.data.dataset import Dataset, load_dataset
-from larqnets.data.info import IMAGE
+from larqnets.data.info import IMAGE, LABEL, MASK, MaskInfo
 from larqnets.data.known import FOLDER_PREFIX
+from larqnets.data.overlay import overlay
 from larqnets.data.presets import OTHER, OWN_SHARE
 from larqnets.legend import Legend
 
@@ -28,19 +29,27 @@ def augmented_sheet(config: DataConfig, legend: Legend | None = None) -> bytes:
     dataset = load_dataset(config)
     height, width, _ = dataset.info.image_shape
     batches = dataset.variants(IMAGES, VERSIONS)
-    labels = [dataset.info.labels[number] for number in batches[0]["label"]]
+    first = batches[0]
+    if LABEL in first:
+        labels = [dataset.info.labels[number] for number in first[LABEL]]
+    else:
+        labels = [f"image {number + 1}" for number in range(len(first[IMAGE]))]
     rows = [
         (label, [_tile(dataset, batch, number, version) for version, batch in enumerate(batches)])
         for number, label in enumerate(labels)
     ]
-    return contact_sheet(f'{config.dataset}: augment = "{config.augment}", {height}x{width}', rows, legend=legend)
+    scale = "" if config.random_scale is None else f", random_scale = {list(config.random_scale)}"
+    title = f'{config.dataset}: augment = "{config.augment}"{scale}, {height}x{width}'
+    return contact_sheet(title, rows, legend=legend)
 
 
 def _tile(dataset: Dataset, batch: dict[str, Any], number: int, version: int) -> Tile:
     info = dataset.info
     pixels = (batch[IMAGE][number] * np.asarray(info.std) + np.asarray(info.mean)) * 255
     picture = Image.fromarray(np.clip(np.round(pixels), 0, 255).astype(np.uint8).squeeze())
+    if isinstance(info, MaskInfo):
+        picture = overlay(picture, batch[MASK][number][..., 0], info.colors)
     caption = f"varied {version}" if version else "as it is"
     if OTHER in batch and (own := float(batch[OWN_SHARE][number])) < 1:
         caption = f"{own:.0%}, else {info.labels[batch[OTHER]['label'][number]]}"
-    return Tile(picture, (caption,))
+    return Tile(picture, (caption,), whole=isinstance(info, MaskInfo))

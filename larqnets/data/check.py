@@ -5,17 +5,24 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from larqnets.config import DataConfig
+from larqnets.data.class_pixels import checked_values, class_pixels
 from larqnets.data.contact_sheet import Tile, contact_sheet
-from larqnets.data.file_list import DAMAGED, MISSING, LeftOut
-from larqnets.data.folder import scan_folder
+from larqnets.data.file_list import DAMAGED, MISSING, UNFIT, LeftOut
+from larqnets.data.folder import ImageFolder, scan_folder
 from larqnets.data.image import decode_upright
+from larqnets.data.mask_folder import MaskLayout
+from larqnets.data.masks import VALUES, Codes, MaskFile, read_mask, upright
+from larqnets.data.overlay import color_key, overlay
+from larqnets.data.palette import Colors
 from larqnets.data.survey import Copies, Survey, survey_folder
 from larqnets.errors import LarqnetsError
 from larqnets.legend import Legend
@@ -24,6 +31,7 @@ from larqnets.reporter import SILENT, Reporter
 
 SHEET_LABELS = 50  # on a contact sheet
 PER_LABEL = {"train": 6, "validation": 2, "test": 2}  # images of each of them
+PER_SPLIT, MASKED_TILE = 3, 160  # images with masks, and their pixels
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Check:
 
     `missing`: what a table of labels names that is not there.
 
-    `open` gives the picture at a place of the survey, RGB and upright.
+    `open` gives the picture at a place of the survey, RGB and upright, `mask` the classes of its pixels.
     """
 
     survey: Survey
@@ -41,6 +49,8 @@ class Check:
     copies: tuple[Copies, ...]
     open: Callable[[int], Image.Image]
     missing: tuple[LeftOut, ...] = ()
+    mask: Callable[[int], np.ndarray] | None = None  # the classes (H, W) of the picture, where there are masks
+    colors: Colors = ()
 
     @property
     def sizes_in_order(self) -> list[tuple[int, int]]:
@@ -53,8 +63,9 @@ class Check:
         parts = []
         if self.damaged:
             many = f"{len(self.damaged):,} files" if len(self.damaged) > 1 else "1 file"
-            what = "cannot be read as an image. Replace or delete what is damaged."
-            parts.append(f"{many} of {self.survey.dataset} {what}")
+            unfit = any(one.what == UNFIT for one in self.damaged)
+            what = "be used: damaged, or image and mask do not fit together" if unfit else "be read as an image"
+            parts.append(f"{many} of {self.survey.dataset} cannot {what}. Replace or delete what is damaged.")
         if self.missing:
             many = f"{len(self.missing):,} images that are" if len(self.missing) > 1 else "1 image that is"
             what = f"{many} not there. Put there what is missing, or delete its lines."
@@ -74,6 +85,7 @@ class Check:
                 name: {"images": total, "labels": dict(zip(survey.labels, survey.images[name], strict=True))}
                 for name, total in survey.total.items()
             },
+            **self._pixels(),
             "sizes": dict(zip(("smallest", "median", "largest"), map(list, self.sizes_in_order), strict=False)),
             "formats": dict(Counter(header.format for header in survey.headers).most_common()),
             "changes": survey.changes(),
@@ -92,8 +104,24 @@ class Check:
             "cautions": survey.cautions(self.copies),
         }
 
+    def _pixels(self) -> dict[str, Any]:
+        """Return the shares of the classes of the pixels that have one, and that of the pixels without."""
+        found = {
+            split: {
+                "classes": dict(zip(self.survey.labels, pixels.shares, strict=True)),
+                "without_class": pixels.without_class,
+            }
+            for split, pixels in self.survey.masks.items()
+        }
+        return {"pixels": found} if found else {}
+
     def sheet(self, legend: Legend | None = None) -> bytes:
-        """Return a contact sheet of the first labels, each with its first images of every split, as a PNG."""
+        """Return a contact sheet of the first labels, each with its first images of every split, as a PNG.
+
+        Where there are masks: the first images of every split under their masks, and the colours of the classes.
+        """
+        if self.mask is not None:
+            return contact_sheet(self.survey.dataset, self._masked_rows(self.mask), legend=legend, size=MASKED_TILE)
         more = len(self.survey.labels) - SHEET_LABELS
         note = f"{more:,} more labels are not shown." if more > 0 else ""
         return contact_sheet(self.survey.dataset, self._rows(self.survey.labels[:SHEET_LABELS]), note, legend)
@@ -116,6 +144,21 @@ class Check:
             )
             for label in shown
         ]
+
+    def _masked_rows(self, mask: Callable[[int], np.ndarray]) -> list[tuple[str, list[Tile]]]:
+        rows: dict[str, list[Tile]] = {split: [] for split in self.survey.total}
+        bad = {str(one.path) for one in self.damaged}
+        for i, place in enumerate(self.survey.places):
+            tiles = rows[place.split]
+            if len(tiles) < 2 * PER_SPLIT and (not self.survey.paths or self.survey.paths[i] not in bad):
+                picture, name = self.open(i), place.file.rpartition("/")[2]
+                tiles.append(Tile(picture, (name,), whole=True))
+                tiles.append(Tile(overlay(picture, mask(i), self.colors), ("with its mask",), whole=True))
+        counts = self.survey.total
+        headed = [(f"{split}: {counts[split]:,} images", tiles) for split, tiles in rows.items()]
+        shown = color_key(self.survey.labels, self.colors)
+        per_row = 2 * PER_SPLIT
+        return [*headed, *(("classes" if not i else "", shown[i : i + per_row]) for i in range(0, len(shown), per_row))]
 
     def _tile(self, number: int) -> Tile:
         place = self.survey.places[number]
@@ -144,9 +187,50 @@ def check_folder(config: DataConfig, reporter: Reporter = SILENT) -> Check:
                 digests[found].append(i)
                 sizes.append(survey.headers[i].upright_size)
     copies = tuple(survey.copies(same) for same in digests.values() if len(same) > 1)
-    return Check(
+    found = Check(
         survey, tuple(sizes), tuple(damaged), copies, lambda i: decode_upright(Path(survey.paths[i]), 3), missing
     )
+    return found if folder.codes is None else _with_masks(found, folder, reporter)
+
+
+def _with_masks(found: Check, folder: ImageFolder, reporter: Reporter) -> Check:
+    """Look at every mask of a folder, too."""
+    codes, layout = folder.codes, folder.layout
+    assert codes is not None
+    assert isinstance(layout, MaskLayout)
+    reporter.stage("counting pixels of masks")
+    unfit, pixels = [], {}
+    files = {split: folder.splits[split] for split in found.survey.total}
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for split, listed in files.items():
+            counts = []
+            for looked_at in pool.map(partial(_values, codes=codes), listed.masks):
+                unfit.extend([looked_at] if isinstance(looked_at, LeftOut) else [])
+                counts.extend([] if isinstance(looked_at, LeftOut) else [looked_at])
+            pixels[split] = class_pixels(np.array(counts, np.int64).reshape(len(counts), VALUES), codes)
+            if not pixels[split].counts.any():
+                unfit.append(
+                    LeftOut(layout.splits.get(split, layout.path), UNFIT, f"No pixel of the {split} masks has a class.")
+                )
+    survey = replace(
+        found.survey, masks=pixels, images={split: some.images for split, some in pixels.items()}, count=None
+    )
+    masks = [mask for listed in files.values() for mask in listed.masks]
+    orientations = [header.orientation for header in survey.headers]
+
+    def classes(i: int) -> np.ndarray:
+        return codes.table[upright(read_mask(masks[i]), orientations[i])]
+
+    damaged = (*found.damaged, *unfit)
+    return replace(found, survey=survey, damaged=damaged, mask=classes, colors=layout.classes.colors)
+
+
+def _values(mask: MaskFile, codes: Codes) -> np.ndarray | LeftOut:
+    """Return the counts of the values of a mask, or why it cannot be used."""
+    try:
+        return checked_values(mask, codes)
+    except LarqnetsError as error:
+        return LeftOut(Path(mask.path), UNFIT, str(error))
 
 
 def _digest(path: str) -> bytes | LeftOut:

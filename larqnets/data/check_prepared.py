@@ -4,14 +4,15 @@ import dataclasses
 import hashlib
 import io
 from collections import Counter, defaultdict
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 from PIL import Image
 
 from larqnets.config import DataConfig
-from larqnets.data.check import PER_LABEL, Check
+from larqnets.data.check import PER_LABEL, PER_SPLIT, Check
 from larqnets.data.dataset import SplitName, load_dataset, reading_errors
-from larqnets.data.info import IMAGE, LABEL
+from larqnets.data.info import IMAGE, LABEL, MASK, MaskInfo
 from larqnets.data.survey import Place
 from larqnets.reporter import SILENT, Reporter
 
@@ -23,30 +24,43 @@ def check_prepared(config: DataConfig, reporter: Reporter = SILENT) -> Check:
     """
     dataset = load_dataset(dataclasses.replace(config, image_size=32))  # any size: nothing is scaled here
     assert dataset.survey is not None
-    survey, labels = dataset.survey, dataset.info.labels
+    survey, labels, info = dataset.survey, dataset.info.labels, dataset.info
+    masked = isinstance(info, MaskInfo)
     places: list[Place] = []
     sizes: list[tuple[int, int]] = []
     same: dict[bytes, list[int]] = defaultdict(list)
     counts: dict[str, Counter[int]] = {name: Counter() for name in survey.total}
-    kept: dict[int, bytes] = {}
+    kept: dict[int, dict[str, Any]] = {}
     reporter.stage("reading records")
     with reading_errors(dataset):
         for split in survey.total:
             for position, stored in enumerate(dataset.stored(cast(SplitName, split)).as_numpy_iterator()):
-                content, label = cast(bytes, stored[IMAGE]), int(stored[LABEL])
+                content, label = cast(bytes, stored[IMAGE]), 0 if masked else int(stored[LABEL])
                 with Image.open(io.BytesIO(content)) as picture:
                     sizes.append((picture.height, picture.width))
                 same[hashlib.sha256(content).digest()].append(len(places))
-                if counts[split][label] < PER_LABEL[split]:
-                    kept[len(places)] = content
+                if counts[split][label] < (PER_SPLIT if masked else PER_LABEL[split]):
+                    kept[len(places)] = {name: stored[name] for name in (IMAGE, MASK) if name in stored}
                 counts[split][label] += 1
-                places.append(Place(split, labels[label], str(position)))
+                places.append(Place(split, "" if masked else labels[label], str(position)))
                 reporter.count(len(places), sum(survey.total.values()), "images")
-    survey = dataclasses.replace(
-        survey,
-        places=tuple(places),
-        channels=dataset.info.image_shape[-1],
-        images={name: tuple(counted[i] for i in range(len(labels))) for name, counted in counts.items()},
-    )
+    if masked:
+        reporter.stage("counting pixels of masks")
+        survey = survey.counted()
+    else:
+        images = {name: tuple(counted[i] for i in range(len(labels))) for name, counted in counts.items()}
+        survey = dataclasses.replace(survey, images=images)
+    survey = dataclasses.replace(survey, places=tuple(places), channels=info.image_shape[-1])
     copies = tuple(survey.copies(some) for some in same.values() if len(some) > 1)
-    return Check(survey, tuple(sizes), (), copies, lambda i: Image.open(io.BytesIO(kept[i])).convert("RGB"))
+
+    def opened(number: int) -> Image.Image:
+        return Image.open(io.BytesIO(kept[number][IMAGE])).convert("RGB")
+
+    found = Check(survey, tuple(sizes), (), copies, opened)
+    if not isinstance(info, MaskInfo):
+        return found
+
+    def mask(number: int) -> np.ndarray:
+        return dataset.classes_of(np.asarray(Image.open(io.BytesIO(kept[number][MASK]))))
+
+    return dataclasses.replace(found, mask=mask, colors=info.colors)

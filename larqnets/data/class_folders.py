@@ -4,7 +4,6 @@ TFDS's reader of the first layout shuffles with a seed of its own and takes hidd
 here: sorted, with the orientation that cameras note in EXIF. Whatever is not taken is remembered with the reason.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,7 @@ from larqnets.data.file_list import (
     LeftOut,
     Listing,
     counted_words,
-    image_suffixes,
-    why_not,
+    images_in,
 )
 from larqnets.data.image import SUFFIXES
 from larqnets.data.label_names import how_alike, written_twice
@@ -71,7 +69,7 @@ class ClassFolders:
         listing = Listing(self.path, damaged)
         for number, label in enumerate(self.labels):
             before = len(left_out)
-            files = _images_in(folder / label, left_out)
+            files = images_in(folder / label, left_out)
             if not files:
                 why = counted_words(left_out[before:])
                 raise LarqnetsError(
@@ -150,34 +148,3 @@ def _check_names(names: Sequence[str], where: Path) -> None:
             f"Two class folders in {where} are called '{twice}', in two forms of Unicode that look the same. "
             "Put their images into one of them."
         )
-
-
-def _images_in(folder: Path, left_out: list[LeftOut]) -> list[Path]:
-    """Return the files of a class folder that are meant as images, sorted."""
-    images = []
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            left_out.append(LeftOut(entry, "hidden", "the name begins with a dot"))
-        elif entry.is_dir() and not entry.is_symlink():
-            left_out += _nested(entry)
-        elif entry.is_dir():
-            why = "links to folders are not followed within a class"
-            left_out.append(LeftOut(entry, "linking to a folder", why))
-        elif (reason := why_not(entry)) is None:
-            images.append(entry)
-        else:
-            left_out.append(LeftOut(entry, *reason))
-    return images
-
-
-def _nested(folder: Path) -> Iterator[LeftOut]:
-    """Yield the images that lie deeper than their class; links are not followed, which might lead in circles."""
-    for where, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
-            if Path(name).suffix.lower() in image_suffixes() and not name.startswith("."):
-                yield LeftOut(
-                    Path(where, name),
-                    "in a folder inside a class folder",
-                    "images belong directly into the class folder",
-                )

@@ -16,16 +16,21 @@ _INK, _FAINT, _PAPER = (25, 25, 25), (110, 110, 110), (255, 255, 255)
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture, shown as the square in its middle, with lines below it."""
+    """A picture, shown as the square in its middle, or `whole`, with lines below it."""
 
     picture: Image.Image
     caption: tuple[str, ...]
+    whole: bool = False
 
 
 def contact_sheet(
-    title: str, rows: Sequence[tuple[str, Sequence[Tile]]], note: str = "", legend: Legend | None = None
+    title: str,
+    rows: Sequence[tuple[str, Sequence[Tile]]],
+    note: str = "",
+    legend: Legend | None = None,
+    size: int = TILE,
 ) -> bytes:
-    """Return a PNG: the title, then every row as its heading and its tiles, then a note.
+    """Return a PNG: the title, then every row as its heading and its tiles of `size` pixels, then a note.
 
     What cannot be drawn of the texts is put into the legend, first of the headings, last of the captions.
     """
@@ -34,34 +39,45 @@ def contact_sheet(
     title, note = legend.drawn(title), legend.drawn(note)
     columns = max((len(tiles) for _, tiles in rows), default=0)
     lines = max((len(tile.caption) for _, tiles in rows for tile in tiles), default=0)
-    row_height = _HEADING + TILE + lines * _LINE + _GAP
-    heading, caption, large = (_font(size) for size in (14, 10, 18))
-    width = max(2 * _MARGIN + columns * (TILE + _GAP) - _GAP, 2 * _MARGIN + int(large.getlength(title)) + 1, 480)
-    height = 2 * _MARGIN + 32 + len(rows) * row_height + (_HEADING if note else 0)
+    shown = [[_shown(tile, size) for tile in tiles] for _, tiles in rows]
+    heights = [max((picture.height for picture in pictures), default=size) for pictures in shown]
+    around = _HEADING + lines * _LINE + _GAP
+    heading, caption, large = (_font(points) for points in (14, 10, 18))
+    width = max(2 * _MARGIN + columns * (size + _GAP) - _GAP, 2 * _MARGIN + int(large.getlength(title)) + 1, 480)
+    height = 2 * _MARGIN + 32 + sum(heights) + len(rows) * around + (_HEADING if note else 0)
     sheet = Image.new("RGB", (width, height), _PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((_MARGIN, _MARGIN), title, _INK, large)
     top = _MARGIN + 32
-    for text, tiles in rows:
+    for (text, tiles), pictures, high in zip(rows, shown, heights, strict=True):
         pen.text((_MARGIN, top + 4), _fitted(text, heading, width - 2 * _MARGIN), _INK, heading)
         for column, tile in enumerate(tiles):
-            left = _MARGIN + column * (TILE + _GAP)
-            sheet.paste(_square(tile.picture), (left, top + _HEADING))
+            left = _MARGIN + column * (size + _GAP)
+            sheet.paste(pictures[column], (left, top + _HEADING))
             for i, line in enumerate(tile.caption):
-                place = (left, top + _HEADING + TILE + 2 + i * _LINE)
-                pen.text(place, _fitted(legend.drawn(line), caption, TILE), _FAINT, caption)
-        top += row_height
+                place = (left, top + _HEADING + high + 2 + i * _LINE)
+                pen.text(place, _fitted(legend.drawn(line), caption, size), _FAINT, caption)
+        top += high + around
     pen.text((_MARGIN, top + 4), note, _FAINT, heading)
     content = io.BytesIO()
     sheet.save(content, "PNG")
     return content.getvalue()
 
 
-def _square(picture: Image.Image) -> Image.Image:
-    """Return the middle of a picture; small ones keep their pixels visible."""
-    top, left, height, width = central_box(picture.height, picture.width, TILE, TILE, 1.0)
-    middle = picture.convert("RGB").crop((left, top, left + width, top + height))
-    return middle.resize((TILE, TILE), Image.Resampling.NEAREST if width <= TILE // 2 else Image.Resampling.BILINEAR)
+def _shown(tile: Tile, size: int) -> Image.Image:
+    """Return a tile's square, or its whole picture, with sides of so many pixels; of small ones the pixels stay visible."""
+    picture = tile.picture.convert("RGB")
+    if tile.whole:
+        scale = size / max(picture.size)
+        fitting = tuple(max(1, round(side * scale)) for side in picture.size)
+        return picture.resize((fitting[0], fitting[1]), _filter(picture.width, fitting[0]))
+    top, left, height, width = central_box(picture.height, picture.width, size, size, 1.0)
+    middle = picture.crop((left, top, left + width, top + height))
+    return middle.resize((size, size), _filter(width, size))
+
+
+def _filter(width: int, shown: int) -> Image.Resampling:
+    return Image.Resampling.NEAREST if width <= shown // 2 else Image.Resampling.BILINEAR
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -14,19 +14,15 @@ from larqnets import shapes
 from larqnets.config import DataConfig
 from larqnets.data.augment import WHOLE, Purpose, Share, draw, random_box
 from larqnets.data.file_list import VALIDATION
-from larqnets.data.folder import damage, scan_folder
 from larqnets.data.geometry import ORIENTATION, Example, cut_and_scale, decode_as_stored, move
-from larqnets.data.info import IMAGE, DatasetInfo, crop_fraction, normalisation
-from larqnets.data.known import find_known
-from larqnets.data.layout import resolve_data_dir
+from larqnets.data.info import IMAGE, MASK, DatasetInfo, MaskInfo, crop_fraction, normalisation
 from larqnets.data.pixels import central_part
-from larqnets.data.prepared import features_of, open_prepared
 from larqnets.data.presets import mix, preset_of, recolour
-from larqnets.data.split import held_out
-from larqnets.data.streams import FileStream, RecordStream, Stream, permutation, shuffled_indices
-from larqnets.data.survey import Survey, survey_folder, survey_known
+from larqnets.data.scaling import draw_part, scaled_part
+from larqnets.data.sources import Masks, open_source
+from larqnets.data.streams import Stream, permutation, shuffled_indices
+from larqnets.data.survey import Survey
 from larqnets.errors import LarqnetsError, printable
-from larqnets.places import FOLDER_PREFIX, folder_path
 
 SplitName = Literal["train", "test", "validation"]
 
@@ -42,9 +38,8 @@ def load_dataset(config: DataConfig) -> "Dataset":
 
     Raises LarqnetsError for an unknown name, data that is not prepared or not whole, and settings that do not fit.
     """
-    if config.random_resized_crop and config.crop_padding:
-        raise LarqnetsError("data.random_resized_crop and data.crop_padding exclude each other. Leave one of them out.")
-    source = _open_folder(config) if config.dataset.startswith(FOLDER_PREFIX) else _open_known(config)
+    check_augmentation(config)
+    source = open_source(config)
     streams, channels = source.streams, source.channels
     if config.image_width and not config.image_size:
         raise LarqnetsError("data.image_width is the width of images of the height data.image_size. Set that too.")
@@ -64,78 +59,39 @@ def load_dataset(config: DataConfig) -> "Dataset":
             f"data.mean and data.std have {len(mean)} and {len(std)} numbers; images of {config.dataset} need {channels} "
             "each, and no deviation of 0. Leave them out to take the data set's own."
         )
-    info = DatasetInfo(
-        name=source.name,
-        labels=source.labels,
-        image_shape=(height, width, channels),
-        mean=mean,
-        std=std,
-        num_train=streams["train"].num_images,
-        num_test=streams["test"].num_images,
-        citation=source.citation,
-        num_validation=streams[VALIDATION].num_images if VALIDATION in streams else 0,
-    )
-    as_stored = source.stored_size == (height, width) and not config.random_resized_crop
-    return Dataset(info, config, streams, source.survey, as_stored=as_stored)
+    facts: dict[str, Any] = {
+        "name": source.name,
+        "labels": source.labels,
+        "image_shape": (height, width, channels),
+        "mean": mean,
+        "std": std,
+        "num_train": streams["train"].num_images,
+        "num_test": streams["test"].num_images,
+        "citation": source.citation,
+        "num_validation": streams[VALIDATION].num_images if VALIDATION in streams else 0,
+    }
+    masks, info = source.masks, DatasetInfo(**facts)
+    if masks is not None:
+        info = MaskInfo(**facts, colors=masks.colors, count=lambda: masks.pixels("train"))
+    as_stored = source.png and source.stored_size == (height, width) and not config.random_resized_crop
+    return Dataset(info, config, streams, source.survey, masks, as_stored=as_stored)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A data set that is open: its splits, and what is known of them before an image is decoded."""
-
-    name: str
-    labels: tuple[str, ...]
-    streams: dict[str, Stream]
-    stored_size: tuple[int | None, int | None]  # height and width that all images have
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    survey: Survey
-    citation: str = ""
-
-
-def _open_folder(config: DataConfig) -> _Source:
-    path = folder_path(config.dataset)
-    folder = scan_folder(path, config)
-    if folder.damaged:
-        raise damage(path, folder.damaged)
-    streams: dict[str, Stream] = {name: FileStream(files, folder.channels) for name, files in folder.splits.items()}
-    grey = (0.5,) * folder.channels
-    survey = survey_folder(folder, config)
-    name = f"{FOLDER_PREFIX}{path.resolve().name}"
-    return _Source(name, survey.labels, streams, (None, None), folder.channels, grey, grey, survey)
-
-
-def _open_known(config: DataConfig) -> _Source:
-    known = find_known(config.dataset)
-    builder = open_prepared(known, resolve_data_dir(config.data_dir))
-    image, label = features_of(builder)
-    labels = known.labels or tuple(label.names or ())
-    train = RecordStream(builder, "train", known)
-    streams: dict[str, Stream] = {"train": train, "test": RecordStream(builder, known.test_split, known)}
-    if config.own_validation:
-        raise LarqnetsError(
-            f"{config.dataset} has no validation images of its own beside the test. Leave data.own_validation out; "
-            "data.validation = 0.1 takes a part of the training images."
-        )
-    if config.validation:
-        numbers = train.labels()
-        places = [str(place) for place in range(len(numbers))]
-        kept = held_out(numbers, places, config.validation, config.split_seed, labels, "a validation set")
-        streams |= {"train": train.where(~kept), VALIDATION: train.where(kept)}
-    *stored, channels = image.shape  # pyright: ignore[reportGeneralTypeIssues]  # TFDS hides its type
-    size = stored[0], stored[1]
-    survey = survey_known(config, labels, {name: stream.num_images for name, stream in streams.items()})
-    return _Source(
-        config.dataset, labels, streams, size, channels, known.mean, known.std, survey, builder.info.citation
-    )
+def check_augmentation(config: DataConfig) -> None:
+    """Raise LarqnetsError for ways of varying images that exclude each other, and for a scale that has no meaning."""
+    ways = [key for key in ("random_resized_crop", "crop_padding", "random_scale") if getattr(config, key)]
+    if len(ways) > 1:
+        raise LarqnetsError(f"data.{ways[0]} and data.{ways[1]} exclude each other. Leave one of them out.")
+    if config.random_scale is not None and config.random_scale[0] > config.random_scale[1]:
+        low, high = config.random_scale
+        raise LarqnetsError(f"data.random_scale goes from {low:g} to {high:g}. Give the smaller factor first.")
 
 
 class Dataset:
     """Splits of examples: train, test, and validation where the config keeps some images to choose by.
 
     Splits of up to MEMORY_LIMIT bytes are decoded once, larger ones streamed. An example is a tree: the `image`, and by
-    its name what is known about it, here a `label` () int32. Images come out as (pixel / 255 - mean) / std, float32. Use
+    its name what is known about it: a `label` () int32, or a `mask` (H, W, 1) uint8. Images come out as (pixel / 255 - mean) / std, float32. Use
     `reading_errors` around loops over the batches: it turns what tf.data raises for damaged files into LarqnetsError.
     """
 
@@ -145,6 +101,7 @@ class Dataset:
         config: DataConfig,
         streams: dict[str, Stream],
         survey: Survey | None = None,
+        masks: Masks | None = None,
         *,
         as_stored: bool,
     ) -> None:
@@ -155,13 +112,17 @@ class Dataset:
         self._min_crop_area = own_area if preset is None else preset.min_area  # None: no random part is taken
         self._streams = streams
         self._as_stored = as_stored
+        self._masks = masks
+        self._codes = None if masks is None or not masks.codes.changes else masks.codes.table
         self._arrays: dict[str, Example] = {}
         self._scale, self._offset = normalisation(info.mean, info.std)
 
     def prepared(self, mean: tuple[float, ...], std: tuple[float, ...]) -> "Dataset":
         """Return the same images as (pixel / 255 - mean) / std."""
-        info, config = replace(self.info, mean=mean, std=std), replace(self._config, mean=mean, std=std)
-        return Dataset(info, config, self._streams, self.survey, as_stored=self._as_stored)
+        masks, config = self._masks, replace(self._config, mean=mean, std=std)
+        counts = {} if masks is None else {"count": lambda: masks.pixels("train")}
+        info = replace(self.info, mean=mean, std=std, **counts)
+        return Dataset(info, config, self._streams, self.survey, masks, as_stored=self._as_stored)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{stream.num_images:,} {split}" for split, stream in self._streams.items())
@@ -188,6 +149,7 @@ class Dataset:
         comes out, decoded and augmented as in the whole one; its count must divide the batch size.
         """
         self.steps_per_epoch(batch_size)
+        self._check_masks("train")
         size = batch_size // share.count
 
         def is_mine(position: tf.Tensor, stored: Example) -> tf.Tensor:
@@ -199,8 +161,8 @@ class Dataset:
             images = images.enumerate(start_step * batch_size)
             return images if share.count == 1 else images.filter(is_mine)  # pyright: ignore[reportArgumentType]  # positions are tensors
 
-        if augment and self._min_crop_area is not None:
-            batches = self._random_resized_crops(stream(), seed).batch(size, drop_remainder=True)
+        if augment and self._takes_parts:
+            batches = self._random_parts(stream(), seed).batch(size, drop_remainder=True)
         elif self._in_memory("train"):
             everything = self._load("train")
             order = shuffled_indices(self.info.num_train, seed, Purpose.ORDER, batch_size, start_step)
@@ -224,6 +186,7 @@ class Dataset:
         self, split: SplitName = "test", batch_size: int = 128, limit: int | None = None
     ) -> tf.data.Dataset:
         """Return the first `limit` (None: all) examples of a split in stored order; the last batch may be smaller."""
+        self._check_masks(split)
         if self._in_memory(split):
             images = tf.data.Dataset.from_tensor_slices(cast(Any, self._load(split)))
         else:
@@ -268,8 +231,8 @@ class Dataset:
             batches = [tf.nest.map_structure(lambda v: v.numpy(), self._normalise(next(iter(plain))))]
             for version in range(versions):
                 crops = plain
-                if self._min_crop_area is not None:
-                    crops = self._random_resized_crops(chosen.enumerate(version * count), seed).batch(count)
+                if self._takes_parts:
+                    crops = self._random_parts(chosen.enumerate(version * count), seed).batch(count)
                 varied = self._vary(next(iter(crops)), seed, tf.constant(version, tf.int64), WHOLE)
                 batches.append(tf.nest.map_structure(lambda v: v.numpy(), varied))
         return batches
@@ -277,6 +240,10 @@ class Dataset:
     def stored(self, split: SplitName) -> tf.data.Dataset:
         """Return the examples of a split in stored order, their images encoded as they are."""
         return self._stream(split).in_order()
+
+    def classes_of(self, stored: np.ndarray) -> np.ndarray:
+        """Return the classes for which the values of a stored mask stand."""
+        return stored if self._codes is None else self._codes[stored]
 
     def names(self, split: SplitName, indices: Sequence[int]) -> list[str]:
         """Return where images of a split are, numbers in stored order: "photos/cat/1.jpg", or "test record 17"."""
@@ -303,12 +270,22 @@ class Dataset:
         """Return what to tell the user about an error of tf.data, or None when the data is not its cause."""
         return next(filter(None, (stream.explain(error) for stream in self._streams.values())), None)
 
+    def _check_masks(self, split: SplitName) -> None:
+        """Raise LarqnetsError for a mask of a split with values that stand for nothing; they are looked at once."""
+        if self._masks is not None and split in self._streams:
+            self._masks.pixels(split)
+
     def _stream(self, split: SplitName) -> Stream:
         if split not in self._streams:
             raise LarqnetsError(
                 f"{self.info.name} has no validation images. data.validation = 0.2 takes a part of the training images."
             )
         return self._streams[split]
+
+    @property
+    def _takes_parts(self) -> bool:
+        """Whether a training decodes another part of an image every time."""
+        return self._min_crop_area is not None or self._config.random_scale is not None
 
     def _in_memory(self, split: SplitName) -> bool:
         return self._stream(split).num_images * int(np.prod(self.info.image_shape)) <= MEMORY_LIMIT
@@ -340,12 +317,31 @@ class Dataset:
         """Return the example as evaluation sees it, its image uint8 (H, W, C)."""
         height, width, channels = self.info.image_shape
         if self._as_stored:
-            # TFDS stores images of one size as PNG; asking each file for its format would double the time to load.
-            return decode_as_stored(stored, self.info.image_shape)
+            # PNG of one size; asking each file for its format would double the time to load.
+            return self._in_classes(decode_as_stored(stored, self.info.image_shape))
         swapped = stored[ORIENTATION] >= 5
         target = tf.cast(tf.where(swapped, [width, height], [height, width]), tf.float64)
         part = central_part(crop_fraction(self._config), target[0], target[1])
-        return cut_and_scale(stored, part, (height, width), channels)
+        return self._in_classes(cut_and_scale(stored, part, (height, width), channels))
+
+    def _in_classes(self, example: Example) -> Example:
+        """Return an example whose mask has the numbers of classes, of the values that are stored."""
+        if self._codes is None:
+            return example
+        return example | {MASK: tf.gather(tf.constant(self._codes), tf.cast(example[MASK], tf.int32))}
+
+    def _random_parts(self, stream: tf.data.Dataset, seed: int) -> tf.data.Dataset:
+        """Return decoded examples of (position, stored example): of each a random part."""
+        scale = self._config.random_scale
+        if scale is None:
+            return self._random_resized_crops(stream, seed)
+        fill = [min(max(0, round(255 * mean)), 255) for mean in self.info.mean]
+
+        def part(position: tf.Tensor, stored: Example) -> Example:
+            factor, place = draw_part(scale, seed, position)
+            return self._in_classes(scaled_part(stored, factor, place, self.info.image_shape, fill))
+
+        return stream.map(part, tf.data.AUTOTUNE, deterministic=True)
 
     def _random_resized_crops(self, stream: tf.data.Dataset, seed: int) -> tf.data.Dataset:
         height, width, channels = self.info.image_shape
@@ -365,7 +361,7 @@ class Dataset:
                     lambda: box(rows, columns, width / height),
                 )
 
-            example = cut_and_scale(stored, box_of, (height, width), channels)
+            example = self._in_classes(cut_and_scale(stored, box_of, (height, width), channels))
             return example if self._preset is None else recolour(example, self._preset, seed, position)
 
         return stream.map(crop, tf.data.AUTOTUNE, deterministic=True)

@@ -1,13 +1,15 @@
 """The images of a folder as a list, and what of it is not taken, with the reason."""
 
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from larqnets.data.image import GET_HEIF, HEIF, HEIF_SUFFIXES, SUFFIXES, Header, formats, read_header
+from larqnets.data.masks import MaskFile, mask_file
 from larqnets.errors import LarqnetsError
 
 TRAIN, TEST, VALIDATION = "train", "test", "validation"
@@ -15,6 +17,7 @@ TEST_NAMES = (TEST, VALIDATION, "val", "valid")  # what people call images that 
 EVERYTHING = ""  # the one split of a folder that has none
 TAKE_VALIDATION = "data.own_validation = true takes it"
 DAMAGED, MISSING = "damaged", "missing"
+UNFIT = "unfit"  # what a file is that can be read, and does not fit to others
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class FileList:
     """The images of one split below the folder `root`, sorted by label and name; `labels` (N,) int32 are their numbers.
 
     `classes`: what the label of each is called, where its folder does not say it; else ().
+
+    Where every pixel has a class instead, `masks` are the files that say it, and all labels are 0.
     """
 
     root: Path
@@ -38,15 +43,20 @@ class FileList:
     headers: tuple[Header, ...]
     labels: np.ndarray
     classes: tuple[str, ...] = ()
+    masks: tuple[MaskFile, ...] = ()
 
     def names(self) -> list[str]:
         """Return the paths below `root`, the same wherever the folder is copied to."""
         return [Path(path).relative_to(self.root).as_posix() for path in self.paths]
 
-    def labelled_names(self) -> list[str]:
-        """Return names that are others when a label is another."""
+    def files(self) -> dict[str, Path]:
+        """Return every file by its path below `root`; the names are others when a label is another."""
         names = self.names()
-        return [f"{label}\0{name}" for label, name in zip(self.classes, names, strict=True)] if self.classes else names
+        if self.classes:
+            names = [f"{label}\0{name}" for label, name in zip(self.classes, names, strict=True)]
+        masks = [Path(mask.path) for mask in self.masks]
+        images = dict(zip(names, map(Path, self.paths), strict=True))
+        return images | {mask.relative_to(self.root).as_posix(): mask for mask in masks}
 
     def where(self, mask: np.ndarray) -> "FileList":
         """Return the images at which `mask` (N,) is true."""
@@ -56,23 +66,32 @@ class FileList:
             paths=tuple(self.paths[i] for i in chosen),
             headers=tuple(self.headers[i] for i in chosen),
             labels=self.labels[chosen],
-            classes=tuple(self.classes[i] for i in chosen) if self.classes else (),
+            classes=tuple(self.classes[i] for i in chosen if self.classes),
+            masks=tuple(self.masks[i] for i in chosen if self.masks),
         )
 
 
 class Listing:
-    """A FileList that grows. What cannot be read is put into `damaged`."""
+    """A FileList that grows. What cannot be read, or does not fit, is put into `damaged`."""
 
     def __init__(self, root: Path, damaged: list[LeftOut]) -> None:
         self._root, self._damaged = root, damaged
         self._images: list[tuple[str, Header, int]] = []
+        self._masks: list[MaskFile] = []
 
-    def add(self, file: Path, label: int) -> None:
-        """Read the header of an image and take it in."""
+    def add(self, file: Path, label: int, mask: Path | None = None) -> None:
+        """Read the headers of an image, and of its mask where every image has one, and take it in."""
         try:
-            self._images.append((str(file), read_header(file), label))
+            header = read_header(file)
         except LarqnetsError as error:
             self._damaged.append(LeftOut(file, DAMAGED, str(error)))
+            return
+        try:
+            self._masks += [] if mask is None else [mask_file(mask, header, file)]
+        except LarqnetsError as error:
+            self._damaged.append(LeftOut(mask or file, UNFIT, str(error)))
+            return
+        self._images.append((str(file), header, label))
 
     def files(self, classes: Sequence[str] = ()) -> FileList:
         """Return what is in it; `classes` are the names of the labels where folders do not say them."""
@@ -82,7 +101,39 @@ class Listing:
             tuple(header for _, header, _ in self._images),
             np.array([label for _, _, label in self._images], np.int32),
             tuple(classes[label] for _, _, label in self._images) if classes else (),
+            tuple(self._masks),
         )
+
+
+def images_in(folder: Path, left_out: list[LeftOut]) -> list[Path]:
+    """Return the files of a class folder that are meant as images, sorted."""
+    images = []
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            left_out.append(LeftOut(entry, "hidden", "the name begins with a dot"))
+        elif entry.is_dir() and not entry.is_symlink():
+            left_out += _nested(entry)
+        elif entry.is_dir():
+            why = "links to folders are not followed within a class"
+            left_out.append(LeftOut(entry, "linking to a folder", why))
+        elif (reason := why_not(entry)) is None:
+            images.append(entry)
+        else:
+            left_out.append(LeftOut(entry, *reason))
+    return images
+
+
+def _nested(folder: Path) -> Iterator[LeftOut]:
+    """Yield the images that lie deeper than their class; links are not followed, which might lead in circles."""
+    for where, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            if Path(name).suffix.lower() in image_suffixes() and not name.startswith("."):
+                yield LeftOut(
+                    Path(where, name),
+                    "in a folder inside a class folder",
+                    "images belong directly into the class folder",
+                )
 
 
 def why_not(entry: Path) -> tuple[str, str] | None:

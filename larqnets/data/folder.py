@@ -1,6 +1,6 @@
-"""A folder of one's own images: in class folders, or with a table of labels; with splits of its own, or split by seed.
+"""A folder of one's own images: in class folders, with a table of labels, or with masks; with splits of its own, or split by seed.
 
-It is listed sorted and checked before training starts. Whatever is not taken is remembered with the reason.
+Which of these it is follows from what lies in it. It is listed sorted and checked before training starts. Whatever is not taken is remembered with the reason.
 """
 
 import contextlib
@@ -11,20 +11,26 @@ from pathlib import Path
 from larqnets.config import DataConfig
 from larqnets.data.class_folders import ClassFolders, find_class_folders
 from larqnets.data.duplicates import same_files
-from larqnets.data.file_list import EVERYTHING, MISSING, TEST, TRAIN, VALIDATION, FileList, LeftOut
+from larqnets.data.file_list import DAMAGED, EVERYTHING, MISSING, TEST, TRAIN, UNFIT, VALIDATION, FileList, LeftOut
+from larqnets.data.info import LABEL, MASK
+from larqnets.data.known import find_known
 from larqnets.data.label_names import composed
 from larqnets.data.labels_table import SPLIT_COLUMN, TABLE, LabelsTable, NoColumnsError, find_table
+from larqnets.data.mask_folder import MaskLayout, find_masks, form_of
+from larqnets.data.masks import Codes
 from larqnets.data.split import held_out
 from larqnets.errors import LarqnetsError, some
+from larqnets.places import FOLDER_PREFIX, folder_path
 
-Layout = ClassFolders | LabelsTable
+Layout = ClassFolders | LabelsTable | MaskLayout
 
 
 @dataclass(frozen=True)
 class ImageFolder:
     """A folder that was looked at. `channels` is 1 when every image is grey, else 3.
 
-    `damaged`: what cannot be read, and what a table names that is not there.
+    `damaged`: what cannot be read, what does not fit together, and what a table names that is not there. `codes`: where
+    pixels have classes, what each value of a stored mask stands for, see `larqnets.data.masks`.
     """
 
     layout: Layout
@@ -32,6 +38,7 @@ class ImageFolder:
     splits: dict[str, FileList]
     left_out: tuple[LeftOut, ...]
     damaged: tuple[LeftOut, ...]
+    codes: Codes | None = None
 
 
 def scan_folder(path: Path, config: DataConfig) -> ImageFolder:
@@ -52,23 +59,38 @@ def scan_folder(path: Path, config: DataConfig) -> ImageFolder:
             raise
         raise LarqnetsError(f"{error} Not counted: {_counted(damaged)}.") from error
     grey = all(header.grey for files in listed.values() for header in files.headers)
-    return ImageFolder(layout, 1 if grey else 3, splits, tuple(left_out), tuple(damaged))
+    codes = layout.codes(config) if isinstance(layout, MaskLayout) else None
+    return ImageFolder(layout, 1 if grey else 3, splits, tuple(left_out), tuple(damaged), codes)
+
+
+def annotation_of(config: DataConfig) -> str:
+    """Return what is known of the images of a data set that is there: a LABEL or a MASK."""
+    if config.dataset.startswith(FOLDER_PREFIX):
+        return MASK if form_of(folder_path(config.dataset)) else LABEL
+    return find_known(config.dataset).annotation
 
 
 def _counted(damaged: Sequence[LeftOut]) -> str:
-    """Return "3 files that cannot be read as an image, such as PATH", and likewise what is not there."""
+    """Return "3 files that cannot be read as an image, such as PATH", and likewise what is unfit and what is not there."""
     parts = []
-    for is_missing, what in ((False, "cannot be read as an image"), (True, "not there")):
-        mine = [one for one in damaged if (one.what == MISSING) == is_missing]
-        if len(mine) > 1:
-            parts.append(f"{len(mine):,} files that {'are ' if is_missing else ''}{what}, such as {mine[0].path}")
-        elif mine:
-            parts.append(f"a file that {'is ' if is_missing else ''}{what}, such as {mine[0].path}")
+    for kind, one, many in (
+        (DAMAGED, "cannot be read as an image", "cannot be read as an image"),
+        (UNFIT, "does not fit", "do not fit"),
+        (MISSING, "is not there", "are not there"),
+    ):
+        mine = [found for found in damaged if found.what == kind]
+        if mine:
+            which = f"{len(mine):,} files that {many}" if len(mine) > 1 else f"a file that {one}"
+            parts.append(f"{which}, such as {mine[0].path}")
     return "; ".join(parts)
 
 
 def damage(path: Path, damaged: Sequence[LeftOut]) -> LarqnetsError:
-    """Return the error about images of the folder that cannot be read or are not there."""
+    """Return the error about files of the folder that cannot be used: not read as an image, unfit for what is said, missing."""
+    if damaged[0].what == UNFIT:
+        more = len(damaged) - 1
+        others = f" So it is with {more:,} more files; `larqnets data check {path}` lists all." if more else ""
+        return LarqnetsError(damaged[0].why + others)
     missing = [one for one in damaged if one.what == MISSING]
     broken = [one for one in damaged if one.what != MISSING]
     listed = f"`larqnets data check {path}` lists them"
@@ -100,9 +122,9 @@ def find_layout(path: Path, config: DataConfig) -> Layout:
     if config.own_validation and config.validation:
         raise LarqnetsError("data.own_validation and data.validation exclude each other. Leave one of them out.")
     if config.own_validation and VALIDATION not in layout.splits:
-        what = f"no image of split {VALIDATION} in the column {SPLIT_COLUMN} of {TABLE}"
-        if not layout.labels_from:
-            what = "no folder validation/ (or val/, valid/) beside train/ and test/"
+        what = "no folder validation/ (or val/, valid/) beside train/ and test/"
+        if layout.labels_from:
+            what = f"no image of split {VALIDATION} in the column {SPLIT_COLUMN} of {TABLE}"
         raise LarqnetsError(
             f"{path} has {what}. Leave data.own_validation out; data.validation = 0.2 takes a part of the training images."
         )
@@ -114,7 +136,9 @@ def find_layout(path: Path, config: DataConfig) -> Layout:
 
 
 def _find_layout(path: Path) -> Layout:
-    """Return the table of labels where there is one, else the class folders."""
+    """Return the masks where there are some, else the table of labels, else the class folders."""
+    if form_of(path):
+        return find_masks(path)
     try:
         return find_table(path) or find_class_folders(path)
     except NoColumnsError as error:
@@ -152,10 +176,21 @@ def _divide(listed: dict[str, FileList], layout: Layout, config: DataConfig) -> 
 
 
 def _divided(files: FileList, share: float, config: DataConfig, layout: Layout, what: str) -> tuple[FileList, FileList]:
-    """Return what stays of the files, and the share of every label that is held out; equal files of a label stay together."""
+    """Return what stays of the files, and the share of every label that is held out; equal files of a label stay together.
+
+    Of images with masks it is a share of all.
+    """
     names = [composed(name) for name in files.names()]
     for same in same_files([Path(path) for path in files.paths]):
         for copy in same[1:]:
             names[copy] = names[same[0]]
-    out = held_out(files.labels, names, share, config.split_seed, layout.labels, what)
+    labels = layout.labels
+    if files.masks:
+        labels = ("",)
+        if len(set(names)) < 2:
+            raise LarqnetsError(
+                f"{files.root} has {len(set(names))} different images with masks, but 2 are needed to take {what} from them. Add "
+                "images."
+            )
+    out = held_out(files.labels, names, share, config.split_seed, labels, what)
     return files.where(~out), files.where(out)

@@ -51,7 +51,7 @@ def cut_and_scale(stored: Example, box_of: BoxOf, size: tuple[int, int], channel
         (top, left, box_height, box_width), (height, width) = (tf.unstack(tf.cast(v, tf.float32)) for v in (box, shown))
         scale = tf.stack([height / box_height, width / box_width] * 2)
         moved = stored[BOXES] * scale - tf.stack([top / box_height, left / box_width] * 2)
-        example[BOXES] = _of_boxes(stored[BOXES], moved)
+        example[BOXES] = boxes_or_none(stored[BOXES], moved)
     return example
 
 
@@ -76,7 +76,9 @@ def move(batch: Example, geometry: Geometry) -> Example:
         boxes = batch[BOXES] + tf.tile(shift, [1, 2])[:, tf.newaxis]
         top, left, bottom, right = tf.unstack(boxes, axis=-1)
         mirrored = tf.stack([top, 1 - right, bottom, 1 - left], axis=-1)
-        moved[BOXES] = _of_boxes(batch[BOXES], tf.where(geometry.mirror[:, tf.newaxis, tf.newaxis], mirrored, boxes))
+        moved[BOXES] = boxes_or_none(
+            batch[BOXES], tf.where(geometry.mirror[:, tf.newaxis, tf.newaxis], mirrored, boxes)
+        )
     return moved
 
 
@@ -99,6 +101,6 @@ def cut_and_mirror(images: Tensor, geometry: Geometry, outside: int = 0) -> Tens
     return tf.gather(tf.reshape(padded, [-1, channels]), pixels)
 
 
-def _of_boxes(before: Tensor, after: Tensor) -> Tensor:
+def boxes_or_none(before: Tensor, after: Tensor) -> Tensor:
     """Return the boxes after, and 0 where there was none before."""
     return tf.where(tf.reduce_any(before != 0, axis=-1, keepdims=True), after, 0.0)

@@ -101,7 +101,7 @@ def decode_upright(path: Path, channels: int) -> Image.Image:
 
     Raises LarqnetsError as `read_image` does.
     """
-    with _opened(path) as picture:
+    with opened(path) as picture:
         return _in_8_bits(ImageOps.exif_transpose(picture), channels, str(path))
 
 
@@ -114,7 +114,7 @@ def as_png(path: Path, channels: int) -> bytes:
 
 def read_header(path: Path) -> Header:
     """Return what an image file says of itself, pixels unread; raises LarqnetsError as `read_image` does."""
-    with _opened(path) as picture:
+    with opened(path) as picture:
         # The second picture of an MPO, the JPEG of many phones, is no further frame but a preview or a depth map.
         frames = picture.format != "MPO" and getattr(picture, "is_animated", False)
         if frames:
@@ -147,7 +147,7 @@ def formats() -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path) -> Iterator[Image.Image]:
     """Give the opened picture to the block, and say in a sentence what keeps it from being read there."""
     try:
         with open_at_once(path) as file:
@@ -155,8 +155,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
                 # Pillow only warns between its limit and twice its limit; both are too large to be meant.
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 # Named, since Pillow hands other kinds to programs of the system, whatever the file is called.
-                opened = Image.open(file, formats=formats())
-            with opened as picture:
+                unread = Image.open(file, formats=formats())
+            with unread as picture:
                 yield picture
     except LarqnetsError:
         raise

@@ -1,17 +1,21 @@
 """What is known about a data set without reading it, and what a .tflite file says of it."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import InitVar, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from larqnets.config import DataConfig
+from larqnets.data.palette import Colors
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.inspect import METADATA_NAME, own_metadata
 from larqnets.tflite.model import Model
+
+if TYPE_CHECKING:
+    from larqnets.data.class_pixels import ClassPixels
 
 # What an example consists of, by name.
 IMAGE = "image"  # what the network is given
@@ -39,6 +43,8 @@ class DatasetInfo:
     citation: str
     num_validation: int = 0
 
+    annotation: ClassVar[str] = LABEL  # what is known of an image
+
     @property
     def num_classes(self) -> int:
         return len(self.labels)
@@ -46,6 +52,27 @@ class DatasetInfo:
     def num_images(self, split: str) -> int:
         """Return the number of images of a split: train, test or validation."""
         return {"train": self.num_train, "test": self.num_test, "validation": self.num_validation}[split]
+
+
+@dataclass(frozen=True)
+class MaskInfo(DatasetInfo):
+    """A data set whose pixels have classes. `colors` are red, green and blue of each, for pictures."""
+
+    colors: Colors = ()
+    count: InitVar["Callable[[], ClassPixels] | None"] = None  # the pixels of the training masks
+
+    annotation: ClassVar[str] = MASK
+
+    def __post_init__(self, count: "Callable[[], ClassPixels] | None") -> None:
+        """Remember how pixels are counted; it is no part of what the data set is."""
+        object.__setattr__(self, "_count", count)
+
+    def median_frequency(self) -> tuple[float, ...]:
+        """Return the weights of the classes by their frequency in the training masks, all of which are read."""
+        count = vars(self)["_count"]
+        if count is None:
+            raise LarqnetsError(f"The masks of {self.name} are not at hand. Give the weights of the classes as a list.")
+        return count().median_frequency()
 
 
 def crop_fraction(config: DataConfig) -> float:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from larqnets.data.info import LABEL, MASK
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.places import FOLDER_PREFIX
 
@@ -20,6 +21,10 @@ class KnownDataset:
     labels: tuple[str, ...] | None = None  # for data prepared without label names; None: those that TFDS has
     ships_with_package: bool = False
     manual_download: str = ""  # what TFDS cannot download by itself, as a sentence with {data_dir}
+    by_hand: str = ""  # where TFDS has no builder: how it is prepared, as a sentence with {data_dir}
+    annotation: str = LABEL  # what is known of an image, its label or, in TFDS' `segmentation_mask`, its MASK
+    first_value: int = 0  # in masks, of class 0
+    validation_split: str | None = None  # the split beside the test that is to choose by
 
 
 _CIFAR10_LABELS = "airplane automobile bird cat deer dog frog horse ship truck"
@@ -34,8 +39,21 @@ sunflower sweet_pepper table tank telephone television tiger tractor train trout
 willow_tree wolf woman worm
 """
 
+_MASKS_BY_HAND = (
+    "TFDS has no builder for it: have one write it to {{data_dir}}/{name}, with an image and a segmentation_mask whose pixels are "
+    "numbers of classes, 255 for none"
+)
+
 KNOWN_DATASETS = {
     "digits": KnownDataset("larqnets_digits", mean=(0.3054,), std=(0.3757,), ships_with_package=True),
+    "nuclei": KnownDataset(
+        "larqnets_nuclei",
+        mean=(0.1803, 0.1645, 0.1983),
+        std=(0.2744, 0.2555, 0.3043),
+        ships_with_package=True,
+        annotation=MASK,
+        validation_split="validation",
+    ),
     "cifar10": KnownDataset(
         "cifar10",
         mean=(0.4914, 0.4822, 0.4465),
@@ -55,6 +73,30 @@ KNOWN_DATASETS = {
         test_split="validation",
         manual_download="put ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from https://image-net.org into "
         "{data_dir}/downloads/manual",
+    ),
+    "camvid": KnownDataset(
+        "camvid",
+        mean=(0.4077, 0.4249, 0.4276),
+        std=(0.3071, 0.3111, 0.3074),
+        by_hand=_MASKS_BY_HAND.format(name="camvid"),
+        annotation=MASK,
+        validation_split="validation",
+    ),
+    "dsb2018_nuclei": KnownDataset(
+        "dsb2018_nuclei",
+        mean=(0.1803, 0.1645, 0.1983),
+        std=(0.2744, 0.2555, 0.3043),
+        by_hand=_MASKS_BY_HAND.format(name="dsb2018_nuclei"),
+        annotation=MASK,
+        validation_split="validation",
+    ),
+    "oxford_iiit_pet": KnownDataset(
+        "oxford_iiit_pet",
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        labels=("pet", "background", "border"),
+        annotation=MASK,
+        first_value=1,
     ),
 }
 

@@ -43,6 +43,8 @@ def incomplete(known: KnownDataset, data_dir: Path, path: Path, problem: str) ->
 
 
 def _how_to_build(known: KnownDataset, data_dir: Path) -> str:
+    if known.by_hand:
+        return known.by_hand.format(data_dir=data_dir)
     # Not `tfds build`: in TFDS 4.9.10 that command does not start without Apache Beam.
     builder = f"tfds.builder('{known.tfds_name}', data_dir={str(data_dir)!r})"
     command = f'`python -c "import tensorflow_datasets as tfds; {builder}.download_and_prepare()"`'

@@ -76,7 +76,7 @@ def central_part(fraction: float, target_height: Tensor | float, target_width: T
     return box_of
 
 
-def resize(image: Tensor, height: int, width: int, *, nearest: bool = False) -> Tensor:
+def resize(image: Tensor, height: int | Tensor, width: int | Tensor, *, nearest: bool = False) -> Tensor:
     """Return uint8 (height, width, C): bilinear with antialiasing, as Pillow and torchvision do it, then rounded.
 
     `nearest`: every pixel is that one of the image in which its centre lies.

@@ -1,4 +1,4 @@
-"""Open a data set that TFDS has prepared, check that it is whole, and prepare the digits; nothing is downloaded."""
+"""Open a data set that TFDS has prepared, check that it is whole, and prepare what comes with the package; nothing is downloaded."""
 
 import contextlib
 import io
@@ -8,21 +8,27 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from larqnets.data.digits.larqnets_digits import LarqnetsDigits
+from larqnets.data.info import LABEL, MASK
 from larqnets.data.known import KnownDataset
 from larqnets.data.layout import find_prepared, incomplete
+from larqnets.data.nuclei.larqnets_nuclei import LarqnetsNuclei
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder
 
 Builder = tfds.core.DatasetBuilder
+SHIPPED: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
+    kind.name: kind for kind in (LarqnetsDigits, LarqnetsNuclei)
+}
+SEGMENTATION_MASK = "segmentation_mask"  # the name that TFDS has for masks
 
 
 def open_prepared(known: KnownDataset, data_dir: Path) -> Builder:
     """Return the reader of the newest prepared version under `data_dir`, which is then known to be complete.
 
-    The digits are prepared first where they are missing. Raises LarqnetsError for data that is not there or not whole.
+    What comes with the package is prepared first where it is missing. Raises LarqnetsError for data that is not there or not whole.
     """
     if known.ships_with_package:
-        prepare_digits(data_dir)
+        prepare_shipped(known.tfds_name, data_dir)
     path = find_prepared(known, data_dir)
     try:
         builder = tfds.builder_from_directory(path)
@@ -30,33 +36,41 @@ def open_prepared(known: KnownDataset, data_dir: Path) -> Builder:
         # JSON and proto parsers, and TFDS for features that it does not know, each raise their own errors.
         raise incomplete(known, data_dir, path, f"its description cannot be read ({type(error).__name__})") from error
     try:
-        features_of(builder)
+        features_of(builder, known.annotation)
     except ValueError as error:
         raise incomplete(known, data_dir, path, str(error)) from error
-    for split in ("train", known.test_split):
+    own = () if known.validation_split is None else (known.validation_split,)
+    for split in ("train", known.test_split, *own):
         problem = _problem_of_split(builder, split)
         if problem:
             raise incomplete(known, data_dir, path, problem)
     return builder
 
 
-def features_of(builder: Builder) -> tuple[tfds.features.Image, tfds.features.ClassLabel]:
-    """Return what a prepared data set says about its images and labels; raises ValueError where it has others."""
-    features = builder.info.features
-    if isinstance(features, tfds.features.FeaturesDict) and {"image", "label"} <= features.keys():
-        image, label = features["image"], features["label"]
-        if isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel):
-            return image, label
-    raise ValueError("its features are not an image and a label")
+def features_of(
+    builder: Builder, annotation: str = LABEL
+) -> tuple[tfds.features.Image, tfds.features.ClassLabel | tfds.features.Image]:
+    """Return what a prepared data set says about its images and their labels or masks.
 
-
-def prepare_digits(data_dir: Path) -> None:
-    """Write the shipped digits under `data_dir` unless they are there, the same bytes everywhere; silent, a second or less.
-
-    They are written into a folder of their own that is renamed when it is complete, so neither an earlier interruption nor
-    a second process can leave half a data set behind.
+    Raises ValueError where it has others.
     """
-    target = data_dir / LarqnetsDigits.name / str(LarqnetsDigits.VERSION)
+    features, name = builder.info.features, SEGMENTATION_MASK if annotation == MASK else "label"
+    if isinstance(features, tfds.features.FeaturesDict) and {"image", name} <= features.keys():
+        image, known = features["image"], features[name]
+        kind = tfds.features.Image if annotation == MASK else tfds.features.ClassLabel
+        if isinstance(image, tfds.features.Image) and isinstance(known, kind):
+            return image, known
+    raise ValueError(f"its features are not an image and a {name}")
+
+
+def prepare_shipped(name: str, data_dir: Path) -> None:
+    """Write a data set that comes with the package under `data_dir` unless it is there, the same bytes everywhere; silent.
+
+    It takes a second or less. It is written into a folder of its own that is renamed when it is complete, so neither an
+    earlier interruption nor a second process can leave half a data set behind.
+    """
+    builder = SHIPPED[name]
+    target = data_dir / name / str(builder.VERSION)
     if target.exists():
         return
     config = tfds.download.DownloadConfig(try_download_gcs=False)
@@ -65,7 +79,7 @@ def prepare_digits(data_dir: Path) -> None:
         with building_folder(data_dir) as building:
             # TFDS prints to stdout and draws bars on stderr, whatever its log level.
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                LarqnetsDigits(data_dir=building).download_and_prepare(download_config=config)
+                builder(data_dir=building).download_and_prepare(download_config=config)
             prepared = building / target.relative_to(data_dir)
             for shard in sorted(prepared.glob("*.tfrecord*")):
                 _order_fields(shard)
@@ -75,7 +89,7 @@ def prepare_digits(data_dir: Path) -> None:
             return  # another process was faster
         reason = getattr(error, "strerror", None) or str(error)
         raise LarqnetsError(
-            f"The digits cannot be prepared in {data_dir}: {reason}. Set data.data_dir or TFDS_DATA_DIR to a folder that "
+            f"The data set {name} cannot be prepared in {data_dir}: {reason}. Set data.data_dir or TFDS_DATA_DIR to a folder that "
             "you can write to."
         ) from error
 

@@ -51,7 +51,7 @@ PRESETS = {
 def preset_of(config: DataConfig) -> Preset | None:
     """Return the preset of a config, None for "none"; raises LarqnetsError for settings that it contains."""
     preset = PRESETS.get(config.augment)
-    for key in ("random_resized_crop", "crop_padding", "flip"):
+    for key in ("random_resized_crop", "crop_padding", "random_scale", "flip"):
         if preset is not None and getattr(config, key):
             raise LarqnetsError(
                 f'data.augment = "{config.augment}" cuts and mirrors by itself, so it excludes data.{key}. Leave one of '

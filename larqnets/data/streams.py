@@ -19,9 +19,11 @@ from larqnets.data.augment import Purpose, stateless_seed
 from larqnets.data.file_list import FileList
 from larqnets.data.geometry import ORIENTATION, Example
 from larqnets.data.image import as_png, decode_upright
-from larqnets.data.info import IMAGE, LABEL
+from larqnets.data.info import IMAGE, LABEL, MASK
 from larqnets.data.known import KnownDataset
 from larqnets.data.layout import incomplete
+from larqnets.data.masks import as_grey_png, count_values, read_mask
+from larqnets.data.prepared import SEGMENTATION_MASK
 from larqnets.errors import LarqnetsError
 
 BLOCK_RECORDS = 4096  # records shuffled together: about 0.5 GB of ImageNet, of which three may be in memory
@@ -104,10 +106,10 @@ class FileStream:
             paths = tf.constant([os.fsencode(path) for path in files.paths], tf.string)
             self._columns = (
                 paths,
-                tf.constant(files.labels),
                 tf.constant(np.where(self._foreign, 1, orientations), tf.int32),
                 tf.constant(self._foreign),
             )
+            self._labels = tf.constant(files.labels)
 
     def in_order(self) -> tf.data.Dataset:
         return tf.data.Dataset.range(self.num_images).map(self._read, tf.data.AUTOTUNE, deterministic=True)
@@ -117,7 +119,7 @@ class FileStream:
         return indices.map(self._read, tf.data.AUTOTUNE, deterministic=True)
 
     def files(self) -> dict[str, Path]:
-        return dict(zip(self._files.labelled_names(), map(Path, self._files.paths), strict=True))
+        return self._files.files()
 
     def names(self, indices: Sequence[int]) -> list[str]:
         return [self._files.paths[index] for index in indices]
@@ -136,12 +138,16 @@ class FileStream:
         return None
 
     def _read(self, index: tf.Tensor) -> Example:
-        path, label, orientation, foreign = (tf.gather(column, index) for column in self._columns)
+        path, orientation, foreign = (tf.gather(column, index) for column in self._columns)
         if self._foreign.any():
             content = tf.cond(foreign, lambda: self._transcoded(path), lambda: tf.io.read_file(path))
         else:
             content = tf.io.read_file(path)
-        return {IMAGE: content, LABEL: label, ORIENTATION: orientation}
+        return {IMAGE: content, ORIENTATION: orientation, **self.known(index)}
+
+    def known(self, index: tf.Tensor) -> Example:
+        """Return what is known about an image."""
+        return {LABEL: tf.gather(self._labels, index)}
 
     def _transcoded(self, path: tf.Tensor) -> tf.Tensor:
         """Return a file that Pillow reads as a PNG; a LarqnetsError about it becomes an UnknownError here."""
@@ -150,6 +156,38 @@ class FileStream:
             return as_png(Path(os.fsdecode(np.asarray(name, object).item())), self._channels)
 
         return tf.ensure_shape(tf.numpy_function(read, [path], tf.string), [])
+
+
+class MaskFileStream(FileStream):
+    """Images and their masks, both files. What TensorFlow would not read as numbers is read by Pillow, and handed on so."""
+
+    def __init__(self, files: FileList, channels: int) -> None:
+        super().__init__(files, channels)
+        with tf.device("CPU:0"):
+            self._masks = tf.constant([os.fsencode(mask.path) for mask in files.masks], tf.string)
+            self._plain = tf.constant([mask.plain for mask in files.masks])
+
+    def known(self, index: tf.Tensor) -> Example:
+        path = tf.gather(self._masks, index)
+        return {
+            MASK: tf.cond(tf.gather(self._plain, index), lambda: tf.io.read_file(path), lambda: self._in_grey(index))
+        }
+
+    def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
+        if not isinstance(error, tf.errors.InvalidArgumentError | tf.errors.NotFoundError | tf.errors.UnknownError):
+            return None
+        for mask in self._files.masks:
+            try:
+                read_mask(mask)
+            except LarqnetsError as problem:
+                return problem
+        return super().explain(error)
+
+    def _in_grey(self, index: tf.Tensor) -> tf.Tensor:
+        def read(number: np.ndarray) -> bytes:
+            return as_grey_png(self._files.masks[int(number)])
+
+        return tf.ensure_shape(tf.numpy_function(read, [index], tf.string), [])
 
 
 @dataclass(frozen=True)
@@ -185,6 +223,14 @@ class RecordStream:
                 raise
             raise explanation from error
         return labels if self.kept is None else labels[self.kept]
+
+    def mask_values(self) -> np.ndarray:
+        """Return how many pixels of every mask have each value, int64 (N, 256)."""
+        masks = self.in_order().map(lambda example: tf.io.decode_png(example[MASK], 1), tf.data.AUTOTUNE)
+        try:
+            return np.array([count_values(mask) for mask in masks.as_numpy_iterator()])
+        except tf.errors.OpError as error:
+            raise self.explain(error) or error from error
 
     def where(self, mask: np.ndarray) -> "RecordStream":
         """Return the records at which `mask` is true; it is about all."""
@@ -291,8 +337,11 @@ class RecordStream:
         return incomplete(self.known, path.parent.parent, path, problem)
 
     def _parse(self, record: tf.Tensor) -> Example:
-        still_encoded = {"image": tfds.decode.SkipDecoding()}
+        named = {MASK: SEGMENTATION_MASK} if self.known.annotation == MASK else {}
+        still_encoded = {name: tfds.decode.SkipDecoding() for name in (IMAGE, *named.values())}
         features = self.builder.info.features
         assert isinstance(features, tfds.features.FeaturesDict)  # `open_prepared` has looked
         example: dict[str, tf.Tensor] = features.deserialize_example(record, decoders=still_encoded)  # pyright: ignore[reportAssignmentType]  # flat
-        return {IMAGE: example["image"], LABEL: tf.cast(example["label"], tf.int32), ORIENTATION: tf.constant(1)}
+        known = {name: example[stored] for name, stored in named.items()}
+        known = known or {LABEL: tf.cast(example["label"], tf.int32)}
+        return {IMAGE: example["image"], ORIENTATION: tf.constant(1), **known}

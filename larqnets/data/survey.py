@@ -4,12 +4,13 @@
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from larqnets.config import DataConfig
+from larqnets.data.class_pixels import ClassPixels, count_files
 from larqnets.data.duplicates import same_files
 from larqnets.data.file_list import EVERYTHING, TEST, TRAIN, VALIDATION, LeftOut
 from larqnets.data.folder import ImageFolder
@@ -54,7 +55,7 @@ class Copies:
 
 @dataclass(frozen=True)
 class Survey:
-    """`images`: split -> number of images of every label, () where nobody counted them; `total`: their sum for every split.
+    """`images`: split -> number of images of every label, () where nobody counted them; `total`: all images of every split.
 
     `split_by` says how the splits come about, `division` what of that a run records: None where nothing was split here.
     """
@@ -71,6 +72,19 @@ class Survey:
     places: tuple[Place, ...] = ()
     paths: tuple[str, ...] = ()
     labels_from: str = ""  # the table in which they stand, where folders do not say them
+    masks: Mapping[str, ClassPixels] = field(default_factory=dict)  # where pixels have classes, and these were counted
+    count: Callable[[str], ClassPixels] | None = None  # counts the pixels of a split
+
+    def counted(self) -> "Survey":
+        """Return it with the pixels of all masks counted, where there are masks: an image is one of every label that it shows.
+
+        Raises LarqnetsError for a mask with values that stand for nothing.
+        """
+        if self.count is None:
+            return self
+        masks = {split: self.count(split) for split in self.total}
+        images = {split: pixels.images for split, pixels in masks.items()}
+        return replace(self, masks=masks, images=images, count=None)
 
     def few(self) -> dict[str, int]:
         """Return the labels with fewer than FEW_IMAGES training images, and their number."""
@@ -108,21 +122,37 @@ class Survey:
     def cautions(self, copies: Sequence[Copies]) -> list[str]:
         """Return what may spoil a training or its test, each as a phrase."""
         found = [f"'{a}' and '{b}' differ in upper and lower case alone" for a, b in alike_labels(self.labels)]
-        if few := self.few():
+        if never := [label for label, n in self.few().items() if self.masks and not n]:
+            more = f", nor do {len(never) - 1} more labels" if len(never) > 1 else ""
+            hint = "; pixels of value 255 have no class" if self.masks[TRAIN].without_class else ""
+            found.append(f"'{never[0]}' occurs in no training image{more}{hint}")
+        if few := {label: n for label, n in self.few().items() if label not in never}:
             (label, count), more = next(iter(few.items())), len(few) - 1
             images = "image" if count == 1 else "images"
             others = f", {more} more label{'s have' if more > 1 else ' has'} fewer than {FEW_IMAGES}" if more else ""
-            found.append(f"'{label}' has {count} training {images}{others}")
+            has = "occurs in" if self.masks else "has"
+            found.append(f"'{label}' {has} {count} training {images}{others}")
         for attribute, words in (("between_splits", "on both sides of a split"), ("between_labels", "in two classes")):
             if some := [same for same in copies if getattr(same, attribute)]:
                 many = f"{len(some):,} pictures are" if len(some) > 1 else "1 picture is"
                 found.append(f"{many} {words} (such as {some[0].words()})")
         return found
 
+    def _pixels_in_words(self) -> str:
+        """Return "3.9 % of the pixels in train have no class; the rarest are bicyclist 0.3 %, pedestrian 0.7 %"."""
+        pixels = self.masks[TRAIN]
+        rarest = sorted(zip(pixels.shares, self.labels, strict=True))[:3]
+        named = ", ".join(f"{label} {_percent(share)}" for share, label in rarest)
+        return f"{_percent(pixels.without_class)} of the pixels in train have no class; the rarest are {named}"
+
     def lines(self) -> list[str]:
-        """Return what is to be known before a training, in one to three lines."""
+        """Return what is to be known before a training, in one to four lines; with masks all of these are read."""
+        if self.count is not None:
+            return self.counted().lines()
         table = f", labels from {self.labels_from}" if self.labels_from else ""
         said = [f"data: {self.counts()}{table}" + (f"; {self.split_by}" if self.division else "") + "."]
+        if self.masks:
+            said.append(f"masks: {self._pixels_in_words()}.")
         if kinds := grouped(self.left_out):
             more = f"; {len(kinds) - 3} more kinds" if len(kinds) > 4 else ""
             said.append(f"left out: {'; '.join(kinds[: 3 if more else 4])}{more}.")
@@ -131,12 +161,12 @@ class Survey:
         return said
 
 
-def survey_folder(folder: ImageFolder, config: DataConfig) -> Survey:
-    """Return what the names and headers of a folder say."""
+def survey_folder(folder: ImageFolder, config: DataConfig, count: Callable[[str], ClassPixels] | None = None) -> Survey:
+    """Return what the names and headers of a folder say; `count` counts the pixels of its masks."""
     labels, splits = folder.layout.labels, folder.splits
     ordered = [(name, splits[name]) for name in _ORDER if name in splits]
     total = {name: len(files.paths) for name, files in ordered}
-    counts = {name: Counter(files.labels.tolist()) for name, files in ordered}
+    counts = {name: Counter(files.labels.tolist()) for name, files in ordered if folder.codes is None}
     shares = {TEST: config.test} if EVERYTHING in folder.layout.splits else {}
     if config.validation:
         shares[VALIDATION] = config.validation
@@ -145,45 +175,66 @@ def survey_folder(folder: ImageFolder, config: DataConfig) -> Survey:
         labels=labels,
         total=total,
         images={name: tuple(counted[i] for i in range(len(labels))) for name, counted in counts.items()},
-        split_by=folder.layout.split_by + _shares_in_words(shares, config),
-        division=_division(shares, total, config),
+        split_by=folder.layout.split_by + _shares_in_words(shares, config, folder.codes is None),
+        division=_division(shares, total, config, folder.codes is None),
         channels=folder.channels,
         headers=tuple(header for _, files in ordered for header in files.headers),
         left_out=folder.left_out,
         places=tuple(
-            Place(name, labels[number], file)
+            Place(name, labels[number] if folder.codes is None else "", file)
             for name, files in ordered
             for number, file in zip(files.labels.tolist(), files.names(), strict=True)
         ),
         paths=tuple(path for _, files in ordered for path in files.paths),
         labels_from=folder.layout.labels_from,
+        count=count,
     )
 
 
-def survey_known(config: DataConfig, labels: tuple[str, ...], total: dict[str, int]) -> Survey:
-    """Return what is known of a prepared data set without reading it."""
+def with_pixels(folder: ImageFolder, survey: Survey) -> Survey:
+    """Return the survey of a folder with masks with their pixels counted; raises LarqnetsError, see `Survey.counted`."""
+    codes = folder.codes
+    assert codes is not None
+    return replace(survey, count=lambda split: count_files(folder.splits[split], codes)).counted()
+
+
+def survey_known(
+    config: DataConfig,
+    labels: tuple[str, ...],
+    total: dict[str, int],
+    count: Callable[[str], ClassPixels] | None = None,
+) -> Survey:
+    """Return what is known of a prepared data set without reading it; `count` counts the pixels of its masks."""
     shares = {VALIDATION: config.validation} if config.validation else {}
     total = {name: total[name] for name in _ORDER if name in total}
-    split_by = "its own splits" + _shares_in_words(shares, config)
-    return Survey(config.dataset, labels, total, {}, split_by, _division(shares, total, config))
+    split_by = "its own splits" + _shares_in_words(shares, config, count is None)
+    division = _division(shares, total, config, count is None)
+    return Survey(config.dataset, labels, total, {}, split_by, division, count=count)
 
 
-def _shares_in_words(shares: dict[str, float], config: DataConfig) -> str:
+def _shares_in_words(shares: dict[str, float], config: DataConfig, stratified: bool) -> str:
     of = {TEST: "", VALIDATION: " of train"}
     parts = [f"{100 * share:.4g} %{of[name]} for {name}" for name, share in shares.items()]
-    return f", split by seed {config.split_seed}, the same share of every label: {', '.join(parts)}" if parts else ""
+    alike = ", the same share of every label" if stratified else ""
+    return f", split by seed {config.split_seed}{alike}: {', '.join(parts)}" if parts else ""
 
 
-def _division(shares: dict[str, float], total: dict[str, int], config: DataConfig) -> dict[str, Any] | None:
+def _division(
+    shares: dict[str, float], total: dict[str, int], config: DataConfig, stratified: bool
+) -> dict[str, Any] | None:
     if not shares:
         return None
-    return {"seed": config.split_seed, "stratified": True, "shares": shares, "images": total}
+    return {"seed": config.split_seed, "stratified": stratified, "shares": shares, "images": total}
 
 
 def grouped(left_out: Sequence[LeftOut]) -> list[str]:
     """Return "2 .heic: pip install ..." for everything of the same kind and reason, the most frequent first."""
     kinds = Counter((one.what, one.why) for one in left_out)
     return [f"{count:,} {what}: {why}" for (what, why), count in kinds.most_common()]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
 
 
 def _range(counts: Sequence[int]) -> str:

@@ -10,6 +10,9 @@
     stem(x)                the first layers, real-valued unless the paper says otherwise
     tail(x), averaged(x)   what ends a stage before a task's head, and what follows its global average
     answer(x, units)       the last linear layer of a head, real-valued unless the paper says otherwise
+    pixel_answer(x, units) the same at every pixel of a map
+    hidden(x, unit)        a convolution of a head before that, real-valued unless the paper says otherwise
+    path(x, unit)          a convolution of a head as this paper has them: `unit` without a shortcut
 
 Every piece takes a name; layer names are `stage1_block2_conv1`, `..._bn` and so on, and stay the same from training to
 the converted file.
@@ -21,8 +24,9 @@ from typing import Any, ClassVar, Literal
 import larq as lq
 import tensorflow as tf
 
-from larqnets.backbones import Backbone, Block, Stem, Unit
+from larqnets.backbones import Backbone, Block, Stem, Unit, dilated
 from larqnets.errors import LarqnetsError
+from larqnets.layers.dilated_conv import DilatedConv2D
 from larqnets.method_options import with_options
 from larqnets.published import METHOD
 from larqnets.registry import Registry, import_folder
@@ -50,7 +54,7 @@ def convolution_options(unit: Unit) -> dict[str, Any]:
         "filters": unit.filters,
         "kernel_size": unit.kernel_size,
         "strides": unit.strides,
-        "dilation_rate": unit.dilation,
+        "dilation_rate": unit.rate,
         "groups": unit.groups,
         "padding": "same",
         "use_bias": False,
@@ -71,7 +75,7 @@ def depthwise_options(unit: Unit) -> dict[str, Any]:
     return {
         "kernel_size": unit.kernel_size,
         "strides": unit.strides,
-        "dilation_rate": unit.dilation,
+        "dilation_rate": unit.rate,
         "padding": "same",
         "use_bias": False,
     }
@@ -106,7 +110,8 @@ def binary_conv_layer(
     unit: Unit, name: str, input_quantizer: lq.quantizers.Quantizer, kernel_quantizer: lq.quantizers.Quantizer
 ) -> lq.layers.QuantConv2D:
     """The layer of `binary_conv`, for one kernel in several places."""
-    return lq.layers.QuantConv2D(
+    kind = lq.layers.QuantConv2D if unit.rate == 1 else DilatedConv2D
+    return kind(
         **convolution_options(unit),
         pad_values=1.0,
         input_quantizer=input_quantizer,
@@ -173,9 +178,19 @@ class Method:
     precision: ClassVar[Literal["w1a1", "w1a32", "real"]]
     paper: ClassVar[str]  # title and arXiv number
     figure: ClassVar[str]  # the unit in one line
+    threshold: ClassVar[float] = 0.0  # of the activations, where their signs change
 
     def check(self, backbone: Backbone) -> None:
         """Raise LarqnetsError with one sentence when this method makes no sense on the backbone."""
+        if any(isinstance(unit.dilation, tuple) for unit in backbone.units):
+            raise LarqnetsError(
+                f"{self.name} has one convolution at a position, and the backbone has a dilation rate for each of several "
+                "branches. Use groupnet, or one rate."
+            )
+
+    def dilated(self, backbone: Backbone, output_stride: int, image_size: tuple[int, int]) -> Backbone:
+        """Return the backbone for a task that wants large maps of images (height, width), see `larqnets.backbones.dilated`."""
+        return dilated(backbone, output_stride)
 
     def stem(self, x: Tensor, stem: Stem) -> Tensor:
         """Real convolution, BatchNorm, ReLU, and the 3x3/2 max-pool of the ImageNet stem."""
@@ -237,6 +252,21 @@ class Method:
     def answer(self, x: Tensor, units: int, name: str) -> Tensor:
         """The last linear layer: (N, features) -> (N, units), real and with a bias."""
         return layers.Dense(units, name=name)(x)
+
+    def pixel_answer(self, x: Tensor, units: int, name: str) -> Tensor:
+        """The last linear layer at every pixel: (N, H, W, C) -> (N, H, W, units), real and with a bias."""
+        return layers.Conv2D(units, 1, name=name)(x)
+
+    def hidden(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """A hidden layer of a head, (N, H, W, C) -> (N, H, W, unit.filters): real convolution, BatchNorm, ReLU."""
+        return layers.ReLU(name=f"{name}_relu")(batch_norm(real_conv(x, unit, name), f"{name}_bn"))
+
+    def path(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """A convolution of a head as this paper has them, by itself, (N, H, W, C) -> (N, H, W, unit.filters).
+
+        It is `unit` where that has no shortcut, which would be a real 1x1 convolution beside every binary one here.
+        """
+        return self.unit(x, unit, name)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,14 @@ class BinaryConnect(Real):
         )(x)
         return batch_norm(y, f"{name}_bn")
 
+    def pixel_answer(self, x: Tensor, units: int, name: str) -> Tensor:
+        """1x1 convolution with a binary kernel, BatchNorm."""
+        return self.projection(x, units, 1, name)
+
+    def hidden(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """As every unit."""
+        return self.unit(x, unit, name)
+
     def _conv(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         if unit.depthwise:
             return BinaryWeightDepthwiseConv2D(

@@ -50,3 +50,11 @@ class BinaryNet(Method):
     def answer(self, x: Tensor, units: int, name: str) -> Tensor:
         """Sign, binary dense layer, BatchNorm."""
         return batch_norm(binary_dense(x, units, name, SteSign(), SteSign()), f"{name}_bn")
+
+    def pixel_answer(self, x: Tensor, units: int, name: str) -> Tensor:
+        """Sign, binary 1x1 convolution, BatchNorm."""
+        return self.unit(x, Unit(units, 1), name)
+
+    def hidden(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """As every unit: behind a ReLU there would be nothing for the next sign to tell."""
+        return self.unit(x, unit, name)

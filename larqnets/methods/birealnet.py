@@ -35,6 +35,7 @@ class BiRealNet(Method):
 
     def check(self, backbone: Backbone) -> None:
         """A shortcut around every convolution needs residual blocks, and no bottlenecks."""
+        super().check(backbone)
         if backbone.joins != {"add"}:
             raise LarqnetsError(
                 f"{self.name} puts a shortcut around every convolution, and '{backbone.name}' is not made of residual "
@@ -48,9 +49,12 @@ class BiRealNet(Method):
 
     def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         """Sign, binary convolution, BatchNorm, and the shortcut around them."""
-        y = binary_conv(x, unit, name, ApproxSign(), MagnitudeSign())
-        y = batch_norm(y, f"{name}_bn")
+        y = self.path(x, unit, name)
         return layers.Add(name=f"{name}_add")([y, self.shortcut(x, y, name)])
+
+    def path(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """Sign, binary convolution, BatchNorm."""
+        return batch_norm(binary_conv(x, unit, name, ApproxSign(), MagnitudeSign()), f"{name}_bn")
 
     def projection(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
         """2x2 average-pool where the size halves, then a real 1x1 convolution and BatchNorm."""

@@ -42,13 +42,15 @@ class DoReFa(Method):
     )
     figure = "sign(x - 1/2) -> bconv -> [max-pool] -> BN; padding 1"
 
+    threshold = 0.5
+
     def stem(self, x: Tensor, stem: Stem) -> Tensor:
         """Real convolution, pooling and BatchNorm; the first unit's rounding is the activation."""
         return batch_norm(stem_pool(stem_conv(x, stem), stem), "stem_bn")
 
     def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         """Shift by 1/2, sign, binary convolution, max-pool, BatchNorm."""
-        b = layers.Rescaling(1.0, offset=-0.5, name=f"{name}_shift")(x)
+        b = layers.Rescaling(1.0, offset=-self.threshold, name=f"{name}_shift")(x)
         y = max_pool(binary_conv(b, unit, name, HalfSign(), LayerSign()), unit, name)
         return average_pool(batch_norm(y, f"{name}_bn"), unit, name)
 

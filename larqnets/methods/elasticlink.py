@@ -69,6 +69,7 @@ class ElasticLink(Method):
 
     def check(self, backbone: Backbone) -> None:
         """Raise LarqnetsError where two channel counts cannot be linked."""
+        super().check(backbone)
         channels = backbone.stem.filters
         for stage in backbone.stages:
             for block in stage:
@@ -119,7 +120,7 @@ class ElasticLink(Method):
         else:
             y = binary_conv(shifted, unit, name, sign, MagnitudeSign())
         if self.activation_scale:
-            scale = InputScale(unit.kernel_size, unit.strides, name=f"{name}_scale")(x)
+            scale = InputScale(unit.kernel_size, unit.strides, unit.rate, name=f"{name}_scale")(x)
             y = layers.Multiply(name=f"{name}_scaled")([y, scale])
         return y
 

@@ -1,9 +1,9 @@
 """Group-Net (Zhuang et al. 2019, arXiv 1811.10413, and 2022, arXiv 1909.09934): K binary branches for a group of layers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from larqnets.backbones import Backbone, Block, Stem, Unit
+from larqnets.backbones import Backbone, Block, Stem, Unit, dilated
 from larqnets.errors import LarqnetsError
 from larqnets.layers.branches import Apart, OneBelowTheOther, SoftGate, WeightedSum
 from larqnets.methods import (
@@ -42,6 +42,11 @@ class GroupNet(Method):
     convolution where the shape allows it, or around the block alone. `weight_scale`: kernels are mean|W| sign(W) with
     one mean for the kernel, which the BatchNorm undoes; the released code has it, and with Adam it changes little.
 
+    `bpac`, for networks that label pixels: where a stride goes, the branches see areas of different size, binary parallel
+    atrous convolution. In the first such stage their rates are 2, 3, ..., K + 1, in the second 6, 7, ..., K + 5; where one of
+    these would reach across the whole map, 1, 2, ..., K and 2, 4, ..., 2 K. `bpac_rates` gives others, a list for each such
+    stage with a rate for each branch. In a head, and wherever else one convolution stands alone, it is a sum of K.
+
     A first stage with `precision = "real"` trains the same branches without signs. In their place the released code has
     tanh (`surrogate`), with its shortcut around every convolution; relu without one, from memory of the paper.
 
@@ -63,13 +68,41 @@ class GroupNet(Method):
     downsample_norm: Literal["branch", "shared"] = "branch"
     per_conv_shortcut: bool = True
     weight_scale: bool = False
+    bpac: bool = False
+    bpac_rates: tuple[tuple[Annotated[int, Range(1)], ...], ...] = ()
 
     def check(self, backbone: Backbone) -> None:
-        """Raise LarqnetsError without residual blocks."""
+        """Raise LarqnetsError without residual blocks, and for rates of other branches than there are."""
         if backbone.joins != {"add"}:
             raise LarqnetsError(
                 f"{self.name} decomposes residual blocks, and '{backbone.name}' is not made of them. Use a resnet backbone."
             )
+        wide = {unit.dilation for unit in backbone.units if isinstance(unit.dilation, tuple)}
+        if wide and self.variant == "lbd":
+            raise LarqnetsError(
+                "groupnet with variant = 'lbd' has no branches, and so no dilation rates of theirs. Use another variant."
+            )
+        if of_others := sorted(rates for rates in wide if len(rates) != self.k):
+            raise LarqnetsError(
+                f"{self.k} branches have {self.k} dilation rates, and {_listed(of_others[0])} are {len(of_others[0])}. "
+                "Give one for each."
+            )
+        if self.bpac_rates and not self.bpac:
+            raise LarqnetsError("bpac_rates are those of bpac = true. Set it, or leave them out.")
+        if self.bpac and not wide:
+            raise LarqnetsError(
+                f"bpac widens what branches see where a stride is taken away, and here '{backbone.name}' keeps all of its "
+                "strides. Leave bpac out, or use it with a task that labels pixels and a smaller output stride."
+            )
+
+    def dilated(self, backbone: Backbone, output_stride: int, image_size: tuple[int, int]) -> Backbone:
+        """Return the backbone with the rates that `bpac` asks for."""
+        same = dilated(backbone, output_stride)
+        if not self.bpac:
+            return same
+        stages = sum(reduction > output_stride for reduction in backbone.reductions)
+        shortest = -(-min(image_size) // same.reductions[-1])
+        return dilated(backbone, output_stride, self.bpac_rates or _rates(self.k, stages, shortest))
 
     def stem(self, x: Tensor, stem: Stem) -> Tensor:
         """Real convolution, pooling, then BatchNorm; no activation."""
@@ -107,7 +140,7 @@ class GroupNet(Method):
         if strides > 1 or filters != xs[0].shape[-1]:
             shortcuts = self.downsample(xs, filters, strides, f"{name}_projection")
         return [
-            self._branch(x, shortcut, block, name, f"branch{k}")
+            self._branch(x, shortcut, block, name, k)
             for k, (x, shortcut) in enumerate(zip(xs, shortcuts, strict=True), 1)
         ]
 
@@ -138,30 +171,34 @@ class GroupNet(Method):
 
     def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         """Sign, binary convolution (in `lbd` the sum of K), ReLU, BatchNorm."""
-        if self.variant == "lbd":
-            y = self.total(
-                [self._binary_conv(x, unit, f"{name}_base{j}") for j in range(1, self.k + 1)], f"{name}_total"
-            )
-        else:
-            y = self._binary_conv(x, unit, name)
+        y = self._bases(x, unit, name) if self.variant == "lbd" else self._binary_conv(x, unit, name)
         return batch_norm(layers.ReLU(name=f"{name}_relu")(y), f"{name}_bn")
+
+    def path(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """Sign, the sum of K binary convolutions, BatchNorm."""
+        return batch_norm(self._bases(x, unit, name), f"{name}_bn")
 
     @property
     def _branches(self) -> int:
         return 1 if self.variant == "lbd" else self.k
 
-    def _branch(self, x: Tensor, shortcut: Tensor, block: Block, name: str, branch: str) -> Tensor:
-        """One block of one branch. Basic blocks: a shortcut around each convolution, the first is the block's own."""
-        names = [f"{name}_conv{i}_{branch}" for i in range(1, len(block.units) + 1)]
+    def _branch(self, x: Tensor, shortcut: Tensor, block: Block, name: str, k: int) -> Tensor:
+        """One block of the k-th branch. Basic blocks: a shortcut around each convolution, the first is the block's own."""
+        names = [f"{name}_conv{i}_branch{k}" for i in range(1, len(block.units) + 1)]
         basic = self.per_conv_shortcut and all(unit.kernel_size == 3 for unit in block.units)
         y = x
         for i, (unit, conv) in enumerate(zip(block.units, names, strict=True)):
-            z = self.unit(y, unit, conv)
+            z = self.unit(y, _of_branch(unit, k), conv)
             around = shortcut if basic and i == 0 else y
             if basic or (self.per_conv_shortcut and unit.kernel_size == 3 and y.shape[1:] == z.shape[1:]):
                 z = layers.Add(name=f"{conv}_add")([z, around])
             y = z
-        return y if basic else layers.Add(name=f"{name}_add_{branch}")([y, shortcut])
+        return y if basic else layers.Add(name=f"{name}_add_branch{k}")([y, shortcut])
+
+    def _bases(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        return self.total(
+            [self._binary_conv(x, unit, f"{name}_base{j}") for j in range(1, self.k + 1)], f"{name}_total"
+        )
 
     def _binary_conv(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         return binary_conv(x, unit, name, *self._signs())
@@ -173,3 +210,22 @@ class GroupNet(Method):
         if self.aggregate == "learned" or self._branches == 1:
             return total
         return layers.Rescaling(1 / self._branches, name=name)(total)
+
+
+def _of_branch(unit: Unit, k: int) -> Unit:
+    return replace(unit, dilation=unit.dilation[k - 1]) if isinstance(unit.dilation, tuple) else unit
+
+
+def _rates(k: int, stages: int, shortest: int) -> list[list[int]]:
+    """Return the rates of K branches in so many stages; `shortest`: the shorter side of their maps.
+
+    A rate that is no smaller than the map leaves of a 3x3 kernel its middle, and a constant.
+    """
+    paper = [[4 * n - 2 + branch for branch in range(k)] for n in range(1, stages + 1)]
+    if all(rate < shortest for rates in paper for rate in rates):
+        return paper
+    return [[n * branch for branch in range(1, k + 1)] for n in range(1, stages + 1)]
+
+
+def _listed(rates: tuple[int, ...]) -> str:
+    return ", ".join(map(str, rates))

@@ -52,6 +52,7 @@ class IrNet(Method):
 
     def check(self, backbone: Backbone) -> None:
         """Raise LarqnetsError for bottlenecks with a shortcut around every convolution."""
+        super().check(backbone)
         if self.shortcut_per_conv:
             refuse_bottlenecks(self.name, backbone, "Use options = { shortcut_per_conv = false }.")
 

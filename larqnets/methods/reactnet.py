@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from larqnets.backbones import Unit
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
-from larqnets.methods import METHODS, Tensor, batch_norm, binary_conv, layers
+from larqnets.methods import METHODS, Tensor, layers
 from larqnets.methods.birealnet import BiRealNet
-from larqnets.quantizers import ApproxSign, MagnitudeSign
 
 
 @METHODS.register("reactnet")
@@ -29,13 +28,16 @@ class ReActNet(BiRealNet):
 
     def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         """Threshold and sign, binary convolution, BatchNorm, the shortcut around them, RPReLU."""
-        y = binary_conv(RSign(name=f"{name}_rsign")(x), unit, name, ApproxSign(), MagnitudeSign())
-        y = batch_norm(y, f"{name}_bn")
+        y = self.path(x, unit, name)
         if unit.kernel_size == 1 and unit.strides == 1 and unit.filters == 2 * x.shape[-1]:
             around = layers.Concatenate(name=f"{name}_twice")([x, x])
         else:
             around = self.shortcut(x, y, name)
         return RPReLU(name=f"{name}_rprelu")(layers.Add(name=f"{name}_add")([y, around]))
+
+    def path(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """Threshold and sign, binary convolution, BatchNorm."""
+        return super().path(RSign(name=f"{name}_rsign")(x), unit, name)
 
     def projection(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
         """Average-pool where the size halves; where the channels change too, a real 1x1 convolution and BatchNorm."""

@@ -41,7 +41,7 @@ class XnorNet(Method):
         x = batch_norm(x, f"{name}_bn")
         y = binary_conv(x, unit, name, SteSign(), XnorSign())
         if self.input_scale:
-            scale = InputScale(unit.kernel_size, unit.strides, name=f"{name}_scale")(x)
+            scale = InputScale(unit.kernel_size, unit.strides, unit.rate, name=f"{name}_scale")(x)
             y = layers.Multiply(name=f"{name}_scaled")([y, scale])
         return average_pool(max_pool(y, unit, name), unit, name)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from larqnets.backbones import get_backbone
 from larqnets.config import DataConfig, Experiment, ModelConfig, StageConfig, list_configs, load_config
-from larqnets.data.folder import find_layout
+from larqnets.data.folder import annotation_of, find_layout
 from larqnets.data.known import find_known
 from larqnets.data.layout import find_prepared, resolve_data_dir
 from larqnets.errors import LarqnetsError
@@ -21,6 +21,7 @@ from larqnets.runs.longer import added_stage, asks_nothing_else, epochs_asked, i
 from larqnets.runs.run import Run, default_name, numbered_name
 from larqnets.runs.settled import settled_as
 from larqnets.runs.weights_files import check_readable
+from larqnets.tasks import get_task
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 ARRAY_SUFFIXES = (
@@ -49,6 +50,7 @@ def check_experiment(experiment: Experiment) -> None:
     """Look at the names of method, backbone and data set, and at the method's options."""
     check_model(experiment.model)
     check_data(experiment.data)
+    get_task(experiment.task).check_annotation(annotation_of(experiment.data), experiment.data.dataset)
 
 
 def check_model(model: ModelConfig) -> None:

@@ -170,6 +170,7 @@ class Subject:
                 f"Images of {info.name} are {info.image_shape} and {what} takes {self.takes}. "
                 "Name the data set that it was trained on."
             )
+        self.task.check_annotation(info.annotation, info.name)
         self.task.check_answers(self._answers, info, what)
         return dataset
 

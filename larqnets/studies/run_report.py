@@ -236,8 +236,10 @@ def _answers(looked: Looked, run: Run) -> list[Section]:
         command = f"larqnets evaluate {_quoted(run.path)}"
         return [Section("Test images", todo=(Todo(f"They were not looked at: {looked.why_not}", command),))]
     facts = [("images", f"{found.images:,} of {found.dataset}, {found.split}"), ("engine", found.engine)]
-    facts += [(name.replace("_", " "), _share(value)) for name, value in found.scores.items()]
     details = found.details
+    in_rows = details is not None and bool(details.classes)
+    named = {name: value for name, value in found.scores.items() if not (in_rows and name.startswith("iou_"))}
+    facts += [(name.replace("_", " "), _share(value)) for name, value in named.items()]
     if details is None:
         return [Section("Test images", facts=tuple(facts))]
     facts += [(name.replace("_", " "), _share(value)) for name, value in details.scores.items()]
@@ -264,7 +266,8 @@ def _answers(looked: Looked, run: Run) -> list[Section]:
         caption = "Which label, a row, was taken for which, a column. The diagonal is right."
         picture = Picture(caption, found.confusion_picture("png", legend))
         made.append(Section("Confusion", lines=tuple(legend.lines()), pictures=(picture,)))
-    wrong = f"{found.wrong_words()}, as the network sees them, the surest answers first."
+    order = "the surest answers" if details.unit == "images" else f"those with the most wrong {details.unit}"
+    wrong = f"{found.wrong_words()}, as the network sees them, {order} first."
     pictures = (Picture(wrong, found.sheet(legend)),) if found.pictures else ()
     made.append(
         Section("Wrong images", lines=tuple(legend.lines()) if pictures else ("None was wrong.",), pictures=pictures)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from larqnets.config import TaskConfig, TrainConfig
+from larqnets.data.info import LABEL, MASK
 from larqnets.errors import LarqnetsError
 from larqnets.registry import Registry, import_folder
 from larqnets.schema import from_mapping
@@ -99,6 +100,7 @@ class Confusion:
 
     labels: tuple[str, ...]
     counts: np.ndarray
+    of: str = "images"  # what is counted
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,11 @@ class Details:
     columns: tuple[str, ...] = ()  # of the answers of all mistakes
     remarks: tuple[str, ...] = ()  # what could not be found out, and why
 
+    @property
+    def unit(self) -> str:
+        """What may be wrong: "images", or what the confusion counts instead."""
+        return "images" if self.confusion is None else self.confusion.of
+
 
 class Study(Protocol):
     """Looks at every answer of a network, batch after batch; without TensorFlow."""
@@ -167,6 +174,20 @@ class Task:
     on_any_body: ClassVar[bool] = (
         False  # whether its head takes the last feature map, of whatever size, and nothing else
     )
+    learns_from: ClassVar[str] = LABEL  # what must be known of every image
+    per_pixel: ClassVar[bool] = False  # whether it answers for every pixel, so that few images prove as much as many
+
+    def topology(self, backbone: "Backbone", method: "Method", info: Info) -> "Backbone":
+        """Return the backbone as the task needs it, such as with a finer last map."""
+        return backbone
+
+    def check_annotation(self, known: str, dataset: str) -> None:
+        """Raise LarqnetsError when of the images of a data set something else is known than what the task learns from."""
+        if known != self.learns_from:
+            raise LarqnetsError(
+                f"Of the images of {dataset} {_KNOWN[known]}, and a network for {self.name} learns from "
+                f"{_LEARNT[self.learns_from]}. {_REMEDY[known]}"
+            )
 
     def check(self, backbone: "Backbone", info: Info) -> None:
         """Raise LarqnetsError with one sentence when the task makes no sense on the backbone or for the images."""
@@ -190,7 +211,7 @@ class Task:
         """Return what the loss and the metric compare with, of a batch of examples, in the graph, after augmentation."""
         raise NotImplementedError
 
-    def loss(self, config: TrainConfig) -> Loss:
+    def loss(self, config: TrainConfig, info: Info) -> Loss:
         """Return the loss that `[train]` names; raises LarqnetsError for options that contradict each other or the task."""
         raise NotImplementedError
 
@@ -209,6 +230,10 @@ class Task:
     def study(self, info: Info, facts: Facts) -> Study | None:
         """Return what looks at single answers, None where the scores are all; `facts` as in `decode`."""
         return None
+
+    def pictures(self, image: np.ndarray, outputs: Tree, targets: Tree, info: Info) -> dict[str, np.ndarray]:
+        """Return pictures (H, W, 3) uint8 that show an answer beside its image (H, W, C) uint8, by name, in arrays; {} without."""
+        return {}
 
     def distil(self, teacher: Any, config: TrainConfig) -> Loss:
         """Return the loss of (outputs, the outputs of the Keras model `teacher`); LarqnetsError where a task has none."""
@@ -232,6 +257,13 @@ class Task:
         """Return what `agreement` is the share of, to follow a percentage; `shapes` are those of the outputs."""
         return "of the answers are the same"
 
+
+_KNOWN = {LABEL: "a label is known", MASK: "the class of every pixel is known"}
+_LEARNT = {LABEL: "labels", MASK: "masks, images whose pixels are numbers of classes"}
+_REMEDY = {
+    LABEL: "Leave task.kind out, or give folders images/ and masks/: folder:PATH.",
+    MASK: 'Set task.kind = "segmentation", or name another data set.',
+}
 
 TASKS: Registry[type[Task]] = Registry("task")
 

@@ -91,7 +91,7 @@ class Classification(Task):
         """The label as it is."""
         return {LABEL: example[LABEL]}
 
-    def loss(self, config: TrainConfig) -> Loss:
+    def loss(self, config: TrainConfig, info: Info) -> Loss:
         """Cross entropy, smoothed or not, or squared hinge."""
         from larqnets.losses import make_loss
 

@@ -27,6 +27,7 @@ def without_remapping() -> Iterator[None]:
 
 
 BATCH = 128  # samples that `answering` gives a network at once
+PIXELS = BATCH * 224 * 224  # of these together
 
 
 def answering(model: tf.keras.Model) -> Callable[[np.ndarray], list[np.ndarray]]:
@@ -36,11 +37,12 @@ def answering(model: tf.keras.Model) -> Callable[[np.ndarray], list[np.ndarray]]
     """
     (given,) = model.inputs
     signature = [tf.TensorSpec((None, *given.shape[1:]), given.dtype)]
+    size = min(BATCH, max(1, PIXELS // int(np.prod([n or 1 for n in given.shape[1:-1]]))))
     call = tf.function(lambda x: tf.nest.flatten(model(x, training=False)), input_signature=signature, autograph=False)
 
     def outputs(samples: np.ndarray) -> list[np.ndarray]:
         with without_remapping():
-            parts = [call(tf.constant(samples[i : i + BATCH], given.dtype)) for i in range(0, len(samples), BATCH)]
+            parts = [call(tf.constant(samples[i : i + size], given.dtype)) for i in range(0, len(samples), size)]
         return [np.concatenate([values.numpy() for values in each]) for each in zip(*parts, strict=True)]
 
     return outputs

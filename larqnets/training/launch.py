@@ -122,6 +122,7 @@ def _open_or_create(order: Order, workers: Workers, reporter: Reporter) -> tuple
     # Everything that can be wrong with data or model is said before a folder exists.
     with workers.strategy.scope() if workers.count == 1 else nullcontext():
         dataset = load_dataset(experiment.data)
+        get_task(experiment.task).check_annotation(dataset.info.annotation, dataset.info.name)
         experiment = with_batch_size(experiment, fitting(dataset.info.num_train))
         experiment, dataset = as_body_takes(experiment, dataset)
         parts = StageParts(experiment, dataset)

@@ -27,7 +27,7 @@ from larqnets.training.progress import early_line, epoch_line, step_words, test_
 from larqnets.training.results import run_results
 from larqnets.training.resuming import check_resumable, check_same_stage
 from larqnets.training.schedules import learning_rate
-from larqnets.training.stages import Stage, StageParts, as_they_went
+from larqnets.training.stages import Stage, StageParts, as_they_went, head_weights
 from larqnets.training.step import EpochTotals, all_finite, in_mixed_precision, make_train_step
 from larqnets.training.teacher import Teacher
 
@@ -108,7 +108,7 @@ class _StageState:
         slower: list[tf.Variable],
     ) -> None:
         self.stage, self.model, self.teacher = stage, model, teacher
-        self.optimizers = Optimizers(stage.config, model.trainable_weights, slower)
+        self.optimizers = Optimizers(stage.config, model.trainable_weights, slower, head_weights(stage.config, model))
         self.totals = EpochTotals(metric)
         tracked = {"model": model, "totals": self.totals, **self.optimizers.tracked}
         self.kept = KeptWeights(model) if stage.config.keep == "best" else None
@@ -227,7 +227,7 @@ class _Training:
     def measure_with(self, state: _StageState, signalled: Signalled) -> Callable[["SplitName"], metrics.MetricsRow]:
         """Return what measures the model on a split as a part of a row; a signal interrupts the run meanwhile."""
         config = state.stage.config
-        evaluator = Evaluator(state.model, self.task, self.dataset.info, self.task.loss(config))
+        evaluator = Evaluator(state.model, self.task, self.dataset.info, self.task.loss(config, self.dataset.info))
         # Several workers evaluate to the end: one cannot leave the others.
         stop = signalled if self.workers.count == 1 else lambda: False
 

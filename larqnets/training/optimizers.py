@@ -1,4 +1,4 @@
-"""The optimizer of a stage; one more where the weights of the body learn at a rate of their own."""
+"""The optimizer of a stage; one more for the weights of the body and of the head where these learn at a rate of their own."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,19 +16,29 @@ def make_optimizer(config: TrainConfig) -> tf.keras.optimizers.Optimizer:
 
 
 class Optimizers:
-    """What updates the weights of a model: an optimizer, and a second of the same kind for those in `slower`.
+    """What updates the weights of a model: an optimizer, and others of the same kind for those in `slower` and in `head`.
 
-    The second one's rate is that of the first times the config's `body_rate`. `tracked` is what a checkpoint holds, by name.
+    Their rates are that of the first times the config's `body_rate` and `head_rate`; without a rate of their own these
+    weights are the first one's. `tracked` is what a checkpoint holds, by name.
     """
 
-    def __init__(self, config: TrainConfig, weights: Sequence[tf.Variable], slower: Iterable[tf.Variable] = ()) -> None:
-        ids = {id(weight) for weight in slower} if config.body_rate != 1 else set()
-        parts = {"optimizer": [i for i, w in enumerate(weights) if id(w) not in ids]}
-        if ids:
-            parts["body_optimizer"] = [i for i, w in enumerate(weights) if id(w) in ids]
+    def __init__(
+        self,
+        config: TrainConfig,
+        weights: Sequence[tf.Variable],
+        slower: Iterable[tf.Variable] = (),
+        head: Iterable[tf.Variable] = (),
+    ) -> None:
+        factors = {"optimizer": 1.0, "body_optimizer": config.body_rate, "head_optimizer": config.head_rate}
+        of = {"body_optimizer": slower, "head_optimizer": head}
+        owner = {id(weight): name for name, some in of.items() if factors[name] != 1 for weight in some}
+        parts: dict[str, list[int]] = {"optimizer": []}
+        for i, weight in enumerate(weights):
+            parts.setdefault(owner.get(id(weight), "optimizer"), []).append(i)
+        parts = {name: parts[name] for name in factors if name in parts}
         self.tracked = {name: make_optimizer(config) for name in parts}
         self._places = list(parts.values())
-        self._factors = (1.0, config.body_rate)
+        self._factors = [factors[name] for name in parts]
         for optimizer, places in self._parts():
             optimizer.build([weights[i] for i in places])  # the slots must exist before they can be restored
 
@@ -43,7 +53,7 @@ class Optimizers:
 
     def set_rate(self, rate: Any) -> None:
         """Set the learning rate of the next updates, that of the first optimizer."""
-        for optimizer, factor in zip(self.tracked.values(), self._factors, strict=False):
+        for optimizer, factor in zip(self.tracked.values(), self._factors, strict=True):
             optimizer.learning_rate.assign(rate if factor == 1 else factor * rate)
 
     def apply(self, gradients: Sequence[Any], weights: Sequence[tf.Variable]) -> None:

@@ -7,6 +7,8 @@ import tensorflow as tf
 from larqnets.config import TrainConfig
 from larqnets.errors import LarqnetsError
 
+POLY_POWER = 0.9  # as in DeepLab's recipes
+
 
 def check_schedule(config: TrainConfig) -> None:
     """Raise LarqnetsError when the schedule of a config has no meaning."""
@@ -22,6 +24,11 @@ def check_schedule(config: TrainConfig) -> None:
             f"A step schedule needs train.step_epochs in rising order between 0 and the {config.epochs} epochs, not "
             f"{boundaries}. Name the epochs after which the rate falls."
         )
+    if config.freeze and config.head_rate != 1:
+        raise LarqnetsError(
+            "train.freeze lets the head alone learn, so train.head_rate would be a factor on all that learns. Leave it out, and "
+            "set train.learning_rate."
+        )
     if config.schedule == "exponential" and min(config.learning_rate, config.final_learning_rate) <= 0:
         raise LarqnetsError(
             "An exponential schedule cannot start or end at 0. "
@@ -34,7 +41,7 @@ def learning_rate(config: TrainConfig, steps_per_epoch: int, step: tf.Tensor | i
 
     With base b, final f, warm-up steps w, total steps T and p = (step - w) / (T - w), in [0, 1):
     step < w: b · step / w; then constant: b; linear: b + (f - b) · p; cosine: f + (b - f) · (1 + cos πp) / 2;
-    exponential: b · (f / b)^p; step: b · factor^(number of boundaries passed). The final rate is reached after the last
+    poly: f + (b - f) · (1 - p)^0.9; exponential: b · (f / b)^p; step: b · factor^(number of boundaries passed). The final rate is reached after the last
     step; constant and step have none.
     """
     base, final = config.learning_rate, config.final_learning_rate
@@ -48,6 +55,8 @@ def learning_rate(config: TrainConfig, steps_per_epoch: int, step: tf.Tensor | i
             rate = base + (final - base) * p
         case "cosine":
             rate = final + (base - final) * (1 + tf.cos(math.pi * p)) / 2
+        case "poly":
+            rate = final + (base - final) * tf.pow(tf.maximum(1 - p, 0), POLY_POWER)
         case "exponential":
             rate = base * tf.pow(final / base, p)
         case "step":

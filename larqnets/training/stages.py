@@ -9,6 +9,7 @@ import tensorflow as tf
 from larqnets.config import Experiment, StageConfig
 from larqnets.data.presets import PRESETS
 from larqnets.errors import LarqnetsError
+from larqnets.models import body_of
 from larqnets.published import IMAGENET, is_published
 from larqnets.runs.card import Transfer
 from larqnets.runs.run import Run
@@ -69,7 +70,7 @@ def plan_stages(experiment: Experiment, dataset: "Dataset") -> list[Stage]:
         )
     for config in experiment.training_stages:
         check_schedule(config)
-        task.loss(config)
+        task.loss(config, dataset.info)
         stages.append(Stage(config, len(stages), dataset.steps_per_epoch(config.batch_size), 0, 0, config.epochs))
     return _in_a_row(stages)
 
@@ -166,6 +167,14 @@ class StageParts:
                 get_task(self._experiment.task).distil(teacher.model, stage.config)  # says what it cannot learn from
             self._teachers[key] = teacher
         return self._teachers[key]
+
+
+def head_weights(config: StageConfig, model: tf.keras.Model) -> list[tf.Variable]:
+    """Return the weights that learn at `head_rate`: what learns behind the last stage; none where it is that of all."""
+    if config.head_rate == 1:
+        return []
+    body = body_of(model)
+    return [weight for layer in model.layers if layer.name not in body for weight in layer.trainable_weights]
 
 
 def _stage_model(experiment: Experiment, dataset: "Dataset", stage: Stage) -> tf.keras.Model:

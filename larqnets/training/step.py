@@ -90,7 +90,7 @@ def make_train_step(
     decayed = {id(weight) for weight in may_decay} if config.weight_decay else set()
     estimator_progress = [w for w in model.non_trainable_weights if w.name.rsplit("/", 1)[-1] == "progress:0"]
     first_step, total_steps = progress or (0, config.epochs * steps_per_epoch)
-    loss_function, hard = task.loss(config), config.hard_label_weight
+    loss_function, hard = task.loss(config, info), config.hard_label_weight
     distil = None if teacher is None else task.distil(teacher.model, config)
     strategy = tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync

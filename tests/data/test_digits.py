@@ -13,7 +13,7 @@ from larqnets import LarqnetsError
 from larqnets.config import DataConfig
 from larqnets.data import load_dataset
 from larqnets.data.digits.larqnets_digits import LarqnetsDigits
-from larqnets.data.prepared import prepare_digits
+from larqnets.data.prepared import prepare_shipped
 
 from .conftest import pair
 
@@ -67,7 +67,7 @@ def test_labels_belong_to_the_images(data_dir):
 
 
 def test_preparing_is_silent_and_leaves_nothing_half_done(tmp_path, capfd):
-    prepare_digits(tmp_path)
+    prepare_shipped("larqnets_digits", tmp_path)
     assert capfd.readouterr() == ("", "")
     assert [p.name for p in (tmp_path / "larqnets_digits").iterdir()] == ["1.0.0"]
 
@@ -81,7 +81,7 @@ def test_an_interrupted_preparation_does_not_matter(tmp_path):
 
 def test_two_processes_may_prepare_at_once(tmp_path):
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=prepare_digits, args=(tmp_path,)) for _ in range(2)]
+    workers = [context.Process(target=prepare_shipped, args=("larqnets_digits", tmp_path)) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -95,7 +95,7 @@ def test_losing_the_race_to_another_process_is_no_error(tmp_path, monkeypatch):
 
     def be_late(self, **arguments):
         monkeypatch.setattr(LarqnetsDigits, "download_and_prepare", prepare)
-        prepare_digits(tmp_path)
+        prepare_shipped("larqnets_digits", tmp_path)
         prepare(self, **arguments)
 
     monkeypatch.setattr(LarqnetsDigits, "download_and_prepare", be_late)
@@ -143,7 +143,7 @@ def test_environment_variable_names_the_data_dir(tmp_path, monkeypatch):
 
 
 def test_damaged_digits_say_what_to_delete(tmp_path):
-    prepare_digits(tmp_path)
+    prepare_shipped("larqnets_digits", tmp_path)
     next((tmp_path / "larqnets_digits" / "1.0.0").glob("*train*")).unlink()
     with pytest.raises(
         LarqnetsError, match=r"larqnets_digits/1.0.0 is not complete.*Delete that folder and run the command"

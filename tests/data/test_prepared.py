@@ -30,7 +30,9 @@ def load(cifar10: Path):
 
 
 def test_names():
-    assert list_datasets() == ["cifar10", "cifar100", "digits", "imagenet2012"]
+    assert list_datasets() == [
+        *("camvid", "cifar10", "cifar100", "digits", "dsb2018_nuclei", "imagenet2012", "nuclei", "oxford_iiit_pet"),
+    ]
     assert list_datasets("cifar*") == ["cifar10", "cifar100"]
 
 

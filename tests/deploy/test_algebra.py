@@ -23,6 +23,7 @@ from larqnets.backbones import Backbone, get_backbone, list_backbones
 from larqnets.layers.binary_weights import BinaryWeightConv2D, BinaryWeightDense, BinaryWeightDepthwiseConv2D
 from larqnets.layers.branches import Apart, OneBelowTheOther, SoftGate, WeightedSum
 from larqnets.layers.channel_match import ChannelMatch
+from larqnets.layers.counted_dropout import CountedDropout
 from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.input_scale import InputScale
 from larqnets.layers.link_scale import LinkScale
@@ -180,6 +181,12 @@ LAYERS = {
     "link scales": (lambda: LinkScale(per_channel=True), [MAP]),
     "rescaling": (lambda: layers.Rescaling(-0.5), [MAP]),
     "rescaling and shift": (lambda: layers.Rescaling(2.0, offset=-0.5), [MAP]),
+    "resized": (lambda: layers.Resizing(9, 11), [MAP]),
+    "resized with overshoots": (lambda: layers.Resizing(9, 11, "bicubic"), [MAP]),
+    "resized to the nearest": (lambda: layers.Resizing(9, 11, "nearest"), [MAP]),
+    "upsampled": (lambda: layers.UpSampling2D(2), [MAP]),
+    "upsampled with means": (lambda: layers.UpSampling2D(2, interpolation="bilinear"), [MAP]),
+    "counted dropout": (lambda: CountedDropout(0.5), [MAP]),
     "squeeze by mean": (lambda: ChannelMatch(2, "mean"), [MAP]),
     "squeeze by max": (lambda: ChannelMatch(2, "max"), [MAP]),
     "expand by tiling": (lambda: ChannelMatch(8, "max"), [MAP]),
@@ -203,6 +210,7 @@ LAYERS = {
     "zeros in two steps": (lambda: SplitPadding(((1, 1), (1, 1))), [MAP]),
     "flatten": (lambda: layers.Flatten(), [MAP]),
     "map of magnitudes": (lambda: InputScale(3), [MAP]),
+    "map of magnitudes with gaps": (lambda: InputScale(3, dilation=2), [MAP]),
     "layer norm": (lambda: layers.LayerNormalization(), [MAP]),
     "softmax": (lambda: layers.Softmax(), [MAP]),
 }

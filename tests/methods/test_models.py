@@ -18,6 +18,7 @@ from larqnets.losses import make_loss
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
 from larqnets.quantizers import Clip, Relu, Tanh
+from larqnets.tasks import get_task
 from larqnets.training import build_model
 from larqnets.training.schedules import check_schedule
 
@@ -372,7 +373,8 @@ def test_every_shipped_experiment_has_a_network_and_schedules(name):
         make_loss(stage)
     shape = (64, 64, 3) if experiment.model.stem == "imagenet" else (16, 16, 3)
     with all_shortened():
-        assert build_model(narrow, shape, 10).output_shape == (None, 10)
+        per_pixel = shape[:2] if get_task(experiment.task).per_pixel else ()
+        assert build_model(narrow, shape, 10).output_shape == (None, *per_pixel, 10)
 
 
 @pytest.mark.parametrize("method", list_methods())

@@ -79,13 +79,13 @@ class ShineAndColour(Task):
         colour = tf.reduce_mean(example[IMAGE], axis=[1, 2])
         return {"shine": tf.reduce_max(example[IMAGE], axis=[1, 2, 3])[:, tf.newaxis], "colour": colour}
 
-    def loss(self, config):
+    def loss(self, config, info):
         return lambda outputs, targets: tf.add_n(
             [tf.reduce_mean((outputs[name] - targets[name]) ** 2, axis=-1) for name in ("shine", "colour")]
         )
 
     def loss_of(self, model):
-        return self.loss(None)
+        return self.loss(None, None)
 
     def metric(self, info):
         return Near(self.tolerance, self.summed)

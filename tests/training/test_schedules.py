@@ -31,6 +31,7 @@ def curve(train: TrainConfig) -> np.ndarray:
         ("linear", lambda p: BASE + (FINAL - BASE) * p),
         ("cosine", lambda p: FINAL + (BASE - FINAL) * (1 + np.cos(np.pi * p)) / 2),
         ("exponential", lambda p: BASE * (FINAL / BASE) ** p),
+        ("poly", lambda p: FINAL + (BASE - FINAL) * (1 - p) ** 0.9),
         ("step", lambda p: BASE * 0.2 ** np.searchsorted([10, 25], np.arange(WARMUP, TOTAL), side="right")),
     ],
 )
@@ -54,6 +55,7 @@ def test_python_steps_and_tensor_steps_agree():
     ("train", "words"),
     [
         (config("cosine", warmup_epochs=4.0), "train.warmup_epochs is 4"),
+        (TrainConfig(epochs=1, freeze=True, head_rate=10.0), "train.head_rate would be a factor on all that learns"),
         (config("exponential", final_learning_rate=0.0), "exponential"),
         (config("step", step_epochs=()), r"not \[\]"),
         (config("step", step_epochs=(2.0, 1.0)), "rising order"),

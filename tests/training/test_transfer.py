@@ -14,7 +14,7 @@ from larqnets.runs.transfer import start_from
 from larqnets.runs.weights import build_model, named_weights
 from larqnets.training import TrainingInterruptedError, load_trained_model, train
 from larqnets.training.optimizers import Optimizers, make_optimizer
-from larqnets.training.stages import StageParts
+from larqnets.training.stages import StageParts, head_weights
 
 from .test_choosing import Validated, chosen, rows, score
 from .test_loop import same_bits
@@ -185,6 +185,26 @@ def test_two_optimizers_are_those_of_keras_at_two_rates(settings):
     assert int(optimizers.steps) == 2
     assert sorted(optimizers.tracked) == ["body_optimizer", "optimizer"]
     assert sorted(Optimizers(config, ours).tracked) == ["optimizer"]
+
+
+@pytest.mark.parametrize(("body", "rates"), [(1.0, (1, 1, 10)), (0.25, (1, 0.25, 10))])
+def test_a_head_has_a_rate_of_its_own_beside_that_of_the_body(body, rates):
+    config = TrainConfig(epochs=1, body_rate=body, head_rate=10.0, optimizer="sgd", momentum=0.0)
+    weights = [tf.Variable([1.0, -2.0]) for _ in range(3)]
+    optimizers = Optimizers(config, weights, weights[1:2], weights[2:])
+    optimizers.set_rate(0.01)
+    optimizers.apply([tf.constant([1.0, 2.0])] * 3, weights)
+    for weight, rate in zip(weights, rates, strict=True):
+        np.testing.assert_allclose(weight, [1 - 0.01 * rate, -2 - 0.02 * rate], rtol=1e-6)
+    due = {"optimizer", "head_optimizer"} | ({"body_optimizer"} if body != 1 else set())
+    assert set(optimizers.tracked) == due
+
+
+def test_the_head_is_what_follows_the_last_stage():
+    model = fresh((6, 6, 1))
+    found = head_weights(StageConfig(epochs=1, name="train", head_rate=10.0), model)
+    assert [weight.name for weight in found] == ["classifier/kernel:0", "classifier/bias:0"]
+    assert head_weights(StageConfig(epochs=1, name="train"), model) == []
 
 
 def test_a_body_learns_at_its_share_of_the_rate(origin, tmp_path):

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from larqnets.cli.tables.facts import facts
 from larqnets.data.check import Check
+from larqnets.data.file_list import TRAIN
 from larqnets.data.survey import FEW_IMAGES, grouped
 
 MAX_LABELS, MAX_LINES = 100, 10  # that are shown
@@ -18,16 +19,23 @@ def check(of: Check, drawn: Mapping[str, Path | None]) -> list[Any]:
     """Images by label and split, then what they are, then what to know about them."""
     survey = of.survey
     splits = list(survey.total)
-    table = Table("label", *splits, "", box=None, pad_edge=False)
-    for column in range(1, 1 + len(splits)):
+    pixels = survey.masks.get(TRAIN)
+    shares = ("pixels in train",) if pixels else ()
+    table = Table("label", *splits, *shares, "", box=None, pad_edge=False)
+    for column in range(1, 1 + len(splits) + len(shares)):
         table.columns[column].justify = "right"
+    if pixels:
+        table.title, table.title_justify = "images that show it", "left"
     few = survey.few()
     for i, label in enumerate(survey.labels[:MAX_LABELS]):
         remark = f"fewer than {FEW_IMAGES} to train on" if label in few else ""
-        table.add_row(label, *(f"{survey.images[split][i]:,}" for split in splits), remark)
+        share = (f"{pixels.shares[i]:.2%}",) if pixels else ()
+        table.add_row(label, *(f"{survey.images[split][i]:,}" for split in splits), *share, remark)
     if len(survey.labels) > MAX_LABELS:
-        table.add_row(f"and {len(survey.labels) - MAX_LABELS:,} more", *[""] * len(splits), "--json lists all")
-    table.add_row("all", *(f"{survey.total[split]:,}" for split in splits), "", style="bold")
+        table.add_row(
+            f"and {len(survey.labels) - MAX_LABELS:,} more", *[""] * (len(splits) + len(shares)), "--json lists all"
+        )
+    table.add_row("all", *(f"{survey.total[split]:,}" for split in splits), *[""] * len(shares), "", style="bold")
     sizes = [f"{height}x{width}" for height, width in of.sizes_in_order]
     formats = Counter(header.format for header in survey.headers).most_common()
     shown = {
@@ -36,12 +44,13 @@ def check(of: Check, drawn: Mapping[str, Path | None]) -> list[Any]:
         "split": survey.split_by,
         "channels": "1, grey" if survey.channels == 1 else "3, RGB",
         "height x width": _sizes(sizes),
+        **({"pixels without a class": f"{pixels.without_class:.2%} in train"} if pixels else {}),
         **({"formats": ", ".join(f"{count:,} {name}" for name, count in formats)} if formats else {}),
     }
     parts: list[Any] = [table, "", facts(shown)]
     parts += _section("changed when read", survey.changes())
     parts += _section("left out", grouped(survey.left_out))
-    parts += _section("damaged", [one.why for one in of.damaged])
+    parts += _section("damaged or unfit" if pixels else "damaged", [one.why for one in of.damaged])
     parts += _section("not there", [one.why for one in of.missing])
     parts += _section("the same picture", [_places(same) for same in of.copies])
     parts += _section("careful", survey.cautions(of.copies))

@@ -9,13 +9,15 @@ from larqnets.cli.tables.facts import facts, legend_lines, word
 FEW = 12  # classes whose confusion is shown
 WIDE = 100  # characters that it may take
 MAX_CLASSES = 20  # that are shown, those with the lowest scores
-_NESTED = ("classes", "calibration", "confusion", "wrong", "remarks", "legend")
+_NESTED = ("scores", "classes", "calibration", "confusion", "wrong", "remarks", "legend")
 _WRITTEN = {"confusion_picture": "confusion", "wrong_table": "wrong images", "wrong_sheet": "contact sheet"}
 
 
 def evaluated(result: dict[str, Any]) -> list[Any]:
     """The scores, then every class and what it is taken for, then what was wrong and where that is written."""
     shown = {name: value for name, value in result.items() if name not in (*_NESTED, *_WRITTEN)}
+    if result.get("classes"):  # whose rows have them
+        shown = {name: value for name, value in shown.items() if not name.startswith("iou_")}
     if "calibration" in result:
         shown["calibration error (ECE)"] = f"{result['calibration']['ece']:.2%}"
     parts: list[Any] = [facts(shown)]
@@ -25,7 +27,9 @@ def evaluated(result: dict[str, Any]) -> list[Any]:
         listed = (
             "" if "wrong_table" in result or not result["wrong"] else "; --wrong CSV lists them, --sheet PNG shows them"
         )
-        parts += ["", f"wrong: {len(result['wrong']):,} of {result['images']:,} images{listed}"]
+        unit = result.get("confusion", {}).get("of", "images")
+        what = "wrong" if unit == "images" else f"with wrong {unit}"
+        parts += ["", f"{what}: {len(result['wrong']):,} of {result['images']:,} images{listed}"]
     parts += [f"note: {text}" for text in result.get("remarks", ())]
     parts += [f"{words}: {result[name]}" for name, words in _WRITTEN.items() if name in result]
     return [*parts, *legend_lines(result.get("legend", {}))]
@@ -33,7 +37,7 @@ def evaluated(result: dict[str, Any]) -> list[Any]:
 
 def _classes(classes: list[dict[str, Any]], confusion: dict[str, Any] | None) -> list[Any]:
     """Return every class as a row: with few classes what all its images were taken for, else what most of them were."""
-    if confusion is not None and _fits(confusion["labels"]):
+    if confusion is not None and confusion.get("of", "images") == "images" and _fits(confusion["labels"]):
         return [_matrix(classes, confusion)]
     lowest = sorted(classes, key=lambda row: (row.get("accuracy") is None, row.get("accuracy")))[:MAX_CLASSES]
     rows = classes if len(classes) <= MAX_CLASSES else lowest
@@ -72,8 +76,9 @@ def _most(confusion: dict[str, Any], number: int) -> str:
     if not others:
         return ""
     count, place = max(others)
-    return f"{confusion['labels'][-place]}, {count:,} time{'s' if count > 1 else ''}"
+    unit = "time" if confusion.get("of", "images") == "images" else confusion["of"].removesuffix("s")
+    return f"{confusion['labels'][-place]}, {count:,} {unit}{'s' if count > 1 else ''}"
 
 
 def _cell(name: str, value: Any) -> str:
-    return "no image" if value is None else word(name, value)
+    return ("–" if "iou" in name else "no image") if value is None else word(name, value)

@@ -28,13 +28,13 @@ def legend_lines(entries: Mapping[str, str]) -> list[str]:
 
 
 def word(name: str, value: Any) -> str:
-    """Return a value as it is shown; a fraction called accuracy, share or agreement as percent."""
+    """Return a value as it is shown; a fraction called accuracy, share, agreement or IoU as percent."""
     if value is None:
         return "not known"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        if any(word in name for word in ("accuracy", "share", "agreement")):
+        if any(word in name for word in ("accuracy", "share", "agreement", "iou")):
             return f"{value:.2%}"
         return f"{value:,.4g}"
     if isinstance(value, int):

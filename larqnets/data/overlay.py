@@ -1,0 +1,40 @@
+"""Masks as pictures: in the colours of the classes, and laid over their images. Without TensorFlow."""
+
+import numpy as np
+from PIL import Image
+
+from larqnets.data.contact_sheet import Tile
+from larqnets.data.info import OUTSIDE
+from larqnets.data.palette import Colors
+
+NO_CLASS = (235, 235, 235)
+_SHARE = 0.5  # of the colour in an overlay
+
+
+def colored(mask: np.ndarray, colors: Colors) -> Image.Image:
+    """Return a mask (H, W) in the colours of its classes."""
+    table = np.full((OUTSIDE + 1, 3), NO_CLASS, np.uint8)
+    table[: len(colors)] = colors
+    return Image.fromarray(table[mask])
+
+
+def overlay(picture: Image.Image, mask: np.ndarray, colors: Colors) -> Image.Image:
+    """Return a picture under its mask, of the same size; where there is no class it stays as it is."""
+    image = np.asarray(picture.convert("RGB"), np.float32)
+    mixed = (1 - _SHARE) * image + _SHARE * np.asarray(colored(mask, colors), np.float32)
+    return Image.fromarray(np.where((mask == OUTSIDE)[..., np.newaxis], image, mixed).astype(np.uint8))
+
+
+def wrong_pixels(picture: Image.Image, true: np.ndarray, given: np.ndarray) -> Image.Image:
+    """Return a picture in pale grey, on which pixels of another class than theirs are red."""
+    grey = np.asarray(picture.convert("L"), np.float32)[..., np.newaxis].repeat(3, -1)
+    pale = 255 - (255 - grey) / 2
+    wrong = (true != given) & (true != OUTSIDE)
+    return Image.fromarray(np.where(wrong[..., np.newaxis], (200, 30, 30), pale).astype(np.uint8))
+
+
+def color_key(labels: tuple[str, ...], colors: Colors) -> list[Tile]:
+    """Return a tile in the colour of every class, its name below."""
+    return [
+        Tile(Image.new("RGB", (4, 1), color), (label,), whole=True) for label, color in zip(labels, colors, strict=True)
+    ]

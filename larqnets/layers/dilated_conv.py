@@ -1,0 +1,34 @@
+"""A binary convolution with a dilation rate, trained by the op that has one."""
+
+from functools import cache
+
+import larq as lq
+import tensorflow as tf
+
+
+@tf.keras.utils.register_keras_serializable("larqnets")
+class DilatedConv2D(lq.layers.QuantConv2D):
+    """QuantConv2D whose rate is an attribute of the convolution, where TensorFlow has its gradient.
+
+    Keras moves the pixels between which the rate leaves gaps to the batch, convolves and moves them back, which computes
+    the same and takes longer.
+    """
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Convolve: inputs (N, H, W, C), kernel (kh, kw, C, O)."""
+        if self.groups > 1 or self.data_format != "channels_last" or not _has_gradient():
+            return super().convolution_op(inputs, kernel)  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
+        return tf.nn.conv2d(inputs, kernel, self.strides, self.padding.upper(), dilations=self.dilation_rate)
+
+
+@cache
+def _has_gradient() -> bool:
+    """Return whether this machine has it; TensorFlow's own kernels for CPUs, without oneDNN, have none."""
+    with tf.init_scope(), tf.GradientTape() as tape:
+        x, kernel = tf.ones([1, 5, 5, 1]), tf.ones([3, 3, 1, 1])
+        tape.watch([x, kernel])
+        try:
+            tape.gradient(tf.nn.conv2d(x, kernel, 1, "VALID", dilations=2), [x, kernel])
+        except tf.errors.OpError:
+            return False
+    return True

@@ -1,0 +1,87 @@
+"""What the answers of a segmenter teach beside their scores: every class, what it is taken for, the worst images; numpy alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from larqnets.data.info import MASK
+from larqnets.tasks import Confusion, Details, Mistake, Tree, only
+from larqnets.tasks.pixel_metric import accuracy_of_classes, confusion, iou_of_classes, mean_iou, pixel_accuracy
+
+
+class PixelStudy:
+    """Looks at logits (B, H, W, C), or masks (B, H, W), beside masks of the same size."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._names = tuple(labels)
+        self._counts = np.zeros((len(labels),) * 2, np.int64)
+        self._shown = np.zeros(len(labels), np.int64)  # images in which a class occurs
+        self._images: list[tuple[float, float]] = []  # mIoU and pixel accuracy of every image
+
+    def add(self, outputs: Tree, targets: Tree) -> np.ndarray:
+        """See Study: an answer is as wrong as the share of the pixels is that get another class than theirs."""
+        wrong = []
+        for answer, mask in zip(only(outputs), targets[MASK], strict=True):
+            counts = confusion(mask, given(answer, mask.shape), len(self._names))
+            self._counts += counts
+            self._shown += counts.sum(axis=1) > 0
+            self._images.append((mean_iou(counts), pixel_accuracy(counts)))
+            wrong.append(1 - pixel_accuracy(counts) if counts.any() else 0.0)
+        return np.array(wrong)
+
+    def result(self) -> Details:
+        """See Study."""
+        pixels = self._counts.sum(axis=1)
+        rows = zip(
+            self._names,
+            self._shown.tolist(),
+            pixels.tolist(),
+            iou_of_classes(self._counts),
+            accuracy_of_classes(self._counts),
+            strict=True,
+        )
+        order = np.argsort([accuracy for _, accuracy in self._images], kind="stable").tolist()
+        never = [name for name, count in zip(self._names, pixels, strict=True) if not count]
+        return Details(
+            classes=tuple(
+                {"label": name, "images": images, "pixels": count, "iou": iou, "accuracy": accuracy}
+                for name, images, count, iou, accuracy in rows
+            ),
+            confusion=Confusion(self._names, self._counts, "pixels"),
+            mistakes=tuple(_mistake(i, *self._images[i]) for i in order if self._images[i][1] < 1),
+            columns=("miou", "pixel_accuracy"),
+            remarks=(f"No mask has a pixel of {', '.join(never)}.",) if never else (),
+        )
+
+
+def given(answer: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Return the class that is given for every pixel (H, W), of logits (h, w, C) or of a mask (H, W)."""
+    if answer.ndim == 2:
+        return answer
+    return enlarged(answer, size).argmax(-1)
+
+
+def enlarged(logits: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Return logits (h, w, C) as (H, W, C), bilinear between the middles of pixels, as the last layer of a network does it."""
+    for axis, length in enumerate(size):
+        if logits.shape[axis] != length:
+            logits = _along(logits, axis, length)
+    return logits
+
+
+def _along(values: np.ndarray, axis: int, length: int) -> np.ndarray:
+    have = values.shape[axis]
+    place = np.clip((np.arange(length) + 0.5) * have / length - 0.5, 0, have - 1)
+    low = np.floor(place).astype(int)
+    high = np.minimum(low + 1, have - 1)
+    share = (place - low).astype(values.dtype).reshape([-1 if i == axis else 1 for i in range(values.ndim)])
+    return np.take(values, low, axis) * (1 - share) + np.take(values, high, axis) * share
+
+
+def _mistake(index: int, miou: float, accuracy: float) -> Mistake:
+    return Mistake(
+        index,
+        {"miou": miou, "pixel_accuracy": accuracy},
+        "",
+        (f"mIoU {miou:.1%}", f"{accuracy:.1%} of the pixels"),
+    )

@@ -1,0 +1,108 @@
+"""Networks that label pixels as files: every method under every head, 1-bit whatever its rates are, and proven equal."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from segmenters import CLASSES, IMAGES, MASKS, SHAPE, facts, segmenter
+
+from deploy.convert.convert import convert
+from deploy.export.model import export_model
+from deploy.export.stand_ins import ExportedConv2D
+from deploy.proof.samples import Samples
+from larqnets import LarqnetsError, list_methods
+from larqnets.counts import count
+from larqnets.methods import get_method
+from larqnets.tflite.inspect import inspect_model
+
+
+def converted(model, task, **options):
+    return convert(model, Samples(IMAGES, {"mask": MASKS}, len(IMAGES), task=task, info=facts()), **options)
+
+
+def op_names(file):
+    return [op.name for op in file.subgraphs[0].operators]
+
+
+@pytest.mark.parametrize("head", ["fcn", "aspp"])
+@pytest.mark.parametrize("method", list_methods())
+def test_every_method_labels_pixels_in_a_proven_file(method, head):
+    options = {"groupnet": {"k": 2, "bpac": True}}.get(method, {})
+    model, task = segmenter(method, head, **options)
+    assert (model.output_names, model.output_shape) == (["logits"], (None, *SHAPE[:2], CLASSES))
+    found = converted(model, task)
+    proof, names = found.verification, op_names(found.file)
+    assert (proof.equal, proof.logits_difference < 1e-4, proof.argmax_agreement > 0.99) == (True, True, True)
+    assert proof.scores_converted["right"] == pytest.approx(proof.scores_trained["right"], abs=0.005)
+    assert "SPACE_TO_BATCH_ND" not in names
+    assert found.bytes_check.matches
+    assert names.count("LceBconv2d") == binary_places(model)
+    assert bool(binary_places(model)) == (get_method(method).precision == "w1a1")
+    assert names[-1] == "RESIZE_BILINEAR"
+    same_macs(model, found.file)
+
+
+def binary_places(model):
+    """How many convolutions of signs there are; one kernel may stand in several places."""
+    binary = [layer.layer for layer in count(model).layers if layer.binary_macs]
+    return sum(len(model.get_layer(name).inbound_nodes) for name in binary)
+
+
+def same_macs(model, file):
+    """What is counted before a network is trained is what is counted in its file, 1-bit and real."""
+    totals = inspect_model(file).totals
+    predicted = count(model).to_json()["totals"]
+    real = totals["float"]["macs"] + totals["int8"]["macs"]
+    assert (totals["binary"]["macs"], real) == (predicted["binary_macs"], predicted["real_macs"])
+
+
+EQUAL_RATES = {
+    "branches that meet at their mean": ("fcn", {"variant": "gbd_v1", "bpac": True, "bpac_rates": ((2, 2),)}),
+    "a sum of convolutions in place of one": ("fcn", {"variant": "lbd"}),
+    "paths of a head": ("aspp", {}),
+}
+
+
+@pytest.mark.parametrize(("head", "options"), EQUAL_RATES.values(), ids=EQUAL_RATES)
+def test_convolutions_of_equal_rate_on_the_same_signs_stay_binary(head, options, monkeypatch):
+    """As Keras writes them, the converter would leave them float and say nothing."""
+    model, task = segmenter("groupnet", head, **options)
+    names = op_names(converted(model, task).file)
+    assert "SPACE_TO_BATCH_ND" not in names
+    assert names.count("LceBconv2d") == binary_places(model)
+    monkeypatch.delattr(ExportedConv2D, "convolution_op")
+    with pytest.raises(LarqnetsError, match="is not a 1-bit op: the converter did not recognise it"):
+        converted(model, task)
+
+
+def test_gates_and_means_are_folded_before_a_head_that_shifts_and_adds_a_bias():
+    """A factor on the branches' sum goes into the kernel of a skip with its bias, and into the shift of an aspp."""
+    for head, task in (("aspp", {}), ("fcn", {"skip": True})):
+        model, _ = segmenter("groupnet", head, task=task, settled=False)
+        rebuilt = export_model(model).model
+        assert not [layer.name for layer in rebuilt.layers if type(layer).__name__ == "SoftGate"]
+        due, found = model(IMAGES[:1]), rebuilt(IMAGES[:1])
+        np.testing.assert_allclose(found, due, atol=1e-4 * np.abs(due).max())
+
+
+def test_a_scale_goes_behind_a_map_that_is_made_larger():
+    """What commutes with a scale stands between a binary convolution and its BatchNorm."""
+    import larq as lq
+
+    layers = tf.keras.layers
+    image = layers.Input((4, 4, 32))
+    x = lq.layers.QuantConv2D(
+        32,
+        3,
+        padding="same",
+        pad_values=1.0,
+        dilation_rate=3,
+        use_bias=False,
+        input_quantizer="ste_sign",
+        kernel_quantizer="magnitude_aware_sign",
+    )(image)
+    x = layers.BatchNormalization()(layers.UpSampling2D(2, interpolation="bilinear")(layers.Resizing(7, 9)(x)))
+    model = tf.keras.Model(image, x)
+    images = np.random.default_rng(0).normal(size=(12, 4, 4, 32)).astype(np.float32)
+    found = convert(model, Samples(images))
+    assert found.verification.equal
+    assert not any(getattr(layer, "scaled", False) for layer in export_model(model).model.layers)
