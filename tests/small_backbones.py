@@ -6,11 +6,36 @@ from dataclasses import replace
 from itertools import groupby
 
 from larqnets.backbones import BACKBONES, Backbone, Block, StemKind, Unit, list_backbones, stem
+from larqnets.errors import LarqnetsError
 
 
 def resnet5(kind: StemKind) -> Backbone:
     """A block of two units that keeps the image as it is, and one of one unit that halves it and doubles the channels."""
     return Backbone("resnet5", stem(kind, 8), ((Block((Unit(8), Unit(8))),), (Block((Unit(16, strides=2),)),)))
+
+
+def vgg3(kind: StemKind) -> Backbone:
+    """Three plain convolutions with a max-pool behind the second and the third, for methods that mirror stages."""
+    stages = ((Block((Unit(filters, pool="max"),), join="none"),) for filters in (8, 16))
+    return Backbone("vgg3", stem(kind, 8), tuple(stages))
+
+
+SMALL = {"resnet5": resnet5, "vgg3": vgg3}
+
+
+def fitting(method: str) -> str:
+    """Return the small backbone that the method takes."""
+    return next(name for name, plan in SMALL.items() if _takes(method, plan("small")))
+
+
+def _takes(method: str, plan: Backbone) -> bool:
+    from larqnets.methods import get_method
+
+    try:
+        get_method(method).check(plan)
+    except LarqnetsError:
+        return False
+    return True
 
 
 def shortened(backbone: Backbone) -> Backbone:
@@ -20,18 +45,19 @@ def shortened(backbone: Backbone) -> Backbone:
 
 
 def register() -> None:
-    """Let there be the backbone `resnet5` in this process, until it ends."""
-    BACKBONES._entries["resnet5"] = resnet5
+    """Let there be the small backbones in this process, until it ends."""
+    BACKBONES._entries.update(SMALL)
 
 
 @contextmanager
 def registered() -> Generator[None, None, None]:
-    """While the block runs there is the backbone `resnet5`."""
+    """While the block runs there are the small backbones."""
     register()
     try:
         yield
     finally:
-        del BACKBONES._entries["resnet5"]
+        for name in SMALL:
+            del BACKBONES._entries[name]
 
 
 @contextmanager
@@ -47,7 +73,7 @@ def all_shortened() -> Generator[None, None, None]:
         BACKBONES._entries.update(whole)
 
 
-if __name__ == "__main__":  # `larqnets ARGUMENTS` that knows `resnet5`
+if __name__ == "__main__":  # `larqnets ARGUMENTS` that knows them
     from larqnets.cli.main import main
 
     register()

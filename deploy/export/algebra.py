@@ -24,6 +24,7 @@ from larqnets.layers.dilated_conv import DilatedConv2D
 from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.input_scale import InputScale
 from larqnets.layers.link_scale import LinkScale
+from larqnets.layers.max_unpool import MaxUnpool2D
 from larqnets.layers.padded_shortcut import PaddedShortcut
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
@@ -246,6 +247,14 @@ class _Scaled(Entry):
 
     def scales(self, layer: Layer) -> bool:
         return True
+
+
+@_of(MaxUnpool2D)
+class _Unpooled(_Scaled):
+    """Numbers of the second input, at places that the first tells."""
+
+    def made_of(self, layer: Layer, given: Sequence[Sizes]) -> Sizes:
+        return given[1]
 
 
 class _Linear(_Scaled):

@@ -6,7 +6,8 @@ the network are converted one by one until one fails alone: that one is named, w
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import larq_compute_engine as lce
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from deploy.export.edit import order_outputs
 from larqnets.errors import LarqnetsError, printable
+from larqnets.layers.max_unpool import MaxUnpool2D
 from larqnets.processes import temporary_folder
 from larqnets.terminal import captured_stderr
 from larqnets.tflite.model import Model
@@ -86,8 +88,10 @@ class _Inference(tf.Module):
 
 
 def _run_stock(model: tf.keras.Model, calibration: np.ndarray | None = None, *, quantise: bool = False) -> bytes:
+    with _exact_unpooling(model, integers=calibration is not None):
+        call = _named_call(model)
     # Saved without a signature, a module has that of its only function: the file is that of the network itself.
-    converter = tf.lite.TFLiteConverter.from_keras_model(_Inference(model, _named_call(model)))
+    converter = tf.lite.TFLiteConverter.from_keras_model(_Inference(model, call))
     if quantise:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         # LCE's interpreter does not have the newer dense op whose weights have a scale per channel
@@ -99,6 +103,19 @@ def _run_stock(model: tf.keras.Model, calibration: np.ndarray | None = None, *, 
         # float input and output are meant; TFLite takes them for an oversight
         warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
         return converter.convert()
+
+
+@contextmanager
+def _exact_unpooling(model: tf.keras.Model, *, integers: bool) -> Iterator[None]:
+    """While the block runs unpoolings are written in the form that is exact in the numbers of the file."""
+    forms = {layer: layer.form for layer in model.layers if isinstance(layer, MaxUnpool2D)} if integers else {}
+    try:
+        for layer in forms:
+            layer.form = "chain"
+        yield
+    finally:
+        for layer, form in forms.items():
+            layer.form = form
 
 
 def _named_call(model: tf.keras.Model) -> Any:

@@ -36,3 +36,11 @@ def vgg16(kind: StemKind) -> Backbone:
         _pooled_at_the_end(512, 3),
     )
     return Backbone("vgg16", Stem(64), stages)
+
+
+@BACKBONES.register("vgg7")
+def vgg7(kind: StemKind) -> Backbone:
+    """A small one: 32 (stem), 32 pool, 64 x2 pool, 128 x3 pool. It is ours, for networks that train on a CPU."""
+    only_small_stem("vgg7", kind)
+    stages = _pooled_at_the_end(32, 1), _pooled_at_the_end(64, 2), _pooled_at_the_end(128, 3)
+    return Backbone("vgg7", Stem(32), stages)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from batch_norm import settle
 from lce_graphs import file_of, quantize
-from small_backbones import registered
+from small_backbones import fitting, registered
 
 from android_bench.emulation.qemu import ENGINE, count, delegated_parts
 from android_bench.record import parse_session
@@ -42,7 +42,7 @@ def network(method, backbone, **options):
 
 @pytest.mark.parametrize("method", list_methods())
 def test_every_method_is_equal_on_arm64(bundle, method):
-    model = network(method, "resnet5", **{"groupnet": {"k": 2}}.get(method, {}))
+    model = network(method, fitting(method), **{"groupnet": {"k": 2}}.get(method, {}))
     content = convert(model, SAMPLES).content
     result = verify(content, model, IMAGES, LABELS, device="qemu")
     assert result.engine == ENGINE

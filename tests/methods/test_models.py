@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
-from small_backbones import all_shortened, registered
+from small_backbones import all_shortened, fitting, registered
 
 from larqnets import LarqnetsError, create_model, list_backbones, list_methods
 from larqnets.backbones import get_backbone
@@ -91,7 +91,9 @@ def test_a_method_declares_what_it_is(method):
     assert kind.precision in ("w1a1", "w1a32", "real")
     assert kind.name == method
     assert kind.paper
-    binary = count(create_model(method, "resnet8", (8, 8, 1), 10)).to_json()["totals"]["binary_macs"]
+    with registered():
+        model = create_model(method, fitting(method), (8, 8, 1), 10, **FEWER.get(method, {}))
+    binary = count(model).to_json()["totals"]["binary_macs"]
     assert (binary > 0) == (kind.precision == "w1a1")
 
 
@@ -379,6 +381,7 @@ def test_every_shipped_experiment_has_a_network_and_schedules(name):
 
 @pytest.mark.parametrize("method", list_methods())
 def test_every_batchnorm_has_the_constants_of_the_papers(method):
-    model = create_model(method, "resnet8", (8, 8, 1), 10, width=0.25, **FEWER.get(method, {}))
+    with registered():
+        model = create_model(method, fitting(method), (8, 8, 1), 10, **FEWER.get(method, {}))
     norms = [layer for layer in model.layers if isinstance(layer, tf.keras.layers.BatchNormalization)]
     assert {(layer.epsilon, layer.momentum) for layer in norms} == {(1e-5, 0.9)}

@@ -11,7 +11,7 @@ import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_backbones import registered
+from small_backbones import fitting, registered
 
 from larqnets.errors import LarqnetsError
 from larqnets.models import create_model, list_methods
@@ -233,7 +233,7 @@ def networks(tmp_path_factory) -> Path:
     np.save(folder / "x.npy", x)
     for method in list_methods():
         with registered():
-            model = create_model(method, "resnet5", (8, 8, 3), 4, **{"groupnet": {"k": 2}}.get(method, {}))
+            model = create_model(method, fitting(method), (8, 8, 3), 4, **{"groupnet": {"k": 2}}.get(method, {}))
         for layer in model.layers:
             if isinstance(layer, layers.BatchNormalization):
                 layer.set_weights([w + rng.uniform(0, 0.3, w.shape) for w in layer.get_weights()])

@@ -1,0 +1,63 @@
+"""SegNet: an encoder whose max-pools keep the places of the maxima, and the decoder that puts values back there."""
+
+from dataclasses import dataclass, replace
+
+from larqnets.backbones import Backbone, Unit
+from larqnets.errors import LarqnetsError
+from larqnets.layers.max_unpool import MaxUnpool2D
+from larqnets.methods import METHODS, Tensor, layers
+from larqnets.methods.real import Real
+
+
+@METHODS.register("segnet")
+@dataclass(frozen=True)
+class SegNet(Real):
+    """Encoder-decoder on a VGG: on `vgg16` the network of the paper, real-valued.
+
+    The decoder mirrors the encoder, stage by stage: unpooling to the map before the pooling, then as many 3x3 convolutions,
+    the last of which has the filters of the stage before. In the first stage it has one less: that one is the head's, to the
+    classes. So the last output of the body is as large as the image, (N, H, W, filters of the first stage).
+
+    Departure: the convolutions have no bias, which the BatchNorm behind each takes away.
+    """
+
+    name = "segnet"
+    precision = "real"
+    paper = "SegNet: A Deep Convolutional Encoder-Decoder Architecture, arXiv 1511.00561"
+    figure = "encoder: (conv -> BN -> ReLU)* -> max-pool; decoder: unpool at its places -> (conv -> BN -> ReLU)*"
+
+    def check(self, backbone: Backbone) -> None:
+        """Raise LarqnetsError unless every stage is plain convolutions and ends with its only max-pool."""
+        pools = [[unit.pool for block in stage for unit in block.units] for stage in backbone.stages]
+        ends = all(stage[-1] == "max" and set(stage[:-1]) <= {"none"} for stage in pools)
+        shrinks = any(unit.strides > 1 for unit in backbone.units) or backbone.stem.strides > 1
+        if backbone.joins != {"none"} or not ends or shrinks or any(unit.groups > 1 for unit in backbone.units):
+            raise LarqnetsError(
+                f"segnet mirrors stages of plain convolutions that end with a max-pool, and those of '{backbone.name}' are "
+                "others. Use a backbone of the VGG kind, such as vgg16."
+            )
+
+    def body(self, x: Tensor, backbone: Backbone) -> list[Tensor]:
+        """Encoder and decoder; returns the output of every stage of the encoder, then that of the decoder."""
+        outputs, before = [], []
+        for s, stage in enumerate(backbone.stages, 1):
+            for b, block in enumerate(stage, 1):
+                for i, unit in enumerate(block.units, 1):
+                    x = self.unit(x, replace(unit, pool="none"), f"stage{s}_block{b}_conv{i}")
+            before.append(x)
+            x = layers.MaxPool2D(2, padding="same", name=f"stage{s}_pool")(x)
+            outputs.append(x)
+        for s, pooled in reversed(list(enumerate(before, 1))):
+            x = MaxUnpool2D(name=f"decoder{s}_unpool")([pooled, x])
+            for i, filters in enumerate(_mirrored(backbone, s), 1):
+                x = self.unit(x, Unit(filters), f"decoder{s}_conv{i}")
+        return [*outputs, x]
+
+
+def _mirrored(backbone: Backbone, s: int) -> list[int]:
+    """Return the filters of the decoder's convolutions at a stage, the first being 1; that to the classes is left out."""
+    filters = [unit.filters for block in backbone.stages[s - 1] for unit in block.units]
+    if s == 1:
+        return filters[::-1]  # the stem's is the one that the head mirrors
+    before = [unit.filters for block in backbone.stages[s - 2] for unit in block.units]
+    return [*filters[:0:-1], before[-1]]
