@@ -1,14 +1,16 @@
 """Networks that label pixels as files: every method under every head, 1-bit whatever its rates are, and proven equal."""
 
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
 from segmenters import CLASSES, IMAGES, MASKS, SHAPE, facts, segmenter
 
-from deploy.convert.convert import convert
+from deploy.convert.convert import convert, convert_twin
 from deploy.export.model import export_model
 from deploy.export.stand_ins import ExportedConv2D
 from deploy.proof.samples import Samples
+from deploy.run.interpreter import Interpreter
 from larqnets import LarqnetsError, list_methods
 from larqnets.counts import count
 from larqnets.methods import get_method
@@ -74,6 +76,39 @@ def test_convolutions_of_equal_rate_on_the_same_signs_stay_binary(head, options,
         converted(model, task)
 
 
+@pytest.mark.parametrize("binary", [False, True], ids=["stock converter", "LCE's converter"])
+def test_real_convolutions_of_equal_rate_on_the_same_map_are_one_op_each(binary):
+    layers = tf.keras.layers
+    image = layers.Input((9, 11, 8))
+    parts = [layers.Conv2D(32, 3, padding="same", dilation_rate=2)(image) for _ in range(2)]
+    parts += [layers.Conv2D(32, 3, padding="same", dilation_rate=(12, 1))(image) for _ in range(2)]
+    x = layers.Add()(parts)
+    if binary:
+        x = binary_conv()(x)
+    images = np.random.default_rng(0).normal(size=(12, 9, 11, 8)).astype(np.float32)
+    found = convert(tf.keras.Model(image, x), Samples(images))
+    names = op_names(found.file)
+    assert found.verification.equal
+    assert (names.count("CONV_2D"), names.count("LceBconv2d")) == (4, binary)
+    assert not {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"} & set(names)
+
+
+def binary_conv():
+    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "magnitude_aware_sign"}
+    return lq.layers.QuantConv2D(32, 3, padding="same", pad_values=1.0, dilation_rate=3, use_bias=False, **signs)
+
+
+@pytest.mark.parametrize("head", ["fcn", "aspp"])
+def test_the_int8_twin_of_a_real_network_labels_the_same_pixels(head):
+    model, task = segmenter("real", head)
+    samples = Samples(IMAGES, {"mask": MASKS}, len(IMAGES), task=task, info=facts())
+    file = convert_twin(model, samples, IMAGES, {}, "").file
+    assert inspect_model(file).totals["float"]["ops"] == 0
+    assert "SPACE_TO_BATCH_ND" not in op_names(file)
+    agreed = Interpreter(file).predict(IMAGES).argmax(-1) == np.argmax(model(IMAGES), -1)
+    assert np.mean(agreed) > 0.9
+
+
 def test_gates_and_means_are_folded_before_a_head_that_shifts_and_adds_a_bias():
     """A factor on the branches' sum goes into the kernel of a skip with its bias, and into the shift of an aspp."""
     for head, task in (("aspp", {}), ("fcn", {"skip": True})):
@@ -86,20 +121,9 @@ def test_gates_and_means_are_folded_before_a_head_that_shifts_and_adds_a_bias():
 
 def test_a_scale_goes_behind_a_map_that_is_made_larger():
     """What commutes with a scale stands between a binary convolution and its BatchNorm."""
-    import larq as lq
-
     layers = tf.keras.layers
     image = layers.Input((4, 4, 32))
-    x = lq.layers.QuantConv2D(
-        32,
-        3,
-        padding="same",
-        pad_values=1.0,
-        dilation_rate=3,
-        use_bias=False,
-        input_quantizer="ste_sign",
-        kernel_quantizer="magnitude_aware_sign",
-    )(image)
+    x = binary_conv()(image)
     x = layers.BatchNormalization()(layers.UpSampling2D(2, interpolation="bilinear")(layers.Resizing(7, 9)(x)))
     model = tf.keras.Model(image, x)
     images = np.random.default_rng(0).normal(size=(12, 4, 4, 32)).astype(np.float32)
