@@ -4,12 +4,14 @@ import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
+from batch_norm import settle
 from segmenters import CLASSES, IMAGES, MASKS, SHAPE, facts, segmenter
 
 from deploy.convert.convert import convert, convert_twin
 from deploy.export.model import export_model
 from deploy.export.stand_ins import ExportedConv2D
 from deploy.proof.samples import Samples
+from deploy.proof.verify import verify
 from deploy.run.interpreter import Interpreter
 from larqnets import LarqnetsError, list_methods
 from larqnets.counts import count
@@ -117,6 +119,32 @@ def test_gates_and_means_are_folded_before_a_head_that_shifts_and_adds_a_bias():
         assert not [layer.name for layer in rebuilt.layers if type(layer).__name__ == "SoftGate"]
         due, found = model(IMAGES[:1]), rebuilt(IMAGES[:1])
         np.testing.assert_allclose(found, due, atol=1e-4 * np.abs(due).max())
+
+
+def test_a_path_whose_signs_never_change_is_proven_by_what_rounding_makes_of_it():
+    """The pooled map is below 1/2 in every image: the path's BatchNorm divides by nearly nothing what is the same always."""
+    model, task = segmenter("groupnet", "aspp", settled=False)
+    for k in (1, 2):
+        model.get_layer(f"stage2_block1_conv2_branch{k}_bn").beta.assign_sub(np.full(64, 4.0))
+    settle(model, IMAGES)
+    norm = model.get_layer("head_path5_bn")
+    assert not norm.moving_variance.numpy().any()
+    assert norm.moving_mean.numpy().any()
+    found = converted(model, task)
+    assert found.verification.logits_difference < 0.01
+    norm.beta.assign_add(np.full(8, 1.0))
+    assert not verify(found.file, model, IMAGES, task=task).equal
+
+
+def test_channels_that_are_dead_behind_a_relu_are_proven_by_what_rounding_makes_of_them():
+    """A rate beyond the map leaves a constant in every sum. What is wrong behind it is found all the same."""
+    model, task = segmenter("groupnet", bpac=True, bpac_rates=((2, 5),))
+    assert not model.get_layer("stage2_block1_conv2_branch2_bn").moving_variance.numpy().all()
+    found = converted(model, task)
+    assert found.verification.equal
+    model.get_layer("head_scores").bias.assign_add([0.2, 0, 0])
+    reasons = verify(found.file, model, IMAGES, task=task).reasons
+    assert "the logits differ" in reasons[0]
 
 
 def test_a_scale_goes_behind_a_map_that_is_made_larger():
