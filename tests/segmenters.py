@@ -116,9 +116,10 @@ def segmenter(
             **{**{"groupnet": {"k": 2}}.get(method, {}), **options},
         )
     if settled:
+        rng = np.random.default_rng(1)
         for layer in model.layers:
             if isinstance(layer, tf.keras.layers.BatchNormalization):
-                layer.beta.assign(0.3 * RNG.normal(size=layer.beta.shape))
+                layer.beta.assign(0.3 * rng.normal(size=layer.beta.shape))
         settle(model, IMAGES)
     return model, labels
 

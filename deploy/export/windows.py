@@ -8,7 +8,8 @@ and positive on another, the second is cut by its rest, which no window reads, a
 
 A dilation rate is in Keras space to batch, a convolution and batch to space. The converters find the rate in them where
 nothing else reads what goes to the batch, and TensorFlow makes one of equal ones: several convolutions with the same rate on
-the same input would keep all three ops, and binary ones would be float. So the rate is written as an attribute of the op.
+the same input would keep all three ops, and binary ones would be float. So the rate is written as an attribute of the op;
+not that of depthwise convolutions, which TensorFlow has on no CPU.
 """
 
 from functools import cache
@@ -29,7 +30,7 @@ _NOT_ORDINARY = (layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Conv2DTr
 
 
 def from_config(layer: tf.keras.layers.Layer, config: dict[str, Any]) -> tf.keras.layers.Layer:
-    """Return a new layer of the layer's class from `config`, its padding written so that XNNPACK reads it right."""
+    """Return a new layer of the layer's class from `config`, its padding and rate written so that they are read right."""
     kind = _rated(type(layer)) if _has_rate(layer) else type(layer)
     rests = [_rests(layer, shape) for shape in _input_shapes(layer)] if _pads(layer) else []
     if not any(r > 0 for place in rests for r in place):

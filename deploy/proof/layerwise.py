@@ -29,7 +29,7 @@ from larqnets.tflite.model import Model, unpack_bits
 # nearly nothing. float32 keeps 6e-8 of each, and a value passes a few dozen operations between two signs.
 EPS = 1e-5
 # Far from real inputs a network may turn a rounding into much more, e.g. by a sigmoid of values in the thousands of which
-# some cancel, or by a BatchNorm of what hardly ever changes. So the trained network is also run on the same inputs moved by NUDGE of themselves, four roundings up or
+# some cancel. So the trained network is also run on the same inputs moved by NUDGE of themselves, four roundings up or
 # down, and SLACK times what that changes is no difference: the file rounds in every one of a few dozen operations.
 NUDGE = 2.0**-22
 SLACK = 16
@@ -94,8 +94,8 @@ def _together(parts: Sequence[LayerProof]) -> LayerProof:
 def _bytes_of_a_sample(trained: Trained) -> int:
     """Return about how many bytes the comparison holds of one sample.
 
-    Of the input of a binary layer the signs and two runs of the model, in floats. Of an output the file's and two runs, and
-    some arrays as large in double precision.
+    Of the input of a binary layer the signs and two runs of the model, in floats. Of an output the file's, three runs and what
+    is computed of them.
     """
     model = trained.model
     places = [
@@ -105,7 +105,7 @@ def _bytes_of_a_sample(trained: Trained) -> int:
     ]
     outputs = [tensor.shape for tensor in model.outputs]
     inner, outer = (sum(int(np.prod([n or 1 for n in shape[1:]])) for shape in shapes) for shapes in (places, outputs))
-    return 12 * inner + 48 * outer
+    return 12 * inner + 32 * outer
 
 
 def _parts(samples: int, num_real: int, bytes_per_sample: int) -> list[tuple[np.ndarray, int]]:

