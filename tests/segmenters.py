@@ -85,7 +85,8 @@ class LabelPixels(Task):
 @contextmanager
 def registered() -> Generator[None, None, None]:
     """While the block runs there is the backbone `resnet6`."""
-    list_backbones(), get_task()
+    list_backbones()
+    get_task()
     BACKBONES._entries["resnet6"] = resnet6
     try:
         yield
@@ -103,23 +104,24 @@ def segmenter(
 ):
     """Return a network of the method and its task; `settled`: with BatchNorms as after training, which is slow."""
     tf.keras.utils.set_random_seed(0)
-    task = LabelPixels(head, **(task or {}))
+    labels = LabelPixels(head, **(task or {}))
     with registered():
         model = create_model(
             method,
             backbone,
             SHAPE,
             CLASSES,
-            task=task,
+            task=labels,
             stem="imagenet",
             **{**{"groupnet": {"k": 2}}.get(method, {}), **options},
         )
     if settled:
+        rng = np.random.default_rng(1)
         for layer in model.layers:
             if isinstance(layer, tf.keras.layers.BatchNormalization):
-                layer.beta.assign(0.3 * RNG.normal(size=layer.beta.shape))
+                layer.beta.assign(0.3 * rng.normal(size=layer.beta.shape))
         settle(model, IMAGES)
-    return model, task
+    return model, labels
 
 
 def facts() -> Images:

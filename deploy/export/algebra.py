@@ -64,14 +64,12 @@ class _Passing(Entry):
     def commutes(self, layer: Layer) -> bool:
         return channels_last(layer)
 
-    def hands_on(self, layer: Layer) -> bool:
-        return channels_last(layer)
+    hands_on = commutes
 
     def offset(self, layer: Layer, given: Sequence[np.ndarray]) -> np.ndarray:
         return given[0]
 
-    def made_of(self, layer: Layer, given: Sequence[Sizes]) -> Sizes:
-        return given[0]
+    made_of = offset
 
 
 @_of(layers.Identity, layers.ActivityRegularization)
@@ -104,7 +102,7 @@ class _Bent(Entry):
 
 
 @_of(layers.Activation)
-class _Activation(Entry):
+class _Activation(_Passing):
     def commutes(self, layer: Layer) -> bool:
         return layer.activation in HOMOGENEOUS
 
@@ -112,9 +110,6 @@ class _Activation(Entry):
         return layer.activation in _LINEAR
 
     hands_on = is_identity
-
-    def offset(self, layer: Layer, given: Sequence[np.ndarray]) -> np.ndarray:
-        return given[0]
 
     def made_of(self, layer: Layer, given: Sequence[Sizes]) -> Sizes:
         return given[0] if layer.activation in HOMOGENEOUS else AS_OBSERVED
@@ -189,6 +184,9 @@ class _Product(Entry):
         real = getattr(layer, "input_quantizer", None) is None
         return real and layer.activation in HOMOGENEOUS and not layer.use_bias
 
+    def take_factor(self, layer: Layer, a: float) -> None:
+        layer.kernel.assign(layer.kernel / a)
+
 
 @_of(layers.DepthwiseConv2D, binary_weights.BinaryWeightDepthwiseConv2D)
 class _Depthwise(_Product):
@@ -205,9 +203,6 @@ class _Convolution(_Product):
     def takes_factor(self, layer: Layer) -> bool:
         return not self.scales(layer)
 
-    def take_factor(self, layer: Layer, a: float) -> None:
-        layer.kernel.assign(layer.kernel / a)
-
     def hands_on(self, layer: Layer) -> bool:
         unpadded = layer.padding == "valid" or layer.kernel_size == (1, 1)
         return layer.activation in _LINEAR and unpadded and layer.groups == 1 and channels_last(layer)
@@ -223,9 +218,6 @@ class _Convolution(_Product):
 class _Dense(_Product):
     def takes_factor(self, layer: Layer) -> bool:
         return True
-
-    def take_factor(self, layer: Layer, a: float) -> None:
-        layer.kernel.assign(layer.kernel / a)
 
     def takes_offset(self, layer: Layer) -> bool:
         return layer.use_bias
@@ -299,8 +291,7 @@ class _ChannelMap(_Linear):
         channels = np.broadcast_to(given[0], layer.input_shape[-1:]).astype(np.float32)
         return layer(channels.reshape(1, 1, 1, -1)).numpy()[0, 0, 0]
 
-    def made_of(self, layer: Layer, given: Sequence[Sizes]) -> Sizes:
-        return self.offset(layer, given)
+    made_of = offset
 
 
 @_of(RSign)

@@ -8,7 +8,8 @@ The exported network computes tensors that are the trained ones times a positive
     sum           wants one f of its summands; BatchNorms among them follow: gamma <- f gamma, beta <- f beta
     sign          hands on 1, whatever it is given
     BatchNorm     takes f up: mean <- f mean, variance + e <- f^2 (variance + e)
-    dense         takes f up: W <- W / f
+    dense         takes f up: W <- W / f, and so does a real convolution with a bias
+    a x + b       of numbers, such as the 1/2 - x of a head: a <- a / f
     ReLU, poolings and real convolutions without bias hand it on
 
 Where a factor would reach anything else, the network keeps its gates and means as they are, and so it does one that would
@@ -40,7 +41,7 @@ class Factors:
     def __init__(
         self, model: tf.keras.Model, binary: Collection[str], moved: Collection[str], unknown: set[str]
     ) -> None:
-        self._binary, self._moved, self._unknown = binary, moved, unknown
+        self._model, self._binary, self._moved, self._unknown = model, binary, moved, unknown
         self._of: dict[str, float | None] = {}  # layer -> f of its outputs; None: a BatchNorm that follows a sum
         self._taken: dict[str, float] = {}  # BatchNorm or dense -> f of its input
         self._shares: dict[str, float] = {}  # gate -> c
@@ -62,13 +63,16 @@ class Factors:
     def fold(self, rebuilt: tf.keras.Model) -> None:
         """Change BatchNorms and dense kernels of the rebuilt model, which has the trained weights."""
         for name, f in self._taken.items():
-            layer = rebuilt.get_layer(name)
+            layer, said = (
+                rebuilt.get_layer(name),
+                entry(self._model.get_layer(name)),
+            )  # it may be rebuilt as another class
             if f != 1:
-                entry(layer).take_factor(layer, f)
+                said.take_factor(layer, f)
             given = self._of[name]
             assert given is not None  # the whole network has been followed
             if given != 1:
-                entry(layer).give_factor(layer, given)
+                said.give_factor(layer, given)
 
     def _follow(self, layer: layers.Layer) -> bool:
         """Find f behind the layer; return whether it can have one."""

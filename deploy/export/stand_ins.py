@@ -7,6 +7,8 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
+from larqnets.layers.dilated_conv import convolve
+
 layers = tf.keras.layers
 Function = Callable[[tf.Tensor], tf.Tensor]
 Sides = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
@@ -38,13 +40,8 @@ class ExportedConv2D(lq.layers.QuantConv2D):
         return self.after(y)
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """Convolve with the rate as an attribute of the op.
-
-        Keras has space to batch, a convolution and batch to space. LCE's converter finds the rate in them only where
-        nothing else reads what goes to the batch, and TensorFlow makes one of equal ones: several layers with the same rate
-        on the same signs would be float.
-        """
-        return tf.nn.conv2d(inputs, kernel, self.strides, self.padding.upper(), dilations=self.dilation_rate)
+        """Convolve with the rate as an attribute of the op, see `deploy.export.windows`: else it may come out float."""
+        return convolve(self, inputs, kernel)
 
     def load(self, signs: np.ndarray, scale: np.ndarray, bias: np.ndarray | None) -> None:
         """Set the constants: signs (kh, kw, C, O), scale and bias (O,)."""

@@ -37,17 +37,21 @@ def difference(trained: np.ndarray, converted: np.ndarray, num_real: int, slack:
     Where the trained network overflows, as it may far from real inputs, the same infinity or NaN is no difference; a
     value that only one of them has counts as the largest float.
     """
-    trained, converted = (values.reshape(len(values), -1).astype(np.float64) for values in (trained, converted))
     given = np.zeros(len(trained)) if slack is None else np.nan_to_num(slack, posinf=0)
-    allowed = given.reshape(len(trained), -1).max(axis=1, initial=0, keepdims=True)
-    finite = np.isfinite(trained)
-    largest = np.abs(np.where(finite, trained, 0)).max(axis=1, initial=0, keepdims=True)
+    allowed = given.reshape(len(trained), -1).max(axis=1, initial=0).astype(np.float64)
+    largest = np.array([np.abs(np.where(np.isfinite(y), y, 0)).max(initial=0) for y in trained], np.float64)
     scale = np.maximum(largest, largest[:num_real].max(initial=0)) + np.finfo(np.float32).tiny
+    return max((_apart(*sample) for sample in zip(trained, converted, allowed, scale, strict=True)), default=0.0)
+
+
+def _apart(trained: np.ndarray, converted: np.ndarray, allowed: float, scale: float) -> float:
+    """Return `difference` for one sample; in double precision, of which all samples of a map of pixels would be too much."""
+    trained, converted = (values.astype(np.float64).ravel() for values in (trained, converted))
+    finite = np.isfinite(trained) & np.isfinite(converted)
     with np.errstate(invalid="ignore"):
         apart = np.maximum(np.abs(trained - converted) - allowed, 0) / scale
     same = (trained == converted) | (np.isnan(trained) & np.isnan(converted))
-    largest_float = np.finfo(np.float64).max
-    return float(np.where(finite & np.isfinite(converted), apart, np.where(same, 0, largest_float)).max(initial=0))
+    return float(np.where(finite, apart, np.where(same, 0, np.finfo(np.float64).max)).max(initial=0))
 
 
 class Difference:

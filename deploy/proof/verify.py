@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from deploy.export.trained import Trained
-from deploy.proof.layerwise import LayerProof, Layerwise, compare_layers, probe_inputs
+from deploy.proof.layerwise import LOGITS_EPS, LayerProof, Layerwise, compare_layers, probe_inputs
 from deploy.proof.samples import Samples
 from deploy.proof.scoring import EndToEnd, end_to_end
 from deploy.run.interpreter import Interpreter
@@ -24,7 +24,6 @@ from larqnets.tasks import Info, Task, Tree, get_task
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 
-LOGITS_EPS = 1e-4
 MAX_SCORE_DIFFERENCE = 0.005
 MIN_AGREEMENT = 0.95
 

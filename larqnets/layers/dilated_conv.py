@@ -1,6 +1,7 @@
 """A binary convolution with a dilation rate, trained by the op that has one."""
 
 from functools import cache
+from typing import Any
 
 import larq as lq
 import tensorflow as tf
@@ -18,7 +19,12 @@ class DilatedConv2D(lq.layers.QuantConv2D):
         """Convolve: inputs (N, H, W, C), kernel (kh, kw, C, O)."""
         if self.groups > 1 or self.data_format != "channels_last" or not _has_gradient():
             return super().convolution_op(inputs, kernel)  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
-        return tf.nn.conv2d(inputs, kernel, self.strides, self.padding.upper(), dilations=self.dilation_rate)
+        return convolve(self, inputs, kernel)
+
+
+def convolve(layer: Any, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Convolve as a Keras layer says, inputs (N, H, W, C) and kernel (kh, kw, C, O), with its rate as an attribute of the op."""
+    return tf.nn.conv2d(inputs, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
 
 
 @cache

@@ -73,10 +73,10 @@ def test_a_comparison_in_parts_finds_what_one_in_whole_does(monkeypatch):
 
     compared = layerwise._compare_part
     monkeypatch.setattr(layerwise, "_compare_part", noted)
-    monkeypatch.setattr(layerwise, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(layerwise, "MAX_BYTES", 1 << 18)
     parted = verify(file, model, images)
     assert len(held) > 3
-    assert max(held) <= 1.5 * (1 << 20)
+    assert max(held) <= 1.5 * (1 << 18)
     assert parted.equal
     assert [(layer.layer, layer.signs) for layer in parted.layers] == [
         (layer.layer, layer.signs) for layer in whole.layers

@@ -1,14 +1,18 @@
 """Networks that label pixels as files: every method under every head, 1-bit whatever its rates are, and proven equal."""
 
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
+from batch_norm import settle
 from segmenters import CLASSES, IMAGES, MASKS, SHAPE, facts, segmenter
 
-from deploy.convert.convert import convert
+from deploy.convert.convert import convert, convert_twin
 from deploy.export.model import export_model
 from deploy.export.stand_ins import ExportedConv2D
 from deploy.proof.samples import Samples
+from deploy.proof.verify import verify
+from deploy.run.interpreter import Interpreter
 from larqnets import LarqnetsError, list_methods
 from larqnets.counts import count
 from larqnets.methods import get_method
@@ -31,7 +35,7 @@ def test_every_method_labels_pixels_in_a_proven_file(method, head):
     assert (model.output_names, model.output_shape) == (["logits"], (None, *SHAPE[:2], CLASSES))
     found = converted(model, task)
     proof, names = found.verification, op_names(found.file)
-    assert (proof.equal, proof.logits_difference < 1e-4, proof.argmax_agreement > 0.99) == (True, True, True)
+    assert (proof.equal, proof.argmax_agreement > 0.99) == (True, True)
     assert proof.scores_converted["right"] == pytest.approx(proof.scores_trained["right"], abs=0.005)
     assert "SPACE_TO_BATCH_ND" not in names
     assert found.bytes_check.matches
@@ -74,6 +78,39 @@ def test_convolutions_of_equal_rate_on_the_same_signs_stay_binary(head, options,
         converted(model, task)
 
 
+@pytest.mark.parametrize("binary", [False, True], ids=["stock converter", "LCE's converter"])
+def test_real_convolutions_of_equal_rate_on_the_same_map_are_one_op_each(binary):
+    layers = tf.keras.layers
+    image = layers.Input((9, 11, 8))
+    parts = [layers.Conv2D(32, 3, padding="same", dilation_rate=2)(image) for _ in range(2)]
+    parts += [layers.Conv2D(32, 3, padding="same", dilation_rate=(12, 1))(image) for _ in range(2)]
+    x = layers.Add()(parts)
+    if binary:
+        x = binary_conv()(x)
+    images = np.random.default_rng(0).normal(size=(12, 9, 11, 8)).astype(np.float32)
+    found = convert(tf.keras.Model(image, x), Samples(images))
+    names = op_names(found.file)
+    assert found.verification.equal
+    assert (names.count("CONV_2D"), names.count("LceBconv2d")) == (4, binary)
+    assert not {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"} & set(names)
+
+
+def binary_conv():
+    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "magnitude_aware_sign"}
+    return lq.layers.QuantConv2D(32, 3, padding="same", pad_values=1.0, dilation_rate=3, use_bias=False, **signs)
+
+
+@pytest.mark.parametrize("head", ["fcn", "aspp"])
+def test_the_int8_twin_of_a_real_network_labels_the_same_pixels(head):
+    model, task = segmenter("real", head)
+    samples = Samples(IMAGES, {"mask": MASKS}, len(IMAGES), task=task, info=facts())
+    file = convert_twin(model, samples, IMAGES, {}, "").file
+    assert inspect_model(file).totals["float"]["ops"] == 0
+    assert "SPACE_TO_BATCH_ND" not in op_names(file)
+    agreed = Interpreter(file).predict(IMAGES).argmax(-1) == np.argmax(model(IMAGES), -1)
+    assert np.mean(agreed) > 0.9
+
+
 def test_gates_and_means_are_folded_before_a_head_that_shifts_and_adds_a_bias():
     """A factor on the branches' sum goes into the kernel of a skip with its bias, and into the shift of an aspp."""
     for head, task in (("aspp", {}), ("fcn", {"skip": True})):
@@ -84,22 +121,37 @@ def test_gates_and_means_are_folded_before_a_head_that_shifts_and_adds_a_bias():
         np.testing.assert_allclose(found, due, atol=1e-4 * np.abs(due).max())
 
 
+def test_a_path_whose_signs_never_change_is_proven_by_what_rounding_makes_of_it():
+    """The pooled map is below 1/2 in every image: the path's BatchNorm divides by nearly nothing what is the same always."""
+    model, task = segmenter("groupnet", "aspp", settled=False)
+    for k in (1, 2):
+        model.get_layer(f"stage2_block1_conv2_branch{k}_bn").beta.assign_sub(np.full(64, 4.0))
+    settle(model, IMAGES)
+    norm = model.get_layer("head_path5_bn")
+    assert not norm.moving_variance.numpy().any()
+    assert norm.moving_mean.numpy().any()
+    found = converted(model, task)
+    assert found.verification.logits_difference < 0.01
+    norm.beta.assign_add(np.full(8, 1.0))
+    assert not verify(found.file, model, IMAGES, task=task).equal
+
+
+def test_channels_that_are_dead_behind_a_relu_are_proven_by_what_rounding_makes_of_them():
+    """A rate beyond the map leaves a constant in every sum. What is wrong behind it is found all the same."""
+    model, task = segmenter("groupnet", bpac=True, bpac_rates=((2, 5),))
+    assert not model.get_layer("stage2_block1_conv2_branch2_bn").moving_variance.numpy().all()
+    found = converted(model, task)
+    assert found.verification.equal
+    model.get_layer("head_scores").bias.assign_add([0.2, 0, 0])
+    reasons = verify(found.file, model, IMAGES, task=task).reasons
+    assert "the logits differ" in reasons[0]
+
+
 def test_a_scale_goes_behind_a_map_that_is_made_larger():
     """What commutes with a scale stands between a binary convolution and its BatchNorm."""
-    import larq as lq
-
     layers = tf.keras.layers
     image = layers.Input((4, 4, 32))
-    x = lq.layers.QuantConv2D(
-        32,
-        3,
-        padding="same",
-        pad_values=1.0,
-        dilation_rate=3,
-        use_bias=False,
-        input_quantizer="ste_sign",
-        kernel_quantizer="magnitude_aware_sign",
-    )(image)
+    x = binary_conv()(image)
     x = layers.BatchNormalization()(layers.UpSampling2D(2, interpolation="bilinear")(layers.Resizing(7, 9)(x)))
     model = tf.keras.Model(image, x)
     images = np.random.default_rng(0).normal(size=(12, 4, 4, 32)).astype(np.float32)

@@ -9,9 +9,11 @@ from segmenters import CLASSES, IMAGES, SHAPE, registered, segmenter
 
 from larqnets import LarqnetsError, create_model
 from larqnets.backbones import Unit, get_backbone
+from larqnets.counts import count
 from larqnets.heads.aspp import PAPER_RATES, aspp, rates_of
 from larqnets.layers.counted_dropout import CountedDropout
 from larqnets.methods import get_method
+from larqnets.runs.keras_file import load_keras_file
 
 layers = tf.keras.layers
 
@@ -169,8 +171,14 @@ def test_dropout_counts_on_a_device_that_shares_its_batches():
     np.testing.assert_array_equal(found[:2], due)
 
 
+def test_a_counter_is_no_parameter():
+    model, _ = segmenter("birealnet", settled=False)
+    (counter,) = model.get_layer("head_dropout").weights
+    assert count(model).parameters == sum(int(np.prod(w.shape)) for w in model.weights if w is not counter)
+
+
 def test_a_segmenter_is_saved_and_read_again(tmp_path):
     model, _ = segmenter("groupnet", "aspp", settled=False, bpac=True)
     model.save(tmp_path / "model.keras")
-    again = tf.keras.models.load_model(tmp_path / "model.keras")
+    again = load_keras_file(tmp_path / "model.keras")
     np.testing.assert_array_equal(again(IMAGES), model(IMAGES))
