@@ -58,11 +58,8 @@ class DataConfig:
     min_crop_area: Annotated[float, Range(0.001, 1)] = 0.08  # smallest random resized crop, as a fraction of the area
     augment: Literal["none", "light", "photos"] = "none"  # "light": random crops of 0.6 of the area or more, mirrored,
     # mild changes of colour; "photos": of 0.3, stronger ones, RandAugment's without turns, mixup and CutMix
-    random_scale: tuple[Scale, Scale] | None = None  # smallest and largest factor on the size of training images, of
-    # which a random part of the image size is taken; what is missing is filled with the mean, a mask with "no class"
-    ignore_label: Annotated[int, Range(0, 255)] | None = (
-        None  # of masks: the value of pixels without a class, beside 255
-    )
+    random_scale: tuple[Scale, Scale] | None = None  # least and largest factor on training images, before a random crop
+    ignore_label: Annotated[int, Range(0, 255)] | None = None  # in masks the value of pixels without class, beside 255
     mean: tuple[float, ...] = ()  # per channel, of pixels / 255, subtracted; (): the data set's or published body's own
     std: tuple[float, ...] = ()  # per channel, divided by; (): the data set's or published body's own
     validation: Annotated[float, Range(0, 0.9)] = 0.0  # share of every label's training images, kept to choose by

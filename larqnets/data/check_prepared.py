@@ -40,7 +40,7 @@ def check_prepared(config: DataConfig, reporter: Reporter = SILENT) -> Check:
                     sizes.append((picture.height, picture.width))
                 same[hashlib.sha256(content).digest()].append(len(places))
                 if counts[split][label] < (PER_SPLIT if masked else PER_LABEL[split]):
-                    kept[len(places)] = {name: stored[name] for name in (IMAGE, MASK) if name in stored}
+                    kept[len(places)] = {name: cast(bytes, stored[name]) for name in (IMAGE, MASK) if name in stored}
                 counts[split][label] += 1
                 places.append(Place(split, "" if masked else labels[label], str(position)))
                 reporter.count(len(places), sum(survey.total.values()), "images")

@@ -69,7 +69,7 @@ class MaskInfo(DatasetInfo):
 
     def median_frequency(self) -> tuple[float, ...]:
         """Return the weights of the classes by their frequency in the training masks, all of which are read."""
-        count = vars(self)["_count"]
+        count: Callable[[], ClassPixels] | None = vars(self)["_count"]
         if count is None:
             raise LarqnetsError(f"The masks of {self.name} are not at hand. Give the weights of the classes as a list.")
         return count().median_frequency()

@@ -83,5 +83,5 @@ def _mistake(index: int, miou: float, accuracy: float) -> Mistake:
         index,
         {"miou": miou, "pixel_accuracy": accuracy},
         "",
-        (f"mIoU {miou:.1%}", f"{accuracy:.1%} of the pixels"),
+        (f"mIoU {miou:.1%}", f"{accuracy:.1%} of the pixels right"),
     )

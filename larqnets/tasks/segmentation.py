@@ -9,7 +9,7 @@ import numpy as np
 from larqnets import scores
 from larqnets.config import TrainConfig
 from larqnets.data.info import MASK, OUTSIDE, MaskInfo
-from larqnets.data.overlay import colored, overlay, wrong_pixels
+from larqnets.data.overlay import colored, wrong_pixels
 from larqnets.data.palette import Colors, palette
 from larqnets.errors import LarqnetsError
 from larqnets.schema import Range
@@ -157,14 +157,14 @@ class Segmentation(Task):
         return PixelStudy(info.labels)
 
     def pictures(self, image: np.ndarray, outputs: Tree, targets: Tree, info: Info) -> dict[str, np.ndarray]:
-        """The mask, the answer laid over the image, and where they differ."""
+        """The mask and the answer in the colours of the classes, and where they differ."""
         from PIL import Image
 
         picture, colors, true = Image.fromarray(image), colors_of(info), targets[MASK]
         answer = given(only(outputs), true.shape)
         shown = {
             "truth": colored(true, colors),
-            "answer": overlay(picture, answer, colors),
+            "answer": colored(answer, colors),
             "errors": wrong_pixels(picture, true, answer),
         }
         return {name: np.asarray(one) for name, one in shown.items()}

@@ -34,6 +34,14 @@ def test_a_folder_of_masks_is_counted_and_shown(cli, tmp_path):
     assert (sheet == (128, 0, 0)).all(axis=-1).any()  # the colour of a class in the legend
 
 
+def test_varied_images_are_shown_with_their_masks(cli, tmp_path):
+    write_folder(tmp_path / "cells", (("train", 3), ("test", 2)), size=(48, 72))
+    sizes = ("--set", "data.image_size=24", "--set", "data.image_width=36")
+    done = cli("data", "check", "cells", "--augment", "varied.png", *sizes, "--set", "data.random_scale=[0.5, 2.0]")
+    assert done.code == 0, done.err
+    assert Image.open(tmp_path / "varied.png").width > 8 * 112
+
+
 def test_everything_that_does_not_fit_is_listed_at_once(cli, tmp_path):
     root = write_folder(tmp_path / "cells")
     (root / "train/masks/train0.png").unlink()
