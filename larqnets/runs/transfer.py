@@ -91,6 +91,12 @@ def held_layers(model: tf.keras.Model, transfer: Transfer | None) -> list[tf.ker
     return [layer for layer in model.layers if layer.name in body and not any(id(w) in new for w in layer.weights)]
 
 
+def head_layers(model: tf.keras.Model) -> list[tf.keras.layers.Layer]:
+    """Return the layers behind the last stage, which `train.head_rate` is about."""
+    body = body_of(model)
+    return [layer for layer in model.layers if layer.name not in body]
+
+
 def _open(named: str, model: tf.keras.Model, weights: str) -> _Origin:
     if is_published(named):
         return _open_published(named, weights)

@@ -9,11 +9,10 @@ import tensorflow as tf
 from larqnets.config import Experiment, StageConfig
 from larqnets.data.presets import PRESETS
 from larqnets.errors import LarqnetsError
-from larqnets.models import body_of
 from larqnets.published import IMAGENET, is_published
 from larqnets.runs.card import Transfer
 from larqnets.runs.run import Run
-from larqnets.runs.transfer import held_layers, start_from
+from larqnets.runs.transfer import head_layers, held_layers, start_from
 from larqnets.runs.weights import build_model, transfer_weights
 from larqnets.tasks import get_task
 from larqnets.training.metrics import MetricsRow
@@ -170,11 +169,10 @@ class StageParts:
 
 
 def head_weights(config: StageConfig, model: tf.keras.Model) -> list[tf.Variable]:
-    """Return the weights that learn at `head_rate`: what learns behind the last stage; none where it is that of all."""
+    """Return the weights that learn at `head_rate`; none where it is that of all."""
     if config.head_rate == 1:
         return []
-    body = body_of(model)
-    return [weight for layer in model.layers if layer.name not in body for weight in layer.trainable_weights]
+    return [weight for layer in head_layers(model) for weight in layer.trainable_weights]
 
 
 def _stage_model(experiment: Experiment, dataset: "Dataset", stage: Stage) -> tf.keras.Model:

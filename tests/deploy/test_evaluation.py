@@ -188,7 +188,7 @@ def test_a_task_that_looks_at_no_single_answers_has_its_scores_alone(photos, fil
     monkeypatch.setattr(Classification, "study", Task.study)
     opened = open_subject(files[".h5"], dataset=f"folder:{photos}")
     found = evaluate_images(opened).to_json()
-    assert list(found) == ["subject", "dataset", "split", "images", "accuracy", "loss", "engine", "remarks"]
+    assert list(found) == ["subject", "dataset", "split", "images", "accuracy", "loss", "engine", "scores", "remarks"]
     (remark,) = found["remarks"]  # on the scores themselves: its weights are random
     assert "is not above chance" in remark
     with pytest.raises(LarqnetsError, match=r"not told of a network for classification, .* Leave --confusion, --wrong"):
