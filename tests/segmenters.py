@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import small_backbones
 import tensorflow as tf
 from batch_norm import settle
 
 from larqnets import create_model
-from larqnets.backbones import BACKBONES, Backbone, Block, StemKind, Unit, list_backbones, stem
+from larqnets.backbones import BACKBONES, Backbone, Block, StemKind, Unit, list_backbones
+from larqnets.backbones import stem as stem_of
 from larqnets.tasks import Images, Task, get_task
 
 SHAPE, CLASSES = (32, 32, 3), 3
@@ -19,7 +21,7 @@ SHAPE, CLASSES = (32, 32, 3), 3
 def resnet6(kind: StemKind) -> Backbone:
     """Behind the ImageNet stem its stages stand for 8 and 16 pixels: an output stride of 8 takes the second stride away."""
     return Backbone(
-        "resnet6", stem(kind, 32), ((Block((Unit(32, strides=2),)),), (Block((Unit(64, strides=2), Unit(64))),))
+        "resnet6", stem_of(kind, 32), ((Block((Unit(32, strides=2),)),), (Block((Unit(64, strides=2), Unit(64))),))
     )
 
 
@@ -52,7 +54,7 @@ class LabelPixels(Task):
     )
     per_pixel = True
 
-    head: Literal["fcn", "aspp"] = "fcn"
+    head: Literal["fcn", "aspp", "plain"] = "fcn"
     output_stride: int = 8
     skip: bool = False
     activation: Literal["zero_one", "sign"] = "zero_one"
@@ -63,11 +65,15 @@ class LabelPixels(Task):
     def outputs(self, stages, method, backbone, info):
         from larqnets.heads.aspp import aspp
         from larqnets.heads.fcn import fcn
+        from larqnets.heads.plain import plain
 
         given = (stages, method, backbone, info.num_classes, info.image_shape)
-        return {
-            "logits": fcn(*given, skip=self.skip) if self.head == "fcn" else aspp(*given, activation=self.activation)
+        heads = {
+            "fcn": lambda: fcn(*given, skip=self.skip),
+            "aspp": lambda: aspp(*given, activation=self.activation),
+            "plain": lambda: plain(*given),
         }
+        return {"logits": heads[self.head]()}
 
     def targets(self, example, info):
         return {"mask": example["mask"]}
@@ -84,12 +90,13 @@ class LabelPixels(Task):
 
 @contextmanager
 def registered() -> Generator[None, None, None]:
-    """While the block runs there is the backbone `resnet6`."""
+    """While the block runs there is the backbone `resnet6`, and those of `small_backbones`."""
     list_backbones()
     get_task()
     BACKBONES._entries["resnet6"] = resnet6
     try:
-        yield
+        with small_backbones.registered():
+            yield
     finally:
         del BACKBONES._entries["resnet6"]
 
@@ -105,6 +112,9 @@ def segmenter(
     """Return a network of the method and its task; `settled`: with BatchNorms as after training, which is slow."""
     tf.keras.utils.set_random_seed(0)
     labels = LabelPixels(head, **(task or {}))
+    stem = "imagenet"
+    if method == "segnet":  # which mirrors its backbone, and so takes no strides
+        backbone, stem = "vgg3" if backbone == "resnet6" else backbone, "small"
     with registered():
         model = create_model(
             method,
@@ -112,7 +122,7 @@ def segmenter(
             SHAPE,
             CLASSES,
             task=labels,
-            stem="imagenet",
+            stem=stem,
             **{**{"groupnet": {"k": 2}}.get(method, {}), **options},
         )
     if settled:

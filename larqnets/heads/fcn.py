@@ -40,5 +40,7 @@ def fcn(
 
 
 def enlarged(x: Tensor, size: tuple[int, int], name: str) -> Tensor:
-    """Return the map with (height, width) pixels, bilinear with half-pixel centres."""
+    """Return the map with (height, width) pixels, bilinear with half-pixel centres; one of that size stays as it is."""
+    if tuple(x.shape[1:3]) == size:
+        return layers.Activation("linear", name=name)(x)
     return layers.Resizing(*size, interpolation="bilinear", name=name)(x)

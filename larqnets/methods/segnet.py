@@ -28,6 +28,7 @@ class SegNet(Real):
 
     def check(self, backbone: Backbone) -> None:
         """Raise LarqnetsError unless every stage is plain convolutions and ends with its only max-pool."""
+        super().check(backbone)
         pools = [[unit.pool for block in stage for unit in block.units] for stage in backbone.stages]
         ends = all(stage[-1] == "max" and set(stage[:-1]) <= {"none"} for stage in pools)
         shrinks = any(unit.strides > 1 for unit in backbone.units) or backbone.stem.strides > 1
@@ -36,6 +37,10 @@ class SegNet(Real):
                 f"segnet mirrors stages of plain convolutions that end with a max-pool, and those of '{backbone.name}' are "
                 "others. Use a backbone of the VGG kind, such as vgg16."
             )
+
+    def dilated(self, backbone: Backbone, output_stride: int, image_size: tuple[int, int]) -> Backbone:
+        """Return the backbone as it is: the decoder gives a map as large as the image."""
+        return backbone
 
     def body(self, x: Tensor, backbone: Backbone) -> list[Tensor]:
         """Encoder and decoder; returns the output of every stage of the encoder, then that of the decoder."""

@@ -37,7 +37,10 @@ class Segmentation(Task):
     learns_from = MASK
     per_pixel = True
 
-    head: Literal["fcn", "aspp"] = "fcn"  # a 3x3 and a 1x1 convolution, or five paths that see further
+    head: Literal["fcn", "aspp", "plain"] = (
+        "fcn"  # a 3x3 and a 1x1 convolution; five paths that see further; or one 3x3
+    )
+    # convolution on a map as large as the image, for the method segnet
     output_stride: Literal[8, 16, 32] = (
         8  # pixels of the image to one of the last map, at most: the backbone is dilated
     )
@@ -69,6 +72,10 @@ class Segmentation(Task):
             from larqnets.heads.fcn import fcn
 
             return {"logits": fcn(*given_to_all, skip=self.skip)}
+        if self.head == "plain":
+            from larqnets.heads.plain import plain
+
+            return {"logits": plain(*given_to_all)}
         from larqnets.heads.aspp import aspp
 
         return {"logits": aspp(*given_to_all, activation=self.aspp_activation, rates=self.aspp_rates)}

@@ -1,5 +1,7 @@
 """Networks that label pixels as files: every method under every head, 1-bit whatever its rates are, and proven equal."""
 
+from itertools import product
+
 import larq as lq
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from deploy.run.interpreter import Interpreter
 from larqnets import LarqnetsError, list_methods
 from larqnets.counts import count
 from larqnets.methods import get_method
+from larqnets.tasks.segmentation import pixel_loss
 from larqnets.tflite.inspect import inspect_model
 
 
@@ -27,8 +30,7 @@ def op_names(file):
     return [op.name for op in file.subgraphs[0].operators]
 
 
-@pytest.mark.parametrize("head", ["fcn", "aspp"])
-@pytest.mark.parametrize("method", list_methods())
+@pytest.mark.parametrize(("method", "head"), [*product(list_methods(), ("fcn", "aspp")), ("segnet", "plain")])
 def test_every_method_labels_pixels_in_a_proven_file(method, head):
     options = {"groupnet": {"k": 2, "bpac": True}}.get(method, {})
     model, task = segmenter(method, head, **options)
@@ -41,7 +43,7 @@ def test_every_method_labels_pixels_in_a_proven_file(method, head):
     assert found.bytes_check.matches
     assert names.count("LceBconv2d") == binary_places(model)
     assert bool(binary_places(model)) == (get_method(method).precision == "w1a1")
-    assert names[-1] == "RESIZE_BILINEAR"
+    assert (names[-1] == "RESIZE_BILINEAR") == (method != "segnet")  # whose last map is as large as the image
     same_macs(model, found.file)
 
 
@@ -108,6 +110,32 @@ def test_the_int8_twin_of_a_real_network_labels_the_same_pixels(head):
     assert inspect_model(file).totals["float"]["ops"] == 0
     assert "SPACE_TO_BATCH_ND" not in op_names(file)
     agreed = Interpreter(file).predict(IMAGES).argmax(-1) == np.argmax(model(IMAGES), -1)
+    assert np.mean(agreed) > 0.9
+
+
+def test_segnet_learns_and_its_files_are_proven_in_floats_and_in_integers():
+    model, task = segmenter("segnet", "plain", settled=False, backbone="vgg7")
+    assert model.get_layer("logits").kernel.shape == (3, 3, 32, CLASSES)
+    before = [weight.numpy() for weight in model.trainable_weights]
+    losses, optimizer = [], tf.keras.optimizers.Adam(1e-3)
+    for _ in range(8):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(pixel_loss(model(IMAGES, training=True), MASKS))
+        gradients = tape.gradient(loss, model.trainable_weights)
+        assert all(gradient is not None for gradient in gradients)
+        optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
+        losses.append(float(loss))
+    assert losses[-1] < losses[0]
+    assert not any(np.array_equal(a, b) for a, b in zip(before, model.trainable_weights, strict=True))
+    settle(model, IMAGES)
+    found = converted(model, task)
+    assert found.verification.equal
+    assert found.verification.argmax_agreement > 0.99
+    assert not {"MAX_POOL_WITH_ARGMAX", "RESIZE_BILINEAR"} & set(op_names(found.file))
+    samples = Samples(IMAGES, {"mask": MASKS}, len(IMAGES), task=task, info=facts())
+    twin = convert_twin(model, samples, IMAGES, {}, "").file
+    assert inspect_model(twin).totals["float"]["ops"] == 0
+    agreed = Interpreter(twin).predict(IMAGES).argmax(-1) == np.argmax(model(IMAGES), -1)
     assert np.mean(agreed) > 0.9
 
 

@@ -123,6 +123,36 @@ def test_what_no_head_can_label_is_refused(head):
         build(task=LabelPixels(head, output_stride=4))
 
 
+@pytest.mark.parametrize("shape", [(32, 48, 3), (9, 13, 1)])
+def test_plain_is_one_convolution_on_a_map_as_large_as_the_image(shape):
+    from segmenters import LabelPixels
+
+    model = create_model("segnet", "vgg7", shape, 5, task=LabelPixels("plain"))
+    head, last = model.get_layer("logits"), model.get_layer("decoder1_conv1_relu")
+    assert model.output is head.output
+    assert head.input is last.output
+    maps = tf.keras.Model(model.input, [last.output, model.output])
+    image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+    head.bias.assign(np.arange(5, dtype=np.float32))
+    before, logits = maps(image)
+    due = tf.nn.conv2d(before, head.kernel, 1, "SAME") + np.arange(5, dtype=np.float32)
+    np.testing.assert_allclose(logits, due, atol=1e-5)
+
+
+def test_plain_refuses_a_map_that_is_smaller_than_the_image():
+    from segmenters import LabelPixels
+
+    with (
+        registered(),
+        pytest.raises(
+            LarqnetsError, match=r"last one of birealnet on 'resnet6' has 4x4 of 32x32. Use the head fcn, or"
+        ),
+    ):
+        create_model("birealnet", "resnet6", SHAPE, 3, task=LabelPixels("plain"), stem="imagenet")
+    with pytest.raises(LarqnetsError, match="Pixels cannot be told apart by 1 class"):
+        create_model("segnet", "vgg7", SHAPE, 1, task=LabelPixels("plain"))
+
+
 @pytest.mark.parametrize("width", [0.05, 0.7])
 def test_aspp_refuses_channels_that_have_no_eighth(width):
     from segmenters import LabelPixels
