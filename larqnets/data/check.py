@@ -129,7 +129,9 @@ def check_folder(config: DataConfig, reporter: Reporter = SILENT) -> Check:
     copies = tuple(survey.copies(same) for same in digests.values() if len(same) > 1)
     bad = {str(one.path) for one in damaged}
     shown = _spread(survey, [i for i, path in enumerate(survey.paths) if path not in bad])
-    return Check(survey, tuple(sizes), tuple(damaged), copies, shown, lambda i: decode_upright(Path(survey.paths[i]), 3))
+    return Check(
+        survey, tuple(sizes), tuple(damaged), copies, shown, lambda i: decode_upright(Path(survey.paths[i]), 3)
+    )
 
 
 def _spread(survey: Survey, readable: Sequence[int]) -> tuple[int, ...]:

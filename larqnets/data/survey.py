@@ -133,7 +133,8 @@ def survey_folder(folder: ImageFolder, config: DataConfig) -> Survey:
     ordered = [(name, splits[name]) for name in _ORDER if name in splits]
     total = {name: len(files.paths) for name, files in ordered}
     counts = {name: Counter(files.labels.tolist()) for name, files in ordered}
-    split_by = f"{TRAIN}/ and {folder.layout.splits[TEST].name}/" if not folder.layout.is_flat else "one folder"
+    own = [f"{folder.layout.splits[name].name}/" for name in _ORDER if name in folder.layout.splits]
+    split_by = "one folder" if folder.layout.is_flat else f"{', '.join(own[:-1])} and {own[-1]}"
     shares = {TEST: config.test} if folder.layout.is_flat else {}
     if config.validation:
         shares[VALIDATION] = config.validation
