@@ -31,7 +31,7 @@ PICTURES = {
     "test": {"medicine": ("retina",), "print": ("text",), "scene": ("camera", "flower"), "texture": ("gravel",)},
 }
 NUMBER = 24
-SIDES = (48, 160)  # pixels of a crop, as far as the picture is large enough
+SIDES = (48, 160)  # pixels of a crop, at most three quarters of the picture's
 SEED = 0
 
 
@@ -66,7 +66,7 @@ def _count(split: str, number: int) -> int:
 
 
 def _square(size: tuple[int, int], rng: random.Random) -> tuple[int, int, int, int]:
-    least, most = (min(side, *size) for side in SIDES)
+    least, most = (min(side, 3 * min(size) // 4) for side in SIDES)
     side = rng.randint(least, most)
     x, y = (rng.randint(0, edge - side) for edge in size)
     return x, y, x + side, y + side
