@@ -124,7 +124,7 @@ def test_the_labels_of_the_photos_are_what_the_evaluation_counts(walk, command):
     """A label for every photo of the test set, by three ways; what is right is told by the folder that a photo lies in."""
     command("run", walk.file, "photos/test", "--csv", "labels.csv")
     with (walk.folder / "labels.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row.get("rank", "1") == "1"]
+        rows = [row for row in csv.DictReader(file) if row["rank"] == "1"]
     given = {row["input"]: row["label"] for row in rows}
     truth = {name: Path(name).parent.name for name in given}
     right = Counter(truth[name] for name, label in given.items() if truth[name] == label)
