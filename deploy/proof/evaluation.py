@@ -95,7 +95,11 @@ class Evaluation:
     def sheet(self, legend: Legend | None = None) -> bytes:
         """Return the worst mistakes as a PNG, one row or more under each heading."""
         mistakes = () if self.details is None else self.details.mistakes
-        shown = [mistake for mistake in mistakes if mistake.index in self.pictures]
+        shown = [
+            replace(mistake, caption=(*mistake.caption, place.rpartition("/")[2]))  # by which the image is found again
+            for place, mistake in zip(self.places, mistakes, strict=True)
+            if mistake.index in self.pictures
+        ]
         under: dict[str, list[Mistake]] = {}
         for mistake in shown:
             under.setdefault(mistake.heading, []).append(mistake)

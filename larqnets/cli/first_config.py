@@ -11,10 +11,9 @@ from larqnets.data.known import FOLDER_PREFIX
 from larqnets.data.survey import survey_folder
 from larqnets.errors import LarqnetsError
 from larqnets.files import check_output, write_atomically
-from larqnets.runs.batch_size import fitting
+from larqnets.runs.batch_size import ENOUGH_STEPS, fitting
 
-STEPS = 3000  # of the whole training, as far as the limits of its epochs allow
-FEWEST, MOST = 30, 300  # epochs
+FEWEST, MOST = 30, 300  # epochs, with ENOUGH_STEPS where these limits allow it
 SIZES = (32, 64)  # height and width; the smaller one where half of the images are smaller than the larger one
 _KEYS = {
     *("description", "seed", "model.method", "model.backbone", "model.stem", "model.width"),
@@ -48,7 +47,7 @@ def first_config(folder: Path, out: Path | None) -> FirstConfig:
         raise damage(folder, images.damaged)
     notes = [*survey_folder(images, data).lines(), *notes]
     count = len(images.splits["train"].paths)
-    epochs = max(FEWEST, min(MOST, -(-STEPS // (count // fitting(count)))))
+    epochs = max(FEWEST, min(MOST, -(-ENOUGH_STEPS // (count // fitting(count)))))
     keep = "best" if data.keeps_validation else "last"
     experiment = Experiment(
         model=ModelConfig("birealnet", "resnet20"),

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +32,14 @@ class Check:
 
     `missing`: what a table of labels names that is not there.
 
-    `open` gives the picture at a place of the survey, RGB and upright.
+    `shown` are the images of a contact sheet, by their place in the survey; `open` gives the picture of one, RGB and upright.
     """
 
     survey: Survey
     sizes: tuple[tuple[int, int], ...]
     damaged: tuple[LeftOut, ...]
     copies: tuple[Copies, ...]
+    shown: tuple[int, ...]
     open: Callable[[int], Image.Image]
     missing: tuple[LeftOut, ...] = ()
 
@@ -93,28 +94,23 @@ class Check:
         }
 
     def sheet(self, legend: Legend | None = None) -> bytes:
-        """Return a contact sheet of the first labels, each with its first images of every split, as a PNG."""
+        """Return a contact sheet of the first labels, each with a few images of every split, as a PNG."""
         more = len(self.survey.labels) - SHEET_LABELS
         note = f"{more:,} more labels are not shown." if more > 0 else ""
         return contact_sheet(self.survey.dataset, self._rows(self.survey.labels[:SHEET_LABELS]), note, legend)
 
-    def _rows(self, shown: tuple[str, ...]) -> list[tuple[str, list[Tile]]]:
-        chosen: dict[str, list[int]] = {label: [] for label in shown}
-        taken: Counter[tuple[str, str]] = Counter()
-        bad = {str(one.path) for one in self.damaged}
-        for i, place in enumerate(self.survey.places):
-            key = (place.label, place.split)
-            readable = not self.survey.paths or self.survey.paths[i] not in bad
-            if place.label in chosen and readable and taken[key] < PER_LABEL[place.split]:
-                taken[key] += 1
-                chosen[place.label].append(i)
+    def _rows(self, labels: tuple[str, ...]) -> list[tuple[str, list[Tile]]]:
+        tiles: dict[str, list[Tile]] = {label: [] for label in labels}
+        for number in self.shown:
+            if (label := self.survey.places[number].label) in tiles:
+                tiles[label].append(self._tile(number))
         numbers = {name: dict(zip(self.survey.labels, n, strict=True)) for name, n in self.survey.images.items()}
         return [
             (
                 f"{label}: {', '.join(f'{counts[label]:,} {name}' for name, counts in numbers.items())}",
-                [self._tile(i) for i in chosen[label]],
+                tiles[label],
             )
-            for label in shown
+            for label in labels
         ]
 
     def _tile(self, number: int) -> Tile:
@@ -144,9 +140,29 @@ def check_folder(config: DataConfig, reporter: Reporter = SILENT) -> Check:
                 digests[found].append(i)
                 sizes.append(survey.headers[i].upright_size)
     copies = tuple(survey.copies(same) for same in digests.values() if len(same) > 1)
+    bad = {str(one.path) for one in damaged}
+    shown = _spread(survey, [i for i, path in enumerate(survey.paths) if path not in bad])
     return Check(
-        survey, tuple(sizes), tuple(damaged), copies, lambda i: decode_upright(Path(survey.paths[i]), 3), missing
+        survey,
+        tuple(sizes),
+        tuple(damaged),
+        copies,
+        shown,
+        lambda i: decode_upright(Path(survey.paths[i]), 3),
+        missing,
     )
+
+
+def _spread(survey: Survey, readable: Sequence[int]) -> tuple[int, ...]:
+    """Return PER_LABEL images of every label and split, from all over its files: neighbours by name are often alike."""
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for i in readable:
+        groups[survey.places[i].split, survey.places[i].label].append(i)
+    shown: list[int] = []
+    for (split, _), images in groups.items():
+        many = min(PER_LABEL[split], len(images))
+        shown += (images[k * len(images) // many] for k in range(many))
+    return tuple(shown)
 
 
 def _digest(path: str) -> bytes | LeftOut:

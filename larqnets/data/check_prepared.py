@@ -49,4 +49,6 @@ def check_prepared(config: DataConfig, reporter: Reporter = SILENT) -> Check:
         images={name: tuple(counted[i] for i in range(len(labels))) for name, counted in counts.items()},
     )
     copies = tuple(survey.copies(some) for some in same.values() if len(some) > 1)
-    return Check(survey, tuple(sizes), (), copies, lambda i: Image.open(io.BytesIO(kept[i])).convert("RGB"))
+    # Records were shuffled when they were prepared: the first ones are as good as any.
+    shown = tuple(kept)
+    return Check(survey, tuple(sizes), (), copies, shown, lambda i: Image.open(io.BytesIO(kept[i])).convert("RGB"))
