@@ -49,9 +49,9 @@ class DataConfig:
     """Which images, and how training images are varied."""
 
     dataset: str  # a name of `larqnets list datasets`, or folder:PATH
-    data_dir: str | None = None  # where TFDS keeps prepared data; None: TFDS_DATA_DIR or ~/tensorflow_datasets
-    image_size: Annotated[int, Range(4, 4096)] | None = None  # images are resized to this height; None: as stored
-    image_width: Annotated[int, Range(4, 4096)] | None = None  # and to this width; None: as wide as high
+    data_dir: str | None = None  # where TFDS keeps prepared data; without it TFDS_DATA_DIR or ~/tensorflow_datasets
+    image_size: Annotated[int, Range(4, 4096)] | None = None  # images are resized to this height; without it as stored
+    image_width: Annotated[int, Range(4, 4096)] | None = None  # and to this width; without it as wide as high
     crop_padding: Annotated[int, Range(0, 1024)] = 0  # pixels of zero padding before a random crop to the image size
     flip: bool = False  # mirror half of the training images
     random_resized_crop: bool = False  # ImageNet: random area and aspect ratio; test: central crop

@@ -1,7 +1,7 @@
 """What a network answers on real images, in one pass over them: its scores, and what its task finds in single answers."""
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -100,9 +100,16 @@ class Evaluation:
     def sheet(self, legend: Legend | None = None) -> bytes:
         """Return the worst mistakes as a PNG, one row or more under each heading."""
         mistakes = () if self.details is None else self.details.mistakes
+        places = {mistake.index: place for place, mistake in zip(self.places, mistakes, strict=True)}
         shown = [mistake for mistake in mistakes if mistake.index in self.pictures]
         if self.beside:
-            return self._sheet_of_rows(shown)
+            return self._sheet_of_rows(shown, places, legend)
+        shown = [
+            replace(
+                mistake, caption=(*mistake.caption, places[mistake.index].rpartition("/")[2])
+            )  # to find it again by
+            for mistake in shown
+        ]
         under: dict[str, list[Mistake]] = {}
         for mistake in shown:
             under.setdefault(mistake.heading, []).append(mistake)
@@ -117,18 +124,15 @@ class Evaluation:
         note = f"{left_out:,} more are not shown, of which it was less sure." if left_out else ""
         return contact_sheet(f"{self.wrong_words()}: {self.subject}", rows, note, legend)
 
-    def _sheet_of_rows(self, shown: Sequence[Mistake]) -> bytes:
+    def _sheet_of_rows(self, shown: Sequence[Mistake], places: Mapping[int, str], legend: Legend | None) -> bytes:
         """Return the worst mistakes, a row each: the picture, and what is shown beside it."""
-        places = dict(
-            zip((m.index for m in (() if self.details is None else self.details.mistakes)), self.places, strict=True)
-        )
         rows = []
         for mistake in shown[:SHEET_ROWS]:
             tiles = {"image": self.pictures[mistake.index], **self.beside[mistake.index]}
             heading = f"{places[mistake.index]}: {', '.join(mistake.caption)}"
             rows.append((heading, [Tile(Image.fromarray(t), (name,), whole=True) for name, t in tiles.items()]))
         title = f"The worst of {self.images:,} {self.split} images: {self.subject}"
-        return contact_sheet(title, rows, size=WIDE_TILE)
+        return contact_sheet(title, rows, legend=legend, size=WIDE_TILE)
 
     def _tile(self, mistake: Mistake) -> Tile:
         return Tile(Image.fromarray(self.pictures[mistake.index]), mistake.caption)

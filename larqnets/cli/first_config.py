@@ -11,11 +11,10 @@ from larqnets.data.known import FOLDER_PREFIX
 from larqnets.data.survey import survey_folder, with_pixels
 from larqnets.errors import LarqnetsError
 from larqnets.files import check_output, write_atomically
-from larqnets.runs.batch_size import FEW_STEPS, fitting
+from larqnets.runs.batch_size import ENOUGH_STEPS, FEW_STEPS, fitting
 from larqnets.tasks import get_task
 
-STEPS = 3000  # of the whole training, as far as the limits of its epochs allow
-FEWEST, MOST = 30, 300  # epochs
+FEWEST, MOST = 30, 300  # epochs, with ENOUGH_STEPS where these limits allow it
 SIZES = (32, 64)  # height and width; the smaller one where half of the images are smaller than the larger one
 # Of images with masks: the shorter side at most, sides in multiples of the stride of the last map, two of them at least.
 MASKED_SIDE, STRIDE, LEAST = 96, 8, 16
@@ -52,7 +51,7 @@ def first_config(folder: Path, out: Path | None) -> FirstConfig:
         raise damage(folder, images.damaged)
     notes = [*survey_folder(images, data).lines(), *notes]
     count = len(images.splits["train"].paths)
-    epochs = max(FEWEST, min(MOST, -(-STEPS // (count // fitting(count)))))
+    epochs = max(FEWEST, min(MOST, -(-ENOUGH_STEPS // (count // fitting(count)))))
     keep = "best" if data.keeps_validation else "last"
     experiment = Experiment(
         model=ModelConfig("birealnet", "resnet20"),
@@ -77,7 +76,7 @@ def first_segmentation(folder: Path, out: Path | None) -> FirstConfig:
         model=ModelConfig("birealnet", "resnet18", stem="imagenet", width=0.5),
         data=data,
         train=TrainConfig(
-            epochs=max(FEWEST, min(MOST, -(-STEPS // (count // batch)))),
+            epochs=max(FEWEST, min(MOST, -(-ENOUGH_STEPS // (count // batch)))),
             batch_size=batch,
             learning_rate=2e-3,
             schedule="poly",

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -40,13 +40,15 @@ class Check:
 
     `missing`: what a table of labels names that is not there.
 
-    `open` gives the picture at a place of the survey, RGB and upright, `mask` the classes of its pixels.
+    `shown` are the images of a contact sheet, by their place in the survey; `open` gives the picture of one, RGB and upright,
+    `mask` the classes of its pixels.
     """
 
     survey: Survey
     sizes: tuple[tuple[int, int], ...]
     damaged: tuple[LeftOut, ...]
     copies: tuple[Copies, ...]
+    shown: tuple[int, ...]
     open: Callable[[int], Image.Image]
     missing: tuple[LeftOut, ...] = ()
     mask: Callable[[int], np.ndarray] | None = None  # the classes (H, W) of the picture, where there are masks
@@ -116,9 +118,9 @@ class Check:
         return {"pixels": found} if found else {}
 
     def sheet(self, legend: Legend | None = None) -> bytes:
-        """Return a contact sheet of the first labels, each with its first images of every split, as a PNG.
+        """Return a contact sheet of the first labels, each with a few images of every split, as a PNG.
 
-        Where there are masks: the first images of every split under their masks, and the colours of the classes.
+        Where there are masks: a few images of every split and beside each its mask, and the colours of the classes.
         """
         if self.mask is not None:
             return contact_sheet(self.survey.dataset, self._masked_rows(self.mask), legend=legend, size=MASKED_TILE)
@@ -126,34 +128,27 @@ class Check:
         note = f"{more:,} more labels are not shown." if more > 0 else ""
         return contact_sheet(self.survey.dataset, self._rows(self.survey.labels[:SHEET_LABELS]), note, legend)
 
-    def _rows(self, shown: tuple[str, ...]) -> list[tuple[str, list[Tile]]]:
-        chosen: dict[str, list[int]] = {label: [] for label in shown}
-        taken: Counter[tuple[str, str]] = Counter()
-        bad = {str(one.path) for one in self.damaged}
-        for i, place in enumerate(self.survey.places):
-            key = (place.label, place.split)
-            readable = not self.survey.paths or self.survey.paths[i] not in bad
-            if place.label in chosen and readable and taken[key] < PER_LABEL[place.split]:
-                taken[key] += 1
-                chosen[place.label].append(i)
+    def _rows(self, labels: tuple[str, ...]) -> list[tuple[str, list[Tile]]]:
+        tiles: dict[str, list[Tile]] = {label: [] for label in labels}
+        for number in self.shown:
+            if (label := self.survey.places[number].label) in tiles:
+                tiles[label].append(self._tile(number))
         numbers = {name: dict(zip(self.survey.labels, n, strict=True)) for name, n in self.survey.images.items()}
         return [
             (
                 f"{label}: {', '.join(f'{counts[label]:,} {name}' for name, counts in numbers.items())}",
-                [self._tile(i) for i in chosen[label]],
+                tiles[label],
             )
-            for label in shown
+            for label in labels
         ]
 
     def _masked_rows(self, mask: Callable[[int], np.ndarray]) -> list[tuple[str, list[Tile]]]:
         rows: dict[str, list[Tile]] = {split: [] for split in self.survey.total}
-        bad = {str(one.path) for one in self.damaged}
-        for i, place in enumerate(self.survey.places):
+        for i in self.shown:
+            place, picture = self.survey.places[i], self.open(i)
             tiles = rows[place.split]
-            if len(tiles) < 2 * PER_SPLIT and (not self.survey.paths or self.survey.paths[i] not in bad):
-                picture, name = self.open(i), place.file.rpartition("/")[2]
-                tiles.append(Tile(picture, (name,), whole=True))
-                tiles.append(Tile(overlay(picture, mask(i), self.colors), ("with its mask",), whole=True))
+            tiles.append(Tile(picture, (place.file.rpartition("/")[2],), whole=True))
+            tiles.append(Tile(overlay(picture, mask(i), self.colors), ("with its mask",), whole=True))
         counts = self.survey.total
         headed = [(f"{split}: {counts[split]:,} images", tiles) for split, tiles in rows.items()]
         shown = color_key(self.survey.labels, self.colors)
@@ -187,8 +182,15 @@ def check_folder(config: DataConfig, reporter: Reporter = SILENT) -> Check:
                 digests[found].append(i)
                 sizes.append(survey.headers[i].upright_size)
     copies = tuple(survey.copies(same) for same in digests.values() if len(same) > 1)
+    bad = {str(one.path) for one in damaged}
     found = Check(
-        survey, tuple(sizes), tuple(damaged), copies, lambda i: decode_upright(Path(survey.paths[i]), 3), missing
+        survey,
+        tuple(sizes),
+        tuple(damaged),
+        copies,
+        _spread(survey, [i for i, path in enumerate(survey.paths) if path not in bad]),
+        lambda i: decode_upright(Path(survey.paths[i]), 3),
+        missing,
     )
     return found if folder.codes is None else _with_masks(found, folder, reporter)
 
@@ -222,7 +224,10 @@ def _with_masks(found: Check, folder: ImageFolder, reporter: Reporter) -> Check:
         return codes.table[upright(read_mask(masks[i]), orientations[i])]
 
     damaged = (*found.damaged, *unfit)
-    return replace(found, survey=survey, damaged=damaged, mask=classes, colors=layout.classes.colors)
+    bad = {str(one.path) for one in damaged}
+    readable = [i for i, path in enumerate(survey.paths) if not {path, masks[i].path} & bad]
+    shown = _spread(survey, readable, dict.fromkeys(PER_LABEL, PER_SPLIT))
+    return replace(found, survey=survey, damaged=damaged, shown=shown, mask=classes, colors=layout.classes.colors)
 
 
 def _values(mask: MaskFile, codes: Codes) -> np.ndarray | LeftOut:
@@ -231,6 +236,18 @@ def _values(mask: MaskFile, codes: Codes) -> np.ndarray | LeftOut:
         return checked_values(mask, codes)
     except LarqnetsError as error:
         return LeftOut(Path(mask.path), UNFIT, str(error))
+
+
+def _spread(survey: Survey, readable: Sequence[int], many_of: Mapping[str, int] = PER_LABEL) -> tuple[int, ...]:
+    """Return so many images of every label and split, from all over its files: neighbours by name are often alike."""
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for i in readable:
+        groups[survey.places[i].split, survey.places[i].label].append(i)
+    shown: list[int] = []
+    for (split, _), images in groups.items():
+        many = min(many_of[split], len(images))
+        shown += (images[k * len(images) // many] for k in range(many))
+    return tuple(shown)
 
 
 def _digest(path: str) -> bytes | LeftOut:

@@ -56,7 +56,8 @@ def check_prepared(config: DataConfig, reporter: Reporter = SILENT) -> Check:
     def opened(number: int) -> Image.Image:
         return Image.open(io.BytesIO(kept[number][IMAGE])).convert("RGB")
 
-    found = Check(survey, tuple(sizes), (), copies, opened)
+    # Records were shuffled when they were prepared: the first ones are as good as any.
+    found = Check(survey, tuple(sizes), (), copies, tuple(kept), opened)
     if not isinstance(info, MaskInfo):
         return found
 

@@ -42,7 +42,10 @@ class ClassFolders:
     @property
     def split_by(self) -> str:
         """What the splits are that are there."""
-        return "one folder" if EVERYTHING in self.splits else f"{TRAIN}/ and {self.splits[TEST].name}/"
+        if EVERYTHING in self.splits:
+            return "one folder"
+        *most, last = (f"{self.splits[name].name}/" for name in (TRAIN, VALIDATION, TEST) if name in self.splits)
+        return f"{', '.join(most)} and {last}"
 
     def check_labels(self) -> None:
         """Raise LarqnetsError for a class folder that not every split has."""

@@ -10,6 +10,7 @@ from larqnets.config import Experiment, TrainConfig
 
 LARGEST, SMALLEST = 128, 16  # LARGEST is what every config without the key had before the number of images counted
 FEW_STEPS = 20  # in an epoch: with fewer, an epoch changes the weights so rarely that it teaches little
+ENOUGH_STEPS = 3000  # of a whole training on a folder of photos, as `larqnets init photos` plans it
 
 
 def fitting(images: int) -> int:
@@ -37,9 +38,12 @@ def batch_lines(images: int, stages: Sequence[TrainConfig]) -> list[str]:
         if steps < FEW_STEPS:
             epochs = sum(stage.epochs for stage in stages if stage.batch_size == size)
             smaller = " or a smaller train.batch_size" if size > SMALLEST else ""
+            enough = epochs * steps >= ENOUGH_STEPS
             said.append(
-                f"careful: an epoch of fewer than {FEW_STEPS} steps changes the weights little, and "
-                f"{_counted(epochs, 'epoch')} {'has' if epochs == 1 else 'have'} {_counted(epochs * steps, 'step')} in all. More train.epochs{smaller} give more."
+                f"careful: an epoch of fewer than {FEW_STEPS} steps changes the weights little, "
+                f"{'but' if enough else 'and'} {_counted(epochs, 'epoch')} {'has' if epochs == 1 else 'have'} "
+                f"{_counted(epochs * steps, 'step')} in all."
+                + ("" if enough else f" More train.epochs{smaller} give more.")
             )
     return said
 

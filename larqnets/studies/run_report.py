@@ -317,15 +317,21 @@ def _proof(run: Run, manifest: dict[str, Any] | None) -> Section:
     facts = [
         ("equal", "yes" if v["equal"] else "NO"),
         ("layer by layer", f"{len(v['layers'])} binary layers, {signs:,} signs, {wrong:,} wrong"),
-        ("samples", f"{v['samples']:,} {'real' if v['real_samples'] else 'random'}"),
+        ("samples", _samples(v, manifest["samples"]["test"])),
         ("same answer", _share(v["argmax_agreement"])),
-        *((f"{name} trained", _share(value)) for name, value in _scores(v, "trained").items()),
-        *((f"{name} converted", _share(value)) for name, value in _scores(v, "converted").items()),
+        *((f"their {name}, trained", _share(value)) for name, value in _scores(v, "trained").items()),
+        *((f"their {name}, converted", _share(value)) for name, value in _scores(v, "converted").items()),
         ("engine", str(v["engine"])),
     ]
     lines = [str(proof["line"]), *(f"not equal: {text}" for text in v["reasons"])]
     lines += [f"warning: {text}" for text in v["warnings"]]
     return Section("Proof", facts=tuple(facts), lines=tuple(lines), todo=tuple(todo))
+
+
+def _samples(verification: dict[str, Any], test: int) -> str:
+    """Return how many there are of what: on training images among them a network is better than on the test set."""
+    real = f"real, {test:,} of them test images" if verification["real_samples"] else "random"
+    return f"{verification['samples']:,} {real}"
 
 
 def _devices(run: Run, manifest: dict[str, Any] | None, sessions: Sequence[Session]) -> Section:

@@ -206,6 +206,23 @@ def test_a_contact_sheet_shows_its_pictures(folder):
     assert Counter(split for split, _ in captions) == {"train": 6 + 5, "test": 2 + 1}
 
 
+def test_a_sheet_shows_images_from_all_over_a_label(tmp_path):
+    """Files of one shooting stand together by their names: the first ones alone would show one of three."""
+    for label in ("cat", "dog"):
+        for number in range(36):
+            name = f"{'abc'[number // 12]}-{number:02}.png"
+            write_image(tmp_path / "train" / label / name, noise(number, 8, 8))
+            write_image(tmp_path / "test" / label / name, noise(100 + number, 8, 8))
+    found = check(tmp_path)
+    for _, tiles in found._rows(found.survey.labels):
+        shown = [tile.caption for tile in tiles]
+        assert Counter((split, name[0]) for split, name in shown if split == "train") == {
+            ("train", shooting): 2 for shooting in "abc"
+        }
+        assert len({name[0] for split, name in shown if split == "test"}) == 2
+        assert len(set(shown)) == 8
+
+
 def test_damaged_images_are_not_on_the_sheet(folder):
     bad = folder / "train" / "apple" / "00.png"
     bad.write_bytes(bad.read_bytes()[:-200])

@@ -146,6 +146,7 @@ def test_its_own_validation_folder_is_taken_when_asked_for(image_folder):
     dataset = load_dataset(DataConfig(f"folder:{image_folder}", image_size=10, own_validation=True))
     assert (dataset.info.num_train, dataset.info.num_validation, dataset.info.num_test) == (12, 2, 6)
     assert (values(dataset, dataset.samples(9, "validation")["image"]) == 7).all()
+    assert dataset.survey.split_by == "train/, val/ and test/"
     without = load_dataset(DataConfig(f"folder:{image_folder}", image_size=10))
     assert (without.info.num_validation, without.info.num_test) == (0, 6)
     assert "data.own_validation = true takes it" in " ".join(without.survey.lines())

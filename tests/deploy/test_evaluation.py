@@ -3,6 +3,7 @@
 import csv
 import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,8 +123,27 @@ def test_the_screen_has_the_matrix_where_it_fits_and_else_the_most_frequent_conf
         assert "no image" in text
 
 
-def test_the_sheet_shows_what_the_network_is_shown(photos, files):
+def test_a_narrow_matrix_has_its_heading_in_one_line():
+    study = ClassStudy(["a", "b"], "logits")
+    study.add({"y": np.eye(2, dtype=np.float32)}, {"label": np.array([0, 0])})
+    found = Evaluation("x", "d", "test", 2, {"accuracy": 0.5}, None, "e", study.result(), (), ("1",), {})
+    console = PlainConsole(width=120)
+    with console.capture() as screen:
+        for part in evaluated(found.to_json()):
+            console.print(part)
+    assert "\ntrue labels in rows, given labels in columns\n" in screen.get()
+
+
+def test_the_sheet_shows_what_the_network_is_shown(photos, files, monkeypatch):
     found = evaluate_images(open_subject(files[".h5"], dataset=f"folder:{photos}"))
+    drawn = []
+    monkeypatch.setattr("deploy.proof.evaluation.contact_sheet", lambda title, rows, note: drawn.extend(rows) or b"")
+    found.sheet()
+    named = {(heading, tile.caption[0], tile.caption[-1]) for heading, tiles in drawn for tile in tiles}
+    wrong = found.wrong()
+    assert len(named) == len(wrong)
+    expected = {(f"true label: {w['true']}", f"given: {w['given']}", Path(w["image"]).name) for w in wrong}
+    assert named == expected
     data = load_dataset(DataConfig(f"folder:{photos}").of_size((8, 8)))
     (batch,) = data.eval_batches("test", 100).as_numpy_iterator()
     for index, picture in found.pictures.items():

@@ -74,6 +74,10 @@ def test_lines():
         "careful: an epoch of fewer than 20 steps changes the weights little, and 30 epochs have 360 steps in all. More "
         "train.epochs give more.",
     ]
+    # as `larqnets init photos` plans it: the steps are few in an epoch and enough in all, so no advice to change that
+    assert said(204, (250, 16))[1:] == [
+        "careful: an epoch of fewer than 20 steps changes the weights little, but 250 epochs have 3,000 steps in all."
+    ]
     first, caution, second = said(1000, (1, 1000), (1, 50), (2, 50))
     assert (first, second) == (
         "1,000 images, batch 1,000: 1 step per epoch.",

@@ -79,6 +79,10 @@ def test_of_a_new_run_everything_is_said_to_be_missing_with_its_command(tmp_path
     assert "has no finished epoch to draw" in page.text
 
 
+# The proof is filled up with training images, on which the accuracy is another one.
+SAMPLES = ("samples 1,000 real, 450 of them test images", "their accuracy, trained")
+
+
 def test_a_whole_run_is_on_the_page_with_its_pictures(demo, cli, tmp_path):
     binary, floating = (
         json.loads((demo.run / "arm64/manifest.json").read_text())["files"][k] for k in ("binary", "float")
@@ -106,7 +110,15 @@ def test_a_whole_run_is_on_the_page_with_its_pictures(demo, cli, tmp_path):
     assert len(sizes) == 3  # curves, confusion, wrong images
     assert min(min(size) for size in sizes) > 200
     accuracy = json.loads((demo.run / "card.json").read_text())["test_accuracy"]
-    for words in (f"{accuracy:.2%}", f"{binary['bytes']:,}", "1,000 3,500", "3.50", "equal yes", "calibration error"):
+    for words in (
+        f"{accuracy:.2%}",
+        f"{binary['bytes']:,}",
+        "1,000 3,500",
+        "3.50",
+        "equal yes",
+        "calibration error",
+        *SAMPLES,
+    ):
         assert words in page.text, words
     assert "others" not in page.text
     assert "larqnets convert" in page.text  # not proven on ARM64 in these tests

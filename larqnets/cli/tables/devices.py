@@ -44,14 +44,14 @@ def side_by_side(summary: "Summary") -> list[Any]:
     kinds = kinds_of(rows)
     ratios = [pair for pair in RATIOS if any(row.ratio(*pair) for row in rows)]
     table = Table("network", *kinds, *(" / ".join(pair) for pair in ratios), box=None, pad_edge=False)
-    table.title, table.title_justify = f"instructions of an inference, {rows[0].cpu} under qemu", "left"
     for column in table.columns[1:]:
         column.justify = "right"
     for row in rows:
         counts = (f"{row.counts[kind]:,}" if kind in row.counts else "-" for kind in kinds)
         times = (f"{value:.2f}" if (value := row.ratio(*pair)) else "-" for pair in ratios)
         table.add_row(row.name, *counts, *times)
-    return [table]
+    # A line of its own: a table breaks its title where its columns end.
+    return ["", f"instructions of an inference, {rows[0].cpu} under qemu", table]
 
 
 def _fused(name: str) -> str:
@@ -140,8 +140,7 @@ def measured(outcome: Any, summaries: Sequence["Summary"]) -> list[Any]:
             if model.equality is not None:
                 parts.append(_verdict(f"{model.name}:", asdict(model.equality)))
         parts.append(f"record: {path}")
-    tables = [part for summary in summaries for part in side_by_side(summary)]
-    return [*parts, UNTRIED, *(["", *tables] if tables else [])]
+    return [*parts, UNTRIED, *(part for summary in summaries for part in side_by_side(summary))]
 
 
 def _verdict(whose: str, equality: dict[str, Any]) -> str:

@@ -38,7 +38,8 @@ def evaluated(result: dict[str, Any]) -> list[Any]:
 def _classes(classes: list[dict[str, Any]], confusion: dict[str, Any] | None) -> list[Any]:
     """Return every class as a row: with few classes what all its images were taken for, else what most of them were."""
     if confusion is not None and confusion.get("of", "images") == "images" and _fits(confusion["labels"]):
-        return [_matrix(classes, confusion)]
+        # A line of its own: a table breaks its title where its columns end.
+        return ["true labels in rows, given labels in columns", _matrix(classes, confusion)]
     lowest = sorted(classes, key=lambda row: (row.get("accuracy") is None, row.get("accuracy")))[:MAX_CLASSES]
     rows = classes if len(classes) <= MAX_CLASSES else lowest
     names = [name for name in classes[0] if name != "label"]
@@ -57,7 +58,6 @@ def _classes(classes: list[dict[str, Any]], confusion: dict[str, Any] | None) ->
 def _matrix(classes: list[dict[str, Any]], confusion: dict[str, Any]) -> Table:
     labels, counts = confusion["labels"], confusion["counts"]
     table = Table("true label", *labels, "images", "accuracy", box=None, pad_edge=False)
-    table.title, table.title_justify = "true labels in rows, given labels in columns", "left"
     for column in table.columns[1:]:
         column.justify = "right"
     for number, row in enumerate(classes):
