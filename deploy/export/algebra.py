@@ -31,12 +31,13 @@ from larqnets.layers.rsign import RSign
 from larqnets.layers.self_distribution import is_offset
 
 layers = tf.keras.layers
-
 _LINEAR = (None, tf.keras.activations.linear)
 HOMOGENEOUS = (*_LINEAR, tf.keras.activations.relu)  # functions with f(a x) = a f(x) for a > 0
-
-
 _ENTRIES: dict[type[Layer], Entry] = {}
+
+
+def _always(self: Entry, layer: Layer) -> bool:
+    return True
 
 
 def _of(*kinds: type[Layer]) -> Callable[[type[Entry]], type[Entry]]:
@@ -57,8 +58,7 @@ class _Opaque(Entry):
     """Nothing goes through: a sign, a curved function, numbers that come anew."""
 
 
-@_of(layers.MaxPooling2D, layers.AveragePooling2D, branches.Apart)
-@_of(layers.GlobalMaxPooling2D, layers.GlobalAveragePooling2D)
+@_of(layers.MaxPool2D, layers.AvgPool2D, layers.GlobalMaxPool2D, layers.GlobalAvgPool2D, branches.Apart)
 class _Passing(Entry):
     """Every channel by itself, and what a constant or a maximum does is clear: poolings, and nothing at all."""
 
@@ -78,8 +78,7 @@ class _Passing(Entry):
 class _Identity(_Passing):
     """What only training knows."""
 
-    def is_identity(self, layer: Layer) -> bool:
-        return True
+    is_identity = _always
 
 
 @_of(layers.Resizing, layers.UpSampling2D)
@@ -142,8 +141,7 @@ class _Norm(Entry):
         layer.gamma.assign(a * layer.gamma)
         layer.beta.assign(a * layer.beta)
 
-    def takes_offset(self, layer: Layer) -> bool:
-        return is_norm(layer)
+    takes_offset = takes_factor
 
     def take_offset(self, layer: Layer, c: np.ndarray) -> None:
         layer.moving_mean.assign_sub(c)
@@ -167,13 +165,12 @@ class _Norm(Entry):
 class _MovedNorm(Entry):
     """The bias of the convolution that has taken up the BatchNorm."""
 
-    def takes_offset(self, layer: Layer) -> bool:
-        return True
+    takes_offset = gives_offset = _always
 
     def take_offset(self, layer: Layer, c: np.ndarray) -> None:
         layer.beta.assign_add(c)
 
-    gives_offset, give_offset = takes_offset, take_offset
+    give_offset = take_offset
 
 
 @_of(layers.SeparableConv2D, layers.Conv2DTranspose)
@@ -217,8 +214,7 @@ class _Convolution(_Product):
 
 @_of(layers.Dense)
 class _Dense(_Product):
-    def takes_factor(self, layer: Layer) -> bool:
-        return True
+    takes_factor = _always
 
     def takes_offset(self, layer: Layer) -> bool:
         return layer.use_bias
@@ -237,8 +233,7 @@ class _Dense(_Product):
 class _Scaled(Entry):
     """Grows as its input does; nothing else is known."""
 
-    def scales(self, layer: Layer) -> bool:
-        return True
+    scales = _always
 
 
 @_of(MaxUnpool2D)
@@ -252,14 +247,12 @@ class _Unpooled(_Scaled):
 class _Linear(_Scaled):
     """Linear in all inputs together."""
 
-    def hands_on(self, layer: Layer) -> bool:
-        return True
+    hands_on = _always
 
 
 @_of(LinkScale)
 class _LinkScale(_Linear):
-    def commutes(self, layer: Layer) -> bool:
-        return True
+    commutes = _always
 
     def offset(self, layer: Layer, given: Sequence[np.ndarray]) -> np.ndarray:
         return given[0] * layer.gamma.numpy()
@@ -305,8 +298,7 @@ class _ChannelMap(_Linear):
 
 @_of(RSign)
 class _RSign(Entry):
-    def takes_offset(self, layer: Layer) -> bool:
-        return True
+    takes_offset = _always
 
     def take_offset(self, layer: Layer, c: np.ndarray) -> None:
         layer.threshold.assign_sub(c)
@@ -317,8 +309,7 @@ class _RSign(Entry):
 
 @_of(RPReLU)
 class _RPReLU(Entry):
-    def takes_offset(self, layer: Layer) -> bool:
-        return True
+    takes_offset = _always
 
     def take_offset(self, layer: Layer, c: np.ndarray) -> None:
         layer.shift_in.assign_sub(c)

@@ -71,10 +71,9 @@ def _by_ceil(places: Sequence[tf.Tensor], z: tf.Tensor) -> list[tf.Tensor]:
 
 def _by_chain(places: Sequence[tf.Tensor], z: tf.Tensor) -> list[tf.Tensor]:
     a, b, c, d = places
-    nothing = tf.zeros_like(z)
     placed, left = [], z
     for values, others in ((a, tf.maximum(b, tf.maximum(c, d))), (b, tf.maximum(c, d)), (c, d)):
         here = values >= others
-        placed.append(tf.where(here, left, nothing))
-        left = tf.where(here, nothing, left)
+        placed.append(tf.where(here, left, 0.0))  # one zero: a map of them would be float32 in a file of integers
+        left = tf.where(here, 0.0, left)
     return [*placed, left]
