@@ -69,11 +69,15 @@ def lines(rows: list[Row]) -> list[str]:
     ways = defaultdict[str, list[Row]](list)
     for row in rows:
         ways[row.way].append(row)
-    said = ["| | seeds | test accuracy | mean over labels |", "|---|---|---|---|"]
+    said = ["| | seeds | validation accuracy | test accuracy | mean over labels |", "|---|---|---|---|---|"]
     for way, group in ways.items():
         cells = [
             f"{statistics.mean(scores):.1%} ({min(scores):.1%} to {max(scores):.1%})"
-            for scores in ([row.test_accuracy for row in group], [row.label_accuracy for row in group])
+            for scores in (
+                [row.validation_accuracy for row in group],
+                [row.test_accuracy for row in group],
+                [row.label_accuracy for row in group],
+            )
         ]
         said.append(f"| {way} | {', '.join(str(row.seed) for row in group)} | {' | '.join(cells)} |")
     return said

@@ -8,15 +8,15 @@ from transfer_table import TABLE, Row, asdict, lines, measured
 
 from larqnets.runs.run import Run
 
-ROW = Row("", "none", "", 40, 0, 10, 0.5, 0.5, 0.4)
+ROW = Row("", "none", "", 40, 0, 10, 0.6, 0.5, 0.4)
 
 
 def test_the_mean_and_the_range_over_seeds():
     transferred = replace(ROW, init_from="cifar10", options="body_rate 0.1", test_accuracy=0.9)
     rows = [ROW, transferred, replace(ROW, seed=1, test_accuracy=0.8), replace(ROW, seed=2, test_accuracy=0.8)]
     assert lines(rows)[2:] == [
-        "| from scratch, augment none | 0, 1, 2 | 70.0% (50.0% to 80.0%) | 40.0% (40.0% to 40.0%) |",
-        "| init-from cifar10, augment none, body_rate 0.1 | 0 | 90.0% (90.0% to 90.0%) | 40.0% (40.0% to 40.0%) |",
+        "| from scratch, augment none | 0, 1, 2 | 60.0% (60.0% to 60.0%) | 70.0% (50.0% to 80.0%) | 40.0% (40.0% to 40.0%) |",
+        "| init-from cifar10, augment none, body_rate 0.1 | 0 | 60.0% (60.0% to 60.0%) | 90.0% (90.0% to 90.0%) | 40.0% (40.0% to 40.0%) |",
     ]
 
 
