@@ -104,12 +104,8 @@ class Evaluation:
         shown = [mistake for mistake in mistakes if mistake.index in self.pictures]
         if self.beside:
             return self._sheet_of_rows(shown, places, legend)
-        shown = [
-            replace(
-                mistake, caption=(*mistake.caption, places[mistake.index].rpartition("/")[2])
-            )  # to find it again by
-            for mistake in shown
-        ]
+        files = [places[mistake.index].rpartition("/")[2] for mistake in shown]  # by which the images are found again
+        shown = [replace(mistake, caption=(*mistake.caption, file)) for mistake, file in zip(shown, files, strict=True)]
         under: dict[str, list[Mistake]] = {}
         for mistake in shown:
             under.setdefault(mistake.heading, []).append(mistake)
