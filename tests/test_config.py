@@ -41,7 +41,7 @@ epochs = 2
 def test_defaults_and_values():
     experiment = parse_config(GOOD, "good")
     assert experiment.model == ModelConfig("birealnet", "resnet20")
-    assert (experiment.seed, experiment.train.epochs, experiment.train.batch_size) == (3, 2, 128)
+    assert (experiment.seed, experiment.train.epochs, experiment.train.batch_size) == (3, 2, 0)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_stage_is_train_with_changes_and_overrides_reach_both():
         "real",
         5,
         1e-5,
-        128,
+        0,
     )
     assert (whole.name, whole.precision, whole.epochs, whole.weight_decay, whole.batch_size) == (
         *("whole", "binary", 2, 0.0),

@@ -303,11 +303,10 @@ class Dataset:
             }
             with reading_errors(self):
                 for some in decoded.batch(256).as_numpy_iterator():
-                    count = 0
-                    for name, values in cast(dict[str, np.ndarray], some).items():
-                        count = len(values)
-                        arrays[name][done : done + count] = values
-                    done += count
+                    batch = cast(dict[str, np.ndarray], some)
+                    for name, values in batch.items():
+                        arrays[name][done : done + len(values)] = values
+                    done += len(batch[IMAGE])
             # On the host: tf.data runs there, whatever device computes.
             with tf.device("CPU:0"):
                 self._arrays[split] = {name: tf.constant(values) for name, values in arrays.items()}

@@ -137,7 +137,7 @@ def test_a_narrow_matrix_has_its_heading_in_one_line():
 def test_the_sheet_shows_what_the_network_is_shown(photos, files, monkeypatch):
     found = evaluate_images(open_subject(files[".h5"], dataset=f"folder:{photos}"))
     drawn = []
-    monkeypatch.setattr("deploy.proof.evaluation.contact_sheet", lambda title, rows, *others: drawn.extend(rows) or b"")
+    monkeypatch.setattr("deploy.proof.evaluation.contact_sheet", lambda title, rows, *more: drawn.extend(rows) or b"")
     found.sheet()
     named = {(heading, tile.caption[0], tile.caption[-1]) for heading, tiles in drawn for tile in tiles}
     wrong = found.wrong()
