@@ -191,7 +191,7 @@ def test_an_evaluation_shows_image_truth_answer_and_errors(whole, cli, tmp_path)
     assert said.code == 0, said.err
     assert "with wrong pixels: 3 of 3 images; --wrong CSV lists them, --sheet PNG shows them" in said.out
     assert "iou_ground" not in said.out.replace(" ", "_").split("label")[0]
-    page = cli("report", whole.path, "--output", "report.html")
+    page = cli("report", whole.path, "--html", "report.html")
     assert page.code == 0, page.err
     html = (tmp_path / "report.html").read_text()
     assert "test images with wrong pixels" in html
