@@ -11,6 +11,7 @@ from pathlib import Path
 
 from larqnets.data.file_list import (
     EVERYTHING,
+    HIDDEN,
     TAKE_VALIDATION,
     TEST,
     TEST_NAMES,
@@ -93,7 +94,7 @@ class ClassFolders:
                 if entry in taken or (folder in self.splits.values() and entry.name in self.labels):
                     continue
                 if entry.name.startswith("."):
-                    yield LeftOut(entry, "hidden", "the name begins with a dot")
+                    yield LeftOut(entry, *HIDDEN)
                 elif entry.is_dir():
                     own = entry.name in TEST_NAMES
                     yield LeftOut(entry, f"folder {entry.name}/", TAKE_VALIDATION if own else "it is no split")
@@ -160,7 +161,7 @@ def _images_in(folder: Path, left_out: list[LeftOut]) -> list[Path]:
     images = []
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
-            left_out.append(LeftOut(entry, "hidden", "the name begins with a dot"))
+            left_out.append(LeftOut(entry, *HIDDEN))
         elif entry.is_dir() and not entry.is_symlink():
             left_out += _nested(entry)
         elif entry.is_dir():

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -23,7 +22,7 @@ from larqnets.data.pixels import central_part
 from larqnets.data.prepared import features_of, open_prepared
 from larqnets.data.presets import mix, preset_of, recolour
 from larqnets.data.split import held_out
-from larqnets.data.streams import FileStream, RecordStream, Stream, permutation, shuffled_indices
+from larqnets.data.streams import FileStream, RecordStream, Stream, permutation, reading_errors, shuffled_indices
 from larqnets.data.survey import Survey, survey_folder, survey_known
 from larqnets.errors import LarqnetsError, printable
 from larqnets.places import FOLDER_PREFIX, folder_path
@@ -380,18 +379,6 @@ class Dataset:
 
     def _normalise(self, batch: Example) -> Example:
         return batch | {IMAGE: tf.cast(batch[IMAGE], tf.float32) * self._scale + self._offset}
-
-
-@contextmanager
-def reading_errors(dataset: Dataset) -> Iterator[None]:
-    """Raise LarqnetsError that names the file or folder when tf.data meets damaged data of `dataset` in this block."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        explanation = dataset.explain(error)
-        if explanation is None:
-            raise
-        raise explanation from error
 
 
 def _prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:

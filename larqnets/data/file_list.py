@@ -15,6 +15,7 @@ TEST_NAMES = (TEST, VALIDATION, "val", "valid")  # what people call images that 
 EVERYTHING = ""  # the one split of a folder that has none
 TAKE_VALIDATION = "data.own_validation = true takes it"
 DAMAGED, MISSING = "damaged", "missing"
+HIDDEN = ("hidden", "the name begins with a dot")  # what an entry of a folder is, and why it is left out
 
 
 @dataclass(frozen=True)
