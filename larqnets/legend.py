@@ -18,14 +18,11 @@ class Legend:
         """Return a text with a number in the place of each part that cannot be drawn, and nothing that hides or controls."""
         text = printable(text)
         parts: list[str] = []
-        start, end = (
-            None,
-            0,
-        )  # of a part that cannot be drawn; spaces stay in it where more of it follows, and so do digits
+        # Of a part that cannot be drawn. Spaces stay in it where more of it follows, and so do digits, which would be read
+        # as those of the number.
+        start, end = None, 0
         for place, character in enumerate([*text, ""]):
-            is_behind = (
-                start is not None and end == place and character.isdigit()
-            )  # which would be read as of the number
+            is_behind = start is not None and end == place and character.isdigit()
             if character and (is_behind or not _has_glyph(character)):
                 start, end = place if start is None else start, place + 1
             elif start is not None and not character.isspace():

@@ -5,6 +5,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+# A config for 8x8 images of a folder; `more` are further lines of [train], its last table.
+CONFIG = """
+[model]
+method = "real"
+backbone = "resnet8"
+width = 0.0625
+[data]
+dataset = "folder:{folder}"
+image_size = 8
+[train]
+epochs = 1
+{more}
+"""
+
 
 def photos(folder: Path, mode: str = "RGB", train: int = 8, test: int = 4) -> Path:
     """Images 15x14 of three classes that differ in colour: so many of each to learn from and to test."""

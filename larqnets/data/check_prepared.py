@@ -11,8 +11,9 @@ from PIL import Image
 
 from larqnets.config import DataConfig
 from larqnets.data.check import PER_LABEL, PER_SPLIT, Check
-from larqnets.data.dataset import SplitName, load_dataset, reading_errors
+from larqnets.data.dataset import SplitName, load_dataset
 from larqnets.data.info import IMAGE, LABEL, MASK, MaskInfo
+from larqnets.data.streams import reading_errors
 from larqnets.data.survey import Place
 from larqnets.reporter import SILENT, Reporter
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from larqnets.data.file_list import (
     EVERYTHING,
+    HIDDEN,
     TAKE_VALIDATION,
     TEST,
     TEST_NAMES,
@@ -91,7 +92,7 @@ class ClassFolders:
                 if entry in taken or (folder in self.splits.values() and entry.name in self.labels):
                     continue
                 if entry.name.startswith("."):
-                    yield LeftOut(entry, "hidden", "the name begins with a dot")
+                    yield LeftOut(entry, *HIDDEN)
                 elif entry.is_dir():
                     own = entry.name in TEST_NAMES
                     yield LeftOut(entry, f"folder {entry.name}/", TAKE_VALIDATION if own else "it is no split")

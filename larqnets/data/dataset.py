@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast
 
@@ -20,7 +19,7 @@ from larqnets.data.pixels import central_part
 from larqnets.data.presets import mix, preset_of, recolour
 from larqnets.data.scaling import draw_part, scaled_part
 from larqnets.data.sources import Masks, open_source
-from larqnets.data.streams import Stream, permutation, shuffled_indices
+from larqnets.data.streams import Stream, permutation, reading_errors, shuffled_indices
 from larqnets.data.survey import Survey
 from larqnets.errors import LarqnetsError, printable
 
@@ -376,18 +375,6 @@ class Dataset:
 
     def _normalise(self, batch: Example) -> Example:
         return batch | {IMAGE: tf.cast(batch[IMAGE], tf.float32) * self._scale + self._offset}
-
-
-@contextmanager
-def reading_errors(dataset: Dataset) -> Iterator[None]:
-    """Raise LarqnetsError that names the file or folder when tf.data meets damaged data of `dataset` in this block."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        explanation = dataset.explain(error)
-        if explanation is None:
-            raise
-        raise explanation from error
 
 
 def _prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -18,6 +18,7 @@ EVERYTHING = ""  # the one split of a folder that has none
 TAKE_VALIDATION = "data.own_validation = true takes it"
 DAMAGED, MISSING = "damaged", "missing"
 UNFIT = "unfit"  # what a file is that can be read, and does not fit to others
+HIDDEN = ("hidden", "the name begins with a dot")  # what an entry of a folder is, and why it is left out
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def images_in(folder: Path, left_out: list[LeftOut]) -> list[Path]:
     images = []
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
-            left_out.append(LeftOut(entry, "hidden", "the name begins with a dot"))
+            left_out.append(LeftOut(entry, *HIDDEN))
         elif entry.is_dir() and not entry.is_symlink():
             left_out += _nested(entry)
         elif entry.is_dir():

@@ -27,7 +27,7 @@ from larqnets.data.file_list import (
     why_not,
 )
 from larqnets.data.image import HEIF_SUFFIXES
-from larqnets.data.label_names import how_alike, written_twice
+from larqnets.data.label_names import composed, how_alike, written_twice
 from larqnets.documents import csv_lines, read_text
 from larqnets.errors import LarqnetsError, printable
 
@@ -266,7 +266,7 @@ def _each_once(table: Path, rows: Sequence[LabelledFile]) -> tuple[list[Labelled
     again: list[LeftOut] = []
     others: list[tuple[LabelledFile, LabelledFile]] = []
     for row in rows:
-        seen = first.setdefault(normalize("NFC", row.file), row)
+        seen = first.setdefault(composed(row.file), row)
         if (seen.label, seen.split) != (row.label, row.split):
             others.append((seen, row))
         elif seen is not row:
@@ -287,7 +287,7 @@ def _each_once(table: Path, rows: Sequence[LabelledFile]) -> tuple[list[Labelled
 
 def _place(folder: Path, file: str) -> Path | None:
     """Return where a file is, in whatever form of Unicode its name is stored; None where no file is there."""
-    forms: tuple[Callable[[str], str], ...] = (str, lambda name: normalize("NFC", name), lambda n: normalize("NFD", n))
+    forms: tuple[Callable[[str], str], ...] = (str, composed, lambda name: normalize("NFD", name))
     for path in dict.fromkeys(folder / form(file) for form in forms):
         try:
             if not stat.S_ISDIR(path.stat().st_mode):

@@ -6,7 +6,8 @@ every batch is of one epoch.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -31,7 +32,26 @@ _WRONG_COUNT = "another number of records than dataset_info.json says"
 _CARDINALITY = "Input dataset was expected to contain"  # words of TensorFlow
 
 
-class Stream(Protocol):
+class Explaining(Protocol):
+    """What knows why reading its files may fail."""
+
+    def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
+        """Return what to tell the user when reading failed, or None when the data is not the cause."""
+
+
+@contextmanager
+def reading_errors(data: Explaining) -> Iterator[None]:
+    """Raise LarqnetsError that names the file or folder when tf.data meets damaged data of `data` in this block."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        explanation = data.explain(error)
+        if explanation is None:
+            raise
+        raise explanation from error
+
+
+class Stream(Explaining, Protocol):
     """The images of one split."""
 
     @property
@@ -54,9 +74,6 @@ class Stream(Protocol):
     def names(self, indices: Sequence[int]) -> list[str]:
         """Return where these images are, numbers in stored order: their files, or the numbers of their records."""
         ...
-
-    def explain(self, error: tf.errors.OpError) -> LarqnetsError | None:
-        """Return what to tell the user when reading failed, or None when the data is not the cause."""
 
 
 def shuffled_indices(num: int, seed: int, purpose: Purpose, batch_size: int, start_step: int = 0) -> tf.data.Dataset:
@@ -215,22 +232,15 @@ class RecordStream:
         """
         wanted = {LABEL: tf.io.FixedLenFeature((), tf.int64)}  # as TFDS writes a ClassLabel
         batches = self._records().batch(4096).map(lambda records: tf.io.parse_example(records, wanted)[LABEL])
-        try:
+        with reading_errors(self):
             labels = np.concatenate([*batches.as_numpy_iterator()]).astype(np.int32)
-        except tf.errors.OpError as error:
-            explanation = self.explain(error)
-            if explanation is None:
-                raise
-            raise explanation from error
         return labels if self.kept is None else labels[self.kept]
 
     def mask_values(self) -> np.ndarray:
         """Return how many pixels of every mask have each value, int64 (N, 256)."""
         masks = self.in_order().map(lambda example: tf.io.decode_png(example[MASK], 1), tf.data.AUTOTUNE)
-        try:
+        with reading_errors(self):
             return np.array([count_values(mask) for mask in masks.as_numpy_iterator()])
-        except tf.errors.OpError as error:
-            raise self.explain(error) or error from error
 
     def where(self, mask: np.ndarray) -> "RecordStream":
         """Return the records at which `mask` is true; it is about all."""

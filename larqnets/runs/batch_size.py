@@ -23,7 +23,6 @@ def fitting(images: int) -> int:
 
 def with_batch_size(experiment: Experiment, size: int) -> Experiment:
     """Return the experiment with batches of `size` images wherever it leaves them open."""
-
     train = experiment.train if experiment.train.batch_size else replace(experiment.train, batch_size=size)
     stages = (stage if stage.batch_size else replace(stage, batch_size=size) for stage in experiment.stages)
     return replace(experiment, train=train, stages=tuple(stages))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from photos import CONFIG
 from PIL import Image
 from recorder import Recorder
 
@@ -17,18 +18,6 @@ from larqnets.runs.names import Order, plan_run
 from larqnets.runs.run import Run
 from larqnets.studies.sweep_plan import plan
 from larqnets.training.launch import launch
-
-CONFIG = """
-[model]
-method = "real"
-backbone = "resnet8"
-width = 0.0625
-[data]
-dataset = "folder:{photos}"
-image_size = 8
-[train]
-epochs = 1
-"""
 
 
 @pytest.mark.parametrize(
@@ -97,7 +86,7 @@ def config(tmp_path):
                 tmp_path / "photos" / label / f"{number}.png"
             )
     path = tmp_path / "own.toml"
-    path.write_text(CONFIG.format(photos=tmp_path / "photos"))
+    path.write_text(CONFIG.format(folder=tmp_path / "photos", more=""))
     return path
 
 

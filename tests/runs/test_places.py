@@ -6,25 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from photos import CONFIG
 from PIL import Image
 
 from larqnets.config import load_config
 from larqnets.errors import MovedWarning
 from larqnets.places import whole_dataset, whole_path
 from larqnets.runs.run import Run
-
-CONFIG = """
-[model]
-method = "real"
-backbone = "resnet8"
-width = 0.0625
-[data]
-dataset = "folder:photos"
-image_size = 8
-[train]
-epochs = 1
-batch_size = 4
-"""
 
 
 def paint(folder: Path) -> Path:
@@ -40,7 +28,7 @@ def paint(folder: Path) -> Path:
 def config(tmp_path) -> Path:
     (tmp_path / "project").mkdir()
     file = tmp_path / "project" / "mine.toml"
-    file.write_text(CONFIG)
+    file.write_text(CONFIG.format(folder="photos", more="batch_size = 4"))
     return file
 
 
@@ -48,7 +36,7 @@ def config(tmp_path) -> Path:
 def test_a_path_in_a_config_is_that_beside_it(config, tmp_path, monkeypatch, written):
     (config.parent / "sub").mkdir()
     photos = paint(config.parent / "photos")
-    config.write_text(CONFIG.replace("folder:photos", f"folder:{written}"))
+    config.write_text(CONFIG.format(folder=written, more="batch_size = 4"))
     for folder in (tmp_path, config.parent, Path("/")):
         monkeypatch.chdir(folder)
         for name in (str(config), os.path.relpath(config)):
