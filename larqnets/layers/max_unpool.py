@@ -1,6 +1,6 @@
 """Unpooling by the places of the maxima, of ops that every TensorFlow Lite has."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -30,8 +30,13 @@ class MaxUnpool2D(tf.keras.layers.Layer):
     and d alone the quantiser would take the scale of all of x from some of them, and leave convolutions behind the pooling
     float. No gradient reaches x through the places, as in Caffe.
 
+    `forced`, where it is set, gives the map by which the places are chosen in the stead of x: for the proof that a file is
+    equal, as a quantizer that gives the signs of a file.
+
     Source: SegNet, arXiv 1511.00561, section 3. The forms are ours.
     """
+
+    forced: Callable[[tf.Tensor], tf.Tensor] | None = None
 
     def __init__(self, form: Form = "ceil", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -48,6 +53,7 @@ class MaxUnpool2D(tf.keras.layers.Layer):
     def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """Return the unpooled z."""
         x, z = inputs
+        x = x if self.forced is None else self.forced(x)
         height, width = known(x.shape[1:3])
         pooled = tf.nn.max_pool2d(x, 2, 2, "SAME") if self.form == "chain" else None
         if height % 2 or width % 2:
