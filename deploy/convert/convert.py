@@ -132,7 +132,9 @@ def convert_twin(
 
 def _left_float(file: Model, names: dict[str, str]) -> list[str]:
     """Return which layers of an int8 file compute in floats, as the converter may decide without a word."""
-    ops = [op for op in file.subgraphs[0].operators if (k := stored_kernel(file, op)) is not None and k.dtype == "float32"]
+    ops = [
+        op for op in file.subgraphs[0].operators if (k := stored_kernel(file, op)) is not None and k.dtype == "float32"
+    ]
     left = ", ".join(f"'{names.get(str(op.index), op.name)}'" for op in ops)
     return [f"int8: the converter left {left} float, {len(ops)} of its layers."] if ops else []
 
