@@ -65,8 +65,8 @@ def convert_source(
     check_target(target)
     reporter.stage("load")
     source = open_subject(path, dataset=dataset, data_dir=data_dir, given=given)
-    source.task.check_form(form, str(source.origin))
     trained = _look_at(source, allow_float, twins=twins or twin_run is not None, twin_run=twin_run)
+    source.task.check_form(form, str(source.origin))
     check_end(trained.model, form, str(source.origin))
     folder = out or (path / target if source.run else path.with_name(f"{source.name}-{target}"))
     binary = bool(trained.binary_layers)
@@ -79,17 +79,12 @@ def convert_source(
     if source.run is None or source.run.kind == "imported":
         main.warnings.extend(_doubts(samples, main))
     files = [main]
-    if (twins or twin_run) and binary:
+    if twins or twin_run:
         reporter.stage("twins")
-        files += _twins(source, samples, twin_run, entry)
-    elif (twins or twin_run) and (calibration := _calibration(source)) is not None:
-        reporter.stage("twins")
-        files.append(convert_twin(trained, samples, calibration, entry, "quantised from this run"))
+        files += _twins(source, samples, twin_run, entry) if binary else _own_twin(source, trained, samples, entry)
     if source.run is not None and source.run.kind == "decomposed":
-        more = convert_decomposed(
-            source.run, trained, samples, _calibration(source) if twins else None, entry, reporter
-        )
-        files += more
+        images = _calibration(source) if twins else None
+        files += convert_decomposed(source.run, trained, samples, images, entry, reporter)
     main.warnings.extend(text for file in files[1:] for text in file.warnings)
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
     facts: dict[str, Any] = {}
@@ -97,7 +92,6 @@ def convert_source(
         few = min(SAMPLES, len(samples.images)) if proof.arm64 else 0
         files = [in_form(file, form, samples, few, reporter) for file in files]
         facts["form"] = {"form": form, "samples": len(samples.images), "arm64_samples": few}
-    main = files[0]
     facts |= {
         "source": provenance,
         "headline": samples.task.headline,
@@ -108,8 +102,8 @@ def convert_source(
     manifest = publish(folder, files, facts, reporter)
     if source.run is not None:
         source.run.update_card(
-            converted_test_accuracy=main.test_accuracy,
-            converted_scores=main.scores,
+            converted_test_accuracy=files[0].test_accuracy,
+            converted_scores=files[0].scores,
             converted_test_images=samples.num_test,
             converted=str(folder / f"{main.variant}.tflite"),
         )
@@ -202,6 +196,12 @@ def _check_same_images(run: Run, twin_run: Run) -> None:
             raise LarqnetsError(
                 f"{twin_run.path} was trained {what} than {run.path}. Train the twin on the same images."
             )
+
+
+def _own_twin(source: Subject, trained: Trained, samples: Samples, entry: dict[str, Any]) -> list[Converted]:
+    """Return a network with real weights as int8; nothing where there are no images for its ranges."""
+    images = _calibration(source)
+    return [] if images is None else [convert_twin(trained, samples, images, entry, "quantised from this run")]
 
 
 def _twins(source: Subject, samples: Samples, twin_run: Path | None, entry: dict[str, Any]) -> list[Converted]:

@@ -22,10 +22,17 @@ from deploy.export.trained import Trained
 from deploy.proof.contents import match_layers
 from deploy.proof.outputs import Ending, difference, ending_of, last_function
 from deploy.proof.sizes import made_of
-from deploy.proof.unpoolings import UnpoolProof, Windows, compare_windows, cropped, maps_before_pooling, windows_of
+from deploy.proof.unpoolings import (
+    UnpoolProof,
+    Windows,
+    compare_windows,
+    maps_before_pooling,
+    nearest,
+    unpoolings_of,
+    windows_of,
+)
 from deploy.run.interpreter import Interpreter, as_list
 from larqnets.errors import LarqnetsError
-from larqnets.layers.max_unpool import MaxUnpool2D
 from larqnets.tflite.model import Model, unpack_bits
 
 Layer = tf.keras.layers.Layer
@@ -67,11 +74,11 @@ class Layerwise(NamedTuple):
     """What part (a) found."""
 
     layers: list[LayerProof]
-    unpoolings: list[UnpoolProof]
     unchecked: list[str]  # binary layers without a 1-bit op
-    unmatched: list[str]  # unpoolings whose maps the file has not got
     outputs: OutputProof
     remarks: list[str]
+    unpoolings: list[UnpoolProof]
+    unmatched: list[str]  # unpoolings whose maps the file has not got
 
 
 def compare_layers(
@@ -109,10 +116,10 @@ def _bytes_of_a_sample(trained: Trained) -> int:
     file's and its windows. Of an output the file's, three runs and what is computed of them.
     """
     model = trained.model
-    asked = [layer.name for layer in trained.binary_layers] + _unpoolings(model)
+    asked = [model.get_layer(layer.name) for layer in trained.binary_layers]
     places = [
         shape[0] if isinstance(shape, list) else shape
-        for layer in map(model.get_layer, asked)
+        for layer in (*asked, *unpoolings_of(model))
         for shape in (layer.get_input_shape_at(place) for place in range(len(layer.inbound_nodes)))
     ]
     outputs = [tensor.shape for tensor in model.outputs]
@@ -142,53 +149,42 @@ def _compare_part(file: Model, trained: Trained, images: np.ndarray, num_real: i
         )
     order = [(layer, op) for layer in binary for op in matched.get(layer.name, ())]
     ends = [_common_end(model, file, output) for output in range(len(own))]
-    maps = maps_before_pooling(file, model)
-    tensors = [op.inputs[0] for _, op in order] + [end.before for end in ends if end]
-    tensors += [tensor for places in maps.values() for tensor in places]
+    maps = maps_before_pooling(file) if unpoolings_of(model) else []
+    tensors = [op.inputs[0] for _, op in order] + [end.before for end in ends if end] + maps
     tapped = _tapped(file, tensors, images, device)
     signs_of: dict[str, list[np.ndarray]] = {}  # layer -> signs in each of its places
     for layer, op in order:
         signs = unpack_bits(tapped[op.inputs[0]], channels[layer.name]).astype(np.float32)
         signs_of.setdefault(layer.name, []).append(signs)
-    forced = signs_of | {name: [tapped[tensor] for tensor in places] for name, places in maps.items()}
+    forced = Forced(signs_of, [tapped[tensor] for tensor in maps])
     outputs, seen = _forward(model, images, forced, ends)
     nudges = np.random.default_rng(0).choice([-NUDGE, NUDGE], images.shape).astype(np.float32)
     moved, nudged = _forward(model, images * (1 + nudges), forced, ends)
-    parts = made_of(model, {layer.name: layer for layer in binary}, maps)
-    layers = [
-        _together(
-            [
-                LayerProof(name, *_compare_signs(seen.values[name, i], nudged.values[name, i], signs, size, num_real))
-                for i, (signs, size) in enumerate(zip(places, parts.sizes[name], strict=True))
-            ]
+    in_all = {layer.name: range(len(layer.inbound_nodes)) for layer in unpoolings_of(model)}
+    matching = [name for name, places in in_all.items() if all((name, place) in seen.windows for place in places)]
+    parts = made_of(model, {layer.name: layer for layer in binary}, matching)
+    layers, unpoolings = [], []
+    for name, places in signs_of.items():
+        judged = (
+            _compare_signs(seen.values[name, i], nudged.values[name, i], signs, size, num_real)
+            for i, (signs, size) in enumerate(zip(places, parts.sizes[name], strict=True))
         )
-        for name, places in signs_of.items()
-    ]
-    unpoolings = [
-        _together(
-            [
-                UnpoolProof(
-                    name,
-                    *compare_windows(seen.windows[name, i], nudged.windows[name, i], size, num_real, EPS, SLACK),
-                )
-                for i, size in enumerate(parts.sizes[name])
-            ]
+        layers.append(_together([LayerProof(name, *counts) for counts in judged]))
+    for name in matching:
+        judged = (
+            compare_windows(seen.windows[name, i], nudged.windows[name, i], size, num_real, EPS, SLACK)
+            for i, size in enumerate(parts.sizes[name])
         )
-        for name in maps
-    ]
+        unpoolings.append(_together([UnpoolProof(name, *counts) for counts in judged]))
     figures = _compare_outputs(ends, outputs, {SLACK: moved}, tapped, own, num_real)
     if any(figure.beyond_rounding > LOGITS_EPS for figure in figures):
         with _rounded_sums(model, binary):
             again, _ = _forward(model, images, forced, ends)
         figures = _compare_outputs(ends, outputs, {SLACK: moved, 1: again}, tapped, own, num_real)
     unchecked = [layer.name for layer in described if layer.name not in matched]
-    unmatched = [name for name in _unpoolings(model) if name not in maps]
+    unmatched = [name for name in in_all if name not in matching]
     proven = OutputProof(*map(max, zip(*figures, strict=True)))
-    return Layerwise(layers, unpoolings, unchecked, unmatched, proven, parts.remarks)
-
-
-def _unpoolings(model: tf.keras.Model) -> list[str]:
-    return [layer.name for layer in model.layers if isinstance(layer, MaxUnpool2D) and layer.inbound_nodes]
+    return Layerwise(layers, unchecked, proven, parts.remarks, unpoolings, unmatched)
 
 
 class Probes(NamedTuple):
@@ -260,15 +256,22 @@ def _compare_output(
     return OutputProof(difference(due, found, num_real), difference(due, found, num_real, slack), function)
 
 
+class Forced(NamedTuple):
+    """What the network takes from the file."""
+
+    signs: dict[str, list[np.ndarray]]  # layer -> those of its input, in each of its places
+    maps: list[np.ndarray]  # among which every unpooling finds the one that it chooses its places by
+
+
 class Seen(NamedTuple):
-    """By layer and place."""
+    """By layer and place, what the network would have taken itself."""
 
     values: dict[tuple[str, int], np.ndarray]  # what it was given to binarise
     windows: dict[tuple[str, int], Windows]  # what an unpooling would have chosen by
 
 
 def _forward(
-    model: tf.keras.Model, images: np.ndarray, forced: dict[str, list[np.ndarray]], ends: Sequence[_End | None]
+    model: tf.keras.Model, images: np.ndarray, forced: Forced, ends: Sequence[_End | None]
 ) -> tuple[list[_Run], Seen]:
     """Run the model with its signs and indices forced; returns its outputs, and what was binarised and chosen by."""
     with _forced(model, forced) as seen, ExitStack() as recorded:
@@ -288,36 +291,43 @@ def _tapped(file: Model, tensors: list[int], images: np.ndarray, device: str | N
 
 
 @contextmanager
-def _forced(model: tf.keras.Model, forced: dict[str, list[np.ndarray]]) -> Iterator[Seen]:
-    """While the block runs the model once, each named layer takes what it is given place by place: signs to which it
-    binarises, an unpooling the map by which it chooses.
+def _forced(model: tf.keras.Model, forced: Forced) -> Iterator[Seen]:
+    """While the block runs the model once, layers that are named binarise to the given signs, and unpoolings choose by the
+    given maps, place by place.
 
-    Yields what it would have taken.
+    Yields what they would have taken.
     """
     seen = Seen({}, {})
 
-    def force(layer: Layer) -> Callable[[tf.Tensor], tf.Tensor]:
-        name, places = layer.name, iter(_order_of_places(model, layer.name))
+    def quantizer(layer: Layer) -> Callable[[tf.Tensor], tf.Tensor]:
+        places = iter(_order_of_places(model, layer.name))
 
-        def quantizer(x: tf.Tensor) -> tf.Tensor:
+        def quantize(x: tf.Tensor) -> tf.Tensor:
             place = next(places)
-            seen.values[name, place] = values = x.numpy()
-            return tf.constant(forced[name][place].reshape(values.shape))
+            seen.values[layer.name, place] = values = x.numpy()
+            return tf.constant(forced.signs[layer.name][place].reshape(values.shape))
+
+        return quantize
+
+    def chooser(layer: Layer) -> Callable[[tf.Tensor], tf.Tensor]:
+        places = iter(_order_of_places(model, layer.name))
 
         def choose(x: tf.Tensor) -> tf.Tensor:
-            place = next(places)
-            values = x.numpy()
-            chosen_by = cropped(forced[name][place], values.shape)
-            seen.windows[name, place] = windows_of(values, chosen_by)
+            place, values = next(places), x.numpy()
+            if (chosen_by := nearest(values, forced.maps)) is None:
+                return x
+            seen.windows[layer.name, place] = windows_of(values, chosen_by)
             return tf.constant(chosen_by)
 
-        return choose if isinstance(layer, MaxUnpool2D) else quantizer
+        return choose
 
     with ExitStack() as restored:
-        for layer in map(model.get_layer, forced):
-            attribute = "forced" if isinstance(layer, MaxUnpool2D) else "input_quantizer"
-            restored.callback(setattr, layer, attribute, getattr(layer, attribute))
-            setattr(layer, attribute, force(layer))
+        for layer in map(model.get_layer, forced.signs):
+            restored.callback(setattr, layer, "input_quantizer", layer.input_quantizer)
+            layer.input_quantizer = quantizer(layer)  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
+        for layer in unpoolings_of(model):
+            restored.callback(setattr, layer, "forced", None)
+            layer.forced = chooser(layer)
         yield seen
 
 

@@ -51,43 +51,28 @@ def _places(x: np.ndarray) -> np.ndarray:
     return np.stack([x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)])
 
 
-def maps_before_pooling(file: Model, model: tf.keras.Model) -> dict[str, list[int]]:
-    """Return layer -> in each of its places the tensor of the file by which it chooses; a layer that has not got all is left out.
-
-    Several that choose by one map read one op of the file. Maps of a shape are taken in order, in which the converter leaves
-    them: where that were wrong, the indices would be, too.
-    """
-    maps: dict[int, list[tuple[str, int]]] = {}  # map -> the layers and places that choose by it
-    shapes: dict[int, tuple[int, ...]] = {}
-    by_depth = model._nodes_by_depth
-    for node in (node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]):
-        layer = node.layer
-        if isinstance(layer, MaxUnpool2D):
-            x = node.keras_inputs[0]
-            maps.setdefault(id(x), []).append((layer.name, layer.inbound_nodes.index(node)))
-            shapes[id(x)] = (*(size + size % 2 for size in x.shape[1:3]), x.shape[3])
-    free = _split_maps(file)
-    found: dict[str, dict[int, int]] = {}
-    for key, takers in maps.items():
-        tensor = next((t for t in free if file.subgraphs[0].tensors[t].shape[1:] == shapes[key]), None)
-        if tensor is not None:
-            free.remove(tensor)
-            for name, place in takers:
-                found.setdefault(name, {})[place] = tensor
-    places = {name: len(model.get_layer(name).inbound_nodes) for name in found}
-    return {name: [t for _, t in sorted(found[name].items())] for name in found if len(found[name]) == places[name]}
+def unpoolings_of(model: tf.keras.Model) -> list[MaxUnpool2D]:
+    """Return the layers that unpool."""
+    return [layer for layer in model.layers if isinstance(layer, MaxUnpool2D) and layer.inbound_nodes]
 
 
-def _split_maps(file: Model) -> list[int]:
-    """Return the maps of a file that become four: SPACE_TO_DEPTH, of which SPLIT makes the four places of all windows."""
+def maps_before_pooling(file: Model) -> list[int]:
+    """Return the maps of a file that are divided into the four places of all windows: SPACE_TO_DEPTH, and SPLIT behind it."""
     graph = file.subgraphs[0]
     split = {tensor for op in graph.operators if op.name == "SPLIT" for tensor in op.inputs}
-    return [op.inputs[0] for op in graph.operators if op.name == "SPACE_TO_DEPTH" and op.outputs[0] in split]
+    made = (op for op in graph.operators if op.name == "SPACE_TO_DEPTH" and op.outputs[0] in split)
+    return list(dict.fromkeys(op.inputs[0] for op in made))
 
 
-def cropped(values: np.ndarray, like: Sequence[int]) -> np.ndarray:
-    """Return a map of the file (N, H', W', C) without what fills up an odd size; `like`: (N, H, W, C)."""
-    return values[:, : like[1], : like[2]]
+def nearest(x: np.ndarray, maps: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Return that of the file's maps which a map of the network (N, H, W, C) is; None where none has its size.
+
+    Those of an odd size are filled up in the file. In which order the converter leaves maps of one size depends on names.
+    """
+    count, height, width, channels = x.shape
+    filled = (count, height + height % 2, width + width % 2, channels)
+    fitting = [values[:, :height, :width] for values in maps if values.shape == filled]
+    return fitting[0] if len(fitting) == 1 else min(fitting, key=lambda values: np.abs(values - x).mean(), default=None)
 
 
 def compare_windows(
