@@ -55,10 +55,19 @@ class PixelStudy:
 
 
 def given(answer: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Return the class that is given for every pixel (H, W), of logits (h, w, C) or of a mask (H, W)."""
+    """Return the class that is given for every pixel (H, W), of logits (h, w, C) or of a mask (h, w).
+
+    This is what an answer means in every form of a file (`larqnets.scores.FORMS`), whose rank tells logits from masks. Logits
+    are enlarged first; of a mask the nearest pixel counts, since numbers of classes have no mean. The lowest class wins a tie.
+    """
     if answer.ndim == 2:
-        return answer
+        return _nearest(answer, size)
     return enlarged(answer, size).argmax(-1)
+
+
+def _nearest(mask: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    rows, columns = ((2 * np.arange(n) + 1) * have // (2 * n) for n, have in zip(size, mask.shape, strict=True))
+    return mask[rows[:, np.newaxis], columns]
 
 
 def enlarged(logits: np.ndarray, size: Sequence[int]) -> np.ndarray:
