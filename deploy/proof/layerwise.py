@@ -3,7 +3,7 @@
 The file's own binary inputs of every layer are read from a copy with more outputs, and the trained Keras model is run with
 those very bits in place of its signs. Then every pre-sign value that Keras computes has seen the same bits as the file, and
 its sign must be the bit that the file computed, unless it lies within `EPS` of the threshold. The real-valued work between
-the layers and the outputs are covered the same way.
+the layers and the outputs are covered the same way, and the places of unpooling are forced as the signs are, see `places`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +20,7 @@ from deploy.export.scales import norm_behind
 from deploy.export.trained import Trained
 from deploy.proof.contents import match_layers
 from deploy.proof.outputs import Ending, difference, ending_of, last_function
+from deploy.proof.places import Unpooled, forced_places, gaps, maps_before_pooling, unpools
 from deploy.proof.sizes import made_of
 from deploy.run.interpreter import Interpreter, as_list
 from larqnets.errors import LarqnetsError
@@ -41,7 +42,10 @@ MAX_BYTES = 1 << 28  # of what a part of the samples is compared by
 
 @dataclass(frozen=True)
 class LayerProof:
-    """Part (a) for one binary layer: the signs of its input in all of its places, file against Keras."""
+    """Part (a) for one binary layer: the signs of its input in all of its places, file against Keras.
+
+    For a layer that unpools the same of the places of its maxima, and of ties in the place of the threshold.
+    """
 
     layer: str
     signs: int  # compared
@@ -65,6 +69,7 @@ class Layerwise(NamedTuple):
     unchecked: list[str]  # binary layers without a 1-bit op
     outputs: OutputProof
     remarks: list[str]
+    places: list[LayerProof]  # of layers that unpool
 
 
 def compare_layers(
@@ -81,9 +86,12 @@ def compare_layers(
     first, *others = found
     if not others:
         return first
-    layers = [_together([part.layers[i] for part in found]) for i in range(len(first.layers))]
+    layers, places = (
+        [_together(parts) for parts in zip(*proofs, strict=True)]
+        for proofs in ([part.layers for part in found], [part.places for part in found])
+    )
     outputs = OutputProof(*map(max, zip(*(part.outputs for part in found), strict=True)))
-    return first._replace(layers=layers, outputs=outputs)
+    return first._replace(layers=layers, outputs=outputs, places=places)
 
 
 def _together(parts: Sequence[LayerProof]) -> LayerProof:
@@ -94,8 +102,8 @@ def _together(parts: Sequence[LayerProof]) -> LayerProof:
 def _bytes_of_a_sample(trained: Trained) -> int:
     """Return about how many bytes the comparison holds of one sample.
 
-    Of the input of a binary layer the signs and two runs of the model, in floats. Of an output the file's, three runs and what
-    is computed of them.
+    Of the input of a binary layer the signs and two runs of the model, in floats; of a map whose places are taken the same, and
+    what is computed of its windows. Of an output the file's, three runs and what is computed of them.
     """
     model = trained.model
     places = [
@@ -103,9 +111,12 @@ def _bytes_of_a_sample(trained: Trained) -> int:
         for layer in trained.binary_layers
         for place in range(len(model.get_layer(layer.name).inbound_nodes))
     ]
+    maps = [layer.input_shape[0] for layer in unpools(model)]
     outputs = [tensor.shape for tensor in model.outputs]
-    inner, outer = (sum(int(np.prod([n or 1 for n in shape[1:]])) for shape in shapes) for shapes in (places, outputs))
-    return 12 * inner + 32 * outer
+    signs, windows, outer = (
+        sum(int(np.prod([n or 1 for n in shape[1:]])) for shape in shapes) for shapes in (places, maps, outputs)
+    )
+    return 12 * signs + 24 * windows + 32 * outer
 
 
 def _parts(samples: int, num_real: int, bytes_per_sample: int) -> list[tuple[np.ndarray, int]]:
@@ -130,15 +141,17 @@ def _compare_part(file: Model, trained: Trained, images: np.ndarray, num_real: i
         )
     order = [(layer, op) for layer in binary for op in matched.get(layer.name, ())]
     ends = [_common_end(model, file, output) for output in range(len(own))]
-    tensors = [op.inputs[0] for _, op in order] + [end.before for end in ends if end]
+    pooled = maps_before_pooling(model, file)
+    tensors = [op.inputs[0] for _, op in order] + [end.before for end in ends if end] + pooled
     tapped = _tapped(file, tensors, images, device)
     forced: dict[str, list[np.ndarray]] = {}  # layer -> signs in each of its places
     for layer, op in order:
         signs = unpack_bits(tapped[op.inputs[0]], channels[layer.name]).astype(np.float32)
         forced.setdefault(layer.name, []).append(signs)
-    outputs, seen = _forward(model, images, forced, ends)
+    maps = [tapped[tensor] for tensor in pooled]
+    outputs, seen, unpooled = _forward(model, images, forced, ends, maps)
     nudges = np.random.default_rng(0).choice([-NUDGE, NUDGE], images.shape).astype(np.float32)
-    moved, seen_nudged = _forward(model, images * (1 + nudges), forced, ends)
+    moved, seen_nudged, unpooled_nudged = _forward(model, images * (1 + nudges), forced, ends, maps)
     parts = made_of(model, {layer.name: layer for layer in binary})
     layers = []
     for name, places in forced.items():
@@ -151,10 +164,13 @@ def _compare_part(file: Model, trained: Trained, images: np.ndarray, num_real: i
     figures = _compare_outputs(ends, outputs, {SLACK: moved}, tapped, own, num_real)
     if any(figure.beyond_rounding > LOGITS_EPS for figure in figures):
         with _rounded_sums(model, binary):
-            again, _ = _forward(model, images, forced, ends)
+            again, *_ = _forward(model, images, forced, ends, maps)
         figures = _compare_outputs(ends, outputs, {SLACK: moved, 1: again}, tapped, own, num_real)
     unchecked = [layer.name for layer in described if layer.name not in matched]
-    return Layerwise(layers, unchecked, OutputProof(*map(max, zip(*figures, strict=True))), parts.remarks)
+    places = [
+        LayerProof(name, *_compare_places(both, unpooled_nudged[name].own, num_real)) for name, both in unpooled.items()
+    ]
+    return Layerwise(layers, unchecked, OutputProof(*map(max, zip(*figures, strict=True))), parts.remarks, places)
 
 
 class Probes(NamedTuple):
@@ -230,15 +246,19 @@ Seen = dict[tuple[str, int], np.ndarray]  # (layer, place) -> what it was given 
 
 
 def _forward(
-    model: tf.keras.Model, images: np.ndarray, forced: dict[str, list[np.ndarray]], ends: Sequence[_End | None]
-) -> tuple[list[_Run], Seen]:
-    """Run the model with its signs forced; returns its outputs and what was binarised."""
-    with _forced_signs(model, forced) as seen, ExitStack() as recorded:
+    model: tf.keras.Model,
+    images: np.ndarray,
+    forced: dict[str, list[np.ndarray]],
+    ends: Sequence[_End | None],
+    maps: Sequence[np.ndarray],
+) -> tuple[list[_Run], Seen, dict[str, Unpooled]]:
+    """Run the model with its signs, and its places by the file's maps, forced; returns its outputs, what was binarised and unpooled."""
+    with _forced_signs(model, forced) as seen, forced_places(model, maps) as unpooled, ExitStack() as recorded:
         for end in filter(None, ends):
             recorded.enter_context(end.ending.recorded())
         answers = model(images, training=False)
     outputs = [np.asarray(values) for values in as_list(answers)]
-    return [_Run(v, end.ending.logits if end else None) for v, end in zip(outputs, ends, strict=True)], seen
+    return [_Run(v, end.ending.logits if end else None) for v, end in zip(outputs, ends, strict=True)], seen, unpooled
 
 
 def _tapped(file: Model, tensors: list[int], images: np.ndarray, device: str | None) -> dict[int, np.ndarray]:
@@ -324,11 +344,34 @@ def _compare_signs(
     """
     signs = signs.reshape(pre_sign.shape)
     differ = (pre_sign >= 0) != (signs > 0)
-    positions = tuple(range(1, pre_sign.ndim - 1))
-    largest = np.abs(pre_sign).max(axis=positions, keepdims=True)  # per sample and channel
-    usual = largest[:num_real].max(axis=0, keepdims=True)
-    magnitude = np.maximum(largest, usual) + made_of + np.finfo(np.float32).tiny
-    slack = SLACK * np.abs(nudged - pre_sign).max(axis=positions, keepdims=True)
-    distance = np.where(differ, np.maximum(np.abs(pre_sign) - slack, 0) / magnitude, 0)
-    wrong = int(np.sum(distance > EPS))
-    return differ.size, int(differ.sum()) - wrong, wrong, float(distance.max())
+    magnitude = _magnitude(pre_sign, num_real) + made_of
+    return _judged(differ, np.abs(pre_sign), magnitude, _slack(pre_sign, nudged))
+
+
+def _compare_places(maps: Unpooled, nudged: np.ndarray, num_real: int) -> tuple[int, int, int, float]:
+    """Compare the places of maxima as `_compare_signs` does signs, by how far those that differ are from a tie."""
+    differ, gap = gaps(maps)
+    return _judged(differ, gap, _magnitude(maps.own, num_real), 2 * _slack(maps.own, nudged))  # of two values
+
+
+def _magnitude(values: np.ndarray, num_real: int) -> np.ndarray:
+    """Return how large the values of a channel are, in each sample and usually in real ones, (N, 1, 1, C) or (N, C)."""
+    largest = np.abs(values).max(axis=_positions(values), keepdims=True)
+    return np.maximum(largest, largest[:num_real].max(axis=0, keepdims=True))
+
+
+def _slack(values: np.ndarray, nudged: np.ndarray) -> np.ndarray:
+    return SLACK * np.abs(nudged - values).max(axis=_positions(values), keepdims=True)
+
+
+def _positions(values: np.ndarray) -> tuple[int, ...]:
+    return tuple(range(1, values.ndim - 1))
+
+
+def _judged(
+    differ: np.ndarray, distance: np.ndarray, magnitude: np.ndarray, slack: np.ndarray
+) -> tuple[int, int, int, float]:
+    """Return of decisions how many there are, and of those that differ the near ones, the wrong ones and the worst distance."""
+    far = np.where(differ, np.maximum(distance - slack, 0) / (magnitude + np.finfo(np.float32).tiny), 0)
+    wrong = int(np.sum(far > EPS))
+    return differ.size, int(differ.sum()) - wrong, wrong, float(far.max())

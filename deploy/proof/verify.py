@@ -49,6 +49,7 @@ class Verification:
     warnings: list[str] = field(default_factory=list)
     scores_trained: dict[str, float] | None = None
     scores_converted: dict[str, float] | None = None
+    places: list[LayerProof] = field(default_factory=list)  # of the maxima by which a network unpools
 
     def __repr__(self) -> str:
         verdict = "equal" if self.equal else f"not equal: {printable('; '.join(self.reasons))}"
@@ -107,6 +108,7 @@ def verify(
         _warnings(inside, ends),
         ends.trained,
         ends.converted,
+        inside.places,
     )
 
 
@@ -115,6 +117,11 @@ def _reasons(inside: Layerwise, ends: EndToEnd, allowed_float: Collection[str]) 
     reasons = [
         f"layer '{r.layer}': {r.wrong} of {r.signs} signs differ, up to {r.worst:.1e} from the threshold"
         for r in inside.layers
+        if r.wrong
+    ]
+    reasons += [
+        f"layer '{r.layer}': {r.wrong} of {r.signs} maxima have another place, up to {r.worst:.1e} from a tie"
+        for r in inside.places
         if r.wrong
     ]
     missing = [name for name in inside.unchecked if name not in allowed_float]

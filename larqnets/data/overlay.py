@@ -24,10 +24,13 @@ def with_palette(mask: np.ndarray, colors: Colors) -> Image.Image:
 
 
 def overlay(picture: Image.Image, mask: np.ndarray, colors: Colors) -> Image.Image:
-    """Return a picture under its mask, of the same size; where there is no class it stays as it is."""
-    image = picture.convert("RGB")
-    mixed = Image.blend(image, colored(mask, colors), _SHARE)
-    return Image.composite(image, mixed, Image.fromarray(mask == OUTSIDE))
+    """Return a picture under its mask, of the same size.
+
+    It stays as it is where there is no class, and where the class is black: as a rule the background, which would be darkened.
+    """
+    image, shown = picture.convert("RGB"), colored(mask, colors)
+    bare = (mask == OUTSIDE) | ~np.asarray(shown).any(axis=-1)
+    return Image.composite(image, Image.blend(image, shown, _SHARE), Image.fromarray(bare))
 
 
 def _table(colors: Colors) -> np.ndarray:

@@ -116,6 +116,8 @@ def test_an_overlay_is_the_mean_of_picture_and_colour():
     mixed = (pixels.astype(float) + np.array([COLORS[0], COLORS[1]])[np.minimum(mask, 1)]) / 2
     due = np.where((mask == 255)[..., None], pixels, mixed.astype(np.uint8))
     np.testing.assert_array_equal(np.asarray(overlay(Image.fromarray(pixels), mask, COLORS)), due)
+    black = np.where((mask == 0)[..., None], pixels, due)
+    np.testing.assert_array_equal(np.asarray(overlay(Image.fromarray(pixels), mask, ((0, 0, 0), COLORS[1]))), black)
 
 
 @pytest.mark.parametrize("band", [1, 100, 5000])

@@ -69,6 +69,12 @@ def verification_lines(v: dict[str, Any], verbose: bool) -> list[str]:
         f"the threshold; logits within {v['logits_difference']:.1e}",
         f"  end to end: {_end_to_end(v)} of {v['samples']:,} {kind}",
     ]
+    if places := v.get("places"):
+        maxima, wrong, near = (sum(layer[key] for layer in places) for key in ("signs", "wrong", "near_threshold"))
+        lines.insert(
+            2,
+            f"  unpooling: {len(places)} layers, {maxima:,} places of maxima, {wrong} wrong, {near} within rounding of a tie",
+        )
     converted = v["scores_converted"] or {}
     for name, trained in (v["scores_trained"] or {}).items():
         lines.append(f"  {name} on them: {trained:.2%} trained, {converted[name]:.2%} converted")
