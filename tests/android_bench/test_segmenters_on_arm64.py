@@ -17,6 +17,7 @@ NETWORKS = {
     "bi-real net, aspp of signs": ("birealnet", "aspp", {"activation": "sign"}, {}),
     "reactnet, fcn with a skip": ("reactnet", "fcn", {"skip": True}, {}),
     "the real twin, aspp": ("real", "aspp", {}, {}),
+    "segnet, unpooling and a plain head": ("segnet", "plain", {}, {}),
 }
 
 

@@ -199,7 +199,11 @@ def test_what_is_decoded_is_the_share_of_every_class():
     }
     given_classes = np.array([[[2, 2], [2, 0]], [[1, 1], [1, 1]]])
     logits = one_hot(given_classes)
-    assert task.decode({"logits": logits}, facts) == [{"rim": 0.75, "back": 0.25}, {"cell": 1.0}]
+    facts["labels"] = facts["classes"]
+    rim, back = {"label": "rim", "class": 2, "share": 0.75}, {"label": "back", "class": 0, "share": 0.25}
+    assert task.decode({"logits": logits}, facts) == [[rim, back], [{"label": "cell", "class": 1, "share": 1.0}]]
+    assert task.decode({"logits": logits}, {"labels": ["a", "b"]})[0][0]["label"] == "2"
+    assert task.decode({"mask": np.full((1, 2, 2), OUTSIDE, np.uint8)}, facts) == [[]]
     assert task.decode({"mask": given_classes.astype(np.uint8)}, facts) == task.decode({"logits": logits}, facts)
     assert masks_of({"logits": logits})[0].dtype == np.uint8
     assert task.decode({"x": np.zeros((2, 3), np.float32)}, facts) == []
