@@ -17,7 +17,7 @@ from larqnets.runs.run import MODEL_FILE, Run
 from larqnets.runs.subject import Subject, open_subject
 from larqnets.runs.torch_weights import load_torch_weights
 from larqnets.runs.weights_files import read_weights
-from larqnets.training.evaluation import evaluate
+from larqnets.training.evaluation import evaluate, images_at_once
 
 BATCH = 250
 
@@ -92,7 +92,7 @@ def measured(subject: Subject) -> dict[str, Any]:
     if images is None:
         return {}
     with reading_errors(images):
-        found = evaluate(model, images.eval_batches("test", BATCH), task, images.info)
+        found = evaluate(model, images.eval_batches("test", images_at_once(model, BATCH)), task, images.info)
     names = task.metric(images.info).names
     return {
         **{f"test_{name}": found.scores[name] for name in names},

@@ -46,7 +46,7 @@ def decompose_network(
 ) -> Run:
     """Decompose a network into the new run `runs/name`, by default called after network and method.
 
-    `search` finds a step for every layer first; with `measure` the card gets the accuracy on the test images. Its model has
+    `search` finds a step for every layer first; with `measure` the card gets the scores on the test images. Its model has
     the reconstructed weights then. Raises LarqnetsError.
     """
     name = name or f"{Path(subject.origin).stem}-{settings.method}"
@@ -76,14 +76,16 @@ def decompose_network(
         **({"search": found} if found else {}),
         **totals(results, model.count_params()),
         "left_out": net.left_out(model),
+        **({"no_weights": weightless} if (weightless := net.no_weights(model)) else {}),
         "layers": [layer_row(result) for result in results.values()],
-        "float_accuracy": subject.accuracy,
+        f"float_{subject.task.headline}": subject.score,
         "seconds": round(seconds, 1),
     }
     if data is not None and measure:
         reporter.stage("evaluate")
         card |= measured(subject)
     report = {"settings": card["settings"], "layers": [_whole(result) for result in results.values()]}
+    report |= {"no_weights": weightless} if weightless else {}
     files = {
         MODEL_FILE: keras_file_content(model),
         REPORT_FILE: (json.dumps(report, indent=1, allow_nan=False) + "\n").encode(),
