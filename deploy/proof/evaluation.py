@@ -29,7 +29,7 @@ from larqnets.tasks import Details, Mistake, Study, Task, Tree
 from larqnets.tflite.answers import kind_of_file
 from larqnets.tflite.inspect import own_metadata
 from larqnets.training import evaluate
-from larqnets.training.evaluation import BATCH, Watch
+from larqnets.training.evaluation import BATCH, Watch, images_at_once
 
 SHEET_IMAGES, SHEET_COLUMNS, SHEET_HEADINGS = 64, 8, 12  # of the contact sheet, at most
 SHEET_ROWS, WIDE_TILE = 12, 200  # of one that shows more than a picture of every image; pixels of a tile there
@@ -194,8 +194,10 @@ def evaluate_images(
 
 
 def _batch_of(opened: Subject, interpreter: Interpreter | None) -> int:
-    """Return how many images are answered at once: fewer where the answers of a batch would be large."""
-    shapes = [tensor.shape for tensor in opened.model.outputs] if interpreter is None else interpreter.output_shapes
+    """Return how many images are answered at once: fewer where maps or answers of a batch would be large."""
+    if interpreter is None:
+        return images_at_once(opened.model, BATCH)
+    shapes = interpreter.output_shapes
     bytes_per_image = 4 * sum(int(np.prod([size or 1 for size in shape[1:]])) for shape in shapes)
     return max(1, min(BATCH, MAX_BYTES // max(1, bytes_per_image)))
 

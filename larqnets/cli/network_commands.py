@@ -37,7 +37,7 @@ class _RunUnlessNamed(TyperGroup):
 
 
 Runs = Annotated[Path, typer.Option(help="Folder of the runs.")]
-Measure = Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Measure the test accuracy.")]
+Measure = Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Measure the scores on the test images.")]
 
 app = typer.Typer()
 decompose = typer.Typer(
@@ -136,10 +136,12 @@ def run(
     target_bits: Annotated[float | None, typer.Option(help="sound: find steps for these bits per weight.")] = None,
     max_drop: Annotated[
         float | None,
-        typer.Option(help="sound: find the coarsest steps that lose at most these points of accuracy."),
+        typer.Option(
+            help="sound: find the coarsest steps that lose at most these points of accuracy, or of what scores its task."
+        ),
     ] = None,
     calibration: Annotated[
-        int | None, typer.Option(min=16, help="Training images that such a search looks at. Default: 4096.")
+        int | None, typer.Option(min=16, help="Images that such a search looks at. Default: 4096.")
     ] = None,
     planes: Annotated[int | None, typer.Option(help="paper: planes of the magnitude, J. Default: 6.")] = None,
     dense_planes: Annotated[
@@ -248,7 +250,9 @@ def run(
         )
     show(
         {**result.card.document, "run": str(result.path)},
-        lambda: network_tables.decomposition(result.card.document, result.path, shlex.join(again)),
+        lambda: network_tables.decomposition(
+            result.card.document, result.path, shlex.join(again), subject.task.headline
+        ),
         as_json,
     )
 

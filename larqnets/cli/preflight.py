@@ -225,6 +225,10 @@ def check_run(
     from deploy.run.image_files import is_folder
     from larqnets.data.image import read_image
 
+    if output is not None and output.suffix == ".png" and not _labels_pixels(model):
+        raise LarqnetsError(
+            f"{model} gives no mask: it is no segmenter. Leave --output out, or write raw output to a .npy."
+        )
     check_output(output, (".npy", ".npz"))
     check_output(csv, (".csv",))
     check_device(device)
@@ -237,6 +241,39 @@ def check_run(
         read_image(inputs[0], _IMAGE_OF_ANY_KIND)
     elif not inputs[0].is_file():
         raise LarqnetsError(f"{inputs[0]} cannot be read: there is no such file. Check the path.")
+    return inputs[0]
+
+
+def draws_masks(model: Path, inputs: Sequence[Path], output: Path | None) -> bool:
+    """Return whether `larqnets run` makes masks of these inputs: photos for a segmenter whose raw output is not asked for."""
+    given = {path.suffix for path in inputs} | ({output.suffix} if output is not None else set())
+    return not given & {".npy", ".npz"} and _labels_pixels(model)
+
+
+def _labels_pixels(model: Path) -> bool:
+    from larqnets.tasks import task_of
+    from larqnets.tasks.segmentation import Segmentation
+
+    return isinstance(task_of(check_file(model)), Segmentation)
+
+
+def check_masks(
+    model: Path, inputs: Sequence[Path], output: Path | None, csv: Path | None, device: str | None, top: int | None
+) -> Path | None:
+    """Look at the arguments of `larqnets run` with a segmenter; return the one photo, None where a folder or several are given."""
+    from deploy.run.image_files import is_folder
+    from deploy.run.mask_files import check_place
+    from larqnets.data.image import read_image
+
+    if top is not None:
+        raise LarqnetsError(f"{model} gives every pixel a class, and --top is for classifiers. Leave it out.")
+    check_output(csv, (".csv",))
+    check_device(device)
+    if output is not None:
+        check_place(output, inputs)
+    if len(inputs) > 1 or is_folder(inputs[0]):
+        return None
+    read_image(inputs[0], _IMAGE_OF_ANY_KIND)
     return inputs[0]
 
 

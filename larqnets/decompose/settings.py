@@ -89,14 +89,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Search:
-    """What to look for: a size in bits per weight, or the most points of accuracy on calibration images to give up."""
+    """What to look for: a size in bits per weight, or the most points of the score on calibration images to give up."""
 
     target_bits: Annotated[float, Range(1, 8)] | None = None  # per weight
-    max_drop: Annotated[float, Range(0, 100)] | None = None  # points
-    images: int = 4096  # training images to calibrate with
+    max_drop: Annotated[float, Range(0, 100)] | None = None  # points of the score
+    images: int = 4096  # to calibrate with, at most
 
     def __post_init__(self) -> None:
         """Raise LarqnetsError unless exactly one of the two is asked for, within its range."""
         if (self.target_bits is None) == (self.max_drop is None):
-            raise LarqnetsError("Search for a size or for an accuracy: give --target-bits or --max-drop, not both.")
+            raise LarqnetsError("Search for a size or for a score: give --target-bits or --max-drop, not both.")
         settle(self, "decompose")

@@ -10,13 +10,14 @@ from larqnets.data import reading_errors
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.importing.networks import get_network
 from larqnets.reporter import SILENT, Reporter
+from larqnets.runs.history import history_of_network
 from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.names import ARRAY_SUFFIXES, KERAS_SUFFIXES
 from larqnets.runs.run import MODEL_FILE, Run
 from larqnets.runs.subject import Subject, open_subject
 from larqnets.runs.torch_weights import load_torch_weights
 from larqnets.runs.weights_files import read_weights
-from larqnets.training.evaluation import evaluate
+from larqnets.training.evaluation import evaluate, images_at_once
 
 BATCH = 250
 
@@ -64,6 +65,7 @@ def import_model(
         "backbone": model.name,
         "dataset": data.dataset if data else "",
         "source": {"file": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), **facts},
+        "history": [dataclasses.asdict(ancestor) for ancestor in history_of_network(str(source))],
         "parameters": model.count_params(),
         "seconds": 0.0,
     }
@@ -90,7 +92,7 @@ def measured(subject: Subject) -> dict[str, Any]:
     if images is None:
         return {}
     with reading_errors(images):
-        found = evaluate(model, images.eval_batches("test", BATCH), task, images.info)
+        found = evaluate(model, images.eval_batches("test", images_at_once(model, BATCH)), task, images.info)
     names = task.metric(images.info).names
     return {
         **{f"test_{name}": found.scores[name] for name in names},

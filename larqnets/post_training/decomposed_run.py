@@ -25,6 +25,7 @@ from larqnets.post_training import network as net
 from larqnets.post_training.picture import draw_layers
 from larqnets.post_training.steps import Search, find_settings
 from larqnets.reporter import SILENT, Reporter
+from larqnets.runs.history import history_of_network
 from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.run import MODEL_FILE, Run, new_run_path
 from larqnets.runs.subject import Subject
@@ -45,7 +46,7 @@ def decompose_network(
 ) -> Run:
     """Decompose a network into the new run `runs/name`, by default called after network and method.
 
-    `search` finds a step for every layer first; with `measure` the card gets the accuracy on the test images. Its model has
+    `search` finds a step for every layer first; with `measure` the card gets the scores on the test images. Its model has
     the reconstructed weights then. Raises LarqnetsError.
     """
     name = name or f"{Path(subject.origin).stem}-{settings.method}"
@@ -70,18 +71,21 @@ def decompose_network(
         "backbone": subject.name,
         "dataset": data.dataset if data else "",
         "source": str(subject.origin),
+        "history": [dataclasses.asdict(ancestor) for ancestor in history_of_network(str(subject.origin))],
         "settings": dataclasses.asdict(settings.resolved()),
         **({"search": found} if found else {}),
         **totals(results, model.count_params()),
         "left_out": net.left_out(model),
+        **({"no_weights": weightless} if (weightless := net.no_weights(model)) else {}),
         "layers": [layer_row(result) for result in results.values()],
-        "float_accuracy": subject.accuracy,
+        f"float_{subject.task.headline}": subject.score,
         "seconds": round(seconds, 1),
     }
     if data is not None and measure:
         reporter.stage("evaluate")
         card |= measured(subject)
     report = {"settings": card["settings"], "layers": [_whole(result) for result in results.values()]}
+    report |= {"no_weights": weightless} if weightless else {}
     files = {
         MODEL_FILE: keras_file_content(model),
         REPORT_FILE: (json.dumps(report, indent=1, allow_nan=False) + "\n").encode(),

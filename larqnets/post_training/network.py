@@ -58,6 +58,15 @@ def left_out(model: tf.keras.Model) -> list[str]:
     ]
 
 
+def no_weights(model: tf.keras.Model) -> list[str]:
+    """Return the layers of ours that have no weights to decompose, as "name (class)", such as an unpooling."""
+    return [
+        f"{layer.name} ({type(layer).__name__})"
+        for layer in _layers(model)
+        if type(layer).__module__.startswith("larqnets.") and not layer.weights
+    ]
+
+
 def decompose(
     kernels: Sequence[Kernel],
     settings: Settings | Mapping[str, Settings],

@@ -1,4 +1,4 @@
-"""Pictures of decompositions: bits per weight and SQNR of every layer; accuracy against size of all methods."""
+"""Pictures of decompositions: bits per weight and SQNR of every layer; the score against the size of all methods."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from larqnets import pictures
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LOWEST = 0.06  # what a picture of methods shows: accuracies down to this much below the float network's
+LOWEST = 0.06  # what a picture of methods shows: scores down to this much below the float network's
 
 
 def draw_layers(rows: Sequence[dict[str, Any]], title: str) -> bytes:
@@ -46,14 +46,14 @@ def draw_layers(rows: Sequence[dict[str, Any]], title: str) -> bytes:
 
 @dataclass(frozen=True)
 class DrawnNetwork:
-    """What is drawn of a network: its accuracy, and (bytes, accuracy) of every setting by line; accuracies are fractions."""
+    """What is drawn of a network: its score, and (bytes, score) of every setting by line; scores are fractions."""
 
-    float_accuracy: float
+    float_score: float
     lines: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
 
 
-def draw_methods(networks: Mapping[str, DrawnNetwork]) -> "Figure":
-    """Return a picture with a panel a network: accuracy against the bytes of its kernels, a line a method."""
+def draw_methods(networks: Mapping[str, DrawnNetwork], score: str) -> "Figure":
+    """Return a picture with a panel a network: the score called so against the bytes of its kernels, a line a method."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, PercentFormatter
 
@@ -65,16 +65,16 @@ def draw_methods(networks: Mapping[str, DrawnNetwork]) -> "Figure":
     panels = figure.subplots(1, len(networks), squeeze=False)[0]
     for axes, (name, network) in zip(panels, networks.items(), strict=True):
         for line, points in network.lines.items():
-            sizes, accuracies = zip(*sorted(points), strict=True)
-            axes.plot(sizes, accuracies, label=line, markersize=5, linewidth=1.2, **styles[line])
-        axes.axhline(network.float_accuracy, color="0.3", linewidth=1, linestyle="--")
-        axes.set_ylim(network.float_accuracy - LOWEST, network.float_accuracy + LOWEST / 10)
+            sizes, scores = zip(*sorted(points), strict=True)
+            axes.plot(sizes, scores, label=line, markersize=5, linewidth=1.2, **styles[line])
+        axes.axhline(network.float_score, color="0.3", linewidth=1, linestyle="--")
+        axes.set_ylim(network.float_score - LOWEST, network.float_score + LOWEST / 10)
         axes.xaxis.set_major_formatter(EngFormatter("B"))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_title(pictures.label(name), fontsize=10)
         axes.set_xlabel("kernels in a .cbd file")
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel(f"test accuracy; dashed: float; {100 * LOWEST:g} points are shown")
+    panels[0].set_ylabel(f"test {score}; dashed: float; {100 * LOWEST:g} points are shown")
     handles = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     if handles:
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)

@@ -1,17 +1,16 @@
-"""A step for every layer, from how much each one moves the logits: for a size to reach, or for accuracy to keep.
+"""A step for every layer, from how much each one moves the answers: for a size to reach, or for a score to keep.
 
-With the step f_l a layer moves the logits by s_l f_l^2 / 12, see `larqnets.post_training.sensitivity`, and a weight costs
+With the step f_l a layer moves the answers by s_l f_l^2 / 12, see `larqnets.post_training.sensitivity`, and a weight costs
 c - log2 f_l bits. The least movement for a given sum of bits has all s_l f_l^2 / N_l equal (N_l weights):
 
     f_l = lambda sqrt(N_l / s_l)
 
-lambda is then sought, with sizes or accuracies measured anew each time. Small layers need no rule that protects them:
-they move the logits much for their few bits, so their steps are fine. Where `protect_small` asks for it all the same, they
+lambda is then sought, with sizes or scores measured anew each time. Small layers need no rule that protects them:
+they move the answers much for their few bits, so their steps are fine. Where `protect_small` asks for it all the same, they
 are at int8 and have no step. (Ours, not the paper's, which has one setting for all layers.)
 
-A network is surer of images that it was trained with than of others, and loses less on them. So accuracy is kept on
-training images mixed in pairs, as much as makes the network no more accurate on them than on its test images; of these
-nothing but that accuracy, which the run's card has, is used.
+The score is the one that ranks the task, accuracy or mIoU, on the images that `larqnets.post_training.judge` chooses. Of the
+test images nothing is used but, where training images are mixed, the score on them that the run's card has.
 """
 
 import math
@@ -20,22 +19,24 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from larqnets.data.info import IMAGE, LABEL
+from larqnets.data import Dataset
+from larqnets.data.info import IMAGE
 from larqnets.decompose import Settings, settings_for_bits
 from larqnets.decompose.result import LayerResult
 from larqnets.decompose.search import LARGEST, SMALLEST
 from larqnets.decompose.settings import Search
 from larqnets.errors import LarqnetsError
 from larqnets.post_training import network as net
+from larqnets.post_training.judge import Judge, judged_images
 from larqnets.post_training.sensitivity import sensitivities
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.subject import Subject
-from larqnets.training.evaluation import answering
+from larqnets.tasks import Task, Tree
+from larqnets.training.evaluation import PIXELS
 
 GRADIENT_IMAGES = 512  # of the calibration images, for the sensitivities
-BASE_BITS = 5.0  # the search for an accuracy starts from the steps of this size,
+BASE_BITS = 5.0  # the search for a score starts from the steps of this size,
 FACTORS = (1 / 8, 16.0)  # made finer and coarser by up to these factors,
 STEPS = (SMALLEST, LARGEST)  # but none beyond these
 
@@ -50,7 +51,7 @@ def find_settings(
     """Return settings with a step for every layer, and what the search found, for the card.
 
     The model has its float weights again when this returns. Raises LarqnetsError without images, for a method without
-    steps, and for a size or an accuracy that no step reaches.
+    steps, and for a size or a score that no step reaches.
     """
     if not settings.is_sound:
         raise LarqnetsError(
@@ -59,12 +60,8 @@ def find_settings(
         )
     if (dataset := subject.images) is None:
         raise LarqnetsError("The search needs images to calibrate with. Name them with --dataset.")
-    examples = dataset.samples(search.images, "train")
-    if LABEL not in examples:
-        raise LarqnetsError(
-            f"The search looks at how classes are told apart, and {dataset.info.name} has none. Give a step for all layers."
-        )
-    images, labels = examples[IMAGE], examples[LABEL]
+    examples = _calibration(subject.task, dataset, search.images)
+    images = examples[IMAGE]
     values = net.float_values(kernels)
 
     reporter.stage("sensitivity")
@@ -82,20 +79,21 @@ def find_settings(
         wanted = _bits_left(search.target_bits, start, free_values)
         chosen, _ = settings_for_bits(free_values, wanted, settings, sensitivity, depthwise)
     else:
-        reporter.stage("mixing")
-        predict = Predictor(subject.model)
-        images, found["mixed"] = as_hard_as_unseen(predict, images, labels, subject.accuracy)
-        found["calibration_accuracy"] = float_accuracy = predict.accuracy(images, labels)
+        reporter.stage("judging")
+        judge = Judge(subject.model, subject.task, dataset.info)
+        examples, chosen_images = judged_images(judge, subject, dataset, examples, search.images)
+        found |= chosen_images
+        found[f"calibration_{subject.task.headline}"] = float_score = judge.score(examples)
         found["trials"] = trials = []
         reporter.stage("bisection")
         base, _ = settings_for_bits(free_values, BASE_BITS, settings, sensitivity, depthwise, tolerance=0.1)
 
         def lost(factor: float) -> tuple[dict[str, Settings], float]:
-            """Return settings with all steps times `factor`, and the points of accuracy that they lose."""
+            """Return settings with all steps times `factor`, and the points of the score that they lose."""
             tried = {name: replace(own, step=float(np.clip(own.step * factor, *STEPS))) for name, own in base.items()}
             results = net.decompose(kernels, dict.fromkeys(values, settings) | tried, values=values)
             net.assign(kernels, net.reconstructions(results))
-            drop = 100 * (float_accuracy - predict.accuracy(images, labels))
+            drop = 100 * (float_score - judge.score(examples))
             net.assign(kernels, values)
             bits = 8 * sum(r.file_bytes for r in results.values()) / sum(r.weights for r in results.values())
             trials.append({"factor": factor, "record_bits_per_weight": bits, "drop": drop})
@@ -105,6 +103,14 @@ def find_settings(
         chosen = _coarsest(lost, search.max_drop)
     found["steps"] = {name: own.step for name, own in chosen.items()}
     return dict.fromkeys(values, settings) | chosen, found
+
+
+def _calibration(task: Task, dataset: Dataset, count: int) -> Tree:
+    """Return `count` training examples, fewer where every pixel is an answer: then as many as have PIXELS pixels."""
+    if task.per_pixel:
+        height, width, _ = dataset.info.image_shape
+        count = min(count, max(1, PIXELS // (height * width)))
+    return dataset.samples(count, "train")
 
 
 def _bits_left(target_bits: float, start: Mapping[str, LayerResult], free: Mapping[str, np.ndarray]) -> float:
@@ -118,35 +124,6 @@ def _bits_left(target_bits: float, start: Mapping[str, LayerResult], free: Mappi
             "--protect-small out."
         )
     return left / sum(kernel.size for kernel in free.values())
-
-
-def as_hard_as_unseen(
-    predict: "Predictor", images: np.ndarray, labels: np.ndarray, accuracy: float | None
-) -> tuple[np.ndarray, float]:
-    """Return images (N, H, W, C) on which the network is about as accurate as `accuracy`, and the share a of the mixture.
-
-    (1 - a) x_i + a x_j with an image j of another class, a below 1/2, the label i. a is 0 where the accuracy is None or
-    the network is no more accurate anyway.
-    """
-    if accuracy is None or predict.accuracy(images, labels) <= accuracy:
-        return images, 0.0
-    partners = np.arange(len(labels))
-    generator = np.random.default_rng(0)
-    for label in np.unique(labels):
-        others = np.flatnonzero(labels != label)
-        if len(others):
-            own = labels == label
-            partners[own] = generator.choice(others, np.count_nonzero(own))
-
-    def mixed(share: float) -> np.ndarray:
-        return (1 - np.float32(share)) * images + np.float32(share) * images[partners]
-
-    low, high = 0.0, 0.5
-    while high - low > 0.01:
-        middle = (low + high) / 2
-        easier = predict.accuracy(mixed(middle), labels) > accuracy
-        low, high = (middle, high) if easier else (low, middle)
-    return mixed(high), high
 
 
 def _coarsest(lost: Callable[[float], tuple[dict[str, Settings], float]], max_drop: float) -> dict[str, Settings]:
@@ -166,15 +143,3 @@ def _coarsest(lost: Callable[[float], tuple[dict[str, Settings], float]], max_dr
         else:
             high = middle
     return best
-
-
-class Predictor:
-    """A classifier whose weights change between calls."""
-
-    def __init__(self, model: tf.keras.Model) -> None:
-        self._answer = answering(model)
-
-    def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
-        """Return the share of the images (N, H, W, C) whose class (N,) has the largest logit."""
-        (logits,) = self._answer(images)
-        return float(np.mean(logits.argmax(-1) == labels))

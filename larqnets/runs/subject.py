@@ -175,11 +175,11 @@ class Subject:
         return dataset
 
     @property
-    def accuracy(self) -> float | None:
-        """The fraction of its test images that its card says; None where it says none, or other images are asked for."""
+    def score(self) -> float | None:
+        """What its card says that it scores on its test images; None where it says nothing, or other images are asked for."""
         if self.run is None or self._others(self.run.data) is not None:
             return None
-        return self.run.card.test_accuracy
+        return self.run.card.score
 
     @property
     def _answers(self) -> list[tuple[int | None, ...]]:

@@ -27,16 +27,16 @@ from larqnets.post_training.picture import DrawnNetwork, draw_methods
 from larqnets.post_training.steps import Search, find_settings
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.subject import Subject, open_subject
-from larqnets.training.evaluation import Evaluator
+from larqnets.training.evaluation import Evaluator, images_at_once
 
 BATCH = 500
 
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """A method with a setting on a network, called after its run; accuracies are fractions of all test images.
+    """A method with a setting on a network, called after its run; scores are fractions, on all test images.
 
-    `bits_per_weight` as the literature counts, `file_bits_per_weight` with everything, in the method's own codes, see
+    In the table `_score` is the name of the score that ranks the task: test_accuracy, test_miou. `bits_per_weight` as the literature counts, `file_bits_per_weight` with everything, in the method's own codes, see
     `launch.totals`. Of the kernels alone: `deflate_bytes`, their integers as int8 after DEFLATE, and `container_bytes`,
     their smallest records in a .cbd file; None without integers. `seconds` is the time to decompose, with the search for
     steps where there is one, on this machine, as busy as it was.
@@ -49,8 +49,8 @@ class ComparisonRow:
     file_bits_per_weight: float
     deflate_bytes: int | None
     container_bytes: int | None
-    test_accuracy: float
-    float_accuracy: float
+    test_score: float
+    float_score: float
     seconds: float
 
     @property
@@ -70,7 +70,17 @@ class Point:
     search: Search | None = None
 
 
-TABLE = CsvTable.of(ComparisonRow)
+def comparison_table(score: str) -> CsvTable:
+    """Return the kind of table for networks with this score."""
+    return CsvTable({_column(name, score): kind for name, kind in CsvTable.of(ComparisonRow).columns.items()})
+
+
+def _column(field: str, score: str) -> str:
+    return field.removesuffix("score") + score if field.endswith("_score") else field
+
+
+def _cells(row: ComparisonRow, score: str) -> dict[str, Any]:
+    return {_column(name, score): value for name, value in asdict(row).items()}
 
 
 def points() -> dict[tuple[str, str], Point]:
@@ -114,8 +124,9 @@ def compare_methods(
 ) -> dict[str, Any]:
     """Fill `table` with a row for every network and point whose "METHOD SETTING" matches the shell glob `only`.
 
-    Rows that are there already are kept. Returns {"csv", "picture", "rows"}. Raises LarqnetsError for a table that is none
-    of ours or that another process writes, a pattern that matches nothing, or a network that cannot be measured.
+    Rows that are there already are kept. Returns {"csv", "picture", "score", "rows"}. Raises LarqnetsError for a table that
+    is none of ours or that another process writes, a pattern that matches nothing, networks that are ranked by several
+    scores, or one that cannot be measured.
     """
     wanted = {key: point for key, point in points().items() if fnmatchcase(" ".join(key), only)}
     if not wanted:
@@ -128,9 +139,21 @@ def compare_methods(
         raise LarqnetsError(
             "Two of the networks have the same name, which is that of their rows. Give one run another name."
         )
-    with TABLE.filling(table, "a table of this command"):
-        rows = _read(table)
-        return _fill(table, rows, dict(zip(sources, names, strict=True)), wanted, data_dir, reporter)
+    score = _common_score(sources)
+    with comparison_table(score).filling(table, f"a table of this command with test_{score}"):
+        rows = _read(table, score)
+        return _fill(table, rows, dict(zip(sources, names, strict=True)), wanted, score, data_dir, reporter)
+
+
+def _common_score(sources: Sequence[str]) -> str:
+    """Return the score that ranks all networks; raises LarqnetsError where they have several."""
+    scores = {open_subject(source).task.headline: source for source in sources}
+    if len(scores) > 1:
+        (one, source), (other, another), *_ = scores.items()
+        raise LarqnetsError(
+            f"{source} is ranked by {one} and {another} by {other}, which no table compares. Give them to two commands."
+        )
+    return next(iter(scores))
 
 
 def _fill(
@@ -138,6 +161,7 @@ def _fill(
     rows: dict[tuple[str, str, str], ComparisonRow],
     names: Mapping[str, str],
     wanted: Mapping[tuple[str, str], Point],
+    score: str,
     data_dir: str | None,
     reporter: Reporter,
 ) -> dict[str, Any]:
@@ -149,24 +173,25 @@ def _fill(
         if missing:
             for row in _measure(subject, name, missing, reporter):
                 rows[row.key] = row
-                TABLE.write(table, [asdict(row) for row in rows.values()])
+                comparison_table(score).write(table, [_cells(row, score) for row in rows.values()])
                 reporter.line(
-                    f"{row.network}, {row.method} {row.setting}: {row.bits_per_weight:.2f} bits, test accuracy "
-                    f"{row.test_accuracy:.2%}."
+                    f"{row.network}, {row.method} {row.setting}: {row.bits_per_weight:.2f} bits, test {score} "
+                    f"{row.test_score:.2%}."
                 )
     picture = table.with_suffix(".png")
-    pictures.save(draw_methods(_lines(rows)), picture)
-    return {"csv": str(table), "picture": str(picture), "rows": [asdict(row) for row in rows.values()]}
+    pictures.save(draw_methods(_lines(rows), score), picture)
+    shown = [_cells(row, score) for row in rows.values()]
+    return {"csv": str(table), "picture": str(picture), "score": score, "rows": shown}
 
 
 def _lines(rows: Mapping[tuple[str, str, str], ComparisonRow]) -> dict[str, DrawnNetwork]:
     """Return what `draw_methods` takes, the lines in the order of the points."""
-    networks = {row.network: DrawnNetwork(row.float_accuracy) for row in rows.values()}
+    networks = {row.network: DrawnNetwork(row.float_score) for row in rows.values()}
     for key, point in points().items():
         for name, network in networks.items():
             row = rows.get((name, *key))
             if point.line and row is not None and row.container_bytes is not None:
-                network.lines.setdefault(point.line, []).append((row.container_bytes, row.test_accuracy))
+                network.lines.setdefault(point.line, []).append((row.container_bytes, row.test_score))
     return networks
 
 
@@ -182,16 +207,16 @@ def _measure(
     kernels = net.find_kernels(model)
     values = net.float_values(kernels)
     evaluator = Evaluator(model, task, dataset.info, task.loss_of(model))
-    batches = dataset.eval_batches("test", BATCH)
+    batches = dataset.eval_batches("test", images_at_once(model, BATCH))
 
-    def accuracy() -> float:
+    def test_score() -> float:
         with reading_errors(dataset):
             scores = evaluator(batches)
         assert scores is not None  # nobody asked to stop
-        return scores.scores["accuracy"]
+        return scores.scores[task.headline]
 
     known: dict[str, float] = {}
-    float_accuracy = accuracy()
+    float_score = test_score()
     for (method, setting), point in wanted.items():
         begun = time.monotonic()
         chosen: Settings | Mapping[str, Settings] = point.settings
@@ -207,7 +232,7 @@ def _measure(
         digest = _digest(results)
         if digest not in known:
             net.assign(kernels, net.reconstructions(results))
-            known[digest] = accuracy()
+            known[digest] = test_score()
         sums = totals(results, model.count_params())
         yield ComparisonRow(
             network=name,
@@ -217,8 +242,8 @@ def _measure(
             file_bits_per_weight=round(sums["file_bits_per_weight"], 4),
             deflate_bytes=_total([deflate_bytes(result) for result in results.values()]),
             container_bytes=_total([container_bytes(result) for result in results.values()]),
-            test_accuracy=known[digest],
-            float_accuracy=float_accuracy,
+            test_score=known[digest],
+            float_score=float_score,
             seconds=round(seconds, 2),
         )
 
@@ -236,14 +261,17 @@ def _digest(results: Mapping[str, LayerResult]) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> dict[tuple[str, str, str], ComparisonRow]:
+def _read(path: Path, score: str) -> dict[tuple[str, str, str], ComparisonRow]:
     """Return the rows of the table by key, none when it is not there yet."""
     if not path.exists():
         return {}
     if not path.is_file():
         raise LarqnetsError(f"{path} is no regular file, and the table is read again. Name another one with --csv.")
     try:
-        return {row.key: row for row in (ComparisonRow(**entry) for entry in TABLE.read(path))}
+        fields = {_column(name, score): name for name in CsvTable.of(ComparisonRow).columns}
+        entries = comparison_table(score).read(path)
+        rows = (ComparisonRow(**{fields[name]: value for name, value in entry.items()}) for entry in entries)
+        return {row.key: row for row in rows}
     except OSError as error:
         raise cannot_write(path, error) from error
     except ValueError as error:

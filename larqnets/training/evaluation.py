@@ -48,6 +48,20 @@ def answering(model: tf.keras.Model) -> Callable[[np.ndarray], list[np.ndarray]]
     return outputs
 
 
+MAP_BYTES = 1 << 28  # of the largest map of a batch in float32; a network holds several at once
+
+
+def map_sizes(model: tf.keras.Model) -> list[int]:
+    """Return how many numbers every layer puts out for one image, those of models inside the model too."""
+    nodes = [node for layer in model.submodules for node in getattr(layer, "inbound_nodes", ())]
+    return [int(np.prod([n or 1 for n in out.shape[1:]])) for node in nodes for out in tf.nest.flatten(node.outputs)]
+
+
+def images_at_once(model: tf.keras.Model, most: int) -> int:
+    """Return how many images a network is given at once: `most`, fewer where their largest maps would be above MAP_BYTES."""
+    return max(1, min(most, MAP_BYTES // (4 * max(map_sizes(model)))))
+
+
 class Scores(NamedTuple):
     """Mean loss per image, and the scores of the task's metric, its headline first."""
 

@@ -19,13 +19,15 @@ from larqnets.decompose import Settings
 from larqnets.post_training import network as net
 from larqnets.post_training import steps
 from larqnets.post_training.decomposed_run import decompose_network, read_codes
+from larqnets.post_training.judge import Judge, as_hard_as_unseen
 from larqnets.post_training.sensitivity import sensitivities
-from larqnets.post_training.steps import Predictor, Search, as_hard_as_unseen, find_settings
+from larqnets.post_training.steps import Search, find_settings
 from larqnets.published.applications import applications, normalisation
 from larqnets.runs.keras_file import keras_file_content, load_keras_file
 from larqnets.runs.run import Run
 from larqnets.runs.subject import open_subject
-from larqnets.studies.decompose_compare import TABLE, compare_methods, points
+from larqnets.studies.decompose_compare import compare_methods, points
+from larqnets.tasks import get_task
 from larqnets.training import load_trained_model
 
 
@@ -221,7 +223,9 @@ def nearest_mean(images, labels):
 def test_search_keeps_accuracy(tmp_path, tfds_dir, monkeypatch):
     """The coarsest steps of all that were tried and lose no more than was allowed."""
     monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
-    images, labels = load_dataset(DataConfig("digits", image_size=8)).samples(600, "train").values()
+    digits = load_dataset(DataConfig("digits", image_size=8))
+    examples = digits.samples(600, "train")
+    images, labels = examples.values()
     (tmp_path / "means.h5").write_bytes(keras_file_content(nearest_mean(images, labels)))
     subject = open_subject(str(tmp_path / "means.h5"), dataset="digits")
     search = Search(max_drop=2, images=600)
@@ -232,10 +236,10 @@ def test_search_keeps_accuracy(tmp_path, tfds_dir, monkeypatch):
     kept = max((trial for trial in found["trials"] if trial["drop"] <= 2), key=lambda trial: trial["factor"])
     bits = 8 * sum(row["file_bytes"] for row in layers) / run.card.document["weights"]
     assert abs(bits - kept["record_bits_per_weight"]) < 1e-9
-    accuracy = Predictor(load_trained_model(run)).accuracy(images, labels)
+    accuracy = Judge(load_trained_model(run), get_task(), digits.info).score(examples)
     assert abs(100 * (found["calibration_accuracy"] - accuracy) - kept["drop"]) < 1e-9
-    words = network_tables._search_words(found)
-    assert words == f"they lose {kept['drop']:.2f} of at most 2 points on 600 training images"
+    words = network_tables._search_words(found, "accuracy")
+    assert words == f"they lose {kept['drop']:.2f} of at most 2 points of accuracy on 600 training images"
     monkeypatch.setattr(steps, "FACTORS", (15.0, 16.0))
     again = open_subject(str(tmp_path / "means.h5"), dataset="digits")
     with pytest.raises(LarqnetsError, match=r"Even steps .* lose .* Allow a larger --max-drop"):
@@ -263,18 +267,21 @@ def test_sensitivity_is_the_squared_jacobian_times_the_variance_of_the_weights()
 
 def test_calibration_images_become_as_hard_as_unseen_ones(tfds_dir, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
-    images, labels = load_dataset(DataConfig("digits")).samples(600, "train").values()
-    predict = Predictor(nearest_mean(images, labels))
-    own = predict.accuracy(images, labels)
+    digits = load_dataset(DataConfig("digits"))
+    examples = digits.samples(600, "train")
+    images, labels = examples.values()
+    judge = Judge(nearest_mean(images, labels), get_task(), digits.info)
+    own = judge.score(examples)
     assert own > 0.85
     for accuracy in (None, own, 1.0):
-        same, share = as_hard_as_unseen(predict, images, labels, accuracy)
+        same, share = as_hard_as_unseen(judge, examples, accuracy)
         assert share == 0
-        assert same is images
+        assert same is examples
     shares = []
     for accuracy in (0.8, 0.6):
-        mixed, share = as_hard_as_unseen(predict, images, labels, accuracy)
-        assert abs(predict.accuracy(mixed, labels) - accuracy) < 0.04
+        mixed, share = as_hard_as_unseen(judge, examples, accuracy)
+        assert abs(judge.score(mixed) - accuracy) < 0.04
+        assert mixed["label"] is labels
         shares.append(share)
     assert 0 < shares[0] < shares[1] < 0.5
 
@@ -285,7 +292,10 @@ def test_table_of_methods_goes_on_where_it_was(cli, source, monkeypatch):
     assert first.code == 0, first.err
     table = source.parent / "t.csv"
     header, *lines = table.read_text().splitlines()
-    assert header == TABLE.head
+    assert header == (
+        "network,method,setting,bits_per_weight,file_bits_per_weight,deflate_bytes,container_bytes,"
+        "test_accuracy,float_accuracy,seconds"
+    )
     assert [line.split(",")[:3] for line in lines] == [
         ["small", "uniform", "layer max 4 bits"],
         ["small", "uniform", "layer mse 4 bits"],

@@ -119,7 +119,7 @@ def test_other_images_have_the_size_that_a_run_takes_and_it_no_accuracy_on_them(
     opened = open_subject(run.path, dataset=dataset, data_dir="elsewhere")
     own = DataConfig("digits", crop_padding=1, data_dir="elsewhere")
     others = DataConfig("mnist", crop_padding=1, data_dir="elsewhere", image_size=8)
-    assert (opened.data, opened.accuracy) == ((others, None) if dataset == "mnist" else (own, 0.5))
+    assert (opened.data, opened.score) == ((others, None) if dataset == "mnist" else (own, 0.5))
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,11 @@ def _images(known: dict[str, Any] | None) -> str:
     return f"{height}x{width}x{channels}{labels}; none to measure with, name them with --dataset"
 
 
-def decomposition(values: dict[str, Any], path: Path, again: str) -> list[Any]:
-    """The layers of a decomposed run, then the sums; `again` is the command for the same network without settings."""
+def decomposition(values: dict[str, Any], path: Path, again: str, score: str) -> list[Any]:
+    """The layers of a decomposed run, then the sums; `again` is the command for the same network without settings.
+
+    `score` is the name of the one that ranks networks of its task.
+    """
     table = Table("layer", "shape", "bits", "planes", "ranks", "stored as", "SQNR dB", "", box=None, pad_edge=False)
     for column in (2, 3, 6):
         table.columns[column].justify = "right"
@@ -53,14 +56,16 @@ def decomposition(values: dict[str, Any], path: Path, again: str) -> list[Any]:
         "method": f"{values['method']}{mode}",
         "bits per weight": f"{values['bits_per_weight']:.3f}, with everything in the file {values['file_bits_per_weight']:.3f}",
         "bytes": f"{values['file_bytes']:,}, {share:.1%} of {values['float_bytes']:,} as float",
-        "test_accuracy": values.get("test_accuracy"),
-        "float accuracy": "not known" if values["float_accuracy"] is None else f"{values['float_accuracy']:.2%}",
+        f"test_{score}": values.get(f"test_{score}"),
+        f"float_{score}": values[f"float_{score}"],
         "time": f"{values['seconds']:.1f} s",
     }
     if "search" in values:
-        shown["steps found"] = _search_words(values["search"])
+        shown["steps found"] = _search_words(values["search"], score)
     if values["left_out"]:
         shown["left as they are"] = ", ".join(values["left_out"])
+    if "no_weights" in values:
+        shown["no weights"] = ", ".join(values["no_weights"])
     notes = [f"({number}) {note}" for note, number in numbers.items()]
     parts: list[Any] = [table, *notes, "", facts(shown), f"report: {path}/layers.json, {path}/layers.png"]
     if values["dataset"] and "search" not in values:
@@ -70,34 +75,40 @@ def decomposition(values: dict[str, Any], path: Path, again: str) -> list[Any]:
     return [*parts, f"Next: larqnets convert {path} --target arm64"]
 
 
-def _search_words(search: dict[str, Any]) -> str:
+def _search_words(search: dict[str, Any], score: str) -> str:
     if search["target_bits"] is not None:
         return f"for {search['target_bits']:g} bits per weight"
     kept = max((t for t in search["trials"] if t["drop"] <= search["max_drop"]), key=lambda trial: trial["factor"])
-    images = f"{search['images']:,} training images" + f" mixed by {search['mixed']:.0%}" * (search["mixed"] > 0)
-    return f"they lose {kept['drop']:.2f} of at most {search['max_drop']:g} points on {images}"
+    if "validation_images" in search:
+        images = f"{search['validation_images']:,} validation images"
+    else:
+        images = f"{search['images']:,} training images"
+        images += f" mixed by {search['mixed']:.0%}" if search.get("mixed") else ""
+        images += "" if "mixed" in search else ", on which a network loses less than on others"
+    return f"they lose {kept['drop']:.2f} of at most {search['max_drop']:g} points of {score} on {images}"
 
 
 def methods_compared(result: dict[str, Any]) -> list[Any]:
-    """A comparison of methods, a table a network; not beaten is what no other one is, by .cbd and accuracy."""
+    """A comparison of methods, a table a network; not beaten is what no other one is, by .cbd and score."""
+    test, of_float = f"test_{result['score']}", f"float_{result['score']}"
     networks: dict[str, list[dict[str, Any]]] = {}
     for row in result["rows"]:
         networks.setdefault(row["network"], []).append(row)
     parts: list[Any] = []
     for name, rows in networks.items():
-        heads = ("method", "setting", "bits", "in file", "DEFLATE", ".cbd", "test accuracy", "not beaten")
+        heads = ("method", "setting", "bits", "in file", "DEFLATE", ".cbd", test.replace("_", " "), "not beaten")
         table = Table(*heads, box=None)
         for column in table.columns[2:-1]:
             column.justify = "right"
         packable = [row for row in rows if row["container_bytes"] is not None]
-        marks = on_front([(row["container_bytes"], row["test_accuracy"]) for row in packable])
+        marks = on_front([(row["container_bytes"], row[test]) for row in packable])
         front = [row for row, mark in zip(packable, marks, strict=True) if mark]
         for row in rows:
             sizes = ("-" if row[key] is None else f"{row[key]:,}" for key in ("deflate_bytes", "container_bytes"))
             bits = (f"{row[key]:.2f}" for key in ("bits_per_weight", "file_bits_per_weight"))
-            cells = (*bits, *sizes, f"{row['test_accuracy']:.2%}", "yes" if row in front else "")
+            cells = (*bits, *sizes, f"{row[test]:.2%}", "yes" if row in front else "")
             table.add_row(row["method"], row["setting"], *cells)
-        parts += [f"{name}: float {rows[0]['float_accuracy']:.2%}", table, ""]
+        parts += [f"{name}: float {rows[0][of_float]:.2%}", table, ""]
     return [*parts, f"table: {result['csv']}", f"picture: {result['picture']}"]
 
 
