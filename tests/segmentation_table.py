@@ -79,4 +79,6 @@ if __name__ == "__main__":
             if file.exists():
                 rows.append(measured(Run.open(path), file))
                 TABLE.write(Path(sys.argv[1]), [asdict(row) for row in rows])
-                print(f"{file}: mIoU {rows[-1].test_miou:.2%}, of the file {rows[-1].converted_test_miou:.2%}", flush=True)
+                print(
+                    f"{file}: mIoU {rows[-1].test_miou:.2%}, of the file {rows[-1].converted_test_miou:.2%}", flush=True
+                )
