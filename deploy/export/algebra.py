@@ -24,6 +24,7 @@ from larqnets.layers.dilated_conv import DilatedConv2D
 from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.input_scale import InputScale
 from larqnets.layers.link_scale import LinkScale
+from larqnets.layers.local_response import LocalResponse
 from larqnets.layers.max_unpool import MaxUnpool2D
 from larqnets.layers.padded_shortcut import PaddedShortcut
 from larqnets.layers.rprelu import RPReLU
@@ -52,7 +53,7 @@ def _of(*kinds: type[Layer]) -> Callable[[type[Entry]], type[Entry]]:
 
 @_of(*(getattr(lq.layers, name) for name in dir(lq.layers) if name.startswith("Quant") and "Base" not in name))
 @_of(DilatedConv2D, stand_ins.ExportedConv2D, stand_ins.ExportedDense, stand_ins.NormOfOtherAxis, WrittenFunction)
-@_of(layers.InputLayer, layers.Multiply, layers.Softmax)
+@_of(layers.InputLayer, layers.Multiply, layers.Softmax, LocalResponse)
 @_of(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization)
 class _Opaque(Entry):
     """Nothing goes through: a sign, a curved function, numbers that come anew."""
