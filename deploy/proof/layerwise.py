@@ -3,13 +3,14 @@
 The file's own binary inputs of every layer are read from a copy with more outputs, and the trained Keras model is run with
 those very bits in place of its signs. Then every pre-sign value that Keras computes has seen the same bits as the file, and
 its sign must be the bit that the file computed, unless it lies within `EPS` of the threshold. The real-valued work between
-the layers and the outputs are covered the same way, and the places of unpooling are forced as the signs are, see `places`.
+the layers and the outputs are covered the same way. The indices of unpoolings are forced and judged as signs are
+(`deploy.proof.unpoolings`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import astuple, dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -20,11 +21,14 @@ from deploy.export.scales import norm_behind
 from deploy.export.trained import Trained
 from deploy.proof.contents import match_layers
 from deploy.proof.outputs import Ending, difference, ending_of, last_function
-from deploy.proof.places import Unpooled, forced_places, gaps, maps_before_pooling, unpools
 from deploy.proof.sizes import made_of
+from deploy.proof.unpoolings import UnpoolProof, Windows, compare_windows, cropped, maps_before_pooling, windows_of
 from deploy.run.interpreter import Interpreter, as_list
 from larqnets.errors import LarqnetsError
+from larqnets.layers.max_unpool import MaxUnpool2D
 from larqnets.tflite.model import Model, unpack_bits
+
+Layer = tf.keras.layers.Layer
 
 # Relative to the numbers that a pre-sign value is made of (`deploy.proof.sizes`), not to the value itself: those may cancel to
 # nearly nothing. float32 keeps 6e-8 of each, and a value passes a few dozen operations between two signs.
@@ -42,10 +46,7 @@ MAX_BYTES = 1 << 28  # of what a part of the samples is compared by
 
 @dataclass(frozen=True)
 class LayerProof:
-    """Part (a) for one binary layer: the signs of its input in all of its places, file against Keras.
-
-    For a layer that unpools the same of the places of its maxima, and of ties in the place of the threshold.
-    """
+    """Part (a) for one binary layer: the signs of its input in all of its places, file against Keras."""
 
     layer: str
     signs: int  # compared
@@ -66,10 +67,11 @@ class Layerwise(NamedTuple):
     """What part (a) found."""
 
     layers: list[LayerProof]
+    unpoolings: list[UnpoolProof]
     unchecked: list[str]  # binary layers without a 1-bit op
+    unmatched: list[str]  # unpoolings whose maps the file has not got
     outputs: OutputProof
     remarks: list[str]
-    places: list[LayerProof]  # of layers that unpool
 
 
 def compare_layers(
@@ -86,37 +88,36 @@ def compare_layers(
     first, *others = found
     if not others:
         return first
-    layers, places = (
-        [_together(parts) for parts in zip(*proofs, strict=True)]
-        for proofs in ([part.layers for part in found], [part.places for part in found])
-    )
+    layers = [_together(of_one) for of_one in zip(*(part.layers for part in found), strict=True)]
+    unpoolings = [_together(of_one) for of_one in zip(*(part.unpoolings for part in found), strict=True)]
     outputs = OutputProof(*map(max, zip(*(part.outputs for part in found), strict=True)))
-    return first._replace(layers=layers, outputs=outputs, places=places)
+    return first._replace(layers=layers, unpoolings=unpoolings, outputs=outputs)
 
 
-def _together(parts: Sequence[LayerProof]) -> LayerProof:
-    signs, near, wrong = (sum(getattr(p, name) for p in parts) for name in ("signs", "near_threshold", "wrong"))
-    return LayerProof(parts[0].layer, signs, near, wrong, max(part.worst for part in parts))
+_Part = TypeVar("_Part", LayerProof, UnpoolProof)
+
+
+def _together(parts: Sequence[_Part]) -> _Part:
+    names, compared, near, wrong, worst = zip(*map(astuple, parts), strict=True)
+    return type(parts[0])(names[0], sum(compared), sum(near), sum(wrong), max(worst))
 
 
 def _bytes_of_a_sample(trained: Trained) -> int:
     """Return about how many bytes the comparison holds of one sample.
 
-    Of the input of a binary layer the signs and two runs of the model, in floats; of a map whose places are taken the same, and
-    what is computed of its windows. Of an output the file's, three runs and what is computed of them.
+    Of the input of a binary layer the signs and two runs of the model, in floats; of the map that an unpooling chooses by the
+    file's and its windows. Of an output the file's, three runs and what is computed of them.
     """
     model = trained.model
+    asked = [layer.name for layer in trained.binary_layers] + _unpoolings(model)
     places = [
-        model.get_layer(layer.name).get_input_shape_at(place)
-        for layer in trained.binary_layers
-        for place in range(len(model.get_layer(layer.name).inbound_nodes))
+        shape[0] if isinstance(shape, list) else shape
+        for layer in map(model.get_layer, asked)
+        for shape in (layer.get_input_shape_at(place) for place in range(len(layer.inbound_nodes)))
     ]
-    maps = [layer.input_shape[0] for layer in unpools(model)]
     outputs = [tensor.shape for tensor in model.outputs]
-    signs, windows, outer = (
-        sum(int(np.prod([n or 1 for n in shape[1:]])) for shape in shapes) for shapes in (places, maps, outputs)
-    )
-    return 12 * signs + 24 * windows + 32 * outer
+    inner, outer = (sum(int(np.prod([n or 1 for n in shape[1:]])) for shape in shapes) for shapes in (places, outputs))
+    return 12 * inner + 32 * outer
 
 
 def _parts(samples: int, num_real: int, bytes_per_sample: int) -> list[tuple[np.ndarray, int]]:
@@ -141,36 +142,53 @@ def _compare_part(file: Model, trained: Trained, images: np.ndarray, num_real: i
         )
     order = [(layer, op) for layer in binary for op in matched.get(layer.name, ())]
     ends = [_common_end(model, file, output) for output in range(len(own))]
-    pooled = maps_before_pooling(model, file)
-    tensors = [op.inputs[0] for _, op in order] + [end.before for end in ends if end] + pooled
+    maps = maps_before_pooling(file, model)
+    tensors = [op.inputs[0] for _, op in order] + [end.before for end in ends if end]
+    tensors += [tensor for places in maps.values() for tensor in places]
     tapped = _tapped(file, tensors, images, device)
-    forced: dict[str, list[np.ndarray]] = {}  # layer -> signs in each of its places
+    signs_of: dict[str, list[np.ndarray]] = {}  # layer -> signs in each of its places
     for layer, op in order:
         signs = unpack_bits(tapped[op.inputs[0]], channels[layer.name]).astype(np.float32)
-        forced.setdefault(layer.name, []).append(signs)
-    maps = [tapped[tensor] for tensor in pooled]
-    outputs, seen, unpooled = _forward(model, images, forced, ends, maps)
+        signs_of.setdefault(layer.name, []).append(signs)
+    forced = signs_of | {name: [tapped[tensor] for tensor in places] for name, places in maps.items()}
+    outputs, seen = _forward(model, images, forced, ends)
     nudges = np.random.default_rng(0).choice([-NUDGE, NUDGE], images.shape).astype(np.float32)
-    moved, seen_nudged, unpooled_nudged = _forward(model, images * (1 + nudges), forced, ends, maps)
-    parts = made_of(model, {layer.name: layer for layer in binary})
-    layers = []
-    for name, places in forced.items():
-        compared = [
-            _compare_signs(seen[name, i], seen_nudged[name, i], signs, made_of, num_real)
-            for i, (signs, made_of) in enumerate(zip(places, parts.sizes[name], strict=True))
-        ]
-        signs, near, wrong, worst = zip(*compared, strict=True)
-        layers.append(LayerProof(name, sum(signs), sum(near), sum(wrong), max(worst)))
+    moved, nudged = _forward(model, images * (1 + nudges), forced, ends)
+    parts = made_of(model, {layer.name: layer for layer in binary}, maps)
+    layers = [
+        _together(
+            [
+                LayerProof(name, *_compare_signs(seen.values[name, i], nudged.values[name, i], signs, size, num_real))
+                for i, (signs, size) in enumerate(zip(places, parts.sizes[name], strict=True))
+            ]
+        )
+        for name, places in signs_of.items()
+    ]
+    unpoolings = [
+        _together(
+            [
+                UnpoolProof(
+                    name,
+                    *compare_windows(seen.windows[name, i], nudged.windows[name, i], size, num_real, EPS, SLACK),
+                )
+                for i, size in enumerate(parts.sizes[name])
+            ]
+        )
+        for name in maps
+    ]
     figures = _compare_outputs(ends, outputs, {SLACK: moved}, tapped, own, num_real)
     if any(figure.beyond_rounding > LOGITS_EPS for figure in figures):
         with _rounded_sums(model, binary):
-            again, *_ = _forward(model, images, forced, ends, maps)
+            again, _ = _forward(model, images, forced, ends)
         figures = _compare_outputs(ends, outputs, {SLACK: moved, 1: again}, tapped, own, num_real)
     unchecked = [layer.name for layer in described if layer.name not in matched]
-    places = [
-        LayerProof(name, *_compare_places(both, unpooled_nudged[name].own, num_real)) for name, both in unpooled.items()
-    ]
-    return Layerwise(layers, unchecked, OutputProof(*map(max, zip(*figures, strict=True))), parts.remarks, places)
+    unmatched = [name for name in _unpoolings(model) if name not in maps]
+    proven = OutputProof(*map(max, zip(*figures, strict=True)))
+    return Layerwise(layers, unpoolings, unchecked, unmatched, proven, parts.remarks)
+
+
+def _unpoolings(model: tf.keras.Model) -> list[str]:
+    return [layer.name for layer in model.layers if isinstance(layer, MaxUnpool2D) and layer.inbound_nodes]
 
 
 class Probes(NamedTuple):
@@ -242,23 +260,23 @@ def _compare_output(
     return OutputProof(difference(due, found, num_real), difference(due, found, num_real, slack), function)
 
 
-Seen = dict[tuple[str, int], np.ndarray]  # (layer, place) -> what it was given to binarise
+class Seen(NamedTuple):
+    """By layer and place."""
+
+    values: dict[tuple[str, int], np.ndarray]  # what it was given to binarise
+    windows: dict[tuple[str, int], Windows]  # what an unpooling would have chosen by
 
 
 def _forward(
-    model: tf.keras.Model,
-    images: np.ndarray,
-    forced: dict[str, list[np.ndarray]],
-    ends: Sequence[_End | None],
-    maps: Sequence[np.ndarray],
-) -> tuple[list[_Run], Seen, dict[str, Unpooled]]:
-    """Run the model with its signs, and its places by the file's maps, forced; returns its outputs, what was binarised and unpooled."""
-    with _forced_signs(model, forced) as seen, forced_places(model, maps) as unpooled, ExitStack() as recorded:
+    model: tf.keras.Model, images: np.ndarray, forced: dict[str, list[np.ndarray]], ends: Sequence[_End | None]
+) -> tuple[list[_Run], Seen]:
+    """Run the model with its signs and indices forced; returns its outputs, and what was binarised and chosen by."""
+    with _forced(model, forced) as seen, ExitStack() as recorded:
         for end in filter(None, ends):
             recorded.enter_context(end.ending.recorded())
         answers = model(images, training=False)
     outputs = [np.asarray(values) for values in as_list(answers)]
-    return [_Run(v, end.ending.logits if end else None) for v, end in zip(outputs, ends, strict=True)], seen, unpooled
+    return [_Run(v, end.ending.logits if end else None) for v, end in zip(outputs, ends, strict=True)], seen
 
 
 def _tapped(file: Model, tensors: list[int], images: np.ndarray, device: str | None) -> dict[int, np.ndarray]:
@@ -270,31 +288,37 @@ def _tapped(file: Model, tensors: list[int], images: np.ndarray, device: str | N
 
 
 @contextmanager
-def _forced_signs(model: tf.keras.Model, forced: dict[str, list[np.ndarray]]) -> Iterator[Seen]:
-    """While the block runs the model once, each named layer binarises to the given signs, place by place.
+def _forced(model: tf.keras.Model, forced: dict[str, list[np.ndarray]]) -> Iterator[Seen]:
+    """While the block runs the model once, each named layer takes what it is given place by place: signs to which it
+    binarises, an unpooling the map by which it chooses.
 
-    Yields what it was given to binarise.
+    Yields what it would have taken.
     """
-    seen: Seen = {}
-    originals = {name: model.get_layer(name).input_quantizer for name in forced}
+    seen = Seen({}, {})
 
-    def force(name: str) -> Callable[[tf.Tensor], tf.Tensor]:
-        places = iter(_order_of_places(model, name))
+    def force(layer: Layer) -> Callable[[tf.Tensor], tf.Tensor]:
+        name, places = layer.name, iter(_order_of_places(model, layer.name))
 
         def quantizer(x: tf.Tensor) -> tf.Tensor:
             place = next(places)
-            seen[name, place] = values = x.numpy()
+            seen.values[name, place] = values = x.numpy()
             return tf.constant(forced[name][place].reshape(values.shape))
 
-        return quantizer
+        def choose(x: tf.Tensor) -> tf.Tensor:
+            place = next(places)
+            values = x.numpy()
+            chosen_by = cropped(forced[name][place], values.shape)
+            seen.windows[name, place] = windows_of(values, chosen_by)
+            return tf.constant(chosen_by)
 
-    try:
-        for name in forced:
-            model.get_layer(name).input_quantizer = force(name)  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
+        return choose if isinstance(layer, MaxUnpool2D) else quantizer
+
+    with ExitStack() as restored:
+        for layer in map(model.get_layer, forced):
+            attribute = "forced" if isinstance(layer, MaxUnpool2D) else "input_quantizer"
+            restored.callback(setattr, layer, attribute, getattr(layer, attribute))
+            setattr(layer, attribute, force(layer))
         yield seen
-    finally:
-        for name, quantizer in originals.items():
-            model.get_layer(name).input_quantizer = quantizer  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
 
 
 @contextmanager
@@ -344,34 +368,11 @@ def _compare_signs(
     """
     signs = signs.reshape(pre_sign.shape)
     differ = (pre_sign >= 0) != (signs > 0)
-    magnitude = _magnitude(pre_sign, num_real) + made_of
-    return _judged(differ, np.abs(pre_sign), magnitude, _slack(pre_sign, nudged))
-
-
-def _compare_places(maps: Unpooled, nudged: np.ndarray, num_real: int) -> tuple[int, int, int, float]:
-    """Compare the places of maxima as `_compare_signs` does signs, by how far those that differ are from a tie."""
-    differ, gap = gaps(maps)
-    return _judged(differ, gap, _magnitude(maps.own, num_real), 2 * _slack(maps.own, nudged))  # of two values
-
-
-def _magnitude(values: np.ndarray, num_real: int) -> np.ndarray:
-    """Return how large the values of a channel are, in each sample and usually in real ones, (N, 1, 1, C) or (N, C)."""
-    largest = np.abs(values).max(axis=_positions(values), keepdims=True)
-    return np.maximum(largest, largest[:num_real].max(axis=0, keepdims=True))
-
-
-def _slack(values: np.ndarray, nudged: np.ndarray) -> np.ndarray:
-    return SLACK * np.abs(nudged - values).max(axis=_positions(values), keepdims=True)
-
-
-def _positions(values: np.ndarray) -> tuple[int, ...]:
-    return tuple(range(1, values.ndim - 1))
-
-
-def _judged(
-    differ: np.ndarray, distance: np.ndarray, magnitude: np.ndarray, slack: np.ndarray
-) -> tuple[int, int, int, float]:
-    """Return of decisions how many there are, and of those that differ the near ones, the wrong ones and the worst distance."""
-    far = np.where(differ, np.maximum(distance - slack, 0) / (magnitude + np.finfo(np.float32).tiny), 0)
-    wrong = int(np.sum(far > EPS))
-    return differ.size, int(differ.sum()) - wrong, wrong, float(far.max())
+    positions = tuple(range(1, pre_sign.ndim - 1))
+    largest = np.abs(pre_sign).max(axis=positions, keepdims=True)  # per sample and channel
+    usual = largest[:num_real].max(axis=0, keepdims=True)
+    magnitude = np.maximum(largest, usual) + made_of + np.finfo(np.float32).tiny
+    slack = SLACK * np.abs(nudged - pre_sign).max(axis=positions, keepdims=True)
+    distance = np.where(differ, np.maximum(np.abs(pre_sign) - slack, 0) / magnitude, 0)
+    wrong = int(np.sum(distance > EPS))
+    return differ.size, int(differ.sum()) - wrong, wrong, float(distance.max())

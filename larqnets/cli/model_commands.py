@@ -37,6 +37,7 @@ TOP = 3  # labels of an image that are printed
     "larqnets convert runs/digits-seed0",
     "larqnets convert runs/digits-seed0 --twins --verbose",
     "larqnets convert model.keras --dataset folder:photos -o out",
+    "larqnets convert runs/nuclei --output mask",
 )
 def convert(
     source: Annotated[
@@ -51,8 +52,15 @@ def convert(
     ] = False,
     twin_run: Annotated[Path | None, typer.Option(help="A run of method `real` whose weights the twins take.")] = None,
     allow_float: Annotated[bool, typer.Option("--allow-float", help="Accept binary layers that become float.")] = False,
-    out: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the files. Default: inside the run.")
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER|FORM",
+            help="Folder for the files, by default inside the run; and of a network that labels pixels what they answer with: "
+            "logits, mask (a uint8 for every pixel) or small (logits before they are enlarged).",
+        ),
     ] = None,
     dataset: DataName = None,
     data_dir: DataDir = None,
@@ -74,7 +82,8 @@ def convert(
     from larqnets.data.preparation import read_preparation
 
     given = read_preparation(mean, std, scale, labels, image_size)
-    preflight.check_convert(source, target, twin_run, out, dataset, data_dir)
+    form, out = preflight.form_and_folder(output)
+    preflight.check_convert(source, target, twin_run, form, out, dataset, data_dir)
     sources = needs_training_extra("deploy.convert.sources")
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import models
@@ -90,6 +99,7 @@ def convert(
             dataset=dataset,
             data_dir=data_dir,
             given=given,
+            form=form,
             arm64_proof=arm64_proof,
             reporter=reporter,
         )

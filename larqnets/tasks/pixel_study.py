@@ -57,18 +57,25 @@ class PixelStudy:
 
 
 def given(answer: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Return the class that is given for every pixel (H, W), of logits (h, w, C) or of a mask (H, W).
+    """Return the class that is given for every pixel (H, W), of logits (h, w, C) or of a mask (h, w).
 
-    Logits are enlarged in bands of rows: those of a whole photo would take a gigabyte.
+    This is what an answer means in every form of a file (`larqnets.scores.FORMS`), whose rank tells logits from masks. Logits
+    are enlarged first, in bands of rows: those of a whole photo would take a gigabyte. Of a mask the nearest pixel counts, since
+    numbers of classes have no mean. The lowest class wins a tie.
     """
     if answer.ndim == 2:
-        return answer
+        return _nearest(answer, size)
     height, width = size
     rows = max(1, _BAND_VALUES // (width * answer.shape[2]))
     found = np.empty((height, width), np.int64 if answer.shape[2] > OUTSIDE else np.uint8)
     for top in range(0, height, rows):
         found[top : top + rows] = enlarged(answer, size, slice(top, top + rows)).argmax(-1)
     return found
+
+
+def _nearest(mask: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    rows, columns = ((2 * np.arange(n) + 1) * have // (2 * n) for n, have in zip(size, mask.shape, strict=True))
+    return mask[rows[:, np.newaxis], columns]
 
 
 def enlarged(logits: np.ndarray, size: Sequence[int], rows: slice = slice(None)) -> np.ndarray:

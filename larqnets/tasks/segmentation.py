@@ -13,6 +13,7 @@ from larqnets.data.overlay import colored, wrong_pixels
 from larqnets.data.palette import Colors, palette
 from larqnets.errors import LarqnetsError
 from larqnets.schema import Range
+from larqnets.scores import FORMS
 from larqnets.tasks import TASKS, Facts, Info, Loss, Task, Tree, only
 from larqnets.tasks.pixel_metric import MIOU, ConfusionMetric
 from larqnets.tasks.pixel_study import PixelStudy, given
@@ -36,6 +37,7 @@ class Segmentation(Task):
     headline = MIOU
     learns_from = MASK
     per_pixel = True
+    forms = FORMS
 
     head: Literal["fcn", "aspp", "plain"] = (
         "fcn"  # a 3x3 and a 1x1 convolution; five paths that see further; or one 3x3

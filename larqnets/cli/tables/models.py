@@ -48,7 +48,20 @@ def conversion(manifest: dict[str, Any], verbose: bool) -> list[Any]:
         parts.append(f"FLOAT: layer '{fallback['layer']}' runs as float: {fallback['cause']}")
     parts += [*manifest["remarks"], *(f"warning: {text}" for text in manifest["warnings"])]
     parts += [f"files: {folder}/", f"Next: larqnets inspect {folder}/{manifest['file']}"]
-    return [*parts, manifest["proof"]["line"]]
+    return [*parts, manifest["proof"]["line"], *_form(manifest)]
+
+
+_FORMS = {"mask": "the class of every pixel, uint8", "small": "logits before they are enlarged"}
+
+
+def _form(manifest: dict[str, Any]) -> list[str]:
+    """What the files answer with, where that is not what was proven but made of it."""
+    form = manifest.get("form")
+    if form is None:
+        return []
+    where = f"{form['samples']:,} images here"
+    where += f" and {form['arm64_samples']} on ARM64" if form["arm64_samples"] else ""
+    return [f"the files answer with {_FORMS[form['form']]}: bit for bit what the proven logits give, on {where}"]
 
 
 def verification_lines(v: dict[str, Any], verbose: bool) -> list[str]:
@@ -67,14 +80,9 @@ def verification_lines(v: dict[str, Any], verbose: bool) -> list[str]:
         f"equal: {'yes' if v['equal'] else 'NO'}",
         f"  layer by layer: {len(v['layers'])} binary layers, {signs:,} signs, {wrong} wrong, {near} within rounding of "
         f"the threshold; logits within {v['logits_difference']:.1e}",
+        *_unpoolings(v["unpoolings"]),
         f"  end to end: {_end_to_end(v)} of {v['samples']:,} {kind}",
     ]
-    if places := v.get("places"):
-        maxima, wrong, near = (sum(layer[key] for layer in places) for key in ("signs", "wrong", "near_threshold"))
-        lines.insert(
-            2,
-            f"  unpooling: {len(places)} layers, {maxima:,} places of maxima, {wrong} wrong, {near} within rounding of a tie",
-        )
     converted = v["scores_converted"] or {}
     for name, trained in (v["scores_trained"] or {}).items():
         lines.append(f"  {name} on them: {trained:.2%} trained, {converted[name]:.2%} converted")
@@ -84,6 +92,16 @@ def verification_lines(v: dict[str, Any], verbose: bool) -> list[str]:
     lines += [f"  warning: {text}" for text in v["warnings"]]
     lines.append(f"  engine: {v['engine']}")
     return lines
+
+
+def _unpoolings(found: list[dict[str, Any]]) -> list[str]:
+    if not found:
+        return []
+    indices, near, wrong = (sum(one[key] for one in found) for key in ("indices", "near_ties", "wrong"))
+    return [
+        f"  unpoolings: {len(found)}, {indices:,} indices, {near + wrong:,} differ: {near:,} at ties within rounding, "
+        f"{wrong:,} wrong"
+    ]
 
 
 def _end_to_end(v: dict[str, Any]) -> str:
