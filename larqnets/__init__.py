@@ -36,6 +36,7 @@ _PUBLIC = {
     "inspect_model": "larqnets.tflite.inspect",
     "Interpreter": "deploy.run.interpreter",
     "Classifier": "deploy.run.classifier",
+    "Segmenter": "deploy.run.segmenter",
 }
 
 __all__ = ["LarqnetsError", "__version__", "require_keras_2", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]  # said once

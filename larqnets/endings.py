@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from larqnets.scores import KINDS, Kind
+from larqnets.scores import Kind
 
 layers = tf.keras.layers
 
@@ -38,7 +38,7 @@ def last_function(model: Any, output: int = 0) -> tuple[layers.Layer | None, str
 def kind_of_model(model: Any) -> Kind:
     """Return what a Keras model answers with, by its last function."""
     _, name = last_function(model)
-    return name if name in KINDS else "logits"
+    return "softmax" if name == "softmax" else "sigmoid" if name == "sigmoid" else "logits"
 
 
 def _function_of(layer: layers.Layer) -> str:

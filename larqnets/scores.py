@@ -1,15 +1,18 @@
 """What the numbers are that a network answers with: logits, or probabilities already. The one place that knows it.
 
 `Kind` softmax: the probabilities of classes that exclude each other, which sum to 1; sigmoid: of every class by itself;
-logits: anything else, of which a softmax makes probabilities. A converted file says it in its metadata under KEY.
+mask: for every pixel the number of its class, of files alone; logits: anything else, of which a softmax makes probabilities.
+A converted file says it in its metadata under KEY, where "small" are logits before they are brought to the size of the image.
 """
 
 from typing import Literal, get_args
 
 import numpy as np
 
-Kind = Literal["logits", "softmax", "sigmoid"]
+Kind = Literal["logits", "softmax", "sigmoid", "mask"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+Form = Literal["logits", "mask", "small"]  # in which a file for pixels may be had: its network's, or cut from that
+FORMS: tuple[Form, ...] = get_args(Form)
 KEY = "output"
 
 

@@ -7,7 +7,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from colours import PURE, colour_file, picture
+from colours import PURE, colour_file, picture, pixel_file
+from PIL import Image
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -30,7 +31,7 @@ def start(monkeypatch, capfd, tmp_path):
 
 
 def test_every_example_has_a_test():
-    assert sorted(path.stem for path in EXAMPLES.iterdir()) == ["classify_folder", "pi_camera"]
+    assert sorted(path.stem for path in EXAMPLES.iterdir()) == ["classify_folder", "mask_photo", "pi_camera"]
 
 
 def test_classify_folder(start, tmp_path):
@@ -47,6 +48,25 @@ def test_classify_folder(start, tmp_path):
     code, lines, err = start("classify_folder", "absent.tflite", "photos")
     assert (code, lines) == (1, [])
     assert err.startswith("There is no file 'absent.tflite'.")
+
+
+def test_mask_photo(start, tmp_path):
+    (tmp_path / "pixels.tflite").write_bytes(pixel_file())
+    shown = picture("green", (16, 12))
+    shown.paste(picture("red", (4, 12)))
+    shown.save(tmp_path / "x.png")
+    code, lines, _ = start("mask_photo", "pixels.tflite", "x.png", "over.png")
+    assert code == 0
+    assert lines[0].startswith("<Segmenter pixels.tflite: 3 labels")
+    assert [line.split() for line in lines[1:]] == [
+        ["75.00%", "green", "144", "pixels"],
+        ["25.00%", "red", "48", "pixels"],
+    ]
+    with Image.open(tmp_path / "over.png") as over:
+        assert (over.size, over.getpixel((15, 0))) == ((16, 12), PURE["green"])
+    code, lines, err = start("mask_photo", "model.tflite", "x.png", "over.png")
+    assert (code, lines) == (1, [])
+    assert err.startswith("model.tflite is no segmenter of images")
 
 
 def write_clip(path, names, frames=3):

@@ -12,6 +12,7 @@ import numpy as np
 from android_bench.record import Equality
 from larqnets.errors import LarqnetsError, excerpt
 from larqnets.scores import class_agreement
+from larqnets.tflite.answers import kind_of_file
 from larqnets.tflite.indices import index_limits
 from larqnets.tflite.interface import batch_of, numpy_type
 from larqnets.tflite.model import Model
@@ -48,13 +49,22 @@ def judge(model: Model, due: Sequence[np.ndarray], found: Sequence[np.ndarray]) 
     """Hold the outputs of another engine (`found`) against the host's (`due`), samples along the first axis.
 
     Returns the largest difference and what is allowed, of the output that is worst; the first is the largest float64 where
-    a value is not finite.
+    a value is not finite. Of numbers of classes, two of which are as far apart as any, it is the share that differs.
     """
-    graph = model.subgraphs[0]
-    is_int8 = any(tensor.dtype in ("int8", "uint8") for tensor in graph.tensors)
+    graph, masks = model.subgraphs[0], kind_of_file(model) == "mask"
+    is_int8 = any(t.dtype in ("int8", "uint8") for t in graph.tensors if not (masks and t.index in graph.outputs))
     has_signs = any(op.name == "LceQuantize" for op in graph.operators)
-    judged = [_judge(_precise(a), _precise(b), is_int8, has_signs) for a, b in zip(due, found, strict=True)]
+    judged = [
+        _judge(*(_shares(a, b) if masks else (_precise(a), _precise(b))), is_int8, has_signs)
+        for a, b in zip(due, found, strict=True)
+    ]
     return max(judged, key=lambda result: (result[0] > result[1], result[0] / (result[1] or 1)))
+
+
+def _shares(due: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return, of every sample, 1 and the share of its values that are equal."""
+    same = np.mean((due == found).reshape(len(due), -1), axis=1)
+    return np.ones_like(same), same
 
 
 def _precise(y: np.ndarray) -> np.ndarray:
@@ -149,6 +159,10 @@ def all_finite(outputs: Sequence[np.ndarray]) -> bool:
     return all(bool(np.isfinite(y).all()) for y in outputs if y.dtype.kind in "fc")
 
 
+def _same_class(mine: np.ndarray, theirs: np.ndarray) -> float:
+    return float(np.mean(mine == theirs))
+
+
 def _agreement(mine: np.ndarray, theirs: np.ndarray) -> float:
     """Return how often two outputs name the same class; of outputs that name none, how often the largest is at one place."""
     classes = class_agreement(mine, theirs)
@@ -169,7 +183,8 @@ def compare_outputs(expected: Expected, model: Model, found: Sequence[np.ndarray
             )
     pairs = list(zip(expected.outputs, found, strict=True))
     largest, tolerance = judge(model, expected.outputs, found)
-    agreements = [_agreement(mine, theirs) for mine, theirs in pairs if mine.size]
+    same = _same_class if kind_of_file(model) == "mask" else _agreement
+    agreements = [same(mine, theirs) for mine, theirs in pairs if mine.size]
     return Equality(
         inputs_sha256=hashlib.sha256(b"".join(expected.inputs)).hexdigest(),
         samples=len(pairs[0][0]),

@@ -20,7 +20,9 @@ from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
+from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
+from larqnets.tflite.weight_ops import stored_kernel
 
 layers = tf.keras.layers
 
@@ -124,7 +126,17 @@ def convert_twin(
     entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
     entry |= {scores.KEY: kind_of_model(trained.model), **task_entry(samples)}
     file = read_model(add_metadata(file.content, entry))
-    return Converted(variant, file, None, scores_of(file, samples, None), layers=names, note=note)
+    warnings = [] if calibration is None else _left_float(file, names)
+    return Converted(variant, file, None, scores_of(file, samples, None), layers=names, warnings=warnings, note=note)
+
+
+def _left_float(file: Model, names: dict[str, str]) -> list[str]:
+    """Return which layers of an int8 file compute in floats, as the converter may decide without a word."""
+    ops = [
+        op for op in file.subgraphs[0].operators if (k := stored_kernel(file, op)) is not None and k.dtype == "float32"
+    ]
+    left = ", ".join(f"'{names.get(str(op.index), op.name)}'" for op in ops)
+    return [f"int8: the converter left {left} float, {len(ops)} of its layers."] if ops else []
 
 
 # Layers whose kernels are those of one op, and one depthwise and one ordinary op.

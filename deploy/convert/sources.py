@@ -12,8 +12,9 @@ from deploy.convert.publish import publish
 from deploy.decomposed.files import convert_decomposed
 from deploy.export.binary_layers import weights_only_layers
 from deploy.export.trained import Trained
-from deploy.proof.arm64 import prove
+from deploy.proof.arm64 import SAMPLES, prove
 from deploy.proof.converted import Converted
+from deploy.proof.output_form import check_end, in_form
 from deploy.proof.samples import Samples, verification_samples
 from deploy.targets import check_target
 from larqnets.config import ModelConfig
@@ -29,6 +30,7 @@ from larqnets.runs.card import Card
 from larqnets.runs.run import Run
 from larqnets.runs.subject import Subject, open_subject
 from larqnets.runs.weights import stored_body
+from larqnets.scores import Form
 
 CALIBRATION_SAMPLES = 200
 CARD_FIELDS = ("name", "config", "method", "backbone", "dataset", "seed", "epochs_done", "test_accuracy", "kind")
@@ -45,6 +47,7 @@ def convert_source(
     dataset: str | None = None,
     data_dir: str | None = None,
     given: Preparation = NOT_SAID,
+    form: Form = "logits",
     arm64_proof: bool = True,
     reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
@@ -52,6 +55,7 @@ def convert_source(
 
     `given` says how the images of somebody else's network are prepared, what its classes are called, and of which size its
     images are to be.
+    `form` is what all files answer with, see `deploy.proof.output_form`: first those of logits are proven.
     `arm64_proof` proves the files on our ARM64 runtime too, where it is there; the manifest's `proof` says on what.
 
     `twins` also writes the same backbone real-valued, as float and int8: with the weights of `twin_run`, a trained run
@@ -62,6 +66,8 @@ def convert_source(
     reporter.stage("load")
     source = open_subject(path, dataset=dataset, data_dir=data_dir, given=given)
     trained = _look_at(source, allow_float, twins=twins or twin_run is not None, twin_run=twin_run)
+    source.task.check_form(form, str(source.origin))
+    check_end(trained.model, form, str(source.origin))
     folder = out or (path / target if source.run else path.with_name(f"{source.name}-{target}"))
     binary = bool(trained.binary_layers)
     roles = ["binary"] if binary else ["float"]
@@ -73,20 +79,20 @@ def convert_source(
     if source.run is None or source.run.kind == "imported":
         main.warnings.extend(_doubts(samples, main))
     files = [main]
-    if (twins or twin_run) and binary:
+    if twins or twin_run:
         reporter.stage("twins")
-        files += _twins(source, samples, twin_run, entry)
-    elif (twins or twin_run) and (calibration := _calibration(source)) is not None:
-        reporter.stage("twins")
-        files.append(convert_twin(trained, samples, calibration, entry, "quantised from this run"))
+        files += _twins(source, samples, twin_run, entry) if binary else _own_twin(source, trained, samples, entry)
     if source.run is not None and source.run.kind == "decomposed":
-        more = convert_decomposed(
-            source.run, trained, samples, _calibration(source) if twins else None, entry, reporter
-        )
-        files += more
-        main.warnings.extend(text for file in more for text in file.warnings)
+        images = _calibration(source) if twins else None
+        files += convert_decomposed(source.run, trained, samples, images, entry, reporter)
+    main.warnings.extend(text for file in files[1:] for text in file.warnings)
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
-    facts = {
+    facts: dict[str, Any] = {}
+    if form != "logits":
+        few = min(SAMPLES, len(samples.images)) if proof.arm64 else 0
+        files = [in_form(file, form, samples, few, reporter) for file in files]
+        facts["form"] = {"form": form, "samples": len(samples.images), "arm64_samples": few}
+    facts |= {
         "source": provenance,
         "headline": samples.task.headline,
         "remarks": source.remarks(source.images),
@@ -96,8 +102,8 @@ def convert_source(
     manifest = publish(folder, files, facts, reporter)
     if source.run is not None:
         source.run.update_card(
-            converted_test_accuracy=main.test_accuracy,
-            converted_scores=main.scores,
+            converted_test_accuracy=files[0].test_accuracy,
+            converted_scores=files[0].scores,
             converted_test_images=samples.num_test,
             converted=str(folder / f"{main.variant}.tflite"),
         )
@@ -190,6 +196,12 @@ def _check_same_images(run: Run, twin_run: Run) -> None:
             raise LarqnetsError(
                 f"{twin_run.path} was trained {what} than {run.path}. Train the twin on the same images."
             )
+
+
+def _own_twin(source: Subject, trained: Trained, samples: Samples, entry: dict[str, Any]) -> list[Converted]:
+    """Return a network with real weights as int8; nothing where there are no images for its ranges."""
+    images = _calibration(source)
+    return [] if images is None else [convert_twin(trained, samples, images, entry, "quantised from this run")]
 
 
 def _twins(source: Subject, samples: Samples, twin_run: Path | None, entry: dict[str, Any]) -> list[Converted]:

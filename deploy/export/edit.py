@@ -1,8 +1,9 @@
-"""Change a .tflite file: add metadata, add outputs. Needs TensorFlow's schema classes (extra `train`)."""
+"""Change a .tflite file: metadata, outputs, and in which form it answers for pixels. Needs TensorFlow's schema classes
+(extra `train`)."""
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import flatbuffers
 import numpy as np
@@ -60,6 +61,132 @@ def tap(content: bytes, tensors: Sequence[int]) -> bytes:
     graph.outputs = np.array([*tensors, *graph.outputs], np.int32)
     model.signatureDefs = None
     return _pack(model)
+
+
+class Reformed(NamedTuple):
+    """A file whose end is another; `removed` is the index that an op had which it lacks, None where it has all."""
+
+    content: bytes
+    removed: int | None
+
+
+def with_mask(content: bytes) -> Reformed:
+    """Return the file with ARG_MAX and CAST behind its only output (1, H, W, C): `mask`, uint8 (1, H, W).
+
+    Of logits in integers the largest is sought among the integers, so their DEQUANTIZE goes. The rest stays as it is.
+    """
+    model = _unpack(content)
+    graph = model.subgraphs[0]
+    last, removed = _maker(graph, graph.outputs[0]), None
+    given = graph.outputs[0]
+    if _name(model, last) == schema.BuiltinOperator.DEQUANTIZE:
+        given, removed = last.inputs[0], graph.operators.index(last)
+        graph.operators.remove(last)
+    logits = graph.tensors[given]
+    axis = _tensor(model, "mask/axis", [], None, schema.TensorType.INT32, np.array([-1], np.int32))
+    shape, signature = list(logits.shape[:-1]), logits.shapeSignature
+    signature = None if signature is None else signature[:-1]
+    largest = _tensor(model, "mask/largest", shape, signature, schema.TensorType.INT32)
+    mask = _tensor(model, "mask", shape, signature, schema.TensorType.UINT8)
+    options = schema.ArgMaxOptionsT()
+    options.outputType = schema.TensorType.INT32
+    version = 2 if logits.type == schema.TensorType.INT8 else 1
+    _append(model, schema.BuiltinOperator.ARG_MAX, version, [given, axis], largest, options)
+    _append(model, schema.BuiltinOperator.CAST, 1, [largest], mask)
+    _answer(model, mask, b"mask")
+    return Reformed(_pack(model), removed)
+
+
+def without_resize(content: bytes) -> Reformed:
+    """Return the file without the resize that its only output ends with, DEQUANTIZE apart; the rest stays as it is."""
+    model = _unpack(content)
+    graph = model.subgraphs[0]
+    last = _maker(graph, graph.outputs[0])
+    floats = last if _name(model, last) == schema.BuiltinOperator.DEQUANTIZE else None
+    resize = last if floats is None else _maker(graph, last.inputs[0])
+    removed = graph.operators.index(resize)
+    graph.operators.remove(resize)
+    if floats is None:
+        _answer(model, resize.inputs[0])
+    else:
+        small, output = graph.tensors[resize.inputs[0]], graph.tensors[graph.outputs[0]]
+        floats.inputs = np.array([resize.inputs[0]], np.int32)
+        output.shape, output.shapeSignature = small.shape, small.shapeSignature
+    return Reformed(_pack(_without_unused(model)), removed)
+
+
+def answering_with(content: bytes, tensor: int) -> bytes:
+    """Return a copy of the file whose only output is the given tensor of subgraph 0, without the ops that it does not take.
+
+    XNNPACK on ARM64 ends the process at some whose result nobody reads.
+    """
+    model = _unpack(content)
+    graph, needed, kept = model.subgraphs[0], {tensor}, []
+    for op in reversed(graph.operators):
+        if needed.intersection(op.outputs):
+            needed.update(op.inputs)
+            kept.append(op)
+    graph.operators, graph.outputs = kept[::-1], np.array([tensor], np.int32)
+    model.signatureDefs = None
+    return _pack(model)
+
+
+def _maker(graph: Any, tensor: int) -> Any:
+    return next(op for op in graph.operators if tensor in op.outputs)
+
+
+def _name(model: Any, op: Any) -> int:
+    return model.operatorCodes[op.opcodeIndex].builtinCode
+
+
+def _tensor(model: Any, name: str, shape: Any, signature: Any, kind: int, constant: np.ndarray | None = None) -> int:
+    """Add a tensor to subgraph 0, computed or `constant`; returns its index."""
+    tensor, buffer = schema.TensorT(), schema.BufferT()
+    if constant is not None:
+        buffer.data = constant.view(np.uint8)  # pyright: ignore[reportAttributeAccessIssue]  # as the generated reader makes it
+    model.buffers.append(buffer)
+    tensor.name, tensor.type, tensor.buffer = name, kind, len(model.buffers) - 1
+    tensor.shape, tensor.shapeSignature, tensor.hasRank = shape, signature, True
+    model.subgraphs[0].tensors.append(tensor)
+    return len(model.subgraphs[0].tensors) - 1
+
+
+def _append(model: Any, code: int, version: int, inputs: Sequence[int], output: int, options: Any = None) -> None:
+    entry, op = schema.OperatorCodeT(), cast(Any, schema.OperatorT())
+    entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, code, version
+    model.operatorCodes.append(entry)
+    op.opcodeIndex = len(model.operatorCodes) - 1
+    op.inputs, op.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
+    if options is not None:
+        op.builtinOptions, op.builtinOptionsType = options, schema.BuiltinOptions.ArgMaxOptions
+    model.subgraphs[0].operators.append(op)
+
+
+def _answer(model: Any, tensor: int, name: bytes | None = None) -> None:
+    """Make a tensor the only output of subgraph 0, in its signatures too; `name`: what they call it, None as before."""
+    model.subgraphs[0].outputs = np.array([tensor], np.int32)
+    for signature in model.signatureDefs or []:
+        for output in signature.outputs if signature.subgraphIndex == 0 else []:
+            output.tensorIndex, output.name = tensor, name or output.name
+
+
+def _without_unused(model: Any) -> Any:
+    """Take away the tensors of subgraph 0 that nothing reads or writes, with the bytes of the constants among them."""
+    graph = model.subgraphs[0]
+    uses = [*graph.inputs, *graph.outputs, *(i for op in graph.operators for i in (*op.inputs, *op.outputs))]
+    kept = sorted({int(i) for i in uses if i >= 0})
+    place = {-1: -1, **{old: new for new, old in enumerate(kept)}}
+    lost = {tensor.buffer for tensor in graph.tensors} - {graph.tensors[i].buffer for i in kept}
+    graph.tensors = [graph.tensors[i] for i in kept]
+    for holder, names in ((graph, ("inputs", "outputs")), *((op, ("inputs", "outputs")) for op in graph.operators)):
+        for name in names:
+            setattr(holder, name, np.array([place[int(i)] for i in getattr(holder, name)], np.int32))
+    for signature in model.signatureDefs or []:
+        for port in (*signature.inputs, *signature.outputs) if signature.subgraphIndex == 0 else ():
+            port.tensorIndex = place[port.tensorIndex]
+    for buffer in lost:
+        model.buffers[buffer].data = None
+    return model
 
 
 def _unpack(content: bytes) -> Any:

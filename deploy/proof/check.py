@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.proof.evaluation import evaluate_images
+from deploy.proof.output_form import claim_of, differing
 from deploy.proof.samples import verification_samples
 from deploy.proof.verify import Verification, verify
 from deploy.run.interpreter import CHILD, Interpreter
@@ -30,6 +31,7 @@ def verify_file(
 ) -> Verification:
     """Verify a .tflite file against the run or Keras file it came from, by default the run that holds it.
 
+    Of masks the logits are proven that they are made of, and then the masks by these; small logits by the network up to there.
     `device`: see Interpreter; the file may be anybody's, so here it is a child process.
     """
     device = device or CHILD
@@ -43,9 +45,10 @@ def verify_file(
         )
     opened = open_subject(source, dataset=dataset, data_dir=data_dir, given=_said_by(interpreter.model, source))
     samples = verification_samples(opened)
-    return verify(
-        interpreter.model,
-        opened.model,
+    claim = claim_of(interpreter.model, opened.model)
+    result = verify(
+        claim.file,
+        claim.model,
         samples.images,
         samples.labels,
         task=samples.task,
@@ -55,6 +58,9 @@ def verify_file(
         device=device,
         reporter=reporter,
     )
+    if claim.form == "mask" and (told := differing(interpreter.model, claim.file, "mask", samples.images, device)):
+        return replace(result, equal=False, reasons=[*result.reasons, told])
+    return result
 
 
 def evaluate_subject(

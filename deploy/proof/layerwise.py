@@ -3,13 +3,14 @@
 The file's own binary inputs of every layer are read from a copy with more outputs, and the trained Keras model is run with
 those very bits in place of its signs. Then every pre-sign value that Keras computes has seen the same bits as the file, and
 its sign must be the bit that the file computed, unless it lies within `EPS` of the threshold. The real-valued work between
-the layers and the outputs are covered the same way.
+the layers and the outputs are covered the same way. The indices of unpoolings are forced and judged as signs are
+(`deploy.proof.unpoolings`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import astuple, dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -21,9 +22,20 @@ from deploy.export.trained import Trained
 from deploy.proof.contents import match_layers
 from deploy.proof.outputs import Ending, difference, ending_of, last_function
 from deploy.proof.sizes import made_of
+from deploy.proof.unpoolings import (
+    UnpoolProof,
+    Windows,
+    compare_windows,
+    maps_before_pooling,
+    nearest,
+    unpoolings_of,
+    windows_of,
+)
 from deploy.run.interpreter import Interpreter, as_list
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.model import Model, unpack_bits
+
+Layer = tf.keras.layers.Layer
 
 # Relative to the numbers that a pre-sign value is made of (`deploy.proof.sizes`), not to the value itself: those may cancel to
 # nearly nothing. float32 keeps 6e-8 of each, and a value passes a few dozen operations between two signs.
@@ -65,6 +77,8 @@ class Layerwise(NamedTuple):
     unchecked: list[str]  # binary layers without a 1-bit op
     outputs: OutputProof
     remarks: list[str]
+    unpoolings: list[UnpoolProof]
+    unmatched: list[str]  # unpoolings whose maps the file has not got
 
 
 def compare_layers(
@@ -81,27 +95,32 @@ def compare_layers(
     first, *others = found
     if not others:
         return first
-    layers = [_together([part.layers[i] for part in found]) for i in range(len(first.layers))]
+    layers = [_together(of_one) for of_one in zip(*(part.layers for part in found), strict=True)]
+    unpoolings = [_together(of_one) for of_one in zip(*(part.unpoolings for part in found), strict=True)]
     outputs = OutputProof(*map(max, zip(*(part.outputs for part in found), strict=True)))
-    return first._replace(layers=layers, outputs=outputs)
+    return first._replace(layers=layers, unpoolings=unpoolings, outputs=outputs)
 
 
-def _together(parts: Sequence[LayerProof]) -> LayerProof:
-    signs, near, wrong = (sum(getattr(p, name) for p in parts) for name in ("signs", "near_threshold", "wrong"))
-    return LayerProof(parts[0].layer, signs, near, wrong, max(part.worst for part in parts))
+_Part = TypeVar("_Part", LayerProof, UnpoolProof)
+
+
+def _together(parts: Sequence[_Part]) -> _Part:
+    names, compared, near, wrong, worst = zip(*map(astuple, parts), strict=True)
+    return type(parts[0])(names[0], sum(compared), sum(near), sum(wrong), max(worst))
 
 
 def _bytes_of_a_sample(trained: Trained) -> int:
     """Return about how many bytes the comparison holds of one sample.
 
-    Of the input of a binary layer the signs and two runs of the model, in floats. Of an output the file's, three runs and what
-    is computed of them.
+    Of the input of a binary layer the signs and two runs of the model, in floats; of the map that an unpooling chooses by the
+    file's and its windows. Of an output the file's, three runs and what is computed of them.
     """
     model = trained.model
+    asked = [model.get_layer(layer.name) for layer in trained.binary_layers]
     places = [
-        model.get_layer(layer.name).get_input_shape_at(place)
-        for layer in trained.binary_layers
-        for place in range(len(model.get_layer(layer.name).inbound_nodes))
+        shape[0] if isinstance(shape, list) else shape
+        for layer in (*asked, *unpoolings_of(model))
+        for shape in (layer.get_input_shape_at(place) for place in range(len(layer.inbound_nodes)))
     ]
     outputs = [tensor.shape for tensor in model.outputs]
     inner, outer = (sum(int(np.prod([n or 1 for n in shape[1:]])) for shape in shapes) for shapes in (places, outputs))
@@ -130,31 +149,42 @@ def _compare_part(file: Model, trained: Trained, images: np.ndarray, num_real: i
         )
     order = [(layer, op) for layer in binary for op in matched.get(layer.name, ())]
     ends = [_common_end(model, file, output) for output in range(len(own))]
-    tensors = [op.inputs[0] for _, op in order] + [end.before for end in ends if end]
+    maps = maps_before_pooling(file) if unpoolings_of(model) else []
+    tensors = [op.inputs[0] for _, op in order] + [end.before for end in ends if end] + maps
     tapped = _tapped(file, tensors, images, device)
-    forced: dict[str, list[np.ndarray]] = {}  # layer -> signs in each of its places
+    signs_of: dict[str, list[np.ndarray]] = {}  # layer -> signs in each of its places
     for layer, op in order:
         signs = unpack_bits(tapped[op.inputs[0]], channels[layer.name]).astype(np.float32)
-        forced.setdefault(layer.name, []).append(signs)
+        signs_of.setdefault(layer.name, []).append(signs)
+    forced = Forced(signs_of, [tapped[tensor] for tensor in maps])
     outputs, seen = _forward(model, images, forced, ends)
     nudges = np.random.default_rng(0).choice([-NUDGE, NUDGE], images.shape).astype(np.float32)
-    moved, seen_nudged = _forward(model, images * (1 + nudges), forced, ends)
-    parts = made_of(model, {layer.name: layer for layer in binary})
-    layers = []
-    for name, places in forced.items():
-        compared = [
-            _compare_signs(seen[name, i], seen_nudged[name, i], signs, made_of, num_real)
-            for i, (signs, made_of) in enumerate(zip(places, parts.sizes[name], strict=True))
-        ]
-        signs, near, wrong, worst = zip(*compared, strict=True)
-        layers.append(LayerProof(name, sum(signs), sum(near), sum(wrong), max(worst)))
+    moved, nudged = _forward(model, images * (1 + nudges), forced, ends)
+    in_all = {layer.name: range(len(layer.inbound_nodes)) for layer in unpoolings_of(model)}
+    matching = [name for name, places in in_all.items() if all((name, place) in seen.windows for place in places)]
+    parts = made_of(model, {layer.name: layer for layer in binary}, matching)
+    layers, unpoolings = [], []
+    for name, places in signs_of.items():
+        judged = (
+            _compare_signs(seen.values[name, i], nudged.values[name, i], signs, size, num_real)
+            for i, (signs, size) in enumerate(zip(places, parts.sizes[name], strict=True))
+        )
+        layers.append(_together([LayerProof(name, *counts) for counts in judged]))
+    for name in matching:
+        judged = (
+            compare_windows(seen.windows[name, i], nudged.windows[name, i], size, num_real, EPS, SLACK)
+            for i, size in enumerate(parts.sizes[name])
+        )
+        unpoolings.append(_together([UnpoolProof(name, *counts) for counts in judged]))
     figures = _compare_outputs(ends, outputs, {SLACK: moved}, tapped, own, num_real)
     if any(figure.beyond_rounding > LOGITS_EPS for figure in figures):
         with _rounded_sums(model, binary):
             again, _ = _forward(model, images, forced, ends)
         figures = _compare_outputs(ends, outputs, {SLACK: moved, 1: again}, tapped, own, num_real)
     unchecked = [layer.name for layer in described if layer.name not in matched]
-    return Layerwise(layers, unchecked, OutputProof(*map(max, zip(*figures, strict=True))), parts.remarks)
+    unmatched = [name for name in in_all if name not in matching]
+    proven = OutputProof(*map(max, zip(*figures, strict=True)))
+    return Layerwise(layers, unchecked, proven, parts.remarks, unpoolings, unmatched)
 
 
 class Probes(NamedTuple):
@@ -226,14 +256,25 @@ def _compare_output(
     return OutputProof(difference(due, found, num_real), difference(due, found, num_real, slack), function)
 
 
-Seen = dict[tuple[str, int], np.ndarray]  # (layer, place) -> what it was given to binarise
+class Forced(NamedTuple):
+    """What the network takes from the file."""
+
+    signs: dict[str, list[np.ndarray]]  # layer -> those of its input, in each of its places
+    maps: list[np.ndarray]  # among which every unpooling finds the one that it chooses its places by
+
+
+class Seen(NamedTuple):
+    """By layer and place, what the network would have taken itself."""
+
+    values: dict[tuple[str, int], np.ndarray]  # what it was given to binarise
+    windows: dict[tuple[str, int], Windows]  # what an unpooling would have chosen by
 
 
 def _forward(
-    model: tf.keras.Model, images: np.ndarray, forced: dict[str, list[np.ndarray]], ends: Sequence[_End | None]
+    model: tf.keras.Model, images: np.ndarray, forced: Forced, ends: Sequence[_End | None]
 ) -> tuple[list[_Run], Seen]:
-    """Run the model with its signs forced; returns its outputs and what was binarised."""
-    with _forced_signs(model, forced) as seen, ExitStack() as recorded:
+    """Run the model with its signs and indices forced; returns its outputs, and what was binarised and chosen by."""
+    with _forced(model, forced) as seen, ExitStack() as recorded:
         for end in filter(None, ends):
             recorded.enter_context(end.ending.recorded())
         answers = model(images, training=False)
@@ -250,31 +291,44 @@ def _tapped(file: Model, tensors: list[int], images: np.ndarray, device: str | N
 
 
 @contextmanager
-def _forced_signs(model: tf.keras.Model, forced: dict[str, list[np.ndarray]]) -> Iterator[Seen]:
-    """While the block runs the model once, each named layer binarises to the given signs, place by place.
+def _forced(model: tf.keras.Model, forced: Forced) -> Iterator[Seen]:
+    """While the block runs the model once, layers that are named binarise to the given signs, and unpoolings choose by the
+    given maps, place by place.
 
-    Yields what it was given to binarise.
+    Yields what they would have taken.
     """
-    seen: Seen = {}
-    originals = {name: model.get_layer(name).input_quantizer for name in forced}
+    seen = Seen({}, {})
 
-    def force(name: str) -> Callable[[tf.Tensor], tf.Tensor]:
-        places = iter(_order_of_places(model, name))
+    def quantizer(layer: Layer) -> Callable[[tf.Tensor], tf.Tensor]:
+        places = iter(_order_of_places(model, layer.name))
 
-        def quantizer(x: tf.Tensor) -> tf.Tensor:
+        def quantize(x: tf.Tensor) -> tf.Tensor:
             place = next(places)
-            seen[name, place] = values = x.numpy()
-            return tf.constant(forced[name][place].reshape(values.shape))
+            seen.values[layer.name, place] = values = x.numpy()
+            return tf.constant(forced.signs[layer.name][place].reshape(values.shape))
 
-        return quantizer
+        return quantize
 
-    try:
-        for name in forced:
-            model.get_layer(name).input_quantizer = force(name)  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
+    def chooser(layer: Layer) -> Callable[[tf.Tensor], tf.Tensor]:
+        places = iter(_order_of_places(model, layer.name))
+
+        def choose(x: tf.Tensor) -> tf.Tensor:
+            place, values = next(places), x.numpy()
+            if (chosen_by := nearest(values, forced.maps)) is None:
+                return x
+            seen.windows[layer.name, place] = windows_of(values, chosen_by)
+            return tf.constant(chosen_by)
+
+        return choose
+
+    with ExitStack() as restored:
+        for layer in map(model.get_layer, forced.signs):
+            restored.callback(setattr, layer, "input_quantizer", layer.input_quantizer)
+            layer.input_quantizer = quantizer(layer)  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
+        for layer in unpoolings_of(model):
+            restored.callback(setattr, layer, "forced", None)
+            layer.forced = chooser(layer)
         yield seen
-    finally:
-        for name, quantizer in originals.items():
-            model.get_layer(name).input_quantizer = quantizer  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
 
 
 @contextmanager

@@ -5,6 +5,7 @@ a binary convolution counts: TensorFlow adds K values of +-a in floats, each par
 the file counts bits.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ SUMMATION = 0.02
 
 @dataclass(frozen=True)
 class MadeOf:
-    """Per binary layer and place, per channel of its input, the size of the numbers that it is a sum of."""
+    """Per layer that was asked for and place, per channel of its (first) input, the size of the numbers that it is a sum of."""
 
     sizes: dict[str, list[Sizes]]
     unknown: tuple[str, ...]  # layers in front of one of which nothing is known: only their observed values count
@@ -37,8 +38,8 @@ class MadeOf:
         ]
 
 
-def made_of(model: tf.keras.Model, binary: dict[str, BinaryLayer]) -> MadeOf:
-    """Walk a functional model from its input; `binary`: the layers whose inputs are asked for, which have `signs`."""
+def made_of(model: tf.keras.Model, binary: dict[str, BinaryLayer], others: Collection[str] = ()) -> MadeOf:
+    """Walk a functional model from its input; `binary`: layers whose inputs are asked for, which have `signs`; `others` as well."""
     outputs: dict[str, Sizes] = {}
     inputs: dict[str, list[Sizes]] = {}
     behind: dict[str, set[str]] = {}  # layer -> those of which nothing is known since the last signs
@@ -60,9 +61,11 @@ def made_of(model: tf.keras.Model, binary: dict[str, BinaryLayer]) -> MadeOf:
             met |= behind[layer.name]
             behind[layer.name] = set()
             continue
+        if layer.name in others:
+            met |= behind[layer.name]
         said = entry(layer)
         outputs[layer.name] = said.made_of(layer, places[0])
         if not said.known:
             behind[layer.name].add(layer.name)
     unknown = tuple(layer.name for layer in model.layers if layer.name in met)
-    return MadeOf({name: inputs[name] for name in binary}, unknown)
+    return MadeOf({name: inputs[name] for name in (*binary, *others)}, unknown)

@@ -17,6 +17,7 @@ from deploy.export.trained import Trained
 from deploy.proof.layerwise import LOGITS_EPS, LayerProof, Layerwise, compare_layers, probe_inputs
 from deploy.proof.samples import Samples
 from deploy.proof.scoring import EndToEnd, end_to_end
+from deploy.proof.unpoolings import UnpoolProof
 from deploy.run.interpreter import Interpreter
 from larqnets.errors import LarqnetsError, printable
 from larqnets.reporter import SILENT, Reporter
@@ -49,6 +50,7 @@ class Verification:
     warnings: list[str] = field(default_factory=list)
     scores_trained: dict[str, float] | None = None
     scores_converted: dict[str, float] | None = None
+    unpoolings: list[UnpoolProof] = field(default_factory=list)
 
     def __repr__(self) -> str:
         verdict = "equal" if self.equal else f"not equal: {printable('; '.join(self.reasons))}"
@@ -107,6 +109,7 @@ def verify(
         _warnings(inside, ends),
         ends.trained,
         ends.converted,
+        inside.unpoolings,
     )
 
 
@@ -117,6 +120,12 @@ def _reasons(inside: Layerwise, ends: EndToEnd, allowed_float: Collection[str]) 
         for r in inside.layers
         if r.wrong
     ]
+    reasons += [
+        f"unpooling '{r.layer}': {r.wrong} of {r.indices} indices differ, their values by up to {r.worst:.1e}"
+        for r in inside.unpoolings
+        if r.wrong
+    ]
+    reasons += [f"the file has no map by which layer '{name}' could choose its places" for name in inside.unmatched]
     missing = [name for name in inside.unchecked if name not in allowed_float]
     reasons += [f"no 1-bit op of the file has the kernel of layer '{name}'" for name in missing]
     outputs = inside.outputs

@@ -33,8 +33,14 @@ class Decoder:
         """
         with np.errstate(all="ignore"):  # what is not finite is refused below
             answers = self.task.decode(dict(zip(names, results, strict=True)), {**self._facts, "top": top})
-        if answers and not all(np.isfinite(values).all() for values in results):
-            raise LarqnetsError(
-                f"The model's outputs for {whose} are NaN or infinite. Give smaller values, or train the model again."
-            )
+        if answers:
+            check_finite(results, whose)
         return answers
+
+
+def check_finite(results: Sequence[np.ndarray], whose: str) -> None:
+    """Raise LarqnetsError when outputs for `whose` values are NaN or infinite."""
+    if not all(np.isfinite(values).all() for values in results):
+        raise LarqnetsError(
+            f"The model's outputs for {whose} are NaN or infinite. Give smaller values, or train the model again."
+        )

@@ -36,8 +36,8 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def find_images(inputs: Sequence[Path]) -> Found:
-    """Look into every folder of `inputs` and the folders in it, once into each however it is linked.
+def find_images(inputs: Sequence[Path], without: Path | None = None) -> Found:
+    """Look into every folder of `inputs` and the folders in it, once into each however it is linked, and not into `without`.
 
     Hidden files and folders are left out. What is no folder is taken for an image, whatever it is called.
     """
@@ -47,7 +47,7 @@ def find_images(inputs: Sequence[Path]) -> Found:
             found.paths.append(given)
             continue
         before, problems = len(found.paths), len(found.wrong)
-        for path in _files_in(given, found.wrong):
+        for path in _files_in(given, found.wrong, without):
             if path.suffix.lower() in known:
                 found.paths.append(path)
             else:
@@ -57,14 +57,15 @@ def find_images(inputs: Sequence[Path]) -> Found:
     return found
 
 
-def _files_in(folder: Path, wrong: dict[Path, str]) -> Iterator[Path]:
+def _files_in(folder: Path, wrong: dict[Path, str], without: Path | None) -> Iterator[Path]:
     """Yield the files of a folder, then those of the folders in it; `wrong` gets those that cannot be read."""
     waiting, seen = [folder], set()
+    if without is not None and is_folder(without):
+        seen.add(_identity(without))
     while waiting:
         here = waiting.pop()
         try:
-            status = here.stat()
-            if (key := (status.st_dev, status.st_ino)) in seen:
+            if (key := _identity(here)) in seen:
                 continue
             seen.add(key)
             listed = sorted(path for path in here.iterdir() if not path.name.startswith("."))
@@ -78,3 +79,8 @@ def _files_in(folder: Path, wrong: dict[Path, str]) -> Iterator[Path]:
             else:
                 yield path
         waiting += reversed(folders)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino

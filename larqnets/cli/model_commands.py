@@ -28,6 +28,7 @@ from larqnets.cli.command import (
 )
 
 app = typer.Typer()
+TOP = 3  # labels of an image that are printed
 
 
 @verb(
@@ -36,6 +37,7 @@ app = typer.Typer()
     "larqnets convert runs/digits-seed0",
     "larqnets convert runs/digits-seed0 --twins --verbose",
     "larqnets convert model.keras --dataset folder:photos -o out",
+    "larqnets convert runs/nuclei --output mask",
 )
 def convert(
     source: Annotated[
@@ -50,8 +52,15 @@ def convert(
     ] = False,
     twin_run: Annotated[Path | None, typer.Option(help="A run of method `real` whose weights the twins take.")] = None,
     allow_float: Annotated[bool, typer.Option("--allow-float", help="Accept binary layers that become float.")] = False,
-    out: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the files. Default: inside the run.")
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER|FORM",
+            help="Folder for the files, by default inside the run; and of a network that labels pixels what they answer with: "
+            "logits, mask (a uint8 for every pixel) or small (logits before they are enlarged).",
+        ),
     ] = None,
     dataset: DataName = None,
     data_dir: DataDir = None,
@@ -73,7 +82,8 @@ def convert(
     from larqnets.data.preparation import read_preparation
 
     given = read_preparation(mean, std, scale, labels, image_size)
-    preflight.check_convert(source, target, twin_run, out, dataset, data_dir)
+    form, out = preflight.form_and_folder(output)
+    preflight.check_convert(source, target, twin_run, form, out, dataset, data_dir)
     sources = needs_training_extra("deploy.convert.sources")
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import models
@@ -89,6 +99,7 @@ def convert(
             dataset=dataset,
             data_dir=data_dir,
             given=given,
+            form=form,
             arm64_proof=arm64_proof,
             reporter=reporter,
         )
@@ -191,6 +202,7 @@ def inspect(
     DEVICE,
     "larqnets run digits",
     "larqnets run model.tflite photos cat.jpg --csv labels.csv",
+    "larqnets run segmenter.tflite photo.jpg -o mask.png",
     "larqnets run model.tflite x.npy -o y.npy --device qemu",
 )
 def run(
@@ -206,35 +218,57 @@ def run(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the raw output to this .npy, or all to this .npz.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write the raw output to this .npy, or all to this .npz; of a segmenter the mask to this .png, several into this folder.",
+        ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the labels to this .csv, a row for each.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 3,
+    top: Annotated[
+        int | None,
+        typer.Option(min=1, show_default=False, help="How many labels of a classifier to print. Default: 3."),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
     device: OnDevice = None,
     as_json: Json = False,
 ) -> None:
-    """Run a model on images or on an array: labels with their probabilities, or raw values.
+    """Run a model on images or on an array: labels with their probabilities, masks and the share of every class, or raw values.
 
-    Of folders all images are taken. One that cannot be read is named, the others are done, and the exit code is 1.
+    A mask is a PNG with a palette in the size of the photo, and the photo under it is written beside it. Of folders all images
+    are taken. One that cannot be read is named, the others are done, and the exit code is 1.
     """
     from deploy.run.shipped import example_of, find_model
     from larqnets.cli import preflight
+    from larqnets.cli.reporters import StatusReporter
+    from larqnets.cli.tables import labelled
 
     source = find_model(file)
     given = inputs or [example_of(file)]
-    alone = preflight.check_run(source, given, output, csv, device)
-    from deploy.run.classify import classify, classify_images
-    from larqnets.cli.reporters import StatusReporter
-    from larqnets.cli.tables import models
+    engine = {"num_threads": threads, "device": device}
+    if preflight.draws_masks(source, given, output):
+        alone = preflight.check_masks(source, given, output, csv, device, top)
+        from deploy.run.segment import segment_photo, segment_photos
 
-    if alone is not None:
-        result = classify(source, alone, output=output, csv=csv, top=top, num_threads=threads, device=device)
-        show(result, lambda: models.labels(result), as_json)
-        return
-    with StatusReporter() as reporter:
-        result = classify_images(source, given, csv=csv, top=top, num_threads=threads, device=device, reporter=reporter)
-    show(result, lambda: models.labels_of_images(result), as_json)
+        if alone is not None:
+            result = segment_photo(source, alone, output=output, csv=csv, **engine)
+            show(result, lambda: labelled.mask(result), as_json)
+            return
+        with StatusReporter() as reporter:
+            result = segment_photos(source, given, output=output, csv=csv, **engine, reporter=reporter)
+        show(result, lambda: labelled.masks(result), as_json)
+    else:
+        alone = preflight.check_run(source, given, output, csv, device)
+        from deploy.run.classify import classify, classify_images
+
+        if alone is not None:
+            result = classify(source, alone, output=output, csv=csv, top=top or TOP, **engine)
+            show(result, lambda: labelled.labels(result), as_json)
+            return
+        with StatusReporter() as reporter:
+            result = classify_images(source, given, csv=csv, top=top or TOP, **engine, reporter=reporter)
+        show(result, lambda: labelled.labels_of_images(result), as_json)
     if failed := result["failed"]:
         raise LarqnetsError(
             f"{len(failed)} of {len(failed) + len(result['images'])} inputs gave no labels: "

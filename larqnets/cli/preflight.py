@@ -7,7 +7,7 @@ raises LarqnetsError. What only data or weights can tell is found when they are 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from deploy.targets import check_target
 from larqnets.config import STRATEGIES, DataConfig, ModelConfig, apply_override, load_config
@@ -41,6 +41,8 @@ from larqnets.runs.names import (
 from larqnets.runs.run import Run, new_run_path
 from larqnets.runs.weights_files import check_readable
 from larqnets.schema import from_mapping
+from larqnets.scores import FORMS, Form
+from larqnets.tasks import get_task
 
 if TYPE_CHECKING:
     from larqnets.tflite.model import Model
@@ -120,12 +122,32 @@ def check_network(source: Path) -> None:
         check_is_keras_file(source)
 
 
+def form_and_folder(outputs: Sequence[str] | None) -> tuple[Form, Path | None]:
+    """Return what the --output of `larqnets convert` mean: in which form files answer, and the folder for them."""
+    forms = [output for output in outputs or () if output in FORMS]
+    folders = [output for output in outputs or () if output not in FORMS]
+    if len(forms) > 1 or len(folders) > 1:
+        raise LarqnetsError(
+            f"--output is a folder, or one of {', '.join(FORMS)}; once each, not {', '.join(forms if forms[1:] else folders)}."
+        )
+    return cast(Form, forms[0]) if forms else "logits", Path(folders[0]) if folders else None
+
+
 def check_convert(
-    source: Path, target: str, twin_run: Path | None, out: Path | None, dataset: str | None, data_dir: str | None
+    source: Path,
+    target: str,
+    twin_run: Path | None,
+    form: Form,
+    out: Path | None,
+    dataset: str | None,
+    data_dir: str | None,
 ) -> None:
     """Look at the arguments of `larqnets convert`."""
     check_target(target)
     check_network(source)
+    if form != "logits":
+        task = Run.open(source).config.task if source.is_dir() and source.suffix not in KERAS_SUFFIXES else None
+        get_task(task).check_form(form, str(source))
     if twin_run is not None:
         Run.open(twin_run)
     check_folder(out or (source if source.is_dir() else source.parent))
@@ -203,6 +225,10 @@ def check_run(
     from deploy.run.image_files import is_folder
     from larqnets.data.image import read_image
 
+    if output is not None and output.suffix == ".png" and not _labels_pixels(model):
+        raise LarqnetsError(
+            f"{model} gives no mask: it is no segmenter. Leave --output out, or write raw output to a .npy."
+        )
     check_output(output, (".npy", ".npz"))
     check_output(csv, (".csv",))
     check_device(device)
@@ -215,6 +241,39 @@ def check_run(
         read_image(inputs[0], _IMAGE_OF_ANY_KIND)
     elif not inputs[0].is_file():
         raise LarqnetsError(f"{inputs[0]} cannot be read: there is no such file. Check the path.")
+    return inputs[0]
+
+
+def draws_masks(model: Path, inputs: Sequence[Path], output: Path | None) -> bool:
+    """Return whether `larqnets run` makes masks of these inputs: photos for a segmenter whose raw output is not asked for."""
+    given = {path.suffix for path in inputs} | ({output.suffix} if output is not None else set())
+    return not given & {".npy", ".npz"} and _labels_pixels(model)
+
+
+def _labels_pixels(model: Path) -> bool:
+    from larqnets.tasks import task_of
+    from larqnets.tasks.segmentation import Segmentation
+
+    return isinstance(task_of(check_file(model)), Segmentation)
+
+
+def check_masks(
+    model: Path, inputs: Sequence[Path], output: Path | None, csv: Path | None, device: str | None, top: int | None
+) -> Path | None:
+    """Look at the arguments of `larqnets run` with a segmenter; return the one photo, None where a folder or several are given."""
+    from deploy.run.image_files import is_folder
+    from deploy.run.mask_files import check_place
+    from larqnets.data.image import read_image
+
+    if top is not None:
+        raise LarqnetsError(f"{model} gives every pixel a class, and --top is for classifiers. Leave it out.")
+    check_output(csv, (".csv",))
+    check_device(device)
+    if output is not None:
+        check_place(output, inputs)
+    if len(inputs) > 1 or is_folder(inputs[0]):
+        return None
+    read_image(inputs[0], _IMAGE_OF_ANY_KIND)
     return inputs[0]
 
 

@@ -20,6 +20,7 @@ STAGES = {
     "convert": "converting to a TFLite file",
     "verify": "verifying layer by layer and on real samples",
     "arm64": "proving it on an emulated ARM64",
+    "form": "writing what the files are to answer with",
     "twins": "writing the float and int8 versions",
     "evaluate": "evaluating",
     "run": "running the images",

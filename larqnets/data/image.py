@@ -71,14 +71,18 @@ def read_image(path: Path | str, info: dict[str, Any]) -> np.ndarray:
 
 def prepare(picture: Image.Image, info: dict[str, Any], name: str = "The image") -> np.ndarray:
     """Return an upright picture as `read_image` does that of a file; `name` is what errors call it."""
-    return _prepared(_in_8_bits(picture, info["image_shape"][-1], name), info)
+    return _prepared(in_8_bits(picture, info["image_shape"][-1], name), info)
+
+
+def looked_at(picture: Image.Image, info: dict[str, Any]) -> tuple[int, int, int, int]:
+    """Return (top, left, height, width) of the part of an upright picture that `prepare` brings to the network's size."""
+    height, width, _ = info["image_shape"]
+    return central_box(picture.height, picture.width, height, width, info.get("crop_fraction", 1.0))
 
 
 def _prepared(picture: Image.Image, info: dict[str, Any]) -> np.ndarray:
     height, width, channels = info["image_shape"]
-    top, left, box_height, box_width = central_box(
-        picture.height, picture.width, height, width, info.get("crop_fraction", 1.0)
-    )
+    top, left, box_height, box_width = looked_at(picture, info)
     # Cropping first keeps pixels outside the box out of the antialiasing, as in training.
     picture = picture.crop((left, top, left + box_width, top + box_height))
     picture = picture.resize((width, height), Image.Resampling.BILINEAR)
@@ -102,7 +106,13 @@ def decode_upright(path: Path, channels: int) -> Image.Image:
     Raises LarqnetsError as `read_image` does.
     """
     with opened(path) as picture:
-        return _in_8_bits(ImageOps.exif_transpose(picture), channels, str(path))
+        return in_8_bits(ImageOps.exif_transpose(picture), channels, str(path))
+
+
+def read_upright(path: Path) -> Image.Image:
+    """Return the first picture of a file, upright, with the kind of pixels that it has; raises LarqnetsError as `read_image` does."""
+    with opened(path) as picture:
+        return ImageOps.exif_transpose(picture)  # a copy, decoded
 
 
 def as_png(path: Path, channels: int) -> bytes:
@@ -187,7 +197,8 @@ def _is_heif(path: Path) -> bool:
     return start[4:8] == b"ftyp" and start[8:] in _HEIF_BRANDS
 
 
-def _in_8_bits(picture: Image.Image, channels: int, name: str) -> Image.Image:
+def in_8_bits(picture: Image.Image, channels: int, name: str) -> Image.Image:
+    """Return a picture with 8 bits of grey (`channels` 1) or RGB (3), without transparency; `name` is what errors call it."""
     if picture.mode == "F":
         raise LarqnetsError(f"{name} has 32-bit float pixels. Save it with 8 bits per channel.")
     if picture.mode == "I" or picture.mode.startswith("I;16"):

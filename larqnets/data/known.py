@@ -10,6 +10,17 @@ from larqnets.places import FOLDER_PREFIX
 SPLITS = ("test", "train", "validation")
 
 
+NOT_KNOWN = "licence not known"
+
+
+@dataclass(frozen=True)
+class Licence:
+    """What those who made images allow: what is learnt from images for research only is for research only."""
+
+    words: str
+    research_only: bool = False
+
+
 @dataclass(frozen=True)
 class KnownDataset:
     """A TFDS data set with what TFDS does not say: the usual normalisation, and which split is the test."""
@@ -17,6 +28,7 @@ class KnownDataset:
     tfds_name: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    licence: Licence
     test_split: str = "test"
     labels: tuple[str, ...] | None = None  # for data prepared without label names; None: those that TFDS has
     ships_with_package: bool = False
@@ -45,11 +57,14 @@ _MASKS_BY_HAND = (
 )
 
 KNOWN_DATASETS = {
-    "digits": KnownDataset("larqnets_digits", mean=(0.3054,), std=(0.3757,), ships_with_package=True),
+    "digits": KnownDataset(
+        "larqnets_digits", mean=(0.3054,), std=(0.3757,), licence=Licence("CC BY 4.0"), ships_with_package=True
+    ),
     "nuclei": KnownDataset(
         "larqnets_nuclei",
         mean=(0.1803, 0.1645, 0.1983),
         std=(0.2744, 0.2555, 0.3043),
+        licence=Licence("CC0 1.0"),
         ships_with_package=True,
         annotation=MASK,
         validation_split="validation",
@@ -58,18 +73,21 @@ KNOWN_DATASETS = {
         "cifar10",
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2470, 0.2435, 0.2616),
+        licence=Licence(NOT_KNOWN),
         labels=tuple(_CIFAR10_LABELS.split()),
     ),
     "cifar100": KnownDataset(
         "cifar100",
         mean=(0.5071, 0.4865, 0.4409),
         std=(0.2673, 0.2564, 0.2762),
+        licence=Licence(NOT_KNOWN),
         labels=tuple(_CIFAR100_LABELS.split()),
     ),
     "imagenet2012": KnownDataset(
         "imagenet2012",
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
+        licence=Licence("non-commercial research and education", research_only=True),
         test_split="validation",
         manual_download="put ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from https://image-net.org into "
         "{data_dir}/downloads/manual",
@@ -78,6 +96,7 @@ KNOWN_DATASETS = {
         "camvid",
         mean=(0.4077, 0.4249, 0.4276),
         std=(0.3071, 0.3111, 0.3074),
+        licence=Licence("personal and research use, CC BY-NC 4.0", research_only=True),
         by_hand=_MASKS_BY_HAND.format(name="camvid"),
         annotation=MASK,
         validation_split="validation",
@@ -86,6 +105,7 @@ KNOWN_DATASETS = {
         "dsb2018_nuclei",
         mean=(0.1803, 0.1645, 0.1983),
         std=(0.2744, 0.2555, 0.3043),
+        licence=Licence("CC0 1.0"),
         by_hand=_MASKS_BY_HAND.format(name="dsb2018_nuclei"),
         annotation=MASK,
         validation_split="validation",
@@ -94,6 +114,7 @@ KNOWN_DATASETS = {
         "oxford_iiit_pet",
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
+        licence=Licence("CC BY-SA 4.0"),
         labels=("pet", "background", "border"),
         annotation=MASK,
         first_value=1,
@@ -114,3 +135,11 @@ def find_known(name: str) -> KnownDataset:
             "`larqnets list datasets` shows the known ones; folder:PATH takes images of your own."
         )
     return KNOWN_DATASETS[name]
+
+
+def licence_of(dataset: str) -> Licence:
+    """Return the licence of a data set as a config names it; of a folder nobody says it."""
+    if dataset.startswith(FOLDER_PREFIX):
+        return Licence("own images")
+    known = KNOWN_DATASETS.get(dataset)
+    return Licence(NOT_KNOWN) if known is None else known.licence

@@ -13,16 +13,31 @@ _SHARE = 0.5  # of the colour in an overlay
 
 def colored(mask: np.ndarray, colors: Colors) -> Image.Image:
     """Return a mask (H, W) in the colours of its classes."""
-    table = np.full((OUTSIDE + 1, 3), NO_CLASS, np.uint8)
-    table[: len(colors)] = colors
-    return Image.fromarray(table[mask])
+    return Image.fromarray(_table(colors)[mask])
+
+
+def with_palette(mask: np.ndarray, colors: Colors) -> Image.Image:
+    """Return a mask uint8 (H, W) as a picture whose pixels are the numbers of the classes, shown in their colours."""
+    picture = Image.fromarray(mask)
+    picture.putpalette(_table(colors).tobytes())  # all 256: of fewer Pillow would store fewer bits than 8
+    return picture
 
 
 def overlay(picture: Image.Image, mask: np.ndarray, colors: Colors) -> Image.Image:
-    """Return a picture under its mask, of the same size; where there is no class it stays as it is."""
-    image = np.asarray(picture.convert("RGB"), np.float32)
-    mixed = (1 - _SHARE) * image + _SHARE * np.asarray(colored(mask, colors), np.float32)
-    return Image.fromarray(np.where((mask == OUTSIDE)[..., np.newaxis], image, mixed).astype(np.uint8))
+    """Return a picture under its mask, of the same size.
+
+    It stays as it is where there is no class, and where the class is black: as a rule the background, which would be darkened.
+    """
+    image, shown = picture.convert("RGB"), colored(mask, colors)
+    bare = (mask == OUTSIDE) | ~np.asarray(shown).any(axis=-1)
+    return Image.composite(image, Image.blend(image, shown, _SHARE), Image.fromarray(bare))
+
+
+def _table(colors: Colors) -> np.ndarray:
+    """Return the colour of every value of a mask, uint8 (256, 3)."""
+    table = np.full((OUTSIDE + 1, 3), NO_CLASS, np.uint8)
+    table[: len(colors)] = colors
+    return table
 
 
 def wrong_pixels(picture: Image.Image, true: np.ndarray, given: np.ndarray) -> Image.Image:

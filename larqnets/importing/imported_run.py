@@ -10,6 +10,7 @@ from larqnets.data import reading_errors
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.importing.networks import get_network
 from larqnets.reporter import SILENT, Reporter
+from larqnets.runs.history import history_of_network
 from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.names import ARRAY_SUFFIXES, KERAS_SUFFIXES
 from larqnets.runs.run import MODEL_FILE, Run
@@ -64,6 +65,7 @@ def import_model(
         "backbone": model.name,
         "dataset": data.dataset if data else "",
         "source": {"file": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), **facts},
+        "history": [dataclasses.asdict(ancestor) for ancestor in history_of_network(str(source))],
         "parameters": model.count_params(),
         "seconds": 0.0,
     }

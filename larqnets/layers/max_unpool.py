@@ -1,6 +1,6 @@
 """Unpooling by the places of the maxima, of ops that every TensorFlow Lite has."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -23,13 +23,20 @@ class MaxUnpool2D(tf.keras.layers.Layer):
 
         ceil   n_v = ceil(min(p - v, 1)), 0 where v is the maximum, else 1
                r1 = n_a z, out_a = z - r1;  r2 = n_b r1, out_b = r1 - r2;  r3 = n_c r2, out_c = r2 - r3;  out_d = r3
-        chain  i_a = a >= max(b, c, d): out_a = i_a ? z : 0, r = i_a ? 0 : z;  i_b = b >= max(c, d), and so on
+        chain  i_a = a >= p: out_a = i_a ? z : 0, r = i_a ? 0 : z;  i_b = b >= p, and so on with what is left
 
     Both give the same bits in float32. In int8 only "chain" is exact, since p - v would be rounded to a scale of its own;
-    it executes more instructions. No gradient reaches x through the places, as in Caffe.
+    it executes more instructions. Its p is a max-pool of x, in a file the one that the encoder has anyway: of maxima of a, b, c
+    and d alone the quantiser would take the scale of all of x from some of them, and leave convolutions behind the pooling
+    float. No gradient reaches x through the places, as in Caffe.
+
+    `forced`, where it is set, gives the map by which the places are chosen in the stead of x: for the proof that a file is
+    equal, as a quantizer that gives the signs of a file.
 
     Source: SegNet, arXiv 1511.00561, section 3. The forms are ours.
     """
+
+    forced: Callable[[tf.Tensor], tf.Tensor] | None = None
 
     def __init__(self, form: Form = "ceil", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -46,11 +53,13 @@ class MaxUnpool2D(tf.keras.layers.Layer):
     def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """Return the unpooled z."""
         x, z = inputs
+        x = x if self.forced is None else self.forced(x)
         height, width = known(x.shape[1:3])
+        pooled = tf.nn.max_pool2d(x, 2, 2, "SAME") if self.form == "chain" else None
         if height % 2 or width % 2:
             x = tf.pad(x, [[0, 0], [0, height % 2], [0, width % 2], [0, 0]])
         places = tf.split(tf.nn.space_to_depth(x, 2), 4, axis=-1)
-        placed = (_by_ceil if self.form == "ceil" else _by_chain)(places, z)
+        placed = _by_ceil(places, z) if pooled is None else _by_chain(places, pooled, z)
         return tf.nn.depth_to_space(tf.concat(placed, -1), 2)[:, :height, :width]
 
     def get_config(self) -> dict[str, Any]:
@@ -69,11 +78,10 @@ def _by_ceil(places: Sequence[tf.Tensor], z: tf.Tensor) -> list[tf.Tensor]:
     return [*placed, left]
 
 
-def _by_chain(places: Sequence[tf.Tensor], z: tf.Tensor) -> list[tf.Tensor]:
-    a, b, c, d = places
+def _by_chain(places: Sequence[tf.Tensor], largest: tf.Tensor, z: tf.Tensor) -> list[tf.Tensor]:
     placed, left = [], z
-    for values, others in ((a, tf.maximum(b, tf.maximum(c, d))), (b, tf.maximum(c, d)), (c, d)):
-        here = values >= others
+    for values in places[:3]:
+        here = values >= largest
         placed.append(tf.where(here, left, 0.0))  # one zero: a map of them would be float32 in a file of integers
         left = tf.where(here, 0.0, left)
     return [*placed, left]

@@ -25,6 +25,7 @@ from larqnets.post_training import network as net
 from larqnets.post_training.picture import draw_layers
 from larqnets.post_training.steps import Search, find_settings
 from larqnets.reporter import SILENT, Reporter
+from larqnets.runs.history import history_of_network
 from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.run import MODEL_FILE, Run, new_run_path
 from larqnets.runs.subject import Subject
@@ -70,6 +71,7 @@ def decompose_network(
         "backbone": subject.name,
         "dataset": data.dataset if data else "",
         "source": str(subject.origin),
+        "history": [dataclasses.asdict(ancestor) for ancestor in history_of_network(str(subject.origin))],
         "settings": dataclasses.asdict(settings.resolved()),
         **({"search": found} if found else {}),
         **totals(results, model.count_params()),

@@ -29,6 +29,11 @@ def is_published(named: object) -> bool:
     return is_zoo(named) or is_keras(named)
 
 
+def licence_of_published(named: str) -> str:
+    """Return the licence of a published network's weights; keras.applications hands on those of several authors."""
+    return "Apache 2.0" if is_zoo(named) else "that of its authors, see keras.io/api/applications"
+
+
 def check_pair(method: str, backbone: str) -> None:
     """Raise LarqnetsError where a method is named for a published body, or "published" for any other one."""
     if is_published(backbone) and method != METHOD:

@@ -107,6 +107,24 @@ class Transfer:
 
 
 @dataclass(frozen=True)
+class Ancestor:
+    """A data set or a network that the weights of a run descend from; `by`: the network through which, "" by none.
+
+    `research_only`: what is learnt from it is for research only.
+    """
+
+    kind: Literal["data set", "network"]
+    name: str
+    licence: str
+    research_only: bool = False
+    by: str = ""
+
+    def words(self) -> str:
+        """Return its name and what is known of it."""
+        return f"{self.name} ({self.licence}{f', by {self.by}' if self.by else ''})"
+
+
+@dataclass(frozen=True)
 class PaperResult:
     """The published accuracy that the config names, and how far ours is from it: ours minus theirs, as a fraction."""
 
@@ -130,6 +148,7 @@ class Card:
 
     `headline` names the score by which networks of its task are ranked; a card of before there were tasks has `test_accuracy`
     alone. A run that keeps validation images says which epoch was `chosen`, and has scores from its end on.
+    `history` is what its weights descend from; a card of before has none, see `runs.history`.
     `seed`, `epochs_done` and `step` are those of a run that was trained here, 0 of any other. `document` is the whole card
     as it stands in the file.
     """
@@ -153,6 +172,7 @@ class Card:
     converted_test_images: int | None = None
     init_from: str | None = None
     transfer: Transfer | None = None
+    history: tuple[Ancestor, ...] = ()
     images: Images | None = None
     stages: tuple[StageResult, ...] = ()
     chosen: Chosen | None = None

@@ -20,6 +20,7 @@ from larqnets.errors import LarqnetsError
 from larqnets.legend import Legend
 from larqnets.manifest import MANIFEST
 from larqnets.runs.card import score_of
+from larqnets.runs.history import history_of, history_words
 from larqnets.runs.run import Run
 from larqnets.studies.curves import curves_picture
 
@@ -177,6 +178,7 @@ def _network(run: Run) -> Section:
         ("parameters", f"{card.parameters or 0:,}"),
         (f"test {card.headline}", _share(card.score)),
         ("data set", card.dataset),
+        ("descends from", history_words(history_of(card))),
     ]
     todo = []
     if card.kind == "trained":

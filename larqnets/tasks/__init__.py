@@ -23,6 +23,7 @@ from larqnets.data.info import LABEL, MASK
 from larqnets.errors import LarqnetsError
 from larqnets.registry import Registry, import_folder
 from larqnets.schema import from_mapping
+from larqnets.scores import Form
 from larqnets.tflite.inspect import own_metadata
 from larqnets.tflite.model import Model
 
@@ -176,6 +177,7 @@ class Task:
     )
     learns_from: ClassVar[str] = LABEL  # what must be known of every image
     per_pixel: ClassVar[bool] = False  # whether it answers for every pixel, so that few images prove as much as many
+    forms: ClassVar[tuple[Form, ...]] = ("logits",)  # in which its files may answer, the network's own first
 
     def topology(self, backbone: "Backbone", method: "Method", info: Info) -> "Backbone":
         """Return the backbone as the task needs it, such as with a finer last map."""
@@ -187,6 +189,14 @@ class Task:
             raise LarqnetsError(
                 f"Of the images of {dataset} {_KNOWN[known]}, and a network for {self.name} learns from "
                 f"{_LEARNT[self.learns_from]}. {_REMEDY[known]}"
+            )
+
+    def check_form(self, form: Form, whose: str) -> None:
+        """Raise LarqnetsError when a file of this task cannot answer in a form."""
+        if form not in self.forms:
+            raise LarqnetsError(
+                f"{whose} is a network for {self.name}, and {form} is an answer for every pixel, which networks for "
+                f"segmentation give. Leave --output {form} out; a folder of that name is --output ./{form}."
             )
 
     def check(self, backbone: "Backbone", info: Info) -> None:

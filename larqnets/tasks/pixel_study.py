@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from larqnets.data.info import MASK
+from larqnets.data.info import MASK, OUTSIDE
 from larqnets.tasks import Confusion, Details, Mistake, Tree, only
 from larqnets.tasks.pixel_metric import accuracy_of_classes, confusion, iou_of_classes, mean_iou, pixel_accuracy
+
+_BAND_VALUES = 1 << 21  # of enlarged logits at once
 
 
 class PixelStudy:
@@ -55,23 +57,42 @@ class PixelStudy:
 
 
 def given(answer: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Return the class that is given for every pixel (H, W), of logits (h, w, C) or of a mask (H, W)."""
+    """Return the class that is given for every pixel (H, W), of logits (h, w, C) or of a mask (h, w).
+
+    This is what an answer means in every form of a file (`larqnets.scores.FORMS`), whose rank tells logits from masks. Logits
+    are enlarged first, in bands of rows, since those of a whole photo would take a gigabyte; of a mask the nearest pixel counts,
+    for numbers of classes have no mean. The lowest class wins a tie.
+    """
     if answer.ndim == 2:
-        return answer
-    return enlarged(answer, size).argmax(-1)
+        return _nearest(answer, size)
+    height, width = size
+    rows = max(1, _BAND_VALUES // (width * answer.shape[2]))
+    found = np.empty((height, width), np.int64 if answer.shape[2] > OUTSIDE else np.uint8)
+    for top in range(0, height, rows):
+        found[top : top + rows] = enlarged(answer, size, slice(top, top + rows)).argmax(-1)
+    return found
 
 
-def enlarged(logits: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Return logits (h, w, C) as (H, W, C), bilinear between the middles of pixels, as the last layer of a network does it."""
-    for axis, length in enumerate(size):
-        if logits.shape[axis] != length:
-            logits = _along(logits, axis, length)
-    return logits
+def _nearest(mask: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    rows, columns = ((2 * np.arange(n) + 1) * have // (2 * n) for n, have in zip(size, mask.shape, strict=True))
+    return mask[rows[:, np.newaxis], columns]
 
 
-def _along(values: np.ndarray, axis: int, length: int) -> np.ndarray:
+def enlarged(logits: np.ndarray, size: Sequence[int], rows: slice = slice(None)) -> np.ndarray:
+    """Return logits (h, w, C) as (H, W, C), bilinear between the middles of pixels, as the last layer of a network does it.
+
+    `rows`: which of the H rows are wanted.
+    """
+    height, width = size
+    values = logits if logits.dtype.kind == "f" else logits.astype(np.float32)
+    return _along(_along(values, 0, height, rows), 1, width)
+
+
+def _along(values: np.ndarray, axis: int, length: int, part: slice = slice(None)) -> np.ndarray:
     have = values.shape[axis]
-    place = np.clip((np.arange(length) + 0.5) * have / length - 0.5, 0, have - 1)
+    if have == length:
+        return values[part] if axis == 0 else values
+    place = np.clip((np.arange(length)[part] + 0.5) * have / length - 0.5, 0, have - 1)
     low = np.floor(place).astype(int)
     high = np.minimum(low + 1, have - 1)
     share = (place - low).astype(values.dtype).reshape([-1 if i == axis else 1 for i in range(values.ndim)])

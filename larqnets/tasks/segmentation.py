@@ -13,6 +13,7 @@ from larqnets.data.overlay import colored, wrong_pixels
 from larqnets.data.palette import Colors, palette
 from larqnets.errors import LarqnetsError
 from larqnets.schema import Range
+from larqnets.scores import FORMS
 from larqnets.tasks import TASKS, Facts, Info, Loss, Task, Tree, only
 from larqnets.tasks.pixel_metric import MIOU, ConfusionMetric
 from larqnets.tasks.pixel_study import PixelStudy, given
@@ -36,6 +37,7 @@ class Segmentation(Task):
     headline = MIOU
     learns_from = MASK
     per_pixel = True
+    forms = FORMS
 
     head: Literal["fcn", "aspp", "plain"] = (
         "fcn"  # a 3x3 and a 1x1 convolution; five paths that see further; or one 3x3
@@ -96,7 +98,7 @@ class Segmentation(Task):
 
     def scores(self, shapes: Sequence[tuple[int, ...]]) -> bool:
         """One output of logits (N, H, W, classes), or of masks (N, H, W)."""
-        return len(shapes) == 1 and (len(shapes[0]) == 3 or (len(shapes[0]) == 4 and shapes[0][3] > 1))
+        return len(shapes) == 1 and (len(shapes[0]) == 3 or (len(shapes[0]) == 4 and 1 < shapes[0][3] <= MOST_CLASSES))
 
     def targets(self, example: Tree, info: Info) -> Tree:
         """The class of every pixel, int32 (B, H, W), OUTSIDE where it has none."""
@@ -202,15 +204,9 @@ class Segmentation(Task):
             "resize": RESIZE,
         }
 
-    def decode(self, outputs: dict[str, np.ndarray], facts: Facts) -> list[dict[str, float]]:
-        """Return for every sample the share of the pixels of every class that occurs, the largest first."""
-        found = []
-        for mask in masks_of(outputs):
-            counts = np.bincount(mask.ravel())
-            order = np.argsort(-counts, kind="stable")
-            names = _names(facts, len(counts))
-            found.append({names[i]: int(counts[i]) / mask.size for i in order.tolist() if counts[i]})
-        return found
+    def decode(self, outputs: dict[str, np.ndarray], facts: Facts) -> list[list[dict[str, Any]]]:
+        """Return for every sample the share of the pixels of every class that occurs, the largest first; see `shares`."""
+        return [shares(mask, facts.get("labels", ())) for mask in masks_of(outputs)]
 
     def agreement(self, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float | None:
         """How often a pixel gets the same class from both."""
@@ -258,6 +254,33 @@ def masks_of(outputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     return [given(answer, answer.shape[:2]).astype(np.uint8) for answer in values]
 
 
-def _names(facts: Facts, classes: int) -> list[str]:
-    named = facts.get("classes", ())
-    return [str(name) for name in named] if len(named) >= classes else [str(i) for i in range(classes)]
+def shares(mask: np.ndarray, labels: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return of every class that occurs in a mask its label, its number and the share of the pixels that have a class.
+
+    The largest share comes first; where the labels are too few, they are numbers.
+    """
+    counts = np.bincount(mask.ravel(), minlength=OUTSIDE)[:OUTSIDE]
+    order = np.argsort(-counts, kind="stable").tolist()
+    named = [str(label) for label in labels] if len(labels) > np.flatnonzero(counts).max(initial=0) else range(OUTSIDE)
+    return [
+        {"label": str(named[i]), "class": i, "share": int(counts[i]) / int(counts.sum())} for i in order if counts[i]
+    ]
+
+
+def colors_of_file(facts: Mapping[str, Any], classes: int, name: str) -> Colors:
+    """Return the colours that the metadata of a file have for its classes, others where they have none.
+
+    Raises LarqnetsError when they are nonsense.
+    """
+    said = facts.get("colors")
+    if said is None:
+        return palette(classes)
+    if not isinstance(said, list) or len(said) != classes or not all(map(_is_color, said)):
+        raise LarqnetsError(
+            f"What {name} says about the colours of its {classes} classes is nonsense. Convert it again."
+        )
+    return tuple((red, green, blue) for red, green, blue in said)
+
+
+def _is_color(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(type(part) is int and 0 <= part <= 255 for part in value)

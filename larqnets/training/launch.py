@@ -13,6 +13,7 @@ from larqnets.reporter import Reporter
 from larqnets.runs import checkpoints
 from larqnets.runs.batch_size import batch_lines, fitting, with_batch_size
 from larqnets.runs.card import Card
+from larqnets.runs.history import history_line, history_of, history_of_training
 from larqnets.runs.longer import longer_words
 from larqnets.runs.names import Order, longer_by, plan_run
 from larqnets.runs.run import BODY_FILE, Run, default_name
@@ -87,6 +88,8 @@ def _train(run: Run, dataset: Dataset, parts: StageParts | None, workers: Worker
         reporter.line(f"Starting from the weights of {origin}{'' if file is None else f' in {file}'}.")
         for line in parts.transfer.lines() if parts.transfer is not None else []:
             reporter.line(line)
+    if line := history_line(history_of(run.card)):
+        reporter.line(line)
     with reading_errors(dataset):
         train(run.experiment, run, dataset, parts=parts, workers=workers, reporter=reporter)
 
@@ -144,5 +147,10 @@ def _open_or_create(order: Order, workers: Workers, reporter: Reporter) -> tuple
         facts |= {"init_from": str(order.init_from), "transfer": dataclasses.asdict(parts.transfer)}
     if order.init_weights is not None:
         facts["init_weights"] = order.init_weights
+    teachers = dict.fromkeys(stage.teacher for stage in experiment.training_stages if stage.teacher)
+    history = history_of_training(
+        experiment.placed().data.dataset, facts.get("init_from"), order.init_weights, teachers
+    )
+    facts["history"] = [dataclasses.asdict(ancestor) for ancestor in history]
     run = Run.create(order.runs, name, experiment, files, facts, config_name=config_name, overwrite=order.overwrite)
     return run, parts

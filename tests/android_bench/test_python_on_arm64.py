@@ -17,12 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from colours import pixel_file
 from lce_graphs import dequantize, file_of, quantize
+from PIL import Image
 
 from android_bench.runtime.bundle import LIBRARY, OURS, RUNNER
 from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
-from larqnets import Classifier
+from larqnets import Classifier, Segmenter
 from larqnets.data.image import read_image
 from larqnets.data.info import normalisation
 from larqnets.tflite.inspect import inspect_model
@@ -173,6 +175,28 @@ def test_images_of_a_folder_and_the_examples(board, tmp_path):
     assert re.fullmatch(rf"<Classifier digits\.tflite: 10 labels, images 8x8x1, {ENGINE}>", first)
     assert [row.split()[1:] for row in rows] == [["7", str(tmp_path / f"{name}.png")] for name in ("a", "b")]
     assert last == "2 pictures labelled, 0 files left out"
+
+
+def test_masks_of_a_folder_and_the_example(board, tmp_path):
+    (tmp_path / "pixels.tflite").write_bytes(pixel_file(24, 32))
+    (tmp_path / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    for name, size in (("a", (40, 30)), ("b", (65, 31))):
+        small = rng.integers(0, 256, (3, 4, 3), np.uint8)
+        Image.fromarray(small).resize(size, Image.Resampling.BICUBIC).save(tmp_path / f"photos/{name}.png")
+    done = board("-m", "larqnets.cli.main", "run", "pixels.tflite", "photos", "-o", "out", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "running the images ...\n")
+    segmenter = Segmenter(tmp_path / "pixels.tflite")
+    for entry in json.loads(done.stdout)["images"]:
+        here = segmenter(tmp_path / entry["input"])
+        assert [row["label"] for row in entry["predictions"][0]] == [row["label"] for row in here.shares]
+        with Image.open(tmp_path / entry["mask"]) as mask, Image.open(tmp_path / entry["overlay"]) as over:
+            assert (mask.mode, over.size) == ("P", mask.size)
+            assert np.mean(np.asarray(mask) != here.mask) < 0.01
+    done = board(ROOT / "examples/mask_photo.py", "pixels.tflite", "photos/a.png", "over.png", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(rf"<Segmenter pixels\.tflite: 3 labels, images 24x32x3, {ENGINE}>", done.stdout.splitlines()[0])
+    assert (tmp_path / "over.png").is_file()
 
 
 def test_inspect_reads_the_same_as_here(board):

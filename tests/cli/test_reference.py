@@ -87,7 +87,7 @@ def test_ranges_of_options_are_fields_of_the_schema():
 def test_list_keys(cli):
     shown = cli("list", "keys", "train.*rate")
     assert shown.code == 0, shown.err
-    assert shown.out.splitlines()[0] == "3 config keys"
+    assert shown.out.splitlines()[0] == "4 config keys"
     assert "train.learning_rate" in shown.out
     assert "float, 0 to 1000, default 0.001" in shown.out
     assert json.loads(cli("list", "keys", "--json").out) == list(KEYS)

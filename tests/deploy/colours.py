@@ -34,6 +34,23 @@ def colour_file() -> bytes:
     return edit.add_metadata(plain_file(), {"preprocess": PREPROCESS})
 
 
+def pixel_file(height: int = 6, width: int = 8, output: str = "logits", **metadata) -> bytes:
+    """Logits (1, H, W, 3) that are the channels, or the mask (1, H, W): a pixel is of the class that its strongest channel is."""
+    colors = [list(PURE[name]) for name in LABELS]
+    said = {"task": "segmentation", "classes": LABELS, "colors": colors, "ignore_label": 255, "output": output}
+    said = {key: value for key, value in (said | metadata).items() if value is not None}
+    return edit.add_metadata(
+        _pixels(height, width, output), {"preprocess": PREPROCESS | {"image_shape": [height, width, 3]}, **said}
+    )
+
+
+@cache
+def _pixels(height: int, width: int, output: str) -> bytes:
+    image = tf.keras.layers.Input((height, width, 3), batch_size=1)
+    answer = 2 * image if output == "logits" else tf.cast(tf.argmax(image, -1), tf.uint8)
+    return tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(image, answer)).convert()
+
+
 def picture(name: str, size: tuple[int, int] = (21, 17)) -> Image.Image:
     """A picture of one colour, (width, height)."""
     return Image.new("RGB", size, PURE[name])

@@ -134,6 +134,7 @@ def test_segnet_learns_and_its_files_are_proven_in_floats_and_in_integers():
     assert not {"MAX_POOL_WITH_ARGMAX", "RESIZE_BILINEAR"} & set(op_names(found.file))
     samples = Samples(IMAGES, {"mask": MASKS}, len(IMAGES), task=task, info=facts())
     twin = convert_twin(model, samples, IMAGES, {}, "").file
+    assert inspect_model(twin).totals["float"]["ops"] == 0
     tensors = twin.subgraphs[0].tensors
     placed = [tensors[op.outputs[0]].dtype for op in twin.subgraphs[0].operators if op.name == "SELECT_V2"]
     assert placed == ["int8"] * 18  # six for every one of the three unpoolings

@@ -152,7 +152,7 @@ def test_a_sign_that_differs_is_wrong_unless_rounding_explains_it():
     ],
 )
 def test_why_a_file_is_not_equal(inside, ends, reason):
-    inside = Layerwise([], [], OutputProof(0, 0, 0), [])._replace(**inside)
+    inside = Layerwise([], [], OutputProof(0, 0, 0), [], [], [])._replace(**inside)
     same = EndToEnd(0.0, 1.0, "of the samples", "miou", {"miou": 0.9}, {"miou": 0.9}, True)
     found = _reasons(inside, dataclasses.replace(same, **ends), ["b"])
     assert len(found) == (reason is not None)

@@ -92,12 +92,14 @@ def test_a_float_file_places_the_same_bits(kind, height, width):
 
 
 @pytest.mark.parametrize("kind", ["noise", "ties", "few values"])
-def test_an_int8_file_places_the_same_integers(kind):
+@pytest.mark.parametrize(("height", "width"), [(6, 8), (5, 7)])
+def test_an_int8_file_places_the_same_integers(kind, height, width):
     """All of one scale here, so that every number of the file is a rounded one of the input."""
-    x, z = (np.clip(values, -2, 3) for values in maps(kind, (1, 6, 8, 3)))
-    for values in (x, z):  # the converter takes the range of one of the four places for all
-        values[0, :2, :2, :2] = -2, 3
-    model = unpooling(6, 8, 3)
+    lowest = 0 if height % 2 else -2  # what fills up an odd size must not win
+    x, z = (np.clip(values, lowest, 3) for values in maps(kind, (1, height, width, 3)))
+    for values in (x, z):
+        values[0, 0, 0, :2] = lowest, 3
+    model = unpooling(height, width, 3)
     image = input_of(x, z)
     file = run_stock_converter(model, image, quantise=True)
     assert model.get_layer("up").form == "ceil"
@@ -112,3 +114,32 @@ def test_an_int8_file_places_the_same_integers(kind):
     rounded = ((np.clip(np.round(image / np.float32(scale)) + zero, -128, 127) - zero) * scale).astype(np.float32)
     expected = reference(rounded[..., :3], rounded[:, ::2, ::2, 3:])
     np.testing.assert_allclose(Interpreter(file).predict(image), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["a_unpool", "z_unpool"])
+@pytest.mark.parametrize("place", range(4))
+def test_all_of_an_int8_encoder_and_decoder_is_in_integers_that_reach_the_largest_value(name, place):
+    """Whichever of pooling and unpooling the converter meets first, and wherever the largest value is."""
+    layers = tf.keras.layers
+    tf.keras.utils.set_random_seed(0)
+    x = image = layers.Input((8, 8, 4), name="image")
+    before = []
+    for stage in (1, 2):
+        x = layers.ReLU()(layers.Conv2D(8, 3, padding="same", name=f"encoder{stage}")(x))
+        before.append(x)
+        x = layers.MaxPool2D(2, padding="same", name=f"pool{stage}")(x)
+    for stage in (2, 1):
+        x = MaxUnpool2D(name=f"{name}{stage}")([before[stage - 1], x])
+        x = layers.Conv2D(8, 3, padding="same", name=f"decoder{stage}")(x)
+    model = tf.keras.Model(image, x)
+    images = np.random.default_rng(1).normal(size=(3, 8, 8, 4)).astype(np.float32)
+    seen = tf.keras.Model(image, before)
+    row, column = np.unravel_index(np.argmax(seen(images)[0].numpy().max(axis=(0, 3))), (8, 8))
+    images = np.roll(images, (place // 2 - row, place % 2 - column), (1, 2))
+    file = run_stock_converter(model, images, quantise=True)
+    graph = file.subgraphs[0]
+    assert {graph.tensors[op.inputs[0]].dtype for op in graph.operators if op.name == "CONV_2D"} == {"int8"}
+    assert "MAXIMUM" not in file.operator_codes
+    largest = sorted(float(np.max(values)) for values in seen(images))
+    read = [graph.tensors[op.inputs[0]].quantization for op in graph.operators if op.name == "SPACE_TO_DEPTH"]
+    assert sorted(255 * one.scales[0] for one in read) == pytest.approx(largest, rel=1e-4)

@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,6 @@ from hypothesis import strategies as st
 from larqnets.config import DataConfig, TaskConfig, TrainConfig
 from larqnets.data import load_dataset
 from larqnets.data.info import MASK, OUTSIDE, MaskInfo
-from larqnets.data.known import find_known
-from larqnets.data.layout import find_prepared
 from larqnets.errors import LarqnetsError
 from larqnets.models import body_of, create_model
 from larqnets.tasks import Images, add, get_task
@@ -202,7 +199,11 @@ def test_what_is_decoded_is_the_share_of_every_class():
     }
     given_classes = np.array([[[2, 2], [2, 0]], [[1, 1], [1, 1]]])
     logits = one_hot(given_classes)
-    assert task.decode({"logits": logits}, facts) == [{"rim": 0.75, "back": 0.25}, {"cell": 1.0}]
+    facts["labels"] = facts["classes"]
+    rim, back = {"label": "rim", "class": 2, "share": 0.75}, {"label": "back", "class": 0, "share": 0.25}
+    assert task.decode({"logits": logits}, facts) == [[rim, back], [{"label": "cell", "class": 1, "share": 1.0}]]
+    assert task.decode({"logits": logits}, {"labels": ["a", "b"]})[0][0]["label"] == "2"
+    assert task.decode({"mask": np.full((1, 2, 2), OUTSIDE, np.uint8)}, facts) == [[]]
     assert task.decode({"mask": given_classes.astype(np.uint8)}, facts) == task.decode({"logits": logits}, facts)
     assert masks_of({"logits": logits})[0].dtype == np.uint8
     assert task.decode({"x": np.zeros((2, 3), np.float32)}, facts) == []
@@ -252,18 +253,11 @@ def test_data_of_the_other_kind_is_refused():
         get_task().check_annotation("mask", "camvid")
 
 
-def _camvid():
-    """Where CamVid is prepared on this machine; its licence lets nobody hand it on."""
-    named = os.environ.get("TFDS_DATA_DIR", "build/tfds")
-    try:
-        find_prepared(find_known("camvid"), Path(named))
-    except LarqnetsError:
-        pytest.skip(f"CamVid is not prepared in {named}")
-    return named
-
-
+@pytest.mark.skipif(
+    not os.environ.get("LARQNETS_CAMVID_DIR"), reason="LARQNETS_CAMVID_DIR names no prepared CamVid"
+)  # its licence lets nobody hand it on
 def test_weights_of_camvid_are_those_that_are_published_for_these_masks():
-    data = DataConfig("camvid", data_dir=_camvid(), image_size=96, image_width=128)
+    data = DataConfig("camvid", data_dir=os.environ["LARQNETS_CAMVID_DIR"], image_size=96, image_width=128)
     weights = load_dataset(data).info.median_frequency()
     expected = [0.2793, 0.2017, 4.7865, 0.1490, 1.0000, 0.4217, 3.8467, 1.9736, 0.7889, 6.3747, 8.8587]
     assert [round(weight, 4) for weight in weights] == expected

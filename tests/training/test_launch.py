@@ -62,6 +62,9 @@ def test_a_start_makes_every_model_teacher_and_data_set_once(start, monkeypatch)
         "transfer_weights": 1,  # from stage to stage
     }
     assert f"Starting from the weights of {run.card.init_from}." in recorder.lines
+    descent = "digits (CC BY 4.0); digits-seed0 (a run of larqnets); digits (CC BY 4.0, by digits-seed0)"
+    assert f"The weights descend from {descent}." in recorder.lines
+    assert [ancestor["name"] for ancestor in run.card.document["history"]] == ["digits", "digits-seed0", "digits"]
     counts.clear()
     launch(Order(str(run.path), resume=True), recorder)
     assert counts == {"create_model": 1, "load_trained_model": 1, "load_dataset": 1}  # it is finished

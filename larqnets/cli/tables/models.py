@@ -1,6 +1,5 @@
-"""Models as tables for people: converted, proven, inspected, counted, run."""
+"""Models as tables for people: converted, proven, inspected, counted."""
 
-from collections import Counter
 from typing import Any
 
 from rich.console import Group
@@ -11,8 +10,6 @@ from larqnets.cli.tables.facts import facts
 from larqnets.tflite.inspect import KINDS, Inspection
 
 MAX_OPS = 500  # that are shown
-MAX_LABELS = 20  # that are counted by name
-_RANKED = {"label", "class", "probability"}  # what a classifier tells of a label
 
 
 def conversion(manifest: dict[str, Any], verbose: bool) -> list[Any]:
@@ -51,7 +48,20 @@ def conversion(manifest: dict[str, Any], verbose: bool) -> list[Any]:
         parts.append(f"FLOAT: layer '{fallback['layer']}' runs as float: {fallback['cause']}")
     parts += [*manifest["remarks"], *(f"warning: {text}" for text in manifest["warnings"])]
     parts += [f"files: {folder}/", f"Next: larqnets inspect {folder}/{manifest['file']}"]
-    return [*parts, manifest["proof"]["line"]]
+    return [*parts, manifest["proof"]["line"], *_form(manifest)]
+
+
+_FORMS = {"mask": "the class of every pixel, uint8", "small": "logits before they are enlarged"}
+
+
+def _form(manifest: dict[str, Any]) -> list[str]:
+    """What the files answer with, where that is not what was proven but made of it."""
+    form = manifest.get("form")
+    if form is None:
+        return []
+    where = f"{form['samples']:,} images here"
+    where += f" and {form['arm64_samples']} on ARM64" if form["arm64_samples"] else ""
+    return [f"the files answer with {_FORMS[form['form']]}: bit for bit what the proven logits give, on {where}"]
 
 
 def verification_lines(v: dict[str, Any], verbose: bool) -> list[str]:
@@ -70,6 +80,7 @@ def verification_lines(v: dict[str, Any], verbose: bool) -> list[str]:
         f"equal: {'yes' if v['equal'] else 'NO'}",
         f"  layer by layer: {len(v['layers'])} binary layers, {signs:,} signs, {wrong} wrong, {near} within rounding of "
         f"the threshold; logits within {v['logits_difference']:.1e}",
+        *_unpoolings(v["unpoolings"]),
         f"  end to end: {_end_to_end(v)} of {v['samples']:,} {kind}",
     ]
     converted = v["scores_converted"] or {}
@@ -81,6 +92,16 @@ def verification_lines(v: dict[str, Any], verbose: bool) -> list[str]:
     lines += [f"  warning: {text}" for text in v["warnings"]]
     lines.append(f"  engine: {v['engine']}")
     return lines
+
+
+def _unpoolings(found: list[dict[str, Any]]) -> list[str]:
+    if not found:
+        return []
+    indices, near, wrong = (sum(one[key] for one in found) for key in ("indices", "near_ties", "wrong"))
+    return [
+        f"  unpoolings: {len(found)}, {indices:,} indices, {near + wrong:,} differ: {near:,} at ties within rounding, "
+        f"{wrong:,} wrong"
+    ]
 
 
 def _end_to_end(v: dict[str, Any]) -> str:
@@ -138,69 +159,6 @@ def counts(name: str, values: dict[str, Any]) -> list[Any]:
         number, weights = len(depthwise), sum(depthwise)
         shown["stay real"] = f"{number} depthwise convolutions, {weights:,} weights: no 1-bit op exists for them"
     return [table, "", facts(shown)]
-
-
-def labels(result: dict[str, Any]) -> list[Any]:
-    """The most probable labels of every input."""
-    parts: list[Any] = []
-    for i, prediction in enumerate(result.get("predictions", [])):
-        head = f"{result['input']}" if len(result["predictions"]) == 1 else f"{result['input']}[{i}]"
-        parts += [head, _answer(prediction)]
-    if "output" in result:
-        shapes = ", ".join(str(tuple(shape)) for shape in result["output_shapes"])
-        parts.append(f"raw outputs of shape {shapes}: {result['output']}")
-    return [*parts, *_csv(result), f"engine: {result['engine']}"]
-
-
-def labels_of_images(result: dict[str, Any]) -> list[Any]:
-    """A row for every image, then how often each label is the most probable one."""
-    images, failed = result["images"], result["failed"]
-    answers = [prediction for image in images for prediction in image["predictions"]]
-    if all(isinstance(answer, list) and answer and answer[0].keys() == _RANKED for answer in answers):
-        table = Table("image", "label", "probability", "next", box=None, pad_edge=False)
-        table.columns[0].overflow = "fold"
-        table.columns[2].justify = "right"
-        for image, (best, *others) in zip(images, answers, strict=True):
-            then = ", ".join(f"{other['label']} {other['probability']:.2%}" for other in others)
-            table.add_row(image["input"], best["label"], f"{best['probability']:.2%}", then)
-        parts = [table, "", _tally([answer[0]["label"] for answer in answers])] if answers else []
-    else:
-        parts = [
-            part for image, answer in zip(images, answers, strict=True) for part in (image["input"], _answer(answer))
-        ]
-    if failed:
-        parts.append(f"left out, since they cannot be read: {_counted(len(failed), 'input')}")
-    if left_out := result["left_out"]:
-        kinds = ", ".join(f"{number:,} {suffix or 'without a suffix'}" for suffix, number in left_out.items())
-        parts.append(f"left out of folders, since their names are not those of images: {kinds}")
-    return [*parts, *_csv(result), f"engine: {result['engine']}"]
-
-
-def _tally(labels: list[str]) -> str:
-    """How many images got which label."""
-    counted = Counter(labels).most_common()
-    shown = ", ".join(f"{label} ({number:,})" for label, number in counted[:MAX_LABELS])
-    more = f" and {len(counted) - MAX_LABELS} more labels" if len(counted) > MAX_LABELS else ""
-    return f"{_counted(len(labels), 'image')} labelled: {shown}{more}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _csv(result: dict[str, Any]) -> list[str]:
-    return [f"labels: {result['csv']}"] if "csv" in result else []
-
-
-def _answer(prediction: Any) -> Any:
-    """What a network means: a row for each of the entries, a column for each of their values."""
-    if isinstance(prediction, dict):
-        return facts(prediction)
-    heads = [head for head in prediction[0] if head != "class"]
-    table = Table(*heads, box=None)
-    for entry in prediction:
-        table.add_row(*(f"{entry[h]:.2%}" if h == "probability" else str(entry[h]) for h in heads))
-    return table
 
 
 def inspection(of: Inspection) -> Group:

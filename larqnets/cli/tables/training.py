@@ -6,6 +6,7 @@ from typing import Any
 
 from larqnets.cli.tables.facts import facts
 from larqnets.runs.card import Card, StageResult, score_of
+from larqnets.runs.history import history_of, history_words
 
 
 def card(of: Card, path: Path) -> list[Any]:
@@ -18,6 +19,7 @@ def card(of: Card, path: Path) -> list[Any]:
         **_kept(of),
         **_stages(of.stages, of.headline),
         **({} if of.transfer is None else {"began with": f"{of.transfer.words()} of {of.init_from}"}),
+        "descends from": history_words(history_of(of)),
         "time": f"{of.seconds:.0f} s",
     }
     if of.paper is not None:

@@ -1,0 +1,94 @@
+"""The indices of poolings, by which an unpooling places its values: like signs they are right, wrong, or decided by rounding.
+
+Two values of a window that are equal but for rounding may come in either order, and then what is placed stands elsewhere:
+one index of a quarter of a million moves a logit by some percent. So the trained network is given the file's indices, and
+those that it would have found itself are held against them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from larqnets.layers.max_unpool import MaxUnpool2D
+from larqnets.tflite.model import Model
+
+
+@dataclass(frozen=True)
+class UnpoolProof:
+    """Part (a) for one unpooling: the indices of the largest values in all of its windows, file against Keras."""
+
+    layer: str
+    indices: int  # compared
+    near_ties: int  # differ, but the values of both are equal within EPS: rounding
+    wrong: int  # differ by more: a failure
+    worst: float  # largest relative distance of the two values; 0 if none differs
+
+
+class Windows(NamedTuple):
+    """What Keras found in the windows of a map (N, H, W, C), beside another map by which the places were chosen."""
+
+    largest: np.ndarray  # (N, h, w, C)
+    samples: np.ndarray  # of the windows in which the other map has another index, (k,)
+    channels: np.ndarray
+    margins: np.ndarray  # largest value minus that at the other map's index, (k,)
+
+
+def windows_of(x: np.ndarray, forced: np.ndarray) -> Windows:
+    """Hold the indices of a map (N, H, W, C) against those of `forced`, of the same shape."""
+    mine, theirs = _places(x), _places(forced)
+    found = np.argmax(theirs, axis=0)
+    samples, rows, columns, channels = differ = np.nonzero(np.argmax(mine, axis=0) != found)
+    margins = mine.max(axis=0)[differ] - mine[found[differ], samples, rows, columns, channels]
+    return Windows(mine.max(axis=0), samples, channels, margins)
+
+
+def _places(x: np.ndarray) -> np.ndarray:
+    """Return the four places of all windows, (4, N, h, w, C), in rows; an odd size is filled up as the layer does it."""
+    x = np.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
+    return np.stack([x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)])
+
+
+def unpoolings_of(model: tf.keras.Model) -> list[MaxUnpool2D]:
+    """Return the layers that unpool."""
+    return [layer for layer in model.layers if isinstance(layer, MaxUnpool2D) and layer.inbound_nodes]
+
+
+def maps_before_pooling(file: Model) -> list[int]:
+    """Return the maps of a file that are divided into the four places of all windows: SPACE_TO_DEPTH, and SPLIT behind it."""
+    graph = file.subgraphs[0]
+    split = {tensor for op in graph.operators if op.name == "SPLIT" for tensor in op.inputs}
+    made = (op for op in graph.operators if op.name == "SPACE_TO_DEPTH" and op.outputs[0] in split)
+    return list(dict.fromkeys(op.inputs[0] for op in made))
+
+
+def nearest(x: np.ndarray, maps: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Return that of the file's maps which a map of the network (N, H, W, C) is; None where none has its size.
+
+    Those of an odd size are filled up in the file. In which order the converter leaves maps of one size depends on names.
+    """
+    count, height, width, channels = x.shape
+    filled = (count, height + height % 2, width + width % 2, channels)
+    fitting = [values[:, :height, :width] for values in maps if values.shape == filled]
+    return fitting[0] if len(fitting) == 1 else min(fitting, key=lambda values: np.abs(values - x).mean(), default=None)
+
+
+def compare_windows(
+    seen: Windows, nudged: Windows, made_of: np.ndarray | float, num_real: int, eps: float, slack_times: float
+) -> tuple[int, int, int, float]:
+    """Judge the indices that differ; the first `num_real` samples are real ones, `nudged` is of nudged inputs.
+
+    A margin, less `slack_times` what the nudge moves, is relative to the largest value of the sample's channel, or of the real
+    samples', and to what that is made of (`deploy.proof.sizes`). Returns how many indices there are, and of those that differ
+    the near ones, the wrong ones and the worst distance, as in UnpoolProof.
+    """
+    largest = seen.largest.max(axis=(1, 2))  # per sample and channel
+    usual = largest[:num_real].max(axis=0, keepdims=True)
+    magnitude = np.maximum(largest, usual) + made_of + np.finfo(np.float32).tiny
+    slack = slack_times * np.abs(nudged.largest - seen.largest).max(axis=(1, 2))
+    at = seen.samples, seen.channels
+    distance = np.maximum(seen.margins - slack[at], 0) / magnitude[at]
+    wrong = int(np.sum(~(distance <= eps)))
+    return seen.largest.size, len(distance) - wrong, wrong, float(distance.max(initial=0))
