@@ -2,8 +2,9 @@
 
     python tests/segmentation_table.py TABLE.csv RUN...
 
-of runs that `larqnets convert` has converted (`--twins` gives a `real` run its int8 file): a row for every file, written when
-it is measured. Instructions are those of one inference on one thread, executed by an emulated core.
+of runs that `larqnets convert` has converted (`--twins` gives a `real` run its int8 file): a row for the binary file, or for
+the float and int8 ones of a run that has none, written when it is measured. Instructions are those of one inference on one
+thread, executed by an emulated core.
 """
 
 import sys
@@ -20,7 +21,6 @@ from larqnets.runs.run import Run
 from larqnets.tflite.inspect import inspect_model
 
 Score = Annotated[float, Format(".6f")]
-FILES = ("binary", "float", "int8")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def measured(run: Run, file: Path) -> Row:
     options = experiment.model.options
     plain = "staged" if experiment.stages else "bpac" if options.get("bpac") else "plain"
     a72, a76 = (count(file, cpu, per_op=False).instructions for cpu in CPUS)
-    assert card.score is not None and card.images is not None, run.path
+    assert card.score is not None, run.path
+    assert card.images is not None, run.path
     height, width, _ = card.images.image_shape
     return Row(
         method=card.method,
@@ -72,13 +73,17 @@ def measured(run: Run, file: Path) -> Row:
     )
 
 
+def files_of(run: Path) -> list[Path]:
+    """Return the files that have the weights of the run itself, not those of a twin."""
+    folder = run / "arm64"
+    binary = folder / "binary.tflite"
+    return [binary] if binary.exists() else sorted(folder.glob("*.tflite"))
+
+
 if __name__ == "__main__":
     rows: list[Row] = []
     for path in map(Path, sys.argv[2:]):
-        for file in (path / "arm64" / f"{name}.tflite" for name in FILES):
-            if file.exists():
-                rows.append(measured(Run.open(path), file))
-                TABLE.write(Path(sys.argv[1]), [asdict(row) for row in rows])
-                print(
-                    f"{file}: mIoU {rows[-1].test_miou:.2%}, of the file {rows[-1].converted_test_miou:.2%}", flush=True
-                )
+        for file in files_of(path):
+            rows.append(measured(Run.open(path), file))
+            TABLE.write(Path(sys.argv[1]), [asdict(row) for row in rows])
+            print(f"{file}: mIoU {rows[-1].test_miou:.2%}, of the file {rows[-1].converted_test_miou:.2%}", flush=True)

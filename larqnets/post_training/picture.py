@@ -68,7 +68,8 @@ def draw_methods(networks: Mapping[str, DrawnNetwork], score: str) -> "Figure":
             sizes, scores = zip(*sorted(points), strict=True)
             axes.plot(sizes, scores, label=line, markersize=5, linewidth=1.2, **styles[line])
         axes.axhline(network.float_score, color="0.3", linewidth=1, linestyle="--")
-        axes.set_ylim(network.float_score - LOWEST, network.float_score + LOWEST / 10)
+        best = max((score for points in network.lines.values() for _, score in points), default=0.0)
+        axes.set_ylim(network.float_score - LOWEST, max(network.float_score + LOWEST / 10, best + LOWEST / 60))
         axes.xaxis.set_major_formatter(EngFormatter("B"))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_title(pictures.label(name), fontsize=10)
@@ -77,5 +78,8 @@ def draw_methods(networks: Mapping[str, DrawnNetwork], score: str) -> "Figure":
     panels[0].set_ylabel(f"test {score}; dashed: float; {100 * LOWEST:g} points are shown")
     handles = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+        columns = min(4, 2 * len(networks))  # as many as are not wider than the panels
+        figure.legend(
+            handles.values(), handles.keys(), loc="outside lower center", ncols=columns, fontsize=8, frameon=False
+        )
     return figure

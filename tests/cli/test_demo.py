@@ -99,6 +99,9 @@ def test_run_labels_an_image(demo, cli):
 def test_shipped_model_knows_its_example(cli):
     answer = json.loads(cli("run", "digits", "--json").out)
     assert answer["predictions"][0][0].items() >= {"label": "7", "class": 7}.items()
+    (pixels,) = json.loads(cli("run", "nuclei", "--json").out)["predictions"]
+    shares = {each["label"]: each["share"] for each in pixels}
+    assert shares == pytest.approx({"background": 0.697, "nucleus": 0.303}, abs=0.01)  # in its mask are 30 %
 
 
 def test_summary_counts_what_the_file_holds(demo, cli):

@@ -25,9 +25,14 @@ from deploy.run.interpreter import Interpreter
 from larqnets import LarqnetsError, create_model
 from larqnets.config import TaskConfig, dump_config, load_config, parse_config
 from larqnets.data.info import IMAGE
+from larqnets.decompose import Settings
+from larqnets.post_training.decomposed_run import decompose_network
+from larqnets.post_training.network import find_kernels
+from larqnets.post_training.steps import Search
 from larqnets.reporter import SILENT
 from larqnets.runs.names import Order
 from larqnets.runs.run import Run
+from larqnets.runs.subject import open_subject
 from larqnets.studies.curves import draw_curves
 from larqnets.studies.pareto import pareto
 from larqnets.studies.sweep import sweep
@@ -200,6 +205,22 @@ def test_a_sweep_its_front_and_its_curves_tell_it_by_its_score(run, tmp_path):
     assert (entrant.record().score, entrant.record().accuracy) == ("near", row["converted_test_near"])
     with pytest.raises(LarqnetsError, match="is ranked by near and digits by accuracy"):
         sweep([config, "digits"], runs=run.path.parent, table=tmp_path / "sweep.csv", reporter=SILENT)
+
+
+def test_it_is_decomposed_by_its_score_and_all_of_its_outputs(run, tmp_path):
+    """Its real layers; what both outputs are moved by counts, and what is lost is lost of its own score."""
+    wanted = Search(max_drop=5, images=64)
+    subject = open_subject(run.path)
+    shown = decompose_network(subject, Settings(int8_payload=True), name="cbd", runs=tmp_path, search=wanted).card
+    found = shown.document["search"]
+    assert found["calibration_near"] > 0
+    assert {"mixed", "validation_images", "calibration_accuracy"}.isdisjoint(found)
+    assert (shown.document["float_near"], shown.headline) == (run.card.score, "near")
+    assert shown.document["test_near"] == pytest.approx(run.card.score, abs=0.15)
+    heads = ("shine_head", "colour_head")
+    assert all(found["sensitivity"][head] > 0 for head in heads)
+    kernels = [kernel for kernel in find_kernels(load_trained_model(run)) if kernel.name in heads]
+    assert len({round(found["sensitivity"][kernel.name], 6) for kernel in kernels}) == 2
 
 
 @pytest.mark.parametrize("change", ["shine", "colour"])
