@@ -52,7 +52,8 @@ def measured(run: Run, file: Path) -> Row:
     options = experiment.model.options
     plain = "staged" if experiment.stages else "bpac" if options.get("bpac") else "plain"
     a72, a76 = (count(file, cpu, per_op=False).instructions for cpu in CPUS)
-    assert card.score is not None and card.images is not None, run.path
+    assert card.score is not None, run.path
+    assert card.images is not None, run.path
     height, width, _ = card.images.image_shape
     return Row(
         method=card.method,

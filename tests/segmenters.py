@@ -114,7 +114,8 @@ def segmenter(
     labels = LabelPixels(head, **(task or {}))
     stem = "imagenet"
     if method == "segnet":  # which mirrors its backbone, and so takes no strides
-        backbone, stem = "vgg3" if backbone == "resnet6" else backbone, "small"
+        backbone = "vgg3" if backbone == "resnet6" else backbone
+        stem = "imagenet" if backbone == "segnet_basic" else "small"
     with registered():
         model = create_model(
             method,

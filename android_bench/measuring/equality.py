@@ -16,6 +16,7 @@ from larqnets.tflite.answers import kind_of_file
 from larqnets.tflite.indices import index_limits
 from larqnets.tflite.interface import batch_of, numpy_type
 from larqnets.tflite.model import Model
+from larqnets.tflite.unpooling import maps_before_pooling
 
 SAMPLES = 8
 # Relative to the largest output. LCE's own tests allow 1e-3 for float; int8 kernels may round a step elsewhere in every
@@ -24,6 +25,9 @@ FLOAT_TOLERANCE, INT8_TOLERANCE = 1e-3, 0.1
 # A value within rounding of a sign's threshold, one of some ten million, may turn it, and everything behind it moves. That
 # strikes single samples; a kernel that is wrong strikes most.
 TURNED_SIGN_TOLERANCE = 0.25
+# So may the largest of a window, and what is unpooled there goes to another place: in integers, where many are equal but for
+# a step, in every sample. A kernel that is wrong strikes most values of it.
+TURNED_PLACE_TOLERANCE = 2.0
 
 
 class Engine(Protocol):
@@ -54,31 +58,41 @@ def judge(model: Model, due: Sequence[np.ndarray], found: Sequence[np.ndarray]) 
     graph, masks = model.subgraphs[0], kind_of_file(model) == "mask"
     is_int8 = any(t.dtype in ("int8", "uint8") for t in graph.tensors if not (masks and t.index in graph.outputs))
     has_signs = any(op.name == "LceQuantize" for op in graph.operators)
+    unpools = bool(maps_before_pooling(model))
     judged = [
-        _judge(*(_shares(a, b) if masks else (_precise(a), _precise(b))), is_int8, has_signs)
+        _judge_classes(a, b, is_int8, has_signs, unpools)
+        if masks
+        else _judge(_precise(a), _precise(b), is_int8, has_signs, unpools)
         for a, b in zip(due, found, strict=True)
     ]
     return max(judged, key=lambda result: (result[0] > result[1], result[0] / (result[1] or 1)))
 
 
-def _shares(due: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return, of every sample, 1 and the share of its values that are equal."""
-    same = np.mean((due == found).reshape(len(due), -1), axis=1)
-    return np.ones_like(same), same
+def _judge_classes(
+    due: np.ndarray, found: np.ndarray, is_int8: bool, has_signs: bool, unpools: bool
+) -> tuple[float, float]:
+    """Judge numbers of classes by the share of a sample's that differ."""
+    differ = np.mean((due != found).reshape(len(due), -1), axis=1)
+    if unpools:
+        return float(differ.max(initial=0)), TURNED_SIGN_TOLERANCE
+    return _judge(np.ones_like(differ), 1 - differ, is_int8, has_signs, unpools)
 
 
 def _precise(y: np.ndarray) -> np.ndarray:
     return y.astype(np.complex128 if y.dtype.kind == "c" else np.float64)
 
 
-def _judge(due: np.ndarray, found: np.ndarray, is_int8: bool, has_signs: bool) -> tuple[float, float]:
+def _judge(due: np.ndarray, found: np.ndarray, is_int8: bool, has_signs: bool, unpools: bool) -> tuple[float, float]:
     scale = float(np.abs(due).max(initial=0))
-    differences = np.abs(due - found).reshape(len(due), -1).max(axis=1, initial=0)  # per sample
+    values = np.abs(due - found).reshape(len(due), -1)
+    differences = values.max(axis=1, initial=0)  # per sample
     if not np.isfinite(differences).all():
         return float(np.finfo(np.float64).max), 0.0
     tolerance = scale * (INT8_TOLERANCE if is_int8 else FLOAT_TOLERANCE)
     if has_signs and np.median(differences) <= tolerance < differences.max(initial=0):
         tolerance = scale * TURNED_SIGN_TOLERANCE
+    if unpools and values.size and (np.median(values, axis=1) <= tolerance).all():
+        tolerance = scale * TURNED_PLACE_TOLERANCE
     return float(differences.max(initial=0)), tolerance
 
 

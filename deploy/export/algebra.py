@@ -17,7 +17,7 @@ from deploy.export import stand_ins
 from deploy.export.activations import WrittenFunction
 from deploy.export.entry import AS_OBSERVED, Entry, Layer, Sizes, Unknown, channels_last, is_norm
 from larqnets.errors import LarqnetsError
-from larqnets.layers import binary_weights, branches
+from larqnets.layers import binary_weights, branches, local_response
 from larqnets.layers.channel_match import ChannelMatch
 from larqnets.layers.counted_dropout import CountedDropout
 from larqnets.layers.dilated_conv import DilatedConv2D
@@ -52,7 +52,7 @@ def _of(*kinds: type[Layer]) -> Callable[[type[Entry]], type[Entry]]:
 
 @_of(*(getattr(lq.layers, name) for name in dir(lq.layers) if name.startswith("Quant") and "Base" not in name))
 @_of(DilatedConv2D, stand_ins.ExportedConv2D, stand_ins.ExportedDense, stand_ins.NormOfOtherAxis, WrittenFunction)
-@_of(layers.InputLayer, layers.Multiply, layers.Softmax)
+@_of(layers.InputLayer, layers.Multiply, layers.Softmax, local_response.LocalResponse)
 @_of(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization)
 class _Opaque(Entry):
     """Nothing goes through: a sign, a curved function, numbers that come anew."""

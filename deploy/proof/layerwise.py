@@ -26,7 +26,6 @@ from deploy.proof.unpoolings import (
     UnpoolProof,
     Windows,
     compare_windows,
-    maps_before_pooling,
     nearest,
     unpoolings_of,
     windows_of,
@@ -34,6 +33,7 @@ from deploy.proof.unpoolings import (
 from deploy.run.interpreter import Interpreter, as_list
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.model import Model, unpack_bits
+from larqnets.tflite.unpooling import maps_before_pooling
 
 Layer = tf.keras.layers.Layer
 

@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 from larqnets.layers.max_unpool import MaxUnpool2D
-from larqnets.tflite.model import Model
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,6 @@ def _places(x: np.ndarray) -> np.ndarray:
 def unpoolings_of(model: tf.keras.Model) -> list[MaxUnpool2D]:
     """Return the layers that unpool."""
     return [layer for layer in model.layers if isinstance(layer, MaxUnpool2D) and layer.inbound_nodes]
-
-
-def maps_before_pooling(file: Model) -> list[int]:
-    """Return the maps of a file that are divided into the four places of all windows: SPACE_TO_DEPTH, and SPLIT behind it."""
-    graph = file.subgraphs[0]
-    split = {tensor for op in graph.operators if op.name == "SPLIT" for tensor in op.inputs}
-    made = (op for op in graph.operators if op.name == "SPACE_TO_DEPTH" and op.outputs[0] in split)
-    return list(dict.fromkeys(op.inputs[0] for op in made))
 
 
 def nearest(x: np.ndarray, maps: Sequence[np.ndarray]) -> np.ndarray | None:

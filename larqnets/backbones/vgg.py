@@ -44,3 +44,14 @@ def vgg7(kind: StemKind) -> Backbone:
     only_small_stem("vgg7", kind)
     stages = _pooled_at_the_end(32, 1), _pooled_at_the_end(64, 2), _pooled_at_the_end(128, 3)
     return Backbone("vgg7", Stem(32), stages)
+
+
+@BACKBONES.register("segnet_basic")
+def segnet_basic(kind: StemKind) -> Backbone:
+    """The encoder of SegNet-Basic (arXiv 1511.00561, section 4.1): four times 64 filters of 7x7 and a max-pool.
+
+    The first is the stem, whose pool is 3x3 with stride 2 but under the method segnet, and is left out of the small stem.
+    """
+    units = [Unit(64, kernel_size=7, pool="max")] * 3
+    stages = tuple((Block((unit,), join="none"),) for unit in units)
+    return Backbone("segnet_basic", Stem(64, kernel_size=7, max_pool=kind == "imagenet"), stages)

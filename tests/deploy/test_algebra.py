@@ -27,6 +27,7 @@ from larqnets.layers.counted_dropout import CountedDropout
 from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.input_scale import InputScale
 from larqnets.layers.link_scale import LinkScale
+from larqnets.layers.local_response import LocalResponse
 from larqnets.layers.max_unpool import MaxUnpool2D
 from larqnets.layers.padded_shortcut import PaddedShortcut
 from larqnets.layers.rprelu import RPReLU
@@ -193,6 +194,7 @@ LAYERS = {
     "expand by tiling": (lambda: ChannelMatch(8, "max"), [MAP]),
     "expand by zeros": (lambda: ChannelMatch(8, expand="pad"), [MAP]),
     "padded shortcut": (lambda: PaddedShortcut(7, 2), [MAP]),
+    "local response": (lambda: LocalResponse(), [MAP]),
     "unpooling": (lambda: MaxUnpool2D(), [MAP, (3, 3, C)]),
     "threshold": (lambda: RSign(), [MAP]),
     "rprelu": (lambda: RPReLU(), [MAP]),

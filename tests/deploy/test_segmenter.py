@@ -1,6 +1,7 @@
 """`larqnets.Segmenter`: every pixel of a picture has the class that the network gives it, where it lies in the picture."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,14 @@ def expected(shown: Image.Image, height: int, width: int, smooth: bool = True) -
     part = shown.convert("RGB").crop((left, top, left + columns, top + rows))
     seen = np.asarray(part.resize((width, height), Image.Resampling.BILINEAR), np.float32)
     if smooth:
-        seen = tf.image.resize(seen, (rows, columns)).numpy()
+        classes = tf.image.resize(seen, (rows, columns)).numpy().argmax(-1)
+    else:
+        nearest = [
+            [int((i + Fraction(1, 2)) * have / n) for i in range(n)] for n, have in ((rows, height), (columns, width))
+        ]
+        classes = seen.argmax(-1)[np.ix_(*nearest)]
     mask = np.full((shown.height, shown.width), 255)
-    mask[top : top + rows, left : left + columns] = seen.argmax(-1)
+    mask[top : top + rows, left : left + columns] = classes
     return mask
 
 
@@ -50,6 +56,8 @@ def test_every_pixel_has_its_class_where_it_lies(seed, height, width, network):
     shown = Image.fromarray(noise(seed, height, width, 3))
     found = segmenter(*network)(shown)
     due = expected(shown, *network)
+    of_mask = segmenter(*network, "mask")(shown)  # a file that gives the mask itself
+    np.testing.assert_array_equal(of_mask.mask, expected(shown, *network, smooth=False))
     assert (found.mask.dtype, found.mask.shape) == (np.uint8, (height, width))
     assert ((found.mask == 255) == (due == 255)).all()
     assert np.mean(found.mask != due) < 0.02  # of two channels that are all but equal

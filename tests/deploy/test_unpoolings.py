@@ -8,16 +8,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from segmenters import IMAGES, facts, segmenter
 
-from deploy.convert.convert import convert
+from android_bench.measuring.equality import judge
+from deploy.convert.convert import convert, convert_twin
 from deploy.export import edit
 from deploy.export.converters import run_stock_converter
 from deploy.export.trained import Trained
+from deploy.proof.arm64 import prove
 from deploy.proof.layerwise import EPS, SLACK, _bytes_of_a_sample, probe_inputs
 from deploy.proof.samples import Samples
-from deploy.proof.unpoolings import compare_windows, maps_before_pooling, windows_of
+from deploy.proof.unpoolings import compare_windows, windows_of
 from deploy.proof.verify import verify
+from deploy.run.interpreter import Interpreter
 from larqnets.cli.tables.models import verification_lines
 from larqnets.layers.max_unpool import MaxUnpool2D
+from larqnets.tflite.unpooling import maps_before_pooling
 
 layers = tf.keras.layers
 RNG = np.random.default_rng(0)
@@ -104,9 +108,12 @@ def test_a_file_without_the_map_is_not_proven():
     assert "the file has no map by which layer 'unpool' could choose its places" in reasons
 
 
-@pytest.mark.parametrize("backbone", ["vgg3", "vgg7"])
-def test_all_indices_of_a_segnet_are_proven(backbone):
-    model, task = segmenter("segnet", "plain", backbone=backbone)
+BASIC = {"width": 0.125, "local_response": True, "decoder_relu": False}
+
+
+@pytest.mark.parametrize(("backbone", "options"), [("vgg3", {}), ("vgg7", {}), ("segnet_basic", BASIC)])
+def test_all_indices_of_a_segnet_are_proven(backbone, options):
+    model, task = segmenter("segnet", "plain", backbone=backbone, **options)
     found = convert(model, Samples(IMAGES, task=task, info=facts())).verification
     assert found.equal
     unpools = [layer for layer in model.layers if isinstance(layer, MaxUnpool2D)]
@@ -115,6 +122,25 @@ def test_all_indices_of_a_segnet_are_proven(backbone):
     assert {one.layer: one.indices for one in found.unpoolings} == expected
     assert [layer.forced for layer in unpools] == [None] * len(unpools)
     assert _bytes_of_a_sample(Trained(model)) >= 12 * sum(int(np.prod(u.input_shape[0][1:])) for u in unpools)
+
+
+def test_an_int8_segnet_is_the_same_on_arm64_but_for_places_that_rounding_turns(bundle):
+    model, task = segmenter("segnet", "plain", backbone="vgg7")
+    samples = Samples(IMAGES, task=task, info=facts())
+    files = [convert(model, samples), convert_twin(model, samples, IMAGES, {}, "")]
+    proof = prove(files, model, IMAGES)
+    assert set(proof.arm64) == {"float", "int8"}
+    file = files[1].file
+    due = Interpreter(file).predict(IMAGES[:2])
+    largest = np.abs(due).max()
+    turned, wrong = due.copy(), due + 0.2 * largest
+    turned[:, ::3, ::3] = -largest / 2
+    for found, same in ((due, True), (turned, True), (wrong, False)):
+        difference, allowed = judge(file, [due], [found])
+        assert (difference <= allowed) == same
+    other = convert_twin(segmenter("real")[0], samples, IMAGES, {}, "").file  # unpools nothing
+    difference, allowed = judge(other, [due], [turned])
+    assert difference > allowed
 
 
 @pytest.mark.parametrize("names", [("first", "second"), ("second", "first")])

@@ -39,6 +39,28 @@ def test_the_small_one_has_three_stages():
     assert sum(int(np.prod(w.shape)) for w in kernels) == 870_336
 
 
+def test_segnet_basic_has_four_stages_of_seven_by_seven():
+    """1.4 million weights; the classifier of the paper is 1x1, and a head's here."""
+    plan, method = (
+        get_backbone("segnet_basic", "imagenet"),
+        get_method("segnet", local_response=True, decoder_relu=False),
+    )
+    image = tf.keras.Input((360, 480, 3))
+    *_, last = method.body(method.stem(image, plan.stem), plan)
+    model = tf.keras.Model(image, tf.keras.layers.Conv2D(11, 1, name="classes")(last))
+    kernels = {w.name.split("/")[0]: tuple(w.shape) for w in model.weights if "kernel" in w.name}
+    assert set(list(kernels.values())[1:-1]) == {(7, 7, 64, 64)}
+    assert sum(int(np.prod(shape)) for shape in kernels.values()) == 7 * 7 * 3 * 64 + 7 * 49 * 64 * 64 + 64 * 11
+    sizes = {layer.name: layer.output_shape[1:3] for layer in model.layers}
+    pooled = [(180, 240), (90, 120), (45, 60), (23, 30)]
+    assert [sizes[name] for name in ("stem_pool", "stage1_pool", "stage2_pool", "stage3_pool")] == pooled
+    assert [sizes[f"decoder{s}_unpool"] for s in range(4)] == [(360, 480), *pooled[:3]]
+    assert type(model.layers[1]).__name__ == "LocalResponse"
+    assert not [layer.name for layer in model.layers if "decoder" in layer.name and "relu" in layer.name]
+    relus = [layer for layer in model.layers if isinstance(layer, tf.keras.layers.ReLU)]
+    assert len(relus) == 4
+
+
 @pytest.mark.parametrize(("height", "width"), [(9, 13), (8, 16), (1, 1), (2, 7)])
 def test_values_return_to_the_places_of_their_maxima(height, width):
     model = segnet("vgg7", height, width, classes=2)
