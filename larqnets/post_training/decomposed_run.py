@@ -25,6 +25,7 @@ from larqnets.post_training import network as net
 from larqnets.post_training.picture import draw_layers
 from larqnets.post_training.steps import Search, find_settings
 from larqnets.reporter import SILENT, Reporter
+from larqnets.runs.card import Card
 from larqnets.runs.history import history_of_network
 from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.run import MODEL_FILE, Run, new_run_path
@@ -51,7 +52,7 @@ def decompose_network(
     """
     name = name or f"{Path(subject.origin).stem}-{settings.method}"
     new_run_path(runs, name, overwrite)  # what is wrong with it is said before the work
-    model, data = subject.model, subject.data
+    model, data, headline = subject.model, subject.data, subject.task.headline
     begun = time.monotonic()
     kernels = net.find_kernels(model)
     chosen: Settings | Mapping[str, Settings] = settings
@@ -78,7 +79,8 @@ def decompose_network(
         "left_out": net.left_out(model),
         **({"no_weights": weightless} if (weightless := net.no_weights(model)) else {}),
         "layers": [layer_row(result) for result in results.values()],
-        f"float_{subject.task.headline}": subject.score,
+        f"float_{headline}": subject.score,
+        **({} if headline == Card.headline else {"headline": headline}),  # also where nothing is measured
         "seconds": round(seconds, 1),
     }
     if data is not None and measure:

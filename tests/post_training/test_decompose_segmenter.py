@@ -357,8 +357,10 @@ def test_images_that_are_gone_are_told(cli, home, runs):
         assert compared.code == 1
         done = cli("decompose", "runs/segnet", "--no-evaluate", "--name", "gone", "--json")
         assert done.code == 0, done.err  # nothing was asked of them
-        assert json.loads(done.out)["float_miou"] is not None
-        assert "test_miou" not in json.loads(done.out)
+        card = json.loads(done.out)
+        assert card["float_miou"] == Run.open(runs / "segnet").card.score
+        assert card["headline"] == "miou"
+        assert "test_miou" not in card
     finally:
         (home / "elsewhere").rename(home / "data")
 
