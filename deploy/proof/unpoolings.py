@@ -36,18 +36,23 @@ class Windows(NamedTuple):
 
 
 def windows_of(x: np.ndarray, forced: np.ndarray) -> Windows:
-    """Hold the indices of a map (N, H, W, C) against those of `forced`, of the same shape."""
-    mine, theirs = _places(x), _places(forced)
-    found = np.argmax(theirs, axis=0)
-    samples, rows, columns, channels = differ = np.nonzero(np.argmax(mine, axis=0) != found)
-    margins = mine.max(axis=0)[differ] - mine[found[differ], samples, rows, columns, channels]
-    return Windows(mine.max(axis=0), samples, channels, margins)
+    """Hold the indices of a map (N, H, W, C) against those of `forced`, of the same shape; sample by sample, for memory."""
+    largest, differ = [], []
+    for sample, (mine, theirs) in enumerate(zip(map(_places, x), map(_places, forced), strict=True)):
+        largest.append(mine.max(axis=0))
+        found = np.argmax(theirs, axis=0)
+        rows, columns, channels = at = np.nonzero(np.argmax(mine, axis=0) != found)
+        margins = largest[-1][at] - mine[found[at], rows, columns, channels]
+        differ.append((np.full(len(channels), sample), channels, margins))
+    samples, channels, margins = (np.concatenate(parts) for parts in zip(*differ, strict=True))
+    return Windows(np.stack(largest), samples, channels, margins)
 
 
 def _places(x: np.ndarray) -> np.ndarray:
-    """Return the four places of all windows, (4, N, h, w, C), in rows; an odd size is filled up as the layer does it."""
-    x = np.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
-    return np.stack([x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)])
+    """Return the four places of all windows of a map (H, W, C), (4, h, w, C), in rows; an odd size is filled up as the layer does it."""
+    if x.shape[0] % 2 or x.shape[1] % 2:
+        x = np.pad(x, ((0, x.shape[0] % 2), (0, x.shape[1] % 2), (0, 0)))
+    return np.stack([x[i::2, j::2] for i in (0, 1) for j in (0, 1)])
 
 
 def unpoolings_of(model: tf.keras.Model) -> list[MaxUnpool2D]:

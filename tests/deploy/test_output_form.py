@@ -155,7 +155,7 @@ def test_a_network_without_a_last_resize_has_no_small_logits(files):
         LarqnetsError, match="runs/a does not end with a resize, so its logits are as small as they get"
     ):
         check_end(model, "small", "runs/a")
-    with pytest.raises(LarqnetsError, match="it ends with CONV_2D"):
+    with pytest.raises(LarqnetsError, match=r"float\.tflite ends with CONV_2D and not with a resize"):
         in_form(proven, "small", samples, 0)
     check_end(files["binary"][0], "small", "runs/a")
     check_end(model, "mask", "runs/a")
