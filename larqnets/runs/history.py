@@ -38,9 +38,14 @@ def history_words(history: Sequence[Ancestor]) -> str:
     return "; ".join(ancestor.words() for ancestor in history)
 
 
+def tells_more(history: Sequence[Ancestor]) -> bool:
+    """Return whether it says more than the data set that is named anyway, or that data set restricts what may be done."""
+    return len(history) > 1 or any(ancestor.research_only for ancestor in history)
+
+
 def history_line(history: Sequence[Ancestor]) -> str:
     """Return the sentence about what is not seen at once, or restricts what may be done with the weights; "" where nothing does."""
-    if len(history) < 2 and not any(ancestor.research_only for ancestor in history):
+    if not tells_more(history):
         return ""
     only = " They are for research only." if any(ancestor.research_only for ancestor in history) else ""
     return f"The weights descend from {history_words(history)}.{only}"

@@ -6,11 +6,12 @@ from typing import Any
 
 from larqnets.cli.tables.facts import facts
 from larqnets.runs.card import Card, StageResult, score_of
-from larqnets.runs.history import history_of, history_words
+from larqnets.runs.history import history_of, history_words, tells_more
 
 
 def card(of: Card, path: Path) -> list[Any]:
     """The result of a training run."""
+    history = history_of(of)
     shown = {
         "run": path,
         "network": f"{of.method} on {of.backbone}, {of.parameters or 0:,} parameters",
@@ -19,7 +20,7 @@ def card(of: Card, path: Path) -> list[Any]:
         **_kept(of),
         **_stages(of.stages, of.headline),
         **({} if of.transfer is None else {"began with": f"{of.transfer.words()} of {of.init_from}"}),
-        "descends from": history_words(history_of(of)),
+        **({"descends from": history_words(history)} if tells_more(history) else {}),
         "time": f"{of.seconds:.0f} s",
     }
     if of.paper is not None:
