@@ -38,10 +38,10 @@ def _takes(method: str, plan: Backbone) -> bool:
     return True
 
 
-def shortened(backbone: Backbone) -> Backbone:
-    """Two stages, with at most two equal blocks in a row: every kind of block, in a fraction of the time."""
-    stages = [[block for _, run in groupby(stage) for block in [*run][:2]] for stage in backbone.stages[:2]]
-    return replace(backbone, stages=tuple(map(tuple, stages)))
+def shortened(backbone: Backbone, stages: int = 2) -> Backbone:
+    """Few stages, with at most two equal blocks in a row: every kind of block, in a fraction of the time."""
+    fewer = [[block for _, run in groupby(stage) for block in [*run][:2]] for stage in backbone.stages[:stages]]
+    return replace(backbone, stages=tuple(map(tuple, fewer)))
 
 
 def register() -> None:
@@ -61,11 +61,11 @@ def registered() -> Generator[None, None, None]:
 
 
 @contextmanager
-def all_shortened() -> Generator[None, None, None]:
+def all_shortened(stages: int = 2) -> Generator[None, None, None]:
     """While the block runs every backbone is the shortened one."""
     whole = {name: BACKBONES.get(name) for name in list_backbones()}
     BACKBONES._entries.update(
-        {name: lambda kind, whole=backbone: shortened(whole(kind)) for name, backbone in whole.items()}
+        {name: lambda kind, whole=backbone: shortened(whole(kind), stages) for name, backbone in whole.items()}
     )
     try:
         yield

@@ -374,9 +374,9 @@ def test_every_shipped_experiment_has_a_network_and_schedules(name):
         check_schedule(stage)
         make_loss(stage)
     shape = (64, 64, 3) if experiment.model.stem == "imagenet" else (16, 16, 3)
-    with all_shortened():
-        per_pixel = shape[:2] if get_task(experiment.task).per_pixel else ()
-        assert build_model(narrow, shape, 10).output_shape == (None, *per_pixel, 10)
+    per_pixel = get_task(experiment.task).per_pixel  # in the third stage a stride becomes a dilation
+    with all_shortened(3 if per_pixel else 2):
+        assert build_model(narrow, shape, 10).output_shape == (None, *(shape[:2] if per_pixel else ()), 10)
 
 
 @pytest.mark.parametrize("method", list_methods())

@@ -7,7 +7,7 @@ import tensorflow as tf
 from deploy.convert.convert import Samples, convert
 from larqnets import create_model
 from larqnets.config import TrainConfig
-from larqnets.post_training.steps import Predictor
+from larqnets.post_training.judge import Judge
 from larqnets.tasks import Images, get_task
 from larqnets.training.evaluation import evaluate, without_remapping
 from larqnets.training.optimizers import Optimizers
@@ -41,7 +41,8 @@ def test_tanh_behind_a_normalised_convolution_is_evaluated_and_converted(make):
     expected = float(np.mean(model(IMAGES, training=False).numpy().argmax(-1) == LABELS))
     batches = tf.data.Dataset.from_tensor_slices({"image": IMAGES, "label": LABELS}).batch(8)
     assert evaluate(model, batches, get_task(), INFO).scores["accuracy"] == pytest.approx(expected)
-    assert Predictor(model).accuracy(IMAGES, LABELS) == pytest.approx(expected)
+    judged = Judge(model, get_task(), INFO).score({"image": IMAGES, "label": LABELS})
+    assert judged == pytest.approx(expected)
     assert convert(model, Samples(IMAGES, real=False)).verification.equal
 
 
