@@ -46,6 +46,7 @@ def made(tmp_path):
         larqnets.inspect_model(file),
         larqnets.Interpreter(file),
         larqnets.Classifier(file),
+        larqnets.Segmenter(find_model("nuclei")),
         proof,
         Converted("binary", read_model(file), proof, None),
         larqnets.LarqnetsError("What. Do."),
