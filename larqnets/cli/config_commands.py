@@ -13,6 +13,11 @@ from larqnets.cli.command import DATA, Json, Set, needs_training_extra, show, ve
 if TYPE_CHECKING:
     from larqnets.cli.first_config import FirstConfig
 
+Written = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="TOML", help="The config. Default: the folder's name, in this folder."),
+]
+
 app = typer.Typer()
 config = typer.Typer(help="See what a config says, and what one may say.", no_args_is_help=True)
 app.add_typer(config, name="config", rich_help_panel=DATA)
@@ -84,10 +89,7 @@ def photos(
     folder: Annotated[
         Path, typer.Argument(metavar="PATH", help="A folder of images: LABEL/*.jpg, or train/LABEL and test/LABEL.")
     ],
-    out: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="TOML", help="The config. Default: the folder's name, in this folder."),
-    ] = None,
+    out: Written = None,
     as_json: Json = False,
 ) -> None:
     """Write a config for a folder of photos: commented, fitting the images that are there, ready to train as it is."""
@@ -104,10 +106,7 @@ def segmentation(
             metavar="PATH", help="A folder of images/ and masks/ (or train/ and test/ with both) and a classes.txt."
         ),
     ],
-    out: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="TOML", help="The config. Default: the folder's name, in this folder."),
-    ] = None,
+    out: Written = None,
     as_json: Json = False,
 ) -> None:
     """Write a config for a folder of images with masks: commented, fitting what is there, ready to train as it is."""

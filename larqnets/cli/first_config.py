@@ -47,8 +47,6 @@ def first_config(folder: Path, out: Path | None) -> FirstConfig:
     """
     folder, path = _places(folder, out, "photos")
     data, images, notes = _data(folder)
-    if images.damaged:
-        raise damage(folder, images.damaged)
     notes = [*survey_folder(images, data).lines(), *notes]
     count = len(images.splits["train"].paths)
     epochs = max(FEWEST, min(MOST, -(-ENOUGH_STEPS // (count // fitting(count)))))
@@ -107,8 +105,32 @@ def _written(kind: str, path: Path, experiment: Experiment, keys: set[str], note
 def _masked_data(folder: Path) -> tuple[DataConfig, ImageFolder, list[str]]:
     """Return which images with masks are taken and how, what is there, and why none are kept to choose by, where it is so."""
     plain = DataConfig(f"{FOLDER_PREFIX}{folder}", random_scale=(0.5, 2.0), flip=True)
-    own, notes = has_own_validation(folder), []
+    own = has_own_validation(folder)  # first of all: it says what is wrong with the folder itself
     get_task(TaskConfig("segmentation")).check_annotation(annotation_of(plain), plain.dataset)
+    choosing, images, notes = _scanned(folder, plain, own)
+    sizes = sorted(header.upright_size for files in images.splits.values() for header in files.headers)
+    height, width = sizes[len(sizes) // 2]
+    scale = min(1.0, MASKED_SIDE / min(height, width))
+    size = tuple(max(LEAST, round(side * scale / STRIDE) * STRIDE) for side in (height, width))
+    return choosing.of_size(size), images, notes
+
+
+def _data(folder: Path) -> tuple[DataConfig, ImageFolder, list[str]]:
+    """Return which images are taken and how, what is there, and why none are kept to choose by, where it is so."""
+    plain = DataConfig(f"{FOLDER_PREFIX}{folder}", augment="photos")
+    choosing, images, notes = _scanned(folder, plain, has_own_validation(folder))
+    sides = sorted(min(header.upright_size) for files in images.splits.values() for header in files.headers)
+    small, large = SIZES
+    size = large if sides and sides[len(sides) // 2] >= large else small
+    return choosing.of_size((size, size)), images, notes
+
+
+def _scanned(folder: Path, plain: DataConfig, own: bool) -> tuple[DataConfig, ImageFolder, list[str]]:
+    """Return the config with images to choose by, where some can be kept, what is there, and else why none are kept.
+
+    `own`: the folder has some of its own. Raises LarqnetsError for a folder that cannot be trained on.
+    """
+    notes: list[str] = []
     choosing = replace(plain, own_validation=own, validation=0.0 if own else 0.2)
     try:
         images = scan_folder(folder, choosing)
@@ -119,28 +141,4 @@ def _masked_data(folder: Path) -> tuple[DataConfig, ImageFolder, list[str]]:
         notes.append(f"no validation images are kept: {error}")
     if images.damaged:
         raise damage(folder, images.damaged)
-    sizes = sorted(header.upright_size for files in images.splits.values() for header in files.headers)
-    height, width = sizes[len(sizes) // 2]
-    scale = min(1.0, MASKED_SIDE / min(height, width))
-    size = tuple(max(LEAST, round(side * scale / STRIDE) * STRIDE) for side in (height, width))
-    return choosing.of_size(size), images, notes
-
-
-def _data(folder: Path) -> tuple[DataConfig, ImageFolder, list[str]]:
-    """Return which images are taken and how, what is there, and why none are kept to choose by, where it is so."""
-    dataset = f"{FOLDER_PREFIX}{folder}"
-    plain = DataConfig(dataset, augment="photos")
-    own = has_own_validation(folder)
-    notes: list[str] = []
-    choosing = DataConfig(dataset, augment="photos", own_validation=own, validation=0.0 if own else 0.2)
-    try:
-        images = scan_folder(folder, choosing)
-    except LarqnetsError as error:
-        if own:
-            raise
-        images, choosing = scan_folder(folder, plain), plain
-        notes.append(f"no validation images are kept: {error}")
-    sides = sorted(min(header.upright_size) for files in images.splits.values() for header in files.headers)
-    small, large = SIZES
-    size = large if sides and sides[len(sides) // 2] >= large else small
-    return choosing.of_size((size, size)), images, notes
+    return choosing, images, notes

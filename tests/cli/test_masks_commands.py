@@ -97,3 +97,10 @@ def test_a_folder_of_labels_is_not_for_a_segmenter(tmp_path):
             save(tmp_path / split / label / "1.png", np.zeros((8, 8), np.uint8))
     with pytest.raises(LarqnetsError, match="a label is known, and a network for segmentation learns from masks"):
         first_segmentation(tmp_path, tmp_path / "own.toml")
+
+
+@pytest.mark.parametrize("kind", ["photos", "segmentation"])
+def test_a_folder_that_is_not_there_is_told_as_that(cli, tmp_path, kind):
+    done = cli("init", kind, tmp_path / "absent")
+    assert done.code == 1
+    assert f"There is no folder {tmp_path / 'absent'}" in done.err
