@@ -32,7 +32,10 @@ MAY_IMPORT = {
     "larqnets": (),
     "larqnets.tflite": (),
     "larqnets.decompose": (),
-    "larqnets.data": ("larqnets.data.digits", "larqnets.data.nuclei", "larqnets.tflite"),
+    "larqnets.data": (
+        *("larqnets.data.digit_boxes", "larqnets.data.digits", "larqnets.data.nuclei", "larqnets.tflite"),
+    ),
+    "larqnets.data.digit_boxes": ("larqnets.data.digits",),
     "larqnets.data.digits": (),
     "larqnets.data.nuclei": (),
     "larqnets.published": (),
@@ -129,9 +132,13 @@ WITHOUT_TENSORFLOW = (
 LIGHT = {  # of rooms that are not
     "larqnets.data": (
         *(
+            "box_folder",
+            "boxes",
             "check",
+            "class_boxes",
             "class_folders",
             "class_pixels",
+            "coco_json",
             "contact_sheet",
             "duplicates",
             "file_list",
@@ -150,7 +157,7 @@ LIGHT = {  # of rooms that are not
             "overlay",
             "palette",
         ),
-        *("preparation", "split", "survey"),
+        *("preparation", "split", "survey", "voc_xml", "yolo_text"),
     ),
     "larqnets.runs": (
         "run",

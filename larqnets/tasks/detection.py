@@ -1,20 +1,14 @@
 """Object detection: boxes around things and what they are, from `boxes` (N, A, 4) and `scores` (N, A, classes)."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import numpy as np
-
-from larqnets.config import TrainConfig
-from larqnets.data.info import BOX_KIND, BOX_LABELS, BOXES
-from larqnets.errors import LarqnetsError
+from larqnets.data.info import BOXES
 from larqnets.schema import Range
-from larqnets.tasks import TASKS, Facts, Info, Loss, Task, Tree
+from larqnets.tasks import TASKS, Task
 
 if TYPE_CHECKING:
-    from larqnets.backbones import Backbone
-    from larqnets.methods import Method
+    pass
 
 SCORES = "scores"
 FORMAT = "ymin_xmin_ymax_xmax_relative"
@@ -37,7 +31,9 @@ class Detection(Task):
     fpn_width: Annotated[int, Range(8, 1024)] = 64  # detector fcos: channels of the pyramid and the towers
     tower_convs: Annotated[int, Range(1, 8)] = 2  # detector fcos: convolutions of a tower
     levels: Annotated[int, Range(1, 5)] = 3  # detector fcos: maps of the pyramid, of strides 8, 16, 32, 64 and 128
-    binary: Literal["backbone", "fpn", "all"] = "all"  # detector fcos: what has the method's layers, the rest real ones:
+    binary: Literal["backbone", "fpn", "all"] = (
+        "all"  # detector fcos: what has the method's layers, the rest real ones:
+    )
     # the backbone alone, also the pyramid, also the towers
     ranges: tuple[Annotated[float, Range(1, 1e6)], ...] = ()  # detector fcos: the largest distance from a location to a
     # side of its box on every level but the last, in pixels; (): 8 times the stride
