@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 IMAGE = "image"  # what the network is given
 LABEL = "label"  # the number of its class
 MASK = "mask"  # the number of every pixel's class
-BOXES = "boxes"  # where things are
+BOXES = "boxes"  # where things are: (M, 4), [ymin, xmin, ymax, xmax] relative to the image, zeros behind the last one
+BOX_LABELS = "box_labels"  # the class of what is in every box, (M,), -1 behind the last one
+BOX_KIND = "box_kind"  # of every box, (M,): PLAIN, DIFFICULT or CROWD
+PLAIN, DIFFICULT, CROWD = 0, 1, 2  # a difficult one is learned from and never scored, a crowd neither
 SPLIT = "split"  # in the metadata: which images were the test
 OUTSIDE = 255  # in a mask: not known, not to be counted
 
@@ -73,6 +76,15 @@ class MaskInfo(DatasetInfo):
         if count is None:
             raise LarqnetsError(f"The masks of {self.name} are not at hand. Give the weights of the classes as a list.")
         return count().median_frequency()
+
+
+@dataclass(frozen=True)
+class BoxInfo(DatasetInfo):
+    """A data set whose things have boxes; of an image there are at most `max_boxes`."""
+
+    max_boxes: int = 100
+
+    annotation: ClassVar[str] = BOXES
 
 
 def crop_fraction(config: DataConfig) -> float:

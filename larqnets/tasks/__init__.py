@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from larqnets.config import TaskConfig, TrainConfig
-from larqnets.data.info import LABEL, MASK
+from larqnets.data.info import BOXES, LABEL, MASK
 from larqnets.errors import LarqnetsError
 from larqnets.registry import Registry, import_folder
 from larqnets.schema import from_mapping
@@ -268,9 +268,10 @@ class Task:
         return "of the answers are the same"
 
 
-_KNOWN = {LABEL: "a label is known", MASK: "the class of every pixel is known"}
-_LEARNT = {LABEL: "labels", MASK: "masks, images whose pixels are numbers of classes"}
+_KNOWN = {LABEL: "a label is known", MASK: "the class of every pixel is known", BOXES: "boxes around things are known"}
+_LEARNT = {LABEL: "labels", MASK: "masks, images whose pixels are numbers of classes", BOXES: "boxes around things"}
 _REMEDY = {
+    BOXES: 'Set task.kind = "detection", or name another data set.',
     LABEL: "Leave task.kind out, or give folders images/ and masks/: folder:PATH.",
     MASK: 'Set task.kind = "segmentation", or name another data set.',
 }
@@ -310,6 +311,17 @@ def tree_of(names: Sequence[str], answers: Any) -> Tree:
     """Return what a network or file answered with, a tensor or a list of them, by the names of its outputs."""
     listed = answers if isinstance(answers, list | tuple) else [answers]
     return dict(zip(names, listed, strict=True))
+
+
+RAW = "raw_"  # begins the names of outputs that only the loss looks at
+
+
+def answers_of(model: Any) -> Any:
+    """Return the Keras model without the outputs that only the loss looks at; it shares all layers. A file has no others."""
+    import tensorflow as tf
+
+    kept = [output for name, output in zip(model.output_names, model.outputs, strict=True) if not name.startswith(RAW)]
+    return model if len(kept) == len(model.outputs) else tf.keras.Model(model.inputs, kept, name=model.name)
 
 
 def only(tree: Tree) -> Any:
