@@ -20,8 +20,8 @@ SIZES = (32, 64)  # height and width; the smaller one where half of the images a
 # Of images with masks: the shorter side at most, sides in multiples of the stride of the last map, two of them at least.
 MASKED_SIDE, STRIDE, LEAST = 96, 8, 16
 MASKED_BATCH = 16
-# Of images with boxes: the longer side, sides in multiples of the stride of the pyramid's last map.
-BOXED_SIDE, BOXED_STRIDE = 192, 32
+# Of images with boxes: the longer side at most, sides in multiples of a number, twice the stride of the pyramid's last map at least.
+BOXED_SIDE, BOXED_STRIDE, BOXED_LEAST = 192, 16, 64
 BOXED_BATCH, BOXED_FEWEST = 8, 60  # images, epochs
 _KEYS = {
     *("description", "seed", "model.method", "model.backbone", "model.stem", "model.width"),
@@ -111,7 +111,7 @@ def first_detection(folder: Path, out: Path | None) -> FirstConfig:
     plain = DataConfig(f"{FOLDER_PREFIX}{folder}", resize="warp", random_scale=(0.8, 1.25), flip=True)
     choosing, images, notes = _annotated(folder, plain, "detection")
     most = max(len(boxes.labels) for files in images.splits.values() for boxes in files.boxes)
-    data = replace(_sized(choosing, images, BOXED_SIDE, max, BOXED_STRIDE, 2 * BOXED_STRIDE), max_boxes=max(100, most))
+    data = replace(_sized(choosing, images, BOXED_SIDE, max, BOXED_STRIDE, BOXED_LEAST), max_boxes=max(100, most))
     survey = with_contents(images, survey_folder(images, data), data)
     count = len(images.splits["train"].paths)
     batch = max(1, min(BOXED_BATCH, count // FEW_STEPS))
