@@ -22,6 +22,7 @@ from larqnets.manifest import MANIFEST
 from larqnets.runs.card import score_of
 from larqnets.runs.history import history_of, history_words
 from larqnets.runs.run import Run
+from larqnets.scores import is_of_a_class
 from larqnets.studies.curves import curves_picture
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ def _answers(looked: Looked, run: Run) -> list[Section]:
     facts = [("images", f"{found.images:,} of {found.dataset}, {found.split}"), ("engine", found.engine)]
     details = found.details
     in_rows = details is not None and bool(details.classes)
-    named = {name: value for name, value in found.scores.items() if not (in_rows and name.startswith("iou_"))}
+    named = {name: value for name, value in found.scores.items() if not (in_rows and is_of_a_class(name))}
     facts += [(name.replace("_", " "), _share(value)) for name, value in named.items()]
     if details is None:
         return [Section("Test images", facts=tuple(facts))]
