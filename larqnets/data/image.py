@@ -80,6 +80,12 @@ def looked_at(picture: Image.Image, info: dict[str, Any]) -> tuple[int, int, int
     return central_box(picture.height, picture.width, height, width, info.get("crop_fraction", 1.0))
 
 
+def in_picture(boxes: np.ndarray, picture: Image.Image, info: dict[str, Any]) -> np.ndarray:
+    """Return boxes (n, 4) relative to the input, [ymin, xmin, ymax, xmax], in pixels of an upright picture; not clipped."""
+    top, left, height, width = looked_at(picture, info)
+    return boxes * [height, width, height, width] + [top, left, top, left]
+
+
 def _prepared(picture: Image.Image, info: dict[str, Any]) -> np.ndarray:
     height, width, channels = info["image_shape"]
     top, left, box_height, box_width = looked_at(picture, info)
