@@ -39,8 +39,12 @@ MAY_IMPORT = {
     "larqnets.backbones": ("larqnets.published",),
     "larqnets.layers": (),
     "larqnets.methods": ("larqnets.backbones", "larqnets.layers", "larqnets.published"),
+    "larqnets.necks": ("larqnets.backbones", "larqnets.methods"),
     "larqnets.heads": ("larqnets.backbones", "larqnets.layers", "larqnets.methods"),
-    "larqnets.tasks": ("larqnets.backbones", "larqnets.data", "larqnets.heads", "larqnets.methods", "larqnets.tflite"),
+    "larqnets.tasks": (
+        *("larqnets.backbones", "larqnets.data", "larqnets.heads", "larqnets.layers", "larqnets.methods"),
+        *("larqnets.necks", "larqnets.tflite"),
+    ),
     "larqnets.models": ("larqnets.backbones", "larqnets.methods", "larqnets.published", "larqnets.tasks"),
     "larqnets.counts": (),
     "larqnets.runs": (
@@ -166,7 +170,14 @@ LIGHT = {  # of rooms that are not
     "larqnets.studies": ("sweep_plan", "sweep_table", "pareto", "curves", "run_report", "run_page"),
     "deploy.decomposed": ("packed",),
 }
-HEAVY_ROOMS = ("larqnets.methods", "larqnets.heads", "larqnets.tasks", "larqnets.training", "larqnets.data")
+HEAVY_ROOMS = (
+    "larqnets.methods",
+    "larqnets.necks",
+    "larqnets.heads",
+    "larqnets.tasks",
+    "larqnets.training",
+    "larqnets.data",
+)
 HEAVY_BASE = (
     *("beginnings", "endings", "losses", "quantizers"),
     "pictures",
