@@ -19,7 +19,9 @@ from deploy.export.entry import AS_OBSERVED, Entry, Layer, Sizes, Unknown, chann
 from larqnets.errors import LarqnetsError
 from larqnets.layers import binary_weights, branches, local_response
 from larqnets.layers.channel_match import ChannelMatch
+from larqnets.layers.channel_norm import ChannelNorm
 from larqnets.layers.counted_dropout import CountedDropout
+from larqnets.layers.default_boxes import DefaultBoxes, Foreground
 from larqnets.layers.dilated_conv import DilatedConv2D
 from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.input_scale import InputScale
@@ -54,6 +56,7 @@ def _of(*kinds: type[Layer]) -> Callable[[type[Entry]], type[Entry]]:
 @_of(DilatedConv2D, stand_ins.ExportedConv2D, stand_ins.ExportedDense, stand_ins.NormOfOtherAxis, WrittenFunction)
 @_of(layers.InputLayer, layers.Multiply, layers.Softmax, local_response.LocalResponse)
 @_of(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization)
+@_of(ChannelNorm, DefaultBoxes, Foreground, layers.Reshape)
 class _Opaque(Entry):
     """Nothing goes through: a sign, a curved function, numbers that come anew."""
 
