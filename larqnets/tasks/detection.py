@@ -37,7 +37,9 @@ class Detection(Task):
     fpn_width: Annotated[int, Range(8, 1024)] = 64  # detector fcos: channels of the pyramid and the towers
     tower_convs: Annotated[int, Range(1, 8)] = 2  # detector fcos: convolutions of a tower
     levels: Annotated[int, Range(1, 5)] = 3  # detector fcos: maps of the pyramid, of strides 8, 16, 32, 64 and 128
-    binary: Literal["backbone", "fpn", "all"] = "all"  # detector fcos: what has the method's layers, the rest real ones:
+    binary: Literal["backbone", "fpn", "all"] = (
+        "all"  # detector fcos: what has the method's layers, the rest real ones:
+    )
     # the backbone alone, also the pyramid, also the towers
     ranges: tuple[Annotated[float, Range(1, 1e6)], ...] = ()  # detector fcos: the largest distance from a location to a
     # side of its box on every level but the last, in pixels; (): 8 times the stride
