@@ -121,6 +121,7 @@ class TrainConfig:
     weight_decay: Annotated[float, Range(0, 1000)] = 0.0  # L2, added to the gradient
     weight_decay_on: Literal["real_kernels", "all"] = "real_kernels"  # kernels that are real while training, or also
     # latents, BatchNorm, biases, slopes, thresholds: what PyTorch's optimizers decay, and so many papers' code
+    clip_norm: Annotated[float, Range(0, 1e9)] = 0.0  # longer gradients, all together, are shortened to it; 0: none
     loss: Literal["cross_entropy", "squared_hinge"] = "cross_entropy"
     label_smoothing: Annotated[float, Range(0, 0.999)] = 0.0
     teacher: str = ""  # a run folder, or keras:NAME of keras.applications; its answers replace the labels in the loss

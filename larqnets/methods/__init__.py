@@ -13,11 +13,14 @@
     pixel_answer(x, units) the same at every pixel of a map
     hidden(x, unit)        a convolution of a head before that, real-valued unless the paper says otherwise
     path(x, unit)          a convolution of a head as this paper has them: `unit` without a shortcut
+    neck(x, unit)          a convolution between the stages and several heads: `path`
+    tower(x, units)        convolutions of this paper one behind the other, with a shortcut around each
 
 Every piece takes a name; layer names are `stage1_block2_conv1`, `..._bn` and so on, and stay the same from training to
 the converted file.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -267,6 +270,17 @@ class Method:
         It is `unit` where that has no shortcut, which would be a real 1x1 convolution beside every binary one here.
         """
         return self.unit(x, unit, name)
+
+    def neck(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """A convolution of a pyramid on stages, (N, H, W, C) -> (N, H/strides, W/strides, unit.filters)."""
+        return self.path(x, unit, name)
+
+    def tower(self, x: Tensor, units: Sequence[Unit], name: str) -> Tensor:
+        """Convolutions that keep the shape, (N, H, W, C) -> (N, H, W, C), a shortcut around each: x <- path(x) + x."""
+        for i, unit in enumerate(units, 1):
+            y = self.path(x, unit, f"{name}_conv{i}")
+            x = layers.Add(name=f"{name}_conv{i}_around")([y, x])
+        return self.tail(x, name)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Group-Net (Zhuang et al. 2019, arXiv 1811.10413, and 2022, arXiv 1909.09934): K binary branches for a group of layers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -177,6 +178,21 @@ class GroupNet(Method):
     def path(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         """Sign, the sum of K binary convolutions, BatchNorm."""
         return batch_norm(self._bases(x, unit, name), f"{name}_bn")
+
+    def neck(self, x: Tensor, unit: Unit, name: str) -> Tensor:
+        """Sign, the sum of K binary convolutions, ReLU, BatchNorm: layer-wise decomposition, in the order of a branch."""
+        return batch_norm(layers.ReLU(name=f"{name}_relu")(self._bases(x, unit, name)), f"{name}_bn")
+
+    def tower(self, x: Tensor, units: Sequence[Unit], name: str) -> Tensor:
+        """K branches through the whole tower, h <- BN(ReLU(sign(h) * sign(W))) + h, and their mean."""
+        hs = []
+        for k in range(1, self._branches + 1):
+            h = x
+            for i, unit in enumerate(units, 1):
+                conv = f"{name}_conv{i}_branch{k}"
+                h = layers.Add(name=f"{conv}_add")([self.unit(h, unit, conv), h])
+            hs.append(h)
+        return self._mean(self.total(hs, f"{name}_total"), f"{name}_mean")
 
     @property
     def _branches(self) -> int:

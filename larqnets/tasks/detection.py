@@ -1,6 +1,6 @@
 """Object detection: boxes around things and what they are, from `boxes` (N, A, 4) and `scores` (N, A, classes)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -10,11 +10,14 @@ from larqnets.config import TrainConfig
 from larqnets.data.info import BOX_KIND, BOX_LABELS, BOXES
 from larqnets.errors import LarqnetsError
 from larqnets.schema import Range
-from larqnets.tasks import TASKS, Facts, Info, Loss, Task, Tree
+from larqnets.tasks import RAW, TASKS, Facts, Info, Loss, Task, Tree
 
 if TYPE_CHECKING:
     from larqnets.backbones import Backbone
     from larqnets.methods import Method
+    from larqnets.tasks.box_answers import Nms
+    from larqnets.tasks.box_metric import BoxMetric
+    from larqnets.tasks.box_study import BoxStudy
 
 SCORES = "scores"
 FORMAT = "ymin_xmin_ymax_xmax_relative"
@@ -46,3 +49,147 @@ class Detection(Task):
     nms_iou: Share | None = None  # boxes of a class that overlap a better one by more are left out; 0.6, of SSD 0.45
     score: Annotated[float, Range(0, 1)] = 0.05  # only what is surer is an answer
     max_detections: Annotated[int, Range(1, 1000)] = 100  # in an image, and of a class in it
+
+    def check(self, backbone: "Backbone", info: Info) -> None:
+        """FCOS needs stages at strides of 8 and more, images of two pixels of its last map, and as many ranges as levels."""
+        if self.detector == "ssd":
+            return
+        from larqnets.necks.fpn import FROM_STAGES, STRIDES, sources
+
+        found = len(sources(backbone, self.levels))
+        if found < min(self.levels, FROM_STAGES):
+            strides = ", ".join(map(str, backbone.reductions))
+            raise LarqnetsError(
+                f"A pyramid of {self.levels} levels stands on stages of strides 8, 16 and 32, and those of '{backbone.name}' are "
+                f'{strides}. Set model.stem = "imagenet", use a backbone of more stages, or a smaller task.levels.'
+            )
+        height, width, _ = info.image_shape
+        if min(height, width) < 2 * STRIDES[self.levels - 1]:
+            raise LarqnetsError(
+                f"Images of {height}x{width} are too small for {self.levels} levels: one pixel of the last map stands for "
+                f"{STRIDES[self.levels - 1]} of the image, and both sides must be at least {2 * STRIDES[self.levels - 1]}. Use "
+                "larger images or a smaller task.levels."
+            )
+        if self.ranges and (len(self.ranges) != self.levels - 1 or list(self.ranges) != sorted(set(self.ranges))):
+            raise LarqnetsError(
+                f"task.ranges has {len(self.ranges)} numbers for {self.levels} levels. Give one for every level but the last, "
+                "each larger than the one before."
+            )
+
+    def outputs(self, stages: list[Any], method: "Method", backbone: "Backbone", info: Info) -> Tree:
+        """Boxes and scores, and what the loss compares with."""
+        if self.detector == "ssd":
+            from larqnets.heads.ssd import ssd
+
+            return ssd(stages, method, backbone, info)
+        from larqnets.heads.fcos import fcos
+        from larqnets.methods import get_method
+        from larqnets.necks.fpn import fpn, sources
+
+        real = get_method("real")
+        neck = real if self.binary == "backbone" else method
+        towers = method if self.binary == "all" else real
+        maps = fpn([stages[s] for s in sources(backbone, self.levels)], neck, self.levels, self.fpn_width)
+        return fcos(maps, towers, info.num_classes, info.image_shape, self.tower_convs)
+
+    def check_answers(self, shapes: Sequence[tuple[int | None, ...]], info: Info, whose: str) -> None:
+        """There must be boxes, and scores for every class."""
+        told = [shape for shape in shapes if len(shape) == 3]
+        classes = told[1][2] if len(told) >= 2 and told[0][2] == 4 else None
+        if classes is None:
+            raise LarqnetsError(
+                f"A detector has two outputs, boxes (N, A, 4) and scores (N, A, classes), and {whose} has "
+                f"{', '.join(map(str, shapes))}. Run it on arrays: larqnets run."
+            )
+        if info.num_classes > classes:
+            raise LarqnetsError(
+                f"{info.name} has {info.num_classes} classes and {whose} tells {classes} apart. "
+                "Name the data set that it was trained on."
+            )
+
+    def scores(self, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Boxes (N, A, 4) and scores (N, A, classes)."""
+        return len(shapes) >= 2 and len(shapes[0]) == len(shapes[1]) == 3 and shapes[0][1:] == (shapes[1][1], 4)
+
+    def targets(self, example: Tree, info: Info) -> Tree:
+        """The boxes as they are; which location each belongs to is the loss's."""
+        return {name: example[name] for name in (BOXES, BOX_LABELS, BOX_KIND)}
+
+    def loss(self, config: TrainConfig, info: Info) -> Loss:
+        """That of the detector's paper, see `larqnets.tasks.fcos_loss` and `ssd_targets`."""
+        if config.loss != "cross_entropy" or config.label_smoothing:
+            raise LarqnetsError(
+                "A detector learns by the loss of its paper. Leave train.loss and train.label_smoothing out."
+            )
+        return self._loss(info.image_shape)
+
+    def loss_of(self, model: Any) -> Loss:
+        """The same, of a network that has the outputs which it looks at; else there is none, and it is 0."""
+        if not any(name.startswith(RAW) for name in model.output_names):
+            return lambda outputs, targets: 0 * _per_image(targets)
+        return self._loss(model.input_shape[1:])
+
+    def _loss(self, image_shape: tuple[int, int, int]) -> Loss:
+        if self.detector == "ssd":
+            from larqnets.tasks.ssd_targets import ssd_loss, ssd_targets
+
+            return lambda outputs, targets: ssd_loss(outputs, ssd_targets(targets, image_shape))
+        from larqnets.layers.fcos_answers import locations
+        from larqnets.necks.fpn import STRIDES
+        from larqnets.tasks.fcos_loss import due, fcos_loss, limits
+
+        strides = STRIDES[: self.levels]
+        sizes = [[-(-size // stride) for size in image_shape[:2]] for stride in strides]
+        places = locations(sizes, image_shape[:2])
+        reach = limits(strides, self.ranges)[np.searchsorted(strides, places[:, 2])]
+        return lambda outputs, targets: fcos_loss(outputs, due(targets, places, reach, image_shape[:2]))
+
+    def metric(self, info: Info) -> "BoxMetric":
+        """mAP at an IoU of 0.5 as VOC has it, and COCO's mean over IoUs."""
+        from larqnets.tasks.box_metric import BoxMetric
+
+        return BoxMetric(info.labels, self.nms)
+
+    @property
+    def nms(self) -> "Nms":
+        """How answers are chosen from boxes and scores."""
+        from larqnets.tasks.box_answers import Nms
+
+        iou = self.nms_iou or (0.6 if self.detector == "fcos" else 0.45)
+        return Nms(iou, self.score, self.max_detections, self.max_detections)
+
+    def study(self, info: Info, facts: Facts) -> "BoxStudy":
+        """Every class, the kinds of errors, and the images with the most of them."""
+        from larqnets.tasks.box_study import BoxStudy
+
+        return BoxStudy(info.labels, self.nms)
+
+    def metadata(self, info: Info | None) -> dict[str, Any]:
+        """Names of the classes, what a box consists of, and how answers are chosen."""
+        nms = {"iou": self.nms.iou, "per_class": True, "score": self.nms.score}
+        most = {"max_per_class": self.nms.max_per_class, "max": self.nms.max}
+        said = {"boxes": FORMAT, "nms": nms | most}
+        return said if info is None else {"classes": list(info.labels), **said}
+
+    def decode(self, outputs: dict[str, np.ndarray], facts: Facts) -> list[Any]:
+        """Return for every sample what is where, the surest first: label, class, score, box [x0, y0, x1, y1] relative."""
+        from larqnets.tasks.box_answers import decode
+
+        return decode(outputs, facts)
+
+    def agreement(self, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float | None:
+        """How many of the boxes with a score of 0.3 or more have one of the same class in the same place from the other."""
+        from larqnets.tasks.box_answers import agreement
+
+        return agreement(ours, theirs, self.nms)
+
+    def agreed(self, shapes: Sequence[tuple[int | None, ...]]) -> str:
+        """Boxes that both found."""
+        return "of the boxes are found by both"
+
+
+def _per_image(targets: Tree) -> Any:
+    """Return a float32 for every image, (B,)."""
+    import tensorflow as tf
+
+    return tf.cast(targets[BOX_LABELS][:, 0], tf.float32)
