@@ -9,7 +9,7 @@ from deploy.export.binary_layers import main_kernel
 from deploy.export.converters import run_converter, run_stock_converter
 from deploy.export.edit import add_metadata
 from deploy.export.entry import factor_and_bias, is_norm, layers_behind
-from deploy.export.model import Export, check_structure
+from deploy.export.model import Export, check_places, check_structure
 from deploy.export.trained import Trained
 from deploy.proof import contents
 from deploy.proof.contents import layer_names
@@ -90,6 +90,7 @@ def refuse_known_problems(model: tf.keras.Model | Trained, *, allow_float: bool)
     """
     trained = Trained.of(model)
     check_structure(trained.given)
+    check_places(trained.model)
     if not allow_float:
         _refuse_fallbacks(
             [
