@@ -32,6 +32,9 @@ def _boxes() -> bytes:
     strongest = mean - tf.reduce_mean(mean, axis=-1, keepdims=True)
     cells = [[i / rows, j / columns, (i + 1) / rows, (j + 1) / columns] for i in range(rows) for j in range(columns)]
     boxes = tf.constant([cells], tf.float32) + 0 * mean[..., :1]
-    named = [tf.keras.layers.Activation("linear", name="boxes")(boxes), tf.keras.layers.ReLU(name="scores")(1.5 * strongest)]
+    named = [
+        tf.keras.layers.Activation("linear", name="boxes")(boxes),
+        tf.keras.layers.ReLU(name="scores")(1.5 * strongest),
+    ]
     model = tf.keras.Model(image, named)
     return tf.lite.TFLiteConverter.from_keras_model(model).convert()
