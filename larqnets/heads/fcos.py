@@ -76,27 +76,29 @@ def _joined(each: list[Tensor], name: str) -> Tensor:
 def _towers(maps: Sequence[Tensor], method: Method, units: Sequence[Unit], name: str) -> list[Tensor]:
     """Return a tower of the method on every map, with the kernels of the first."""
     first = method.tower(maps[0], units, name)
-    tower = tf.keras.Model(maps[0], first)
-    return [first, *(_again(tower, x, f"p{level}") for level, x in enumerate(maps[1:], 4))]
+    return [first, *(_again(first, maps[0], x, f"p{level}") for level, x in enumerate(maps[1:], 4))]
 
 
-def _again(tower: tf.keras.Model, x: Tensor, level: str) -> Tensor:
-    """Return a tower on another map: layers with a kernel are the same, others are made anew, with the level in their names."""
+def _again(end: Tensor, start: Tensor, x: Tensor, level: str) -> Tensor:
+    """Return what `end` is of `start`, of x: layers with a kernel are the same, others new, with the level in their names."""
+    values, made = {_place(start): x}, {}
 
-    def layer(of: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
-        if isinstance(of, _KERNELS):
-            return of
-        return type(of).from_config({**of.get_config(), "name": f"{of.name}_{level}"})
+    def value(of: Tensor) -> Tensor:
+        if (place := _place(of)) not in values:
+            layer, node_index, _ = of._keras_history
+            node = layer.inbound_nodes[node_index]
+            inputs = [value(tensor) for tensor in tf.nest.flatten(node.keras_inputs)]
+            if layer.name not in made:
+                config = {**layer.get_config(), "name": f"{layer.name}_{level}"}
+                made[layer.name] = layer if isinstance(layer, _KERNELS) else type(layer).from_config(config)
+            outputs = tf.nest.flatten(made[layer.name](inputs if len(inputs) > 1 else inputs[0]))
+            values.update(zip(map(_place, tf.nest.flatten(node.outputs)), outputs, strict=True))
+        return values[place]
 
-    made, values = {}, {id(tower.input): x}
-    for of in tower.layers:
-        if isinstance(of, layers.InputLayer):
-            continue
-        (node,) = (
-            node for node in of.inbound_nodes if all(id(t) in values for t in tf.nest.flatten(node.keras_inputs))
-        )
-        made[of.name] = layer(of)
-        inputs = [values[id(t)] for t in tf.nest.flatten(node.keras_inputs)]
-        outputs = made[of.name](inputs if len(inputs) > 1 else inputs[0])
-        values |= {id(t): y for t, y in zip(tf.nest.flatten(node.outputs), tf.nest.flatten(outputs), strict=True)}
-    return values[id(tower.output)]
+    return value(end)
+
+
+def _place(tensor: Tensor) -> tuple[str, int, int]:
+    """Return which output of which call of which layer a tensor is."""
+    layer, node_index, tensor_index = tensor._keras_history
+    return layer.name, node_index, tensor_index

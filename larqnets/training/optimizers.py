@@ -39,6 +39,7 @@ class Optimizers:
         self.tracked = {name: make_optimizer(config) for name in parts}
         self._places = list(parts.values())
         self._factors = [factors[name] for name in parts]
+        self._longest = config.clip_norm
         for optimizer, places in self._parts():
             optimizer.build([weights[i] for i in places])  # the slots must exist before they can be restored
 
@@ -57,9 +58,24 @@ class Optimizers:
             optimizer.learning_rate.assign(rate if factor == 1 else factor * rate)
 
     def apply(self, gradients: Sequence[Any], weights: Sequence[tf.Variable]) -> None:
-        """Update the weights that the optimizers were made for, given in the same order; sums over replicas."""
+        """Update the weights that the optimizers were made for, given in the same order; sums over replicas.
+
+        With `clip_norm` c the sums g are min(1, c / |g|) g, |g| the length of all of them together.
+        """
+        summed = self._longest > 0
+        if summed:
+            gradients = _sum_over_replicas(gradients)
+            gradients, _ = tf.clip_by_global_norm(gradients, self._longest)
         for optimizer, places in self._parts():
-            optimizer.apply_gradients([(gradients[i], weights[i]) for i in places])
+            pairs = [(gradients[i], weights[i]) for i in places]
+            optimizer.apply_gradients(pairs, skip_gradients_aggregation=summed)
 
     def _parts(self) -> Iterable[tuple[tf.keras.optimizers.Optimizer, list[int]]]:
         return zip(self.tracked.values(), self._places, strict=True)
+
+
+def _sum_over_replicas(gradients: Sequence[Any]) -> Sequence[Any]:
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return gradients
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))

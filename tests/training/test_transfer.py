@@ -291,3 +291,16 @@ def test_the_best_epoch_of_a_frozen_body_is_kept_and_stays_so_when_the_run_is_ma
         train(longer.experiment, longer, dataset, stop=lambda step: step == 24)
     assert same_bits(train(longer.experiment, Run.open(broken.path), dataset), models[1])
     assert rows(broken) == rows(run)
+
+
+@pytest.mark.parametrize("body", [1.0, 0.5])
+def test_long_gradients_are_shortened_all_together(body):
+    """|g| = 13 of both weights: to 6.5 both are halved, and 20 changes nothing."""
+    for longest, share in ((6.5, 0.5), (20.0, 1.0), (0.0, 1.0)):
+        config = TrainConfig(epochs=1, optimizer="sgd", momentum=0.0, clip_norm=longest, body_rate=body)
+        weights = [tf.Variable([1.0, 1.0]), tf.Variable([1.0])]
+        optimizers = Optimizers(config, weights, weights[1:])
+        optimizers.set_rate(0.1)
+        optimizers.apply([tf.constant([3.0, 4.0]), tf.constant([12.0])], weights)
+        np.testing.assert_allclose(weights[0], [1 - 0.3 * share, 1 - 0.4 * share], rtol=1e-6)
+        np.testing.assert_allclose(weights[1], [1 - 1.2 * share * body], rtol=1e-6)
