@@ -52,6 +52,9 @@ class DataConfig:
     data_dir: str | None = None  # where TFDS keeps prepared data; without it TFDS_DATA_DIR or ~/tensorflow_datasets
     image_size: Annotated[int, Range(4, 4096)] | None = None  # images are resized to this height; without it as stored
     image_width: Annotated[int, Range(4, 4096)] | None = None  # and to this width; without it as wide as high
+    resize: Literal["crop", "warp", "letterbox"] | None = None  # what is seen of an image of another shape: its middle,
+    # all of it stretched, or all of it with grey below or on the right; without it "crop", of boxes "warp"
+    max_boxes: Annotated[int, Range(1, 10_000)] = 100  # room for the boxes of an image
     crop_padding: Annotated[int, Range(0, 1024)] = 0  # pixels of zero padding before a random crop to the image size
     flip: bool = False  # mirror half of the training images
     random_resized_crop: bool = False  # ImageNet: random area and aspect ratio; test: central crop

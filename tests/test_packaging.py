@@ -32,15 +32,22 @@ MAY_IMPORT = {
     "larqnets": (),
     "larqnets.tflite": (),
     "larqnets.decompose": (),
-    "larqnets.data": ("larqnets.data.digits", "larqnets.data.nuclei", "larqnets.tflite"),
+    "larqnets.data": (
+        *("larqnets.data.digit_boxes", "larqnets.data.digits", "larqnets.data.nuclei", "larqnets.tflite"),
+    ),
+    "larqnets.data.digit_boxes": ("larqnets.data.digits",),
     "larqnets.data.digits": (),
     "larqnets.data.nuclei": (),
     "larqnets.published": (),
     "larqnets.backbones": ("larqnets.published",),
     "larqnets.layers": (),
     "larqnets.methods": ("larqnets.backbones", "larqnets.layers", "larqnets.published"),
+    "larqnets.necks": ("larqnets.backbones", "larqnets.methods"),
     "larqnets.heads": ("larqnets.backbones", "larqnets.layers", "larqnets.methods"),
-    "larqnets.tasks": ("larqnets.backbones", "larqnets.data", "larqnets.heads", "larqnets.methods", "larqnets.tflite"),
+    "larqnets.tasks": (
+        *("larqnets.backbones", "larqnets.data", "larqnets.heads", "larqnets.layers", "larqnets.methods"),
+        *("larqnets.necks", "larqnets.tflite"),
+    ),
     "larqnets.models": ("larqnets.backbones", "larqnets.methods", "larqnets.published", "larqnets.tasks"),
     "larqnets.counts": (),
     "larqnets.runs": (
@@ -129,9 +136,13 @@ WITHOUT_TENSORFLOW = (
 LIGHT = {  # of rooms that are not
     "larqnets.data": (
         *(
+            "box_folder",
+            "boxes",
             "check",
+            "class_boxes",
             "class_folders",
             "class_pixels",
+            "coco_json",
             "contact_sheet",
             "duplicates",
             "file_list",
@@ -150,7 +161,7 @@ LIGHT = {  # of rooms that are not
             "overlay",
             "palette",
         ),
-        *("preparation", "split", "survey"),
+        *("preparation", "split", "survey", "voc_xml", "yolo_text"),
     ),
     "larqnets.runs": (
         "run",
@@ -166,7 +177,14 @@ LIGHT = {  # of rooms that are not
     "larqnets.studies": ("sweep_plan", "sweep_table", "pareto", "curves", "run_report", "run_page"),
     "deploy.decomposed": ("packed",),
 }
-HEAVY_ROOMS = ("larqnets.methods", "larqnets.heads", "larqnets.tasks", "larqnets.training", "larqnets.data")
+HEAVY_ROOMS = (
+    "larqnets.methods",
+    "larqnets.necks",
+    "larqnets.heads",
+    "larqnets.tasks",
+    "larqnets.training",
+    "larqnets.data",
+)
 HEAVY_BASE = (
     *("beginnings", "endings", "losses", "quantizers"),
     "pictures",

@@ -19,7 +19,9 @@ from deploy.export.entry import AS_OBSERVED, ENTRIES, Entry, Layer, Sizes, Unkno
 from larqnets.errors import LarqnetsError
 from larqnets.layers import binary_weights, branches, local_response
 from larqnets.layers.channel_match import ChannelMatch
+from larqnets.layers.channel_norm import ChannelNorm
 from larqnets.layers.counted_dropout import CountedDropout
+from larqnets.layers.default_boxes import DefaultBoxes, Foreground
 from larqnets.layers.dilated_conv import DilatedConv2D
 from larqnets.layers.fcos_answers import FcosBoxes, FcosScores
 from larqnets.layers.hard_tanh import HardTanh
@@ -44,7 +46,7 @@ def _always(self: Entry, layer: Layer) -> bool:
 @entry_of(*(getattr(lq.layers, name) for name in dir(lq.layers) if name.startswith("Quant") and "Base" not in name))
 @entry_of(DilatedConv2D, stand_ins.ExportedConv2D, stand_ins.ExportedDense, stand_ins.NormOfOtherAxis, WrittenFunction)
 @entry_of(layers.InputLayer, layers.Multiply, layers.Softmax, local_response.LocalResponse)
-@entry_of(layers.Reshape, FcosBoxes, FcosScores)
+@entry_of(layers.Reshape, ChannelNorm, DefaultBoxes, Foreground, FcosBoxes, FcosScores)
 @entry_of(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization)
 class _Opaque(Entry):
     """Nothing goes through: a sign, a curved function, numbers that come anew or stand under other axes."""

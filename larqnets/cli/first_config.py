@@ -8,7 +8,7 @@ from larqnets.cli.config_page import commented
 from larqnets.config import DataConfig, Experiment, ModelConfig, TaskConfig, TrainConfig
 from larqnets.data.folder import ImageFolder, annotation_of, damage, has_own_validation, scan_folder
 from larqnets.data.known import FOLDER_PREFIX
-from larqnets.data.survey import survey_folder, with_pixels
+from larqnets.data.survey import survey_folder, with_contents
 from larqnets.errors import LarqnetsError
 from larqnets.files import check_output, write_atomically
 from larqnets.runs.batch_size import ENOUGH_STEPS, FEW_STEPS, fitting
@@ -67,7 +67,7 @@ def first_segmentation(folder: Path, out: Path | None) -> FirstConfig:
     """
     folder, path = _places(folder, out, "segments")
     data, images, notes = _masked_data(folder)
-    survey = with_pixels(images, survey_folder(images, data))
+    survey = with_contents(images, survey_folder(images, data), data)
     count = len(images.splits["train"].paths)
     batch = max(1, min(MASKED_BATCH, count // FEW_STEPS))
     experiment = Experiment(

@@ -203,6 +203,7 @@ def inspect(
     "larqnets run digits",
     "larqnets run model.tflite photos cat.jpg --csv labels.csv",
     "larqnets run segmenter.tflite photo.jpg -o mask.png",
+    "larqnets run detector.tflite photos -o boxes --score 0.3",
     "larqnets run model.tflite x.npy -o y.npy --device qemu",
 )
 def run(
@@ -222,7 +223,8 @@ def run(
         typer.Option(
             "--output",
             "-o",
-            help="Write the raw output to this .npy, or all to this .npz; of a segmenter the mask to this .png, several into this folder.",
+            help="Write the raw output to this .npy, or all to this .npz; of a segmenter the mask, of a detector the photo with boxes "
+            "to this .png, several into this folder.",
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the labels to this .csv, a row for each.")] = None,
@@ -230,14 +232,25 @@ def run(
         int | None,
         typer.Option(min=1, show_default=False, help="How many labels of a classifier to print. Default: 3."),
     ] = None,
+    score: Annotated[
+        float | None,
+        typer.Option(show_default=False, help="The lowest score that a detector tells. Default: the file's."),
+    ] = None,
+    iou: Annotated[
+        float | None,
+        typer.Option(
+            show_default=False, help="From which overlap on boxes of a detector are one thing. Default: the file's."
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
     device: OnDevice = None,
     as_json: Json = False,
 ) -> None:
-    """Run a model on images or on an array: labels with their probabilities, masks and the share of every class, or raw values.
+    """Run a model on images or on an array: labels with their probabilities, masks, boxes around things, or raw values.
 
-    A mask is a PNG with a palette in the size of the photo, and the photo under it is written beside it. Of folders all images
-    are taken. One that cannot be read is named, the others are done, and the exit code is 1.
+    A mask is a PNG with a palette in the size of the photo, and the photo under it is written beside it. Boxes are in pixels of
+    the photo, which is drawn with them. Of folders all images are taken. One that cannot be read is named, the others are done,
+    and the exit code is 1.
     """
     from deploy.run.shipped import example_of, find_model
     from larqnets.cli import preflight
@@ -247,23 +260,29 @@ def run(
     source = find_model(file)
     given = inputs or [example_of(file)]
     engine = {"num_threads": threads, "device": device}
-    if preflight.draws_masks(source, given, output):
-        alone = preflight.check_masks(source, given, output, csv, device, top)
-        from deploy.run.segment import segment_photo, segment_photos
+    thresholds = {"score": score, "iou": iou}
+    preflight.check_thresholds(source, **thresholds)
+    drawn = preflight.drawn_with(source, given, output)
+    if drawn is not None:
+        alone = preflight.check_photos(source, drawn, given, output, csv, device, top)
+        from deploy.run.detect import BoxRun
+        from deploy.run.segment import MaskRun
 
+        photos = BoxRun(source, **engine, **thresholds) if drawn == preflight.BOXES else MaskRun(source, **engine)
+        one, many = labelled.OF_PHOTOS[drawn]
         if alone is not None:
-            result = segment_photo(source, alone, output=output, csv=csv, **engine)
-            show(result, lambda: labelled.mask(result), as_json)
+            result = photos.one(alone, output, csv)
+            show(result, lambda: one(result), as_json)
             return
         with StatusReporter() as reporter:
-            result = segment_photos(source, given, output=output, csv=csv, **engine, reporter=reporter)
-        show(result, lambda: labelled.masks(result), as_json)
+            result = photos.several(given, output, csv, reporter)
+        show(result, lambda: many(result), as_json)
     else:
         alone = preflight.check_run(source, given, output, csv, device)
         from deploy.run.classify import classify, classify_images
 
         if alone is not None:
-            result = classify(source, alone, output=output, csv=csv, top=top or TOP, **engine)
+            result = classify(source, alone, output=output, csv=csv, top=top or TOP, **engine, **thresholds)
             show(result, lambda: labelled.labels(result), as_json)
             return
         with StatusReporter() as reporter:

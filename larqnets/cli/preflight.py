@@ -225,9 +225,13 @@ def check_run(
     from deploy.run.image_files import is_folder
     from larqnets.data.image import read_image
 
-    if output is not None and output.suffix == ".png" and not _labels_pixels(model):
+    if output is not None and output.suffix == ".png" and _draws(model) is None:
         raise LarqnetsError(
-            f"{model} gives no mask: it is no segmenter. Leave --output out, or write raw output to a .npy."
+            f"{model} gives no mask and no boxes: it labels whole images. Leave --output out, or write raw output to a .npy."
+        )
+    if output is not None and _draws(model) == BOXES and inputs[0].suffix not in (".npy", ".npz"):
+        raise LarqnetsError(
+            f"{output} is for raw output, and {model} tells what is where in photos. Let it end in .png, or give a .npy of ready values."
         )
     check_output(output, (".npy", ".npz"))
     check_output(csv, (".csv",))
@@ -244,33 +248,57 @@ def check_run(
     return inputs[0]
 
 
-def draws_masks(model: Path, inputs: Sequence[Path], output: Path | None) -> bool:
-    """Return whether `larqnets run` makes masks of these inputs: photos for a segmenter whose raw output is not asked for."""
+MASKS, BOXES = "masks", "boxes"  # what photos are drawn with
+_ANSWER = {MASKS: "gives every pixel a class", BOXES: "tells what is where"}
+_PICTURE = {MASKS: "mask", BOXES: "picture"}
+
+
+def drawn_with(model: Path, inputs: Sequence[Path], output: Path | None) -> str | None:
+    """Return what `larqnets run` draws these inputs with, None: arrays, photos whose raw output is asked for, and labels alone."""
     given = {path.suffix for path in inputs} | ({output.suffix} if output is not None else set())
-    return not given & {".npy", ".npz"} and _labels_pixels(model)
+    return None if given & {".npy", ".npz"} else _draws(model)
 
 
-def _labels_pixels(model: Path) -> bool:
+def check_thresholds(model: Path, **thresholds: float | None) -> None:
+    """Look at the thresholds that `larqnets run` is given for a detector."""
+    from larqnets.tasks.box_answers import Nms
+
+    given = {name: value for name, value in thresholds.items() if value is not None}
+    if given and _draws(model) != BOXES:
+        options = " and ".join(f"--{name}" for name in given)
+        raise LarqnetsError(f"{model} is no detector, and {options} is for detectors alone. Leave it out.")
+    Nms(**given)
+
+
+def _draws(model: Path) -> str | None:
     from larqnets.tasks import task_of
+    from larqnets.tasks.detection import Detection
     from larqnets.tasks.segmentation import Segmentation
 
-    return isinstance(task_of(check_file(model)), Segmentation)
+    task = task_of(check_file(model))
+    return MASKS if isinstance(task, Segmentation) else BOXES if isinstance(task, Detection) else None
 
 
-def check_masks(
-    model: Path, inputs: Sequence[Path], output: Path | None, csv: Path | None, device: str | None, top: int | None
+def check_photos(
+    model: Path,
+    what: str,
+    inputs: Sequence[Path],
+    output: Path | None,
+    csv: Path | None,
+    device: str | None,
+    top: int | None,
 ) -> Path | None:
-    """Look at the arguments of `larqnets run` with a segmenter; return the one photo, None where a folder or several are given."""
+    """Look at the arguments of `larqnets run` with photos that are drawn with `what`; return the one, None where there may be more."""
     from deploy.run.image_files import is_folder
-    from deploy.run.mask_files import check_place
+    from deploy.run.picture_files import check_place
     from larqnets.data.image import read_image
 
     if top is not None:
-        raise LarqnetsError(f"{model} gives every pixel a class, and --top is for classifiers. Leave it out.")
+        raise LarqnetsError(f"{model} {_ANSWER[what]}, and --top is for classifiers. Leave it out.")
     check_output(csv, (".csv",))
     check_device(device)
     if output is not None:
-        check_place(output, inputs)
+        check_place(output, inputs, _PICTURE[what])
     if len(inputs) > 1 or is_folder(inputs[0]):
         return None
     read_image(inputs[0], _IMAGE_OF_ANY_KIND)

@@ -87,7 +87,7 @@ class Check:
                 name: {"images": total, "labels": dict(zip(survey.labels, survey.images[name], strict=True))}
                 for name, total in survey.total.items()
             },
-            **self._pixels(),
+            **self._contents(),
             "sizes": dict(zip(("smallest", "median", "largest"), map(list, self.sizes_in_order), strict=False)),
             "formats": dict(Counter(header.format for header in survey.headers).most_common()),
             "changes": survey.changes(),
@@ -106,16 +106,12 @@ class Check:
             "cautions": survey.cautions(self.copies),
         }
 
-    def _pixels(self) -> dict[str, Any]:
-        """Return the shares of the classes of the pixels that have one, and that of the pixels without."""
-        found = {
-            split: {
-                "classes": dict(zip(self.survey.labels, pixels.shares, strict=True)),
-                "without_class": pixels.without_class,
-            }
-            for split, pixels in self.survey.masks.items()
-        }
-        return {"pixels": found} if found else {}
+    def _contents(self) -> dict[str, Any]:
+        """Return what is known of the pixels or boxes of every split."""
+        found: dict[str, Any] = {}
+        for split, some in self.survey.contents.items():
+            found.setdefault(some.key, {})[split] = some.to_json(self.survey.labels)
+        return found
 
     def sheet(self, legend: Legend | None = None) -> bytes:
         """Return a contact sheet of the first labels, each with a few images of every split, as a PNG.
@@ -215,7 +211,7 @@ def _with_masks(found: Check, folder: ImageFolder, reporter: Reporter) -> Check:
                     LeftOut(layout.splits.get(split, layout.path), UNFIT, f"No pixel of the {split} masks has a class.")
                 )
     survey = replace(
-        found.survey, masks=pixels, images={split: some.images for split, some in pixels.items()}, count=None
+        found.survey, contents=pixels, images={split: some.images for split, some in pixels.items()}, count=None
     )
     masks = [mask for listed in files.values() for mask in listed.masks]
     orientations = [header.orientation for header in survey.headers]

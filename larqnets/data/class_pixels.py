@@ -1,8 +1,10 @@
 """How many pixels of the masks of a split every class has. Without TensorFlow."""
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,6 +21,9 @@ class ClassPixels:
     counts: np.ndarray
     sizes: np.ndarray
 
+    title: ClassVar[str] = "masks"
+    key: ClassVar[str] = "pixels"  # in JSON
+
     @property
     def images(self) -> tuple[int, ...]:
         """In how many images every class occurs."""
@@ -34,6 +39,35 @@ class ClassPixels:
     def without_class(self) -> float:
         """The share of all pixels that have no class."""
         return 1 - float(self.counts.sum() / max(1, self.sizes.sum()))
+
+    def words(self, labels: Sequence[str], split: str) -> str:
+        """Return "3.9 % of the pixels in train have no class; the rarest are bicyclist 0.3 %, pedestrian 0.7 %"."""
+        rarest = sorted(zip(self.shares, labels, strict=True))[:3]
+        named = ", ".join(f"{label} {_percent(share)}" for share, label in rarest)
+        return f"{_percent(self.without_class)} of the pixels in {split} have no class; the rarest are {named}"
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """What a table says of every class."""
+        return tuple(f"{share:.2%}" for share in self.shares)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is to be said beside the table, of train."""
+        return {"pixels without a class": f"{self.without_class:.2%} in train"}
+
+    def done(self) -> list[str]:
+        """Return what was done to masks: nothing ever is."""
+        return []
+
+    @property
+    def never(self) -> str:
+        """What is to be said beside a class that never occurs."""
+        return "pixels of value 255 have no class" if self.without_class else ""
+
+    def to_json(self, labels: Sequence[str]) -> dict[str, Any]:
+        """Return the shares of the classes of the pixels that have one, and that of the pixels without."""
+        return {"classes": dict(zip(labels, self.shares, strict=True)), "without_class": self.without_class}
 
     def median_frequency(self) -> tuple[float, ...]:
         """Return a weight for every class: w_c = median_j(f_j) / f_c, f_c = pixels of c / pixels of the images that show c.
@@ -81,3 +115,7 @@ def check_some_class(found: ClassPixels, split: str, where: str) -> None:
             f"No pixel of the {split} masks of {where} has a class: all of them have the value of pixels without one. Give "
             "masks that name classes, or another data.ignore_label."
         )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"

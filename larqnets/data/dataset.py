@@ -13,14 +13,24 @@ from larqnets import shapes
 from larqnets.config import DataConfig
 from larqnets.data.augment import WHOLE, Purpose, Share, draw, random_box
 from larqnets.data.file_list import VALIDATION
-from larqnets.data.geometry import ORIENTATION, Example, cut_and_scale, decode_as_stored, move
-from larqnets.data.info import IMAGE, MASK, DatasetInfo, MaskInfo, crop_fraction, normalisation
-from larqnets.data.pixels import central_part
+from larqnets.data.geometry import ORIENTATION, Example, cut_and_scale, decode_as_stored, fit, move
+from larqnets.data.info import (
+    IMAGE,
+    LETTERBOX,
+    MASK,
+    WARP,
+    BoxInfo,
+    DatasetInfo,
+    MaskInfo,
+    crop_fraction,
+    normalisation,
+    resize_of,
+)
+from larqnets.data.pixels import central_part, whole_picture
 from larqnets.data.presets import mix, preset_of, recolour
 from larqnets.data.scaling import draw_part, scaled_part
-from larqnets.data.sources import Masks, open_source
+from larqnets.data.sources import Source, open_source
 from larqnets.data.streams import Stream, permutation, reading_errors, shuffled_indices
-from larqnets.data.survey import Survey
 from larqnets.errors import LarqnetsError, printable
 
 SplitName = Literal["train", "test", "validation"]
@@ -72,8 +82,10 @@ def load_dataset(config: DataConfig) -> "Dataset":
     masks, info = source.masks, DatasetInfo(**facts)
     if masks is not None:
         info = MaskInfo(**facts, colors=masks.colors, count=lambda: masks.pixels("train"))
+    elif source.boxes is not None:
+        info = BoxInfo(**facts, max_boxes=config.max_boxes)
     as_stored = source.png and source.stored_size == (height, width) and not config.random_resized_crop
-    return Dataset(info, config, streams, source.survey, masks, as_stored=as_stored)
+    return Dataset(info, config, source, as_stored=as_stored)
 
 
 def check_augmentation(config: DataConfig) -> None:
@@ -90,7 +102,8 @@ class Dataset:
     """Splits of examples: train, test, and validation where the config keeps some images to choose by.
 
     Splits of up to MEMORY_LIMIT bytes are decoded once, larger ones streamed. An example is a tree: the `image`, and by
-    its name what is known about it: a `label` () int32, or a `mask` (H, W, 1) uint8. Images come out as (pixel / 255 - mean) / std, float32. Use
+    its name what is known about it: a `label` () int32, a `mask` (H, W, 1) uint8, or `boxes` (M, 4) float32 with `box_labels`
+    and `box_kind` (M,) int32. Images come out as (pixel / 255 - mean) / std, float32. Use
     `reading_errors` around loops over the batches: it turns what tf.data raises for damaged files into LarqnetsError.
     """
 
@@ -98,18 +111,17 @@ class Dataset:
         self,
         info: DatasetInfo,
         config: DataConfig,
-        streams: dict[str, Stream],
-        survey: Survey | None = None,
-        masks: Masks | None = None,
+        source: Source,
         *,
         as_stored: bool,
     ) -> None:
-        self.info, self.survey = info, survey
-        self._config = config
+        self.info, self.survey = info, source.survey
+        self._config, self._source, masks = config, source, source.masks
+        self._resize = resize_of(config, info.annotation)
         self._preset = preset = preset_of(config)
         own_area = config.min_crop_area if config.random_resized_crop else None
         self._min_crop_area = own_area if preset is None else preset.min_area  # None: no random part is taken
-        self._streams = streams
+        self._streams = source.streams
         self._as_stored = as_stored
         self._masks = masks
         self._codes = None if masks is None or not masks.codes.changes else masks.codes.table
@@ -121,7 +133,7 @@ class Dataset:
         masks, config = self._masks, replace(self._config, mean=mean, std=std)
         counts = {} if masks is None else {"count": lambda: masks.pixels("train")}
         info = replace(self.info, mean=mean, std=std, **counts)
-        return Dataset(info, config, self._streams, self.survey, masks, as_stored=self._as_stored)
+        return Dataset(info, config, self._source, as_stored=self._as_stored)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{stream.num_images:,} {split}" for split, stream in self._streams.items())
@@ -148,7 +160,7 @@ class Dataset:
         comes out, decoded and augmented as in the whole one; its count must divide the batch size.
         """
         self.steps_per_epoch(batch_size)
-        self._check_masks("train")
+        self._check_annotations("train")
         size = batch_size // share.count
 
         def is_mine(position: tf.Tensor, stored: Example) -> tf.Tensor:
@@ -185,7 +197,7 @@ class Dataset:
         self, split: SplitName = "test", batch_size: int = 128, limit: int | None = None
     ) -> tf.data.Dataset:
         """Return the first `limit` (None: all) examples of a split in stored order; the last batch may be smaller."""
-        self._check_masks(split)
+        self._check_annotations(split)
         if self._in_memory(split):
             images = tf.data.Dataset.from_tensor_slices(cast(Any, self._load(split)))
         else:
@@ -269,10 +281,12 @@ class Dataset:
         """Return what to tell the user about an error of tf.data, or None when the data is not its cause."""
         return next(filter(None, (stream.explain(error) for stream in self._streams.values())), None)
 
-    def _check_masks(self, split: SplitName) -> None:
-        """Raise LarqnetsError for a mask of a split with values that stand for nothing; they are looked at once."""
-        if self._masks is not None and split in self._streams:
-            self._masks.pixels(split)
+    def _check_annotations(self, split: SplitName) -> None:
+        """Raise LarqnetsError for a mask of a split with values that stand for nothing, and bad boxes; they are looked at once."""
+        masks, count = self._masks, self._source.boxes
+        look = count if masks is None else masks.pixels
+        if look is not None and split in self._streams:
+            look(split)
 
     def _stream(self, split: SplitName) -> Stream:
         if split not in self._streams:
@@ -317,6 +331,10 @@ class Dataset:
         if self._as_stored:
             # PNG of one size; asking each file for its format would double the time to load.
             return self._in_classes(decode_as_stored(stored, self.info.image_shape))
+        if self._resize == LETTERBOX:
+            return self._in_classes(fit(stored, (height, width), channels))
+        if self._resize == WARP:
+            return self._in_classes(cut_and_scale(stored, whole_picture, (height, width), channels))
         swapped = stored[ORIENTATION] >= 5
         target = tf.cast(tf.where(swapped, [width, height], [height, width]), tf.float64)
         part = central_part(crop_fraction(self._config), target[0], target[1])
@@ -337,7 +355,7 @@ class Dataset:
 
         def part(position: tf.Tensor, stored: Example) -> Example:
             factor, place = draw_part(scale, seed, position)
-            return self._in_classes(scaled_part(stored, factor, place, self.info.image_shape, fill))
+            return self._in_classes(scaled_part(stored, factor, place, self.info.image_shape, fill, self._resize))
 
         return stream.map(part, tf.data.AUTOTUNE, deterministic=True)
 

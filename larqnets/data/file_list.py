@@ -1,13 +1,15 @@
 """The images of a folder as a list, and what of it is not taken, with the reason."""
 
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from larqnets.data.boxes import Boxes
 from larqnets.data.image import GET_HEIF, HEIF, HEIF_SUFFIXES, SUFFIXES, Header, formats, read_header
 from larqnets.data.masks import MaskFile, mask_file
 from larqnets.errors import LarqnetsError
@@ -18,6 +20,7 @@ EVERYTHING = ""  # the one split of a folder that has none
 TAKE_VALIDATION = "data.own_validation = true takes it"
 DAMAGED, MISSING = "damaged", "missing"
 UNFIT = "unfit"  # what a file is that can be read, and does not fit to others
+Place = TypeVar("Place")
 HIDDEN = ("hidden", "the name begins with a dot")  # what an entry of a folder is, and why it is left out
 
 
@@ -30,13 +33,26 @@ class LeftOut:
     why: str
 
 
+def named_splits(found: Mapping[str, Place]) -> dict[str, Place]:
+    """Return what is train, test and perhaps validation of places by what they are called: TRAIN, or one of TEST_NAMES.
+
+    The test is the first of TEST_NAMES that is there; what there is beside a TEST is VALIDATION. Without TRAIN or a test it is
+    missing here, too.
+    """
+    tests = [name for name in TEST_NAMES if name in found]
+    splits = {TRAIN: found[TRAIN]} if TRAIN in found else {}
+    splits |= {TEST: found[tests[0]]} if tests else {}
+    return splits | ({VALIDATION: found[tests[1]]} if tests[:1] == [TEST] and len(tests) > 1 else {})
+
+
 @dataclass(frozen=True)
 class FileList:
     """The images of one split below the folder `root`, sorted by label and name; `labels` (N,) int32 are their numbers.
 
     `classes`: what the label of each is called, where its folder does not say it; else ().
 
-    Where every pixel has a class instead, `masks` are the files that say it, and all labels are 0.
+    Where every pixel has a class instead, `masks` are the files that say it; where things have boxes, `boxes` are those of each
+    image and `annotations` the files that say them. All labels are 0 then.
     """
 
     root: Path
@@ -45,6 +61,8 @@ class FileList:
     labels: np.ndarray
     classes: tuple[str, ...] = ()
     masks: tuple[MaskFile, ...] = ()
+    boxes: tuple[Boxes, ...] = ()
+    annotations: tuple[Path, ...] = ()
 
     def names(self) -> list[str]:
         """Return the paths below `root`, the same wherever the folder is copied to."""
@@ -55,9 +73,9 @@ class FileList:
         names = self.names()
         if self.classes:
             names = [f"{label}\0{name}" for label, name in zip(self.classes, names, strict=True)]
-        masks = [Path(mask.path) for mask in self.masks]
+        beside = [*(Path(mask.path) for mask in self.masks), *self.annotations]
         images = dict(zip(names, map(Path, self.paths), strict=True))
-        return images | {mask.relative_to(self.root).as_posix(): mask for mask in masks}
+        return images | {file.relative_to(self.root).as_posix(): file for file in beside}
 
     def where(self, mask: np.ndarray) -> "FileList":
         """Return the images at which `mask` (N,) is true."""
@@ -69,6 +87,7 @@ class FileList:
             labels=self.labels[chosen],
             classes=tuple(self.classes[i] for i in chosen if self.classes),
             masks=tuple(self.masks[i] for i in chosen if self.masks),
+            boxes=tuple(self.boxes[i] for i in chosen if self.boxes),
         )
 
 
@@ -79,9 +98,12 @@ class Listing:
         self._root, self._damaged = root, damaged
         self._images: list[tuple[str, Header, int]] = []
         self._masks: list[MaskFile] = []
+        self._boxes: list[Boxes] = []
 
-    def add(self, file: Path, label: int, mask: Path | None = None) -> None:
-        """Read the headers of an image, and of its mask where every image has one, and take it in."""
+    def add(
+        self, file: Path, label: int, mask: Path | None = None, boxes: Callable[[Header], Boxes] | None = None
+    ) -> None:
+        """Read the headers of an image, and of its mask where every image has one, and take it in; `boxes` makes its boxes."""
         try:
             header = read_header(file)
         except LarqnetsError as error:
@@ -89,13 +111,14 @@ class Listing:
             return
         try:
             self._masks += [] if mask is None else [mask_file(mask, header, file)]
+            self._boxes += [] if boxes is None else [boxes(header)]
         except LarqnetsError as error:
             self._damaged.append(LeftOut(mask or file, UNFIT, str(error)))
             return
         self._images.append((str(file), header, label))
 
-    def files(self, classes: Sequence[str] = ()) -> FileList:
-        """Return what is in it; `classes` are the names of the labels where folders do not say them."""
+    def files(self, classes: Sequence[str] = (), annotations: Sequence[Path] = ()) -> FileList:
+        """Return what is in it; `classes` are the names of the labels where folders do not say them; `annotations`: see FileList."""
         return FileList(
             self._root,
             tuple(path for path, _, _ in self._images),
@@ -103,7 +126,17 @@ class Listing:
             np.array([label for _, _, label in self._images], np.int32),
             tuple(classes[label] for _, _, label in self._images) if classes else (),
             tuple(self._masks),
+            tuple(self._boxes),
+            tuple(annotations),
         )
+
+
+def by_stem(files: Sequence[Path]) -> dict[str, list[Path]]:
+    """Return files by their name without suffix."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        found[file.stem].append(file)
+    return found
 
 
 def images_in(folder: Path, left_out: list[LeftOut]) -> list[Path]:

@@ -1,28 +1,32 @@
-"""A folder of one's own images: in class folders, with a table of labels, or with masks; with splits of its own, or split by seed.
+"""A folder of one's own images: in class folders, with a table of labels, masks or boxes; with splits of its own, or split by seed.
 
 Which of these it is follows from what lies in it. It is listed sorted and checked before training starts. Whatever is not taken is remembered with the reason.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from larqnets.config import DataConfig
+from larqnets.data.box_folder import BoxLayout, box_form_of, find_boxes
+from larqnets.data.boxes import check_room
+from larqnets.data.class_boxes import ClassBoxes, check_some_box
 from larqnets.data.class_folders import ClassFolders, find_class_folders
 from larqnets.data.duplicates import same_files
 from larqnets.data.file_list import DAMAGED, EVERYTHING, MISSING, TEST, TRAIN, UNFIT, VALIDATION, FileList, LeftOut
-from larqnets.data.info import LABEL, MASK
-from larqnets.data.known import find_known
+from larqnets.data.info import BOXES, LABEL, MASK
 from larqnets.data.label_names import composed
 from larqnets.data.labels_table import SPLIT_COLUMN, TABLE, LabelsTable, NoColumnsError, find_table
+from larqnets.data.layout import dataset_of_config
 from larqnets.data.mask_folder import MaskLayout, find_masks, form_of
 from larqnets.data.masks import Codes
 from larqnets.data.split import held_out
 from larqnets.errors import LarqnetsError, some
 from larqnets.places import FOLDER_PREFIX, folder_path
 
-Layout = ClassFolders | LabelsTable | MaskLayout
+Layout = BoxLayout | ClassFolders | LabelsTable | MaskLayout
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,23 @@ class ImageFolder:
     left_out: tuple[LeftOut, ...]
     damaged: tuple[LeftOut, ...]
     codes: Codes | None = None
+
+    @property
+    def annotation(self) -> str:
+        """What is known of an image: a LABEL, a MASK or BOXES."""
+        return BOXES if isinstance(self.layout, BoxLayout) else LABEL if self.codes is None else MASK
+
+    def box_counts(self, config: DataConfig) -> Callable[[str], ClassBoxes]:
+        """Return what counts the boxes of a split; it raises LarqnetsError for none at all, and more than there is room for."""
+
+        def count(split: str) -> ClassBoxes:
+            files = self.splits[split]
+            check_room(files.boxes, files.paths, config.max_boxes)
+            found = ClassBoxes.of(files.boxes, len(self.layout.labels))
+            check_some_box(found, split, config.dataset)
+            return found
+
+        return functools.cache(count)
 
 
 def scan_folder(path: Path, config: DataConfig) -> ImageFolder:
@@ -64,10 +85,11 @@ def scan_folder(path: Path, config: DataConfig) -> ImageFolder:
 
 
 def annotation_of(config: DataConfig) -> str:
-    """Return what is known of the images of a data set that is there: a LABEL or a MASK."""
+    """Return what is known of the images of a data set that is there: a LABEL, a MASK or BOXES."""
     if config.dataset.startswith(FOLDER_PREFIX):
-        return MASK if form_of(folder_path(config.dataset)) else LABEL
-    return find_known(config.dataset).annotation
+        path = folder_path(config.dataset)
+        return MASK if form_of(path) else BOXES if box_form_of(path) else LABEL
+    return dataset_of_config(config).annotation
 
 
 def _counted(damaged: Sequence[LeftOut]) -> str:
@@ -136,9 +158,11 @@ def find_layout(path: Path, config: DataConfig) -> Layout:
 
 
 def _find_layout(path: Path) -> Layout:
-    """Return the masks where there are some, else the table of labels, else the class folders."""
+    """Return the masks where there are some, else the boxes, the table of labels, the class folders."""
     if form_of(path):
         return find_masks(path)
+    if box_form_of(path):
+        return find_boxes(path)
     try:
         return find_table(path) or find_class_folders(path)
     except NoColumnsError as error:
@@ -178,18 +202,18 @@ def _divide(listed: dict[str, FileList], layout: Layout, config: DataConfig) -> 
 def _divided(files: FileList, share: float, config: DataConfig, layout: Layout, what: str) -> tuple[FileList, FileList]:
     """Return what stays of the files, and the share of every label that is held out; equal files of a label stay together.
 
-    Of images with masks it is a share of all.
+    Of images with masks or boxes it is a share of all.
     """
     names = [composed(name) for name in files.names()]
     for same in same_files([Path(path) for path in files.paths]):
         for copy in same[1:]:
             names[copy] = names[same[0]]
     labels = layout.labels
-    if files.masks:
-        labels = ("",)
+    if files.masks or files.boxes:
+        labels, beside = ("",), "masks" if files.masks else "boxes"
         if len(set(names)) < 2:
             raise LarqnetsError(
-                f"{files.root} has {len(set(names))} different images with masks, but 2 are needed to take {what} from them. Add "
+                f"{files.root} has {len(set(names))} different images with {beside}, but 2 are needed to take {what} from them. Add "
                 "images."
             )
     out = held_out(files.labels, names, share, config.split_seed, labels, what)

@@ -2,18 +2,20 @@
 
     image    (H, W, C) uint8    scaled bilinearly with antialiasing; what moves in is black
     mask     (H, W, 1) uint8    scaled to the nearest pixel; what moves in is OUTSIDE
-    boxes    (M, 4) float32     top, left, bottom, right as fractions of height and width; moved, not clipped
+    boxes    (M, 4) float32     top, left, bottom, right as fractions of height and width; those whose centre leaves the
+                                picture are dropped, with their box_labels and box_kind (M,), the others clipped
     others                      such as a label: as they are
 
-In a batch all has a fixed shape, so rows of `boxes` that are all 0 stand for no box, and stay so.
+In a batch all has a fixed shape: behind the boxes that there are, rows are all 0 and their labels -1.
 """
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from larqnets.data.info import BOXES, IMAGE, MASK, OUTSIDE
-from larqnets.data.pixels import BoxOf, decode, make_upright, resize, stored_size, swap_upright
+from larqnets.data.image import GREY
+from larqnets.data.info import BOX_KIND, BOX_LABELS, BOXES, IMAGE, MASK, OUTSIDE
+from larqnets.data.pixels import BoxOf, decode, fitted, make_upright, resize, stored_size, swap_upright
 from larqnets.shapes import known
 
 Tensor = tf.Tensor
@@ -51,7 +53,25 @@ def cut_and_scale(stored: Example, box_of: BoxOf, size: tuple[int, int], channel
         (top, left, box_height, box_width), (height, width) = (tf.unstack(tf.cast(v, tf.float32)) for v in (box, shown))
         scale = tf.stack([height / box_height, width / box_width] * 2)
         moved = stored[BOXES] * scale - tf.stack([top / box_height, left / box_width] * 2)
-        example[BOXES] = boxes_or_none(stored[BOXES], moved)
+        example |= boxes_inside(stored, moved)
+    return example
+
+
+def fit(stored: Example, size: tuple[int, int], channels: int) -> Example:
+    """Decode a stored example, scaled so that all of it fits into (height, width) = `size`; below or on the right of it is GREY."""
+    example = {name: value for name, value in stored.items() if name != ORIENTATION}
+    for name, count, outside in ((IMAGE, channels, GREY), (MASK, 1, OUTSIDE)):
+        if name in stored:
+            picture = make_upright(decode(stored[name], count), stored[ORIENTATION])
+            small = fitted(tf.shape(picture)[:2], size)
+            scaled = resize(picture, small[0], small[1], nearest=name == MASK)
+            around = tf.stack([[0, size[0] - small[0]], [0, size[1] - small[1]], [0, 0]])
+            example[name] = tf.ensure_shape(tf.pad(scaled, around, constant_values=outside), (*size, count))
+    if BOXES in stored:
+        height, width = stored_size(stored[IMAGE], channels)
+        shown = tf.where(stored[ORIENTATION] >= 5, [width, height], [height, width])
+        scale = tf.cast(fitted(shown, size), tf.float32) / tf.constant(size, tf.float32)
+        example |= boxes_inside(stored, stored[BOXES] * tf.tile(scale, [2]))
     return example
 
 
@@ -76,9 +96,8 @@ def move(batch: Example, geometry: Geometry) -> Example:
         boxes = batch[BOXES] + tf.tile(shift, [1, 2])[:, tf.newaxis]
         top, left, bottom, right = tf.unstack(boxes, axis=-1)
         mirrored = tf.stack([top, 1 - right, bottom, 1 - left], axis=-1)
-        moved[BOXES] = boxes_or_none(
-            batch[BOXES], tf.where(geometry.mirror[:, tf.newaxis, tf.newaxis], mirrored, boxes)
-        )
+        boxes = tf.where(geometry.mirror[:, tf.newaxis, tf.newaxis], mirrored, boxes)
+        moved |= boxes_inside(batch, boxes)
     return moved
 
 
@@ -101,6 +120,21 @@ def cut_and_mirror(images: Tensor, geometry: Geometry, outside: int = 0) -> Tens
     return tf.gather(tf.reshape(padded, [-1, channels]), pixels)
 
 
-def boxes_or_none(before: Tensor, after: Tensor) -> Tensor:
-    """Return the boxes after, and 0 where there was none before."""
-    return tf.where(tf.reduce_any(before != 0, axis=-1, keepdims=True), after, 0.0)
+def boxes_inside(example: Example, moved: Tensor) -> Example:
+    """Return `boxes`, `box_labels` and `box_kind` of an example or a batch whose boxes moved to (..., M, 4).
+
+    Those whose centre is not in the picture are dropped, the others clipped to it; they keep their order, and what is free
+    then stands behind them.
+    """
+    centre, clipped = (moved[..., :2] + moved[..., 2:]) / 2, tf.clip_by_value(moved, 0.0, 1.0)
+    inside = tf.reduce_all((centre >= 0) & (centre <= 1) & (clipped[..., 2:] > clipped[..., :2]), axis=-1)
+    stays = inside & (example[BOX_LABELS] >= 0)
+    order = tf.argsort(tf.cast(~stays, tf.int32), axis=-1, stable=True)
+    kept = {
+        BOXES: tf.where(stays[..., tf.newaxis], clipped, 0.0),
+        BOX_LABELS: tf.where(stays, example[BOX_LABELS], -1),
+        BOX_KIND: tf.where(stays, example[BOX_KIND], 0),
+    }
+    return {
+        name: tf.ensure_shape(tf.gather(v, order, batch_dims=order.shape.rank - 1), v.shape) for name, v in kept.items()
+    }

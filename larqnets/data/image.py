@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from larqnets.arrays import open_at_once
-from larqnets.data.info import normalisation
+from larqnets.data.info import CROP, LETTERBOX, RESIZE, normalisation
 from larqnets.errors import LarqnetsError
 
 # Format -> the suffixes of its files. What a file is stands in its content; the suffix says that it is meant as an image.
@@ -29,6 +29,7 @@ SUFFIXES = {
 }
 FORMATS = tuple(SUFFIXES)
 HEIF, HEIF_SUFFIXES = "HEIF", (".heic", ".heif", ".hif")
+GREY = 114  # of the rest of the input, of a picture that is fitted into it
 GET_HEIF = 'pip install "larqnets[heic]"'
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -63,8 +64,8 @@ def read_image(path: Path | str, info: dict[str, Any]) -> np.ndarray:
     """Return the image of a file as (1, H, W, C) float32, prepared as `info` (see `preprocess_info`) says.
 
     EXIF orientation is applied and transparency dropped; then grey or RGB by C, the central part with the aspect ratio
-    H:W (times crop_fraction), bilinear resizing with antialiasing to H x W, and normalisation. An image of H x W pixels
-    is not resampled. Raises LarqnetsError for a file that is missing, none of `formats`, damaged or absurdly large.
+    H:W (times crop_fraction) or the whole image as its `resize` says, bilinear resizing with antialiasing to H x W, and
+    normalisation. An image of H x W pixels is not resampled. Raises LarqnetsError for a file that is missing, none of `formats`, damaged or absurdly large.
     """
     return _prepared(decode_upright(Path(path), info["image_shape"][-1]), info)
 
@@ -77,18 +78,46 @@ def prepare(picture: Image.Image, info: dict[str, Any], name: str = "The image")
 def looked_at(picture: Image.Image, info: dict[str, Any]) -> tuple[int, int, int, int]:
     """Return (top, left, height, width) of the part of an upright picture that `prepare` brings to the network's size."""
     height, width, _ = info["image_shape"]
+    if info.get(RESIZE, CROP) != CROP:
+        return 0, 0, picture.height, picture.width
     return central_box(picture.height, picture.width, height, width, info.get("crop_fraction", 1.0))
+
+
+def filled(picture: Image.Image, info: dict[str, Any]) -> tuple[int, int]:
+    """Return (height, width) of what `prepare` makes of the part that is looked at: it begins at the top left of the input.
+
+    All of the input but for LETTERBOX, where the rest of it is grey.
+    """
+    height, width, _ = info["image_shape"]
+    return fitted(picture.height, picture.width, height, width) if info.get(RESIZE) == LETTERBOX else (height, width)
+
+
+def in_picture(boxes: np.ndarray, picture: Image.Image, info: dict[str, Any]) -> np.ndarray:
+    """Return boxes (n, 4) relative to the input, [ymin, xmin, ymax, xmax], in pixels of an upright picture; not clipped."""
+    (top, left, height, width), (rows, columns) = looked_at(picture, info), filled(picture, info)
+    scale = np.array([height / rows, width / columns] * 2) * (*info["image_shape"][:2], *info["image_shape"][:2])
+    return boxes * scale + [top, left, top, left]
 
 
 def _prepared(picture: Image.Image, info: dict[str, Any]) -> np.ndarray:
     height, width, channels = info["image_shape"]
     top, left, box_height, box_width = looked_at(picture, info)
+    rows, columns = filled(picture, info)
     # Cropping first keeps pixels outside the box out of the antialiasing, as in training.
     picture = picture.crop((left, top, left + box_width, top + box_height))
-    picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(picture, np.uint8).reshape(1, height, width, channels)
+    picture = picture.resize((columns, rows), Image.Resampling.BILINEAR)
+    pixels = np.full((1, height, width, channels), GREY, np.uint8)
+    pixels[0, :rows, :columns] = np.asarray(picture, np.uint8).reshape(rows, columns, channels)
     scale, offset = normalisation(info["mean"], info["std"])
     return pixels.astype(np.float32) * scale + offset
+
+
+def fitted(height: int, width: int, target_height: int, target_width: int) -> tuple[int, int]:
+    """Return (height, width) of a picture that is scaled to fit into the target and keeps its shape."""
+    return (
+        max(1, math.floor(min(target_height, height * target_width / width) + 0.5)),
+        max(1, math.floor(min(target_width, width * target_height / height) + 0.5)),
+    )
 
 
 def central_box(

@@ -25,6 +25,8 @@ BOXES = "boxes"  # where things are: (M, 4), [ymin, xmin, ymax, xmax] relative t
 BOX_LABELS = "box_labels"  # the class of what is in every box, (M,), -1 behind the last one
 BOX_KIND = "box_kind"  # of every box, (M,): PLAIN, DIFFICULT or CROWD
 PLAIN, DIFFICULT, CROWD = 0, 1, 2  # a difficult one is learned from and never scored, a crowd neither
+CROP, WARP, LETTERBOX = "crop", "warp", "letterbox"  # how an image of another shape is brought to the network's size
+RESIZE = "resize"  # in the metadata: which of them
 SPLIT = "split"  # in the metadata: which images were the test
 OUTSIDE = 255  # in a mask: not known, not to be counted
 
@@ -87,9 +89,14 @@ class BoxInfo(DatasetInfo):
     annotation: ClassVar[str] = BOXES
 
 
-def crop_fraction(config: DataConfig) -> float:
+def resize_of(config: DataConfig, annotation: str) -> str:
+    """Return how images of another shape are brought to the network's size: CROP, WARP or LETTERBOX."""
+    return config.resize or (WARP if annotation == BOXES else CROP)
+
+
+def crop_fraction(config: DataConfig, resize: str = CROP) -> float:
     """Return the part of the short side that evaluation looks at."""
-    return CENTRAL_CROP_FRACTION if config.random_resized_crop else 1.0
+    return CENTRAL_CROP_FRACTION if config.random_resized_crop and resize == CROP else 1.0
 
 
 def normalisation(mean: Sequence[float], std: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
@@ -113,26 +120,31 @@ def keeps_apart(mean: Sequence[float], std: Sequence[float]) -> bool:
 def preprocess_info(info: DatasetInfo, config: DataConfig, division: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what `read_image` needs to turn a file into the model's input, as JSON types to embed in a model file.
 
-    Keys: dataset, labels, image_shape [H, W, C], mean, std, and crop_fraction, the central part of the short side; where the
-    `division` of its survey says that the test images were taken from a folder by seed, also split, see `split_options`.
+    Keys: dataset, labels, image_shape [H, W, C], mean, std, and crop_fraction, the central part of the short side; resize where
+    it is not CROP or the data set has boxes; where the `division` of its survey says that the test images were taken from a folder by seed, also split, see `image_options`.
     """
     division = division or {}
-    test = division.get("shares", {}).get("test")
+    test, resize = division.get("shares", {}).get("test"), resize_of(config, info.annotation)
     return {
         "dataset": info.name,
         "labels": list(info.labels),
         "image_shape": list(info.image_shape),
         "mean": list(info.mean),
         "std": list(info.std),
-        "crop_fraction": crop_fraction(config),
+        "crop_fraction": crop_fraction(config, resize),
+        **({} if resize == CROP and info.annotation != BOXES else {RESIZE: resize}),
         **({} if test is None else {SPLIT: {"test": test, "seed": division["seed"]}}),
     }
 
 
-def split_options(entry: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return which images of a folder were the test, as options of DataConfig; {} where the metadata of a file do not say it."""
-    said = (entry or {}).get(SPLIT)
-    return {} if said is None else {"test": said["test"], "split_seed": said["seed"]}
+def image_options(entry: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return which images of a folder were the test, and how they are resized, as options of DataConfig.
+
+    {} where the metadata of a file do not say it.
+    """
+    said = entry or {}
+    split = {"test": said[SPLIT]["test"], "split_seed": said[SPLIT]["seed"]} if SPLIT in said else {}
+    return split | ({RESIZE: said[RESIZE]} if RESIZE in said else {})
 
 
 def preprocessing(file: Model) -> dict[str, Any] | None:
@@ -182,7 +194,7 @@ def _fits(entry: dict[str, Any], shape: tuple[int, ...]) -> bool:
         return False
     if not _is_number(fraction) or not 0 < fraction <= 1:
         return False
-    if not isinstance(entry.get("dataset"), str | None):
+    if not isinstance(entry.get("dataset"), str | None) or entry.get(RESIZE, CROP) not in (CROP, WARP, LETTERBOX):
         return False
     return keeps_apart(mean, std) and (SPLIT not in entry or _is_split(entry[SPLIT]))
 

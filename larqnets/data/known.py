@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from larqnets.data.info import LABEL, MASK
+from larqnets.data.info import BOXES, LABEL, MASK
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.places import FOLDER_PREFIX
 
@@ -34,9 +34,12 @@ class KnownDataset:
     ships_with_package: bool = False
     manual_download: str = ""  # what TFDS cannot download by itself, as a sentence with {data_dir}
     by_hand: str = ""  # where TFDS has no builder: how it is prepared, as a sentence with {data_dir}
-    annotation: str = LABEL  # what is known of an image, its label or, in TFDS' `segmentation_mask`, its MASK
+    annotation: str = (
+        LABEL  # what is known of an image: its label, in TFDS' `segmentation_mask` its MASK, in `objects` BOXES
+    )
     first_value: int = 0  # in masks, of class 0
     validation_split: str | None = None  # the split beside the test that is to choose by
+    caution: str = ""  # what is to be known of its annotations
 
 
 _CIFAR10_LABELS = "airplane automobile bird cat deer dog frog horse ship truck"
@@ -55,6 +58,8 @@ _MASKS_BY_HAND = (
     "TFDS has no builder for it: have one write it to {{data_dir}}/{name}, with an image and a segmentation_mask whose pixels are "
     "numbers of classes, 255 for none"
 )
+
+_BOXES_BY_HAND = "TFDS has no builder for it: have one write it to {{data_dir}}/{name}, with an image and objects, each with a bbox and a label"
 
 KNOWN_DATASETS = {
     "digits": KnownDataset(
@@ -118,6 +123,57 @@ KNOWN_DATASETS = {
         labels=("pet", "background", "border"),
         annotation=MASK,
         first_value=1,
+    ),
+    "digit_boxes": KnownDataset(
+        "larqnets_digit_boxes",
+        mean=(0.195,),
+        std=(0.167,),
+        licence=Licence("CC BY 4.0"),
+        ships_with_package=True,
+        annotation=BOXES,
+        validation_split="validation",
+    ),
+    "voc": KnownDataset(
+        "voc/2007",
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        licence=Licence("images of Flickr, by its terms of use", research_only=True),
+        annotation=BOXES,
+        validation_split="validation",
+    ),
+    "voc2012": KnownDataset(
+        "voc/2012",
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        licence=Licence("images of Flickr, by its terms of use", research_only=True),
+        test_split="validation",  # nobody gives away the boxes of its test
+        annotation=BOXES,
+    ),
+    "coco": KnownDataset(
+        "coco/2017",
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        licence=Licence("annotations CC BY 4.0, images of Flickr by its terms of use", research_only=True),
+        test_split="validation",
+        annotation=BOXES,
+    ),
+    "bccd": KnownDataset(
+        "bccd",
+        mean=(0.7324, 0.6958, 0.7103),
+        std=(0.0606, 0.1021, 0.0748),
+        licence=Licence("MIT"),
+        caution="not every red cell (RBC) has a box",
+        annotation=BOXES,
+        validation_split="validation",
+    ),
+    "aquarium": KnownDataset(
+        "aquarium",
+        mean=(0.2704, 0.3429, 0.4324),
+        std=(0.2269, 0.2150, 0.2303),
+        licence=Licence("CC BY 4.0"),
+        by_hand=_BOXES_BY_HAND.format(name="aquarium"),
+        annotation=BOXES,
+        validation_split="validation",
     ),
 }
 

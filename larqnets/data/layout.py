@@ -4,13 +4,64 @@ import os
 import re
 from pathlib import Path
 
-from larqnets.data.known import KnownDataset
+from larqnets.config import DataConfig
+from larqnets.data.info import BOXES, LABEL, MASK
+from larqnets.data.known import KNOWN_DATASETS, NOT_KNOWN, KnownDataset, Licence, find_known
+from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
+
+_KNOWN_BY = (("objects", BOXES), ("segmentation_mask", MASK), ("label", LABEL))  # features of TFDS
+_NAME = re.compile(r"[A-Za-z]\w*(/[\w.-]*\w)?")  # of a set, and its variant
 
 
 def resolve_data_dir(data_dir: str | None) -> Path:
     """Return where prepared data is: `data_dir`, else TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def dataset_of_config(config: DataConfig) -> KnownDataset:
+    """Return the data set that a config names: one that is known, or any other that TFDS has prepared.
+
+    Raises LarqnetsError for a name that is neither, and a set of which nothing is known that can be learnt.
+    """
+    return find_dataset(config.dataset, config.data_dir)
+
+
+def find_dataset(name: str, data_dir: str | None) -> KnownDataset:
+    """Return what `dataset_of_config` does."""
+    if name not in KNOWN_DATASETS and is_prepared(name, data_dir):
+        return _described(name, resolve_data_dir(data_dir))
+    return find_known(name)
+
+
+def is_prepared(name: str, data_dir: str | None) -> bool:
+    """Return whether TFDS has prepared a data set of this name."""
+    return _NAME.fullmatch(name) is not None and _newest_version(resolve_data_dir(data_dir) / name) is not None
+
+
+def _described(name: str, data_dir: Path) -> KnownDataset:
+    """Return what TFDS says of a set that it has prepared; raises LarqnetsError where that is no set of images."""
+    known = KnownDataset(name, (), (), Licence(NOT_KNOWN))
+    path = find_prepared(known, data_dir)
+    try:
+        features = read_json(path / "features.json")["featuresDict"]["features"]
+        splits = {split["name"]: split for split in read_json(path / "dataset_info.json")["splits"]}
+        channels = int(features["image"]["image"]["shape"]["dimensions"][-1])
+        annotation = next(kind for feature, kind in _KNOWN_BY if feature in features)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, StopIteration) as error:
+        raise incomplete(
+            known, data_dir, path, "its features are not an image and objects, a segmentation_mask or a label"
+        ) from error
+    others = [split for split in ("test", "validation") if split in splits]
+    return KnownDataset(
+        name,
+        (0.5,) * channels,
+        (0.5,) * channels,
+        Licence(NOT_KNOWN),
+        test_split=others[0] if others else "test",
+        validation_split=others[1] if len(others) > 1 else None,
+        annotation=annotation,
+    )
 
 
 def find_prepared(known: KnownDataset, data_dir: Path) -> Path:

@@ -10,7 +10,7 @@ where there is one. A classes.txt, a name in every line in the order of their nu
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,12 @@ from larqnets.data.file_list import (
     TEST_NAMES,
     TRAIN,
     UNFIT,
-    VALIDATION,
     FileList,
     LeftOut,
     Listing,
+    by_stem,
     images_in,
+    named_splits,
 )
 from larqnets.data.info import OUTSIDE
 from larqnets.data.mask_classes import CITYSCAPES, VOC, MaskClasses, numbered
@@ -142,14 +143,12 @@ def _flat(path: Path) -> dict[str, Path]:
 
 
 def _split_folders(path: Path) -> dict[str, Path]:
-    found = {name: path / name for name in (TRAIN, *TEST_NAMES) if _has_both(path / name)}
-    tests = [name for name in found if name != TRAIN]
+    splits = named_splits({name: path / name for name in (TRAIN, *TEST_NAMES) if _has_both(path / name)})
     ways = f"Expected are {IMAGES}/ and {MASKS}/ in {path / TRAIN} and {path / TEST}, or in {path} itself."
-    if TRAIN not in found or not tests:
-        missing = TRAIN if TRAIN not in found else f"{TEST}/ (or validation/, val/, valid/)"
+    if TRAIN not in splits or TEST not in splits:
+        missing = TRAIN if TRAIN not in splits else f"{TEST}/ (or validation/, val/, valid/)"
         raise LarqnetsError(f"{path} has no {missing.rstrip('/')} images with masks. {ways}")
-    validation = {VALIDATION: found[tests[1]]} if tests[0] == TEST and len(tests) > 1 else {}
-    return {TRAIN: found[TRAIN], TEST: found[tests[0]], **validation}
+    return splits
 
 
 def _cities(path: Path) -> dict[str, Path]:
@@ -165,13 +164,11 @@ def _cities(path: Path) -> dict[str, Path]:
 def _lists(path: Path) -> dict[str, Path]:
     folder = path / _VOC_LISTS
     found = {name: folder / f"{name}.txt" for name in (TRAIN, TEST, "val")}
-    found = {name: file for name, file in found.items() if file.is_file()}
-    tests = [name for name in found if name != TRAIN]
-    if TRAIN not in found or not tests:
-        missing = TRAIN if TRAIN not in found else "val"
+    splits = named_splits({name: file for name, file in found.items() if file.is_file()})
+    if TRAIN not in splits or TEST not in splits:
+        missing = TRAIN if TRAIN not in splits else "val"
         raise LarqnetsError(f"{folder} has no {missing}.txt. Lists of names for {TRAIN} and val are needed there.")
-    validation = {VALIDATION: found["val"]} if tests == [TEST, "val"] else {}
-    return {TRAIN: found[TRAIN], TEST: found[tests[0]], **validation}
+    return splits
 
 
 def _beside(layout: MaskLayout) -> Iterator[LeftOut]:
@@ -200,7 +197,7 @@ def _pairs_of(layout: MaskLayout, split: str, left_out: list[LeftOut], damaged: 
     if layout.form == "cityscapes":
         images, masks, mask_words = _city_files(layout.path, where.name)
     else:
-        images, masks = (_by_stem(images_in(where / name, left_out)) for name in (IMAGES, MASKS))
+        images, masks = (by_stem(images_in(where / name, left_out)) for name in (IMAGES, MASKS))
         mask_words = _in_folder(where)
     pairs = []
     for name in sorted({*images, *masks}):
@@ -221,13 +218,6 @@ def _pairs_of(layout: MaskLayout, split: str, left_out: list[LeftOut], damaged: 
 
 def _in_folder(where: Path) -> Callable[[str], str]:
     return lambda name: str(where / MASKS / f"{name}.png")
-
-
-def _by_stem(files: Sequence[Path]) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = defaultdict(list)
-    for file in files:
-        found[file.stem].append(file)
-    return found
 
 
 def _city_files(path: Path, split: str) -> tuple[dict[str, list[Path]], dict[str, list[Path]], Callable[[str], str]]:

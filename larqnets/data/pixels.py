@@ -76,6 +76,22 @@ def central_part(fraction: float, target_height: Tensor | float, target_width: T
     return box_of
 
 
+def whole_picture(height: Tensor, width: Tensor) -> Tensor:
+    """The box function of all of a picture."""
+    return tf.stack([0, 0, height, width])
+
+
+def fitted(size: Tensor, target: tuple[int, int]) -> Tensor:
+    """Return (2,) int32, the height and width of a picture of `size` (2,) that is scaled to fit into the target.
+
+    The same numbers as `larqnets.data.image.fitted`.
+    """
+    h, w = tf.unstack(tf.cast(size, tf.float64))
+    height, width = target
+    sides = tf.stack([tf.minimum(h * width / w, height), tf.minimum(w * height / h, width)])
+    return tf.maximum(1, tf.cast(tf.floor(sides + 0.5), tf.int32))
+
+
 def resize(image: Tensor, height: int | Tensor, width: int | Tensor, *, nearest: bool = False) -> Tensor:
     """Return uint8 (height, width, C): bilinear with antialiasing, as Pillow and torchvision do it, then rounded.
 

@@ -120,10 +120,10 @@ def read_preparation(
     return Preparation(means, stds, named, size)
 
 
-def read_labels(text: str) -> tuple[str, ...]:
+def read_labels(text: str, fewest: int = 2) -> tuple[str, ...]:
     """Return the names of the classes in their order: of a text file the lines, else the parts between commas.
 
-    Raises LarqnetsError for a file that is not there or no text, fewer than two labels, and an empty one.
+    Raises LarqnetsError for a file that is not there or no text, fewer labels than that, and an empty one.
     """
     path = Path(text)
     try:
@@ -144,7 +144,7 @@ def read_labels(text: str) -> tuple[str, ...]:
     while names and not names[-1]:
         names.pop()
     where = path if is_file else "--labels"
-    if not 2 <= len(names) <= MAX_LABELS:
+    if not fewest <= len(names) <= MAX_LABELS:
         raise LarqnetsError(f"{where} holds {len(names):,} labels. Give one for each class, one in every line.")
     if not all(label.isascii() or printable(label) == label for label in names):
         raise LarqnetsError(f"{where} holds a label with characters that are no text. Save the labels as UTF-8.")

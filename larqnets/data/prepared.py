@@ -3,12 +3,14 @@
 import contextlib
 import io
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from larqnets.data.digit_boxes.larqnets_digit_boxes import LarqnetsDigitBoxes
 from larqnets.data.digits.larqnets_digits import LarqnetsDigits
-from larqnets.data.info import LABEL, MASK
+from larqnets.data.info import BOXES, LABEL, MASK
 from larqnets.data.known import KnownDataset
 from larqnets.data.layout import find_prepared, incomplete
 from larqnets.data.nuclei.larqnets_nuclei import LarqnetsNuclei
@@ -17,9 +19,13 @@ from larqnets.files import building_folder
 
 Builder = tfds.core.DatasetBuilder
 SHIPPED: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
-    kind.name: kind for kind in (LarqnetsDigits, LarqnetsNuclei)
+    kind.name: kind for kind in (LarqnetsDigitBoxes, LarqnetsDigits, LarqnetsNuclei)
 }
-SEGMENTATION_MASK = "segmentation_mask"  # the name that TFDS has for masks
+SEGMENTATION_MASK, OBJECTS = (
+    "segmentation_mask",
+    "objects",
+)  # the names that TFDS has for masks, and for things in boxes
+_FORM = "REL_YXYX"  # of boxes: top, left, bottom, right as fractions
 
 
 def open_prepared(known: KnownDataset, data_dir: Path) -> Builder:
@@ -50,23 +56,38 @@ def open_prepared(known: KnownDataset, data_dir: Path) -> Builder:
 def features_of(
     builder: Builder, annotation: str = LABEL
 ) -> tuple[tfds.features.Image, tfds.features.ClassLabel | tfds.features.Image]:
-    """Return what a prepared data set says about its images and their labels or masks.
+    """Return what a prepared data set says about its images and their labels, masks, or labels of things in boxes.
 
     Raises ValueError where it has others.
     """
-    features, name = builder.info.features, SEGMENTATION_MASK if annotation == MASK else "label"
+    features, name = builder.info.features, {MASK: SEGMENTATION_MASK, BOXES: OBJECTS}.get(annotation, "label")
     if isinstance(features, tfds.features.FeaturesDict) and {"image", name} <= features.keys():
         image, known = features["image"], features[name]
+        if annotation == BOXES:
+            known = _label_in_boxes(known)
         kind = tfds.features.Image if annotation == MASK else tfds.features.ClassLabel
         if isinstance(image, tfds.features.Image) and isinstance(known, kind):
             return image, known
     raise ValueError(f"its features are not an image and a {name}")
 
 
+def _label_in_boxes(objects: Any) -> Any:
+    """Return what a prepared data set says of the labels of things in boxes; raises ValueError for boxes in another form."""
+    parts = getattr(objects, "feature", None)
+    if not isinstance(parts, tfds.features.FeaturesDict) or not {"bbox", "label"} <= parts.keys():
+        raise ValueError(f"its {OBJECTS} are not a bbox and a label each")
+    if not isinstance(parts["bbox"], tfds.features.BBoxFeature):
+        raise ValueError(f"the bbox of its {OBJECTS} is none")
+    form = getattr(parts["bbox"], "bbox_format", None)
+    if form is not None and form.name != _FORM:
+        raise ValueError(f"its boxes are {form.name}, and {_FORM} are read")
+    return parts["label"]
+
+
 def prepare_shipped(name: str, data_dir: Path) -> None:
     """Write a data set that comes with the package under `data_dir` unless it is there, the same bytes everywhere; silent.
 
-    It takes a second or less. It is written into a folder of its own that is renamed when it is complete, so neither an
+    It takes a few seconds at most. It is written into a folder of its own that is renamed when it is complete, so neither an
     earlier interruption nor a second process can leave half a data set behind.
     """
     builder = SHIPPED[name]

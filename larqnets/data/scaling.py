@@ -1,6 +1,7 @@
 """A random part of a picture at a random scale, of the size that the network takes: `data.random_scale`.
 
-Factor 1 is the scale at which the picture just covers that size. What is missing of a smaller one is filled: an image with
+Factor 1 is the scale of evaluation: with CROP the picture just covers that size, with LETTERBOX it just fits into it, with WARP
+each of its sides is as long. What is missing of a smaller one is filled: an image with
 the mean of the data set, a mask with OUTSIDE. One geometry for the picture and all that is known about it.
 """
 
@@ -9,8 +10,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from larqnets.data.augment import Purpose, stateless_seed
-from larqnets.data.geometry import ORIENTATION, Example, boxes_or_none
-from larqnets.data.info import BOXES, IMAGE, MASK, OUTSIDE
+from larqnets.data.geometry import ORIENTATION, Example, boxes_inside
+from larqnets.data.info import BOXES, CROP, IMAGE, LETTERBOX, MASK, OUTSIDE
 from larqnets.data.pixels import decode, make_upright, resize
 
 Tensor = tf.Tensor
@@ -24,11 +25,11 @@ def draw_part(scale: tuple[float, float], seed: int, position: Tensor) -> tuple[
 
 
 def scaled_part(
-    stored: Example, factor: Tensor, place: Tensor, shape: tuple[int, int, int], fill: Sequence[int]
+    stored: Example, factor: Tensor, place: Tensor, shape: tuple[int, int, int], fill: Sequence[int], way: str = CROP
 ) -> Example:
     """Decode a stored example, scale it by `factor` and take a part of `shape` (H, W, C) at `place`; see `draw_part`.
 
-    `fill` is a pixel value for each channel, where there is no picture.
+    `way`: how evaluation resizes. `fill` is a pixel value for each channel, where there is no picture.
     """
     *target, channels = shape
     example = {name: value for name, value in stored.items() if name != ORIENTATION}
@@ -38,8 +39,9 @@ def scaled_part(
         if name in stored
     }
     size, want = tf.shape(pictures[IMAGE])[:2], tf.constant(target)
-    covering = tf.reduce_max(tf.cast(want, tf.float32) / tf.cast(size, tf.float32))
-    scaled = tf.maximum(1, tf.cast(tf.round(factor * covering * tf.cast(size, tf.float32)), tf.int32))
+    ratios = tf.cast(want, tf.float32) / tf.cast(size, tf.float32)
+    unvaried = {CROP: tf.reduce_max, LETTERBOX: tf.reduce_min}.get(way, tf.identity)(ratios)
+    scaled = tf.maximum(1, tf.cast(tf.round(factor * unvaried * tf.cast(size, tf.float32)), tf.int32))
     # Where the part begins in the scaled picture: below 0 where the picture is the smaller one.
     start = tf.cast(tf.floor(place * tf.cast(tf.abs(scaled - want) + 1, tf.float32)), tf.int32)
     start = tf.where(scaled >= want, start, -start)
@@ -61,7 +63,7 @@ def scaled_part(
         moved = (stored[BOXES] * whole - tf.tile(tf.cast(start, tf.float32), [2])) / tf.tile(
             tf.cast(want, tf.float32), [2]
         )
-        example[BOXES] = boxes_or_none(stored[BOXES], moved)
+        example |= boxes_inside(stored, moved)
     return example
 
 

@@ -8,18 +8,20 @@ from typing import Any, cast
 import numpy as np
 
 from larqnets.config import DataConfig
+from larqnets.data.boxes import check_room
+from larqnets.data.class_boxes import ClassBoxes, check_some_box
 from larqnets.data.class_pixels import ClassPixels, check_some_class, class_pixels, count_files
-from larqnets.data.file_list import TEST, TRAIN, VALIDATION
+from larqnets.data.file_list import TEST, TRAIN, VALIDATION, FileList
 from larqnets.data.folder import ImageFolder, damage, scan_folder
-from larqnets.data.info import MASK, OUTSIDE
-from larqnets.data.known import KnownDataset, find_known
-from larqnets.data.layout import resolve_data_dir
+from larqnets.data.info import BOXES, LABEL, MASK, OUTSIDE
+from larqnets.data.known import KnownDataset
+from larqnets.data.layout import dataset_of_config, resolve_data_dir
 from larqnets.data.mask_folder import MaskLayout
 from larqnets.data.masks import Codes
 from larqnets.data.palette import Colors, palette
 from larqnets.data.prepared import Builder, features_of, open_prepared
 from larqnets.data.split import held_out
-from larqnets.data.streams import FileStream, MaskFileStream, RecordStream, Stream
+from larqnets.data.streams import BoxFileStream, FileStream, MaskFileStream, RecordStream, Stream
 from larqnets.data.survey import Survey, survey_folder, survey_known
 from larqnets.errors import LarqnetsError
 from larqnets.places import FOLDER_PREFIX, folder_path
@@ -32,6 +34,9 @@ class Masks:
     codes: Codes
     colors: Colors
     pixels: Callable[[str], ClassPixels]
+
+
+BoxCounts = Callable[[str], ClassBoxes]  # of a split, counted once; raises LarqnetsError for boxes that cannot be
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,8 @@ class Source:
     std: tuple[float, ...]
     survey: Survey
     citation: str = ""
-    masks: Masks | None = None  # None: images have labels
+    masks: Masks | None = None
+    boxes: BoxCounts | None = None  # where there are neither these nor masks, images have labels
     png: bool = False  # all images are stored so
 
 
@@ -61,13 +67,21 @@ def _open_folder(config: DataConfig) -> Source:
     folder = scan_folder(path, config)
     if folder.damaged:
         raise damage(path, folder.damaged)
-    kind = FileStream if folder.codes is None else MaskFileStream
-    streams: dict[str, Stream] = {name: kind(files, folder.channels) for name, files in folder.splits.items()}
+    streams: dict[str, Stream] = {name: _file_stream(files, folder, config) for name, files in folder.splits.items()}
     grey = (0.5,) * folder.channels
     masks = _masks_of_folder(folder, config.dataset)
-    survey = survey_folder(folder, config, None if masks is None else masks.pixels)
+    boxes = folder.box_counts(config) if folder.annotation == BOXES else None
+    survey = survey_folder(folder, config, boxes if masks is None else masks.pixels)
     name = f"{FOLDER_PREFIX}{path.resolve().name}"
-    return Source(name, survey.labels, streams, (None, None), folder.channels, grey, grey, survey, masks=masks)
+    return Source(
+        *(name, survey.labels, streams, (None, None), folder.channels, grey, grey, survey), masks=masks, boxes=boxes
+    )
+
+
+def _file_stream(files: FileList, folder: ImageFolder, config: DataConfig) -> Stream:
+    if folder.annotation == BOXES:
+        return BoxFileStream(files, folder.channels, config.max_boxes)
+    return (MaskFileStream if folder.annotation == MASK else FileStream)(files, folder.channels)
 
 
 def _masks_of_folder(folder: ImageFolder, dataset: str) -> Masks | None:
@@ -85,12 +99,13 @@ def _masks_of_folder(folder: ImageFolder, dataset: str) -> Masks | None:
 
 
 def _open_known(config: DataConfig) -> Source:
-    known = find_known(config.dataset)
+    known = dataset_of_config(config)
     builder = open_prepared(known, resolve_data_dir(config.data_dir))
     image, annotation = features_of(builder, known.annotation)
     labels = known.labels or tuple(getattr(annotation, "names", None) or ())
-    train = RecordStream(builder, TRAIN, known)
-    streams: dict[str, Stream] = {TRAIN: train, TEST: RecordStream(builder, known.test_split, known)}
+    records = functools.partial(RecordStream, builder, known=known, max_boxes=config.max_boxes)
+    train = records(TRAIN)
+    streams: dict[str, Stream] = {TRAIN: train, TEST: records(known.test_split)}
     if config.own_validation and config.validation:
         raise LarqnetsError("data.own_validation and data.validation exclude each other. Leave one of them out.")
     if config.own_validation:
@@ -99,10 +114,10 @@ def _open_known(config: DataConfig) -> Source:
                 f"{config.dataset} has no validation images of its own beside the test. Leave data.own_validation out; "
                 "data.validation = 0.1 takes a part of the training images."
             )
-        streams[VALIDATION] = RecordStream(builder, known.validation_split, known)
+        streams[VALIDATION] = records(known.validation_split)
     if config.validation:
         numbers, groups = (
-            (np.zeros(train.num_images, np.int32), ("",)) if known.annotation == MASK else (train.labels(), labels)
+            (train.labels(), labels) if known.annotation == LABEL else (np.zeros(train.num_images, np.int32), ("",))
         )
         places = [str(place) for place in range(len(numbers))]
         kept = held_out(numbers, places, config.validation, config.split_seed, groups, "a validation set")
@@ -110,11 +125,25 @@ def _open_known(config: DataConfig) -> Source:
     *stored, channels = image.shape  # pyright: ignore[reportGeneralTypeIssues]  # TFDS hides its type
     size = stored[0], stored[1]
     masks = _masks_of_records(config, known, builder, labels, streams) if known.annotation == MASK else None
+    boxes = _boxes_of_records(config, labels, streams) if known.annotation == BOXES else None
     total = {name: stream.num_images for name, stream in streams.items()}
-    survey = survey_known(config, labels, total, None if masks is None else masks.pixels)
-    citation = builder.info.citation
+    survey = survey_known(config, known, labels, total, boxes if masks is None else masks.pixels)
+    mean, std, citation = known.mean, known.std, builder.info.citation
     png = image.encoding_format in (None, "png")
-    return Source(config.dataset, labels, streams, size, channels, known.mean, known.std, survey, citation, masks, png)
+    return Source(config.dataset, labels, streams, size, channels, mean, std, survey, citation, masks, boxes, png)
+
+
+def _boxes_of_records(config: DataConfig, labels: Sequence[str], streams: dict[str, Stream]) -> BoxCounts:
+    @functools.cache
+    def count(split: str) -> ClassBoxes:
+        stream = cast(RecordStream, streams[split])
+        found = stream.boxes()
+        check_room(found, stream.names(range(len(found))), config.max_boxes)
+        counts = ClassBoxes.of(found, len(labels))
+        check_some_box(counts, split, config.dataset)
+        return counts
+
+    return count
 
 
 def _masks_of_records(

@@ -17,10 +17,12 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from larqnets.data.augment import Purpose, stateless_seed
+from larqnets.data.box_records import in_fixed_shapes, objects_of
+from larqnets.data.boxes import Boxes, cleaned
 from larqnets.data.file_list import FileList
 from larqnets.data.geometry import ORIENTATION, Example
 from larqnets.data.image import as_png, decode_upright
-from larqnets.data.info import IMAGE, LABEL, MASK
+from larqnets.data.info import BOX_KIND, BOX_LABELS, BOXES, IMAGE, LABEL, MASK
 from larqnets.data.known import KnownDataset
 from larqnets.data.layout import incomplete
 from larqnets.data.masks import as_grey_png, count_values, read_mask
@@ -207,6 +209,30 @@ class MaskFileStream(FileStream):
         return tf.ensure_shape(tf.numpy_function(read, [index], tf.string), [])
 
 
+class BoxFileStream(FileStream):
+    """Images that are files, and the boxes of the things in each, for which there is so much room."""
+
+    def __init__(self, files: FileList, channels: int, room: int) -> None:
+        super().__init__(files, channels)
+        self._room = room
+        counts = [len(found.labels) for found in files.boxes]
+        nothing = (np.zeros((0, 4), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32))
+        of_all = ([found.boxes, found.labels, found.kinds] for found in files.boxes)
+        with tf.device("CPU:0"):
+            self._ends = tf.constant(np.cumsum([0, *counts]), tf.int64)
+            self._objects = [tf.constant(np.concatenate(column)) for column in zip(nothing, *of_all, strict=True)]
+
+    def known(self, index: tf.Tensor) -> Example:
+        first, end = tf.gather(self._ends, index), tf.gather(self._ends, index + 1)
+        boxes, labels, kinds = (values[first:end] for values in self._objects)
+        behind = [0, self._room - tf.cast(end - first, tf.int32)]
+        return {
+            BOXES: tf.ensure_shape(tf.pad(boxes, [behind, [0, 0]]), (self._room, 4)),
+            BOX_LABELS: tf.ensure_shape(tf.pad(labels, [behind], constant_values=-1), (self._room,)),
+            BOX_KIND: tf.ensure_shape(tf.pad(kinds, [behind]), (self._room,)),
+        }
+
+
 @dataclass(frozen=True)
 class RecordStream:
     """Images in the TFRecord shards of a prepared TFDS data set.
@@ -219,6 +245,7 @@ class RecordStream:
     split: str
     known: KnownDataset
     kept: np.ndarray | None = None  # which records are meant, bool; None: all
+    max_boxes: int = 0  # where things have boxes, the room for them
 
     @property
     def num_images(self) -> int:
@@ -241,6 +268,24 @@ class RecordStream:
         masks = self.in_order().map(lambda example: tf.io.decode_png(example[MASK], 1), tf.data.AUTOTUNE)
         with reading_errors(self):
             return np.array([count_values(mask) for mask in masks.as_numpy_iterator()])
+
+    def boxes(self) -> list[Boxes]:
+        """Return the boxes of every record that is meant, which reads all files.
+
+        Raises LarqnetsError for damaged files, and for boxes that cannot be.
+        """
+        records = self._records() if self.kept is None else _chosen(self._records(), self.kept, 0)
+        found = []
+        with reading_errors(self):
+            for objects in records.map(lambda record: objects_of(record)[1:], tf.data.AUTOTUNE).as_numpy_iterator():
+                try:
+                    found.append(cleaned(*objects))
+                except ValueError as error:
+                    raise LarqnetsError(
+                        f"{self.names([len(found)])[0]} of {self.known.tfds_name} has boxes that cannot be: {error}. "
+                        "Prepare the data set again without it."
+                    ) from error
+        return found
 
     def where(self, mask: np.ndarray) -> "RecordStream":
         """Return the records at which `mask` is true; it is about all."""
@@ -347,6 +392,9 @@ class RecordStream:
         return incomplete(self.known, path.parent.parent, path, problem)
 
     def _parse(self, record: tf.Tensor) -> Example:
+        if self.known.annotation == BOXES:
+            image, *objects = objects_of(record)
+            return {IMAGE: image, ORIENTATION: tf.constant(1), **in_fixed_shapes(objects, self.max_boxes)}
         named = {MASK: SEGMENTATION_MASK} if self.known.annotation == MASK else {}
         still_encoded = {name: tfds.decode.SkipDecoding() for name in (IMAGE, *named.values())}
         features = self.builder.info.features

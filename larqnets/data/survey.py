@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from larqnets.config import DataConfig
+from larqnets.data.class_boxes import ClassBoxes
 from larqnets.data.class_pixels import ClassPixels, count_files
 from larqnets.data.duplicates import same_files
 from larqnets.data.file_list import EVERYTHING, TEST, TRAIN, VALIDATION, LeftOut
 from larqnets.data.folder import ImageFolder
 from larqnets.data.image import Header
+from larqnets.data.info import LABEL
+from larqnets.data.known import KnownDataset
 from larqnets.data.label_names import alike_labels
 
 FEW_IMAGES = 10  # of a label in the training set: with fewer, a network hardly learns more than these images
 _ORDER = (TRAIN, VALIDATION, TEST)
+Contents = ClassPixels | ClassBoxes
 
 
 @dataclass(frozen=True)
@@ -72,19 +76,20 @@ class Survey:
     places: tuple[Place, ...] = ()
     paths: tuple[str, ...] = ()
     labels_from: str = ""  # the table in which they stand, where folders do not say them
-    masks: Mapping[str, ClassPixels] = field(default_factory=dict)  # where pixels have classes, and these were counted
-    count: Callable[[str], ClassPixels] | None = None  # counts the pixels of a split
+    contents: Mapping[str, Contents] = field(default_factory=dict)  # where an image has not one label, once counted
+    count: Callable[[str], Contents] | None = None  # counts those of a split
+    caution: str = ""  # what those say who know the data set
 
     def counted(self) -> "Survey":
-        """Return it with the pixels of all masks counted, where there are masks: an image is one of every label that it shows.
+        """Return it with all pixels or boxes counted, where these have classes: an image is one of every label that it shows.
 
-        Raises LarqnetsError for a mask with values that stand for nothing.
+        Raises LarqnetsError for a mask with values that stand for nothing, and for boxes that cannot be.
         """
         if self.count is None:
             return self
-        masks = {split: self.count(split) for split in self.total}
-        images = {split: pixels.images for split, pixels in masks.items()}
-        return replace(self, masks=masks, images=images, count=None)
+        contents = {split: self.count(split) for split in self.total}
+        images = {split: some.images for split, some in contents.items()}
+        return replace(self, contents=contents, images=images, count=None)
 
     def few(self) -> dict[str, int]:
         """Return the labels with fewer than FEW_IMAGES training images, and their number."""
@@ -122,15 +127,16 @@ class Survey:
     def cautions(self, copies: Sequence[Copies]) -> list[str]:
         """Return what may spoil a training or its test, each as a phrase."""
         found = [f"'{a}' and '{b}' differ in upper and lower case alone" for a, b in alike_labels(self.labels)]
-        if never := [label for label, n in self.few().items() if self.masks and not n]:
+        found += [self.caution] if self.caution else []
+        if never := [label for label, n in self.few().items() if self.contents and not n]:
             more = f", nor do {len(never) - 1} more labels" if len(never) > 1 else ""
-            hint = "; pixels of value 255 have no class" if self.masks[TRAIN].without_class else ""
+            hint = f"; {why}" if (why := self.contents[TRAIN].never) else ""
             found.append(f"'{never[0]}' occurs in no training image{more}{hint}")
         if few := {label: n for label, n in self.few().items() if label not in never}:
             (label, count), more = next(iter(few.items())), len(few) - 1
             images = "image" if count == 1 else "images"
             others = f", {more} more label{'s have' if more > 1 else ' has'} fewer than {FEW_IMAGES}" if more else ""
-            has = "occurs in" if self.masks else "has"
+            has = "occurs in" if self.contents else "has"
             found.append(f"'{label}' {has} {count} training {images}{others}")
         for attribute, words in (("between_splits", "on both sides of a split"), ("between_labels", "in two classes")):
             if some := [same for same in copies if getattr(same, attribute)]:
@@ -138,21 +144,18 @@ class Survey:
                 found.append(f"{many} {words} (such as {some[0].words()})")
         return found
 
-    def _pixels_in_words(self) -> str:
-        """Return "3.9 % of the pixels in train have no class; the rarest are bicyclist 0.3 %, pedestrian 0.7 %"."""
-        pixels = self.masks[TRAIN]
-        rarest = sorted(zip(pixels.shares, self.labels, strict=True))[:3]
-        named = ", ".join(f"{label} {_percent(share)}" for share, label in rarest)
-        return f"{_percent(pixels.without_class)} of the pixels in train have no class; the rarest are {named}"
+    def _told(self) -> list[tuple[str, Contents]]:
+        """Return the contents that are spoken of: those of train, of others those in which something was mended."""
+        mended = [split for split, some in self.contents.items() if some.done()]
+        return [(split, some) for split, some in self.contents.items() if split == TRAIN or split in mended]
 
     def lines(self) -> list[str]:
-        """Return what is to be known before a training, in one to four lines; with masks all of these are read."""
+        """Return what is to be known before a training, in a few lines; masks and boxes are all read for it."""
         if self.count is not None:
             return self.counted().lines()
         table = f", labels from {self.labels_from}" if self.labels_from else ""
         said = [f"data: {self.counts()}{table}" + (f"; {self.split_by}" if self.division else "") + "."]
-        if self.masks:
-            said.append(f"masks: {self._pixels_in_words()}.")
+        said += [f"{some.title}: {some.words(self.labels, split)}." for split, some in self._told()]
         if kinds := grouped(self.left_out):
             more = f"; {len(kinds) - 3} more kinds" if len(kinds) > 4 else ""
             said.append(f"left out: {'; '.join(kinds[: 3 if more else 4])}{more}.")
@@ -161,12 +164,13 @@ class Survey:
         return said
 
 
-def survey_folder(folder: ImageFolder, config: DataConfig, count: Callable[[str], ClassPixels] | None = None) -> Survey:
-    """Return what the names and headers of a folder say; `count` counts the pixels of its masks."""
+def survey_folder(folder: ImageFolder, config: DataConfig, count: Callable[[str], Contents] | None = None) -> Survey:
+    """Return what the names and headers of a folder say; `count` counts the pixels of its masks, or its boxes."""
+    labelled = folder.annotation == LABEL
     labels, splits = folder.layout.labels, folder.splits
     ordered = [(name, splits[name]) for name in _ORDER if name in splits]
     total = {name: len(files.paths) for name, files in ordered}
-    counts = {name: Counter(files.labels.tolist()) for name, files in ordered if folder.codes is None}
+    counts = {name: Counter(files.labels.tolist()) for name, files in ordered if labelled}
     shares = {TEST: config.test} if EVERYTHING in folder.layout.splits else {}
     if config.validation:
         shares[VALIDATION] = config.validation
@@ -175,13 +179,13 @@ def survey_folder(folder: ImageFolder, config: DataConfig, count: Callable[[str]
         labels=labels,
         total=total,
         images={name: tuple(counted[i] for i in range(len(labels))) for name, counted in counts.items()},
-        split_by=folder.layout.split_by + _shares_in_words(shares, config, folder.codes is None),
-        division=_division(shares, total, config, folder.codes is None),
+        split_by=folder.layout.split_by + _shares_in_words(shares, config, labelled),
+        division=_division(shares, total, config, labelled),
         channels=folder.channels,
         headers=tuple(header for _, files in ordered for header in files.headers),
         left_out=folder.left_out,
         places=tuple(
-            Place(name, labels[number] if folder.codes is None else "", file)
+            Place(name, labels[number] if labelled else "", file)
             for name, files in ordered
             for number, file in zip(files.labels.tolist(), files.names(), strict=True)
         ),
@@ -191,25 +195,27 @@ def survey_folder(folder: ImageFolder, config: DataConfig, count: Callable[[str]
     )
 
 
-def with_pixels(folder: ImageFolder, survey: Survey) -> Survey:
-    """Return the survey of a folder with masks with their pixels counted; raises LarqnetsError, see `Survey.counted`."""
+def with_contents(folder: ImageFolder, survey: Survey, config: DataConfig) -> Survey:
+    """Return the survey of a folder with the pixels of its masks, or its boxes, counted; raises LarqnetsError, see `Survey.counted`."""
     codes = folder.codes
-    assert codes is not None
+    if codes is None:
+        return replace(survey, count=folder.box_counts(config)).counted()
     return replace(survey, count=lambda split: count_files(folder.splits[split], codes)).counted()
 
 
 def survey_known(
     config: DataConfig,
+    known: KnownDataset,
     labels: tuple[str, ...],
     total: dict[str, int],
-    count: Callable[[str], ClassPixels] | None = None,
+    count: Callable[[str], Contents] | None = None,
 ) -> Survey:
-    """Return what is known of a prepared data set without reading it; `count` counts the pixels of its masks."""
+    """Return what is known of a prepared data set without reading it; `count` counts the pixels of its masks, or its boxes."""
     shares = {VALIDATION: config.validation} if config.validation else {}
     total = {name: total[name] for name in _ORDER if name in total}
     split_by = "its own splits" + _shares_in_words(shares, config, count is None)
     division = _division(shares, total, config, count is None)
-    return Survey(config.dataset, labels, total, {}, split_by, division, count=count)
+    return Survey(config.dataset, labels, total, {}, split_by, division, count=count, caution=known.caution)
 
 
 def _shares_in_words(shares: dict[str, float], config: DataConfig, stratified: bool) -> str:
@@ -231,10 +237,6 @@ def grouped(left_out: Sequence[LeftOut]) -> list[str]:
     """Return "2 .heic: pip install ..." for everything of the same kind and reason, the most frequent first."""
     kinds = Counter((one.what, one.why) for one in left_out)
     return [f"{count:,} {what}: {why}" for (what, why), count in kinds.most_common()]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %"
 
 
 def _range(counts: Sequence[int]) -> str:

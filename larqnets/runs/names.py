@@ -8,8 +8,7 @@ from pathlib import Path
 from larqnets.backbones import get_backbone
 from larqnets.config import DataConfig, Experiment, ModelConfig, StageConfig, list_configs, load_config
 from larqnets.data.folder import annotation_of, find_layout
-from larqnets.data.known import find_known
-from larqnets.data.layout import find_prepared, resolve_data_dir
+from larqnets.data.layout import dataset_of_config, find_dataset, find_prepared, resolve_data_dir
 from larqnets.errors import LarqnetsError
 from larqnets.method_options import method_names, no_option, read_options
 from larqnets.places import FOLDER_PREFIX, folder_path
@@ -74,19 +73,19 @@ def check_method(name: str) -> None:
 
 def check_data(config: DataConfig) -> None:
     """Look whether the images are there: a folder with its classes, or what TFDS has prepared."""
-    check_dataset(config.dataset)
+    check_dataset(config.dataset, config.data_dir)
     if config.dataset.startswith(FOLDER_PREFIX):
         find_layout(folder_path(config.dataset), config)
-    elif not (known := find_known(config.dataset)).ships_with_package:
+    elif not (known := dataset_of_config(config)).ships_with_package:
         find_prepared(known, resolve_data_dir(config.data_dir))
 
 
-def check_dataset(name: str | None) -> None:
+def check_dataset(name: str | None, data_dir: str | None = None) -> None:
     """Look whether there is such a data set, or such a folder."""
     if name is None:
         return
     if not name.startswith(FOLDER_PREFIX):
-        find_known(name)
+        find_dataset(name, data_dir)
     elif not (folder := folder_path(name)).is_dir():
         raise LarqnetsError(f"There is no folder {folder}. Check the path after 'folder:'.")
 

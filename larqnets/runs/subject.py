@@ -13,7 +13,7 @@ import tensorflow as tf
 from larqnets.beginnings import Beginning, beginning_of
 from larqnets.config import DataConfig, apply_override, load_config
 from larqnets.data import Dataset, load_dataset
-from larqnets.data.info import SPLIT, input_shape, preprocess_info, preprocessing, split_options
+from larqnets.data.info import SPLIT, image_options, input_shape, preprocess_info, preprocessing
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.models import create_model
@@ -80,7 +80,7 @@ class Subject:
         """The images that it is for: its own, or those asked for, in the size that it takes. None where nobody says."""
         data = self.own()
         if (others := self._others(data)) is not None:
-            said = {} if self.file is None else split_options(preprocessing(self.file))
+            said = {} if self.file is None else image_options(preprocessing(self.file))
             data = data or DataConfig(others, mean=self.preparation.mean, std=self.preparation.std, **said)
             data = data.of_dataset(others).of_size(self.takes[:2])
         return data if data is None or self.data_dir is None else dataclasses.replace(data, data_dir=self.data_dir)
@@ -292,7 +292,7 @@ def _images_of_file(path: Path, read: Callable[[], Model], dataset: str | None) 
     if entry is None or entry.get("dataset") is None:
         return None
     said = Preparation.of(entry)
-    data = DataConfig(entry["dataset"], mean=said.mean, std=said.std, **split_options(entry))
+    data = DataConfig(entry["dataset"], mean=said.mean, std=said.std, **image_options(entry))
     return data.of_size(input_shape(read())[:2])
 
 

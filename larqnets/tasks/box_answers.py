@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from larqnets.data.info import BOXES
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, printable
 
 SCORES = "scores"
 NMS = "nms"  # what the metadata of a file say of it
@@ -39,11 +39,15 @@ class Nms:
         for name in ("iou", "score"):
             value = getattr(self, name)
             if type(value) not in (int, float) or not 0 < value < 1:
-                raise LarqnetsError(f"The {_WORDS[name]} of a detector must lie between 0 and 1, and it is {value}.")
+                raise LarqnetsError(
+                    f"{_WORDS[name]} must lie between 0 and 1, and {name} is {value}. Give one such as 0.5."
+                )
         for name in ("max_per_class", "max"):
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= _MOST:
-                raise LarqnetsError(f"The {_WORDS[name]} must be from 1 to {_MOST:,}, and it is {value}.")
+                raise LarqnetsError(
+                    f"{_WORDS[name]} is from 1 to {_MOST:,}, and {name} is {value}. Give one such as 100."
+                )
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the metadata of a file have it."""
@@ -51,10 +55,10 @@ class Nms:
 
 
 _WORDS = {
-    "iou": "overlap (IoU) from which boxes count as one",
-    "score": "lowest score",
-    "max_per_class": "largest number of boxes of a class",
-    "max": "largest number of boxes of an image",
+    "iou": "The overlap from which on boxes are one thing",
+    "score": "The lowest score of a thing",
+    "max_per_class": "The largest number of things of a class",
+    "max": "The largest number of things in an image",
 }
 
 
@@ -62,12 +66,14 @@ def nms_of(facts: Mapping[str, Any]) -> Nms:
     """Return what the metadata of a file say of suppression, the defaults where they are silent; LarqnetsError for nonsense."""
     said = facts.get(NMS, {})
     known = {field.name for field in fields(Nms)}
-    if not isinstance(said, dict) or not set(said) <= known | {"per_class"} or said.get("per_class", True) is not True:
-        raise LarqnetsError("What the file says of its boxes (nms) is nonsense. Convert it again.")
-    try:
-        return Nms(**{name: value for name, value in said.items() if name in known})
-    except LarqnetsError as error:
-        raise LarqnetsError(f"What the file says of its boxes is nonsense: {error} Convert it again.") from error
+    if isinstance(said, dict) and set(said) <= known | {"per_class"} and said.get("per_class", True) is True:
+        try:
+            return Nms(**{name: value for name, value in said.items() if name in known})
+        except LarqnetsError as error:
+            reason = str(error)
+    else:
+        reason = printable(repr(said)[:100])
+    raise LarqnetsError(f"What the file says of how boxes are thinned out is nonsense. Convert it again. ({reason})")
 
 
 def detections(boxes: np.ndarray, scores: np.ndarray, nms: Nms) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Object detection: boxes around things and what they are, from `boxes` (N, A, 4) and `scores` (N, A, classes)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -157,6 +157,16 @@ class Detection(Task):
 
         iou = self.nms_iou or (0.6 if self.detector == "fcos" else 0.45)
         return Nms(iou, self.score, self.max_detections, self.max_detections)
+
+    def doubt(self, scores: Mapping[str, float], images: int, info: Info) -> str:
+        """A detector that finds next to nothing is not trained, or sees something else than in its training."""
+        found = scores.get(self.headline)
+        if found is None or not images or found > 0.01:
+            return ""
+        return (
+            f"An mAP of {found:.2%} is that of a network that finds nothing: the images are prepared otherwise than in its "
+            "training, the classes are in another order, or the network is not trained."
+        )
 
     def study(self, info: Info, facts: Facts) -> "BoxStudy":
         """Every class, the kinds of errors, and the images with the most of them."""

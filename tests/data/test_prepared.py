@@ -31,7 +31,19 @@ def load(cifar10: Path):
 
 def test_names():
     assert list_datasets() == [
-        *("camvid", "cifar10", "cifar100", "digits", "dsb2018_nuclei", "imagenet2012", "nuclei", "oxford_iiit_pet"),
+        *(
+            "aquarium",
+            "bccd",
+            "camvid",
+            "cifar10",
+            "cifar100",
+            "coco",
+            "digit_boxes",
+            "digits",
+            "dsb2018_nuclei",
+            "imagenet2012",
+        ),
+        *("nuclei", "oxford_iiit_pet", "voc", "voc2012"),
     ]
     assert list_datasets("cifar*") == ["cifar10", "cifar100"]
 

@@ -23,7 +23,9 @@ from larqnets.backbones import Backbone, get_backbone, list_backbones
 from larqnets.layers.binary_weights import BinaryWeightConv2D, BinaryWeightDense, BinaryWeightDepthwiseConv2D
 from larqnets.layers.branches import Apart, OneBelowTheOther, SoftGate, WeightedSum
 from larqnets.layers.channel_match import ChannelMatch
+from larqnets.layers.channel_norm import ChannelNorm
 from larqnets.layers.counted_dropout import CountedDropout
+from larqnets.layers.default_boxes import DefaultBoxes, Foreground
 from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.input_scale import InputScale
 from larqnets.layers.link_scale import LinkScale
@@ -217,6 +219,10 @@ LAYERS = {
     "map of magnitudes with gaps": (lambda: InputScale(3, dilation=2), [MAP]),
     "layer norm": (lambda: layers.LayerNormalization(), [MAP]),
     "softmax": (lambda: layers.Softmax(), [MAP]),
+    "vectors of a length": (lambda: ChannelNorm(), [MAP]),
+    "boxes": (lambda: DefaultBoxes((8, 8), [(1, 2)], [(8, 4)], (0.5, 0.9), [(2,)]), [(8, 4)]),
+    "probabilities without the background": (lambda: Foreground(), [(8, C)]),
+    "listed": (lambda: layers.Reshape((-1, 2)), [MAP]),
 }
 # What holds too, and is not said: nothing is folded across it there.
 UNSAID = {

@@ -17,7 +17,7 @@ from larqnets.cli.tables.evaluation import evaluated
 from larqnets.config import DataConfig
 from larqnets.console import PlainConsole
 from larqnets.data import load_dataset, preprocess_info
-from larqnets.data.info import split_options
+from larqnets.data.info import image_options
 from larqnets.runs.subject import open_subject
 from larqnets.tasks import Task
 from larqnets.tasks.class_study import ClassStudy
@@ -249,7 +249,7 @@ def test_a_file_far_from_its_run_is_tested_on_what_was_kept_from_its_training(un
 def test_what_is_converted_says_how_a_folder_was_split(unsplit, photos, files):
     says = open_subject(files[".h5"], dataset=f"folder:{unsplit}").preprocess
     assert says["split"] == {"test": 0.2, "seed": 0}
-    assert split_options(says) == {"test": 0.2, "split_seed": 0}
+    assert image_options(says) == {"test": 0.2, "split_seed": 0}
     assert "split" not in open_subject(files[".h5"], dataset=f"folder:{photos}").preprocess
 
 

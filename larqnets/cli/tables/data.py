@@ -19,17 +19,17 @@ def check(of: Check, drawn: Mapping[str, Path | None]) -> list[Any]:
     """Images by label and split, then what they are, then what to know about them."""
     survey = of.survey
     splits = list(survey.total)
-    pixels = survey.masks.get(TRAIN)
-    shares = ("pixels in train",) if pixels else ()
+    contents = survey.contents.get(TRAIN)
+    shares = (f"{contents.key} in train",) if contents else ()
     table = Table("label", *splits, *shares, "", box=None, pad_edge=False)
     for column in range(1, 1 + len(splits) + len(shares)):
         table.columns[column].justify = "right"
-    if pixels:
+    if contents:
         table.title, table.title_justify = "images that show it", "left"
     few = survey.few()
     for i, label in enumerate(survey.labels[:MAX_LABELS]):
         remark = f"fewer than {FEW_IMAGES} to train on" if label in few else ""
-        share = (f"{pixels.shares[i]:.2%}",) if pixels else ()
+        share = (contents.cells[i],) if contents else ()
         table.add_row(label, *(f"{survey.images[split][i]:,}" for split in splits), *share, remark)
     if len(survey.labels) > MAX_LABELS:
         table.add_row(
@@ -44,13 +44,15 @@ def check(of: Check, drawn: Mapping[str, Path | None]) -> list[Any]:
         "split": survey.split_by,
         "channels": "1, grey" if survey.channels == 1 else "3, RGB",
         "height x width": _sizes(sizes),
-        **({"pixels without a class": f"{pixels.without_class:.2%} in train"} if pixels else {}),
+        **(contents.facts if contents else {}),
         **({"formats": ", ".join(f"{count:,} {name}" for name, count in formats)} if formats else {}),
     }
     parts: list[Any] = [table, "", facts(shown)]
     parts += _section("changed when read", survey.changes())
+    done = [(split, one) for split, some in survey.contents.items() for one in some.done()]
+    parts += _section("mended", [f"{split}: {one}" for split, one in done])
     parts += _section("left out", grouped(survey.left_out))
-    parts += _section("damaged or unfit" if pixels else "damaged", [one.why for one in of.damaged])
+    parts += _section("damaged or unfit" if contents else "damaged", [one.why for one in of.damaged])
     parts += _section("not there", [one.why for one in of.missing])
     parts += _section("the same picture", [_places(same) for same in of.copies])
     parts += _section("careful", survey.cautions(of.copies))

@@ -51,13 +51,11 @@ class LarqnetsDigits(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        with np.load(_FILE) as arrays:
-            images, labels = arrays["images"], arrays["labels"]
-        pixels = np.round(images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
+        pixels, labels = _read_file()
         order = np.random.RandomState(0).permutation(len(labels))
         return {
-            "train": self._generate_examples(order[:NUM_TRAIN], pixels, labels),
-            "test": self._generate_examples(order[NUM_TRAIN:], pixels, labels),
+            "train": self._generate_examples(order[:NUM_TRAIN], pixels[..., np.newaxis], labels),
+            "test": self._generate_examples(order[NUM_TRAIN:], pixels[..., np.newaxis], labels),
         }
 
     def _generate_examples(
@@ -65,3 +63,16 @@ class LarqnetsDigits(tfds.core.GeneratorBasedBuilder):
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         for index in indices:
             yield int(index), {"image": pixels[index], "label": int(labels[index])}
+
+
+def read_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Return the digits (1797, 8, 8) uint8 and their labels, the NUM_TRAIN for training first."""
+    pixels, labels = _read_file()
+    order = np.random.RandomState(0).permutation(len(labels))
+    return pixels[order], labels[order]
+
+
+def _read_file() -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels uint8, 0 (paper) to 255 (ink), and labels in the order of the file."""
+    with np.load(_FILE) as arrays:
+        return np.round(arrays["images"] * (255 / 16)).astype(np.uint8), arrays["labels"]
