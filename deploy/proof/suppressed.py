@@ -18,12 +18,13 @@ from deploy.run.lce_kernels import has_larq_ops
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
 from larqnets.tasks.box_answers import nms_of
+from larqnets.tflite.detection_op import Suppression
 from larqnets.tflite.inspect import own_metadata
 from larqnets.tflite.model import Model
 from larqnets.tflite.model_metadata import NAME, detector_metadata, with_labels
 from larqnets.tflite.reading import read_model
 
-KEY = "postprocess"  # in the metadata of such a file: "fast" or "regular"
+KEY = "postprocess"  # in the metadata of such a file: its Suppression
 TOLERANCE = 1e-5
 THREADS = (
     "TensorFlow Lite's suppression class by class (--regular-nms) looks at all classes with one thread only: with T threads it "
@@ -32,7 +33,7 @@ THREADS = (
 
 
 def suppressed(
-    proven: Converted, samples: Samples, arm64_samples: int, *, regular: bool, reporter: Reporter = SILENT
+    proven: Converted, suppression: Suppression, samples: Samples, arm64_samples: int, reporter: Reporter = SILENT
 ) -> Converted:
     """Return a proven file of boxes and scores with suppression behind it, NAME_nms.
 
@@ -40,9 +41,9 @@ def suppressed(
     """
     reporter.stage("suppression")
     said = own_metadata(proven.file) or {}
-    content = with_suppression(proven.file, nms_of(said), regular=regular)
+    content = with_suppression(proven.file, nms_of(said), regular=suppression == "regular")
     standard = _standard(content, said)
-    content = edit.add_metadata(content if standard is None else standard, {**said, KEY: _word(regular)})
+    content = edit.add_metadata(content if standard is None else standard, {**said, KEY: suppression})
     if standard is not None:
         content = with_labels(content, [str(label) for label in said.get("classes", ())])
     file = read_model(content)
@@ -74,8 +75,13 @@ def differing(file: Model, proven: Model, images: np.ndarray, device: str | None
     return ""
 
 
-def within(file: Model) -> Model:
-    """Return of a file with suppression the one that answers with boxes and scores, as its network does."""
+def within(file: Model) -> Model | None:
+    """Return of a file with suppression the one that answers with boxes and scores, as its network does; None of any other.
+
+    Raises LarqnetsError where the metadata say that it has it, and it does not end so.
+    """
+    if KEY not in (own_metadata(file) or {}):
+        return None
     return read_model(edit.answering_with(file.content, *answers_within(file)))
 
 
@@ -94,7 +100,3 @@ def _standard(content: bytes, said: dict[str, Any]) -> bytes | None:
     channels = file.subgraphs[0].tensors[file.subgraphs[0].inputs[0]].shape[-1]
     mean, std = ([255 * value for value in np.ravel(images[name])] for name in ("mean", "std"))
     return edit.add_metadata_bytes(content, NAME, detector_metadata(channels, mean, std, "detector"))
-
-
-def _word(regular: bool) -> str:
-    return "regular" if regular else "fast"
