@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from deploy.export.binary_layers import main_kernel
 from deploy.export.converters import run_converter, run_stock_converter
+from deploy.export.decoding import run_int8_converter
 from deploy.export.edit import add_metadata
 from deploy.export.entry import factor_and_bias, is_norm, layers_behind
 from deploy.export.model import Export, check_places, check_structure
@@ -118,11 +119,12 @@ def convert_twin(
 ) -> Converted:
     """Convert a real-valued model with stock TFLite: as float, or as int8 when `calibration` images (N, H, W, C) are given.
 
-    int8 means weights and activations, float input and output. Its accuracy is measured where the samples are labelled.
+    int8 means weights and activations, float input and output, and in floats what decodes boxes. Its accuracy is measured where the samples are labelled.
     """
     variant = "float" if calibration is None else "int8"
     trained = Trained.of(model)
-    file = run_stock_converter(trained.export.model, calibration, quantise=calibration is not None)
+    model = trained.export.model
+    file = run_stock_converter(model) if calibration is None else run_int8_converter(model, calibration)
     names = layer_names(file, trained.model, {})
     entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
     entry |= {scores.KEY: kind_of_model(trained.model), **task_entry(samples)}

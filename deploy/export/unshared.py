@@ -30,6 +30,10 @@ def unshared(model: tf.keras.Model, *, cut: bool = False) -> tf.keras.Model:
     made: dict[int, Any] = {}  # by the identity of the tensor that it stands for
     for given, name in zip(model.inputs, model.input_names, strict=True):
         made[id(given)] = tf.keras.Input(given.shape[1:], given.shape[0], name=name, dtype=given.dtype)
+
+    def stand_in(given: Any) -> Any:
+        return made.get(id(given), given)
+
     for node in nodes:
         if node.is_input:
             continue
@@ -37,7 +41,7 @@ def unshared(model: tf.keras.Model, *, cut: bool = False) -> tf.keras.Model:
         name = names[layer.name, _shapes(node)]
         if name not in copies:
             copies[name] = type(layer).from_config({**layer.get_config(), "name": name})
-        args, kwargs = tf.nest.map_structure(lambda x: made.get(id(x), x), (node.call_args, node.call_kwargs))
+        args, kwargs = tf.nest.map_structure(stand_in, (node.call_args, node.call_kwargs))
         outputs = copies[name](*args, **kwargs)
         made |= zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs), strict=True)
         if layer.weights:

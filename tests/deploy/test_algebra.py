@@ -116,11 +116,11 @@ def test_every_layer_that_we_register_has_an_entry():
         if kind.__module__.startswith(("larqnets.", "deploy.")) and not issubclass(kind, lq.quantizers.Quantizer)
     ]
     assert {HardTanh, AddShare, MovedNorm, NormOfOtherAxis, SplitPadding} <= set(ours)
-    assert [kind for kind in ours if kind not in algebra._ENTRIES] == []
+    assert [kind for kind in ours if kind not in algebra.ENTRIES] == []
 
 
 def test_a_layer_of_ours_without_an_entry_is_an_error_that_names_it(monkeypatch):
-    monkeypatch.delitem(algebra._ENTRIES, HardTanh)
+    monkeypatch.delitem(algebra.ENTRIES, HardTanh)
     image = tf.keras.Input((4, 4, 8))
     model = tf.keras.Model(image, HardTanh(name="clip")(image))
     with pytest.raises(LarqnetsError, match=r"Layer 'clip' is a HardTanh, of which .*algebra.py does not say"):
@@ -334,8 +334,8 @@ def test_no_output_is_larger_than_what_it_is_said_to_be_made_of(name):
 
 def test_every_entry_is_among_those_that_were_tried():
     tried = {type(LAYERS[name][0]()) for name in LAYERS}
-    known = {type(algebra._ENTRIES[kind]) for kind in tried if kind in algebra._ENTRIES}
-    assert {type(entry) for entry in algebra._ENTRIES.values()} - known == {type(algebra._ENTRIES[MovedNorm])}
+    known = {type(algebra.ENTRIES[kind]) for kind in tried if kind in algebra.ENTRIES}
+    assert {type(entry) for entry in algebra.ENTRIES.values()} - known == {type(algebra.ENTRIES[MovedNorm])}
 
 
 # Layers that somebody else wrote.
