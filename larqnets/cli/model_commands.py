@@ -62,6 +62,18 @@ def convert(
             "logits, mask (a uint8 for every pixel) or small (logits before they are enlarged).",
         ),
     ] = None,
+    postprocess: Annotated[
+        bool,
+        typer.Option(
+            "--postprocess",
+            help="Of a detector: beside every file also NAME_nms.tflite, which leaves out overlapping boxes itself "
+            "(TFLite_Detection_PostProcess), for programs that expect that.",
+        ),
+    ] = False,
+    regular_nms: Annotated[
+        bool,
+        typer.Option("--regular-nms", help="With --postprocess: class by class, which is right with one thread only."),
+    ] = False,
     dataset: DataName = None,
     data_dir: DataDir = None,
     mean: Mean = None,
@@ -83,7 +95,8 @@ def convert(
 
     given = read_preparation(mean, std, scale, labels, image_size)
     form, out = preflight.form_and_folder(output)
-    preflight.check_convert(source, target, twin_run, form, out, dataset, data_dir)
+    suppression = preflight.suppression_of(postprocess, regular_nms)
+    preflight.check_convert(source, target, twin_run, form, suppression, out, dataset, data_dir)
     sources = needs_training_extra("deploy.convert.sources")
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import models
@@ -100,6 +113,7 @@ def convert(
             data_dir=data_dir,
             given=given,
             form=form,
+            postprocess=suppression,
             arm64_proof=arm64_proof,
             reporter=reporter,
         )

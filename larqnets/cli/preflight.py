@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from deploy.targets import check_target
-from larqnets.config import STRATEGIES, DataConfig, ModelConfig, apply_override, load_config
+from deploy.targets import check_postprocess, check_target
+from larqnets.config import STRATEGIES, DataConfig, ModelConfig, load_config
 from larqnets.data.known import KNOWN_DATASETS, SPLITS
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import check_folder, check_output
 from larqnets.method_options import method_names
+from larqnets.overrides import apply_override
 from larqnets.places import FOLDER_PREFIX
 from larqnets.published import is_keras, is_zoo
 from larqnets.published.zoo import check_zoo
@@ -43,6 +44,7 @@ from larqnets.runs.weights_files import check_readable
 from larqnets.schema import from_mapping
 from larqnets.scores import FORMS, Form
 from larqnets.tasks import get_task
+from larqnets.tflite.detection_op import Suppression
 
 if TYPE_CHECKING:
     from larqnets.tflite.model import Model
@@ -133,11 +135,19 @@ def form_and_folder(outputs: Sequence[str] | None) -> tuple[Form, Path | None]:
     return cast(Form, forms[0]) if forms else "logits", Path(folders[0]) if folders else None
 
 
+def suppression_of(postprocess: bool, regular: bool) -> Suppression | None:
+    """Return how --postprocess and --regular-nms of `larqnets convert` leave out boxes, None where they are not given."""
+    if regular and not postprocess:
+        raise LarqnetsError("--regular-nms says how --postprocess leaves out boxes. Add --postprocess.")
+    return ("regular" if regular else "fast") if postprocess else None
+
+
 def check_convert(
     source: Path,
     target: str,
     twin_run: Path | None,
     form: Form,
+    postprocess: Suppression | None,
     out: Path | None,
     dataset: str | None,
     data_dir: str | None,
@@ -145,9 +155,12 @@ def check_convert(
     """Look at the arguments of `larqnets convert`."""
     check_target(target)
     check_network(source)
-    if form != "logits":
-        task = Run.open(source).config.task if source.is_dir() and source.suffix not in KERAS_SUFFIXES else None
-        get_task(task).check_form(form, str(source))
+    if form != "logits" or postprocess is not None:
+        is_run = source.is_dir() and source.suffix not in KERAS_SUFFIXES
+        task = get_task(Run.open(source).config.task if is_run else None)
+        task.check_form(form, str(source))
+        if postprocess is not None and is_run:
+            check_postprocess(task.name, str(source))
     if twin_run is not None:
         Run.open(twin_run)
     check_folder(out or (source if source.is_dir() else source.parent))

@@ -48,7 +48,7 @@ def conversion(manifest: dict[str, Any], verbose: bool) -> list[Any]:
         parts.append(f"FLOAT: layer '{fallback['layer']}' runs as float: {fallback['cause']}")
     parts += [*manifest["remarks"], *(f"warning: {text}" for text in manifest["warnings"])]
     parts += [f"files: {folder}/", f"Next: larqnets inspect {folder}/{manifest['file']}"]
-    return [*parts, manifest["proof"]["line"], *_form(manifest)]
+    return [*parts, manifest["proof"]["line"], *_form(manifest), *_postprocess(manifest)]
 
 
 _FORMS = {"mask": "the class of every pixel, uint8", "small": "logits before they are enlarged"}
@@ -62,6 +62,17 @@ def _form(manifest: dict[str, Any]) -> list[str]:
     where = f"{form['samples']:,} images here"
     where += f" and {form['arm64_samples']} on ARM64" if form["arm64_samples"] else ""
     return [f"the files answer with {_FORMS[form['form']]}: bit for bit what the proven logits give, on {where}"]
+
+
+def _postprocess(manifest: dict[str, Any]) -> list[str]:
+    """What the files beside the proven ones leave out, where that was asked for."""
+    said = manifest.get("postprocess")
+    if said is None:
+        return []
+    where = f"{said['samples']:,} images here"
+    where += f" and {said['arm64_samples']} on ARM64" if said["arm64_samples"] else ""
+    how = "class by class" if said["suppression"] == "regular" else "whatever their class"
+    return [f"the files *_nms.tflite leave out overlapping boxes, {how}, of the proven boxes and scores, on {where}"]
 
 
 def verification_lines(v: dict[str, Any], verbose: bool) -> list[str]:
