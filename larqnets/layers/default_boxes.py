@@ -48,9 +48,10 @@ def encoded(boxes: tf.Tensor, priors: tf.Tensor) -> tf.Tensor:
 
     t = ((c - c_a) / (0.1 size_a), log(size / size_a) / 0.2), c the centre and size the height and the width.
     """
-    centres, sizes = (boxes[..., 2:] + boxes[..., :2]) / 2, boxes[..., 2:] - boxes[..., :2]
-    moved = (centres - priors[..., :2]) / priors[..., 2:] / VARIANCES[:2]
-    grown = tf.math.log(tf.maximum(sizes, _SMALLEST) / priors[..., 2:]) / VARIANCES[2:]
+    low, high = tf.split(boxes, 2, axis=-1)
+    centres, sides = tf.split(priors, 2, axis=-1)
+    moved = ((low + high) / 2 - centres) / sides / VARIANCES[:2]
+    grown = tf.math.log(tf.maximum(high - low, _SMALLEST) / sides) / VARIANCES[2:]
     return tf.concat([moved, grown], -1)
 
 
@@ -77,8 +78,9 @@ class DefaultBoxes(tf.keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> list[tf.Tensor]:
         """Return boxes and default boxes."""
-        centres = inputs[..., :2] * (self.priors[:, 2:] * VARIANCES[:2]) + self.priors[:, :2]
-        halves = tf.exp(inputs[..., 2:] * VARIANCES[2:]) * (self.priors[:, 2:] / 2)
+        moved, grown = tf.split(inputs, 2, axis=-1)
+        centres = moved * (self.priors[:, 2:] * VARIANCES[:2]) + self.priors[:, :2]
+        halves = tf.exp(grown * VARIANCES[2:]) * (self.priors[:, 2:] / 2)
         boxes = tf.concat([centres - halves, centres + halves], -1)
         return [boxes, tf.broadcast_to(self.priors, tf.shape(inputs))]
 
@@ -94,4 +96,4 @@ class Foreground(tf.keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Softmax, and all but the first."""
-        return tf.nn.softmax(inputs)[..., 1:]
+        return tf.nn.softmax(inputs)[:, :, 1:]
