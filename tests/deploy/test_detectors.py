@@ -1,15 +1,14 @@
 """Detectors as files: kernels that all levels share, two answers of their own sizes, int8 twins, and suppression in the file."""
 
-from functools import cache
-
 import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
-from detectors import CLASSES, SHAPE, detection, detector
+from detector_files import IMAGES, INFO, file_of, network_of
+from detectors import detection
 
 from android_bench.measuring.equality import judge
-from deploy.convert.convert import convert, convert_twin, refuse_known_problems
+from deploy.convert.convert import convert, refuse_known_problems
 from deploy.export.binary_layers import describe_binary_layers
 from deploy.export.converters import run_stock_converter
 from deploy.export.decoding import behind_last_kernels, run_int8_converter
@@ -21,41 +20,15 @@ from deploy.proof.verify import verify
 from deploy.run.interpreter import QEMU, Interpreter
 from larqnets import LarqnetsError
 from larqnets.counts import count, is_binary_kernel
-from larqnets.tasks import Images, answers_of
+from larqnets.tasks import answers_of
 from larqnets.tflite.inspect import inspect_model
 from larqnets.tflite.weight_ops import stored_kernel
 
 layers = tf.keras.layers
-IMAGES = np.random.default_rng(0).normal(size=(12, *SHAPE)).astype(np.float32)
-INFO = Images(SHAPE, CLASSES)
-VARIANTS = ("binary", "float", "int8", "ssd float", "ssd int8")
-
-
-def samples(**task):
-    return Samples(IMAGES, None, 0, task=detection(**task), info=INFO)
-
-
-@cache
-def network(name):
-    if name == "binary":
-        return detector("groupnet")
-    return detector("real", task={"detector": "ssd"} if name.startswith("ssd") else None)
-
-
-@cache
-def file_of(variant):
-    """The converted network, proven where it is claimed to be equal."""
-    given = samples(detector="ssd") if variant.startswith("ssd") else samples()
-    model = network(variant.removesuffix(" int8") if variant != "int8" else "float")
-    return convert_twin(model, given, IMAGES, {}, "") if variant.endswith("int8") else convert(model, given)
-
-
-def network_of(variant):
-    return network({"int8": "float", "ssd float": "ssd", "ssd int8": "ssd"}.get(variant, variant))
 
 
 def test_a_layer_on_maps_of_several_sizes_becomes_one_for_each():
-    model = network("binary")
+    model = network_of("binary")
     apart = Trained(model).model
     assert apart.output_names == ["boxes", "scores"]
     places = {x.name: [x.get_input_shape_at(i) for i in range(len(x.inbound_nodes))] for x in apart.layers}
@@ -170,7 +143,7 @@ def test_a_detector_is_proven_and_answers_as_its_network(variant):
 
 def test_a_file_stores_every_kernel_once():
     """Property 12: as many buffers as there are different kernels."""
-    file, model = file_of("binary").file, network("binary")
+    file, model = file_of("binary").file, network_of("binary")
     graph = file.subgraphs[0]
     kernels = {True: [], False: []}  # by whether they are binary
     for layer in model.layers:
@@ -258,17 +231,17 @@ def test_the_int8_files_of_other_networks_stay_as_they_are():
 
 
 def test_a_network_is_cut_behind_its_last_kernels():
-    features, decoding = behind_last_kernels(Trained(network("float")).model)
+    features, decoding = behind_last_kernels(Trained(network_of("float")).model)
     assert {x.name.rsplit("_", 1)[0] for x in (t._keras_history.layer for t in features.outputs)} == {
         "cls_scores", "box_distances", "box_centerness",
     }  # fmt: skip
     assert not [layer.name for layer in decoding.layers if isinstance(layer, layers.Conv2D)]
-    for ours, theirs in zip(decoding(features(IMAGES)), answers_of(network("float"))(IMAGES), strict=True):
+    for ours, theirs in zip(decoding(features(IMAGES)), answers_of(network_of("float"))(IMAGES), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_detector_is_proven_on_arm64(bundle):
-    model = network("binary")
+    model = network_of("binary")
     found = verify(file_of("binary").file, model, IMAGES[:3], task=detection(), info=INFO, device=QEMU)
     assert found.equal
     assert len(found.layers) > 40
