@@ -10,7 +10,7 @@ from PIL import Image
 
 from deploy.run.decoder import check_finite
 from deploy.run.picture_model import Picture, PictureModel, Shown, names_of
-from larqnets.data.image import in_8_bits, looked_at
+from larqnets.data.image import filled, in_8_bits, looked_at
 from larqnets.data.info import OUTSIDE
 from larqnets.data.overlay import overlay, with_palette
 from larqnets.data.palette import Colors
@@ -83,7 +83,11 @@ class Segmenter(PictureModel):
         check_finite(answers, shown.name)
         top, left, height, width = seen = looked_at(shown.picture, self._preprocess)
         mask = np.full((shown.picture.height, shown.picture.width), OUTSIDE, np.uint8)
-        mask[top : top + height, left : left + width] = given(answers[0][0], (height, width))
+        # What fills the rest of the input would lie beside the picture.
+        sides = zip(seen[2:], self._preprocess["image_shape"], filled(shown.picture, self._preprocess), strict=False)
+        beyond = [round(side * whole / part) for side, whole, part in sides]
+        answer = given(answers[0][0], (max(height, beyond[0]), max(width, beyond[1])))
+        mask[top : top + height, left : left + width] = answer[:height, :width]
         return Segments(mask, seen, self.labels, self.colors, shown.picture)
 
     def _reads(self) -> bool:

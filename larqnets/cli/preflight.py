@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from deploy.targets import check_postprocess, check_target
-from larqnets.config import STRATEGIES, DataConfig, ModelConfig, apply_override, load_config
+from larqnets.config import STRATEGIES, DataConfig, ModelConfig, load_config
 from larqnets.data.known import KNOWN_DATASETS, SPLITS
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import check_folder, check_output
 from larqnets.method_options import method_names
+from larqnets.overrides import apply_override
 from larqnets.places import FOLDER_PREFIX
 from larqnets.published import is_keras, is_zoo
 from larqnets.published.zoo import check_zoo

@@ -4,13 +4,13 @@ Annotations are taken as they are but for what cannot be meant: what reaches out
 has no area or is there twice is left out. All of that is counted. Without TensorFlow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from larqnets.data.image import Header
-from larqnets.data.info import PLAIN
+from larqnets.data.info import BOX_KIND, BOX_LABELS, BOXES, PLAIN
 from larqnets.errors import LarqnetsError
 
 ROUNDING = 1e-4  # of a side: what numbers with a few digits reach out of a picture, and nobody meant
@@ -125,6 +125,12 @@ def padded(found: Boxes, room: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
         np.pad(found.labels, (0, free), constant_values=-1),
         np.pad(found.kinds, (0, free)),
     )
+
+
+def unpadded(example: Mapping[str, np.ndarray]) -> Boxes:
+    """Return the boxes of an example of a data set, whose arrays have a fixed shape."""
+    there = example[BOX_LABELS] >= 0
+    return Boxes(example[BOXES][there], example[BOX_LABELS][there], example[BOX_KIND][there])
 
 
 def check_room(found: Sequence[Boxes], names: Sequence[str], room: int) -> None:

@@ -14,11 +14,15 @@ import numpy as np
 from PIL import Image
 
 from larqnets.config import DataConfig
+from larqnets.data.box_picture import box_colors, boxes_on
+from larqnets.data.boxes import Boxes
+from larqnets.data.class_boxes import ClassBoxes
 from larqnets.data.class_pixels import checked_values, class_pixels
-from larqnets.data.contact_sheet import Tile, contact_sheet
+from larqnets.data.contact_sheet import Tile, contact_sheet, sized
 from larqnets.data.file_list import DAMAGED, MISSING, UNFIT, LeftOut
 from larqnets.data.folder import ImageFolder, scan_folder
 from larqnets.data.image import decode_upright
+from larqnets.data.info import BOXES, LABEL
 from larqnets.data.mask_folder import MaskLayout
 from larqnets.data.masks import VALUES, Codes, MaskFile, read_mask, upright
 from larqnets.data.overlay import color_key, overlay
@@ -31,7 +35,37 @@ from larqnets.reporter import SILENT, Reporter
 
 SHEET_LABELS = 50  # on a contact sheet
 PER_LABEL = {"train": 6, "validation": 2, "test": 2}  # images of each of them
-PER_SPLIT, MASKED_TILE = 3, 160  # images with masks, and their pixels
+PER_SPLIT = 3  # images with masks or boxes
+MASKED_TILE, BOXED_TILE = 160, 320  # pixels of each
+KEY_HEIGHT = 40  # pixels of a colour that is explained
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """Masks or boxes: `on` draws that of an image on its picture, in the colours of the classes; `plain`: shown without, too."""
+
+    what: str
+    on: Callable[[Image.Image, int], Image.Image]
+    colors: Colors
+    tile: int
+    plain: bool
+
+
+def with_masks(mask: Callable[[int], np.ndarray], colors: Colors) -> Annotated:
+    """Return how masks are shown; `mask` gives the class of every pixel of an image (H, W)."""
+    return Annotated("masks", lambda picture, i: overlay(picture, mask(i), colors), colors, MASKED_TILE, plain=True)
+
+
+def with_boxes(boxes: Callable[[int], Boxes], classes: int) -> Annotated:
+    """Return how boxes are shown, on pictures in the size of their tile."""
+    colors = box_colors(classes)
+    return Annotated(
+        "boxes",
+        lambda picture, i: boxes_on(sized(picture, BOXED_TILE), boxes(i), colors),
+        colors,
+        BOXED_TILE,
+        plain=False,
+    )
 
 
 @dataclass(frozen=True)
@@ -40,8 +74,7 @@ class Check:
 
     `missing`: what a table of labels names that is not there.
 
-    `shown` are the images of a contact sheet, by their place in the survey; `open` gives the picture of one, RGB and upright,
-    `mask` the classes of its pixels.
+    `shown` are the images of a contact sheet, by their place in the survey; `open` gives the picture of one, RGB and upright.
     """
 
     survey: Survey
@@ -51,8 +84,7 @@ class Check:
     shown: tuple[int, ...]
     open: Callable[[int], Image.Image]
     missing: tuple[LeftOut, ...] = ()
-    mask: Callable[[int], np.ndarray] | None = None  # the classes (H, W) of the picture, where there are masks
-    colors: Colors = ()
+    annotated: Annotated | None = None  # where it is no label that is known of an image
 
     @property
     def sizes_in_order(self) -> list[tuple[int, int]]:
@@ -66,7 +98,8 @@ class Check:
         if self.damaged:
             many = f"{len(self.damaged):,} files" if len(self.damaged) > 1 else "1 file"
             unfit = any(one.what == UNFIT for one in self.damaged)
-            what = "be used: damaged, or image and mask do not fit together" if unfit else "be read as an image"
+            beside = "masks" if self.annotated is None else self.annotated.what
+            what = f"be used: damaged, or images and {beside} do not fit together" if unfit else "be read as an image"
             parts.append(f"{many} of {self.survey.dataset} cannot {what}. Replace or delete what is damaged.")
         if self.missing:
             many = f"{len(self.missing):,} images that are" if len(self.missing) > 1 else "1 image that is"
@@ -116,10 +149,11 @@ class Check:
     def sheet(self, legend: Legend | None = None) -> bytes:
         """Return a contact sheet of the first labels, each with a few images of every split, as a PNG.
 
-        Where there are masks: a few images of every split and beside each its mask, and the colours of the classes.
+        Where there are masks or boxes: a few images of every split with these, and the colours of the classes.
         """
-        if self.mask is not None:
-            return contact_sheet(self.survey.dataset, self._masked_rows(self.mask), legend=legend, size=MASKED_TILE)
+        if self.annotated is not None:
+            rows = self._annotated_rows(self.annotated)
+            return contact_sheet(self.survey.dataset, rows, legend=legend, size=self.annotated.tile)
         more = len(self.survey.labels) - SHEET_LABELS
         note = f"{more:,} more labels are not shown." if more > 0 else ""
         return contact_sheet(self.survey.dataset, self._rows(self.survey.labels[:SHEET_LABELS]), note, legend)
@@ -138,17 +172,19 @@ class Check:
             for label in labels
         ]
 
-    def _masked_rows(self, mask: Callable[[int], np.ndarray]) -> list[tuple[str, list[Tile]]]:
+    def _annotated_rows(self, known: Annotated) -> list[tuple[str, list[Tile]]]:
         rows: dict[str, list[Tile]] = {split: [] for split in self.survey.total}
         for i in self.shown:
             place, picture = self.survey.places[i], self.open(i)
-            tiles = rows[place.split]
-            tiles.append(Tile(picture, (place.file.rpartition("/")[2],), whole=True))
-            tiles.append(Tile(overlay(picture, mask(i), self.colors), ("with its mask",), whole=True))
+            name = place.file.rpartition("/")[2]
+            if known.plain:
+                rows[place.split].append(Tile(picture, (name,), whole=True))
+                name = f"with its {known.what}"
+            rows[place.split].append(Tile(known.on(picture, i), (name,), whole=True))
         counts = self.survey.total
         headed = [(f"{split}: {counts[split]:,} images", tiles) for split, tiles in rows.items()]
-        shown = color_key(self.survey.labels, self.colors)
-        per_row = 2 * PER_SPLIT
+        shown = color_key(self.survey.labels, known.colors, known.tile // KEY_HEIGHT)
+        per_row = PER_SPLIT * (1 + known.plain)
         return [*headed, *(("classes" if not i else "", shown[i : i + per_row]) for i in range(0, len(shown), per_row))]
 
     def _tile(self, number: int) -> Tile:
@@ -188,7 +224,31 @@ def check_folder(config: DataConfig, reporter: Reporter = SILENT) -> Check:
         lambda i: decode_upright(Path(survey.paths[i]), 3),
         missing,
     )
-    return found if folder.codes is None else _with_masks(found, folder, reporter)
+    if folder.annotation == LABEL:
+        return found
+    return _with_boxes(found, folder, config) if folder.annotation == BOXES else _with_masks(found, folder, reporter)
+
+
+def _with_boxes(found: Check, folder: ImageFolder, config: DataConfig) -> Check:
+    """Look at all boxes of a folder, too."""
+    splits = {split: folder.splits[split] for split in found.survey.total}
+    classes, count = len(found.survey.labels), folder.box_counts(config)
+    unfit = []
+    for split, files in splits.items():
+        try:
+            count(split)
+        except LarqnetsError as error:
+            unfit.append(LeftOut(Path(files.root), UNFIT, str(error)))
+    contents = {split: ClassBoxes.of(files.boxes, classes) for split, files in splits.items()}
+    survey = replace(found.survey, contents=contents, images={split: one.images for split, one in contents.items()})
+    boxes = [one for files in splits.values() for one in files.boxes]
+    return replace(
+        found,
+        survey=survey,
+        damaged=(*found.damaged, *unfit),
+        shown=_shown(survey, found.damaged, survey.paths),
+        annotated=with_boxes(boxes.__getitem__, classes),
+    )
 
 
 def _with_masks(found: Check, folder: ImageFolder, reporter: Reporter) -> Check:
@@ -220,10 +280,17 @@ def _with_masks(found: Check, folder: ImageFolder, reporter: Reporter) -> Check:
         return codes.table[upright(read_mask(masks[i]), orientations[i])]
 
     damaged = (*found.damaged, *unfit)
+    shown = _shown(survey, damaged, survey.paths, [mask.path for mask in masks])
+    return replace(
+        found, survey=survey, damaged=damaged, shown=shown, annotated=with_masks(classes, layout.classes.colors)
+    )
+
+
+def _shown(survey: Survey, damaged: Sequence[LeftOut], *files: Sequence[str]) -> tuple[int, ...]:
+    """Return a few images of every split of which none of the `files`, one for each image, is damaged."""
     bad = {str(one.path) for one in damaged}
-    readable = [i for i, path in enumerate(survey.paths) if not {path, masks[i].path} & bad]
-    shown = _spread(survey, readable, dict.fromkeys(PER_LABEL, PER_SPLIT))
-    return replace(found, survey=survey, damaged=damaged, shown=shown, mask=classes, colors=layout.classes.colors)
+    readable = [i for i, some in enumerate(zip(*files, strict=True)) if not bad.intersection(some)]
+    return _spread(survey, readable, dict.fromkeys(PER_LABEL, PER_SPLIT))
 
 
 def _values(mask: MaskFile, codes: Codes) -> np.ndarray | LeftOut:

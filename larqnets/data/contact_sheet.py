@@ -68,12 +68,17 @@ def _shown(tile: Tile, size: int) -> Image.Image:
     """Return a tile's square, or its whole picture, with sides of so many pixels; of small ones the pixels stay visible."""
     picture = tile.picture.convert("RGB")
     if tile.whole:
-        scale = size / max(picture.size)
-        fitting = tuple(max(1, round(side * scale)) for side in picture.size)
-        return picture.resize((fitting[0], fitting[1]), _filter(picture.width, fitting[0]))
+        return sized(picture, size)
     top, left, height, width = central_box(picture.height, picture.width, size, size, 1.0)
     middle = picture.crop((left, top, left + width, top + height))
     return middle.resize((size, size), _filter(width, size))
+
+
+def sized(picture: Image.Image, size: int) -> Image.Image:
+    """Return a picture whose longer side has so many pixels."""
+    scale = size / max(picture.size)
+    fitting = tuple(max(1, round(side * scale)) for side in picture.size)
+    return picture.resize((fitting[0], fitting[1]), _filter(picture.width, fitting[0]))
 
 
 def _filter(width: int, shown: int) -> Image.Resampling:

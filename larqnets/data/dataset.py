@@ -14,6 +14,7 @@ from larqnets.config import DataConfig
 from larqnets.data.augment import WHOLE, Purpose, Share, draw, random_box
 from larqnets.data.file_list import VALIDATION
 from larqnets.data.geometry import ORIENTATION, Example, cut_and_scale, decode_as_stored, fit, move
+from larqnets.data.image import GREY
 from larqnets.data.info import (
     IMAGE,
     LETTERBOX,
@@ -283,10 +284,8 @@ class Dataset:
 
     def _check_annotations(self, split: SplitName) -> None:
         """Raise LarqnetsError for a mask of a split with values that stand for nothing, and bad boxes; they are looked at once."""
-        masks, count = self._masks, self._source.boxes
-        look = count if masks is None else masks.pixels
-        if look is not None and split in self._streams:
-            look(split)
+        if self._source.contents is not None and split in self._streams:
+            self._source.contents(split)
 
     def _stream(self, split: SplitName) -> Stream:
         if split not in self._streams:
@@ -351,7 +350,8 @@ class Dataset:
         scale = self._config.random_scale
         if scale is None:
             return self._random_resized_crops(stream, seed)
-        fill = [min(max(0, round(255 * mean)), 255) for mean in self.info.mean]
+        means = (255 * mean for mean in self.info.mean)
+        fill = [GREY if self._resize == LETTERBOX else min(max(0, round(mean)), 255) for mean in means]
 
         def part(position: tf.Tensor, stored: Example) -> Example:
             factor, place = draw_part(scale, seed, position)

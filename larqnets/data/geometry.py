@@ -126,8 +126,9 @@ def boxes_inside(example: Example, moved: Tensor) -> Example:
     Those whose centre is not in the picture are dropped, the others clipped to it; they keep their order, and what is free
     then stands behind them.
     """
-    centre, clipped = (moved[..., :2] + moved[..., 2:]) / 2, tf.clip_by_value(moved, 0.0, 1.0)
-    inside = tf.reduce_all((centre >= 0) & (centre <= 1) & (clipped[..., 2:] > clipped[..., :2]), axis=-1)
+    clipped = tf.clip_by_value(moved, 0.0, 1.0)
+    (begin, end), (first, last) = (tf.split(boxes, 2, axis=-1) for boxes in (moved, clipped))
+    inside = tf.reduce_all((begin + end >= 0) & (begin + end <= 2) & (last > first), axis=-1)
     stays = inside & (example[BOX_LABELS] >= 0)
     order = tf.argsort(tf.cast(~stays, tf.int32), axis=-1, stable=True)
     kept = {

@@ -48,8 +48,9 @@ def wrong_pixels(picture: Image.Image, true: np.ndarray, given: np.ndarray) -> I
     return Image.fromarray(np.where(wrong[..., np.newaxis], (200, 30, 30), pale).astype(np.uint8))
 
 
-def color_key(labels: tuple[str, ...], colors: Colors) -> list[Tile]:
-    """Return a tile in the colour of every class, its name below."""
+def color_key(labels: tuple[str, ...], colors: Colors, width: int = 4) -> list[Tile]:
+    """Return a tile in the colour of every class, so many times as wide as high, its name below."""
     return [
-        Tile(Image.new("RGB", (4, 1), color), (label,), whole=True) for label, color in zip(labels, colors, strict=True)
+        Tile(Image.new("RGB", (width, 1), color), (label,), whole=True)
+        for label, color in zip(labels, colors, strict=True)
     ]

@@ -40,7 +40,7 @@ def scaled_part(
     }
     size, want = tf.shape(pictures[IMAGE])[:2], tf.constant(target)
     ratios = tf.cast(want, tf.float32) / tf.cast(size, tf.float32)
-    unvaried = {CROP: tf.reduce_max, LETTERBOX: tf.reduce_min}.get(way, tf.identity)(ratios)
+    unvaried = {CROP: tf.reduce_max(ratios), LETTERBOX: tf.reduce_min(ratios)}.get(way, ratios)
     scaled = tf.maximum(1, tf.cast(tf.round(factor * unvaried * tf.cast(size, tf.float32)), tf.int32))
     # Where the part begins in the scaled picture: below 0 where the picture is the smaller one.
     start = tf.cast(tf.floor(place * tf.cast(tf.abs(scaled - want) + 1, tf.float32)), tf.int32)

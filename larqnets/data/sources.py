@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from larqnets.config import DataConfig
+from larqnets.data.annotated_files import BoxFileStream, MaskFileStream
 from larqnets.data.boxes import check_room
 from larqnets.data.class_boxes import ClassBoxes, check_some_box
 from larqnets.data.class_pixels import ClassPixels, check_some_class, class_pixels, count_files
@@ -21,7 +22,7 @@ from larqnets.data.masks import Codes
 from larqnets.data.palette import Colors, palette
 from larqnets.data.prepared import Builder, features_of, open_prepared
 from larqnets.data.split import held_out
-from larqnets.data.streams import BoxFileStream, FileStream, MaskFileStream, RecordStream, Stream
+from larqnets.data.streams import FileStream, RecordStream, Stream
 from larqnets.data.survey import Survey, survey_folder, survey_known
 from larqnets.errors import LarqnetsError
 from larqnets.places import FOLDER_PREFIX, folder_path
@@ -55,6 +56,11 @@ class Source:
     masks: Masks | None = None
     boxes: BoxCounts | None = None  # where there are neither these nor masks, images have labels
     png: bool = False  # all images are stored so
+
+    @property
+    def contents(self) -> Callable[[str], ClassPixels | ClassBoxes] | None:
+        """Looks at the masks or boxes of a split, once; raises LarqnetsError for bad ones. None of labels."""
+        return self.boxes if self.masks is None else self.masks.pixels
 
 
 def open_source(config: DataConfig) -> Source:

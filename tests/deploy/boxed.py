@@ -14,7 +14,7 @@ NMS = {"iou": 0.5, "per_class": True, "score": 0.3, "max_per_class": 100, "max":
 def box_file(resize: str | None = "warp", **metadata) -> bytes:
     """Boxes (1, 6, 4), the cells from left to right and from the top, and scores (1, 6, 3), how much of each colour is in them.
 
-    A cell has a score of 0.8 for a colour that fills it, as strong as those of `colours`, and next to nothing for grey.
+    A cell that a colour of `colours` fills has a score of 0.6 to 0.7 for it, and a grey one none.
     """
     preprocess = PREPROCESS | {"image_shape": [HEIGHT, WIDTH, 3], "mean": [0.0] * 3, "std": [1.0] * 3}
     if resize is not None:
