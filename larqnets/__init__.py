@@ -37,6 +37,7 @@ _PUBLIC = {
     "Interpreter": "deploy.run.interpreter",
     "Classifier": "deploy.run.classifier",
     "Segmenter": "deploy.run.segmenter",
+    "Detector": "deploy.run.detector",
 }
 
 __all__ = ["LarqnetsError", "__version__", "require_keras_2", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]  # said once

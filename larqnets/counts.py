@@ -14,7 +14,7 @@ class LayerCount:
 
     layer: str
     type: str
-    output_shape: tuple[int, ...]  # without the batch
+    output_shape: tuple[int, ...]  # without the batch, in the first of its places
     binary_weights: int  # 1 bit each
     real_weights: int  # 32 bits each: real kernels, biases, BatchNorm, learned shifts
     binary_macs: int
@@ -83,19 +83,20 @@ def _estimator_state(layer: tf.keras.layers.Layer) -> list[Any]:
 
 
 def _count_layer(layer: tf.keras.layers.Layer) -> LayerCount:
-    shape = layer.output_shape
-    shape = tuple(shape[1:]) if isinstance(shape, tuple) else ()
+    shapes = [layer.get_output_shape_at(place) for place in range(len(layer.inbound_nodes))] or [layer.output_shape]
+    shapes = [tuple(shape[1:]) if isinstance(shape, tuple) else () for shape in shapes]
     kernel = _size([layer.kernel]) if hasattr(layer, "kernel") else 0
     depthwise = _size([layer.depthwise_kernel]) if hasattr(layer, "depthwise_kernel") else 0
-    positions = int(np.prod(shape[:-1])) if len(shape) == 3 else 1
-    macs = max(1, len(layer.inbound_nodes)) * positions * (kernel + depthwise)  # one kernel may stand in several places
+    # one kernel may stand in several places, on maps of several sizes
+    positions = sum(int(np.prod(shape[:-1])) if len(shape) == 3 else 1 for shape in shapes)
+    macs = positions * (kernel + depthwise)
     binary = (kernel if is_binary_kernel(layer) else 0) + (depthwise if is_binary_kernel(layer, "depthwise") else 0)
     # There is no 1-bit depthwise op, whatever its input.
     both = binary and not depthwise and getattr(layer, "input_quantizer", None) is not None
     return LayerCount(
         layer.name,
         type(layer).__name__,
-        shape,
+        shapes[0],
         binary,
         _size(layer.weights) - _size(_estimator_state(layer)) - binary,
         macs if both else 0,

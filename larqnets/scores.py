@@ -15,6 +15,9 @@ Form = Literal["logits", "mask", "small"]  # in which a file for pixels may be h
 FORMS: tuple[Form, ...] = get_args(Form)
 KEY = "output"
 
+# Begin the names of the scores of single classes, which tables of classes show.
+IOU_OF, AP_OF = "iou_", "ap50_"
+
 
 def probabilities(scores: np.ndarray, kind: Kind) -> np.ndarray:
     """Return the probabilities (N, classes) that scores (N, classes) stand for."""
@@ -34,3 +37,8 @@ def class_agreement(trained: np.ndarray, converted: np.ndarray) -> float | None:
     if not names_classes(trained):
         return None
     return float(np.mean(trained.argmax(-1) == converted.argmax(-1)))
+
+
+def is_of_a_class(name: str) -> bool:
+    """Return whether a score is that of one class."""
+    return name.startswith((IOU_OF, AP_OF))

@@ -113,7 +113,7 @@ def segmenter(
     tf.keras.utils.set_random_seed(0)
     labels = LabelPixels(head, **(task or {}))
     stem = "imagenet"
-    if method == "segnet":  # which mirrors its backbone, and so takes no strides
+    if method in ("segnet", "ssd"):  # which know only plain convolutions and max-pools
         backbone = "vgg3" if backbone == "resnet6" else backbone
         stem = "imagenet" if backbone == "segnet_basic" else "small"
     with registered():

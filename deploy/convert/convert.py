@@ -7,9 +7,10 @@ import tensorflow as tf
 
 from deploy.export.binary_layers import main_kernel
 from deploy.export.converters import run_converter, run_stock_converter
+from deploy.export.decoding import run_int8_converter
 from deploy.export.edit import add_metadata
 from deploy.export.entry import factor_and_bias, is_norm, layers_behind
-from deploy.export.model import Export, check_structure
+from deploy.export.model import Export, check_places, check_structure
 from deploy.export.trained import Trained
 from deploy.proof import contents
 from deploy.proof.contents import layer_names
@@ -90,6 +91,7 @@ def refuse_known_problems(model: tf.keras.Model | Trained, *, allow_float: bool)
     """
     trained = Trained.of(model)
     check_structure(trained.given)
+    check_places(trained.model)
     if not allow_float:
         _refuse_fallbacks(
             [
@@ -117,11 +119,12 @@ def convert_twin(
 ) -> Converted:
     """Convert a real-valued model with stock TFLite: as float, or as int8 when `calibration` images (N, H, W, C) are given.
 
-    int8 means weights and activations, float input and output. Its accuracy is measured where the samples are labelled.
+    int8 means weights and activations, float input and output, and in floats what decodes boxes. Its accuracy is measured where the samples are labelled.
     """
     variant = "float" if calibration is None else "int8"
     trained = Trained.of(model)
-    file = run_stock_converter(trained.export.model, calibration, quantise=calibration is not None)
+    model = trained.export.model
+    file = run_stock_converter(model) if calibration is None else run_int8_converter(model, calibration)
     names = layer_names(file, trained.model, {})
     entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
     entry |= {scores.KEY: kind_of_model(trained.model), **task_entry(samples)}

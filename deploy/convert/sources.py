@@ -16,7 +16,8 @@ from deploy.proof.arm64 import SAMPLES, prove
 from deploy.proof.converted import Converted
 from deploy.proof.output_form import check_end, in_form
 from deploy.proof.samples import Samples, verification_samples
-from deploy.targets import check_target
+from deploy.proof.suppressed import THREADS, suppressed
+from deploy.targets import check_postprocess, check_target
 from larqnets.config import ModelConfig
 from larqnets.data.info import IMAGE
 from larqnets.data.preparation import NOT_SAID, Preparation
@@ -31,6 +32,7 @@ from larqnets.runs.run import Run
 from larqnets.runs.subject import Subject, open_subject
 from larqnets.runs.weights import stored_body
 from larqnets.scores import Form
+from larqnets.tflite.detection_op import Suppression
 
 CALIBRATION_SAMPLES = 200
 CARD_FIELDS = ("name", "config", "method", "backbone", "dataset", "seed", "epochs_done", "test_accuracy", "kind")
@@ -48,6 +50,7 @@ def convert_source(
     data_dir: str | None = None,
     given: Preparation = NOT_SAID,
     form: Form = "logits",
+    postprocess: Suppression | None = None,
     arm64_proof: bool = True,
     reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
@@ -56,6 +59,7 @@ def convert_source(
     `given` says how the images of somebody else's network are prepared, what its classes are called, and of which size its
     images are to be.
     `form` is what all files answer with, see `deploy.proof.output_form`: first those of logits are proven.
+    `postprocess` adds to every file of a detector one that leaves out overlapping boxes, see `deploy.proof.suppressed`.
     `arm64_proof` proves the files on our ARM64 runtime too, where it is there; the manifest's `proof` says on what.
 
     `twins` also writes the same backbone real-valued, as float and int8: with the weights of `twin_run`, a trained run
@@ -68,10 +72,13 @@ def convert_source(
     trained = _look_at(source, allow_float, twins=twins or twin_run is not None, twin_run=twin_run)
     source.task.check_form(form, str(source.origin))
     check_end(trained.model, form, str(source.origin))
+    if postprocess is not None:
+        check_postprocess(source.task.name, str(source.origin))
     folder = out or (path / target if source.run else path.with_name(f"{source.name}-{target}"))
     binary = bool(trained.binary_layers)
     roles = ["binary"] if binary else ["float"]
     roles += (["float", "int8"] if binary else ["int8"]) if twins or twin_run else []
+    roles += [f"{role}_nms" for role in roles] if postprocess else []
     check_free(folder, [f"{role}.tflite" for role in roles])  # before minutes of work
     provenance, samples = _provenance(source), verification_samples(source)
     entry = {**provenance, "target": target}
@@ -87,11 +94,8 @@ def convert_source(
         files += convert_decomposed(source.run, trained, samples, images, entry, reporter)
     main.warnings.extend(text for file in files[1:] for text in file.warnings)
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
-    facts: dict[str, Any] = {}
-    if form != "logits":
-        few = min(SAMPLES, len(samples.images)) if proof.arm64 else 0
-        files = [in_form(file, form, samples, few, reporter) for file in files]
-        facts["form"] = {"form": form, "samples": len(samples.images), "arm64_samples": few}
+    files, facts = _as_asked(files, form, postprocess, samples, SAMPLES if proof.arm64 else 0, reporter)
+    main.warnings.extend([THREADS] if postprocess == "regular" else [])
     facts |= {
         "source": provenance,
         "headline": samples.task.headline,
@@ -108,6 +112,27 @@ def convert_source(
             converted=str(folder / f"{main.variant}.tflite"),
         )
     return {**manifest, "folder": str(folder)}
+
+
+def _as_asked(
+    files: list[Converted],
+    form: Form,
+    postprocess: Suppression | None,
+    samples: Samples,
+    arm64_samples: int,
+    reporter: Reporter,
+) -> tuple[list[Converted], dict[str, Any]]:
+    """Return proven files in the form that is asked for, those with suppression behind them, and what the manifest says of it."""
+    few = min(arm64_samples, len(samples.images))
+    with_what = {"samples": len(samples.images), "arm64_samples": few}
+    facts: dict[str, Any] = {}
+    if postprocess is not None:
+        files = [*files, *(suppressed(file, postprocess, samples, few, reporter) for file in files)]
+        facts["postprocess"] = {"suppression": postprocess, **with_what}
+    if form != "logits":
+        files = [in_form(file, form, samples, few, reporter) for file in files]
+        facts["form"] = {"form": form, **with_what}
+    return files, facts
 
 
 def _look_at(source: Subject, allow_float: bool, *, twins: bool, twin_run: Path | None) -> Trained:

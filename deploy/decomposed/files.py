@@ -10,6 +10,7 @@ import numpy as np
 
 from deploy.decomposed import packed, patch
 from deploy.export.converters import run_stock_converter
+from deploy.export.decoding import run_int8_converter
 from deploy.export.edit import add_metadata
 from deploy.export.trained import Trained
 from deploy.proof.contents import layer_names
@@ -50,7 +51,7 @@ def convert_decomposed(
         if variant != "decomposed" and images is None:
             continue
         reporter.stage("patch")
-        quantised = run_stock_converter(shape, images, quantise=True)
+        quantised = run_stock_converter(shape, quantise=True) if images is None else run_int8_converter(shape, images)
         patched = patcher_of(as_float, quantised, kernels, float_values(kernels)).patch(integers)
         names = layer_names(quantised, model, {})  # the patched file has the same graph
         entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}

@@ -6,7 +6,7 @@ needed: nothing is folded across such a layer. A layer of larqnets without an en
 wrote is left alone, with nothing folded across it, and named (`known`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import larq as lq
@@ -15,14 +15,18 @@ import tensorflow as tf
 
 from deploy.export import stand_ins
 from deploy.export.activations import WrittenFunction
-from deploy.export.entry import AS_OBSERVED, Entry, Layer, Sizes, Unknown, channels_last, is_norm
+from deploy.export.entry import AS_OBSERVED, ENTRIES, Entry, Layer, Sizes, Unknown, channels_last, entry_of, is_norm
 from larqnets.errors import LarqnetsError
 from larqnets.layers import binary_weights, branches, local_response
 from larqnets.layers.channel_match import ChannelMatch
+from larqnets.layers.channel_norm import ChannelNorm
 from larqnets.layers.counted_dropout import CountedDropout
+from larqnets.layers.default_boxes import DefaultBoxes, Foreground
 from larqnets.layers.dilated_conv import DilatedConv2D
+from larqnets.layers.fcos_answers import FcosBoxes, FcosScores
 from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.input_scale import InputScale
+from larqnets.layers.learned_factor import LearnedFactor
 from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.max_unpool import MaxUnpool2D
 from larqnets.layers.padded_shortcut import PaddedShortcut
@@ -33,32 +37,22 @@ from larqnets.layers.self_distribution import is_offset
 layers = tf.keras.layers
 _LINEAR = (None, tf.keras.activations.linear)
 HOMOGENEOUS = (*_LINEAR, tf.keras.activations.relu)  # functions with f(a x) = a f(x) for a > 0
-_ENTRIES: dict[type[Layer], Entry] = {}
 
 
 def _always(self: Entry, layer: Layer) -> bool:
     return True
 
 
-def _of(*kinds: type[Layer]) -> Callable[[type[Entry]], type[Entry]]:
-    """Decorator: what the class says holds for layers of these kinds."""
-
-    def add(cls: type[Entry]) -> type[Entry]:
-        _ENTRIES.update(dict.fromkeys(kinds, cls()))
-        return cls
-
-    return add
-
-
-@_of(*(getattr(lq.layers, name) for name in dir(lq.layers) if name.startswith("Quant") and "Base" not in name))
-@_of(DilatedConv2D, stand_ins.ExportedConv2D, stand_ins.ExportedDense, stand_ins.NormOfOtherAxis, WrittenFunction)
-@_of(layers.InputLayer, layers.Multiply, layers.Softmax, local_response.LocalResponse)
-@_of(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization)
+@entry_of(*(getattr(lq.layers, name) for name in dir(lq.layers) if name.startswith("Quant") and "Base" not in name))
+@entry_of(DilatedConv2D, stand_ins.ExportedConv2D, stand_ins.ExportedDense, stand_ins.NormOfOtherAxis, WrittenFunction)
+@entry_of(layers.InputLayer, layers.Multiply, layers.Softmax, local_response.LocalResponse)
+@entry_of(ChannelNorm, DefaultBoxes, Foreground, FcosBoxes, FcosScores)
+@entry_of(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization)
 class _Opaque(Entry):
     """Nothing goes through: a sign, a curved function, numbers that come anew."""
 
 
-@_of(layers.MaxPool2D, layers.AvgPool2D, layers.GlobalMaxPool2D, layers.GlobalAvgPool2D, branches.Apart)
+@entry_of(layers.MaxPool2D, layers.AvgPool2D, layers.GlobalMaxPool2D, layers.GlobalAvgPool2D, branches.Apart)
 class _Passing(Entry):
     """Every channel by itself, and what a constant or a maximum does is clear: poolings, and nothing at all."""
 
@@ -73,15 +67,15 @@ class _Passing(Entry):
     made_of = offset
 
 
-@_of(layers.Identity, layers.ActivityRegularization)
-@_of(CountedDropout, layers.Dropout, layers.GaussianDropout, layers.AlphaDropout, layers.GaussianNoise)
+@entry_of(layers.Identity, layers.ActivityRegularization)
+@entry_of(CountedDropout, layers.Dropout, layers.GaussianDropout, layers.AlphaDropout, layers.GaussianNoise)
 class _Identity(_Passing):
     """What only training knows."""
 
     is_identity = _always
 
 
-@_of(layers.Resizing, layers.UpSampling2D)
+@entry_of(layers.Resizing, layers.UpSampling2D)
 class _Resized(_Passing):
     """Every pixel is one of the input's or a sum of some of them with weights that sum to 1, channel by channel."""
 
@@ -89,7 +83,7 @@ class _Resized(_Passing):
         return given[0] if layer.interpolation in ("nearest", "bilinear", "area") else AS_OBSERVED  # no weight below 0
 
 
-@_of(layers.ReLU, layers.LeakyReLU, layers.PReLU)
+@entry_of(layers.ReLU, layers.LeakyReLU, layers.PReLU)
 class _Bent(Entry):
     """ReLU and its kind: a kink at 0 and no step, no number of its own."""
 
@@ -101,7 +95,7 @@ class _Bent(Entry):
         return np.maximum(slope.max(axis=tuple(range(slope.ndim - 1))) if slope.ndim else slope, 1) * given[0]
 
 
-@_of(layers.Activation)
+@entry_of(layers.Activation)
 class _Activation(_Passing):
     def commutes(self, layer: Layer) -> bool:
         return layer.activation in HOMOGENEOUS
@@ -115,7 +109,7 @@ class _Activation(_Passing):
         return given[0] if layer.activation in HOMOGENEOUS else AS_OBSERVED
 
 
-@_of(HardTanh)
+@entry_of(HardTanh)
 class _HardTanh(Entry):
     """As large as its input, where it does not clip."""
 
@@ -123,7 +117,7 @@ class _HardTanh(Entry):
         return given[0]
 
 
-@_of(layers.BatchNormalization)
+@entry_of(layers.BatchNormalization)
 class _Norm(Entry):
     """BatchNorm: g (x - m) / sqrt(v + e) + b = a x + b', over the channels; over another axis nothing is known."""
 
@@ -161,7 +155,7 @@ class _Norm(Entry):
         return multiplier * (given[0] + np.abs(layer.moving_mean.numpy())) + beta
 
 
-@_of(stand_ins.MovedNorm)
+@entry_of(stand_ins.MovedNorm)
 class _MovedNorm(Entry):
     """The bias of the convolution that has taken up the BatchNorm."""
 
@@ -173,8 +167,8 @@ class _MovedNorm(Entry):
     give_offset = take_offset
 
 
-@_of(layers.SeparableConv2D, layers.Conv2DTranspose)
-@_of(binary_weights.BinaryWeightConv2D, binary_weights.BinaryWeightDense)
+@entry_of(layers.SeparableConv2D, layers.Conv2DTranspose)
+@entry_of(binary_weights.BinaryWeightConv2D, binary_weights.BinaryWeightDense)
 class _Product(Entry):
     """A product with a real kernel. Its output is as observed: a sum of many numbers, whose roundings average out."""
 
@@ -186,7 +180,7 @@ class _Product(Entry):
         layer.kernel.assign(layer.kernel / a)
 
 
-@_of(layers.DepthwiseConv2D, binary_weights.BinaryWeightDepthwiseConv2D)
+@entry_of(layers.DepthwiseConv2D, binary_weights.BinaryWeightDepthwiseConv2D)
 class _Depthwise(_Product):
     """One filter a channel."""
 
@@ -194,7 +188,7 @@ class _Depthwise(_Product):
         return self.scales(layer) and layer.depth_multiplier == 1 and channels_last(layer)
 
 
-@_of(layers.Conv2D)
+@entry_of(layers.Conv2D)
 class _Convolution(_Product):
     """A constant reaches every output alike where no zeros are padded: W^T c. A factor goes into the kernel where it cannot go on."""
 
@@ -212,7 +206,7 @@ class _Convolution(_Product):
         return 1.0 if is_offset(layer) else AS_OBSERVED  # in (0, 1), and may cancel what it is added to
 
 
-@_of(layers.Dense)
+@entry_of(layers.Dense)
 class _Dense(_Product):
     takes_factor = _always
 
@@ -229,14 +223,14 @@ class _Dense(_Product):
         return _product(given[0], layer.kernel.numpy())
 
 
-@_of(InputScale, stand_ins.AddShare)
+@entry_of(InputScale, LearnedFactor, stand_ins.AddShare, layers.Reshape)
 class _Scaled(Entry):
     """Grows as its input does; nothing else is known."""
 
     scales = _always
 
 
-@_of(MaxUnpool2D)
+@entry_of(MaxUnpool2D)
 class _Unpooled(_Scaled):
     """Numbers of the second input, at places that the first tells."""
 
@@ -250,7 +244,7 @@ class _Linear(_Scaled):
     hands_on = _always
 
 
-@_of(LinkScale)
+@entry_of(LinkScale)
 class _LinkScale(_Linear):
     commutes = _always
 
@@ -261,7 +255,7 @@ class _LinkScale(_Linear):
         return np.abs(layer.gamma.numpy()) * given[0]
 
 
-@_of(layers.Rescaling)
+@entry_of(layers.Rescaling)
 class _Rescaling(_Linear):
     def commutes(self, layer: Layer) -> bool:
         return not np.any(layer.offset)
@@ -281,7 +275,7 @@ class _Rescaling(_Linear):
         return np.abs(layer.scale) * given[0] + np.abs(layer.offset)
 
 
-@_of(ChannelMatch, PaddedShortcut)
+@entry_of(ChannelMatch, PaddedShortcut)
 class _ChannelMap(_Linear):
     """Every output channel from some of the input's, pixel by pixel: what happens to x happens to a constant and a size."""
 
@@ -296,7 +290,7 @@ class _ChannelMap(_Linear):
     made_of = offset
 
 
-@_of(RSign)
+@entry_of(RSign)
 class _RSign(Entry):
     takes_offset = _always
 
@@ -307,7 +301,7 @@ class _RSign(Entry):
         return given[0] + np.abs(layer.threshold.numpy())
 
 
-@_of(RPReLU)
+@entry_of(RPReLU)
 class _RPReLU(Entry):
     takes_offset = _always
 
@@ -319,7 +313,7 @@ class _RPReLU(Entry):
         return steepest * (given[0] + np.abs(layer.shift_in.numpy())) + np.abs(layer.shift_out.numpy())
 
 
-@_of(layers.Add, branches.WeightedSum)
+@entry_of(layers.Add, branches.WeightedSum)
 class _Sum(_Linear):
     """sum_k w_k x_k, every w_k 1 in a plain sum."""
 
@@ -334,7 +328,7 @@ class _Sum(_Linear):
         return [weight * part for weight, part in zip(weights, given, strict=True)]
 
 
-@_of(branches.SoftGate)
+@entry_of(branches.SoftGate)
 class _SoftGate(_Scaled):
     """x_k = g_k h_k + (1 - g_k) scale s: the largest of the K outputs stands for all."""
 
@@ -345,7 +339,7 @@ class _SoftGate(_Scaled):
         return np.max(np.broadcast_arrays(*mixed), axis=0)
 
 
-@_of(layers.ZeroPadding2D, stand_ins.SplitPadding, branches.OneBelowTheOther)
+@entry_of(layers.ZeroPadding2D, stand_ins.SplitPadding, branches.OneBelowTheOther)
 class _Moving(_Scaled):
     """Put together, or framed with zeros, along other axes than the channels'."""
 
@@ -353,7 +347,7 @@ class _Moving(_Scaled):
         return np.max(np.broadcast_arrays(*given), axis=0)
 
 
-@_of(layers.Concatenate)
+@entry_of(layers.Concatenate)
 class _Concatenation(_Moving):
     def hands_on(self, layer: Layer) -> bool:
         return layer.axis in (-1, len(layer.output_shape) - 1)
@@ -366,7 +360,7 @@ class _Concatenation(_Moving):
         return self.offset(layer, given) if self.hands_on(layer) else super().made_of(layer, given)
 
 
-@_of(layers.Flatten)
+@entry_of(layers.Flatten)
 class _Flatten(_Linear):
     def hands_on(self, layer: Layer) -> bool:
         return channels_last(layer)
@@ -384,8 +378,8 @@ def entry(layer: Layer) -> Entry:
     Raises LarqnetsError for a layer of larqnets of which nothing is said.
     """
     for kind in type(layer).__mro__:
-        if kind in _ENTRIES:
-            return _ENTRIES[kind]
+        if kind in ENTRIES:
+            return ENTRIES[kind]
         if "call" in vars(kind):
             break
     if type(layer).__module__.split(".")[0] in ("larqnets", "deploy"):

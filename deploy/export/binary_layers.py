@@ -30,6 +30,7 @@ class BinaryLayer:
     kind: str  # class of the layer, for messages
     signs: np.ndarray | None
     scale: np.ndarray | None  # float32 (O,), the magnitude of each filter
+    size: tuple[int, ...] = ()  # (height, width) of the map that it reads, () of features
     beside: tuple[str, ...] = ()  # in several places: per place a layer that reads the same tensor, see `layers_beside`
     problem: str = ""  # why no 1-bit op can come of it
     remedy: str = ""
@@ -127,4 +128,5 @@ def _describe(layer: tf.keras.layers.Layer, beside: tuple[str, ...]) -> BinaryLa
             "use a quantizer with one scale per filter",
         )
     signs = np.where(kernel >= 0, 1, -1).astype(np.int8)
-    return BinaryLayer(layer.name, kind, signs, scale.astype(np.float32), beside)
+    size = layer.get_input_shape_at(0)[1:-1]
+    return BinaryLayer(layer.name, kind, signs, scale.astype(np.float32), size, beside)

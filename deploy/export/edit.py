@@ -1,14 +1,16 @@
-"""Change a .tflite file: metadata, outputs, and in which form it answers for pixels. Needs TensorFlow's schema classes
+"""Change a .tflite file: metadata, outputs, in which form it answers for pixels, what follows it. Needs TensorFlow's schema classes
 (extra `train`)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import flatbuffers
 import numpy as np
+from flatbuffers import flexbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
+from larqnets.tflite import detection_op
 from larqnets.tflite.inspect import METADATA_NAME
 
 
@@ -26,13 +28,18 @@ class _AlignedBuilder(flatbuffers.Builder):
 
 def add_metadata(content: bytes, entry: dict[str, Any]) -> bytes:
     """Return the file with the JSON object `entry` in its metadata under the name "larqnets"; weights stay as they are."""
+    return add_metadata_bytes(content, METADATA_NAME, json.dumps(entry, sort_keys=True).encode())
+
+
+def add_metadata_bytes(content: bytes, name: str, entry: bytes) -> bytes:
+    """Return the file with `entry` in its metadata under a name, in the place of what was there."""
     model = _unpack(content)
     buffer = schema.BufferT()
-    buffer.data = np.frombuffer(json.dumps(entry, sort_keys=True).encode(), np.uint8)  # pyright: ignore[reportAttributeAccessIssue]  # as the generated reader makes it
+    buffer.data = np.frombuffer(entry, np.uint8)  # pyright: ignore[reportAttributeAccessIssue]  # as the generated reader makes it
     model.buffers.append(buffer)
     metadata = schema.MetadataT()
-    metadata.name, metadata.buffer = METADATA_NAME, len(model.buffers) - 1
-    model.metadata = [m for m in model.metadata or [] if m.name not in (METADATA_NAME, METADATA_NAME.encode())]
+    metadata.name, metadata.buffer = name, len(model.buffers) - 1
+    model.metadata = [m for m in model.metadata or [] if m.name not in (name, name.encode())]
     model.metadata.append(metadata)
     return _pack(model)
 
@@ -115,20 +122,93 @@ def without_resize(content: bytes) -> Reformed:
     return Reformed(_pack(_without_unused(model)), removed)
 
 
-def answering_with(content: bytes, tensor: int) -> bytes:
-    """Return a copy of the file whose only output is the given tensor of subgraph 0, without the ops that it does not take.
+def answering_with(content: bytes, *tensors: int) -> bytes:
+    """Return a copy of the file whose only outputs are the given tensors of subgraph 0, without the ops that they do not take.
 
     XNNPACK on ARM64 ends the process at some whose result nobody reads.
     """
     model = _unpack(content)
-    graph, needed, kept = model.subgraphs[0], {tensor}, []
+    graph, needed, kept = model.subgraphs[0], {*tensors}, []
     for op in reversed(graph.operators):
         if needed.intersection(op.outputs):
             needed.update(op.inputs)
             kept.append(op)
-    graph.operators, graph.outputs = kept[::-1], np.array([tensor], np.int32)
+    graph.operators, graph.outputs = kept[::-1], np.array(tensors, np.int32)
     model.signatureDefs = None
     return _pack(model)
+
+
+def joined(content: bytes, behind: bytes, given: Mapping[str, int]) -> bytes:
+    """Return one file of two: `behind` works on tensors of the first, `given` to its inputs by their names.
+
+    It answers as `behind` does, and says of itself what the first does, whose outputs are called as they were.
+    """
+    model, other = _unpack(content), _unpack(behind)
+    graph, rest = model.subgraphs[0], other.subgraphs[0]
+    (signature,), (said,) = model.signatureDefs, other.signatureDefs
+    for port in signature.outputs:
+        _rename(model, port.tensorIndex, port.name.decode())
+    place = {port.tensorIndex: given[port.name.decode()] for port in said.inputs}
+    for i, tensor in enumerate(rest.tensors):
+        if i not in place:
+            tensor.buffer += len(model.buffers)
+            graph.tensors.append(tensor)
+            place[i] = len(graph.tensors) - 1
+    for op in rest.operators:
+        op.opcodeIndex += len(model.operatorCodes)
+        op.inputs, op.outputs = (np.array([place.get(i, i) for i in own], np.int32) for own in (op.inputs, op.outputs))
+        graph.operators.append(op)
+    model.buffers += other.buffers
+    model.operatorCodes += other.operatorCodes
+    graph.outputs = np.array([place[i] for i in rest.outputs], np.int32)
+    for port in said.outputs:
+        port.tensorIndex = place[port.tensorIndex]
+    signature.outputs = said.outputs
+    return _pack(model)
+
+
+def with_detection_op(content: bytes, scores: int, anchors: np.ndarray, options: Mapping[str, Any]) -> bytes:
+    """Return the file with TFLite_Detection_PostProcess behind its only output, encodings (1, A, 4), and its tensor `scores`.
+
+    `anchors`: float32 (A, 4); `options` as the op has them. Outputs in the order that other programs expect: boxes, classes,
+    scores, count.
+    """
+    model = _unpack(content)
+    graph = model.subgraphs[0]
+    most, name = options["max_detections"], detection_op.NAME
+    places = _tensor(
+        model, f"{name}/anchors", list(anchors.shape), None, schema.TensorType.FLOAT32, anchors.reshape(-1)
+    )
+    shapes = {"boxes": [1, most, 4], "classes": [1, most], "scores": [1, most], "count": [1]}
+    outputs = [
+        _tensor(model, f"{name}:{i}" if i else name, shape, None, schema.TensorType.FLOAT32)
+        for i, shape in enumerate(shapes.values())
+    ]
+    entry, op = schema.OperatorCodeT(), cast(Any, schema.OperatorT())
+    entry.builtinCode = entry.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    entry.customCode, entry.version = name, 1
+    model.operatorCodes.append(entry)
+    op.opcodeIndex = len(model.operatorCodes) - 1
+    op.inputs, op.outputs = np.array([graph.outputs[0], scores, places], np.int32), np.array(outputs, np.int32)
+    op.customOptions = np.frombuffer(flexbuffers.Dumps(dict(options)), np.uint8)
+    graph.operators.append(op)
+    graph.outputs = op.outputs
+    for signature in model.signatureDefs:
+        signature.outputs = []
+        for port_name, index in zip(shapes, outputs, strict=True):
+            port = schema.TensorMapT()
+            port.name, port.tensorIndex = port_name, index
+            signature.outputs.append(port)
+    return _pack(model)
+
+
+def _rename(model: Any, tensor: int, name: str) -> None:
+    """Give a tensor a name, and the integers that it is made of where it is made of some."""
+    graph = model.subgraphs[0]
+    graph.tensors[tensor].name = name
+    maker = next((op for op in graph.operators if tensor in op.outputs), None)
+    if maker is not None and _name(model, maker) == schema.BuiltinOperator.DEQUANTIZE:
+        graph.tensors[maker.inputs[0]].name = f"{name}/integers"
 
 
 def _maker(graph: Any, tensor: int) -> Any:

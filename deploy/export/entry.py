@@ -7,7 +7,7 @@
 Channels are the last axis.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -89,6 +89,19 @@ class Unknown(Entry):
     """Of a class that somebody else wrote: left alone."""
 
     known = False
+
+
+ENTRIES: dict[type[Layer], Entry] = {}
+
+
+def entry_of(*kinds: type[Layer]) -> Callable[[type[Entry]], type[Entry]]:
+    """Decorator: what the class says holds for layers of these kinds."""
+
+    def add(cls: type[Entry]) -> type[Entry]:
+        ENTRIES.update(dict.fromkeys(kinds, cls()))
+        return cls
+
+    return add
 
 
 def layers_before(layer: Layer) -> list[Layer]:

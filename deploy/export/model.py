@@ -142,6 +142,7 @@ def export_model(model: tf.keras.Model, binary: list[BinaryLayer] | None = None)
     not know.
     """
     check_structure(model)
+    check_places(model)
     plan = Plan.of(model, describe_binary_layers(model) if binary is None else binary)
     taken = {layer.name for layer in model.layers if not isinstance(layer, layers.InputLayer)}
     fresh = tf.keras.Input(model.input_shape[1:], batch_size=1, name="network_input" if "image" in taken else "image")
@@ -171,6 +172,10 @@ def check_structure(model: tf.keras.Model) -> None:
         )
     if None in (shape := model.input_shape[1:]):
         raise LarqnetsError(f"The model's input shape {shape} is not fixed. Give its Input layer a full shape.")
+
+
+def check_places(model: tf.keras.Model) -> None:
+    """Raise LarqnetsError for a binary layer in several places that nothing tells apart in a file."""
     beside = layers_beside([layer for layer in model.layers if kernel_quantizers(layer)])
     shared = [name for name, others in beside.items() if "" in others]
     if shared:

@@ -7,6 +7,8 @@ import tensorflow as tf
 from deploy.export.binary_layers import BinaryLayer, describe_binary_layers
 from deploy.export.model import Export, export_model
 from deploy.export.precision import in_float32, small_precision
+from deploy.export.unshared import unshared
+from larqnets.tasks import answers_of
 
 
 class Trained:
@@ -27,8 +29,10 @@ class Trained:
 
     @cached_property
     def model(self) -> tf.keras.Model:
-        """The model in float32, in which its file computes."""
-        return in_float32(self.given)
+        """What a file computes of the model: its answers, in float32, every layer on maps of one size."""
+        whole = in_float32(self.given)
+        answers = answers_of(whole)
+        return unshared(answers, cut=answers is not whole)
 
     @cached_property
     def binary_layers(self) -> list[BinaryLayer]:

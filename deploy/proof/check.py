@@ -7,6 +7,8 @@ from typing import Any
 from deploy.proof.evaluation import evaluate_images
 from deploy.proof.output_form import claim_of, differing
 from deploy.proof.samples import verification_samples
+from deploy.proof.suppressed import differing as suppressing_others
+from deploy.proof.suppressed import within
 from deploy.proof.verify import Verification, verify
 from deploy.run.interpreter import CHILD, Interpreter
 from larqnets.data.info import input_shape, preprocessing
@@ -31,7 +33,8 @@ def verify_file(
 ) -> Verification:
     """Verify a .tflite file against the run or Keras file it came from, by default the run that holds it.
 
-    Of masks the logits are proven that they are made of, and then the masks by these; small logits by the network up to there.
+    Of masks the logits are proven that they are made of, and then the masks by these; small logits by the network up to there;
+    of a file that leaves out overlapping boxes those boxes, and then what it leaves them out of.
     `device`: see Interpreter; the file may be anybody's, so here it is a child process.
     """
     device = device or CHILD
@@ -45,7 +48,8 @@ def verify_file(
         )
     opened = open_subject(source, dataset=dataset, data_dir=data_dir, given=_said_by(interpreter.model, source))
     samples = verification_samples(opened)
-    claim = claim_of(interpreter.model, opened.model)
+    inner = within(interpreter.model)
+    claim = claim_of(inner or interpreter.model, opened.model)
     result = verify(
         claim.file,
         claim.model,
@@ -58,9 +62,12 @@ def verify_file(
         device=device,
         reporter=reporter,
     )
-    if claim.form == "mask" and (told := differing(interpreter.model, claim.file, "mask", samples.images, device)):
-        return replace(result, equal=False, reasons=[*result.reasons, told])
-    return result
+    told = ""
+    if claim.form == "mask":
+        told = differing(interpreter.model, claim.file, "mask", samples.images, device)
+    elif inner is not None:
+        told = suppressing_others(interpreter.model, inner, samples.images, device)
+    return replace(result, equal=False, reasons=[*result.reasons, told]) if told else result
 
 
 def evaluate_subject(

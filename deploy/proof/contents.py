@@ -72,20 +72,24 @@ def match_layers(model: Model, layers: list[BinaryLayer]) -> dict[str, list[Oper
 
     Tensor names are cut short and renamed by the converter, so names prove nothing. A filter may be stored inverted: in
     bit-packed chains the converter flips filters whose BatchNorm gamma is negative. Equal kernels of several layers are
-    taken in order; those of one layer in several places by the input that they share with another layer.
+    told apart by the size of the map that they read, and of one size taken in order; those of one layer in several places
+    by the input that they share with another layer.
     """
+    tensors = model.subgraphs[0].tensors
     free = [op for op in model.subgraphs[0].operators if op.name == "LceBconv2d"]
     matched: dict[str, list[Operator]] = {}
     with_signs = ((layer, layer.signs) for layer in layers if layer.signs is not None)
     for layer, signs in sorted(with_signs, key=lambda pair: bool(pair[0].beside)):
         plain = pack_bits(signs.transpose(3, 0, 1, 2))
         inverted = pack_bits(-signs.transpose(3, 0, 1, 2))
-        equal = (op for op in free if _is_one_of(plain, inverted, binary_filter(model, op)))
+        equal = [op for op in free if _is_one_of(plain, inverted, binary_filter(model, op))]
         if layer.beside:
             by_input = {op.inputs[0]: op for op in equal}
             places = [by_input.get(matched[other][0].inputs[0]) if other in matched else None for other in layer.beside]
         else:
-            places = [next(equal, None)]
+            places = [
+                next((op for op in equal if tensors[op.inputs[0]].shape[1:3] == layer.size), next(iter(equal), None))
+            ]
         ops = [op for op in places if op is not None]
         if len(ops) == len(places):
             matched[layer.name] = ops
@@ -188,8 +192,9 @@ def layer_names(file: Model, model: tf.keras.Model, known: dict[int, str]) -> di
         output = graph.tensors[op.outputs[0]].name if op.outputs else ""
         if op.index in known:
             names[str(op.index)] = known[op.index]
-        elif output.startswith("StatefulPartitionedCall"):
-            names[str(op.index)] = model.output_names[0]  # the converter's name for the model's output
+        elif output.startswith("StatefulPartitionedCall"):  # the converter's name for an output of the model
+            answer = graph.outputs.index(op.outputs[0]) if op.outputs[0] in graph.outputs else 0
+            names[str(op.index)] = model.output_names[answer]
         elif guess := _layer_in(output, layers):
             names[str(op.index)] = guess
         if op.index not in known and stored_kernel(file, op) is not None and str(op.index) in names:

@@ -122,13 +122,16 @@ class Evaluation:
 
     def _sheet_of_rows(self, shown: Sequence[Mistake], places: Mapping[int, str], legend: Legend | None) -> bytes:
         """Return the worst mistakes, a row each: the picture, and what is shown beside it."""
-        rows = []
+        rows, size = [], WIDE_TILE
         for mistake in shown[:SHEET_ROWS]:
+            drawn = max(max(one.shape[:2]) for one in self.beside[mistake.index].values())
+            if drawn > max(self.pictures[mistake.index].shape[:2]):
+                size = max(size, drawn)  # it was enlarged so that it can be read
             tiles = {"image": self.pictures[mistake.index], **self.beside[mistake.index]}
             heading = f"{places[mistake.index]}: {', '.join(mistake.caption)}"
             rows.append((heading, [Tile(Image.fromarray(t), (name,), whole=True) for name, t in tiles.items()]))
         title = f"The worst of {self.images:,} {self.split} images: {self.subject}"
-        return contact_sheet(title, rows, legend=legend, size=WIDE_TILE)
+        return contact_sheet(title, rows, legend=legend, size=size)
 
     def _tile(self, mistake: Mistake) -> Tile:
         return Tile(Image.fromarray(self.pictures[mistake.index]), mistake.caption)

@@ -26,6 +26,9 @@ layers = tf.keras.layers
 
 # function of Keras -> op of TFLite
 _SQUASHING = {"softmax": "SOFTMAX", "log_softmax": "LOG_SOFTMAX", "sigmoid": "LOGISTIC", "tanh": "TANH"}
+_ENDLESS = (
+    1e36  # some kernels of exp stop at the largest float, others go to infinity, and both may be scaled behind it
+)
 _KEEP_ORDER_OPS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 
 
@@ -34,8 +37,9 @@ def difference(trained: np.ndarray, converted: np.ndarray, num_real: int, slack:
 
     From the differences of a sample the largest value of its `slack` (N, ...) is subtracted.
 
-    Where the trained network overflows, as it may far from real inputs, the same infinity or NaN is no difference; a
-    value that only one of them has counts as the largest float.
+    Where the trained network overflows, as it may far from real inputs, the same infinity or NaN is no difference, nor is
+    infinity where the other has a number nearly as large as float32 has; a value that only one of them has counts as the
+    largest float.
     """
     given = np.zeros(len(trained)) if slack is None else np.nan_to_num(slack, posinf=0)
     allowed = given.reshape(len(trained), -1).max(axis=1, initial=0).astype(np.float64)
@@ -50,7 +54,8 @@ def _apart(trained: np.ndarray, converted: np.ndarray, allowed: float, scale: fl
     finite = np.isfinite(trained) & np.isfinite(converted)
     with np.errstate(invalid="ignore"):
         apart = np.maximum(np.abs(trained - converted) - allowed, 0) / scale
-    same = (trained == converted) | (np.isnan(trained) & np.isnan(converted))
+    ends = [np.clip(values, -_ENDLESS, _ENDLESS) for values in (trained, converted)]
+    same = (ends[0] == ends[1]) | (np.isnan(trained) & np.isnan(converted))
     return float(np.where(finite, apart, np.where(same, 0, np.finfo(np.float64).max)).max(initial=0))
 
 

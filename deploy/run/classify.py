@@ -15,7 +15,7 @@ from deploy.run.interpreter import CHILD, Interpreter, as_list, check_model
 from larqnets.arrays import Header, read_arrays
 from larqnets.csv_table import CsvTable
 from larqnets.data.image import read_image
-from larqnets.data.info import preprocessing
+from larqnets.data.info import BOXES, preprocessing
 from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
 from larqnets.reporter import SILENT, Reporter
@@ -35,6 +35,8 @@ def classify(
     top: int = 3,
     num_threads: int = 1,
     device: str | None = None,
+    score: float | None = None,
+    iou: float | None = None,
 ) -> dict[str, Any]:
     """Run `model` on an image file, on a .npy array (N, ...) of ready values, or on a .npz of one for every input.
 
@@ -42,14 +44,14 @@ def classify(
     has their name. They are read and held against the file before an engine starts, in a child process unless the file is a
     shipped one. Returns engine, what its output is (see larqnets.scores) and per sample the most probable labels; writes the
     raw outputs to `output` if given: the one to a .npy, all under their names to a .npz; and the labels to `csv`, see
-    `write_csv`. `device`: see Interpreter. Raises LarqnetsError.
+    `write_csv`. `device`: see Interpreter, `score` and `iou`: see Decoder. Raises LarqnetsError.
     """
     if output is not None and output.suffix not in (".npy", ".npz"):
         raise LarqnetsError(f"{output} names no kind of file for arrays. Let it end in .npy or .npz.")
     file = read_model(model)
     check_model(file, num_threads)
     interface = interface_of(file)
-    decoder = Decoder(file)
+    decoder = Decoder(file, score=score, iou=iou)
     if len(interface.outputs) > 1 and output is not None and output.suffix != ".npz":
         raise LarqnetsError(f"{model} has {len(interface.outputs)} outputs. Write them with --output FILE.npz.")
     x: np.ndarray | list[np.ndarray]
@@ -69,7 +71,8 @@ def classify(
     result["output_shapes"] = [list(each.shape) for each in results]
     result["output_names"] = names
     if predictions := decoder.decode(names, results, top, str(inputs)):
-        result |= {"output_kind": decoder.kind, "predictions": predictions}
+        result |= {} if BOXES in names else {"output_kind": decoder.kind}
+        result["predictions"] = predictions
     elif csv is not None:
         raise _no_labels(file.name)
     if output is not None:
@@ -158,8 +161,9 @@ def images_at_once(file: Model) -> int:
 def write_csv(path: Path, entries: Sequence[dict[str, Any]]) -> None:
     """Write what `classify` tells of inputs as a table, a row for every label of every sample.
 
-    Its columns: input, rank (1 is the best), those of an answer (label, class, probability), error for an input that gave
-    none. A sample of several of one input is called INPUT[NUMBER]. Raises LarqnetsError when it cannot be written.
+    Its columns: input, rank (1 is the best), those of an answer (label, class, probability, of a box its sides), error for an
+    input that gave none. A sample of several of one input is called INPUT[NUMBER]; one in which nothing was found has a row
+    without an answer. Raises LarqnetsError when it cannot be written.
     """
     rows: list[dict[str, Any]] = []
     for entry in entries:
@@ -169,11 +173,18 @@ def write_csv(path: Path, entries: Sequence[dict[str, Any]]) -> None:
         for i, prediction in enumerate(predictions):
             ranked = [prediction] if isinstance(prediction, dict) else prediction
             sample = name if len(predictions) == 1 else f"{name}[{i}]"
-            rows += [{"input": sample, "rank": rank, **each} for rank, each in enumerate(ranked, 1)]
+            rows += [{"input": sample, "rank": rank, **_flat(each)} for rank, each in enumerate(ranked, 1)]
+            rows += [] if ranked else [{"input": sample}]
     known = dict.fromkeys(key for row in rows for key in row if key != "error")
     columns = {**dict.fromkeys(["input", "rank", *known]), "error": None}
     table = CsvTable(dict.fromkeys(columns, Any))
     table.write(path, [{key: _encodable(row.get(key)) for key in columns} for row in rows])
+
+
+def _flat(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer with the sides of its box, if it has one, in columns of their own."""
+    box = dict(zip(("x0", "y0", "x1", "y1"), answer.get("box", ()), strict=False))
+    return {name: value for name, value in answer.items() if name != "box"} | box
 
 
 def _encodable(value: Any) -> Any:

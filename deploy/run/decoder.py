@@ -1,6 +1,7 @@
 """What the numbers mean that a .tflite file answers with."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from larqnets.data.info import preprocessing
 from larqnets.errors import LarqnetsError
 from larqnets.scores import KEY
 from larqnets.tasks import task_of
+from larqnets.tasks.box_answers import NMS, nms_of
 from larqnets.tflite.answers import kind_of_file
 from larqnets.tflite.inspect import own_metadata
 from larqnets.tflite.model import Model
@@ -17,13 +19,17 @@ from larqnets.tflite.model import Model
 class Decoder:
     """Decodes the outputs of a file as its task does it, by what its metadata say.
 
-    `kind`: what its numbers are, see larqnets.scores. Raises LarqnetsError when the metadata are nonsense.
+    `kind`: what its numbers are, see larqnets.scores. `score`, `iou`: thresholds of a detector in the place of the file's, see
+    Nms. Raises LarqnetsError when the metadata or the thresholds are nonsense.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, score: float | None = None, iou: float | None = None) -> None:
         self.task, self.kind = task_of(model), kind_of_file(model)
         labels = (preprocessing(model) or {}).get("labels", ())
         self._facts = {**(own_metadata(model) or {}), "labels": labels, KEY: self.kind}
+        given = {name: value for name, value in (("score", score), ("iou", iou)) if value is not None}
+        if NMS in self._facts or given:
+            self._facts[NMS] = replace(nms_of(self._facts), **given).to_json()
 
     def decode(self, names: Sequence[str], results: Sequence[np.ndarray], top: int, whose: str) -> list[Any]:
         """Return for every sample what JSON can hold of its answer; none for outputs that nobody can read.

@@ -1,4 +1,4 @@
-"""What `larqnets.Classifier` and `larqnets.Segmenter` have in common: a .tflite file that is given pictures."""
+"""What `larqnets.Classifier`, `larqnets.Segmenter` and `larqnets.Detector` have in common: a .tflite file that is given pictures."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ class PictureModel:
     """A loaded file whose metadata say how pictures are prepared and what its classes are called.
 
     `file`: a .tflite file, a converted run's folder, the name of a shipped model, or the bytes of a file; its metadata say
-    how images are prepared and what the labels are. `device`: see Interpreter; a file from a stranger belongs in "child".
+    how images are prepared and what the labels are. `device`: see Interpreter; a file from a stranger belongs in "child". `score`, `iou`: see Decoder.
     Raises LarqnetsError when the file is damaged, does not say how its images are prepared, or answers otherwise than the
     task does.
     """
@@ -42,15 +42,23 @@ class PictureModel:
 
     labels: tuple[str, ...]
 
-    def __init__(self, file: Path | str | bytes, *, num_threads: int = 1, device: str | None = None) -> None:
+    def __init__(
+        self,
+        file: Path | str | bytes,
+        *,
+        score: float | None = None,
+        iou: float | None = None,
+        num_threads: int = 1,
+        device: str | None = None,
+    ) -> None:
         model = read_model(file if isinstance(file, bytes) else find_model(str(file)))
         self._name = model.name
-        self._decoder = Decoder(model)
+        self._decoder = Decoder(model, score=score, iou=iou)
         self._preprocess: dict[str, Any] = image_preprocessing(model, model.name)
         self._interpreter = Interpreter(model, num_threads, device)
         outputs, task = self._interpreter.output_shapes, self._decoder.task
         answers = task.scores(outputs) and outputs[0][0] == 1
-        if not isinstance(task, self._task) or not answers or not self._reads(self._interpreter.output_types[0]):
+        if not isinstance(task, self._task) or not answers or not self._reads():
             raise LarqnetsError(
                 f"{model.name} is {self._task.no_answer}: its task is {task.name}, and its outputs are of shapes "
                 f"{', '.join(map(str, outputs))}. Use larqnets.Interpreter."
@@ -87,9 +95,9 @@ class PictureModel:
         values = prepare(upright, self._preprocess, path or "The picture")
         return Shown(upright, values, "the picture" if path is None else printable(path))
 
-    def _reads(self, dtype: np.dtype) -> bool:
-        """Whether answers of such values are understood."""
-        return dtype == np.float32
+    def _reads(self) -> bool:
+        """Whether the file's answers are of values that are understood."""
+        return self._interpreter.output_types[0] == np.float32
 
     def _answers(self, shown: Shown) -> list[np.ndarray]:
         return as_list(self._interpreter.predict(shown.values))

@@ -90,6 +90,7 @@ class Segmenter(PictureModel):
         mask[top : top + height, left : left + width] = answer[:height, :width]
         return Segments(mask, seen, self.labels, self.colors, shown.picture)
 
-    def _reads(self, dtype: np.dtype) -> bool:
+    def _reads(self) -> bool:
+        dtype = self._interpreter.output_types[0]
         mask = len(self._interpreter.output_shapes[0]) == 3
         return dtype == np.uint8 if mask else dtype in (np.float32, np.int8)

@@ -35,6 +35,7 @@ class Unit:
     dilation: int | tuple[int, ...] = 1
     groups: int = 1
     pool: Literal["none", "max", "average"] = "none"
+    padding: Literal["same", "valid"] = "same"
 
     @property
     def depthwise(self) -> bool:
@@ -114,6 +115,14 @@ class Backbone:
     def joins(self) -> set[str]:
         """The ways in which its blocks join."""
         return {block.join for stage in self.stages for block in stage}
+
+    @property
+    def pools_between_stages(self) -> bool:
+        """Whether it is plain convolutions that never shrink a map, and max-pools, which only end stages: a VGG."""
+        pools = [[unit.pool for block in stage for unit in block.units] for stage in self.stages]
+        ends = all(stage[-1] != "average" and set(stage[:-1]) <= {"none"} for stage in pools)
+        plain = all(unit.strides == unit.groups == 1 for unit in self.units) and self.stem.strides == 1
+        return self.joins == {"none"} and ends and plain
 
     @property
     def has_bottlenecks(self) -> bool:

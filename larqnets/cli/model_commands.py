@@ -62,6 +62,18 @@ def convert(
             "logits, mask (a uint8 for every pixel) or small (logits before they are enlarged).",
         ),
     ] = None,
+    postprocess: Annotated[
+        bool,
+        typer.Option(
+            "--postprocess",
+            help="Of a detector: beside every file also NAME_nms.tflite, which leaves out overlapping boxes itself "
+            "(TFLite_Detection_PostProcess), for programs that expect that.",
+        ),
+    ] = False,
+    regular_nms: Annotated[
+        bool,
+        typer.Option("--regular-nms", help="With --postprocess: class by class, which is right with one thread only."),
+    ] = False,
     dataset: DataName = None,
     data_dir: DataDir = None,
     mean: Mean = None,
@@ -83,7 +95,8 @@ def convert(
 
     given = read_preparation(mean, std, scale, labels, image_size)
     form, out = preflight.form_and_folder(output)
-    preflight.check_convert(source, target, twin_run, form, out, dataset, data_dir)
+    suppression = preflight.suppression_of(postprocess, regular_nms)
+    preflight.check_convert(source, target, twin_run, form, suppression, out, dataset, data_dir)
     sources = needs_training_extra("deploy.convert.sources")
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import models
@@ -100,6 +113,7 @@ def convert(
             data_dir=data_dir,
             given=given,
             form=form,
+            postprocess=suppression,
             arm64_proof=arm64_proof,
             reporter=reporter,
         )
@@ -203,6 +217,7 @@ def inspect(
     "larqnets run digits",
     "larqnets run model.tflite photos cat.jpg --csv labels.csv",
     "larqnets run segmenter.tflite photo.jpg -o mask.png",
+    "larqnets run detector.tflite photos -o boxes --score 0.3",
     "larqnets run model.tflite x.npy -o y.npy --device qemu",
 )
 def run(
@@ -222,7 +237,8 @@ def run(
         typer.Option(
             "--output",
             "-o",
-            help="Write the raw output to this .npy, or all to this .npz; of a segmenter the mask to this .png, several into this folder.",
+            help="Write the raw output to this .npy, or all to this .npz; of a segmenter the mask, of a detector the photo with boxes "
+            "to this .png, several into this folder.",
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the labels to this .csv, a row for each.")] = None,
@@ -230,14 +246,25 @@ def run(
         int | None,
         typer.Option(min=1, show_default=False, help="How many labels of a classifier to print. Default: 3."),
     ] = None,
+    score: Annotated[
+        float | None,
+        typer.Option(show_default=False, help="The lowest score that a detector tells. Default: the file's."),
+    ] = None,
+    iou: Annotated[
+        float | None,
+        typer.Option(
+            show_default=False, help="From which overlap on boxes of a detector are one thing. Default: the file's."
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
     device: OnDevice = None,
     as_json: Json = False,
 ) -> None:
-    """Run a model on images or on an array: labels with their probabilities, masks and the share of every class, or raw values.
+    """Run a model on images or on an array: labels with their probabilities, masks, boxes around things, or raw values.
 
-    A mask is a PNG with a palette in the size of the photo, and the photo under it is written beside it. Of folders all images
-    are taken. One that cannot be read is named, the others are done, and the exit code is 1.
+    A mask is a PNG with a palette in the size of the photo, and the photo under it is written beside it. Boxes are in pixels of
+    the photo, which is drawn with them. Of folders all images are taken. One that cannot be read is named, the others are done,
+    and the exit code is 1.
     """
     from deploy.run.shipped import example_of, find_model
     from larqnets.cli import preflight
@@ -247,23 +274,30 @@ def run(
     source = find_model(file)
     given = inputs or [example_of(file)]
     engine = {"num_threads": threads, "device": device}
-    if preflight.draws_masks(source, given, output):
-        alone = preflight.check_masks(source, given, output, csv, device, top)
-        from deploy.run.segment import segment_photo, segment_photos
+    preflight.check_thresholds(source, score=score, iou=iou)
+    drawn = preflight.drawn_with(source, given, output)
+    if drawn is not None:
+        alone = preflight.check_photos(source, drawn, given, output, csv, device, top)
+        from deploy.run.detect import BoxRun
+        from deploy.run.segment import MaskRun
 
+        photos = (
+            BoxRun(source, **engine, score=score, iou=iou) if drawn == preflight.BOXES else MaskRun(source, **engine)
+        )
+        one, many = labelled.OF_PHOTOS[drawn]
         if alone is not None:
-            result = segment_photo(source, alone, output=output, csv=csv, **engine)
-            show(result, lambda: labelled.mask(result), as_json)
+            result = photos.one(alone, output, csv)
+            show(result, lambda: one(result), as_json)
             return
         with StatusReporter() as reporter:
-            result = segment_photos(source, given, output=output, csv=csv, **engine, reporter=reporter)
-        show(result, lambda: labelled.masks(result), as_json)
+            result = photos.several(given, output, csv, reporter)
+        show(result, lambda: many(result), as_json)
     else:
         alone = preflight.check_run(source, given, output, csv, device)
         from deploy.run.classify import classify, classify_images
 
         if alone is not None:
-            result = classify(source, alone, output=output, csv=csv, top=top or TOP, **engine)
+            result = classify(source, alone, output=output, csv=csv, top=top or TOP, **engine, score=score, iou=iou)
             show(result, lambda: labelled.labels(result), as_json)
             return
         with StatusReporter() as reporter:

@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from deploy.targets import check_target
-from larqnets.config import STRATEGIES, DataConfig, ModelConfig, apply_override, load_config
+from deploy.targets import check_postprocess, check_target
+from larqnets.config import STRATEGIES, DataConfig, ModelConfig, load_config
 from larqnets.data.known import KNOWN_DATASETS, SPLITS
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import check_folder, check_output
 from larqnets.method_options import method_names
+from larqnets.overrides import apply_override
 from larqnets.places import FOLDER_PREFIX
 from larqnets.published import is_keras, is_zoo
 from larqnets.published.zoo import check_zoo
@@ -43,6 +44,7 @@ from larqnets.runs.weights_files import check_readable
 from larqnets.schema import from_mapping
 from larqnets.scores import FORMS, Form
 from larqnets.tasks import get_task
+from larqnets.tflite.detection_op import Suppression
 
 if TYPE_CHECKING:
     from larqnets.tflite.model import Model
@@ -133,11 +135,19 @@ def form_and_folder(outputs: Sequence[str] | None) -> tuple[Form, Path | None]:
     return cast(Form, forms[0]) if forms else "logits", Path(folders[0]) if folders else None
 
 
+def suppression_of(postprocess: bool, regular: bool) -> Suppression | None:
+    """Return how --postprocess and --regular-nms of `larqnets convert` leave out boxes, None where they are not given."""
+    if regular and not postprocess:
+        raise LarqnetsError("--regular-nms says how --postprocess leaves out boxes. Add --postprocess.")
+    return ("regular" if regular else "fast") if postprocess else None
+
+
 def check_convert(
     source: Path,
     target: str,
     twin_run: Path | None,
     form: Form,
+    postprocess: Suppression | None,
     out: Path | None,
     dataset: str | None,
     data_dir: str | None,
@@ -145,9 +155,12 @@ def check_convert(
     """Look at the arguments of `larqnets convert`."""
     check_target(target)
     check_network(source)
-    if form != "logits":
-        task = Run.open(source).config.task if source.is_dir() and source.suffix not in KERAS_SUFFIXES else None
-        get_task(task).check_form(form, str(source))
+    if form != "logits" or postprocess is not None:
+        is_run = source.is_dir() and source.suffix not in KERAS_SUFFIXES
+        task = get_task(Run.open(source).config.task if is_run else None)
+        task.check_form(form, str(source))
+        if postprocess is not None and is_run:
+            check_postprocess(task.name, str(source))
     if twin_run is not None:
         Run.open(twin_run)
     check_folder(out or (source if source.is_dir() else source.parent))
@@ -225,9 +238,13 @@ def check_run(
     from deploy.run.image_files import is_folder
     from larqnets.data.image import read_image
 
-    if output is not None and output.suffix == ".png" and not _labels_pixels(model):
+    if output is not None and output.suffix == ".png" and _draws(model) is None:
         raise LarqnetsError(
-            f"{model} gives no mask: it is no segmenter. Leave --output out, or write raw output to a .npy."
+            f"{model} gives no mask and no boxes: it labels whole images. Leave --output out, or write raw output to a .npy."
+        )
+    if output is not None and _draws(model) == BOXES and inputs[0].suffix not in (".npy", ".npz"):
+        raise LarqnetsError(
+            f"{output} is for raw output, and {model} tells what is where in photos. Let it end in .png, or give a .npy of ready values."
         )
     check_output(output, (".npy", ".npz"))
     check_output(csv, (".csv",))
@@ -244,33 +261,57 @@ def check_run(
     return inputs[0]
 
 
-def draws_masks(model: Path, inputs: Sequence[Path], output: Path | None) -> bool:
-    """Return whether `larqnets run` makes masks of these inputs: photos for a segmenter whose raw output is not asked for."""
+MASKS, BOXES = "masks", "boxes"  # what photos are drawn with
+_ANSWER = {MASKS: "gives every pixel a class", BOXES: "tells what is where"}
+_PICTURE = {MASKS: "mask", BOXES: "picture"}
+
+
+def drawn_with(model: Path, inputs: Sequence[Path], output: Path | None) -> str | None:
+    """Return what `larqnets run` draws these inputs with, None: arrays, photos whose raw output is asked for, and labels alone."""
     given = {path.suffix for path in inputs} | ({output.suffix} if output is not None else set())
-    return not given & {".npy", ".npz"} and _labels_pixels(model)
+    return None if given & {".npy", ".npz"} else _draws(model)
 
 
-def _labels_pixels(model: Path) -> bool:
+def check_thresholds(model: Path, **thresholds: float | None) -> None:
+    """Look at the thresholds that `larqnets run` is given for a detector."""
+    from larqnets.tasks.box_answers import Nms
+
+    given = {name: value for name, value in thresholds.items() if value is not None}
+    if given and _draws(model) != BOXES:
+        options = " and ".join(f"--{name}" for name in given)
+        raise LarqnetsError(f"{model} is no detector, and {options} is for detectors alone. Leave it out.")
+    replace(Nms(), **given)
+
+
+def _draws(model: Path) -> str | None:
     from larqnets.tasks import task_of
+    from larqnets.tasks.detection import Detection
     from larqnets.tasks.segmentation import Segmentation
 
-    return isinstance(task_of(check_file(model)), Segmentation)
+    task = task_of(check_file(model))
+    return MASKS if isinstance(task, Segmentation) else BOXES if isinstance(task, Detection) else None
 
 
-def check_masks(
-    model: Path, inputs: Sequence[Path], output: Path | None, csv: Path | None, device: str | None, top: int | None
+def check_photos(
+    model: Path,
+    what: str,
+    inputs: Sequence[Path],
+    output: Path | None,
+    csv: Path | None,
+    device: str | None,
+    top: int | None,
 ) -> Path | None:
-    """Look at the arguments of `larqnets run` with a segmenter; return the one photo, None where a folder or several are given."""
+    """Look at the arguments of `larqnets run` with photos that are drawn with `what`; return the one, None where there may be more."""
     from deploy.run.image_files import is_folder
-    from deploy.run.mask_files import check_place
+    from deploy.run.picture_files import check_place
     from larqnets.data.image import read_image
 
     if top is not None:
-        raise LarqnetsError(f"{model} gives every pixel a class, and --top is for classifiers. Leave it out.")
+        raise LarqnetsError(f"{model} {_ANSWER[what]}, and --top is for classifiers. Leave it out.")
     check_output(csv, (".csv",))
     check_device(device)
     if output is not None:
-        check_place(output, inputs)
+        check_place(output, inputs, _PICTURE[what])
     if len(inputs) > 1 or is_folder(inputs[0]):
         return None
     read_image(inputs[0], _IMAGE_OF_ANY_KIND)

@@ -48,7 +48,7 @@ def batch_norm(x: Tensor, name: str) -> Tensor:
 
 
 def convolution_options(unit: Unit) -> dict[str, Any]:
-    """The arguments that real and binary convolutions share: SAME, no bias.
+    """The arguments that real and binary convolutions share: no bias, and SAME unless the unit says otherwise.
 
     At stride 2 TensorFlow's SAME pads an even size below and on the right only, where the papers' PyTorch code pads all
     sides: the same network on images that are moved by a pixel, into which weights of theirs do not fit.
@@ -59,7 +59,7 @@ def convolution_options(unit: Unit) -> dict[str, Any]:
         "strides": unit.strides,
         "dilation_rate": unit.rate,
         "groups": unit.groups,
-        "padding": "same",
+        "padding": unit.padding,
         "use_bias": False,
     }
 
@@ -243,6 +243,10 @@ class Method:
                 x = self.block(x, block, f"stage{s}_block{b}")
             outputs.append(x)
         return outputs
+
+    def reductions(self, backbone: Backbone) -> tuple[int, ...]:
+        """For every output of `body` how many pixels of the image, in height and in width, one of its pixels stands for."""
+        return backbone.reductions
 
     def tail(self, x: Tensor, name: str) -> Tensor:
         """What ends the output of a stage (N, H, W, C) before a head looks at it: nothing, unless units end otherwise."""

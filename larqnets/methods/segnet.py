@@ -36,10 +36,8 @@ class SegNet(Real):
     def check(self, backbone: Backbone) -> None:
         """Raise LarqnetsError unless every stage is plain convolutions and ends with its only max-pool."""
         super().check(backbone)
-        pools = [[unit.pool for block in stage for unit in block.units] for stage in backbone.stages]
-        ends = all(stage[-1] == "max" and set(stage[:-1]) <= {"none"} for stage in pools)
-        shrinks = any(unit.strides > 1 for unit in backbone.units) or backbone.stem.strides > 1
-        if backbone.joins != {"none"} or not ends or shrinks or any(unit.groups > 1 for unit in backbone.units):
+        pooled = all(stage[-1].units[-1].pool == "max" for stage in backbone.stages)
+        if not (backbone.pools_between_stages and pooled):
             raise LarqnetsError(
                 f"segnet mirrors stages of plain convolutions that end with a max-pool, and those of '{backbone.name}' are "
                 "others. Use a backbone of the VGG kind, such as vgg16."
@@ -53,6 +51,10 @@ class SegNet(Real):
         """As `Method.stem`; the pool is left to the body."""
         x = LocalResponse(name="stem_local_response")(x) if self.local_response else x
         return super().stem(x, replace(stem, max_pool=False))
+
+    def reductions(self, backbone: Backbone) -> tuple[int, ...]:
+        """As `Method.reductions`; the last output is as large as the image."""
+        return (*backbone.reductions, 1)
 
     def body(self, x: Tensor, backbone: Backbone) -> list[Tensor]:
         """Encoder and decoder; returns the output of every stage of the encoder, then that of the decoder."""

@@ -22,6 +22,7 @@ from larqnets.manifest import MANIFEST
 from larqnets.runs.card import score_of
 from larqnets.runs.history import history_of, history_words
 from larqnets.runs.run import Run
+from larqnets.scores import is_of_a_class
 from larqnets.studies.curves import curves_picture
 
 if TYPE_CHECKING:
@@ -238,10 +239,9 @@ def _answers(looked: Looked, run: Run) -> list[Section]:
         command = f"larqnets evaluate {_quoted(run.path)}"
         return [Section("Test images", todo=(Todo(f"They were not looked at: {looked.why_not}", command),))]
     facts = [("images", f"{found.images:,} of {found.dataset}, {found.split}"), ("engine", found.engine)]
-    details = found.details
-    in_rows = details is not None and bool(details.classes)
-    named = {name: value for name, value in found.scores.items() if not (in_rows and name.startswith("iou_"))}
-    facts += [(name.replace("_", " "), _share(value)) for name, value in named.items()]
+    in_rows = (details := found.details) is not None and bool(details.classes)
+    named = [score for score in found.scores.items() if not (in_rows and is_of_a_class(score[0]))]
+    facts += [(name.replace("_", " "), _share(value)) for name, value in named]
     if details is None:
         return [Section("Test images", facts=tuple(facts))]
     facts += [(name.replace("_", " "), _share(value)) for name, value in details.scores.items()]

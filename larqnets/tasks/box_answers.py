@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from larqnets.data.info import BOXES
-from larqnets.errors import LarqnetsError
+from larqnets.errors import LarqnetsError, printable
 
 SCORES = "scores"
 NMS = "nms"  # what the metadata of a file say of it
@@ -39,11 +39,15 @@ class Nms:
         for name in ("iou", "score"):
             value = getattr(self, name)
             if type(value) not in (int, float) or not 0 < value < 1:
-                raise LarqnetsError(f"The {_WORDS[name]} of a detector must lie between 0 and 1, and it is {value}.")
+                raise LarqnetsError(
+                    f"{_WORDS[name]} must lie between 0 and 1, and {name} is {value}. Give one such as 0.5."
+                )
         for name in ("max_per_class", "max"):
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= _MOST:
-                raise LarqnetsError(f"The {_WORDS[name]} must be from 1 to {_MOST:,}, and it is {value}.")
+                raise LarqnetsError(
+                    f"{_WORDS[name]} is from 1 to {_MOST:,}, and {name} is {value}. Give one such as 100."
+                )
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the metadata of a file have it."""
@@ -51,10 +55,10 @@ class Nms:
 
 
 _WORDS = {
-    "iou": "overlap (IoU) from which boxes count as one",
-    "score": "lowest score",
-    "max_per_class": "largest number of boxes of a class",
-    "max": "largest number of boxes of an image",
+    "iou": "The overlap from which on boxes are one thing",
+    "score": "The lowest score of a thing",
+    "max_per_class": "The largest number of things of a class",
+    "max": "The largest number of things in an image",
 }
 
 
@@ -62,12 +66,14 @@ def nms_of(facts: Mapping[str, Any]) -> Nms:
     """Return what the metadata of a file say of suppression, the defaults where they are silent; LarqnetsError for nonsense."""
     said = facts.get(NMS, {})
     known = {field.name for field in fields(Nms)}
-    if not isinstance(said, dict) or not set(said) <= known | {"per_class"} or said.get("per_class", True) is not True:
-        raise LarqnetsError("What the file says of its boxes (nms) is nonsense. Convert it again.")
-    try:
-        return Nms(**{name: value for name, value in said.items() if name in known})
-    except LarqnetsError as error:
-        raise LarqnetsError(f"What the file says of its boxes is nonsense: {error} Convert it again.") from error
+    if isinstance(said, dict) and set(said) <= known | {"per_class"} and said.get("per_class", True) is True:
+        try:
+            return Nms(**{name: value for name, value in said.items() if name in known})
+        except LarqnetsError as error:
+            reason = str(error)
+    else:
+        reason = printable(repr(said)[:100])
+    raise LarqnetsError(f"What the file says of how boxes are thinned out is nonsense. Convert it again. ({reason})")
 
 
 def detections(boxes: np.ndarray, scores: np.ndarray, nms: Nms) -> np.ndarray:
@@ -98,6 +104,12 @@ def detections(boxes: np.ndarray, scores: np.ndarray, nms: Nms) -> np.ndarray:
             same[same] = ious(best[np.newaxis, :4], rest[same, :4])[0] > np.float32(nms.iou)
             rest = rest[~same]
     return np.array(kept, np.float32).reshape(-1, 6)
+
+
+def detections_of(outputs: Mapping[str, np.ndarray], nms: Nms) -> list[np.ndarray]:
+    """Return for every sample of a detector's outputs what was found, see `detections`."""
+    pairs = zip(outputs[BOXES], outputs[SCORES], strict=True)
+    return [detections(boxes, scores, nms) for boxes, scores in pairs]
 
 
 def ious(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -138,10 +150,7 @@ def decode(outputs: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> list[
         return []
     nms, classes = nms_of(facts), outputs[SCORES].shape[2]
     labels = names_of(facts.get("labels") or facts.get("classes") or (), classes)
-    return [
-        [in_words(row, labels) for row in detections(boxes, scores, nms)]
-        for boxes, scores in zip(outputs[BOXES], outputs[SCORES], strict=True)
-    ]
+    return [[in_words(row, labels) for row in found] for found in detections_of(outputs, nms)]
 
 
 def names_of(labels: Sequence[Any], classes: int) -> tuple[str, ...]:
@@ -164,9 +173,8 @@ def agreement(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray], 
     if not are_answers(ours) or not are_answers(theirs):
         return None
     found = same = 0
-    pairs = (zip(tree[BOXES], tree[SCORES], strict=True) for tree in (ours, theirs))
-    for mine, other in zip(*pairs, strict=True):
-        one, two = detections(*mine, nms), detections(*other, nms)
+    each = (detections_of(tree, nms) for tree in (ours, theirs))
+    for one, two in zip(*each, strict=True):
         alike = ious(one[:, :4], two[:, :4]) >= _SAME_PLACE
         alike &= one[:, np.newaxis, 5] == two[:, 5]
         alike &= np.abs(one[:, np.newaxis, 4] - two[:, 4]) <= _SAME_SCORE

@@ -10,11 +10,11 @@ import numpy as np
 
 from larqnets.data.info import BOX_KIND, BOX_LABELS, BOXES, CROWD, DIFFICULT, PLAIN
 from larqnets.errors import LarqnetsError
+from larqnets.scores import AP_OF
 from larqnets.tasks import Tree
 from larqnets.tasks.box_answers import SCORES, Nms, areas, detections, ious, shared_areas
 
 MAP50, MAP = "map50", "map"
-AP_OF_CLASS = "ap50_"  # begins the names of the scores of classes
 IOU = 0.5  # from which an answer is where its object is
 HIT, ALARM, IGNORED = 1, 0, -1  # what an answer is
 _FOUND, _TRUE = "found", "true"  # rows of all images, beside how many each image has
@@ -54,7 +54,7 @@ class BoxMetric:
 
         def numbers(boxes: Any, scores: Any, *true: Any) -> tuple[np.ndarray, ...]:
             found = [detections(*of_image, self.nms) for of_image in zip(boxes, scores, strict=True)]
-            return _rows(found, [_objects(*of_image) for of_image in zip(*true, strict=True)])
+            return _rows(found, [objects_of(*of_image) for of_image in zip(*true, strict=True)])
 
         given = [outputs[BOXES], outputs[SCORES], *(targets[name] for name in (BOXES, BOX_LABELS, BOX_KIND))]
         types = [tf.float32, tf.int64, tf.float32, tf.int64]
@@ -70,7 +70,7 @@ class BoxMetric:
         known = [ap for ap in aps if ap is not None]
         scores = {MAP50: sum(known) / max(1, len(known)), MAP: coco_map(found, true)}
         named = zip(self.labels, aps, strict=True)
-        return scores | {f"{AP_OF_CLASS}{label}": ap for label, ap in named if ap is not None}
+        return scores | {f"{AP_OF}{label}": ap for label, ap in named if ap is not None}
 
 
 _PARTS = (_FOUND, f"{_FOUND}{_COUNTS}", _TRUE, f"{_TRUE}{_COUNTS}")
@@ -84,8 +84,8 @@ def _rows(found: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> tuple[np.n
     return tuple(parts)
 
 
-def _objects(boxes: np.ndarray, labels: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """Return the objects of an image as rows (R, 6), without the padding behind them."""
+def objects_of(boxes: np.ndarray, labels: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """Return the objects of an image as rows (R, 6), [ymin, xmin, ymax, xmax, class, kind], without the padding behind them."""
     there = labels >= 0
     return np.column_stack([boxes[there], labels[there], kinds[there]]).astype(np.float32)
 
@@ -165,7 +165,7 @@ def coco_map(found: Sequence[np.ndarray], true: Sequence[np.ndarray], ious: Sequ
     if not answers or not objects:
         return 0.0
     with contextlib.redirect_stdout(io.StringIO()):  # it says what it does
-        known = COCO()
+        known: Any = COCO()  # whose types know no arrays
         known.dataset = {
             "images": [{"id": image} for image in range(len(true))],
             "categories": [{"id": number} for number in sorted({int(row[4]) for _, row in objects})],

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from larqnets.data.info import MASK, OUTSIDE
+from larqnets.scores import IOU_OF
 from larqnets.tasks import Tree, only
 
 MIOU, PIXELS, CLASSES = "miou", "pixel_accuracy", "class_accuracy"
@@ -44,7 +45,7 @@ class ConfusionMetric:
         counts = np.asarray(total["confusion"])
         ious, accuracies = iou_of_classes(counts), accuracy_of_classes(counts)
         scores = {MIOU: _mean(ious), PIXELS: pixel_accuracy(counts), CLASSES: _mean(accuracies)}
-        return scores | {f"iou_{name}": iou for name, iou in zip(self.labels, ious, strict=True) if iou is not None}
+        return scores | {f"{IOU_OF}{name}": iou for name, iou in zip(self.labels, ious, strict=True) if iou is not None}
 
 
 def given_classes(outputs: Any, size: Sequence[int | None]) -> Any:

@@ -6,7 +6,7 @@ for every box without looking whether it is there, and takes its options as they
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from larqnets.tflite.flatbuffer import FlatbufferError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from larqnets.tflite.model import Operator, Tensor
 
 NAME = "TFLite_Detection_PostProcess"
+Suppression = Literal["fast", "regular"]  # of boxes whatever their class, each with its best one; class by class
 _MAX_DETECTIONS = 1 << 20
 # Option -> its default (None: must be there), smallest and largest value.
 _INTEGERS: dict[str, tuple[int | None, int, int]] = {

@@ -23,7 +23,9 @@ from larqnets.backbones import Backbone, get_backbone, list_backbones
 from larqnets.layers.binary_weights import BinaryWeightConv2D, BinaryWeightDense, BinaryWeightDepthwiseConv2D
 from larqnets.layers.branches import Apart, OneBelowTheOther, SoftGate, WeightedSum
 from larqnets.layers.channel_match import ChannelMatch
+from larqnets.layers.channel_norm import ChannelNorm
 from larqnets.layers.counted_dropout import CountedDropout
+from larqnets.layers.default_boxes import DefaultBoxes, Foreground
 from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.input_scale import InputScale
 from larqnets.layers.link_scale import LinkScale
@@ -114,11 +116,11 @@ def test_every_layer_that_we_register_has_an_entry():
         if kind.__module__.startswith(("larqnets.", "deploy.")) and not issubclass(kind, lq.quantizers.Quantizer)
     ]
     assert {HardTanh, AddShare, MovedNorm, NormOfOtherAxis, SplitPadding} <= set(ours)
-    assert [kind for kind in ours if kind not in algebra._ENTRIES] == []
+    assert [kind for kind in ours if kind not in algebra.ENTRIES] == []
 
 
 def test_a_layer_of_ours_without_an_entry_is_an_error_that_names_it(monkeypatch):
-    monkeypatch.delitem(algebra._ENTRIES, HardTanh)
+    monkeypatch.delitem(algebra.ENTRIES, HardTanh)
     image = tf.keras.Input((4, 4, 8))
     model = tf.keras.Model(image, HardTanh(name="clip")(image))
     with pytest.raises(LarqnetsError, match=r"Layer 'clip' is a HardTanh, of which .*algebra.py does not say"):
@@ -217,6 +219,10 @@ LAYERS = {
     "map of magnitudes with gaps": (lambda: InputScale(3, dilation=2), [MAP]),
     "layer norm": (lambda: layers.LayerNormalization(), [MAP]),
     "softmax": (lambda: layers.Softmax(), [MAP]),
+    "vectors of a length": (lambda: ChannelNorm(), [MAP]),
+    "boxes": (lambda: DefaultBoxes((8, 8), [(1, 2)], [(8, 4)], (0.5, 0.9), [(2,)]), [(8, 4)]),
+    "probabilities without the background": (lambda: Foreground(), [(8, C)]),
+    "listed": (lambda: layers.Reshape((-1, 2)), [MAP]),
 }
 # What holds too, and is not said: nothing is folded across it there.
 UNSAID = {
@@ -328,8 +334,8 @@ def test_no_output_is_larger_than_what_it_is_said_to_be_made_of(name):
 
 def test_every_entry_is_among_those_that_were_tried():
     tried = {type(LAYERS[name][0]()) for name in LAYERS}
-    known = {type(algebra._ENTRIES[kind]) for kind in tried if kind in algebra._ENTRIES}
-    assert {type(entry) for entry in algebra._ENTRIES.values()} - known == {type(algebra._ENTRIES[MovedNorm])}
+    known = {type(algebra.ENTRIES[kind]) for kind in tried if kind in algebra.ENTRIES}
+    assert {type(entry) for entry in algebra.ENTRIES.values()} - known == {type(algebra.ENTRIES[MovedNorm])}
 
 
 # Layers that somebody else wrote.

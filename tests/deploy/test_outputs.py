@@ -147,6 +147,21 @@ def test_what_overflows_alike_far_from_real_inputs_is_equal():
     assert convert(model, Samples(IMAGES, real=False)).verification.equal
 
 
+@pytest.mark.parametrize(
+    ("trained", "file", "same"),
+    [
+        (np.inf, 3.4e38, True),  # some kernels of exp stop at the largest float
+        (-3e37, -np.inf, True),
+        (np.inf, 1e30, False),
+        (np.inf, -3.4e38, False),
+        (np.nan, 3.4e38, False),
+    ],
+)
+def test_where_exp_overflows_infinity_and_the_largest_float_are_one(trained, file, same):
+    due, found = (np.array([[1.0, 2.0], [value, 1.0]], np.float32) for value in (trained, file))
+    assert (difference(due, found, 1) == 0) == same
+
+
 @settings(deadline=None)
 @given(SHAPES.flatmap(lambda s: arrays.arrays(np.float32, s, elements=st.floats(-100, 100, width=32))), st.data())
 def test_rounding_is_no_difference_and_a_wrong_value_is_one_in_any_shape(trained, data):

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from deploy.run import segment
-from deploy.run.mask_files import mask_files
-from deploy.run.segment import segment_photos
+from deploy.run import photos as photo_runs
+from deploy.run.picture_files import picture_files
+from deploy.run.segment import MaskRun
 from larqnets import LarqnetsError, Segmenter
 from larqnets.reporter import Reporter
 
@@ -23,7 +23,7 @@ BLUE = PURE["red"][::-1]
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch):
     """TensorFlow is loaded here already; test_child.py has the child process."""
-    monkeypatch.setattr("deploy.run.segment.CHILD", None)
+    monkeypatch.setattr("deploy.run.photos.CHILD", None)
     monkeypatch.setattr("deploy.run.classify.CHILD", None)
 
 
@@ -158,8 +158,8 @@ NAMES = st.lists(
 @given(NAMES)
 def test_names_never_collide(tmp_path_factory, stems):
     folder = tmp_path_factory.getbasetemp()
-    found = mask_files(folder / "out", [Path(f"{stem}.jpg") for stem in stems])
-    names = [path.name.casefold() for files in found for path in (files.mask, files.overlay)]
+    found = picture_files(folder / "out", [Path(f"{stem}.jpg") for stem in stems], MaskRun.endings)
+    names = [path.name.casefold() for files in found for path in (files["mask"], files["overlay"])]
     assert len(set(names)) == len(names) == 2 * len(stems)
     for name in names:
         (folder / name).touch()  # a name that a file can have
@@ -198,7 +198,10 @@ def test_what_is_there_is_never_written_over(cli, photos, there):
         (["p.tflite", "photos", "--device", "pi"], "There is no device 'pi'"),
         (["p.tflite", "x.npy", "-o", "x.png"], "x.png names no kind of file that is written here. Let it end in .npy"),
         (["p.tflite", "photos", "-o", "x.npy"], "The raw output of one input alone is written to x.npy"),
-        (["c.tflite", "photos/a.png", "-o", "x.png"], "c.tflite gives no mask: it is no segmenter. Leave --output out"),
+        (
+            ["c.tflite", "photos/a.png", "-o", "x.png"],
+            "c.tflite gives no mask and no boxes: it labels whole images. Leave --output out",
+        ),
         (["c.tflite", "photos", "-o", "x.png"], "c.tflite gives no mask"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -235,9 +238,9 @@ def test_a_mask_that_cannot_be_written_ends_it(photos, monkeypatch):
             raise LarqnetsError(f"Cannot write {path}: No space left on device.")
         written.append(path.name)
 
-    monkeypatch.setattr(segment, "write_atomically", write)
+    monkeypatch.setattr(photo_runs, "write_atomically", write)
     with pytest.raises(LarqnetsError, match=r"Cannot write .*b-overlay\.png"):
-        segment_photos(photos.parent / "p.tflite", [photos], output=photos.parent / "out")
+        MaskRun(photos.parent / "p.tflite").several([photos], output=photos.parent / "out")
 
 
 def test_progress_is_told(photos):
@@ -247,7 +250,7 @@ def test_progress_is_told(photos):
         def count(self, done, total=None, what=""):
             told.append((done, total, what))
 
-    segment_photos(photos.parent / "p.tflite", [photos], reporter=Listening())
+    MaskRun(photos.parent / "p.tflite").several([photos], reporter=Listening())
     assert told == [(1, 3, "a.png"), (2, 3, "b.png"), (3, 3, "a.jpg")]
 
 
@@ -263,6 +266,6 @@ def test_an_emulated_board_gives_the_same_masks(request, photos):
     model, files = photos.parent / "p.tflite", []
     for device in (None, "qemu"):
         out = photos.parent / f"out-{device}"
-        segment_photos(model, [photos / "b.png"], output=out, device=device)
+        MaskRun(model, device=device).several([photos / "b.png"], output=out)
         files.append((out / "b.png").read_bytes())
     assert files[0] == files[1]

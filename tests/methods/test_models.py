@@ -384,4 +384,4 @@ def test_every_batchnorm_has_the_constants_of_the_papers(method):
     with registered():
         model = create_model(method, fitting(method), (8, 8, 1), 10, **FEWER.get(method, {}))
     norms = [layer for layer in model.layers if isinstance(layer, tf.keras.layers.BatchNormalization)]
-    assert {(layer.epsilon, layer.momentum) for layer in norms} == {(1e-5, 0.9)}
+    assert {(layer.epsilon, layer.momentum) for layer in norms} == (set() if method == "ssd" else {(1e-5, 0.9)})

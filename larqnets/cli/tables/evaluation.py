@@ -5,6 +5,7 @@ from typing import Any
 from rich.table import Table
 
 from larqnets.cli.tables.facts import facts, legend_lines, word
+from larqnets.scores import is_of_a_class
 
 FEW = 12  # classes whose confusion is shown
 WIDE = 100  # characters that it may take
@@ -17,7 +18,7 @@ def evaluated(result: dict[str, Any]) -> list[Any]:
     """The scores, then every class and what it is taken for, then what was wrong and where that is written."""
     shown = {name: value for name, value in result.items() if name not in (*_NESTED, *_WRITTEN)}
     if result.get("classes"):  # whose rows have them
-        shown = {name: value for name, value in shown.items() if not name.startswith("iou_")}
+        shown = {name: value for name, value in shown.items() if not is_of_a_class(name)}
     if "calibration" in result:
         shown["calibration error (ECE)"] = f"{result['calibration']['ece']:.2%}"
     parts: list[Any] = [facts(shown)]
@@ -40,7 +41,8 @@ def _classes(classes: list[dict[str, Any]], confusion: dict[str, Any] | None) ->
     if confusion is not None and confusion.get("of", "images") == "images" and _fits(confusion["labels"]):
         # A line of its own: a table breaks its title where its columns end.
         return ["true labels in rows, given labels in columns", _matrix(classes, confusion)]
-    lowest = sorted(classes, key=lambda row: (row.get("accuracy") is None, row.get("accuracy")))[:MAX_CLASSES]
+    score = "accuracy" if "accuracy" in classes[0] else "ap50"
+    lowest = sorted(classes, key=lambda row: (row[score] is None, row[score]))[:MAX_CLASSES]
     rows = classes if len(classes) <= MAX_CLASSES else lowest
     names = [name for name in classes[0] if name != "label"]
     most = [] if confusion is None else ["most often taken for"]
@@ -52,7 +54,7 @@ def _classes(classes: list[dict[str, Any]], confusion: dict[str, Any] | None) ->
         other = [] if confusion is None else [_most(confusion, numbers[id(row)])]
         table.add_row(row["label"], *(_cell(name, row[name]) for name in names), *other)
     left_out = len(classes) - len(rows)
-    return [table, *([f"{left_out:,} more labels, of higher accuracy; --json lists all"] if left_out else [])]
+    return [table, *([f"{left_out:,} more labels, of higher {score}; --json lists all"] if left_out else [])]
 
 
 def _matrix(classes: list[dict[str, Any]], confusion: dict[str, Any]) -> Table:
@@ -81,4 +83,4 @@ def _most(confusion: dict[str, Any], number: int) -> str:
 
 
 def _cell(name: str, value: Any) -> str:
-    return ("–" if "iou" in name else "no image") if value is None else word(name, value)
+    return ("–" if name in ("iou", "ap50") else "no image") if value is None else word(name, value)

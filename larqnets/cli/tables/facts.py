@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 
 MAX_LEGEND = 50  # lines
+_FRACTIONS = ("map50", "map", "ap50", "precision", "recall")  # of detectors
 
 
 def facts(values: dict[str, Any], title: str = "") -> Table:
@@ -28,13 +29,13 @@ def legend_lines(entries: Mapping[str, str]) -> list[str]:
 
 
 def word(name: str, value: Any) -> str:
-    """Return a value as it is shown; a fraction called accuracy, share, agreement or IoU as percent."""
+    """Return a value as it is shown; a fraction called accuracy, share, agreement, IoU or precision as percent."""
     if value is None:
         return "not known"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        if any(word in name for word in ("accuracy", "share", "agreement", "iou")):
+        if any(word in name for word in ("accuracy", "share", "agreement", "iou")) or name in _FRACTIONS:
             return f"{value:.2%}"
         return f"{value:,.4g}"
     if isinstance(value, int):

@@ -1,16 +1,18 @@
-"""What a model says of images, for people: labels, and masks."""
+"""What a model says of images, for people: labels, masks, and boxes."""
 
 from collections import Counter
 from typing import Any
 
 from rich.table import Table
 
-from larqnets.cli.tables.facts import facts
+from larqnets.cli.tables.facts import facts, legend_lines
 
 MAX_LABELS = 20  # that are counted by name
 MAX_CLASSES = 4  # of a mask in a list of masks
+_BOXES = "boxes"  # the name of an output of detectors
+_NOTHING = "nothing was found"
 _RANKED = {"label", "class", "probability"}  # what a classifier tells of a label
-_FRACTIONS = ("probability", "share")
+_FRACTIONS = ("probability", "share", "score")
 
 
 def labels(result: dict[str, Any]) -> list[Any]:
@@ -18,7 +20,9 @@ def labels(result: dict[str, Any]) -> list[Any]:
     parts: list[Any] = []
     for i, prediction in enumerate(result.get("predictions", [])):
         head = f"{result['input']}" if len(result["predictions"]) == 1 else f"{result['input']}[{i}]"
-        parts += [head, _answer(prediction)]
+        parts += (
+            [head, _answer(prediction, _NOTHING)] if _BOXES in result["output_names"] else [head, _answer(prediction)]
+        )
     if "output" in result:
         shapes = ", ".join(str(tuple(shape)) for shape in result["output_shapes"])
         parts.append(f"raw outputs of shape {shapes}: {result['output']}")
@@ -60,17 +64,59 @@ def _csv(result: dict[str, Any]) -> list[str]:
     return [f"labels: {result['csv']}"] if "csv" in result else []
 
 
-def _answer(prediction: Any) -> Any:
+def _answer(prediction: Any, nothing: str = "no pixel has a class") -> Any:
     """What a network means: a row for each of the entries, a column for each of their values."""
     if isinstance(prediction, dict):
         return facts(prediction)
     if not prediction:
-        return "no pixel has a class"
+        return nothing
     heads = [head for head in prediction[0] if head != "class"]
     table = Table(*heads, box=None)
     for entry in prediction:
-        table.add_row(*(f"{entry[h]:.2%}" if h in _FRACTIONS else str(entry[h]) for h in heads))
+        table.add_row(*(_value(head, entry[head]) for head in heads))
     return table
+
+
+def _value(name: str, value: Any) -> str:
+    if name == "box":
+        return " ".join(f"{edge:.4g}" for edge in value)
+    return f"{value:.2%}" if name in _FRACTIONS else str(value)
+
+
+def boxes(result: dict[str, Any]) -> list[Any]:
+    """The things in a photo, and where it is drawn with them."""
+    parts = [result["input"], _answer(result["predictions"], _NOTHING)]
+    if "boxes" in result:
+        parts.append(f"drawn: {result['boxes']}")
+    return [*parts, *_csv(result), f"engine: {result['engine']}", *legend_lines(result.get("legend", {}))]
+
+
+def boxes_of_photos(result: dict[str, Any]) -> list[Any]:
+    """A row for every photo with how many things of which label are in it, then how many there are in all."""
+    images = result["images"]
+    drawn = ["drawn"] if any("boxes" in image for image in images) else []
+    table = Table("photo", "things", *drawn, box=None, pad_edge=False)
+    table.columns[0].overflow = "fold"
+    things: Counter[str] = Counter()
+    photos: Counter[str] = Counter()
+    for image in images:
+        counted = Counter(thing["label"] for thing in image["predictions"])
+        shown = ", ".join(f"{number:,} {label}" for label, number in counted.most_common(MAX_LABELS))
+        more = f" and {len(counted) - MAX_LABELS} more labels" if len(counted) > MAX_LABELS else ""
+        table.add_row(image["input"], shown + more or _NOTHING, *([image["boxes"]] if "boxes" in image else []))
+        things.update(counted)
+        photos.update(counted.keys())
+    parts: list[Any] = [table, ""] if images else []
+    if things:
+        total = Table("label", "things", "photos", box=None, pad_edge=False)
+        for column in total.columns[1:]:
+            column.justify = "right"
+        for label, number in things.most_common():
+            total.add_row(label, f"{number:,}", f"{photos[label]:,}")
+        parts.append(total)
+    parts += [_counted(len(images), "photo")] if images else []
+    parts += [*_left_out(result), *_csv(result), f"engine: {result['engine']}"]
+    return [*parts, *legend_lines(result.get("legend", {}))]
 
 
 def mask(result: dict[str, Any]) -> list[Any]:
@@ -141,3 +187,7 @@ def _left_out(result: dict[str, Any]) -> list[str]:
         kinds = ", ".join(f"{number:,} {suffix or 'without a suffix'}" for suffix, number in left_out.items())
         parts.append(f"left out of folders, since their names are not those of images: {kinds}")
     return parts
+
+
+# What photos are drawn with -> the tables for one photo and for several.
+OF_PHOTOS = {"masks": (mask, masks), "boxes": (boxes, boxes_of_photos)}

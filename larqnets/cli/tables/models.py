@@ -10,6 +10,7 @@ from larqnets.cli.tables.facts import facts
 from larqnets.tflite.inspect import KINDS, Inspection
 
 MAX_OPS = 500  # that are shown
+_SAMPLES = "of the samples get the same class"
 
 
 def conversion(manifest: dict[str, Any], verbose: bool) -> list[Any]:
@@ -48,7 +49,7 @@ def conversion(manifest: dict[str, Any], verbose: bool) -> list[Any]:
         parts.append(f"FLOAT: layer '{fallback['layer']}' runs as float: {fallback['cause']}")
     parts += [*manifest["remarks"], *(f"warning: {text}" for text in manifest["warnings"])]
     parts += [f"files: {folder}/", f"Next: larqnets inspect {folder}/{manifest['file']}"]
-    return [*parts, manifest["proof"]["line"], *_form(manifest)]
+    return [*parts, manifest["proof"]["line"], *_form(manifest), *_postprocess(manifest)]
 
 
 _FORMS = {"mask": "the class of every pixel, uint8", "small": "logits before they are enlarged"}
@@ -64,11 +65,22 @@ def _form(manifest: dict[str, Any]) -> list[str]:
     return [f"the files answer with {_FORMS[form['form']]}: bit for bit what the proven logits give, on {where}"]
 
 
+def _postprocess(manifest: dict[str, Any]) -> list[str]:
+    """What the files beside the proven ones leave out, where that was asked for."""
+    said = manifest.get("postprocess")
+    if said is None:
+        return []
+    where = f"{said['samples']:,} images here"
+    where += f" and {said['arm64_samples']} on ARM64" if said["arm64_samples"] else ""
+    how = "class by class" if said["suppression"] == "regular" else "whatever their class"
+    return [f"the files *_nms.tflite leave out overlapping boxes, {how}, of the proven boxes and scores, on {where}"]
+
+
 def verification_lines(v: dict[str, Any], verbose: bool) -> list[str]:
     """The verdict in a sentence, what speaks against it or limits it; with `verbose` or where it is no, all figures."""
     if v["equal"] and not verbose:
         kind = "real samples" if v["real_samples"] else "random inputs (name real ones with --dataset)"
-        lines = [f"equal: yes, {_end_to_end(v)} of {v['samples']:,} {kind}; --verbose shows the figures"]
+        lines = [f"equal: yes, {_end_to_end(v, kind)}; --verbose shows the figures"]
         if v["unchecked_layers"]:
             lines.append(f"  not checked layer by layer, since they run as float: {', '.join(v['unchecked_layers'])}")
         return [*lines, *(f"  warning: {text}" for text in v["warnings"])]
@@ -81,7 +93,7 @@ def verification_lines(v: dict[str, Any], verbose: bool) -> list[str]:
         f"  layer by layer: {len(v['layers'])} binary layers, {signs:,} signs, {wrong} wrong, {near} within rounding of "
         f"the threshold; logits within {v['logits_difference']:.1e}",
         *_unpoolings(v["unpoolings"]),
-        f"  end to end: {_end_to_end(v)} of {v['samples']:,} {kind}",
+        f"  end to end: {_end_to_end(v, kind)}",
     ]
     converted = v["scores_converted"] or {}
     for name, trained in (v["scores_trained"] or {}).items():
@@ -104,12 +116,15 @@ def _unpoolings(found: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _end_to_end(v: dict[str, Any]) -> str:
+def _end_to_end(v: dict[str, Any], kind: str) -> str:
+    """Return what both answer with: as a rule samples are counted, and where parts of them are, it is said of how many."""
+    samples, counted = f"{v['samples']:,} {kind}", v.get("counted") or _SAMPLES
     if v["argmax_agreement"] is not None:
-        return f"same class for {v['argmax_agreement']:.2%}"
+        share = f"{v['argmax_agreement']:.2%}"
+        return f"same class for {share} of {samples}" if counted == _SAMPLES else f"{share} {counted}, on {samples}"
     if v["output_difference"] is None:
-        return "values that are not finite among the outputs"
-    return f"mean difference {v['output_difference']:.1e} of the largest value in the outputs"
+        return f"values that are not finite among the outputs of {samples}"
+    return f"mean difference {v['output_difference']:.1e} of the largest value in the outputs of {samples}"
 
 
 def verification(v: dict[str, Any], verbose: bool) -> list[Any]:
