@@ -120,7 +120,7 @@ def first_detection(folder: Path, out: Path | None) -> FirstConfig:
     data = replace(_sized(choosing, images, BOXED_SIDE, max, BOXED_STRIDE, BOXED_LEAST), max_boxes=max(100, most))
     survey = with_contents(images, survey_folder(images, data), data)
     count = len(images.splits["train"].paths)
-    batch = max(1, min(BOXED_BATCH, count // FEW_STEPS))
+    batch = min(count, max(BOXED_BATCH // 2, min(BOXED_BATCH, count // FEW_STEPS)))
     experiment = Experiment(
         model=ModelConfig("birealnet", "resnet18", stem="imagenet", width=0.5),
         data=data,

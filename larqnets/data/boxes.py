@@ -5,7 +5,7 @@ has no area or is there twice is left out. All of that is counted. Without Tenso
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,7 +21,8 @@ class Boxes:
     """What is known of a picture: boxes (n, 4) float32, labels (n,) int32, kinds (n,) int32, and what became of the others.
 
     `clipped` reached out of the picture; `outside` lay wholly outside, `empty` had no area, `twice` were there with the same
-    label: these are left out.
+    label: these are left out. `outlines` are boxes that were drawn around outlines; `unsaid` is 1 for a picture of which nothing
+    is said, and which therefore shows nothing.
     """
 
     boxes: np.ndarray
@@ -31,6 +32,8 @@ class Boxes:
     outside: int = 0
     empty: int = 0
     twice: int = 0
+    outlines: int = 0
+    unsaid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,12 @@ class Thing:
     label: str
     corners: tuple[float, float, float, float]
     kind: int = PLAIN
+    outline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What a file says of a picture. `size`: the (height, width) that it says the picture has, None where it does not.
+    """What a file says of a picture; the file "" says nothing. `size`: the (height, width) that it says the picture has, None where it does not.
 
     `relative`: corners are fractions of height and width, else pixels.
     """
@@ -114,7 +118,9 @@ def boxes_of(annotation: Annotation, header: Header, numbers: dict[str, int]) ->
             "height are expected. Divide by the size of the picture."
         )
     labels = np.array([numbers[row.label] for row in annotation.rows], np.int32)
-    return cleaned(corners / scale, labels, np.array([row.kind for row in annotation.rows], np.int32))
+    found = cleaned(corners / scale, labels, np.array([row.kind for row in annotation.rows], np.int32))
+    outlines = sum(row.outline for row in annotation.rows)
+    return replace(found, outlines=outlines, unsaid=int(not annotation.file))
 
 
 def padded(found: Boxes, room: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

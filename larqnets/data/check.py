@@ -53,7 +53,7 @@ class Drawing:
 
 def with_masks(mask: Callable[[int], np.ndarray], colors: Colors) -> Drawing:
     """Return how masks are shown; `mask` gives the class of every pixel of an image (H, W)."""
-    return Drawing("masks", lambda picture, i: overlay(picture, mask(i), colors), colors, MASKED_TILE, plain=True)
+    return Drawing("mask", lambda picture, i: overlay(picture, mask(i), colors), colors, MASKED_TILE, plain=True)
 
 
 def with_boxes(boxes: Callable[[int], Boxes], classes: int) -> Drawing:
@@ -98,8 +98,8 @@ class Check:
         if self.damaged:
             many = f"{len(self.damaged):,} files" if len(self.damaged) > 1 else "1 file"
             unfit = any(one.what == UNFIT for one in self.damaged)
-            beside = "masks" if self.annotated is None else self.annotated.what
-            what = f"be used: damaged, or images and {beside} do not fit together" if unfit else "be read as an image"
+            beside = "mask" if self.annotated is None else self.annotated.what
+            what = f"be used: damaged, or image and {beside} do not fit together" if unfit else "be read as an image"
             parts.append(f"{many} of {self.survey.dataset} cannot {what}. Replace or delete what is damaged.")
         if self.missing:
             many = f"{len(self.missing):,} images that are" if len(self.missing) > 1 else "1 image that is"

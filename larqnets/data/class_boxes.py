@@ -15,7 +15,10 @@ _MENDED = {
     "outside": "lay outside the picture and {were} left out",
     "empty": "had no area and {were} left out",
     "twice": "{were} there twice and {were} taken once",
+    "outlines": "{were} drawn around an outline",
+    "unsaid": "{images} without a text file {were} taken as showing nothing",
 }
+_ONE, _MANY = {"were": "was", "images": "image"}, {"were": "were", "images": "images"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class ClassBoxes:
     def done(self) -> list[str]:
         """Return what was done to boxes, each as a phrase with a number."""
         return [
-            f"{many:,} {_MENDED[name].format(were='was' if many == 1 else 'were')}"
+            f"{many:,} {_MENDED[name].format(**(_ONE if many == 1 else _MANY))}"
             for name, many in self.mended.items()
             if many
         ]

@@ -68,7 +68,8 @@ def _row(fields: Sequence[str], place: str, names: Sequence[str]) -> Thing:
         return Thing(place, label, (y - height / 2, x - width / 2, y + height / 2, x + width / 2))
     if len(values) < 6 or len(values) % 2:
         raise ValueError(f"{place} has {len(fields)} fields")
-    return Thing(place, label, (min(values[1::2]), min(values[::2]), max(values[1::2]), max(values[::2])))
+    ends = min(values[1::2]), min(values[::2]), max(values[1::2]), max(values[::2])
+    return Thing(place, label, ends, outline=True)
 
 
 def _names_in_yaml(text: str) -> list[str]:

@@ -126,6 +126,11 @@ def test_an_outline_becomes_its_box_and_a_picture_without_a_file_is_empty(tmp_pa
     write_folder(tmp_path, "roboflow")
     write(tmp_path / "train/labels/train0.txt", "2 0.25 0.5 0.5 0.25 0.75 0.75\n")
     (tmp_path / "train/labels/train1.txt").unlink()
+    counts = load(tmp_path).survey.counted().contents["train"]
+    assert counts.done() == [
+        "1 was drawn around an outline",
+        "1 image without a text file was taken as showing nothing",
+    ]
     files = scan_folder(tmp_path, DataConfig(f"folder:{tmp_path}")).splits["train"]
     np.testing.assert_allclose(files.boxes[0].boxes, [[0.25, 0.25, 0.75, 0.75]])
     assert files.boxes[0].labels.tolist() == [2]
