@@ -26,7 +26,9 @@ layers = tf.keras.layers
 
 # function of Keras -> op of TFLite
 _SQUASHING = {"softmax": "SOFTMAX", "log_softmax": "LOG_SOFTMAX", "sigmoid": "LOGISTIC", "tanh": "TANH"}
-_ENDLESS = 1e36  # some kernels of exp stop at the largest float, others go to infinity, and both may be scaled behind it
+_ENDLESS = (
+    1e36  # some kernels of exp stop at the largest float, others go to infinity, and both may be scaled behind it
+)
 _KEEP_ORDER_OPS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 
 
