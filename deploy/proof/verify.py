@@ -51,6 +51,7 @@ class Verification:
     scores_trained: dict[str, float] | None = None
     scores_converted: dict[str, float] | None = None
     unpoolings: list[UnpoolProof] = field(default_factory=list)
+    counted: str = "of the samples get the same class"  # what the agreement is the share of
 
     def __repr__(self) -> str:
         verdict = "equal" if self.equal else f"not equal: {printable('; '.join(self.reasons))}"
@@ -110,6 +111,7 @@ def verify(
         ends.trained,
         ends.converted,
         inside.unpoolings,
+        ends.counted,
     )
 
 
