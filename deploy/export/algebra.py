@@ -46,10 +46,10 @@ def _always(self: Entry, layer: Layer) -> bool:
 @entry_of(*(getattr(lq.layers, name) for name in dir(lq.layers) if name.startswith("Quant") and "Base" not in name))
 @entry_of(DilatedConv2D, stand_ins.ExportedConv2D, stand_ins.ExportedDense, stand_ins.NormOfOtherAxis, WrittenFunction)
 @entry_of(layers.InputLayer, layers.Multiply, layers.Softmax, local_response.LocalResponse)
-@entry_of(layers.Reshape, ChannelNorm, DefaultBoxes, Foreground, FcosBoxes, FcosScores)
+@entry_of(ChannelNorm, DefaultBoxes, Foreground, FcosBoxes, FcosScores)
 @entry_of(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization)
 class _Opaque(Entry):
-    """Nothing goes through: a sign, a curved function, numbers that come anew or stand under other axes."""
+    """Nothing goes through: a sign, a curved function, numbers that come anew."""
 
 
 @entry_of(layers.MaxPool2D, layers.AvgPool2D, layers.GlobalMaxPool2D, layers.GlobalAvgPool2D, branches.Apart)
@@ -223,7 +223,7 @@ class _Dense(_Product):
         return _product(given[0], layer.kernel.numpy())
 
 
-@entry_of(InputScale, LearnedFactor, stand_ins.AddShare)
+@entry_of(InputScale, LearnedFactor, stand_ins.AddShare, layers.Reshape)
 class _Scaled(Entry):
     """Grows as its input does; nothing else is known."""
 

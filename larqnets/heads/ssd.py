@@ -1,6 +1,7 @@
 """The head of SSD (Liu et al. 2016, arXiv 1512.02325): default boxes on maps of several sizes, each moved and named."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
@@ -99,7 +100,7 @@ def sizes_of(levels: int, sizes: Sequence[float] = ()) -> tuple[float, ...]:
             f"Default boxes on {levels} maps have {levels + 1} sizes, the last one for the boxes between the last two, and "
             f"task.sizes has {len(sizes)}. Give as many, or leave them out."
         )
-    if any(small >= large for small, large in zip(sizes, sizes[1:], strict=False)):
+    if any(small >= large for small, large in pairwise(sizes)):
         raise LarqnetsError(
             f"The sizes of default boxes grow from map to map, and task.sizes is {list(sizes)}. Give them in order, each larger "
             "than the one before."

@@ -47,8 +47,8 @@ class Ssd(Real):
 
     def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         """Convolution with bias, ReLU."""
-        options = convolution_options(unit) | {"use_bias": True}
-        x = layers.Conv2D(**options, kernel_initializer="he_normal", name=name)(x)
+        options = {**convolution_options(unit), "use_bias": True, "kernel_initializer": "he_normal"}
+        x = layers.Conv2D(**options, name=name)(x)
         return layers.ReLU(name=f"{name}_relu")(x)
 
     def hidden(self, x: Tensor, unit: Unit, name: str) -> Tensor:
