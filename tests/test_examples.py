@@ -1,5 +1,6 @@
 """The programs in examples/, as a reader starts them."""
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from boxed import box_file
 from colours import PURE, colour_file, picture, pixel_file
 from PIL import Image
 
@@ -93,8 +95,11 @@ def test_a_clip_is_seen_in_its_colours(start, tmp_path):
     assert lines[-1] == "5 frames"
 
 
-def test_the_camera_of_a_pi_goes_first(start, monkeypatch):
-    """A double: the camera is hardware. Its formats are named as libcamera does it, by the bytes from last to first."""
+def pi_camera(monkeypatch, seen):
+    """A double: the camera is hardware. Its formats are named as libcamera does it, by the bytes from last to first.
+
+    It sees `seen`(height, width). Returns the cameras that are made.
+    """
     made = []
 
     class Picamera2:
@@ -117,18 +122,89 @@ def test_the_camera_of_a_pi_goes_first(start, monkeypatch):
         def capture_array(self, stream):
             assert stream == "main"
             width, height = self.size
-            pixels = np.full((height, width, 3), PURE["red"], np.uint8)
+            pixels = seen(height, width)
             return {"BGR888": pixels, "RGB888": pixels[..., ::-1]}[self.format]
 
     module = ModuleType("picamera2")
     module.Picamera2 = Picamera2
     monkeypatch.setitem(sys.modules, "picamera2", module)
+    return made
+
+
+def test_the_camera_of_a_pi_goes_first(start, monkeypatch):
+    made = pi_camera(monkeypatch, lambda height, width: np.full((height, width, 3), PURE["red"], np.uint8))
     code, lines, _ = start("pi_camera", "model.tflite", "--frames", 2)
     assert code == 0
     assert lines[1] == "camera: picamera2 (not tried on hardware)"
     assert lines[2].startswith("frame 1: red")
     assert lines[3:] == ["2 frames"]
     assert made[0].done == ["start", "stop"]
+
+
+def still(height, width):
+    """Two red cells of the six of the detector, a green one, the rest grey."""
+    pixels = np.full((height, width, 3), 120, np.uint8)
+    for name, row, column in (("red", 0, 0), ("red", 1, 2), ("green", 1, 0)):
+        pixels[row * height // 2 :, column * width // 3 :][: height // 2, : width // 3] = PURE[name]
+    return pixels
+
+
+def test_a_detector_says_how_many_things_there_are_and_how_fast_it_is(start, monkeypatch, tmp_path):
+    (tmp_path / "boxes.tflite").write_bytes(box_file())
+    made = pi_camera(monkeypatch, still)
+    code, lines, _ = start("pi_camera", "boxes.tflite", "--detect", "--frames", 3)
+    assert code == 0
+    assert lines[0].startswith("<Detector boxes.tflite: 3 labels")
+    assert re.fullmatch(r"frame 1: 2 red, 1 green, \d+\.\d frames per second", lines[2])
+    assert lines[3:] == ["3 frames"]  # nothing changed
+    assert made[0].done == ["start", "stop"]
+    lines = start("pi_camera", "boxes.tflite", "--detect", "--score", 0.99, "--frames", 1)[1]
+    assert lines[2].startswith("frame 1: nothing, ")
+
+
+def test_a_window_shows_boxes_and_frames_per_second(start, monkeypatch, tmp_path):
+    """A double of the window alone: there is no screen. Pixels are blue, green, red for OpenCV."""
+    cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless")
+    (tmp_path / "boxes.tflite").write_bytes(box_file())
+    pi_camera(monkeypatch, still)
+    windows = []
+    monkeypatch.setattr(cv2, "imshow", lambda name, pixels: windows.append(pixels))
+    monkeypatch.setattr(cv2, "waitKey", lambda milliseconds: -1)
+    assert start("pi_camera", "boxes.tflite", "--detect", "--window", "--frames", 2)[0] == 0
+    assert len(windows) == 2
+    changed = (windows[0][..., ::-1] != still(480, 640)).any(-1)
+    assert changed[8:28, 8:200].any()  # the words
+    assert changed[479, 430:640].all()  # the lower edge of a box
+
+
+def test_without_a_screen_a_window_is_an_error(start, monkeypatch, tmp_path):
+    cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless")
+    (tmp_path / "boxes.tflite").write_bytes(box_file())
+    pi_camera(monkeypatch, still)
+
+    def absent(*_):
+        raise cv2.error("The function is not implemented.")  # as the headless build has it
+
+    monkeypatch.setattr(cv2, "imshow", absent)
+    code, lines, _ = start("pi_camera", "boxes.tflite", "--detect", "--window", "--frames", 1)
+    assert "Leave --window out" in code
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["model.tflite", "--detect"], 1, "model.tflite is no detector of things in images"),
+        (["boxes.tflite"], 1, "boxes.tflite is no classifier of images"),
+        (["boxes.tflite", "--detect", "--score", 2], 1, "must lie between 0 and 1"),
+        (["model.tflite", "--window"], 2, "--score and --window belong to --detect"),
+    ],
+)
+def test_a_camera_needs_a_model_of_its_kind(start, tmp_path, arguments, code, sentence):
+    (tmp_path / "boxes.tflite").write_bytes(box_file())
+    ended, lines, err = start("pi_camera", *arguments)
+    assert (ended, lines) == (code, [])
+    assert sentence in err
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["opencv", "nothing"])

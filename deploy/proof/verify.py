@@ -51,6 +51,7 @@ class Verification:
     scores_trained: dict[str, float] | None = None
     scores_converted: dict[str, float] | None = None
     unpoolings: list[UnpoolProof] = field(default_factory=list)
+    counted: str = ""  # what `argmax_agreement` is the share of, to follow a percentage
 
     def __repr__(self) -> str:
         verdict = "equal" if self.equal else f"not equal: {printable('; '.join(self.reasons))}"
@@ -110,6 +111,7 @@ def verify(
         ends.trained,
         ends.converted,
         inside.unpoolings,
+        ends.counted,
     )
 
 

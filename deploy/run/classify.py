@@ -35,7 +35,8 @@ def classify(
     top: int = 3,
     num_threads: int = 1,
     device: str | None = None,
-    **thresholds: float | None,
+    score: float | None = None,
+    iou: float | None = None,
 ) -> dict[str, Any]:
     """Run `model` on an image file, on a .npy array (N, ...) of ready values, or on a .npz of one for every input.
 
@@ -43,14 +44,14 @@ def classify(
     has their name. They are read and held against the file before an engine starts, in a child process unless the file is a
     shipped one. Returns engine, what its output is (see larqnets.scores) and per sample the most probable labels; writes the
     raw outputs to `output` if given: the one to a .npy, all under their names to a .npz; and the labels to `csv`, see
-    `write_csv`. `device`: see Interpreter, `thresholds`: see Decoder. Raises LarqnetsError.
+    `write_csv`. `device`: see Interpreter, `score` and `iou`: see Decoder. Raises LarqnetsError.
     """
     if output is not None and output.suffix not in (".npy", ".npz"):
         raise LarqnetsError(f"{output} names no kind of file for arrays. Let it end in .npy or .npz.")
     file = read_model(model)
     check_model(file, num_threads)
     interface = interface_of(file)
-    decoder = Decoder(file, **thresholds)
+    decoder = Decoder(file, score=score, iou=iou)
     if len(interface.outputs) > 1 and output is not None and output.suffix != ".npz":
         raise LarqnetsError(f"{model} has {len(interface.outputs)} outputs. Write them with --output FILE.npz.")
     x: np.ndarray | list[np.ndarray]

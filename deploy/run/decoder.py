@@ -19,15 +19,15 @@ from larqnets.tflite.model import Model
 class Decoder:
     """Decodes the outputs of a file as its task does it, by what its metadata say.
 
-    `kind`: what its numbers are, see larqnets.scores. `thresholds`: `score` and `iou` of a detector in the place of the file's,
-    see Nms. Raises LarqnetsError when the metadata or the thresholds are nonsense.
+    `kind`: what its numbers are, see larqnets.scores. `score`, `iou`: thresholds of a detector in the place of the file's, see
+    Nms. Raises LarqnetsError when the metadata or the thresholds are nonsense.
     """
 
-    def __init__(self, model: Model, **thresholds: float | None) -> None:
+    def __init__(self, model: Model, *, score: float | None = None, iou: float | None = None) -> None:
         self.task, self.kind = task_of(model), kind_of_file(model)
         labels = (preprocessing(model) or {}).get("labels", ())
         self._facts = {**(own_metadata(model) or {}), "labels": labels, KEY: self.kind}
-        given = {name: value for name, value in thresholds.items() if value is not None}
+        given = {name: value for name, value in (("score", score), ("iou", iou)) if value is not None}
         if NMS in self._facts or given:
             self._facts[NMS] = replace(nms_of(self._facts), **given).to_json()
 

@@ -99,9 +99,10 @@ class PhotoRun(Generic[Found]):
             raise UnreadableError(str(error)) from error
         found = self.find(network, shown)
         entry = {"input": str(photo), **self.facts(found)}
-        for name, picture in self.pictures(found).items() if files is not None else ():
-            write_picture(files[name], picture)
-            entry[name] = str(files[name])
+        if files is not None:
+            for name, picture in self.pictures(found).items():
+                write_picture(files[name], picture)
+                entry[name] = str(files[name])
         return entry
 
 

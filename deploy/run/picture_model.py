@@ -33,7 +33,7 @@ class PictureModel:
     """A loaded file whose metadata say how pictures are prepared and what its classes are called.
 
     `file`: a .tflite file, a converted run's folder, the name of a shipped model, or the bytes of a file; its metadata say
-    how images are prepared and what the labels are. `device`: see Interpreter; a file from a stranger belongs in "child".
+    how images are prepared and what the labels are. `device`: see Interpreter; a file from a stranger belongs in "child". `score`, `iou`: see Decoder.
     Raises LarqnetsError when the file is damaged, does not say how its images are prepared, or answers otherwise than the
     task does.
     """
@@ -43,11 +43,17 @@ class PictureModel:
     labels: tuple[str, ...]
 
     def __init__(
-        self, file: Path | str | bytes, *, num_threads: int = 1, device: str | None = None, **thresholds: float | None
+        self,
+        file: Path | str | bytes,
+        *,
+        score: float | None = None,
+        iou: float | None = None,
+        num_threads: int = 1,
+        device: str | None = None,
     ) -> None:
         model = read_model(file if isinstance(file, bytes) else find_model(str(file)))
         self._name = model.name
-        self._decoder = Decoder(model, **thresholds)
+        self._decoder = Decoder(model, score=score, iou=iou)
         self._preprocess: dict[str, Any] = image_preprocessing(model, model.name)
         self._interpreter = Interpreter(model, num_threads, device)
         outputs, task = self._interpreter.output_shapes, self._decoder.task

@@ -115,6 +115,23 @@ def segmentation(
     _show_written(first_segmentation(folder, out), as_json)
 
 
+@verb(init, DATA, "larqnets init detection animals/", "larqnets init detection animals/ --output mine.toml")
+def detection(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH", help="A folder of images with boxes: VOC's XML, COCO's JSON or YOLO's text files."
+        ),
+    ],
+    out: Written = None,
+    as_json: Json = False,
+) -> None:
+    """Write a config for a folder of images with boxes: commented, fitting what is there, ready to train as it is."""
+    from larqnets.cli.first_config import first_detection
+
+    _show_written(first_detection(folder, out), as_json)
+
+
 def _show_written(written: "FirstConfig", as_json: bool) -> None:
     document = {
         "config": str(written.path),

@@ -1,6 +1,7 @@
-"""The first config of somebody with a folder of photos or of images with masks, `larqnets init photos|segmentation PATH`."""
+"""The first config of somebody with a folder of own images, `larqnets init photos|segmentation|detection PATH`."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,9 @@ SIZES = (32, 64)  # height and width; the smaller one where half of the images a
 # Of images with masks: the shorter side at most, sides in multiples of the stride of the last map, two of them at least.
 MASKED_SIDE, STRIDE, LEAST = 96, 8, 16
 MASKED_BATCH = 16
+# Of images with boxes: the longer side at most, sides in multiples of a number, twice the stride of the pyramid's last map at least.
+BOXED_SIDE, BOXED_STRIDE, BOXED_LEAST = 192, 16, 64
+BOXED_BATCH, BOXED_FEWEST = 8, 60  # images, epochs
 _KEYS = {
     *("description", "seed", "model.method", "model.backbone", "model.stem", "model.width"),
     *("data.dataset", "data.image_size", "data.augment", "data.validation", "data.own_validation"),
@@ -28,6 +32,18 @@ _KEYS = {
 _MASKED_KEYS = {
     *("data.image_width", "data.random_scale", "data.flip", "data.ignore_label", "train.head_rate"),
     *("task.kind", "task.head", "task.output_stride", "task.class_weights"),
+}
+_BOXED_KEYS = {
+    *(
+        "data.image_width",
+        "data.random_scale",
+        "data.flip",
+        "data.resize",
+        "data.max_boxes",
+        "task.kind",
+        "task.detector",
+    ),
+    *("task.levels", "task.binary", "train.warmup_epochs", "train.clip_norm"),
 }
 
 
@@ -86,6 +102,36 @@ def first_segmentation(folder: Path, out: Path | None) -> FirstConfig:
     return _written("segmentation", path, experiment, _KEYS | _MASKED_KEYS, [*survey.lines(), *notes])
 
 
+def first_detection(folder: Path, out: Path | None) -> FirstConfig:
+    """Write a config that trains a detector on the images with boxes of a folder, which it names by its whole path.
+
+    Raises LarqnetsError for a folder that cannot be trained on, one without boxes too, and a file that is there already.
+    """
+    folder, path = _places(folder, out, "boxes")
+    plain = DataConfig(f"{FOLDER_PREFIX}{folder}", resize="warp", random_scale=(0.8, 1.25), flip=True)
+    choosing, images, notes = _annotated(folder, plain, "detection")
+    most = max(len(boxes.labels) for files in images.splits.values() for boxes in files.boxes)
+    data = replace(_sized(choosing, images, BOXED_SIDE, max, BOXED_STRIDE, BOXED_LEAST), max_boxes=max(100, most))
+    survey = with_contents(images, survey_folder(images, data), data)
+    count = len(images.splits["train"].paths)
+    batch = max(1, min(BOXED_BATCH, count // FEW_STEPS))
+    experiment = Experiment(
+        model=ModelConfig("birealnet", "resnet18", stem="imagenet", width=0.5),
+        data=data,
+        train=TrainConfig(
+            epochs=max(BOXED_FEWEST, min(MOST, -(-ENOUGH_STEPS // (count // batch)))),
+            batch_size=batch,
+            learning_rate=1e-3,
+            warmup_epochs=2,
+            clip_norm=10.0,
+            keep="best" if data.keeps_validation else "last",
+        ),
+        task=TaskConfig("detection", {"detector": "fcos", "levels": 3, "binary": "all"}),
+        description=f"Bi-Real Net as a detector, images of {folder.name}",
+    )
+    return _written("detection", path, experiment, _KEYS | _BOXED_KEYS, [*survey.lines(), *notes])
+
+
 def _places(folder: Path, out: Path | None, otherwise: str) -> tuple[Path, Path]:
     """Return the whole path of a folder, and where its config is to stand, called like it where nothing else is said."""
     folder = folder.expanduser().absolute()
@@ -105,14 +151,25 @@ def _written(kind: str, path: Path, experiment: Experiment, keys: set[str], note
 def _masked_data(folder: Path) -> tuple[DataConfig, ImageFolder, list[str]]:
     """Return which images with masks are taken and how, what is there, and why none are kept to choose by, where it is so."""
     plain = DataConfig(f"{FOLDER_PREFIX}{folder}", random_scale=(0.5, 2.0), flip=True)
+    choosing, images, notes = _annotated(folder, plain, "segmentation")
+    return _sized(choosing, images, MASKED_SIDE, min, STRIDE, LEAST), images, notes
+
+
+def _annotated(folder: Path, plain: DataConfig, task: str) -> tuple[DataConfig, ImageFolder, list[str]]:
+    """Return what `_scanned` does of images of which is known what a task learns from; raises LarqnetsError for others."""
     own = has_own_validation(folder)  # first of all: it says what is wrong with the folder itself
-    get_task(TaskConfig("segmentation")).check_annotation(annotation_of(plain), plain.dataset)
-    choosing, images, notes = _scanned(folder, plain, own)
+    get_task(TaskConfig(task)).check_annotation(annotation_of(plain), plain.dataset)
+    return _scanned(folder, plain, own)
+
+
+def _sized(
+    data: DataConfig, images: ImageFolder, side: int, which: Callable[..., int], stride: int, least: int
+) -> DataConfig:
+    """Return the config with a size of the shape of the middle image: the shorter (`min`) or longer side at most so long."""
     sizes = sorted(header.upright_size for files in images.splits.values() for header in files.headers)
     height, width = sizes[len(sizes) // 2]
-    scale = min(1.0, MASKED_SIDE / min(height, width))
-    size = tuple(max(LEAST, round(side * scale / STRIDE) * STRIDE) for side in (height, width))
-    return choosing.of_size(size), images, notes
+    scale = min(1.0, side / which(height, width))
+    return data.of_size(tuple(max(least, round(one * scale / stride) * stride) for one in (height, width)))
 
 
 def _data(folder: Path) -> tuple[DataConfig, ImageFolder, list[str]]:

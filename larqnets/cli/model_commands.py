@@ -274,15 +274,16 @@ def run(
     source = find_model(file)
     given = inputs or [example_of(file)]
     engine = {"num_threads": threads, "device": device}
-    thresholds = {"score": score, "iou": iou}
-    preflight.check_thresholds(source, **thresholds)
+    preflight.check_thresholds(source, score=score, iou=iou)
     drawn = preflight.drawn_with(source, given, output)
     if drawn is not None:
         alone = preflight.check_photos(source, drawn, given, output, csv, device, top)
         from deploy.run.detect import BoxRun
         from deploy.run.segment import MaskRun
 
-        photos = BoxRun(source, **engine, **thresholds) if drawn == preflight.BOXES else MaskRun(source, **engine)
+        photos = (
+            BoxRun(source, **engine, score=score, iou=iou) if drawn == preflight.BOXES else MaskRun(source, **engine)
+        )
         one, many = labelled.OF_PHOTOS[drawn]
         if alone is not None:
             result = photos.one(alone, output, csv)
@@ -296,7 +297,7 @@ def run(
         from deploy.run.classify import classify, classify_images
 
         if alone is not None:
-            result = classify(source, alone, output=output, csv=csv, top=top or TOP, **engine, **thresholds)
+            result = classify(source, alone, output=output, csv=csv, top=top or TOP, **engine, score=score, iou=iou)
             show(result, lambda: labelled.labels(result), as_json)
             return
         with StatusReporter() as reporter:

@@ -280,7 +280,7 @@ def check_thresholds(model: Path, **thresholds: float | None) -> None:
     if given and _draws(model) != BOXES:
         options = " and ".join(f"--{name}" for name in given)
         raise LarqnetsError(f"{model} is no detector, and {options} is for detectors alone. Leave it out.")
-    Nms(**given)
+    replace(Nms(), **given)
 
 
 def _draws(model: Path) -> str | None:

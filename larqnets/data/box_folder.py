@@ -98,13 +98,13 @@ class BoxLayout:
 
         Raises LarqnetsError for a split without any, and where the classes are not named.
         """
-        numbers = {name: number for number, name in enumerate(self.labels)}
+        numbers, everything = {name: number for number, name in enumerate(self.labels)}, self._read
         left_out += self._aside.left_out
         damaged += self._aside.damaged
         listed = {}
         for split in self.splits:
             listing, notes = Listing(self.path, damaged), set[Path]()
-            for one in self._read:
+            for one in everything:
                 if one.split == split:
                     listing.add(one.picture, 0, boxes=partial(boxes_of, one.annotation, numbers=numbers))
                     notes |= {Path(one.annotation.file)} if one.annotation.file else set()
@@ -193,9 +193,9 @@ class BoxLayout:
                     "none, or delete the image.",
                 )
             elif note is not None:
-                said = f" {named_picture(note)}" if self.form == "voc" else ""
+                said = f" (it names {name})" if self.form == "voc" and (name := named_picture(note)) else ""
                 self._unfit(
-                    note, f"The annotation {note} has no image{said} in {place.images}. Add the image, or delete it."
+                    note, f"The annotation {note} has no image in {place.images}{said}. Add the image, or delete it."
                 )
             else:
                 self._unfit(place.images / name, f"{place.names} lists {name}, but there is no such image. Add it.")

@@ -14,7 +14,6 @@ from larqnets.config import DataConfig
 from larqnets.data.augment import WHOLE, Purpose, Share, draw, random_box
 from larqnets.data.file_list import VALIDATION
 from larqnets.data.geometry import ORIENTATION, Example, cut_and_scale, decode_as_stored, fit, move
-from larqnets.data.image import GREY
 from larqnets.data.info import (
     IMAGE,
     LETTERBOX,
@@ -29,7 +28,7 @@ from larqnets.data.info import (
 )
 from larqnets.data.pixels import central_part, whole_picture
 from larqnets.data.presets import mix, preset_of, recolour
-from larqnets.data.scaling import draw_part, scaled_part
+from larqnets.data.scaling import draw_part, filling, scaled_part
 from larqnets.data.sources import Source, open_source
 from larqnets.data.streams import Stream, permutation, reading_errors, shuffled_indices
 from larqnets.errors import LarqnetsError, printable
@@ -350,8 +349,7 @@ class Dataset:
         scale = self._config.random_scale
         if scale is None:
             return self._random_resized_crops(stream, seed)
-        means = (255 * mean for mean in self.info.mean)
-        fill = [GREY if self._resize == LETTERBOX else min(max(0, round(mean)), 255) for mean in means]
+        fill = filling(self.info.mean, self._resize)
 
         def part(position: tf.Tensor, stored: Example) -> Example:
             factor, place = draw_part(scale, seed, position)

@@ -2,7 +2,7 @@
 
 Factor 1 is the scale of evaluation: with CROP the picture just covers that size, with LETTERBOX it just fits into it, with WARP
 each of its sides is as long. What is missing of a smaller one is filled: an image with
-the mean of the data set, a mask with OUTSIDE. One geometry for the picture and all that is known about it.
+the mean of the data set or LETTERBOX's grey, a mask with OUTSIDE. One geometry for the picture and all that is known about it.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from larqnets.data.augment import Purpose, stateless_seed
 from larqnets.data.geometry import ORIENTATION, Example, boxes_inside
+from larqnets.data.image import GREY
 from larqnets.data.info import BOXES, CROP, IMAGE, LETTERBOX, MASK, OUTSIDE
 from larqnets.data.pixels import decode, make_upright, resize
 
@@ -22,6 +23,11 @@ def draw_part(scale: tuple[float, float], seed: int, position: Tensor) -> tuple[
     numbers = tf.random.stateless_uniform([3], stateless_seed(seed, Purpose.SCALE, position), alg="philox")
     low, high = scale
     return low + (high - low) * numbers[0], numbers[1:]
+
+
+def filling(mean: Sequence[float], way: str) -> list[int]:
+    """Return the pixel values of what is no picture: the mean, (C,) of pixels / 255, or where evaluation fills, its grey."""
+    return [GREY if way == LETTERBOX else min(max(0, round(255 * part)), 255) for part in mean]
 
 
 def scaled_part(

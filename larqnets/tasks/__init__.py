@@ -12,7 +12,7 @@ A task is a frozen dataclass whose fields are the options of `[task]` in a confi
 being there. No module here imports TensorFlow before it computes with it, so that a board decodes too.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
@@ -236,6 +236,10 @@ class Task:
     def doubt(self, scores: Mapping[str, float], images: int, info: Info) -> str:
         """Return a sentence when scores of so many images are none of a network that can do what is asked, else ""."""
         return ""
+
+    def remarks(self, examples: Iterable[Tree], info: Info) -> list[str]:
+        """Return what a person should know before a training on examples, batches of them as evaluation sees them."""
+        return []
 
     def study(self, info: Info, facts: Facts) -> Study | None:
         """Return what looks at single answers, None where the scores are all; `facts` as in `decode`."""

@@ -106,6 +106,12 @@ def detections(boxes: np.ndarray, scores: np.ndarray, nms: Nms) -> np.ndarray:
     return np.array(kept, np.float32).reshape(-1, 6)
 
 
+def detections_of(outputs: Mapping[str, np.ndarray], nms: Nms) -> list[np.ndarray]:
+    """Return for every sample of a detector's outputs what was found, see `detections`."""
+    pairs = zip(outputs[BOXES], outputs[SCORES], strict=True)
+    return [detections(boxes, scores, nms) for boxes, scores in pairs]
+
+
 def ious(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return how far boxes (N, 4) and others (M, 4) cover the same, (N, M): area of both / area of either, 0 without any area."""
     both = shared_areas(boxes, others)
@@ -144,10 +150,7 @@ def decode(outputs: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> list[
         return []
     nms, classes = nms_of(facts), outputs[SCORES].shape[2]
     labels = names_of(facts.get("labels") or facts.get("classes") or (), classes)
-    return [
-        [in_words(row, labels) for row in detections(boxes, scores, nms)]
-        for boxes, scores in zip(outputs[BOXES], outputs[SCORES], strict=True)
-    ]
+    return [[in_words(row, labels) for row in found] for found in detections_of(outputs, nms)]
 
 
 def names_of(labels: Sequence[Any], classes: int) -> tuple[str, ...]:
@@ -170,9 +173,8 @@ def agreement(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray], 
     if not are_answers(ours) or not are_answers(theirs):
         return None
     found = same = 0
-    pairs = (zip(tree[BOXES], tree[SCORES], strict=True) for tree in (ours, theirs))
-    for mine, other in zip(*pairs, strict=True):
-        one, two = detections(*mine, nms), detections(*other, nms)
+    each = (detections_of(tree, nms) for tree in (ours, theirs))
+    for one, two in zip(*each, strict=True):
         alike = ious(one[:, :4], two[:, :4]) >= _SAME_PLACE
         alike &= one[:, np.newaxis, 5] == two[:, 5]
         alike &= np.abs(one[:, np.newaxis, 4] - two[:, 4]) <= _SAME_SCORE

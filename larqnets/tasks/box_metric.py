@@ -165,7 +165,7 @@ def coco_map(found: Sequence[np.ndarray], true: Sequence[np.ndarray], ious: Sequ
     if not answers or not objects:
         return 0.0
     with contextlib.redirect_stdout(io.StringIO()):  # it says what it does
-        known = COCO()
+        known: Any = COCO()  # whose types know no arrays
         known.dataset = {
             "images": [{"id": image} for image in range(len(true))],
             "categories": [{"id": number} for number in sorted({int(row[4]) for _, row in objects})],

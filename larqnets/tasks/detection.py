@@ -1,6 +1,6 @@
 """Object detection: boxes around things and what they are, from `boxes` (N, A, 4) and `scores` (N, A, classes)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from larqnets.tasks.box_answers import Nms
     from larqnets.tasks.box_metric import BoxMetric
     from larqnets.tasks.box_study import BoxStudy
+    from larqnets.tasks.fcos_loss import Due
 
 SCORES = "scores"
 FORMAT = "ymin_xmin_ymax_xmax_relative"
@@ -134,15 +135,39 @@ class Detection(Task):
             from larqnets.tasks.ssd_targets import ssd_loss, ssd_targets
 
             return lambda outputs, targets: ssd_loss(outputs, ssd_targets(targets, image_shape))
+        from larqnets.tasks.fcos_loss import fcos_loss
+
+        return lambda outputs, targets: fcos_loss(outputs, self._due(targets, image_shape))
+
+    def _due(self, targets: Tree, image_shape: tuple[int, int, int]) -> "Due":
+        """Return what is due at all locations of FCOS."""
         from larqnets.layers.fcos_answers import locations
         from larqnets.necks.fpn import STRIDES
-        from larqnets.tasks.fcos_loss import due, fcos_loss, limits
+        from larqnets.tasks.fcos_loss import due, limits
 
         strides = STRIDES[: self.levels]
         sizes = [[-(-size // stride) for size in image_shape[:2]] for stride in strides]
         places = locations(sizes, image_shape[:2])
         reach = limits(strides, self.ranges)[np.searchsorted(strides, places[:, 2])]
-        return lambda outputs, targets: fcos_loss(outputs, due(targets, places, reach, image_shape[:2]))
+        return due(targets, places, reach, image_shape[:2])
+
+    def remarks(self, examples: Iterable[Tree], info: Info) -> list[str]:
+        """How many boxes FCOS cannot learn, since no location belongs to them; a default box of SSD belongs to every one."""
+        if self.detector == "ssd":
+            return []
+        from larqnets.tasks.fcos_loss import unseen
+
+        total, without, images = 0, 0, 0
+        for example in examples:
+            targets = self.targets(example, info)
+            boxes, lost = unseen(targets, self._due(targets, info.image_shape))
+            total, without, images = total + int(boxes), without + int(lost), images + len(targets[BOX_LABELS])
+        if not without:
+            return []
+        return [
+            f"careful: {without:,} of {total:,} boxes in {images:,} training images belong to no location of the maps and are not "
+            "learned: they are smaller than the finest map's pixels, or hidden by smaller ones. Larger images help."
+        ]
 
     def metric(self, info: Info) -> "BoxMetric":
         """mAP at an IoU of 0.5 as VOC has it, and COCO's mean over IoUs."""

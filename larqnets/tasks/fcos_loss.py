@@ -19,11 +19,12 @@ _SMALLEST_CENTERNESS = 1e-6  # of all positives together
 
 class Due(NamedTuple):
     """What is due at A locations of B images: `classes` (B, A) int32, -1 for nothing; `distances` (B, A, 4) to top, left,
-    bottom and right in strides and `centerness` (B, A), of locations with a class."""
+    bottom and right in strides and `centerness` (B, A), of locations with a class; `boxes` (B, A) int32, which one."""
 
     classes: Tensor
     distances: Tensor
     centerness: Tensor
+    boxes: Tensor
 
 
 def limits(strides: Sequence[int], ranges: Sequence[float]) -> np.ndarray:
@@ -63,7 +64,17 @@ def due(targets: Tree, places: np.ndarray, reach: np.ndarray, image_size: Sequen
     distances = tf.where(some[..., tf.newaxis], distances, 1.0)
     top, left, bottom, right = tf.unstack(distances, axis=-1)
     ratio = tf.minimum(left, right) / tf.maximum(left, right) * tf.minimum(top, bottom) / tf.maximum(top, bottom)
-    return Due(classes, distances / stride, tf.sqrt(ratio))
+    return Due(classes, distances / stride, tf.sqrt(ratio), chosen)
+
+
+def unseen(targets: Tree, found: Due) -> tuple[Tensor, Tensor]:
+    """Return how many boxes of B images are to be learned, and how many of these no location belongs to, () int32 each."""
+    import tensorflow as tf
+
+    taught = (targets[BOX_LABELS] >= 0) & (targets[BOX_KIND] != CROWD)
+    places = tf.where(found.classes >= 0, found.boxes, -1)
+    reached = tf.reduce_any(tf.one_hot(places, tf.shape(taught)[1], True, False, dtype=tf.bool), 1)
+    return tf.math.count_nonzero(taught, dtype=tf.int32), tf.math.count_nonzero(taught & ~reached, dtype=tf.int32)
 
 
 def focal_loss(logits: Tensor, hits: Tensor, alpha: float = ALPHA, gamma: float = GAMMA) -> Tensor:

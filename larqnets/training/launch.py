@@ -25,6 +25,8 @@ from larqnets.training.loop import train
 from larqnets.training.published import as_body_takes, preparation_lines
 from larqnets.training.stages import StageParts
 
+REMARKED = 2000  # training images at most that a task looks at before it starts
+
 
 def launch(order: Order, reporter: Reporter) -> Run:
     """Train the experiment of a config, or with `resume` continue a run; returns the finished run.
@@ -79,6 +81,10 @@ def _train(run: Run, dataset: Dataset, parts: StageParts | None, workers: Worker
         reporter.line(choice_words(run.experiment, get_task(run.experiment.task).headline))
         for line in (*longer_words(run.experiment.training_stages), *preparation_lines(run)):
             reporter.line(line)
+        if saved is None:
+            task = get_task(run.experiment.task)
+            for line in task.remarks(dataset.eval_batches("train", limit=REMARKED), dataset.info):
+                reporter.line(line)
     if parts is None or workers.count > 1:  # what the chief made alone is not in the strategy of all
         parts = StageParts(run.experiment, dataset, transfer=run.card.transfer)
         if saved is None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from boxed import box_file
 from colours import pixel_file
 from lce_graphs import dequantize, file_of, quantize
 from PIL import Image
@@ -24,7 +25,7 @@ from PIL import Image
 from android_bench.runtime.bundle import LIBRARY, OURS, RUNNER
 from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
-from larqnets import Classifier, Segmenter
+from larqnets import Classifier, Detector, Segmenter
 from larqnets.data.image import read_image
 from larqnets.data.info import normalisation
 from larqnets.tflite.inspect import inspect_model
@@ -197,6 +198,45 @@ def test_masks_of_a_folder_and_the_example(board, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(rf"<Segmenter pixels\.tflite: 3 labels, images 24x32x3, {ENGINE}>", done.stdout.splitlines()[0])
     assert (tmp_path / "over.png").is_file()
+
+
+BOXES = """
+import sys
+from larqnets import Detector
+
+detector = Detector("boxes.tflite", score=0.2)
+assert "tensorflow" not in sys.modules
+print(detector)
+print(detector("photos/a.png").counts())
+"""
+
+
+def test_boxes_of_a_folder_and_a_program(board, tmp_path):
+    (tmp_path / "boxes.tflite").write_bytes(box_file("letterbox", nms={"score": 0.05}))
+    (tmp_path / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    for name, size in (("a", (240, 160)), ("b", (65, 131))):
+        small = rng.integers(0, 256, (2, 3, 3), np.uint8)
+        Image.fromarray(small).resize(size, Image.Resampling.NEAREST).save(tmp_path / f"photos/{name}.png")
+    done = board("-m", "larqnets.cli.main", "run", "boxes.tflite", "photos", "-o", "out", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "running the images ...\n")
+    detector = Detector(tmp_path / "boxes.tflite")
+    for entry in json.loads(done.stdout)["images"]:
+        here = detector(tmp_path / entry["input"]).things
+        assert len(here) >= 2
+        for theirs, ours in zip(entry["predictions"], here, strict=True):
+            assert theirs == {
+                **ours,
+                "score": pytest.approx(ours["score"], abs=1e-5),
+                "box": pytest.approx(ours["box"]),
+            }
+        with Image.open(tmp_path / entry["boxes"]) as drawn, Image.open(tmp_path / entry["input"]) as photo:
+            assert drawn.size == photo.size
+    done = board("-c", BOXES, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    described, counted = done.stdout.splitlines()
+    assert re.fullmatch(rf"<Detector boxes\.tflite: 3 labels, images 16x24x3, {ENGINE}>", described)
+    assert counted == str(Detector(tmp_path / "boxes.tflite", score=0.2)(tmp_path / "photos/a.png").counts())
 
 
 def test_inspect_reads_the_same_as_here(board):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from boxed import box_file
 
 import larqnets
 
@@ -47,6 +48,7 @@ def made(tmp_path):
         larqnets.Interpreter(file),
         larqnets.Classifier(file),
         larqnets.Segmenter(find_model("nuclei")),
+        larqnets.Detector(box_file()),
         proof,
         Converted("binary", read_model(file), proof, None),
         larqnets.LarqnetsError("What. Do."),

@@ -100,6 +100,20 @@ def test_figures_of_the_proof_stand_behind_verbose(demo, cli):
     assert "equal: yes\n" in long
 
 
+@pytest.mark.parametrize(
+    ("counted", "shown"),
+    [
+        ("of the samples get the same class", "same class for 90.00% of 10 real samples"),
+        ("of the pixels get the same class", "90.00% of the pixels get the same class, on 10 real samples"),
+        ("of the boxes are found by both", "90.00% of the boxes are found by both, on 10 real samples"),
+    ],
+)
+def test_what_both_answer_alike_is_what_the_task_counts(counted, shown):
+    values = {"equal": True, "real_samples": True, "samples": 10, "argmax_agreement": 0.9, "counted": counted}
+    (line, *_) = verification_lines(values | {"warnings": [], "unchecked_layers": []}, verbose=False)
+    assert line == f"equal: yes, {shown}; --verbose shows the figures"
+
+
 def test_figures_of_a_proof_that_failed_are_always_shown():
     layer = {"layer": "conv", "signs": 100, "wrong": 3, "near_threshold": 0, "worst": 0.5}
     values = {

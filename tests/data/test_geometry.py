@@ -44,7 +44,8 @@ def test_mask_and_boxes_move_with_the_image(flip):
         masks[i, top:bottom, left:right] = 1
         boxes[i, 0] = [top / 20, left / 14, bottom / 20, right / 14]
     images = 100 * np.repeat(masks, 3, axis=-1)
-    batch = {"image": images, "mask": masks, "boxes": boxes, "label": np.arange(count)}
+    known = {"box_labels": np.tile(np.int32([5, -1]), (count, 1)), "box_kind": np.tile(np.int32([1, 0]), (count, 1))}
+    batch = {"image": images, "mask": masks, "boxes": tf.constant(boxes), "label": np.arange(count), **known}
     geometry = draw(count, padding, flip, 7, tf.constant(0))
     moved = {name: np.asarray(values) for name, values in move(batch, geometry).items()}
     assert len({tuple(offset) for offset in geometry.offset.numpy()}) > 10
@@ -54,6 +55,7 @@ def test_mask_and_boxes_move_with_the_image(flip):
         np.testing.assert_allclose(moved["boxes"][i, 0] * [20, 14, 20, 14], bounds(mask), atol=1e-4)
         assert (moved["image"][i, :, :, 0] == np.where(mask == OUTSIDE, 0, 100 * mask)).all()
         assert not moved["boxes"][i, 1].any()
+        assert (moved["box_labels"][i].tolist(), moved["box_kind"][i].tolist()) == ([5, -1], [1, 0])
     assert (moved["mask"] == OUTSIDE).any()
     assert (moved["label"] == np.arange(count)).all()
 
@@ -71,12 +73,14 @@ def test_mask_and_boxes_are_cut_scaled_and_turned_with_the_picture(orientation):
         "image": tf.constant(png(np.repeat(100 * mask[..., np.newaxis], 3, axis=-1))),
         "mask": tf.constant(png(mask)),
         "boxes": tf.constant(boxes, tf.float32),
+        "box_labels": tf.constant([5, -1]),
+        "box_kind": tf.constant([1, 0]),
         "label": tf.constant(3),
         "orientation": tf.constant(orientation),
     }
     box = tf.constant([12, 9, 42, 54])
     example = cut_and_scale(stored, lambda *_: box, (84, 81), 3)
-    assert sorted(example) == ["boxes", "image", "label", "mask"]
+    assert sorted(example) == ["box_kind", "box_labels", "boxes", "image", "label", "mask"]
     assert int(example["label"]) == 3
     assert example["image"].shape == (84, 81, 3)
     found = example["mask"].numpy()[:, :, 0]

@@ -47,11 +47,29 @@ def test_a_layer_on_maps_of_several_sizes_becomes_one_for_each():
     assert set(known) <= names  # nothing of the larger network is left to be walked over
 
 
+def test_it_is_known_which_layer_a_copy_stands_for():
+    trained = Trained(network_of("float"))
+    assert set(trained.origins) == {layer.name for layer in trained.model.layers}
+    assert {name: layer for name, layer in trained.origins.items() if name != layer} == {
+        f"{layer}_{size}": layer
+        for layer in (
+            "cls_scores",
+            "box_distances",
+            "box_centerness",
+            *(f"{t}_conv{i}" for t in ("cls", "box") for i in (1, 2)),
+        )
+        for size in ("8x12", "4x6", "2x3")
+    }
+    assert all(name == layer for name, layer in Trained(network_of("ssd float")).origins.items())
+
+
 def test_a_network_whose_layers_stand_in_one_place_stays_itself():
     x = tf.keras.Input((8, 8, 3))
     model = tf.keras.Model(x, layers.Conv2D(4, 3)(layers.ReLU()(x)))
     assert unshared(model) is model
     assert Trained(model).model is model
+    sequence = tf.keras.Sequential([tf.keras.Input((8, 8, 3)), layers.Conv2D(4, 3)])
+    assert Trained(sequence).model is sequence
 
 
 def shared_by(*sizes, units=32):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from detectors import CLASSES, SHAPE, detection, detector, registered
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from larqnets import LarqnetsError, create_model
@@ -97,6 +97,7 @@ def test_what_is_binary_is_chosen(binary, real_parts):
             assert hasattr(layer, "kernel_quantizer") == (part not in real_parts), layer.name
 
 
+@settings(max_examples=25, deadline=None)
 @given(
     size=st.tuples(st.integers(64, 200), st.integers(64, 200)),
     levels=st.integers(1, 3),

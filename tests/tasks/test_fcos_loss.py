@@ -6,8 +6,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from larqnets.config import TaskConfig
 from larqnets.layers.fcos_answers import locations
-from larqnets.tasks.fcos_loss import due, fcos_loss, focal_loss, giou, limits
+from larqnets.tasks import Images, get_task
+from larqnets.tasks.fcos_loss import due, fcos_loss, focal_loss, giou, limits, unseen
 
 SIZE, STRIDES = (128, 128), (8, 16)
 SIZES = [[16, 16], [8, 8]]
@@ -23,7 +25,7 @@ def wanted(boxes, labels, kinds=None, ranges=(32.0,)):
     }
     found = due(targets, PLACES, reach, SIZE)
     classes = found.classes[0].numpy()
-    return (classes[:256].reshape(16, 16), classes[256:].reshape(8, 8), *(part[0].numpy() for part in found[1:]))
+    return (classes[:256].reshape(16, 16), classes[256:].reshape(8, 8), *(part[0].numpy() for part in found[1:3]))
 
 
 def test_the_smaller_of_two_boxes_the_border_and_the_range_of_every_level():
@@ -79,6 +81,7 @@ def test_targets_are_those_of_a_loop(seed):
             np.testing.assert_allclose(centerness[i], central, rtol=1e-3)
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**31))
 def test_giou_is_at_most_1_and_more_than_minus_1(seed):
     rng = np.random.default_rng(seed)
@@ -140,3 +143,20 @@ def test_the_mean_loss_is_the_formula(labels):
 
 def test_the_ranges_are_the_papers():
     assert limits((8, 16, 32, 64, 128), ()).T.tolist() == [[0, 64, 128, 256, 512], [64, 128, 256, 512, np.inf]]
+
+
+def test_boxes_without_a_location_are_counted():
+    """One of 4 pixels between the centres of the cells, one that a smaller box of the same place hides, a crowd, one that is seen."""
+    boxes = np.array([[1, 5, 3, 9], [40, 40, 64, 64], [38, 38, 66, 66], [80, 80, 120, 120], [80, 10, 110, 50]]) / 128
+    targets = {
+        "boxes": tf.constant(boxes[None], tf.float32),
+        "box_labels": tf.constant([[0, 1, 1, 2, 0]]),
+        "box_kind": tf.constant([[0, 0, 0, 2, 1]]),
+    }
+    reach = limits(STRIDES, (1000.0,))[np.searchsorted(STRIDES, PLACES[:, 2])]
+    found = due(targets, PLACES, reach, SIZE)
+    assert [int(number) for number in unseen(targets, found)] == [4, 2]
+    images = Images((*SIZE, 3), 3)
+    (line,) = get_task(TaskConfig("detection", {"levels": 2})).remarks([targets], images)
+    assert line.startswith("careful: 2 of 4 boxes in 1 training images belong to no location")
+    assert get_task(TaskConfig("detection", {"detector": "ssd"})).remarks([targets], images) == []

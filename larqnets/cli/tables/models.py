@@ -10,6 +10,7 @@ from larqnets.cli.tables.facts import facts
 from larqnets.tflite.inspect import KINDS, Inspection
 
 MAX_OPS = 500  # that are shown
+_SAMPLES = "of the samples get the same class"
 
 
 def conversion(manifest: dict[str, Any], verbose: bool) -> list[Any]:
@@ -79,7 +80,7 @@ def verification_lines(v: dict[str, Any], verbose: bool) -> list[str]:
     """The verdict in a sentence, what speaks against it or limits it; with `verbose` or where it is no, all figures."""
     if v["equal"] and not verbose:
         kind = "real samples" if v["real_samples"] else "random inputs (name real ones with --dataset)"
-        lines = [f"equal: yes, {_end_to_end(v)} of {v['samples']:,} {kind}; --verbose shows the figures"]
+        lines = [f"equal: yes, {_end_to_end(v, kind)}; --verbose shows the figures"]
         if v["unchecked_layers"]:
             lines.append(f"  not checked layer by layer, since they run as float: {', '.join(v['unchecked_layers'])}")
         return [*lines, *(f"  warning: {text}" for text in v["warnings"])]
@@ -92,7 +93,7 @@ def verification_lines(v: dict[str, Any], verbose: bool) -> list[str]:
         f"  layer by layer: {len(v['layers'])} binary layers, {signs:,} signs, {wrong} wrong, {near} within rounding of "
         f"the threshold; logits within {v['logits_difference']:.1e}",
         *_unpoolings(v["unpoolings"]),
-        f"  end to end: {_end_to_end(v)} of {v['samples']:,} {kind}",
+        f"  end to end: {_end_to_end(v, kind)}",
     ]
     converted = v["scores_converted"] or {}
     for name, trained in (v["scores_trained"] or {}).items():
@@ -115,12 +116,15 @@ def _unpoolings(found: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _end_to_end(v: dict[str, Any]) -> str:
+def _end_to_end(v: dict[str, Any], kind: str) -> str:
+    """Return what both answer with: as a rule samples are counted, and where parts of them are, it is said of how many."""
+    samples, counted = f"{v['samples']:,} {kind}", v.get("counted") or _SAMPLES
     if v["argmax_agreement"] is not None:
-        return f"same class for {v['argmax_agreement']:.2%}"
+        share = f"{v['argmax_agreement']:.2%}"
+        return f"same class for {share} of {samples}" if counted == _SAMPLES else f"{share} {counted}, on {samples}"
     if v["output_difference"] is None:
-        return "values that are not finite among the outputs"
-    return f"mean difference {v['output_difference']:.1e} of the largest value in the outputs"
+        return f"values that are not finite among the outputs of {samples}"
+    return f"mean difference {v['output_difference']:.1e} of the largest value in the outputs of {samples}"
 
 
 def verification(v: dict[str, Any], verbose: bool) -> list[Any]:
