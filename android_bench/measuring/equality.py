@@ -14,7 +14,8 @@ from larqnets.errors import LarqnetsError, excerpt
 from larqnets.scores import class_agreement
 from larqnets.tflite.answers import kind_of_file
 from larqnets.tflite.indices import index_limits
-from larqnets.tflite.interface import batch_of, numpy_type
+from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.interface import batch_of, interface_of, numpy_type
 from larqnets.tflite.model import Model
 from larqnets.tflite.unpooling import maps_before_pooling
 
@@ -62,8 +63,8 @@ def judge(model: Model, due: Sequence[np.ndarray], found: Sequence[np.ndarray]) 
     judged = [
         _judge_classes(a, b, is_int8, has_signs, unpools)
         if masks
-        else _judge(_precise(a), _precise(b), is_int8, has_signs, unpools)
-        for a, b in zip(due, found, strict=True)
+        else _judge(_precise(a), _precise(b), is_int8, has_signs, unpools, least)
+        for a, b, least in zip(due, found, _least_sizes(model, is_int8), strict=True)
     ]
     return max(judged, key=lambda result: (result[0] > result[1], result[0] / (result[1] or 1)))
 
@@ -82,8 +83,21 @@ def _precise(y: np.ndarray) -> np.ndarray:
     return y.astype(np.complex128 if y.dtype.kind == "c" else np.float64)
 
 
-def _judge(due: np.ndarray, found: np.ndarray, is_int8: bool, has_signs: bool, unpools: bool) -> tuple[float, float]:
-    scale = float(np.abs(due).max(initial=0))
+def _least_sizes(model: Model, is_int8: bool) -> list[float]:
+    """Return for every output the least size that its differences are relative to.
+
+    What an int8 detector is sure of may be next to nothing everywhere: then a step of its logits is a large part of that, and
+    little of a probability.
+    """
+    outputs = interface_of(model).outputs
+    scored = is_int8 and (own_metadata(model) or {}).get("task") == "detection"
+    return [1.0 if scored and "scores" in port.names else 0.0 for port in outputs]
+
+
+def _judge(
+    due: np.ndarray, found: np.ndarray, is_int8: bool, has_signs: bool, unpools: bool, least: float = 0.0
+) -> tuple[float, float]:
+    scale = float(np.abs(due).max(initial=least))
     values = np.abs(due - found).reshape(len(due), -1)
     differences = values.max(axis=1, initial=0)  # per sample
     if not np.isfinite(differences).all():

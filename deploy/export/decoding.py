@@ -44,3 +44,10 @@ def behind_last_kernels(model: tf.keras.Model) -> tuple[tf.keras.Model, tf.keras
             cut |= {id(x): x for x in node.keras_inputs if x._keras_history.layer.name in leading}
     ends = list(cut.values())
     return tf.keras.Model(model.inputs, ends), tf.keras.Model(ends, model.outputs)
+
+
+def integer_ends(file: Model) -> list[int]:
+    """Return the tensors in which a file's integers end and from which it computes on in floats; none where nothing follows."""
+    graph = file.subgraphs[0]
+    ends = [op.outputs[0] for op in graph.operators if op.name == "DEQUANTIZE"]
+    return [tensor for tensor in ends if tensor not in graph.outputs]

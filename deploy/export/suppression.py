@@ -40,7 +40,7 @@ def with_suppression(file: Model, nms: Nms, *, regular: bool) -> bytes:
     boxes, scores = graph.outputs
     count, classes = graph.tensors[scores].shape[1:]
     encoded = edit.joined(file.content, run_stock_converter(_encoding(count)).content, {BOXES: boxes})
-    anchors = np.tile(np.float32([0, 0, 1, 1]), (count, 1))
+    anchors = np.tile(np.array([0, 0, 1, 1], np.float32), (count, 1))
     return edit.with_detection_op(encoded, scores, anchors, _options(nms, classes, regular))
 
 

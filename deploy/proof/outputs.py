@@ -29,7 +29,8 @@ _SQUASHING = {"softmax": "SOFTMAX", "log_softmax": "LOG_SOFTMAX", "sigmoid": "LO
 _ENDLESS = (
     1e36  # some kernels of exp stop at the largest float, others go to infinity, and both may be scaled behind it
 )
-_KEEP_ORDER_OPS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+# Behind the function; the last is the part of SSD's probabilities that its layer gives, and is compared as that layer does it.
+_KEEP_ORDER_OPS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "STRIDED_SLICE")
 
 
 def difference(trained: np.ndarray, converted: np.ndarray, num_real: int, slack: np.ndarray | None = None) -> float:
@@ -91,7 +92,7 @@ class Difference:
 
 
 class Ending:
-    """The function at a model's end that maps its logits into a bounded range, e.g. softmax; only shapes change behind it."""
+    """The function at a model's end that maps its logits into a bounded range, e.g. softmax; only shapes change behind its layer."""
 
     def __init__(self, layer: layers.Layer, name: str) -> None:
         self.op = _SQUASHING[name]
@@ -129,6 +130,6 @@ def ending_of(model: tf.keras.Model, output: int = 0) -> Ending | None:
 
 
 def last_function(model: Model, output: int = 0) -> Operator | None:
-    """Return the op of a bounded function that an output ends with, of which only the shape may change; None without one."""
+    """Return the op of a bounded function that an output ends with, of which the shape may change, and parts be left out; None without one."""
     op = last_op(model, _KEEP_ORDER_OPS, output)
     return op if op is not None and op.name in _SQUASHING.values() else None

@@ -3,6 +3,7 @@
 Source: SSD, arXiv 1512.02325, section 2.2, and its released code, from which the order and the variances are.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ import tensorflow as tf
 
 VARIANCES = (0.1, 0.1, 0.2, 0.2)  # of what is learned: centre y, centre x, height, width
 _SMALLEST = 1e-6  # side of a box, of which a logarithm is taken
+_LARGEST = math.log(
+    1000 / 16
+)  # logarithm of how many times larger than its default box a box can be: larger than any image
 
 
 def default_boxes(
@@ -59,8 +63,10 @@ def encoded(boxes: tf.Tensor, priors: tf.Tensor) -> tf.Tensor:
 class DefaultBoxes(tf.keras.layers.Layer):
     """Boxes [ymin, xmin, ymax, xmax] of encodings, and the default boxes themselves: (N, A, 4) -> (N, A, 4) twice.
 
-    centre = 0.1 t size_a + c_a, size = exp(0.2 t) size_a: what `encoded` makes, undone. Nothing is clipped. The second output
-    are the `default_boxes` of the arguments, once for every image; a loss compares with them.
+    centre = 0.1 t size_a + c_a, size = exp(min(0.2 t, log(1000/16))) size_a: what `encoded` makes, undone. The limit is no
+    part of SSD; without it an image unlike all others makes boxes without end, of which the last digit of t changes all.
+    Boxes may reach out of the image. The second output are the `default_boxes` of the arguments, once for every image; a loss
+    compares with them.
     """
 
     def __init__(
@@ -80,7 +86,7 @@ class DefaultBoxes(tf.keras.layers.Layer):
         """Return boxes and default boxes."""
         moved, grown = tf.split(inputs, 2, axis=-1)
         centres = moved * (self.priors[:, 2:] * VARIANCES[:2]) + self.priors[:, :2]
-        halves = tf.exp(grown * VARIANCES[2:]) * (self.priors[:, 2:] / 2)
+        halves = tf.exp(tf.minimum(grown * VARIANCES[2:], _LARGEST)) * (self.priors[:, 2:] / 2)
         boxes = tf.concat([centres - halves, centres + halves], -1)
         return [boxes, tf.broadcast_to(self.priors, tf.shape(inputs))]
 
@@ -93,6 +99,8 @@ class DefaultBoxes(tf.keras.layers.Layer):
 @tf.keras.utils.register_keras_serializable("larqnets")
 class Foreground(tf.keras.layers.Layer):
     """Probabilities of the classes without the background, which comes first: logits (N, A, C + 1) -> (N, A, C)."""
+
+    symbol = "softmax"  # by which `larqnets.endings` knows the function, as it does a function of TensorFlow as a layer
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Softmax, and all but the first."""

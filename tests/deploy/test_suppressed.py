@@ -53,7 +53,7 @@ def fast(given, nms):
     """The fast form by the class-by-class one in NumPy: every box with its best class, all of one class."""
     boxes, scores = given[:, :4], given[:, 4:]
     found = detections(boxes, scores.max(1, keepdims=True), nms)
-    names = {score: kind for score, kind in zip(scores.max(1), scores.argmax(1), strict=True)}
+    names = dict(zip(scores.max(1), scores.argmax(1), strict=True))
     return np.column_stack([found[:, :5], [names[score] for score in found[:, 4]]])
 
 

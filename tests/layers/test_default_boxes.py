@@ -54,6 +54,15 @@ def test_the_encoding_is_the_one_of_the_paper():
     assert np.all(np.isfinite(no_area))
 
 
+def test_boxes_have_an_end():
+    layer = DefaultBoxes(*SMALL)
+    boxes, _ = layer(tf.fill([1, len(layer.priors), 4], 1e30))
+    assert np.all(np.isfinite(boxes))
+    grown, _ = layer(np.float32([[[0, 0, 50, -50]]]) * np.ones((1, len(layer.priors), 1), np.float32))
+    sides = grown[0, :, 2:] - grown[0, :, :2]
+    np.testing.assert_allclose(sides, layer.priors[:, 2:] * [62.5, np.exp(-10)], rtol=1e-2)
+
+
 def test_layers_come_back_from_a_file(tmp_path):
     image = tf.keras.Input((30, 4))
     boxes, priors = DefaultBoxes(*SMALL, name="decoded")(image)
