@@ -21,10 +21,12 @@ from larqnets.data.coco_json import CocoFile, is_coco, read_coco
 from larqnets.data.file_list import (
     EVERYTHING,
     HIDDEN,
+    TAKE_VALIDATION,
     TEST,
     TEST_NAMES,
     TRAIN,
     UNFIT,
+    VALIDATION,
     FileList,
     LeftOut,
     Listing,
@@ -101,6 +103,12 @@ class BoxLayout:
         """
         numbers, everything = {name: number for number, name in enumerate(self.labels)}, self._read
         left_out += self._aside.left_out
+        kept = named_splits(_forms(self.path)[self.form]).items()
+        left_out += [
+            LeftOut(place.names or place.images, f"split {VALIDATION}", TAKE_VALIDATION)
+            for name, place in kept
+            if name == VALIDATION and name not in self.splits
+        ]
         damaged += self._aside.damaged
         listed = {}
         for split in self.splits:

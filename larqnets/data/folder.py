@@ -157,8 +157,12 @@ def find_layout(path: Path, config: DataConfig) -> Layout:
 
 
 def _annotation_in(path: Path, config: DataConfig) -> str:
-    """Return what is taken of the images of a folder: what the config says, else masks, else boxes, else labels."""
-    return config.annotation or (MASK if form_of(path) else BOXES if box_form_of(path) else LABEL)
+    """Return what is taken of the images of a folder: what the config says, else masks, else boxes, else labels.
+
+    Beside a table of labels, texts that are called like images may be anything, so there the table is taken.
+    """
+    boxed = bool(box_form_of(path)) and not (path / TABLE).is_file()
+    return config.annotation or (MASK if form_of(path) else BOXES if boxed else LABEL)
 
 
 def _find_layout(path: Path, config: DataConfig) -> Layout:

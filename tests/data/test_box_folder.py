@@ -64,6 +64,8 @@ def test_without_splits_the_test_is_taken_by_seed(tmp_path, form):
 def test_three_splits_and_own_validation(tmp_path):
     write_folder(tmp_path, "roboflow", (("train", 4), ("valid", 2), ("test", 3)))
     assert load(tmp_path).info.num_validation == 0
+    (aside,) = scan_folder(tmp_path, DataConfig(f"folder:{tmp_path}")).left_out
+    assert (aside.path.parent.name, aside.what) == ("valid", "split validation")
     info = load(tmp_path, own_validation=True).info
     assert (info.num_train, info.num_validation, info.num_test) == (4, 2, 3)
 
@@ -177,3 +179,14 @@ def test_of_a_folder_with_masks_and_boxes_the_config_says_which(tmp_path):
     assert (info.annotation, info.num_train, info.labels) == (BOXES, 6, NAMES)
     with pytest.raises(LarqnetsError, match=r'has no boxes. Leave data.annotation = "boxes" out'):
         load(tmp_path / "JPEGImages", annotation="boxes")
+
+
+def test_texts_beside_images_of_a_table_of_labels_are_no_boxes(tmp_path):
+    lines = ["file,label"]
+    for number in range(8):
+        save(tmp_path / f"{number}.png", np.zeros((8, 8, 3), np.uint8) + 20 * number)
+        write(tmp_path / f"{number}.txt", "a picture of something\n")
+        lines.append(f"{number}.png,{'ab'[number % 2]}")
+    write(tmp_path / "labels.csv", "\n".join(lines))
+    assert annotation_of(DataConfig(f"folder:{tmp_path}")) == "label"
+    assert load(tmp_path).info.labels == ("a", "b")
