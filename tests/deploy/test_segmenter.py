@@ -231,3 +231,16 @@ def test_its_repr_is_a_line(tmp_path):
 def test_a_child_process_answers_the_same():
     child = Segmenter(pixel_file(), device="child")
     np.testing.assert_array_equal(child(noise(4, 20, 20, 3)).mask, segmenter()(noise(4, 20, 20, 3)).mask)
+
+
+@pytest.mark.parametrize("size", [(40, 96), (96, 40), (48, 48)])
+@pytest.mark.parametrize("way", ["warp", "letterbox"])
+def test_all_of_a_picture_has_classes_where_all_of_it_is_seen(size, way):
+    """Four quarters of pure colours lie where they are, whatever the shapes of picture and network."""
+    height, width = size
+    quarters = np.array([[0, 1], [2, 0]]).repeat(height // 2, 0).repeat(width // 2, 1)
+    shown = Image.fromarray(np.array([PURE[name] for name in LABELS], np.uint8)[quarters])
+    prepared = {"preprocess": PREPROCESS | {"image_shape": [24, 36, 3], "resize": way}}
+    found = segmenter(24, 36, "logits", **prepared)(shown)
+    assert (found.mask != 255).all()
+    assert np.mean(found.mask != quarters) < 0.08  # along the borders
