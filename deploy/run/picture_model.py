@@ -103,11 +103,6 @@ class PictureModel:
         return as_list(self._interpreter.predict(shown.values))
 
 
-def names_of(labels: list[Any], classes: int) -> tuple[str, ...]:
-    """Return the labels of so many classes, their numbers where there are not as many."""
-    return tuple(map(str, labels)) if len(labels) == classes else tuple(map(str, range(classes)))
-
-
 def _upright(picture: Picture) -> Image.Image:
     if isinstance(picture, str | Path):
         return read_upright(Path(picture))
