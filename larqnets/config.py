@@ -49,6 +49,8 @@ class DataConfig:
     """Which images, and how training images are varied."""
 
     dataset: str  # a name of `larqnets list datasets`, or folder:PATH
+    annotation: Literal["label", "mask", "boxes"] | None = None  # what is taken of images of which several things are
+    # known; without it the mask, else boxes, else the label
     data_dir: str | None = None  # where TFDS keeps prepared data; without it TFDS_DATA_DIR or ~/tensorflow_datasets
     image_size: Annotated[int, Range(4, 4096)] | None = None  # images are resized to this height; without it as stored
     image_width: Annotated[int, Range(4, 4096)] | None = None  # and to this width; without it as wide as high

@@ -35,8 +35,8 @@ MAY_IMPORT = {
     "larqnets.data": (
         *("larqnets.data.digit_boxes", "larqnets.data.digits", "larqnets.data.nuclei", "larqnets.tflite"),
     ),
-    "larqnets.data.digit_boxes": ("larqnets.data.digits",),
     "larqnets.data.digits": (),
+    "larqnets.data.digit_boxes": ("larqnets.data.digits",),
     "larqnets.data.nuclei": (),
     "larqnets.published": (),
     "larqnets.backbones": ("larqnets.published",),

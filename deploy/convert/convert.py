@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from deploy.export.binary_layers import main_kernel
 from deploy.export.converters import run_converter, run_stock_converter
-from deploy.export.decoding import run_int8_converter
+from deploy.export.decoding import integer_ends, run_int8_converter
 from deploy.export.edit import add_metadata
 from deploy.export.entry import factor_and_bias, is_norm, layers_behind
 from deploy.export.model import Export, check_places, check_structure
@@ -134,12 +134,16 @@ def convert_twin(
 
 
 def _left_float(file: Model, names: dict[str, str]) -> list[str]:
-    """Return which layers of an int8 file compute in floats, as the converter may decide without a word."""
+    """Return what of an int8 file computes in floats: layers of which the converter decides so without a word, and a decoding."""
     ops = [
         op for op in file.subgraphs[0].operators if (k := stored_kernel(file, op)) is not None and k.dtype == "float32"
     ]
     left = ", ".join(f"'{names.get(str(op.index), op.name)}'" for op in ops)
-    return [f"int8: the converter left {left} float, {len(ops)} of its layers."] if ops else []
+    told = [f"int8: the converter left {left} float, {len(ops)} of its layers."] if ops else []
+    return [
+        *told,
+        *(["int8: boxes and scores are made in floats of what its last kernels give."] if integer_ends(file) else []),
+    ]
 
 
 # Layers whose kernels are those of one op, and one depthwise and one ordinary op.

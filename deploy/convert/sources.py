@@ -16,6 +16,7 @@ from deploy.proof.arm64 import SAMPLES, prove
 from deploy.proof.converted import Converted
 from deploy.proof.output_form import check_end, in_form
 from deploy.proof.samples import Samples, verification_samples
+from deploy.proof.suppressed import SAMPLES as SUPPRESSED_SAMPLES
 from deploy.proof.suppressed import THREADS, suppressed
 from deploy.targets import check_postprocess, check_target
 from larqnets.config import ModelConfig
@@ -124,14 +125,14 @@ def _as_asked(
 ) -> tuple[list[Converted], dict[str, Any]]:
     """Return proven files in the form that is asked for, those with suppression behind them, and what the manifest says of it."""
     few = min(arm64_samples, len(samples.images))
-    with_what = {"samples": len(samples.images), "arm64_samples": few}
     facts: dict[str, Any] = {}
     if postprocess is not None:
         files = [*files, *(suppressed(file, postprocess, samples, few, reporter) for file in files)]
-        facts["postprocess"] = {"suppression": postprocess, **with_what}
+        held = min(SUPPRESSED_SAMPLES, len(samples.images))
+        facts["postprocess"] = {"suppression": postprocess, "samples": held, "arm64_samples": few}
     if form != "logits":
         files = [in_form(file, form, samples, few, reporter) for file in files]
-        facts["form"] = {"form": form, **with_what}
+        facts["form"] = {"form": form, "samples": len(samples.images), "arm64_samples": few}
     return files, facts
 
 

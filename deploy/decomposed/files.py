@@ -39,9 +39,10 @@ def convert_decomposed(
     `trained` is the run's model. Their accuracy is measured where the samples are labelled. A layer whose integers a file
     cannot hold, or that the converter leaves float, keeps what the converter made of it, and the warnings say so.
     """
-    codes = read_codes(run)
-    if not codes:
+    stored = read_codes(run)
+    if not stored:
         return []
+    codes = {name: stored[layer] for name, layer in trained.origins.items() if layer in stored}
     model, shape = trained.model, trained.export.model
     kernels = find_kernels(model)
     integers = integers_of(kernels, codes)

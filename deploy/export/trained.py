@@ -7,7 +7,7 @@ import tensorflow as tf
 from deploy.export.binary_layers import BinaryLayer, describe_binary_layers
 from deploy.export.model import Export, export_model
 from deploy.export.precision import in_float32, small_precision
-from deploy.export.unshared import unshared
+from deploy.export.unshared import origins, unshared
 from larqnets.tasks import answers_of
 
 
@@ -28,11 +28,20 @@ class Trained:
         return small_precision(self.given)
 
     @cached_property
-    def model(self) -> tf.keras.Model:
-        """What a file computes of the model: its answers, in float32, every layer on maps of one size."""
+    def answers(self) -> tf.keras.Model:
+        """The model in float32, in which its file computes, without the outputs that only a loss looks at."""
         whole = in_float32(self.given)
-        answers = answers_of(whole)
-        return unshared(answers, cut=answers is not whole)
+        return answers_of(whole) if whole.outputs else whole  # a subclassed one has none until it is called
+
+    @cached_property
+    def model(self) -> tf.keras.Model:
+        """The same, with every layer on maps of one size."""
+        return unshared(self.answers, cut=self.answers.output_names != self.given.output_names)
+
+    @cached_property
+    def origins(self) -> dict[str, str]:
+        """Which layer, as it was given, a layer of `model` stands for."""
+        return origins(self.answers)
 
     @cached_property
     def binary_layers(self) -> list[BinaryLayer]:

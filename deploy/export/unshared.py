@@ -19,13 +19,9 @@ def unshared(model: tf.keras.Model, *, cut: bool = False) -> tf.keras.Model:
     still know: then with layers of its own.
     """
     nodes = _nodes(model)
-    sizes: dict[str, list[Shapes]] = {}
-    for node in nodes:
-        shapes = sizes.setdefault(node.layer.name, [])
-        shapes += [] if _shapes(node) in shapes else [_shapes(node)]
-    if not cut and all(len(shapes) <= 1 for shapes in sizes.values()):
+    names = _names(nodes)
+    if not cut and len(names) == len({layer for layer, _ in names}):
         return model
-    names = _names(sizes)
     copies: dict[str, tf.keras.layers.Layer] = {}
     made: dict[int, Any] = {}  # by the identity of the tensor that it stands for
     for given, name in zip(model.inputs, model.input_names, strict=True):
@@ -49,9 +45,14 @@ def unshared(model: tf.keras.Model, *, cut: bool = False) -> tf.keras.Model:
     return tf.keras.Model([made[id(x)] for x in model.inputs], [made[id(x)] for x in model.outputs], name=model.name)
 
 
+def origins(model: tf.keras.Model) -> dict[str, str]:
+    """Return of what `unshared` makes of a model the name of every layer, and which layer of the model it stands for."""
+    return {name: layer for (layer, _), name in _names(_nodes(model)).items()}
+
+
 def _nodes(model: tf.keras.Model) -> list[Any]:
-    """Return the calls of the model's layers in an order in which they can be made."""
-    by_depth = model._nodes_by_depth
+    """Return the calls of the model's layers in an order in which they can be made; none of a model that is no graph."""
+    by_depth = getattr(model, "_nodes_by_depth", {})
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
 
 
@@ -59,8 +60,12 @@ def _shapes(node: Any) -> Shapes:
     return tuple(tuple(given.shape) for given in node.keras_inputs)
 
 
-def _names(sizes: dict[str, list[Shapes]]) -> dict[tuple[str, Shapes], str]:
+def _names(nodes: list[Any]) -> dict[tuple[str, Shapes], str]:
     """Return (layer, shapes) -> what its copy for them is called; where one is enough it keeps its name."""
+    sizes: dict[str, list[Shapes]] = {}
+    for node in nodes:
+        shapes = sizes.setdefault(node.layer.name, [])
+        shapes += [] if _shapes(node) in shapes else [_shapes(node)]
     names, taken = {}, set(sizes)
     for layer, shapes in sizes.items():
         for place, given in enumerate(shapes, 1):

@@ -7,8 +7,11 @@ from pathlib import Path
 
 from larqnets.cli.config_page import commented
 from larqnets.config import DataConfig, Experiment, ModelConfig, TaskConfig, TrainConfig
+from larqnets.data.box_folder import box_form_of
 from larqnets.data.folder import ImageFolder, annotation_of, damage, has_own_validation, scan_folder
+from larqnets.data.info import BOXES, WARP
 from larqnets.data.known import FOLDER_PREFIX
+from larqnets.data.mask_folder import form_of
 from larqnets.data.survey import survey_folder, with_contents
 from larqnets.errors import LarqnetsError
 from larqnets.files import check_output, write_atomically
@@ -34,6 +37,7 @@ _MASKED_KEYS = {
     *("task.kind", "task.head", "task.output_stride", "task.class_weights"),
 }
 _BOXED_KEYS = {
+    "data.annotation",
     *(
         "data.image_width",
         "data.random_scale",
@@ -108,7 +112,9 @@ def first_detection(folder: Path, out: Path | None) -> FirstConfig:
     Raises LarqnetsError for a folder that cannot be trained on, one without boxes too, and a file that is there already.
     """
     folder, path = _places(folder, out, "boxes")
-    plain = DataConfig(f"{FOLDER_PREFIX}{folder}", resize="warp", random_scale=(0.8, 1.25), flip=True)
+    both = form_of(folder) and box_form_of(folder)
+    taken = DataConfig(f"{FOLDER_PREFIX}{folder}", annotation=BOXES if both else None)
+    plain = replace(taken, resize=WARP, random_scale=(0.8, 1.25), flip=True)
     choosing, images, notes = _annotated(folder, plain, "detection")
     most = max(len(boxes.labels) for files in images.splits.values() for boxes in files.boxes)
     data = replace(_sized(choosing, images, BOXED_SIDE, max, BOXED_STRIDE, BOXED_LEAST), max_boxes=max(100, most))
@@ -157,7 +163,7 @@ def _masked_data(folder: Path) -> tuple[DataConfig, ImageFolder, list[str]]:
 
 def _annotated(folder: Path, plain: DataConfig, task: str) -> tuple[DataConfig, ImageFolder, list[str]]:
     """Return what `_scanned` does of images of which is known what a task learns from; raises LarqnetsError for others."""
-    own = has_own_validation(folder)  # first of all: it says what is wrong with the folder itself
+    own = has_own_validation(folder, plain)  # first of all: it says what is wrong with the folder itself
     get_task(TaskConfig(task)).check_annotation(annotation_of(plain), plain.dataset)
     return _scanned(folder, plain, own)
 
@@ -175,7 +181,7 @@ def _sized(
 def _data(folder: Path) -> tuple[DataConfig, ImageFolder, list[str]]:
     """Return which images are taken and how, what is there, and why none are kept to choose by, where it is so."""
     plain = DataConfig(f"{FOLDER_PREFIX}{folder}", augment="photos")
-    choosing, images, notes = _scanned(folder, plain, has_own_validation(folder))
+    choosing, images, notes = _scanned(folder, plain, has_own_validation(folder, plain))
     sides = sorted(min(header.upright_size) for files in images.splits.values() for header in files.headers)
     small, large = SIZES
     size = large if sides and sides[len(sides) // 2] >= large else small

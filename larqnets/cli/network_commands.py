@@ -181,6 +181,13 @@ def run(
             help="cbd: keep integers within int8 (default), so that files can hold them.",
         ),
     ] = None,
+    keep_float: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAYER", help="Layers that stay float, such as 'mbox*', an SSD's head; may be repeated."),
+    ] = None,
+    keep_int8: Annotated[
+        list[str] | None, typer.Option(metavar="LAYER", help="Layers that are stored at int8; may be repeated.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run. Default: SOURCE-METHOD.")] = None,
     runs: Runs = Path("runs"),
     overwrite: Overwrite = False,
@@ -226,13 +233,13 @@ def run(
         preflight.check_images(preflight.images_of_source(Path(source)), dataset, data_dir)
     shape = None if image is None else preflight.image_shape(image)
     decomposed_run = needs_training_extra("larqnets.post_training.decomposed_run")
+    kept = decomposed_run.net.Kept(tuple(keep_float or ()), tuple(keep_int8 or ()))
     subjects = needs_training_extra("larqnets.runs.subject")
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import networks as network_tables
 
     network = {"dataset": dataset, "data-dir": data_dir, "weights": weights, "image": image, "classes": classes}
-    again = ["larqnets", "decompose", source, *([] if runs == Path("runs") else ["--runs", str(runs)])]
-    again += [part for key, value in network.items() if value is not None for part in (f"--{key}", str(value))]
+    network |= {"keep-float": keep_float, "keep-int8": keep_int8}
     with StatusReporter() as reporter:
         reporter.stage("load")
         subject = subjects.open_subject(
@@ -245,16 +252,25 @@ def run(
             runs=runs,
             overwrite=overwrite,
             search=search,
+            kept=kept,
             measure=measure,
             reporter=reporter,
         )
+    document, again = result.card.document, _again(source, runs, network)
     show(
-        {**result.card.document, "run": str(result.path)},
-        lambda: network_tables.decomposition(
-            result.card.document, result.path, shlex.join(again), subject.task.headline
-        ),
+        {**document, "run": str(result.path)},
+        lambda: network_tables.decomposition(document, result.path, again, subject.task.headline),
         as_json,
     )
+
+
+def _again(source: str, runs: Path, options: dict[str, Any]) -> str:
+    """Return the command that decomposes the same kernels of the same network, without settings."""
+    words = ["larqnets", "decompose", source, *([] if runs == Path("runs") else ["--runs", str(runs)])]
+    for key, value in options.items():
+        values = value if isinstance(value, list) else [value]
+        words += [part for one in values if one is not None for part in (f"--{key}", str(one))]
+    return shlex.join(words)
 
 
 def _search_for(target_bits: float | None, max_drop: float | None, calibration: int | None, step: float | None) -> Any:

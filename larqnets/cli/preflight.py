@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from deploy.targets import check_postprocess, check_target
 from larqnets.config import STRATEGIES, DataConfig, ModelConfig, load_config
 from larqnets.data.known import KNOWN_DATASETS, SPLITS
+from larqnets.data.layout import is_prepared
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.files import check_folder, check_output
@@ -84,11 +85,12 @@ def check_train(order: Order) -> None:
         check_origin(str(order.init_from))
 
 
-def images_named(images: str) -> str:
+def images_named(images: str, data_dir: str | None = None) -> str:
     """Return the data set that a folder's path or a data set's name stands for."""
-    if images.startswith(FOLDER_PREFIX) or images in KNOWN_DATASETS:
+    is_path = Path(images).exists() or Path(images).parent != Path()
+    if images.startswith(FOLDER_PREFIX) or images in KNOWN_DATASETS or (not is_path and is_prepared(images, data_dir)):
         return images
-    if Path(images).exists() or Path(images).parent != Path():
+    if is_path:
         return f"{FOLDER_PREFIX}{images}"
     raise LarqnetsError(
         f"There is neither a folder nor a data set '{images}'.{nearest(images, KNOWN_DATASETS)} Check the path, or see "
@@ -100,7 +102,7 @@ def check_data_check(images: str, overrides: Sequence[str], data_dir: str | None
     """Look at the arguments of `larqnets data check`, and return which images are meant."""
     for sheet in sheets:
         check_output(sheet, (".png",))
-    dataset = images_named(images)
+    dataset = images_named(images, data_dir)
     tables: dict[str, Any] = {"data": {"dataset": dataset}}
     for override in overrides:
         apply_override(tables, override)
@@ -194,7 +196,7 @@ def check_verify(
     check_file(file)
     if source is not None:
         check_network(source)
-    check_dataset(dataset)
+    check_dataset(dataset, data_dir)
     check_device(device)
     check_images(images_of_source(origin_of(file, source)), dataset, data_dir)
 

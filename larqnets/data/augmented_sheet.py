@@ -59,5 +59,6 @@ def _tile(dataset: Dataset, batch: dict[str, Any], number: int, version: int) ->
         picture = boxes_on(sized(picture, BOXED_TILE), known, box_colors(info.num_classes))
     caption = f"varied {version}" if version else "as it is"
     if OTHER in batch and (own := float(batch[OWN_SHARE][number])) < 1:
-        caption = f"{own:.0%}, else {info.labels[batch[OTHER]['label'][number]]}"
+        other = info.labels[batch[OTHER][LABEL][number]] if LABEL in batch else "another image"
+        caption = f"{own:.0%}, else {other}"
     return Tile(picture, (caption,), whole=isinstance(info, MaskInfo | BoxInfo))

@@ -20,6 +20,7 @@ from larqnets.data.boxes import Annotation, boxes_of
 from larqnets.data.coco_json import CocoFile, is_coco, read_coco
 from larqnets.data.file_list import (
     EVERYTHING,
+    HIDDEN,
     TEST,
     TEST_NAMES,
     TRAIN,
@@ -44,7 +45,7 @@ _SUFFIX = {"yolo": ".txt", "voc": ".xml"}
 _WORDS = {"yolo": "YOLO's text files", "voc": "VOC's XML files", "coco": "COCO's JSON files"}
 
 
-class Place(NamedTuple):
+class Where(NamedTuple):
     """Where the images of a split lie, and what says what is in them: a folder, or a JSON file; `names`: a list of those meant."""
 
     images: Path
@@ -57,7 +58,7 @@ class BoxLayout:
     """For every split where images and annotations are. What the annotations say is read when it is first asked for."""
 
     path: Path
-    splits: dict[str, Place]
+    splits: dict[str, Where]
     form: str
 
     @property
@@ -161,10 +162,11 @@ class BoxLayout:
             else:
                 taken.add(found)
                 yield _Annotated(split, found, replace(annotation, picture=str(found)))
-        for folder in {file.parent for file in taken}:
-            for image in images_in(folder, self._aside.left_out):
-                if image not in taken and folder == place.images:
-                    self._aside.left_out.append(LeftOut(image, f"not in {place.notes.name}", "without boxes"))
+        aside, notes = list[LeftOut](), {other.notes for other in self.splits.values()}
+        for folder in sorted({file.parent for file in taken}):
+            unnamed = [image for image in images_in(folder, aside) if image not in taken and folder == place.images]
+            aside += [LeftOut(image, f"not in {place.notes.name}", "without boxes") for image in unnamed]
+        self._aside.left_out.extend(one for one in aside if one.path not in notes and one.what != HIDDEN[0])
 
     def _pairs(self, split: str) -> Iterator[tuple[Path, Path | None]]:
         """Yield every image of a split and its annotation; None where YOLO has none, which says that there is nothing."""
@@ -178,7 +180,7 @@ class BoxLayout:
             if file.suffix.lower() == suffix and _is_note(file)
         }
         expected = {place.images / name for name in NAMES_FILES} | (set(notes.values()) if beside else set())
-        self._aside.left_out.extend(one for one in found if one.path not in expected and one.what != "hidden")
+        self._aside.left_out.extend(one for one in found if one.path not in expected and one.what != HIDDEN[0])
         wanted = None if place.names is None else set(place.names.read_text("utf-8", "replace").split())
         for name in sorted({*images, *notes} if wanted is None else wanted):
             mine, note = images.get(name, []), notes.get(name)
@@ -258,13 +260,13 @@ def find_boxes(path: Path) -> BoxLayout:
     return BoxLayout(path, splits, form)
 
 
-def _forms(path: Path) -> dict[str, dict[str, Place]]:
+def _forms(path: Path) -> dict[str, dict[str, Where]]:
     """Return by form where what is."""
     found = {form: _with_notes(path, suffix) for form, suffix in _SUFFIX.items()} | {"coco": _with_json(path)}
     return {form: places for form, places in found.items() if places}
 
 
-def _with_notes(path: Path, suffix: str) -> dict[str, Place]:
+def _with_notes(path: Path, suffix: str) -> dict[str, Where]:
     """Return the splits in which every image has a file with this suffix."""
     pair = _pair(path, suffix)
     if pair is not None and (lists := _lists(path)):
@@ -274,12 +276,12 @@ def _with_notes(path: Path, suffix: str) -> dict[str, Place]:
         for split, folder in _split_folders(path)
         if (place := _pair(folder, suffix) or _beside(folder, suffix))
     }
-    below: dict[str, Place] = {}
+    below: dict[str, Where] = {}
     for images in (path / name for name in IMAGE_FOLDERS):
         for notes in (path / name for name in NOTE_FOLDERS):
             noted = dict(_split_folders(notes))
             below |= {
-                split: Place(folder, noted[split])
+                split: Where(folder, noted[split])
                 for split, folder in _split_folders(images)
                 if split in noted and _has(noted[split], suffix)
             }
@@ -287,20 +289,20 @@ def _with_notes(path: Path, suffix: str) -> dict[str, Place]:
     return above or below or ({EVERYTHING: alone} if alone is not None else {})
 
 
-def _pair(path: Path, suffix: str) -> Place | None:
+def _pair(path: Path, suffix: str) -> Where | None:
     """Return a folder of images and one of their annotations."""
     images = next((path / name for name in IMAGE_FOLDERS if (path / name).is_dir()), None)
     notes = next((path / name for name in NOTE_FOLDERS if _has(path / name, suffix)), None)
-    return None if images is None or notes is None else Place(images, notes)
+    return None if images is None or notes is None else Where(images, notes)
 
 
-def _beside(path: Path, suffix: str) -> Place | None:
+def _beside(path: Path, suffix: str) -> Where | None:
     """Return a folder in which annotations lie beside their images."""
     if not path.is_dir():
         return None
     names = {file.stem for file in path.iterdir() if file.suffix.lower() == suffix and _is_note(file)}
     pairs = any(file.stem in names for file in path.iterdir() if file.suffix.lower() in image_suffixes())
-    return Place(path, path) if pairs else None
+    return Where(path, path) if pairs else None
 
 
 def _has(folder: Path, suffix: str) -> bool:
@@ -333,9 +335,9 @@ def _lists(path: Path) -> dict[str, Path]:
     return {TRAIN: both, **found} if both is not None and TRAIN not in found else found
 
 
-def _with_json(path: Path) -> dict[str, Place]:
+def _with_json(path: Path) -> dict[str, Where]:
     """Return the splits that a JSON file each speaks of, or all that one does."""
-    above = {split: Place(folder, file) for split, folder in _split_folders(path) if (file := _json_in(folder))}
+    above = {split: Where(folder, file) for split, folder in _split_folders(path) if (file := _json_in(folder))}
     if above:
         return above
     files = [file for folder in (path, path / "annotations") for file in _jsons(folder)]
@@ -343,8 +345,8 @@ def _with_json(path: Path) -> dict[str, Place]:
     files = [file for file in instances or files if _is_coco(file, file.stat().st_mtime_ns)]
     named = {split: file for file in files if (split := _split_of(file.stem))}
     if named:
-        return {split: Place(next(iter(_image_folders(path, split)), path), file) for split, file in named.items()}
-    return {EVERYTHING: Place(files[0].parent, files[0])} if len(files) == 1 else {}
+        return {split: Where(next(iter(_image_folders(path, split)), path), file) for split, file in named.items()}
+    return {EVERYTHING: Where(files[0].parent, files[0])} if len(files) == 1 else {}
 
 
 def _image_folders(path: Path, split: str) -> list[Path]:

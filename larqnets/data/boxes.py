@@ -34,7 +34,7 @@ class Boxes:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Thing:
     """A thing as an annotation says it: top, left, bottom, right, in pixels or fractions; `place`: where, such as "line 3"."""
 
     place: str
@@ -52,7 +52,7 @@ class Annotation:
 
     picture: str
     file: str
-    rows: tuple[Row, ...]
+    rows: tuple[Thing, ...]
     relative: bool = False
     size: tuple[int, int] | None = None
 
@@ -143,7 +143,7 @@ def check_room(found: Sequence[Boxes], names: Sequence[str], room: int) -> None:
         )
 
 
-def _check(row: Row, annotation: Annotation, numbers: dict[str, int]) -> None:
+def _check(row: Thing, annotation: Annotation, numbers: dict[str, int]) -> None:
     top, left, bottom, right = row.corners
     whose = f"{annotation.picture} has a box ({row.place} of {annotation.file})"
     if row.label not in numbers:

@@ -41,7 +41,7 @@ KEY_HEIGHT = 40  # pixels of a colour that is explained
 
 
 @dataclass(frozen=True)
-class Annotated:
+class Drawing:
     """Masks or boxes: `on` draws that of an image on its picture, in the colours of the classes; `plain`: shown without, too."""
 
     what: str
@@ -51,15 +51,15 @@ class Annotated:
     plain: bool
 
 
-def with_masks(mask: Callable[[int], np.ndarray], colors: Colors) -> Annotated:
+def with_masks(mask: Callable[[int], np.ndarray], colors: Colors) -> Drawing:
     """Return how masks are shown; `mask` gives the class of every pixel of an image (H, W)."""
-    return Annotated("masks", lambda picture, i: overlay(picture, mask(i), colors), colors, MASKED_TILE, plain=True)
+    return Drawing("masks", lambda picture, i: overlay(picture, mask(i), colors), colors, MASKED_TILE, plain=True)
 
 
-def with_boxes(boxes: Callable[[int], Boxes], classes: int) -> Annotated:
+def with_boxes(boxes: Callable[[int], Boxes], classes: int) -> Drawing:
     """Return how boxes are shown, on pictures in the size of their tile."""
     colors = box_colors(classes)
-    return Annotated(
+    return Drawing(
         "boxes",
         lambda picture, i: boxes_on(sized(picture, BOXED_TILE), boxes(i), colors),
         colors,
@@ -84,7 +84,7 @@ class Check:
     shown: tuple[int, ...]
     open: Callable[[int], Image.Image]
     missing: tuple[LeftOut, ...] = ()
-    annotated: Annotated | None = None  # where it is no label that is known of an image
+    annotated: Drawing | None = None  # where it is no label that is known of an image
 
     @property
     def sizes_in_order(self) -> list[tuple[int, int]]:
@@ -172,7 +172,7 @@ class Check:
             for label in labels
         ]
 
-    def _annotated_rows(self, known: Annotated) -> list[tuple[str, list[Tile]]]:
+    def _annotated_rows(self, known: Drawing) -> list[tuple[str, list[Tile]]]:
         rows: dict[str, list[Tile]] = {split: [] for split in self.survey.total}
         for i in self.shown:
             place, picture = self.survey.places[i], self.open(i)

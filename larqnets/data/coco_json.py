@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from larqnets.data.boxes import Annotation, Row
+from larqnets.data.boxes import Annotation, Thing
 from larqnets.data.info import CROWD, PLAIN
 from larqnets.documents import parse_json, read_text
 from larqnets.errors import LarqnetsError
@@ -55,7 +55,7 @@ def _read(file: Path, document: Any) -> CocoFile:
     if twice := [name for name, many in Counter(names.values()).items() if many > 1]:
         raise ValueError(f"two categories are called '{twice[0]}'")
     images = {entry["id"]: entry for entry in document["images"]}
-    rows: dict[Any, list[Row]] = defaultdict(list)
+    rows: dict[Any, list[Thing]] = defaultdict(list)
     for number, entry in enumerate(document["annotations"], 1):
         place = f"annotation {entry.get('id', number)}"
         if entry["image_id"] not in images:
@@ -79,12 +79,12 @@ def _read(file: Path, document: Any) -> CocoFile:
     return CocoFile(found, tuple(names[key] for key in sorted(names)), groups)
 
 
-def _row(entry: dict[str, Any], place: str, label: str) -> Row:
+def _row(entry: dict[str, Any], place: str, label: str) -> Thing:
     box = entry["bbox"]
     if not isinstance(box, list) or len(box) != 4 or not all(type(value) in (int, float) for value in box):
         raise ValueError(f"the bbox of {place} is not four numbers")
     x, y, width, height = map(float, box)
-    return Row(place, label, (y, x, y + height, x + width), CROWD if entry.get("iscrowd") else PLAIN)
+    return Thing(place, label, (y, x, y + height, x + width), CROWD if entry.get("iscrowd") else PLAIN)
 
 
 def _text(value: Any) -> str:

@@ -20,7 +20,7 @@ EVERYTHING = ""  # the one split of a folder that has none
 TAKE_VALIDATION = "data.own_validation = true takes it"
 DAMAGED, MISSING = "damaged", "missing"
 UNFIT = "unfit"  # what a file is that can be read, and does not fit to others
-Place = TypeVar("Place")
+Found = TypeVar("Found")
 HIDDEN = ("hidden", "the name begins with a dot")  # what an entry of a folder is, and why it is left out
 
 
@@ -33,7 +33,7 @@ class LeftOut:
     why: str
 
 
-def named_splits(found: Mapping[str, Place]) -> dict[str, Place]:
+def named_splits(found: Mapping[str, Found]) -> dict[str, Found]:
     """Return what is train, test and perhaps validation of places by what they are called: TRAIN, or one of TEST_NAMES.
 
     The test is the first of TEST_NAMES that is there; what there is beside a TEST is VALIDATION. Without TRAIN or a test it is

@@ -87,8 +87,7 @@ def scan_folder(path: Path, config: DataConfig) -> ImageFolder:
 def annotation_of(config: DataConfig) -> str:
     """Return what is known of the images of a data set that is there: a LABEL, a MASK or BOXES."""
     if config.dataset.startswith(FOLDER_PREFIX):
-        path = folder_path(config.dataset)
-        return MASK if form_of(path) else BOXES if box_form_of(path) else LABEL
+        return _annotation_in(folder_path(config.dataset), config)
     return dataset_of_config(config).annotation
 
 
@@ -140,7 +139,7 @@ def find_layout(path: Path, config: DataConfig) -> Layout:
     if not path.is_dir():
         raise LarqnetsError(f"There is no folder {path}. Check the path after 'folder:'.")
     with _readable():
-        layout = _find_layout(path)
+        layout = _find_layout(path, config)
     if config.own_validation and config.validation:
         raise LarqnetsError("data.own_validation and data.validation exclude each other. Leave one of them out.")
     if config.own_validation and VALIDATION not in layout.splits:
@@ -157,12 +156,22 @@ def find_layout(path: Path, config: DataConfig) -> Layout:
     return layout
 
 
-def _find_layout(path: Path) -> Layout:
-    """Return the masks where there are some, else the boxes, the table of labels, the class folders."""
-    if form_of(path):
+def _annotation_in(path: Path, config: DataConfig) -> str:
+    """Return what is taken of the images of a folder: what the config says, else masks, else boxes, else labels."""
+    return config.annotation or (MASK if form_of(path) else BOXES if box_form_of(path) else LABEL)
+
+
+def _find_layout(path: Path, config: DataConfig) -> Layout:
+    """Return where masks, boxes or labels are, the latter in a table or in class folders."""
+    known = _annotation_in(path, config)
+    if known == MASK and form_of(path):
         return find_masks(path)
-    if box_form_of(path):
+    if known == BOXES and box_form_of(path):
         return find_boxes(path)
+    if known != LABEL:
+        raise LarqnetsError(
+            f'{path} has no {"masks" if known == MASK else "boxes"}. Leave data.annotation = "{known}" out.'
+        )
     try:
         return find_table(path) or find_class_folders(path)
     except NoColumnsError as error:
@@ -172,11 +181,11 @@ def _find_layout(path: Path) -> Layout:
             raise error from None
 
 
-def has_own_validation(path: Path) -> bool:
+def has_own_validation(path: Path, config: DataConfig) -> bool:
     """Return whether a folder has validation images beside its test; raises LarqnetsError as `find_layout` does."""
-    find_layout(path, DataConfig(""))  # which says what is wrong with the rest of it
+    find_layout(path, config)  # which says what is wrong with the rest of it
     with _readable():
-        return VALIDATION in _find_layout(path).splits
+        return VALIDATION in _find_layout(path, config).splits
 
 
 @contextlib.contextmanager

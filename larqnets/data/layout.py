@@ -10,7 +10,7 @@ from larqnets.data.known import KNOWN_DATASETS, NOT_KNOWN, KnownDataset, Licence
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 
-_KNOWN_BY = (("objects", BOXES), ("segmentation_mask", MASK), ("label", LABEL))  # features of TFDS
+_KNOWN_BY = (("segmentation_mask", MASK), ("objects", BOXES), ("label", LABEL))  # features of TFDS
 _NAME = re.compile(r"[A-Za-z]\w*(/[\w.-]*\w)?")  # of a set, and its variant
 
 
@@ -24,14 +24,17 @@ def dataset_of_config(config: DataConfig) -> KnownDataset:
 
     Raises LarqnetsError for a name that is neither, and a set of which nothing is known that can be learnt.
     """
-    return find_dataset(config.dataset, config.data_dir)
+    return find_dataset(config.dataset, config.data_dir, config.annotation)
 
 
-def find_dataset(name: str, data_dir: str | None) -> KnownDataset:
+def find_dataset(name: str, data_dir: str | None, annotation: str | None = None) -> KnownDataset:
     """Return what `dataset_of_config` does."""
     if name not in KNOWN_DATASETS and is_prepared(name, data_dir):
-        return _described(name, resolve_data_dir(data_dir))
-    return find_known(name)
+        return _described(name, resolve_data_dir(data_dir), annotation)
+    known = find_known(name)
+    if annotation not in (None, known.annotation):
+        raise LarqnetsError(f'Of {name}, the {known.annotation} is taken. Leave data.annotation = "{annotation}" out.')
+    return known
 
 
 def is_prepared(name: str, data_dir: str | None) -> bool:
@@ -39,7 +42,7 @@ def is_prepared(name: str, data_dir: str | None) -> bool:
     return _NAME.fullmatch(name) is not None and _newest_version(resolve_data_dir(data_dir) / name) is not None
 
 
-def _described(name: str, data_dir: Path) -> KnownDataset:
+def _described(name: str, data_dir: Path, wanted: str | None) -> KnownDataset:
     """Return what TFDS says of a set that it has prepared; raises LarqnetsError where that is no set of images."""
     known = KnownDataset(name, (), (), Licence(NOT_KNOWN))
     path = find_prepared(known, data_dir)
@@ -47,7 +50,7 @@ def _described(name: str, data_dir: Path) -> KnownDataset:
         features = read_json(path / "features.json")["featuresDict"]["features"]
         splits = {split["name"]: split for split in read_json(path / "dataset_info.json")["splits"]}
         channels = int(features["image"]["image"]["shape"]["dimensions"][-1])
-        annotation = next(kind for feature, kind in _KNOWN_BY if feature in features)
+        annotation = next(kind for feature, kind in _KNOWN_BY if feature in features and wanted in (None, kind))
     except (OSError, ValueError, KeyError, TypeError, IndexError, StopIteration) as error:
         raise incomplete(
             known, data_dir, path, "its features are not an image and objects, a segmentation_mask or a label"

@@ -3,7 +3,7 @@
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from larqnets.data.boxes import Annotation, Row
+from larqnets.data.boxes import Annotation, Thing
 from larqnets.data.info import DIFFICULT, PLAIN
 from larqnets.documents import checked, finite_number, read_text
 from larqnets.errors import LarqnetsError
@@ -36,7 +36,7 @@ def named_picture(file: Path) -> str:
         return ""
 
 
-def _row(thing: ElementTree.Element, place: str) -> Row:
+def _row(thing: ElementTree.Element, place: str) -> Thing:
     name, box = (thing.findtext("name") or "").strip(), thing.find("bndbox")
     if not name or box is None:
         raise ValueError(f"{place} has no {'name' if not name else 'bndbox'}")
@@ -45,7 +45,7 @@ def _row(thing: ElementTree.Element, place: str) -> Row:
         raise ValueError(f"the bndbox of {place} has no {_CORNERS[texts.index(None)]}")
     top, left, bottom, right = (finite_number(text or "") for text in texts)
     difficult = (thing.findtext("difficult") or "0").strip()
-    return Row(place, checked(name), (top, left, bottom, right), PLAIN if difficult == "0" else DIFFICULT)
+    return Thing(place, checked(name), (top, left, bottom, right), PLAIN if difficult == "0" else DIFFICULT)
 
 
 def _whole(text: str | None) -> int:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from larqnets.data.boxes import Annotation, Row
+from larqnets.data.boxes import Annotation, Thing
 from larqnets.data.preparation import read_labels
 from larqnets.documents import checked, finite_number, read_text, whole_number
 from larqnets.errors import LarqnetsError
@@ -57,7 +57,7 @@ def read_yolo(file: Path, picture: Path, names: Sequence[str]) -> Annotation:
     return Annotation(str(picture), str(file), tuple(rows), relative=True)
 
 
-def _row(fields: Sequence[str], place: str, names: Sequence[str]) -> Row:
+def _row(fields: Sequence[str], place: str, names: Sequence[str]) -> Thing:
     try:
         number, values = whole_number(fields[0]), [finite_number(field) for field in fields[1:]]
     except ValueError as error:
@@ -65,10 +65,10 @@ def _row(fields: Sequence[str], place: str, names: Sequence[str]) -> Row:
     label = names[number] if 0 <= number < len(names) else str(number)
     if len(values) == 4:
         x, y, width, height = values
-        return Row(place, label, (y - height / 2, x - width / 2, y + height / 2, x + width / 2))
+        return Thing(place, label, (y - height / 2, x - width / 2, y + height / 2, x + width / 2))
     if len(values) < 6 or len(values) % 2:
         raise ValueError(f"{place} has {len(fields)} fields")
-    return Row(place, label, (min(values[1::2]), min(values[::2]), max(values[1::2]), max(values[::2])))
+    return Thing(place, label, (min(values[1::2]), min(values[::2]), max(values[1::2]), max(values[::2])))
 
 
 def _names_in_yaml(text: str) -> list[str]:

@@ -10,9 +10,10 @@ runs/<name>/model.h5      the graph with the reconstructed weights
 import dataclasses
 import io
 import json
+import math
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from larqnets.runs.history import history_of_network
 from larqnets.runs.keras_file import keras_file_content
 from larqnets.runs.run import MODEL_FILE, Run, new_run_path
 from larqnets.runs.subject import Subject
+from larqnets.shapes import known
 
 CODES_FILE, REPORT_FILE, PICTURE_FILE = "codes.npz", "layers.json", "layers.png"
 
@@ -42,29 +44,34 @@ def decompose_network(
     runs: Path = Path("runs"),
     overwrite: bool = False,
     search: Search | None = None,
+    kept: net.Kept | None = None,
     measure: bool = True,
     reporter: Reporter = SILENT,
 ) -> Run:
     """Decompose a network into the new run `runs/name`, by default called after network and method.
 
-    `search` finds a step for every layer first; with `measure` the card gets the scores on the test images. Its model has
-    the reconstructed weights then. Raises LarqnetsError.
+    `search` finds a step for every layer first, but for those that are `kept`; with `measure` the card gets the scores on the
+    test images. Its model has the reconstructed weights then. Raises LarqnetsError.
     """
     name = name or f"{Path(subject.origin).stem}-{settings.method}"
     new_run_path(runs, name, overwrite)  # what is wrong with it is said before the work
     model, data, headline = subject.model, subject.data, subject.task.headline
     begun = time.monotonic()
     kernels = net.find_kernels(model)
+    decomposed, at_int8, as_float = (kept or net.Kept()).divide(kernels)
     chosen: Settings | Mapping[str, Settings] = settings
     found: dict[str, Any] = {}
     if search is not None:
         if settings.protect_small is None:
             settings = dataclasses.replace(settings, protect_small=False)  # the search gives them fine steps
         reporter.stage("search")
-        chosen, found = find_settings(subject, kernels, settings, search, reporter)
+        chosen, found = find_settings(subject, decomposed, settings, search, reporter)
     reporter.stage("decompose")
-    results = net.decompose(kernels, chosen, reporter)
-    net.assign(kernels, net.reconstructions(results))
+    given = {kernel.name: chosen if isinstance(chosen, Settings) else chosen[kernel.name] for kernel in decomposed}
+    given |= {kernel.name: Settings("int8") for kernel in at_int8}
+    stored = [kernel for kernel in kernels if kernel.name in given]
+    results = net.decompose(stored, given, reporter)
+    net.assign(stored, net.reconstructions(results))
     seconds = time.monotonic() - begun
     card: dict[str, Any] = {
         "kind": "decomposed",
@@ -75,8 +82,9 @@ def decompose_network(
         "history": [dataclasses.asdict(ancestor) for ancestor in history_of_network(str(subject.origin))],
         "settings": dataclasses.asdict(settings.resolved()),
         **({"search": found} if found else {}),
-        **totals(results, model.count_params()),
+        **totals(results, model.count_params(), at_int8, as_float),
         "left_out": net.left_out(model),
+        **_kept(at_int8, as_float),
         **({"no_weights": weightless} if (weightless := net.no_weights(model)) else {}),
         "layers": [layer_row(result) for result in results.values()],
         f"float_{headline}": subject.score,
@@ -99,23 +107,38 @@ def decompose_network(
     return Run.create_with_model(runs, name, data, card, files, task, overwrite=overwrite)
 
 
-def totals(results: Mapping[str, LayerResult], parameters: int) -> dict[str, Any]:
-    """Return the sums of a decomposition; `parameters` counts all of the model's, those outside the kernels stay float.
+def totals(
+    results: Mapping[str, LayerResult],
+    parameters: int,
+    at_int8: Sequence[net.Kernel] = (),
+    as_float: Sequence[net.Kernel] = (),
+) -> dict[str, Any]:
+    """Return the sums of a decomposition; `parameters` counts all of the model's, those outside of `results` stay float.
 
-    `bits_per_weight` is the literature's: bits over the weights of the processed layers. `file_bits_per_weight` has
-    everything in it: records with scales and heads, and 32 bits for every parameter outside the kernels.
+    `bits_per_weight` is the literature's: bits over the `weights` of the layers that are decomposed, not of those kept
+    `at_int8`. `file_bits_per_weight` has everything in it, over the weights of all kernels: records with scales and heads, and
+    32 bits for every parameter outside of them, also of the kernels kept `as_float`.
     """
-    weights = sum(result.weights for result in results.values())
+    aside = {kernel.name for kernel in at_int8}
+    decomposed = [result for name, result in results.items() if name not in aside]
+    weights = sum(result.weights for result in decomposed)
+    stored = sum(result.weights for result in results.values())
+    kernels = stored + sum(math.prod(known(kernel.weight.shape)) for kernel in as_float)
     records = sum(result.file_bytes for result in results.values())
-    rest = 4 * (parameters - weights)
+    rest = 4 * (parameters - stored)
     return {
         "weights": weights,
         "parameters": parameters,
-        "bits_per_weight": sum(result.bits for result in results.values()) / weights,
-        "file_bits_per_weight": 8 * (records + rest) / weights,
+        "bits_per_weight": sum(result.bits for result in decomposed) / weights,
+        "file_bits_per_weight": 8 * (records + rest) / kernels,
         "file_bytes": records + rest,
         "float_bytes": 4 * parameters,
     }
+
+
+def _kept(at_int8: Sequence[net.Kernel], as_float: Sequence[net.Kernel]) -> dict[str, Any]:
+    kept = {"kept_at_int8": at_int8, "kept_as_float": as_float}
+    return {key: [kernel.name for kernel in kernels] for key, kernels in kept.items() if kernels}
 
 
 def layer_row(result: LayerResult) -> dict[str, Any]:

@@ -5,7 +5,8 @@ else stays as it is: biases, BatchNorm, and layers of other kinds, which `left_o
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 import numpy as np
 import tensorflow as tf
@@ -26,18 +27,50 @@ _KERNELS: dict[type, tuple[tuple[str, bool], ...]] = {
 _OTHER_KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel", "embeddings")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """One kernel to decompose; `weight` is in Keras layout: (kh, kw, Ci, S), depthwise (kh, kw, C, M), dense (in, out)."""
 
     name: str  # of its layer; of a layer with two kernels LAYER/ATTRIBUTE
     weight: tf.Variable
     depthwise: bool
+    first: bool = False  # of the network
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Layers that are not decomposed, by names or shell globs: `as_float` stay as they are, `at_int8` get 127 steps on each side."""
+
+    as_float: tuple[str, ...] = ()
+    at_int8: tuple[str, ...] = ()
+
+    def divide(self, kernels: Sequence[Kernel]) -> tuple[list[Kernel], list[Kernel], list[Kernel]]:
+        """Return the kernels to decompose, those at int8 and those that stay float.
+
+        Raises LarqnetsError for a name that no kernel has, a kernel that both lists name, and where nothing is left.
+        """
+        floats, integers = (_named(kernels, globs) for globs in (self.as_float, self.at_int8))
+        if both := [kernel.name for kernel in floats if kernel in integers]:
+            raise LarqnetsError(f"Layer '{both[0]}' cannot stay float and be at int8. Name it once.")
+        rest = [kernel for kernel in kernels if kernel not in floats and kernel not in integers]
+        if not rest:
+            raise LarqnetsError("No kernel is left to decompose. Keep fewer.")
+        return rest, integers, floats
+
+
+def _named(kernels: Sequence[Kernel], globs: Sequence[str]) -> list[Kernel]:
+    for glob in globs:
+        if not any(fnmatchcase(kernel.name, glob) for kernel in kernels):
+            names = ", ".join(kernel.name for kernel in kernels[:3])
+            raise LarqnetsError(
+                f"No kernel is called '{glob}'. They are called {names} and so on: see layers.json of a run."
+            )
+    return [kernel for kernel in kernels if any(fnmatchcase(kernel.name, glob) for glob in globs)]
 
 
 def find_kernels(model: tf.keras.Model) -> list[Kernel]:
     """Return the kernels to decompose in the order of the layers; raises LarqnetsError when there is none."""
-    found = list(_kernels(model, ""))
+    found = [replace(kernel, first=not i) for i, kernel in enumerate(_kernels(model, ""))]
     if not found:
         raise LarqnetsError(
             f"{model.name} has no real-valued Conv2D, DepthwiseConv2D, SeparableConv2D or Dense layer to decompose."
@@ -81,7 +114,8 @@ def decompose(
     values = values or float_values(kernels)
     by_name = {kernel.name: values[kernel.name] for kernel in kernels}
     depthwise = [kernel.name for kernel in kernels if kernel.depthwise]
-    return decompose_kernels(by_name, settings, depthwise, stem=kernels[0].name, reporter=reporter)
+    stem = next((kernel.name for kernel in kernels if kernel.first), None)
+    return decompose_kernels(by_name, settings, depthwise, stem=stem, reporter=reporter)
 
 
 def float_values(kernels: Sequence[Kernel]) -> dict[str, np.ndarray]:

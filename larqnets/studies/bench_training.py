@@ -24,6 +24,8 @@ from larqnets import processes
 from larqnets.config import Experiment, load_config
 from larqnets.data import Dataset
 from larqnets.data.info import DatasetInfo, normalisation
+from larqnets.data.sources import Source
+from larqnets.data.survey import Survey
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.runs.run import Run
 from larqnets.runs.weights import build_model
@@ -78,10 +80,11 @@ class Synthetic(Dataset):
     def __init__(self, case: Case, experiment: Experiment) -> None:
         channels = case.image_shape[-1]
         labels = tuple("0123456789")
-        info = DatasetInfo(
-            "synthetic", labels, case.image_shape, (0.5,) * channels, (0.25,) * channels, NUM_IMAGES, 100, ""
-        )
-        super().__init__(info, experiment.data, {}, as_stored=True)
+        mean, std = (0.5,) * channels, (0.25,) * channels
+        info = DatasetInfo("synthetic", labels, case.image_shape, mean, std, NUM_IMAGES, 100, "")
+        survey = Survey("synthetic", labels, {}, {}, "", None)
+        source = Source("synthetic", labels, {}, case.image_shape[:2], channels, mean, std, survey)
+        super().__init__(info, experiment.data, source, as_stored=True)
         random = np.random.default_rng(0)
         self.images = random.integers(0, 256, (NUM_IMAGES, *case.image_shape), np.uint8)
         self.labels = random.integers(0, len(labels), NUM_IMAGES).astype(np.int32)

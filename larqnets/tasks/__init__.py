@@ -277,7 +277,7 @@ _LEARNT = {LABEL: "labels", MASK: "masks, images whose pixels are numbers of cla
 _REMEDY = {
     BOXES: 'Set task.kind = "detection", or name another data set.',
     LABEL: "Leave task.kind out, or give folders images/ and masks/: folder:PATH.",
-    MASK: 'Set task.kind = "segmentation", or name another data set.',
+    MASK: 'Set task.kind = "segmentation", or name another data set; where there are boxes too, data.annotation = "boxes" takes them.',
 }
 
 TASKS: Registry[type[Task]] = Registry("task")

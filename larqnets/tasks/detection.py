@@ -199,6 +199,12 @@ class Detection(Task):
 
         return BoxStudy(info.labels, self.nms)
 
+    def pictures(self, image: np.ndarray, outputs: Tree, targets: Tree, info: Info) -> dict[str, np.ndarray]:
+        """The boxes of the objects, those of the answer, and what is wrong with it."""
+        from larqnets.tasks.box_study import box_pictures
+
+        return box_pictures(image, outputs, targets, info.labels, self.nms)
+
     def metadata(self, info: Info | None) -> dict[str, Any]:
         """Names of the classes, what a box consists of, and how answers are chosen."""
         nms = {"iou": self.nms.iou, "per_class": True, "score": self.nms.score}

@@ -12,6 +12,7 @@ from larqnets.data import load_dataset
 from larqnets.data.folder import annotation_of, scan_folder
 from larqnets.data.info import BOX_KIND, BOX_LABELS, BOXES, CROWD, DIFFICULT
 from larqnets.data.yolo_text import read_names
+from larqnets.errors import LarqnetsError
 
 SIZE = (24, 36)
 
@@ -151,3 +152,23 @@ def test_another_box_is_another_data_set(tmp_path):
     file = tmp_path / "train/labels/train0.txt"
     file.write_text(file.read_text() + "0 0.5 0.5 0.1 0.1\n")
     assert load(tmp_path).fingerprint() != before
+
+
+def test_of_a_folder_with_masks_and_boxes_the_config_says_which(tmp_path):
+    """As VOC's own: JPEGImages, Annotations and SegmentationClass."""
+    write_folder(tmp_path, "voc lists")
+    for name, count in (("train", 3), ("val", 2)):
+        names = [f"{name}{number}" for number in range(count)]
+        write(tmp_path / "ImageSets/Segmentation" / f"{name}.txt", "\n".join(names))
+        for each in names:
+            save(tmp_path / "SegmentationClass" / f"{each}.png", np.ones(SIZE, np.uint8))
+            with Image.open(tmp_path / "JPEGImages" / f"{each}.png") as picture:
+                picture.save(tmp_path / "JPEGImages" / f"{each}.jpg")
+            (tmp_path / "JPEGImages" / f"{each}.png").unlink()
+    plain = DataConfig(f"folder:{tmp_path}")
+    assert annotation_of(plain) == "mask"
+    assert load(tmp_path).info.num_train == 3
+    info = load(tmp_path, annotation="boxes").info
+    assert (info.annotation, info.num_train, info.labels) == (BOXES, 6, NAMES)
+    with pytest.raises(LarqnetsError, match=r'has no boxes. Leave data.annotation = "boxes" out'):
+        load(tmp_path / "JPEGImages", annotation="boxes")

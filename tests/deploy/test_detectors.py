@@ -47,11 +47,29 @@ def test_a_layer_on_maps_of_several_sizes_becomes_one_for_each():
     assert set(known) <= names  # nothing of the larger network is left to be walked over
 
 
+def test_it_is_known_which_layer_a_copy_stands_for():
+    trained = Trained(network_of("float"))
+    assert set(trained.origins) == {layer.name for layer in trained.model.layers}
+    assert {name: layer for name, layer in trained.origins.items() if name != layer} == {
+        f"{layer}_{size}": layer
+        for layer in (
+            "cls_scores",
+            "box_distances",
+            "box_centerness",
+            *(f"{t}_conv{i}" for t in ("cls", "box") for i in (1, 2)),
+        )
+        for size in ("8x12", "4x6", "2x3")
+    }
+    assert all(name == layer for name, layer in Trained(network_of("ssd float")).origins.items())
+
+
 def test_a_network_whose_layers_stand_in_one_place_stays_itself():
     x = tf.keras.Input((8, 8, 3))
     model = tf.keras.Model(x, layers.Conv2D(4, 3)(layers.ReLU()(x)))
     assert unshared(model) is model
     assert Trained(model).model is model
+    sequence = tf.keras.Sequential([tf.keras.Input((8, 8, 3)), layers.Conv2D(4, 3)])
+    assert Trained(sequence).model is sequence
 
 
 def shared_by(*sizes, units=32):
@@ -194,7 +212,7 @@ def test_an_int8_twin_decodes_in_floats(variant):
     graph = file.subgraphs[0]
     kernels = [op for op in graph.operators if stored_kernel(file, op) is not None]
     assert all(stored_kernel(file, op).dtype == "int8" for op in kernels)
-    assert file_of(variant).warnings == []
+    assert file_of(variant).warnings == ["int8: boxes and scores are made in floats of what its last kernels give."]
     dequantized = [op for op in graph.operators if op.name == "DEQUANTIZE"]
     answers = [graph.tensors[op.inputs[0]] for op in dequantized]
     assert len(answers) == 3 * (2 if variant.startswith("ssd") else 3)  # of every level, each with a scale of its own

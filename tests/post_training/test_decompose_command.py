@@ -85,6 +85,56 @@ def test_the_run_holds_what_the_settings_say(cli, source):
     assert "runs/small-cbd already exists, decomposed. Choose another name with --name" in shown.err
 
 
+def test_layers_are_kept_as_float_or_at_int8(cli, source):
+    """A step for every other one; both sums are said, and the command for the same network keeps the same layers."""
+    kept = ("--keep-int8", "head", "--keep-float", "d*")
+    done = cli("decompose", "small.h5", "--step", "0.4", "--no-protect-small", "--no-evaluate", *kept, "--json")
+    assert done.code == 0, done.err
+    card = json.loads(done.out)
+    was, now = digits_network(), load_trained_model(Run.open(source.parent / "runs/small-cbd"))
+    assert (card["kept_at_int8"], card["kept_as_float"]) == (["head"], ["depthwise", "dense"])
+    rows = {row["layer"]: row for row in card["layers"]}
+    assert list(rows) == ["stem", "conv", "head"]
+    values = [net.float_values(net.find_kernels(model)) for model in (was, now)]
+    for name in ("depthwise", "dense"):
+        np.testing.assert_array_equal(values[0][name], values[1][name])
+    steps = np.abs(values[0]["head"]).max(axis=0) / 127
+    np.testing.assert_allclose(values[1]["head"], np.rint(values[0]["head"] / steps) * steps, atol=1e-6)
+    weights = {name: value.size for name, value in values[0].items()}
+    assert card["weights"] == weights["stem"] + weights["conv"]
+    bits = rows["stem"]["bits_per_weight"] * weights["stem"] + rows["conv"]["bits_per_weight"] * weights["conv"]
+    assert card["bits_per_weight"] == pytest.approx(bits / card["weights"])
+    floats = card["parameters"] - sum(weights[name] for name in rows)
+    assert card["file_bytes"] == sum(row["file_bytes"] for row in rows.values()) + 4 * floats
+    assert card["file_bits_per_weight"] == pytest.approx(8 * card["file_bytes"] / sum(weights.values()))
+    shown = cli("decompose", "small.h5", "--no-evaluate", *kept, "--dataset", "digits", "--name", "shown")
+    assert shown.code == 0, shown.err
+    facts = [line.split() for line in shown.out.splitlines()]
+    assert ["kept", "at", "int8", "head"] in facts
+    assert ["kept", "as", "float", "depthwise,", "dense"] in facts
+    assert f"{card['weights']:,} weights in 2 kernels" in shown.out
+    recommended = next(line for line in shown.out.splitlines() if line.startswith("Recommended"))
+    assert recommended.count(" --keep-int8 head") == recommended.count(" --keep-float 'd*'") == 1
+    searched = cli(*shlex.split(recommended.partition(": ")[2])[1:], "--calibration", "16", "--no-evaluate", "--json")
+    assert searched.code == 0, searched.err
+    assert set(json.loads(searched.out)["search"]["steps"]) == {"stem", "conv"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--keep-float", "mbox*"), "No kernel is called 'mbox*'. They are called stem, depthwise, conv and so on"),
+        (("--keep-float", "head", "--keep-int8", "h*"), "Layer 'head' cannot stay float and be at int8. Name it once"),
+        (("--keep-int8", "*"), "No kernel is left to decompose. Keep fewer"),
+    ],
+)
+def test_layers_that_cannot_be_kept(cli, source, options, words):
+    done = cli("decompose", "small.h5", "--no-evaluate", *options)
+    assert (done.code, done.out) == (1, "")
+    assert words in done.err
+    assert not (source.parent / "runs").exists()
+
+
 def _rest(layer):
     return [w.numpy() for w in layer.weights if "kernel" not in w.name]
 

@@ -47,12 +47,14 @@ def decomposition(values: dict[str, Any], path: Path, again: str, score: str) ->
         shape = "x".join(map(str, row["shape"]))
         cells = (f"{row['bits_per_weight']:.2f}", str(row["planes"]), ranks, row["codes"], quality, note)
         table.add_row(row["layer"], shape, *cells)
+    at_int8 = values.get("kept_at_int8", [])
+    decomposed = [row for row in values["layers"] if row["layer"] not in at_int8]
     settings = values["settings"]
     mode = f", {settings['mode']} mode" if values["method"] == "cbd" else ""
     share = values["file_bytes"] / values["float_bytes"]
     shown = {
         "run": path,
-        "network": f"{values['backbone']}, {values['weights']:,} weights in {len(values['layers'])} kernels",
+        "network": f"{values['backbone']}, {values['weights']:,} weights in {len(decomposed)} kernels",
         "method": f"{values['method']}{mode}",
         "bits per weight": f"{values['bits_per_weight']:.3f}, with everything in the file {values['file_bits_per_weight']:.3f}",
         "bytes": f"{values['file_bytes']:,}, {share:.1%} of {values['float_bytes']:,} as float",
@@ -62,6 +64,10 @@ def decomposition(values: dict[str, Any], path: Path, again: str, score: str) ->
     }
     if "search" in values:
         shown["steps found"] = _search_words(values["search"], score)
+    if at_int8:
+        shown["kept at int8"] = ", ".join(at_int8)
+    if "kept_as_float" in values:
+        shown["kept as float"] = ", ".join(values["kept_as_float"])
     if values["left_out"]:
         shown["left as they are"] = ", ".join(values["left_out"])
     if "no_weights" in values:
@@ -69,7 +75,7 @@ def decomposition(values: dict[str, Any], path: Path, again: str, score: str) ->
     notes = [f"({number}) {note}" for note, number in numbers.items()]
     parts: list[Any] = [table, *notes, "", facts(shown), f"report: {path}/layers.json, {path}/layers.png"]
     if values["dataset"] and "search" not in values:
-        size = sum(row["file_bytes"] for row in values["layers"])
+        size = sum(row["file_bytes"] for row in decomposed)
         bits = min(max(8 * size / values["weights"], 1), 8)
         parts.append(f"Recommended at this size, a step for every layer: {again} --target-bits {bits:.1f} --name NAME")
     return [*parts, f"Next: larqnets convert {path} --target arm64"]
