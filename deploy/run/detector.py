@@ -62,6 +62,7 @@ class Detector(PictureModel):
     """
 
     _task = Detection
+    _instead = "Use larqnets.Interpreter, and of NAME_nms.tflite the file NAME.tflite beside it."
 
     def __init__(
         self,

@@ -39,6 +39,7 @@ class PictureModel:
     """
 
     _task: ClassVar[type[Task]]
+    _instead: ClassVar[str] = "Use larqnets.Interpreter."  # of other files
 
     labels: tuple[str, ...]
 
@@ -61,7 +62,7 @@ class PictureModel:
         if not isinstance(task, self._task) or not answers or not self._reads():
             raise LarqnetsError(
                 f"{model.name} is {self._task.no_answer}: its task is {task.name}, and its outputs are of shapes "
-                f"{', '.join(map(str, outputs))}. Use larqnets.Interpreter."
+                f"{', '.join(map(str, outputs))}. {self._instead}"
             )
         check_inputs(model, self._interpreter.interface.inputs, [(1, *self.image_shape)], [np.dtype(np.float32)])
 

@@ -143,7 +143,9 @@ def test_a_file_that_only_says_it_was_a_detector(content):
 
 @pytest.mark.parametrize("names", [("boxes", "scores", "more"), ("boxes", "logits"), ("boxes",)])
 def test_outputs_that_are_not_boxes_and_scores(names):
-    with pytest.raises(LarqnetsError, match="is no detector of things in images"):
+    with pytest.raises(
+        LarqnetsError, match=r"is no detector of things in images: .* of NAME_nms\.tflite the file NAME\.tflite"
+    ):
         Detector(box_file(names=names))
 
 

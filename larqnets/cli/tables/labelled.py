@@ -99,7 +99,7 @@ def boxes_of_photos(result: dict[str, Any]) -> list[Any]:
     photos: Counter[str] = Counter()
     for image in images:
         counted = Counter(thing["label"] for thing in image["predictions"])
-        shown = ", ".join(f"{number:,} {label}" for label, number in counted.most_common(MAX_LABELS))
+        shown = ", ".join(f"{label} ({number:,})" for label, number in counted.most_common(MAX_LABELS))
         more = f" and {len(counted) - MAX_LABELS} more labels" if len(counted) > MAX_LABELS else ""
         table.add_row(image["input"], shown + more or _NOTHING, *([image["boxes"]] if "boxes" in image else []))
         things.update(counted)
