@@ -101,7 +101,7 @@ class Boxes:
         rate = f"{(len(self._times) - 1) / max(1e-9, self._times[-1] - self._times[0]):.1f} frames per second"
         if self._window:
             show(found.drawn(), rate)
-        seen = ", ".join(f"{count} {label}" for label, count in found.counts().items()) or "nothing"
+        seen = ", ".join(f"{label} ({count})" for label, count in found.counts().items()) or "nothing"
         return seen, f"{seen}, {rate}"
 
 

@@ -155,7 +155,7 @@ def test_a_detector_says_how_many_things_there_are_and_how_fast_it_is(start, mon
     code, lines, _ = start("pi_camera", "boxes.tflite", "--detect", "--frames", 3)
     assert code == 0
     assert lines[0].startswith("<Detector boxes.tflite: 3 labels")
-    assert re.fullmatch(r"frame 1: 2 red, 1 green, \d+\.\d frames per second", lines[2])
+    assert re.fullmatch(r"frame 1: red \(2\), green \(1\), \d+\.\d frames per second", lines[2])
     assert lines[3:] == ["3 frames"]  # nothing changed
     assert made[0].done == ["start", "stop"]
     lines = start("pi_camera", "boxes.tflite", "--detect", "--score", 0.99, "--frames", 1)[1]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from deploy.run.picture_model import Picture, PictureModel, names_of
+from deploy.run.picture_model import Picture, PictureModel
+from larqnets.data.label_names import names_of
 from larqnets.errors import LarqnetsError
 from larqnets.tasks.classification import Classification
 

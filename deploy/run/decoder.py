@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from larqnets.data.info import preprocessing
+from larqnets.data.info import BOXES, preprocessing
 from larqnets.errors import LarqnetsError
 from larqnets.scores import KEY
 from larqnets.tasks import task_of
@@ -28,7 +28,7 @@ class Decoder:
         labels = (preprocessing(model) or {}).get("labels", ())
         self._facts = {**(own_metadata(model) or {}), "labels": labels, KEY: self.kind}
         given = {name: value for name, value in (("score", score), ("iou", iou)) if value is not None}
-        if NMS in self._facts or given:
+        if self.task.learns_from == BOXES:
             self._facts[NMS] = replace(nms_of(self._facts), **given).to_json()
 
     def decode(self, names: Sequence[str], results: Sequence[np.ndarray], top: int, whose: str) -> list[Any]:

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from deploy.run.picture_model import Picture, PictureModel, Shown, names_of
+from deploy.run.picture_model import Picture, PictureModel, Shown
 from larqnets.data.box_picture import box_colors, drawn
 from larqnets.data.image import in_8_bits, in_picture
 from larqnets.data.info import BOXES
+from larqnets.data.label_names import names_of
 from larqnets.legend import Legend
 from larqnets.tasks.box_answers import SCORES
 from larqnets.tasks.detection import Detection
 
-Thing = dict[
-    str, Any
-]  # "label": its name, "class": its number, "score", "box": [x0, y0, x1, y1] in pixels of the picture
+# "label": its name, "class": its number, "score", "box": [x0, y0, x1, y1] in pixels of the picture
+Thing = dict[str, Any]
 _DIGITS = 2  # of a pixel
 
 
@@ -62,6 +62,7 @@ class Detector(PictureModel):
     """
 
     _task = Detection
+    _instead = "Use larqnets.Interpreter, and of NAME_nms.tflite the file NAME.tflite beside it."
 
     def __init__(
         self,
@@ -97,9 +98,9 @@ def located(things: Sequence[Thing], picture: Image.Image, preprocess: Mapping[s
     """Return things whose boxes are relative to what the network sees with boxes in pixels of the picture, without those beside it."""
     relative = np.array([thing["box"] for thing in things], np.float64).reshape(-1, 4)
     boxes = in_picture(relative[:, [1, 0, 3, 2]], picture, dict(preprocess))[:, [1, 0, 3, 2]]
-    boxes = np.clip(boxes, 0, 2 * picture.size)
+    boxes = np.clip(boxes, 0, 2 * picture.size).round(_DIGITS)
     return [
-        {**thing, "box": [round(edge, _DIGITS) for edge in box.tolist()]}
+        {**thing, "box": box.tolist()}
         for thing, box in zip(things, boxes, strict=True)
         if box[2] > box[0] and box[3] > box[1]
     ]

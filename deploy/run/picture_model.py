@@ -39,6 +39,7 @@ class PictureModel:
     """
 
     _task: ClassVar[type[Task]]
+    _instead: ClassVar[str] = "Use larqnets.Interpreter."  # of other files
 
     labels: tuple[str, ...]
 
@@ -61,7 +62,7 @@ class PictureModel:
         if not isinstance(task, self._task) or not answers or not self._reads():
             raise LarqnetsError(
                 f"{model.name} is {self._task.no_answer}: its task is {task.name}, and its outputs are of shapes "
-                f"{', '.join(map(str, outputs))}. Use larqnets.Interpreter."
+                f"{', '.join(map(str, outputs))}. {self._instead}"
             )
         check_inputs(model, self._interpreter.interface.inputs, [(1, *self.image_shape)], [np.dtype(np.float32)])
 
@@ -101,11 +102,6 @@ class PictureModel:
 
     def _answers(self, shown: Shown) -> list[np.ndarray]:
         return as_list(self._interpreter.predict(shown.values))
-
-
-def names_of(labels: list[Any], classes: int) -> tuple[str, ...]:
-    """Return the labels of so many classes, their numbers where there are not as many."""
-    return tuple(map(str, labels)) if len(labels) == classes else tuple(map(str, range(classes)))
 
 
 def _upright(picture: Picture) -> Image.Image:

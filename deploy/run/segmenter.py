@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from deploy.run.decoder import check_finite
-from deploy.run.picture_model import Picture, PictureModel, Shown, names_of
+from deploy.run.picture_model import Picture, PictureModel, Shown
 from larqnets.data.image import filled, in_8_bits, looked_at
 from larqnets.data.info import OUTSIDE
+from larqnets.data.label_names import names_of
 from larqnets.data.overlay import overlay, with_palette
 from larqnets.data.palette import Colors
 from larqnets.tasks.pixel_study import given

@@ -1,4 +1,4 @@
-"""Names of classes that nobody can tell apart, or hardly."""
+"""Names of classes: that nobody can tell apart, or hardly, and of classes that nobody named."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -41,3 +41,8 @@ def alike_labels(labels: Sequence[str]) -> list[tuple[str, str]]:
 
 def _folded(name: str) -> str:
     return composed(name).casefold()
+
+
+def names_of(labels: Sequence[object], classes: int) -> tuple[str, ...]:
+    """Return the labels of so many classes, their numbers where there are not as many."""
+    return tuple(map(str, labels)) if len(labels) == classes else tuple(map(str, range(classes)))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from larqnets.data.info import BOXES
+from larqnets.data.label_names import names_of
 from larqnets.errors import LarqnetsError, printable
 
 SCORES = "scores"
@@ -66,14 +67,15 @@ def nms_of(facts: Mapping[str, Any]) -> Nms:
     """Return what the metadata of a file say of suppression, the defaults where they are silent; LarqnetsError for nonsense."""
     said = facts.get(NMS, {})
     known = {field.name for field in fields(Nms)}
-    if isinstance(said, dict) and set(said) <= known | {"per_class"} and said.get("per_class", True) is True:
-        try:
-            return Nms(**{name: value for name, value in said.items() if name in known})
-        except LarqnetsError as error:
-            reason = str(error)
-    else:
-        reason = printable(repr(said)[:100])
-    raise LarqnetsError(f"What the file says of how boxes are thinned out is nonsense. Convert it again. ({reason})")
+    nonsense = LarqnetsError(
+        f"What the file says of how boxes are thinned out is nonsense: {printable(repr(said)[:200])}. Convert it again."
+    )
+    if not isinstance(said, dict) or not set(said) <= known | {"per_class"} or said.get("per_class", True) is not True:
+        raise nonsense
+    try:
+        return Nms(**{name: value for name, value in said.items() if name in known})
+    except LarqnetsError as error:
+        raise nonsense from error
 
 
 def detections(boxes: np.ndarray, scores: np.ndarray, nms: Nms) -> np.ndarray:
@@ -151,11 +153,6 @@ def decode(outputs: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> list[
     nms, classes = nms_of(facts), outputs[SCORES].shape[2]
     labels = names_of(facts.get("labels") or facts.get("classes") or (), classes)
     return [[in_words(row, labels) for row in found] for found in detections_of(outputs, nms)]
-
-
-def names_of(labels: Sequence[Any], classes: int) -> tuple[str, ...]:
-    """Return the labels of so many classes, their numbers where there are not as many."""
-    return tuple(map(str, labels)) if len(labels) == classes else tuple(map(str, range(classes)))
 
 
 def in_words(row: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:

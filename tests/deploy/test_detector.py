@@ -141,6 +141,14 @@ def test_a_file_that_only_says_it_was_a_detector(content):
         Detector(edit.add_metadata(content(), {"preprocess": PREPROCESS, "task": "detection", "nms": NMS}))
 
 
+@pytest.mark.parametrize("names", [("boxes", "scores", "more"), ("boxes", "logits"), ("boxes",)])
+def test_outputs_that_are_not_boxes_and_scores(names):
+    with pytest.raises(
+        LarqnetsError, match=r"is no detector of things in images: .* of NAME_nms\.tflite the file NAME\.tflite"
+    ):
+        Detector(box_file(names=names))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("output", [0, 1])
 def test_answers_that_are_not_finite_are_an_error_that_names_the_picture(tmp_path, monkeypatch, output, bad):

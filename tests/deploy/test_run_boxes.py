@@ -119,9 +119,9 @@ def test_what_people_read_of_several(cli, photos):
     lines = [" ".join(line.split()) for line in cli("run", "d.tflite", "photos", "-o", "out").out.splitlines()]
     assert lines[:4] == [
         "photo things drawn",
-        "photos/a.png 1 blue, 1 red out/a.png",
+        "photos/a.png blue (1), red (1) out/a.png",
         "photos/none.png nothing was found out/none.png",
-        "photos/more/a.jpg 1 green out/a-2.png",
+        "photos/more/a.jpg green (1) out/a-2.png",
     ]
     assert lines[5] == "label things photos"
     assert lines[9] == "3 photos"

@@ -10,7 +10,7 @@ from larqnets.cli.tables.facts import facts, legend_lines
 MAX_LABELS = 20  # that are counted by name
 MAX_CLASSES = 4  # of a mask in a list of masks
 _BOXES = "boxes"  # the name of an output of detectors
-_NOTHING = "nothing was found"
+_NOTHING, _UNKNOWN = "nothing was found", "no pixel has a class"
 _RANKED = {"label", "class", "probability"}  # what a classifier tells of a label
 _FRACTIONS = ("probability", "share", "score")
 
@@ -20,9 +20,7 @@ def labels(result: dict[str, Any]) -> list[Any]:
     parts: list[Any] = []
     for i, prediction in enumerate(result.get("predictions", [])):
         head = f"{result['input']}" if len(result["predictions"]) == 1 else f"{result['input']}[{i}]"
-        parts += (
-            [head, _answer(prediction, _NOTHING)] if _BOXES in result["output_names"] else [head, _answer(prediction)]
-        )
+        parts += [head, _answer(prediction, _NOTHING if _BOXES in result["output_names"] else _UNKNOWN)]
     if "output" in result:
         shapes = ", ".join(str(tuple(shape)) for shape in result["output_shapes"])
         parts.append(f"raw outputs of shape {shapes}: {result['output']}")
@@ -64,7 +62,7 @@ def _csv(result: dict[str, Any]) -> list[str]:
     return [f"labels: {result['csv']}"] if "csv" in result else []
 
 
-def _answer(prediction: Any, nothing: str = "no pixel has a class") -> Any:
+def _answer(prediction: Any, nothing: str = _UNKNOWN) -> Any:
     """What a network means: a row for each of the entries, a column for each of their values."""
     if isinstance(prediction, dict):
         return facts(prediction)
@@ -79,7 +77,7 @@ def _answer(prediction: Any, nothing: str = "no pixel has a class") -> Any:
 
 def _value(name: str, value: Any) -> str:
     if name == "box":
-        return " ".join(f"{edge:.4g}" for edge in value)
+        return " ".join(f"{edge:.0f}" if edge >= 1000 else f"{edge:.4g}" for edge in value)
     return f"{value:.2%}" if name in _FRACTIONS else str(value)
 
 
@@ -101,7 +99,7 @@ def boxes_of_photos(result: dict[str, Any]) -> list[Any]:
     photos: Counter[str] = Counter()
     for image in images:
         counted = Counter(thing["label"] for thing in image["predictions"])
-        shown = ", ".join(f"{number:,} {label}" for label, number in counted.most_common(MAX_LABELS))
+        shown = ", ".join(f"{label} ({number:,})" for label, number in counted.most_common(MAX_LABELS))
         more = f" and {len(counted) - MAX_LABELS} more labels" if len(counted) > MAX_LABELS else ""
         table.add_row(image["input"], shown + more or _NOTHING, *([image["boxes"]] if "boxes" in image else []))
         things.update(counted)
