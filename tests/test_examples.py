@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from boxed import box_file
+from box_files import box_file
 from colours import PURE, colour_file, picture, pixel_file
 from PIL import Image
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from boxed import box_file
+from box_files import box_file
 from colours import pixel_file
 from lce_graphs import dequantize, file_of, quantize
 from PIL import Image

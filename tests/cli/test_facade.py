@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from boxed import box_file
+from box_files import box_file
 
 import larqnets
 

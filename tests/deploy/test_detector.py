@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from boxed import CELL, HEIGHT, NMS, WIDTH, box_file
+from box_files import CELL, HEIGHT, NMS, WIDTH, box_file
 from colours import LABELS, PREPROCESS, PURE, colour_file, pixel_file
 from hypothesis import given, settings
 from hypothesis import strategies as st

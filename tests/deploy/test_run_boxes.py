@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from boxed import CELL, HEIGHT, NMS, WIDTH, box_file
+from box_files import CELL, HEIGHT, NMS, WIDTH, box_file
 from colours import PREPROCESS, PURE, colour_file, pixel_file
 from PIL import Image
 
