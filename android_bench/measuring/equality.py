@@ -12,6 +12,7 @@ import numpy as np
 from android_bench.record import Equality
 from larqnets.errors import LarqnetsError, excerpt
 from larqnets.scores import class_agreement
+from larqnets.tflite import detection_op
 from larqnets.tflite.answers import kind_of_file
 from larqnets.tflite.indices import index_limits
 from larqnets.tflite.inspect import own_metadata
@@ -54,17 +55,21 @@ def judge(model: Model, due: Sequence[np.ndarray], found: Sequence[np.ndarray]) 
     """Hold the outputs of another engine (`found`) against the host's (`due`), samples along the first axis.
 
     Returns the largest difference and what is allowed, of the output that is worst; the first is the largest float64 where
-    a value is not finite. Of numbers of classes, two of which are as far apart as any, it is the share that differs.
+    a value is not finite. Of numbers of classes, two of which are as far apart as any, it is the share that differs. Of what
+    TFLite_Detection_PostProcess leaves, the scores: which of two boxes is left, and in what order, may turn on a rounding.
     """
     graph, masks = model.subgraphs[0], kind_of_file(model) == "mask"
     is_int8 = any(t.dtype in ("int8", "uint8") for t in graph.tensors if not (masks and t.index in graph.outputs))
     has_signs = any(op.name == "LceQuantize" for op in graph.operators)
     unpools = bool(maps_before_pooling(model))
+    # What an int8 detector is sure of may be next to nothing everywhere: then a step of its logits is a large part of that,
+    # and little of a probability.
+    least = 1.0 if is_int8 and (own_metadata(model) or {}).get("task") == "detection" else 0.0
     judged = [
         _judge_classes(a, b, is_int8, has_signs, unpools)
         if masks
-        else _judge(_precise(a), _precise(b), is_int8, has_signs, unpools, least)
-        for a, b, least in zip(due, found, _least_sizes(model, is_int8), strict=True)
+        else _judge(_precise(a), _precise(b), is_int8, has_signs, unpools, least if name == "scores" else 0.0)
+        for (name, a), (_, b) in zip(_told(model, due), _told(model, found), strict=True)
     ]
     return max(judged, key=lambda result: (result[0] > result[1], result[0] / (result[1] or 1)))
 
@@ -83,15 +88,18 @@ def _precise(y: np.ndarray) -> np.ndarray:
     return y.astype(np.complex128 if y.dtype.kind == "c" else np.float64)
 
 
-def _least_sizes(model: Model, is_int8: bool) -> list[float]:
-    """Return for every output the least size that its differences are relative to.
+def _told(model: Model, outputs: Sequence[np.ndarray]) -> list[tuple[str, np.ndarray]]:
+    """Return of a file's outputs, with their names, those that differ little where the numbers behind them do.
 
-    What an int8 detector is sure of may be next to nothing everywhere: then a step of its logits is a large part of that, and
-    little of a probability.
+    Behind the detections the op leaves in memory what was there, so scores there are 0 here.
     """
-    outputs = interface_of(model).outputs
-    scored = is_int8 and (own_metadata(model) or {}).get("task") == "detection"
-    return [1.0 if scored and "scores" in port.names else 0.0 for port in outputs]
+    graph = model.subgraphs[0]
+    names = [port.names[0] if port.names else "" for port in interface_of(model).outputs]
+    last = graph.operators[-1] if graph.operators else None
+    if last is None or last.name != detection_op.NAME or not set(last.outputs) <= set(graph.outputs):
+        return list(zip(names, outputs, strict=True))
+    _, _, scores, count = (outputs[graph.outputs.index(tensor)] for tensor in last.outputs)
+    return [("scores", np.where(np.arange(scores.shape[-1]) < count.reshape(-1, 1), scores, 0))]
 
 
 def _judge(

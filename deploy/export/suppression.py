@@ -16,14 +16,15 @@ import tensorflow as tf
 
 from deploy.export import edit
 from deploy.export.converters import run_stock_converter
-from larqnets.data.info import BOXES
 from larqnets.errors import LarqnetsError
-from larqnets.tasks.box_answers import SCORES, Nms
+from larqnets.tasks.box_answers import Nms
+from larqnets.tasks.detection import Detection
 from larqnets.tflite import detection_op
 from larqnets.tflite.interface import interface_of
 from larqnets.tflite.model import Model
 
 SMALLEST = 1e-6  # side of a box, relative to the image
+_GIVEN = "boxes"  # the input of what encodes them
 
 
 def with_suppression(file: Model, nms: Nms, *, regular: bool) -> bytes:
@@ -32,14 +33,14 @@ def with_suppression(file: Model, nms: Nms, *, regular: bool) -> bytes:
     The op's fast form takes the best class of every box and drops boxes whatever their class; `regular` class by class.
     """
     graph = file.subgraphs[0]
-    names = [port.names[0] for port in interface_of(file).outputs]
-    if names != [BOXES, SCORES]:
+    names = tuple(port.names[0] for port in interface_of(file).outputs)
+    if names != Detection.outputs_of_files:
         raise LarqnetsError(
             f"{file.name} answers with {', '.join(names) or 'nothing'} and not with boxes and scores. Convert it again."
         )
     boxes, scores = graph.outputs
     count, classes = graph.tensors[scores].shape[1:]
-    encoded = edit.joined(file.content, run_stock_converter(_encoding(count)).content, {BOXES: boxes})
+    encoded = edit.joined(file.content, run_stock_converter(_encoding(count)).content, {_GIVEN: boxes})
     anchors = np.tile(np.array([0, 0, 1, 1], np.float32), (count, 1))
     return edit.with_detection_op(encoded, scores, anchors, _options(nms, classes, regular))
 
@@ -64,7 +65,7 @@ def answers_within(file: Model) -> tuple[int, int]:
 
 
 def _encoding(count: int) -> tf.keras.Model:
-    boxes = tf.keras.Input((count, 4), batch_size=1, name=BOXES)
+    boxes = tf.keras.Input((count, 4), batch_size=1, name=_GIVEN)
     low, high = boxes[..., :2], boxes[..., 2:]
     sizes = tf.math.log(tf.maximum(high - low, SMALLEST))
     return tf.keras.Model(boxes, tf.concat([(low + high) * 0.5, sizes], -1))

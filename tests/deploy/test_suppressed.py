@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from detector_files import IMAGES, INFO, file_of, network_of, samples
 
+from android_bench.measuring.equality import judge
 from deploy.convert.convert import convert_twin
 from deploy.export import edit, suppression
 from deploy.export.converters import run_stock_converter
@@ -126,6 +127,21 @@ def test_a_file_suppresses_what_its_network_answers(variant, bundle):
     for kind in ("binary", "int8", "float"):
         assert totals[kind] == before[kind]  # no MAC more
     assert totals["constant_bytes"] + totals["overhead_bytes"] == len(found.content)
+
+
+def test_an_engine_is_judged_by_the_scores_that_are_left():
+    """Of two boxes with nearly the same score either may come first."""
+    file = read_model(with_suppression(answering(3, 1), Nms(), regular=False))
+    first, second = [0, 0, 0.4, 0.4, 0.8], [0.5, 0.5, 0.9, 0.9, 0.8 + 1e-6]
+    given = np.float32([first, second, [0] * 5]), np.float32([second, first, [0] * 5])
+    due, found = (Interpreter(file).predict(one[np.newaxis]) for one in given)
+    turned = Interpreter(file).predict(np.float32([[*first[:4], 0.8 + 2e-6], second, [0] * 5])[np.newaxis])
+    for other in (found, turned):
+        difference, allowed = judge(file, due, other)
+        assert difference <= allowed < 0.01
+    assert (turned[0] != due[0]).any()
+    difference, allowed = judge(file, due, Interpreter(file).predict(np.float32([first, [0] * 5, [0] * 5])[np.newaxis]))
+    assert difference > allowed
 
 
 def test_only_a_detector_has_boxes_to_leave_out():
