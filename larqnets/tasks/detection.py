@@ -11,16 +11,15 @@ from larqnets.data.info import BOX_KIND, BOX_LABELS, BOXES
 from larqnets.errors import LarqnetsError
 from larqnets.schema import Range
 from larqnets.tasks import RAW, TASKS, Facts, Info, Loss, Task, Tree
+from larqnets.tasks.box_answers import NMS, SCORES, Nms, agreement, decode
 
 if TYPE_CHECKING:
     from larqnets.backbones import Backbone
     from larqnets.methods import Method
-    from larqnets.tasks.box_answers import Nms
     from larqnets.tasks.box_metric import BoxMetric
     from larqnets.tasks.box_study import BoxStudy
     from larqnets.tasks.fcos_loss import Due
 
-SCORES = "scores"
 FORMAT = "ymin_xmin_ymax_xmax_relative"
 Share = Annotated[float, Range(0, 1, above=True)]
 
@@ -41,10 +40,8 @@ class Detection(Task):
     fpn_width: Annotated[int, Range(8, 1024)] = 64  # detector fcos: channels of the pyramid and the towers
     tower_convs: Annotated[int, Range(1, 8)] = 2  # detector fcos: convolutions of a tower
     levels: Annotated[int, Range(1, 5)] = 3  # detector fcos: maps of the pyramid, of strides 8, 16, 32, 64 and 128
-    binary: Literal["backbone", "fpn", "all"] = (
-        "all"  # detector fcos: what has the method's layers, the rest real ones:
-    )
-    # the backbone alone, also the pyramid, also the towers
+    binary: Literal["backbone", "fpn", "all"] = "all"  # detector fcos: what has the method's layers, the rest real
+    # ones: the backbone alone, also the pyramid, also the towers
     ranges: tuple[Annotated[float, Range(1, 1e6)], ...] = ()  # detector fcos: the largest distance from a location to a
     # side of its box on every level but the last, in pixels; (): 8 times the stride
     nms_iou: Share | None = None  # boxes of a class that overlap a better one by more are left out; 0.6, of SSD 0.45
@@ -53,6 +50,7 @@ class Detection(Task):
 
     def check(self, backbone: "Backbone", info: Info) -> None:
         """FCOS needs stages at strides of 8 and more, images of two pixels of its last map, and as many ranges as levels."""
+        _ = self.nms  # says what is wrong with its numbers
         if self.detector == "ssd":
             return
         from larqnets.necks.fpn import FROM_STAGES, STRIDES, sources
@@ -176,10 +174,8 @@ class Detection(Task):
         return BoxMetric(info.labels, self.nms)
 
     @property
-    def nms(self) -> "Nms":
+    def nms(self) -> Nms:
         """How answers are chosen from boxes and scores."""
-        from larqnets.tasks.box_answers import Nms
-
         iou = self.nms_iou or (0.6 if self.detector == "fcos" else 0.45)
         return Nms(iou, self.score, self.max_detections, self.max_detections)
 
@@ -207,21 +203,15 @@ class Detection(Task):
 
     def metadata(self, info: Info | None) -> dict[str, Any]:
         """Names of the classes, what a box consists of, and how answers are chosen."""
-        nms = {"iou": self.nms.iou, "per_class": True, "score": self.nms.score}
-        most = {"max_per_class": self.nms.max_per_class, "max": self.nms.max}
-        said = {"boxes": FORMAT, "nms": nms | most}
+        said = {"boxes": FORMAT, NMS: self.nms.to_json()}
         return said if info is None else {"classes": list(info.labels), **said}
 
     def decode(self, outputs: dict[str, np.ndarray], facts: Facts) -> list[Any]:
         """Return for every sample what is where, the surest first: label, class, score, box [x0, y0, x1, y1] relative."""
-        from larqnets.tasks.box_answers import decode
-
         return decode(outputs, facts)
 
     def agreement(self, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float | None:
         """How many of the boxes with a score of 0.3 or more have one of the same class in the same place from the other."""
-        from larqnets.tasks.box_answers import agreement
-
         return agreement(ours, theirs, self.nms)
 
     def agreed(self, shapes: Sequence[tuple[int | None, ...]]) -> str:
