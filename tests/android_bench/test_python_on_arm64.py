@@ -248,7 +248,7 @@ def test_inspect_reads_the_same_as_here(board):
 
 def test_list_models(board):
     done = board("-m", "larqnets.cli.main", "list", "models", "--json")
-    assert (done.returncode, done.stdout, done.stderr) == (0, '[\n  "digits",\n  "nuclei"\n]\n', "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, '[\n  "bccd",\n  "digits",\n  "nuclei"\n]\n', "")
 
 
 def test_doctor_says_what_this_board_can_do(board):
