@@ -40,7 +40,9 @@ class Detection(Task):
     detector: Literal["fcos", "ssd"] = "fcos"  # without anchors on a feature pyramid, or SSD with its default boxes
     fpn_width: Annotated[int, Range(8, 1024)] = 64  # detector fcos: channels of the pyramid and the towers
     tower_convs: Annotated[int, Range(1, 8)] = 2  # detector fcos: convolutions of a tower
-    levels: Annotated[int, Range(1, 5)] = 3  # detector fcos: maps of the pyramid, of strides 8, 16, 32, 64 and 128
+    levels: Annotated[int, Range(1, 7)] = 3  # maps: of strides 8, 16, 32, 64 and 128 with fcos; of SSD300 there are 6
+    sizes: tuple[Annotated[float, Range(0, 4, above=True)], ...] = ()  # detector ssd: sizes of the default boxes of
+    # every map and one more, relative to the shorter side of the image; (): from 0.1 to 0.9, and one more
     binary: Literal["backbone", "fpn", "all"] = (
         "all"  # detector fcos: what has the method's layers, the rest real ones:
     )
@@ -57,6 +59,8 @@ class Detection(Task):
             return
         from larqnets.necks.fpn import FROM_STAGES, STRIDES, sources
 
+        if self.levels > len(STRIDES):
+            raise LarqnetsError(f"A pyramid has at most {len(STRIDES)} levels, and task.levels is {self.levels}.")
         found = len(sources(backbone, self.levels))
         if found < min(self.levels, FROM_STAGES):
             strides = ", ".join(map(str, backbone.reductions))
@@ -82,7 +86,7 @@ class Detection(Task):
         if self.detector == "ssd":
             from larqnets.heads.ssd import ssd
 
-            return ssd(stages, method, backbone, info)
+            return ssd(stages, method, backbone, info, levels=self.levels, sizes=self.sizes)
         from larqnets.heads.fcos import fcos
         from larqnets.methods import get_method
         from larqnets.necks.fpn import fpn, sources
@@ -132,9 +136,9 @@ class Detection(Task):
 
     def _loss(self, image_shape: tuple[int, int, int]) -> Loss:
         if self.detector == "ssd":
-            from larqnets.tasks.ssd_targets import ssd_loss, ssd_targets
+            from larqnets.tasks.ssd_targets import ssd_loss
 
-            return lambda outputs, targets: ssd_loss(outputs, ssd_targets(targets, image_shape))
+            return ssd_loss
         from larqnets.tasks.fcos_loss import fcos_loss
 
         return lambda outputs, targets: fcos_loss(outputs, self._due(targets, image_shape))
