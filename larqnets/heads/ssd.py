@@ -1,7 +1,7 @@
 """The head of SSD (Liu et al. 2016, arXiv 1512.02325): default boxes on maps of several sizes, each moved and named."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
@@ -121,7 +121,7 @@ def _sources(
         if s >= FINEST
     ]
     wide = x.shape[-1]
-    for number in range(1, levels + 1):
+    for number in count(1):
         if len(found) >= levels:
             break
         size = known(x.shape[1:3])
