@@ -1,10 +1,12 @@
 """Feature pyramid (FPN: Lin et al. 2017, arXiv 1612.03144) of a method's convolutions, as in Group-Net's detector (arXiv 1909.09934)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from larqnets.backbones import Backbone, Unit
+from larqnets.backbones import Unit
+from larqnets.errors import LarqnetsError
 from larqnets.methods import Method
 
 Tensor = Any  # a Keras symbolic tensor (N, H, W, C)
@@ -14,13 +16,29 @@ STRIDES = (8, 16, 32, 64, 128)  # of the levels P3 to P7
 FROM_STAGES = 3  # levels that a backbone has a stage for
 
 
-def sources(backbone: Backbone, levels: int) -> list[int]:
-    """Return the numbers of the stages, from 0, at whose ends the strides are 8, 16 and 32, as many as `levels` needs.
+def sources(
+    stages: Sequence[Tensor], reductions: Sequence[int], levels: int, image_shape: Sequence[int], backbone: str
+) -> list[Tensor]:
+    """Return the stages at whose ends the strides are 8, 16 and 32, as many as `levels` needs; of several of one stride the last.
 
-    Of several of one stride it is the last. Fewer are returned where the backbone has none of the strides.
+    `reductions`: what one pixel of every stage stands for. Raises LarqnetsError where a stride is missing, and for images whose
+    size a stage has rounded down.
     """
-    last = {reduction: s for s, reduction in enumerate(backbone.reductions)}
-    return [last[stride] for stride in STRIDES[: min(levels, FROM_STAGES)] if stride in last]
+    last = dict(zip(reductions, stages, strict=True))
+    strides = STRIDES[: min(levels, FROM_STAGES)]
+    if not set(strides) <= set(last):
+        raise LarqnetsError(
+            f"A pyramid of {levels} levels stands on stages of strides 8, 16 and 32, and those of '{backbone}' are "
+            f'{", ".join(map(str, reductions))}. Set model.stem = "imagenet", use a backbone of more stages, or a smaller '
+            "task.levels."
+        )
+    for stride in strides:
+        if tuple(last[stride].shape[1:3]) != tuple(-(-size // stride) for size in image_shape[:2]):
+            raise LarqnetsError(
+                f"'{backbone}' rounds the size of its maps down, and images of {image_shape[0]}x{image_shape[1]} are no multiple "
+                f"of {stride}. Use a size that is one of {STRIDES[min(levels, FROM_STAGES) - 1]}."
+            )
+    return [last[stride] for stride in strides]
 
 
 def fpn(stages: list[Tensor], method: Method, levels: int, width: int) -> list[Tensor]:

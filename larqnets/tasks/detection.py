@@ -39,7 +39,9 @@ class Detection(Task):
     detector: Literal["fcos", "ssd"] = "fcos"  # without anchors on a feature pyramid, or SSD with its default boxes
     fpn_width: Annotated[int, Range(8, 1024)] = 64  # detector fcos: channels of the pyramid and the towers
     tower_convs: Annotated[int, Range(1, 8)] = 2  # detector fcos: convolutions of a tower
-    levels: Annotated[int, Range(1, 5)] = 3  # detector fcos: maps of the pyramid, of strides 8, 16, 32, 64 and 128
+    levels: Annotated[int, Range(1, 7)] = 3  # maps: of strides 8, 16, 32, 64 and 128 with fcos; of SSD300 there are 6
+    sizes: tuple[Annotated[float, Range(0, 4, above=True)], ...] = ()  # detector ssd: sizes of the default boxes of
+    # every map and one more, relative to the shorter side of the image; (): from 0.1 to 0.9, and one more
     binary: Literal["backbone", "fpn", "all"] = "all"  # detector fcos: what has the method's layers, the rest real
     # ones: the backbone alone, also the pyramid, also the towers
     ranges: tuple[Annotated[float, Range(1, 1e6)], ...] = ()  # detector fcos: the largest distance from a location to a
@@ -49,19 +51,14 @@ class Detection(Task):
     max_detections: Annotated[int, Range(1, 1000)] = 100  # in an image, and of a class in it
 
     def check(self, backbone: "Backbone", info: Info) -> None:
-        """FCOS needs stages at strides of 8 and more, images of two pixels of its last map, and as many ranges as levels."""
+        """FCOS needs images of two pixels of its last map, and as many ranges as levels but one."""
         _ = self.nms  # says what is wrong with its numbers
         if self.detector == "ssd":
             return
-        from larqnets.necks.fpn import FROM_STAGES, STRIDES, sources
+        from larqnets.necks.fpn import STRIDES
 
-        found = len(sources(backbone, self.levels))
-        if found < min(self.levels, FROM_STAGES):
-            strides = ", ".join(map(str, backbone.reductions))
-            raise LarqnetsError(
-                f"A pyramid of {self.levels} levels stands on stages of strides 8, 16 and 32, and those of '{backbone.name}' are "
-                f'{strides}. Set model.stem = "imagenet", use a backbone of more stages, or a smaller task.levels.'
-            )
+        if self.levels > len(STRIDES):
+            raise LarqnetsError(f"A pyramid has at most {len(STRIDES)} levels, and task.levels is {self.levels}.")
         height, width, _ = info.image_shape
         if min(height, width) < 2 * STRIDES[self.levels - 1]:
             raise LarqnetsError(
@@ -80,7 +77,7 @@ class Detection(Task):
         if self.detector == "ssd":
             from larqnets.heads.ssd import ssd
 
-            return ssd(stages, method, backbone, info)
+            return ssd(stages, method, backbone, info, levels=self.levels, sizes=self.sizes)
         from larqnets.heads.fcos import fcos
         from larqnets.methods import get_method
         from larqnets.necks.fpn import fpn, sources
@@ -88,7 +85,8 @@ class Detection(Task):
         real = get_method("real")
         neck = real if self.binary == "backbone" else method
         towers = method if self.binary == "all" else real
-        maps = fpn([stages[s] for s in sources(backbone, self.levels)], neck, self.levels, self.fpn_width)
+        below = sources(stages, method.reductions(backbone), self.levels, info.image_shape, backbone.name)
+        maps = fpn(below, neck, self.levels, self.fpn_width)
         return fcos(maps, towers, info.num_classes, info.image_shape, self.tower_convs)
 
     def check_answers(self, shapes: Sequence[tuple[int | None, ...]], info: Info, whose: str) -> None:
@@ -130,9 +128,9 @@ class Detection(Task):
 
     def _loss(self, image_shape: tuple[int, int, int]) -> Loss:
         if self.detector == "ssd":
-            from larqnets.tasks.ssd_targets import ssd_loss, ssd_targets
+            from larqnets.tasks.ssd_targets import ssd_loss
 
-            return lambda outputs, targets: ssd_loss(outputs, ssd_targets(targets, image_shape))
+            return ssd_loss
         from larqnets.tasks.fcos_loss import fcos_loss
 
         return lambda outputs, targets: fcos_loss(outputs, self._due(targets, image_shape))

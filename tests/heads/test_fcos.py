@@ -123,6 +123,11 @@ def test_a_box_around_a_location_comes_out_of_its_distances(size, levels, seed):
             {"stem": "small"},
             r"levels stands on stages of strides 8, 16 and 32, and those of 'resnet5p' are 2, 4, 8. Set model",
         ),
+        (
+            {"stem": "small", "backbone": "vgg16", "shape": (100, 128, 3)},
+            r"'vgg16' rounds the size of its maps down, and .* 100x128",
+        ),
+        ({"task": {"levels": 6}}, r"at most 5 levels, and task.levels is 6"),
         ({"shape": (63, 96, 3)}, r"Images of 63x96 are too small for 3 levels: .* stands for 32 .* at least 64"),
         ({"task": {"levels": 5}, "shape": (128, 256, 3)}, r"for 5 levels: .* at least 256"),
         ({"task": {"ranges": (64.0,)}}, r"task.ranges has 1 numbers for 3 levels"),
@@ -130,10 +135,10 @@ def test_a_box_around_a_location_comes_out_of_its_distances(size, levels, seed):
     ],
 )
 def test_what_makes_no_pyramid_is_refused(settings, sentence):
-    given = {"stem": "imagenet", "shape": SHAPE, "task": {}} | settings
+    given = {"stem": "imagenet", "shape": SHAPE, "task": {}, "backbone": "resnet5p"} | settings
     with registered(), pytest.raises(LarqnetsError, match=sentence):
         create_model(
-            "birealnet", "resnet5p", given["shape"], CLASSES, task=detection(**given["task"]), stem=given["stem"]
+            "real", given["backbone"], given["shape"], CLASSES, task=detection(**given["task"]), stem=given["stem"]
         )
 
 

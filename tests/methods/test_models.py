@@ -14,11 +14,12 @@ from larqnets import LarqnetsError, create_model, list_backbones, list_methods
 from larqnets.backbones import get_backbone
 from larqnets.config import list_configs, load_config
 from larqnets.counts import count
+from larqnets.data.info import BOXES
 from larqnets.losses import make_loss
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
 from larqnets.quantizers import Clip, Relu, Tanh
-from larqnets.tasks import get_task
+from larqnets.tasks import answers_of, get_task
 from larqnets.training import build_model
 from larqnets.training.schedules import check_schedule
 
@@ -373,8 +374,14 @@ def test_every_shipped_experiment_has_a_network_and_schedules(name):
     for stage in experiment.training_stages:
         check_schedule(stage)
         make_loss(stage)
-    shape = (64, 64, 3) if experiment.model.stem == "imagenet" else (16, 16, 3)
-    per_pixel = get_task(experiment.task).per_pixel  # in the third stage a stride becomes a dilation
+    task, shape = get_task(experiment.task), (64, 64, 3) if experiment.model.stem == "imagenet" else (16, 16, 3)
+    if task.learns_from == BOXES:  # on the last stages, and on maps of the size of its images
+        with all_shortened(5):
+            model = answers_of(build_model(narrow, (*(experiment.data.size or (96, 96)), 3), 10))
+        boxes, scores = model.output_shape
+        assert (boxes[2], scores[2]) == (4, 10)
+        return
+    per_pixel = task.per_pixel  # in the third stage a stride becomes a dilation
     with all_shortened(3 if per_pixel else 2):
         assert build_model(narrow, shape, 10).output_shape == (None, *(shape[:2] if per_pixel else ()), 10)
 

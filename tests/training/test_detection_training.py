@@ -33,10 +33,13 @@ def pictures(count: int, seed: int = 0):
     return {"image": images, "boxes": boxes, "box_labels": labels, "box_kind": np.zeros_like(labels)}
 
 
-@pytest.mark.parametrize(("method", "steps"), [("real", 150), ("groupnet", 250)])
-def test_a_detector_learns_eight_pictures_by_heart(method, steps):
-    task, info, data = detection(), Images(SHAPE, CLASSES), pictures(8)
-    model = detector(method, settled=False)
+SSD = {"detector": "ssd", "levels": 2, "sizes": [0.3, 0.5, 0.8]}
+
+
+@pytest.mark.parametrize(("method", "steps", "options"), [("real", 150, {}), ("groupnet", 250, {}), ("real", 120, SSD)])
+def test_a_detector_learns_eight_pictures_by_heart(method, steps, options):
+    task, info, data = detection(**options), Images(SHAPE, CLASSES), pictures(8)
+    model = detector(method, settled=False, task=options)
     config = TrainConfig(
         epochs=1, batch_size=8, learning_rate=3e-3, schedule="cosine", warmup_epochs=0.1, clip_norm=10.0
     )
