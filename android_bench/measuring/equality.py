@@ -94,10 +94,10 @@ def _told(model: Model, outputs: Sequence[np.ndarray]) -> list[tuple[str, np.nda
     Behind the detections the op leaves in memory what was there, so scores there are 0 here.
     """
     graph = model.subgraphs[0]
-    names = [port.names[0] if port.names else "" for port in interface_of(model).outputs]
+    names = {i: port.names[0] for i, port in enumerate(interface_of(model).outputs) if port.names}
     last = graph.operators[-1] if graph.operators else None
     if last is None or last.name != detection_op.NAME or not set(last.outputs) <= set(graph.outputs):
-        return list(zip(names, outputs, strict=True))
+        return [(names.get(i, ""), values) for i, values in enumerate(outputs)]
     _, _, scores, count = (outputs[graph.outputs.index(tensor)] for tensor in last.outputs)
     return [("scores", np.where(np.arange(scores.shape[-1]) < count.reshape(-1, 1), scores, 0))]
 
