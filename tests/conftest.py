@@ -162,8 +162,9 @@ def _file_of(nodeid: str) -> str:
 
 
 def pytest_sessionfinish(session, exitstatus) -> None:
-    """With LARQNETS_WRITE_DURATIONS=1, as in `make durations`: keep what every file took, over all workers, if all passed."""
-    if os.environ.get("LARQNETS_WRITE_DURATIONS") != "1" or "PYTEST_XDIST_WORKER" in os.environ or exitstatus:
+    """With LARQNETS_WRITE_DURATIONS=1, as in `make durations`: keep what every file took, over all workers, of a whole run."""
+    whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not session.shouldfail
+    if os.environ.get("LARQNETS_WRITE_DURATIONS") != "1" or "PYTEST_XDIST_WORKER" in os.environ or not whole:
         return
     found: Counter[str] = Counter()
     for reports in session.config.pluginmanager.get_plugin("terminalreporter").stats.values():
