@@ -10,7 +10,7 @@ from larqnets.data.info import BOXES, preprocessing
 from larqnets.errors import LarqnetsError
 from larqnets.scores import KEY
 from larqnets.tasks import task_of
-from larqnets.tasks.box_answers import NMS, nms_of
+from larqnets.tasks.box_answers import NMS, SURE, nms_of
 from larqnets.tflite.answers import kind_of_file
 from larqnets.tflite.inspect import own_metadata
 from larqnets.tflite.model import Model
@@ -20,7 +20,7 @@ class Decoder:
     """Decodes the outputs of a file as its task does it, by what its metadata say.
 
     `kind`: what its numbers are, see larqnets.scores. `score`, `iou`: thresholds of a detector in the place of the file's, see
-    Nms. Raises LarqnetsError when the metadata or the thresholds are nonsense.
+    Nms; a file's own score is as low as the mAP of all answers wants it, so without another one it is at least SURE. Raises LarqnetsError when the metadata or the thresholds are nonsense.
     """
 
     def __init__(self, model: Model, *, score: float | None = None, iou: float | None = None) -> None:
@@ -29,7 +29,8 @@ class Decoder:
         self._facts = {**(own_metadata(model) or {}), "labels": labels, KEY: self.kind}
         given = {name: value for name, value in (("score", score), ("iou", iou)) if value is not None}
         if self.task.learns_from == BOXES:
-            self._facts[NMS] = replace(nms_of(self._facts), **given).to_json()
+            said = nms_of(self._facts)
+            self._facts[NMS] = replace(said, **{"score": max(said.score, SURE), **given}).to_json()
 
     def decode(self, names: Sequence[str], results: Sequence[np.ndarray], top: int, whose: str) -> list[Any]:
         """Return for every sample what JSON can hold of its answer; none for outputs that nobody can read.

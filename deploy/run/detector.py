@@ -52,7 +52,7 @@ class Detector(PictureModel):
     """A converted detector that takes pictures; see PictureModel for its arguments.
 
     `score`: the lowest score of what is told, `iou`: from which overlap on boxes of one class are one thing; both between 0 and
-    1, by default what the file says. Raises LarqnetsError for others.
+    1, by default 0.3, or the file's where that is higher, and what the file says. Raises LarqnetsError for others.
 
     >>> detector = Detector("runs/bccd/arm64/binary.tflite", score=0.3)
     >>> found = detector("photo.jpg")

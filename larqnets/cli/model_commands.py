@@ -248,7 +248,7 @@ def run(
     ] = None,
     score: Annotated[
         float | None,
-        typer.Option(show_default=False, help="The lowest score that a detector tells. Default: the file's."),
+        typer.Option(show_default=False, help="The lowest score that a detector tells. Default: 0.3."),
     ] = None,
     iou: Annotated[
         float | None,
@@ -305,7 +305,7 @@ def run(
         show(result, lambda: labelled.labels_of_images(result), as_json)
     if failed := result["failed"]:
         raise LarqnetsError(
-            f"{len(failed)} of {len(failed) + len(result['images'])} inputs gave no labels: "
+            f"{len(failed)} of {len(failed) + len(result['images'])} inputs gave no answer: "
             f"{', '.join(entry['input'] for entry in failed[:3])}{', ...' if len(failed) > 3 else ''}. Replace them or leave them out."
         )
 

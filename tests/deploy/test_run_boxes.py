@@ -92,7 +92,7 @@ def test_a_folder_gives_an_entry_and_a_picture_for_every_photo(cli, photos):
     (photos / "notes.txt").write_text("mine")
     done = cli("run", "d.tflite", "photos", "-o", "out", "--csv", "b.csv", "--json")
     assert done.code == 1
-    assert "1 of 4 inputs gave no labels: photos/cut.png. Replace" in done.err.splitlines()[-1]
+    assert "1 of 4 inputs gave no answer: photos/cut.png. Replace" in done.err.splitlines()[-1]
     said = json.loads(done.out)
     assert {entry["input"]: told(entry) for entry in said["images"]} == {
         "photos/a.png": BOTH,

@@ -66,7 +66,7 @@ def test_wrong_ones_are_named_and_the_others_done(cli, tmp_path, photos):
     (tmp_path / "empty").mkdir()
     done = cli("run", "model.tflite", "absent.png", "photos", "empty", "--csv", "out.csv", "--json", "--top", 1)
     assert done.code == 1
-    assert "5 of 8 inputs gave no labels: empty, absent.png, photos/cut.png, ..." in done.err.splitlines()[-1]
+    assert "5 of 8 inputs gave no answer: empty, absent.png, photos/cut.png, ..." in done.err.splitlines()[-1]
     said = json.loads(done.out)
     assert len(said["images"]) == 3
     assert said["left_out"] == {"": 1, ".csv": 1}
@@ -91,7 +91,7 @@ def test_only_wrong_ones(cli, photos):
     done = cli("run", "model.tflite", "x.png", "y.png", "--json")
     assert done.code == 1
     assert json.loads(done.out)["images"] == []
-    assert "2 of 2 inputs gave no labels: x.png, y.png." in done.err
+    assert "2 of 2 inputs gave no answer: x.png, y.png." in done.err
 
 
 def test_what_people_read(cli, photos):

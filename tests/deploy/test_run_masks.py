@@ -102,7 +102,7 @@ def test_a_folder_gives_files_of_their_own_to_every_photo(cli, photos):
     (photos / "notes.txt").write_text("mine")
     done = cli("run", "p.tflite", "photos", "absent.png", "photos/a.png", "-o", "out", "--json", "--csv", "s.csv")
     assert done.code == 1
-    assert "2 of 6 inputs gave no labels: photos/cut.png, absent.png. Replace" in done.err.splitlines()[-1]
+    assert "2 of 6 inputs gave no answer: photos/cut.png, absent.png. Replace" in done.err.splitlines()[-1]
     said = json.loads(done.out)
     named = {"photos/a.png": "a", "photos/b.png": "b", "photos/more/a.jpg": "a-2"}
     assert [(entry["input"], entry["mask"]) for entry in said["images"]] == [
