@@ -218,9 +218,21 @@ def test_boxes_of_a_folder_and_a_program(board, tmp_path):
     for name, size in (("a", (240, 160)), ("b", (65, 131))):
         small = rng.integers(0, 256, (2, 3, 3), np.uint8)
         Image.fromarray(small).resize(size, Image.Resampling.NEAREST).save(tmp_path / f"photos/{name}.png")
-    done = board("-m", "larqnets.cli.main", "run", "boxes.tflite", "photos", "-o", "out", "--json", cwd=tmp_path)
+    done = board(
+        "-m",
+        "larqnets.cli.main",
+        "run",
+        "boxes.tflite",
+        "photos",
+        "-o",
+        "out",
+        "--score",
+        "0.05",
+        "--json",
+        cwd=tmp_path,
+    )
     assert (done.returncode, done.stderr) == (0, "running the images ...\n")
-    detector = Detector(tmp_path / "boxes.tflite")
+    detector = Detector(tmp_path / "boxes.tflite", score=0.05)
     for entry in json.loads(done.stdout)["images"]:
         here = detector(tmp_path / entry["input"]).things
         assert len(here) >= 2
