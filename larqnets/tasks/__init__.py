@@ -237,8 +237,8 @@ class Task:
         """Return a sentence when scores of so many images are none of a network that can do what is asked, else ""."""
         return ""
 
-    def remarks(self, examples: Iterable[Tree], info: Info) -> list[str]:
-        """Return what a person should know before a training on examples, batches of them as evaluation sees them."""
+    def remarks(self, examples: Callable[[], Iterable[Tree]], info: Info) -> list[str]:
+        """Return what a person should know before a training on examples: their batches as evaluation sees them, if called."""
         return []
 
     def study(self, info: Info, facts: Facts) -> Study | None:

@@ -1,6 +1,6 @@
 """Object detection: boxes around things and what they are, from `boxes` (N, A, 4) and `scores` (N, A, classes)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -147,14 +147,14 @@ class Detection(Task):
         reach = limits(strides, self.ranges)[np.searchsorted(strides, places[:, 2])]
         return due(targets, places, reach, image_shape[:2])
 
-    def remarks(self, examples: Iterable[Tree], info: Info) -> list[str]:
+    def remarks(self, examples: Callable[[], Iterable[Tree]], info: Info) -> list[str]:
         """How many boxes FCOS cannot learn, since no location belongs to them; a default box of SSD belongs to every one."""
         if self.detector == "ssd":
             return []
         from larqnets.tasks.fcos_loss import unseen
 
         total, without, images = 0, 0, 0
-        for example in examples:
+        for example in examples():
             targets = self.targets(example, info)
             boxes, lost = unseen(targets, self._due(targets, info.image_shape))
             total, without, images = total + int(boxes), without + int(lost), images + len(targets[BOX_LABELS])

@@ -123,17 +123,7 @@ def fcos_loss(outputs: Tree, wanted: Due) -> Tensor:
         labels=wanted.centerness, logits=outputs["raw_centerness"][..., 0]
     )
     central = tf.reduce_sum(positive * crossed, 1)
-    images, count, weight = of_all_replicas([tf.shape(logits)[0], tf.reduce_sum(positive), tf.reduce_sum(share)])
+    sums = [tf.cast(tf.shape(logits)[0], tf.float32), tf.reduce_sum(positive), tf.reduce_sum(share)]
+    images, count, weight = tf.distribute.get_replica_context().all_reduce("SUM", sums)
     each = (classes + central) / tf.maximum(count, 1) + sides / tf.maximum(weight, _SMALLEST_CENTERNESS)
     return images * each
-
-
-def of_all_replicas(values: Sequence[Tensor]) -> list[Tensor]:
-    """Return the sums of numbers over all replicas, float32, none of which is learned through."""
-    import tensorflow as tf
-
-    floats = [tf.stop_gradient(tf.cast(value, tf.float32)) for value in values]
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return floats
-    return [context.all_reduce(tf.distribute.ReduceOp.SUM, value) for value in floats]

@@ -78,12 +78,12 @@ def _train(run: Run, dataset: Dataset, parts: StageParts | None, workers: Worker
             reporter.line(_continuation(run.card, saved))
         for line in batch_lines(dataset.info.num_train, run.experiment.training_stages):
             reporter.line(line)
-        reporter.line(choice_words(run.experiment, get_task(run.experiment.task).headline))
+        task = get_task(run.experiment.task)
+        reporter.line(choice_words(run.experiment, task.headline))
         for line in (*longer_words(run.experiment.training_stages), *preparation_lines(run)):
             reporter.line(line)
         if saved is None:
-            task = get_task(run.experiment.task)
-            for line in task.remarks(dataset.eval_batches("train", limit=REMARKED), dataset.info):
+            for line in task.remarks(lambda: dataset.eval_batches("train", limit=REMARKED), dataset.info):
                 reporter.line(line)
     if parts is None or workers.count > 1:  # what the chief made alone is not in the strategy of all
         parts = StageParts(run.experiment, dataset, transfer=run.card.transfer)

@@ -64,7 +64,7 @@ class Optimizers:
         """
         summed = self._longest > 0
         if summed:
-            gradients = _sum_over_replicas(gradients)
+            gradients = tf.distribute.get_replica_context().all_reduce("SUM", list(gradients))
             gradients, _ = tf.clip_by_global_norm(gradients, self._longest)
         for optimizer, places in self._parts():
             pairs = [(gradients[i], weights[i]) for i in places]
@@ -72,10 +72,3 @@ class Optimizers:
 
     def _parts(self) -> Iterable[tuple[tf.keras.optimizers.Optimizer, list[int]]]:
         return zip(self.tracked.values(), self._places, strict=True)
-
-
-def _sum_over_replicas(gradients: Sequence[Any]) -> Sequence[Any]:
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return gradients
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))
