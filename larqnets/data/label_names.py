@@ -3,6 +3,8 @@
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from larqnets.errors import LarqnetsError
+
 
 def composed(name: str) -> str:
     """Return a name in Unicode's form NFC; a Mac decomposes the names of files that it copies."""
@@ -46,3 +48,10 @@ def _folded(name: str) -> str:
 def names_of(labels: Sequence[object], classes: int) -> tuple[str, ...]:
     """Return the labels of so many classes, their numbers where there are not as many."""
     return tuple(map(str, labels)) if len(labels) == classes else tuple(map(str, range(classes)))
+
+
+def check_named_once(names: Sequence[str], file: object) -> None:
+    """Raise LarqnetsError when a file names a class twice."""
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise LarqnetsError(f"{file} names the class '{twice}' twice. Give every class a name of its own.")

@@ -30,6 +30,7 @@ from larqnets.data.file_list import (
     named_splits,
 )
 from larqnets.data.info import OUTSIDE
+from larqnets.data.label_names import check_named_once
 from larqnets.data.mask_classes import CITYSCAPES, VOC, MaskClasses, numbered
 from larqnets.data.masks import Codes
 from larqnets.data.preparation import read_labels
@@ -128,9 +129,7 @@ def _read_classes(file: Path) -> tuple[str, ...]:
             f"There is no {file}, which names the classes. Write a name in every line: the first is that of pixels of value 0."
         )
     names = read_labels(str(file))
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise LarqnetsError(f"{file} names the class '{twice}' twice. Give every class a name of its own.")
+    check_named_once(names, file)
     if len(names) > OUTSIDE:
         raise LarqnetsError(
             f"{file} names {len(names):,} classes, and a mask of 8 bits has room for {OUTSIDE}. Join some."

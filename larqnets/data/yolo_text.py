@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from larqnets.data.boxes import Annotation, Thing
+from larqnets.data.label_names import check_named_once
 from larqnets.data.preparation import read_labels
 from larqnets.documents import checked, finite_number, read_text, whole_number
 from larqnets.errors import LarqnetsError
@@ -36,9 +37,7 @@ def read_names(file: Path) -> tuple[str, ...]:
             raise LarqnetsError(
                 f"{file} does not name the classes: {why}. Write names: [cat, dog] into it, in the order of their numbers."
             ) from error
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise LarqnetsError(f"{file} names the class '{twice}' twice. Give every class a name of its own.")
+    check_named_once(names, file)
     return names
 
 

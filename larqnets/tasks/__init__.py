@@ -317,6 +317,15 @@ def tree_of(names: Sequence[str], answers: Any) -> Tree:
     return dict(zip(names, listed, strict=True))
 
 
+def check_told_apart(classes: int | None, info: Info, whose: str) -> None:
+    """Raise LarqnetsError when a network that tells so many classes apart, None for any, has no place for all of a data set's."""
+    if classes is not None and info.num_classes > classes:
+        raise LarqnetsError(
+            f"{info.name} has {info.num_classes} classes and {whose} tells {classes} apart. "
+            "Name the data set that it was trained on."
+        )
+
+
 RAW = "raw_"  # begins the names of outputs that only the loss looks at
 
 

@@ -11,7 +11,7 @@ from larqnets import scores
 from larqnets.config import TrainConfig
 from larqnets.data.info import LABEL
 from larqnets.errors import LarqnetsError
-from larqnets.tasks import TASKS, Facts, Info, Loss, Task, Tree, only
+from larqnets.tasks import TASKS, Facts, Info, Loss, Task, Tree, check_told_apart, only
 from larqnets.tasks.class_study import ClassStudy
 
 if TYPE_CHECKING:
@@ -77,11 +77,7 @@ class Classification(Task):
                 f"A classifier has one output, and {whose} has {len(shapes)}. Run it on arrays: larqnets run."
             )
         classes = shapes[0][-1]
-        if classes is not None and info.num_classes > classes:
-            raise LarqnetsError(
-                f"{info.name} has {info.num_classes} classes and {whose} tells {classes} apart. "
-                "Name the data set that it was trained on."
-            )
+        check_told_apart(classes, info, whose)
 
     def scores(self, shapes: Sequence[tuple[int, ...]]) -> bool:
         """One output (N, classes) names a class; of images no one class is asked for."""

@@ -10,7 +10,7 @@ from larqnets.config import TrainConfig
 from larqnets.data.info import BOX_KIND, BOX_LABELS, BOXES
 from larqnets.errors import LarqnetsError
 from larqnets.schema import Range
-from larqnets.tasks import RAW, TASKS, Facts, Info, Loss, Task, Tree
+from larqnets.tasks import RAW, TASKS, Facts, Info, Loss, Task, Tree, check_told_apart
 from larqnets.tasks.box_answers import NMS, SCORES, Nms, agreement, decode
 
 if TYPE_CHECKING:
@@ -98,11 +98,7 @@ class Detection(Task):
                 f"A detector has two outputs, boxes (N, A, 4) and scores (N, A, classes), and {whose} has "
                 f"{', '.join(map(str, shapes))}. Run it on arrays: larqnets run."
             )
-        if info.num_classes > classes:
-            raise LarqnetsError(
-                f"{info.name} has {info.num_classes} classes and {whose} tells {classes} apart. "
-                "Name the data set that it was trained on."
-            )
+        check_told_apart(classes, info, whose)
 
     def scores(self, shapes: Sequence[tuple[int, ...]]) -> bool:
         """Boxes (N, A, 4) and scores (N, A, classes)."""

@@ -14,7 +14,7 @@ from larqnets.data.palette import Colors, palette
 from larqnets.errors import LarqnetsError
 from larqnets.schema import Range
 from larqnets.scores import FORMS
-from larqnets.tasks import TASKS, Facts, Info, Loss, Task, Tree, only
+from larqnets.tasks import TASKS, Facts, Info, Loss, Task, Tree, check_told_apart, only
 from larqnets.tasks.pixel_metric import MIOU, ConfusionMetric
 from larqnets.tasks.pixel_study import PixelStudy, given
 
@@ -90,11 +90,7 @@ class Segmentation(Task):
                 "arrays: larqnets run."
             )
         classes = shapes[0][-1] if len(shapes[0]) == 4 else None
-        if classes is not None and info.num_classes > classes:
-            raise LarqnetsError(
-                f"{info.name} has {info.num_classes} classes and {whose} tells {classes} apart. "
-                "Name the data set that it was trained on."
-            )
+        check_told_apart(classes, info, whose)
 
     def scores(self, shapes: Sequence[tuple[int, ...]]) -> bool:
         """One output of logits (N, H, W, classes), or of masks (N, H, W)."""
