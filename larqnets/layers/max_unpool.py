@@ -58,7 +58,7 @@ class MaxUnpool2D(tf.keras.layers.Layer):
         pooled = tf.nn.max_pool2d(x, 2, 2, "SAME") if self.form == "chain" else None
         if height % 2 or width % 2:
             x = tf.pad(x, [[0, 0], [0, height % 2], [0, width % 2], [0, 0]])
-        places = tf.split(tf.nn.space_to_depth(x, 2), 4, axis=-1)
+        places = [x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
         placed = _by_ceil(places, z) if pooled is None else _by_chain(places, pooled, z)
         return tf.nn.depth_to_space(tf.concat(placed, -1), 2)[:, :height, :width]
 

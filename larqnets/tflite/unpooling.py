@@ -6,9 +6,14 @@ from larqnets.tflite.model import Model
 def maps_before_pooling(file: Model) -> list[int]:
     """Return the maps by which a file unpools: each is divided into the four places of all windows.
 
-    So does `larqnets.layers.max_unpool`: SPACE_TO_DEPTH, and SPLIT behind it.
+    So does `larqnets.layers.max_unpool`, with a STRIDED_SLICE for every place; a file may leave out the last, which takes what
+    the others leave.
     """
     graph = file.subgraphs[0]
-    split = {tensor for op in graph.operators if op.name == "SPLIT" for tensor in op.inputs}
-    made = (op for op in graph.operators if op.name == "SPACE_TO_DEPTH" and split.intersection(op.outputs))
-    return list(dict.fromkeys(op.inputs[0] for op in made if op.inputs))
+    places: dict[int, set[tuple[int, ...]]] = {}
+    for op in graph.operators:
+        if op.name == "STRIDED_SLICE":
+            begins, _, strides = (graph.tensors[i].data(file) for i in op.inputs[1:4])
+            if begins is not None and strides is not None and tuple(strides[:3]) == (1, 2, 2):
+                places.setdefault(op.inputs[0], set()).add(tuple(begins[1:3]))
+    return [tensor for tensor, found in places.items() if len(found) >= 3]

@@ -131,6 +131,7 @@ def test_an_int8_segnet_is_the_same_on_arm64_but_for_places_that_rounding_turns(
     proof = prove(files, model, IMAGES)
     assert set(proof.arm64) == {"float", "int8"}
     file = files[1].file
+    assert len(maps_before_pooling(file)) == 3
     due = Interpreter(file).predict(IMAGES[:2])
     largest = np.abs(due).max()
     turned, wrong = due.copy(), due + 0.2 * largest
