@@ -10,9 +10,11 @@ executed by an emulated core.
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
+
+from run_tables import write_rows
 
 import larqnets  # noqa: F401, it says which Keras TensorFlow is to have
 from android_bench.emulation.emulator import CPUS
@@ -23,7 +25,7 @@ from larqnets.csv_table import CsvTable, Format
 from larqnets.data import Dataset
 from larqnets.data.dataset import SplitName
 from larqnets.data.info import IMAGE
-from larqnets.runs.subject import Subject, open_subject
+from larqnets.runs.subject import open_subject
 from larqnets.tasks import answers_of
 from larqnets.tasks.detection import Detection
 from larqnets.tflite.inspect import inspect_model
@@ -76,8 +78,9 @@ def scores_of(
     return scores
 
 
-def measured(subject: Subject, file: Path) -> Row:
+def measured(path: Path, file: Path) -> Row:
     """Evaluate a run and one of its converted files, and count the file's instructions."""
+    subject = open_subject(path)
     run, task, data = subject.run, subject.task, subject.images
     assert run is not None
     assert isinstance(task, Detection)
@@ -113,17 +116,5 @@ def measured(subject: Subject, file: Path) -> Row:
     )
 
 
-def files_of(run: Path) -> list[Path]:
-    """Return the files that have the weights of the run itself, not those of a twin."""
-    folder = run / "arm64"
-    binary = folder / "binary.tflite"
-    return [binary] if binary.exists() else [folder / f"{name}.tflite" for name in ("float", "int8")]
-
-
 if __name__ == "__main__":
-    rows: list[Row] = []
-    for path in map(Path, sys.argv[2:]):
-        for file in files_of(path):
-            rows.append(measured(open_subject(path), file))
-            TABLE.write(Path(sys.argv[1]), [asdict(row) for row in rows])
-            print(f"{file}: mAP {rows[-1].map50:.2%}, of the file {rows[-1].converted_map50:.2%}", flush=True)
+    write_rows(TABLE, sys.argv[1], sys.argv[2:], measured)

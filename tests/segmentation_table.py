@@ -8,9 +8,11 @@ thread, executed by an emulated core.
 """
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+
+from run_tables import write_rows
 
 import larqnets  # noqa: F401, it says which Keras TensorFlow is to have
 from android_bench.emulation.emulator import CPUS
@@ -46,8 +48,9 @@ class Row:
 TABLE = CsvTable.of(Row)
 
 
-def measured(run: Run, file: Path) -> Row:
+def measured(path: Path, file: Path) -> Row:
     """Evaluate a converted file of a run and count its instructions; raises LarqnetsError as `evaluate_subject` does."""
+    run = Run.open(path)
     experiment, card, totals = run.experiment, run.card, inspect_model(file).totals
     options = experiment.model.options
     plain = "staged" if experiment.stages else "bpac" if options.get("bpac") else "plain"
@@ -73,17 +76,5 @@ def measured(run: Run, file: Path) -> Row:
     )
 
 
-def files_of(run: Path) -> list[Path]:
-    """Return the files that have the weights of the run itself, not those of a twin."""
-    folder = run / "arm64"
-    binary = folder / "binary.tflite"
-    return [binary] if binary.exists() else sorted(folder.glob("*.tflite"))
-
-
 if __name__ == "__main__":
-    rows: list[Row] = []
-    for path in map(Path, sys.argv[2:]):
-        for file in files_of(path):
-            rows.append(measured(Run.open(path), file))
-            TABLE.write(Path(sys.argv[1]), [asdict(row) for row in rows])
-            print(f"{file}: mIoU {rows[-1].test_miou:.2%}, of the file {rows[-1].converted_test_miou:.2%}", flush=True)
+    write_rows(TABLE, sys.argv[1], sys.argv[2:], measured)

@@ -1,6 +1,6 @@
 """The data sets that larqnets knows by name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from larqnets.data.info import BOXES, LABEL, MASK
@@ -61,19 +61,24 @@ _MASKS_BY_HAND = (
 
 _BOXES_BY_HAND = "TFDS has no builder for it: have one write it to {{data_dir}}/{name}, with an image and objects, each with a bbox and a label"
 
+# What networks for photographs are usually given.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+_NUCLEI = KnownDataset(
+    "dsb2018_nuclei",
+    mean=(0.1803, 0.1645, 0.1983),
+    std=(0.2744, 0.2555, 0.3043),
+    licence=Licence("CC0 1.0"),
+    by_hand=_MASKS_BY_HAND.format(name="dsb2018_nuclei"),
+    annotation=MASK,
+    validation_split="validation",
+)
+
 KNOWN_DATASETS = {
     "digits": KnownDataset(
         "larqnets_digits", mean=(0.3054,), std=(0.3757,), licence=Licence("CC BY 4.0"), ships_with_package=True
     ),
-    "nuclei": KnownDataset(
-        "larqnets_nuclei",
-        mean=(0.1803, 0.1645, 0.1983),
-        std=(0.2744, 0.2555, 0.3043),
-        licence=Licence("CC0 1.0"),
-        ships_with_package=True,
-        annotation=MASK,
-        validation_split="validation",
-    ),
+    "nuclei": replace(_NUCLEI, tfds_name="larqnets_nuclei", ships_with_package=True, by_hand=""),
     "cifar10": KnownDataset(
         "cifar10",
         mean=(0.4914, 0.4822, 0.4465),
@@ -90,8 +95,8 @@ KNOWN_DATASETS = {
     ),
     "imagenet2012": KnownDataset(
         "imagenet2012",
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
         licence=Licence("non-commercial research and education", research_only=True),
         test_split="validation",
         manual_download="put ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from https://image-net.org into "
@@ -106,19 +111,11 @@ KNOWN_DATASETS = {
         annotation=MASK,
         validation_split="validation",
     ),
-    "dsb2018_nuclei": KnownDataset(
-        "dsb2018_nuclei",
-        mean=(0.1803, 0.1645, 0.1983),
-        std=(0.2744, 0.2555, 0.3043),
-        licence=Licence("CC0 1.0"),
-        by_hand=_MASKS_BY_HAND.format(name="dsb2018_nuclei"),
-        annotation=MASK,
-        validation_split="validation",
-    ),
+    "dsb2018_nuclei": _NUCLEI,
     "oxford_iiit_pet": KnownDataset(
         "oxford_iiit_pet",
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
         licence=Licence("CC BY-SA 4.0"),
         labels=("pet", "background", "border"),
         annotation=MASK,
@@ -135,24 +132,24 @@ KNOWN_DATASETS = {
     ),
     "voc": KnownDataset(
         "voc/2007",
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
         licence=Licence("images of Flickr, by its terms of use", research_only=True),
         annotation=BOXES,
         validation_split="validation",
     ),
     "voc2012": KnownDataset(
         "voc/2012",
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
         licence=Licence("images of Flickr, by its terms of use", research_only=True),
         test_split="validation",  # nobody gives away the boxes of its test
         annotation=BOXES,
     ),
     "coco": KnownDataset(
         "coco/2017",
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
         licence=Licence("annotations CC BY 4.0, images of Flickr by its terms of use", research_only=True),
         test_split="validation",
         annotation=BOXES,
