@@ -30,7 +30,11 @@ def op_names(file):
     return [op.name for op in file.subgraphs[0].operators]
 
 
-@pytest.mark.parametrize(("method", "head"), [*product(list_methods(), ("fcn", "aspp")), ("segnet", "plain")])
+# What `fcn` asks of a method, `aspp` asks too, and its paths besides.
+PAIRS = [*product(list_methods(), ["aspp"]), *product(("groupnet", "reactnet", "real"), ["fcn"]), ("segnet", "plain")]
+
+
+@pytest.mark.parametrize(("method", "head"), PAIRS)
 def test_every_method_labels_pixels_in_a_proven_file(method, head):
     options = {"groupnet": {"k": 2, "bpac": True}}.get(method, {})
     model, task = segmenter(method, head, **options)
