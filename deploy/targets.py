@@ -3,6 +3,7 @@
 from larqnets.errors import LarqnetsError, nearest
 
 TARGETS = ("arm64",)
+RUNTIME_OPS = ("stock", "larqnets")
 _DETECTION = "detection"  # the task
 
 
@@ -10,6 +11,16 @@ def check_target(target: str) -> None:
     """Look whether there is such a device family."""
     if target not in TARGETS:
         raise LarqnetsError(f"There is no target '{target}'.{nearest(target, TARGETS)} Targets: {', '.join(TARGETS)}.")
+
+
+def check_runtime_ops(runtime_ops: str, twins: bool) -> None:
+    """Look whether int8 files may hold ops of our runtime (larqnets) or not (stock), and whether there will be one."""
+    if runtime_ops not in RUNTIME_OPS:
+        raise LarqnetsError(
+            f"There is no --runtime-ops '{runtime_ops}'.{nearest(runtime_ops, RUNTIME_OPS)} Use {' or '.join(RUNTIME_OPS)}."
+        )
+    if runtime_ops != RUNTIME_OPS[0] and not twins:
+        raise LarqnetsError("--runtime-ops is about int8 files, and none is to be written. Add --twins.")
 
 
 def check_postprocess(task: str, whose: str) -> None:

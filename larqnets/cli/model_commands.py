@@ -74,6 +74,12 @@ def convert(
         bool,
         typer.Option("--regular-nms", help="With --postprocess: class by class, which is right with one thread only."),
     ] = False,
+    runtime_ops: Annotated[
+        str,
+        typer.Option(
+            help="Of int8 files: stock, for any TensorFlow Lite, or larqnets, with a cheaper stem that only our runtime runs."
+        ),
+    ] = "stock",
     dataset: DataName = None,
     data_dir: DataDir = None,
     mean: Mean = None,
@@ -96,7 +102,7 @@ def convert(
     given = read_preparation(mean, std, scale, labels, image_size)
     form, out = preflight.form_and_folder(output)
     suppression = preflight.suppression_of(postprocess, regular_nms)
-    preflight.check_convert(source, target, twin_run, form, suppression, out, dataset, data_dir)
+    preflight.check_convert(source, target, twin_run, form, suppression, out, dataset, data_dir, runtime_ops, twins)
     sources = needs_training_extra("deploy.convert.sources")
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import models
@@ -115,6 +121,7 @@ def convert(
             form=form,
             postprocess=suppression,
             arm64_proof=arm64_proof,
+            runtime_ops=runtime_ops,
             reporter=reporter,
         )
     show(manifest, lambda: models.conversion(manifest, verbose), as_json)
