@@ -98,6 +98,6 @@ def _options(operator: Operator) -> Any:
 def _add_code(model: Any, number: int, version: int, name: str | None = None) -> int:
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = number
-    code.customCode, code.version = name, version  # pyright: ignore[reportAttributeAccessIssue]  # the library's None
+    code.customCode, code.version = name, version
     model.operatorCodes.append(code)
     return len(model.operatorCodes) - 1
