@@ -97,6 +97,18 @@ size_t pack_neon(const uint8_t* in, size_t words, int zero_point, uint8_t* out) 
   return done;
 }
 
+// Packs the first `count` <= 32 of the values at `in`, of which 16 are read, or 32 where `count` is above 16.
+template <class Type>
+void pack_part_neon(const uint8_t* in, size_t count, int8x16_t zero, uint8_t* out) {
+  constexpr size_t kBytes = 16 * sizeof(typename Type::Value);
+  const uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
+  const uint8x16_t low = vandq_u8(minus16(Type(), in, zero), bit);
+  const uint8x16_t high = count > 16 ? vandq_u8(minus16(Type(), in + kBytes, zero), bit) : vdupq_n_u8(0);
+  const uint8x16_t a = vpaddq_u8(low, high), b = vpaddq_u8(a, a);
+  const uint32_t word = vgetq_lane_u32(vreinterpretq_u32_u8(vpaddq_u8(b, b)), 0) & (UINT32_MAX >> (32 - count));
+  std::memcpy(out, &word, 4);
+}
+
 #endif
 
 template <class Type>
@@ -119,8 +131,18 @@ struct Packing {
       const uint8_t* from = in + row * channels * size;
       uint8_t* to = out + row * words * 4;
       pack_full(from, full, to);
-      pack_word<Type>(from + full * 32 * size, channels % 32, zero_point, to + full * 4);
+      pack_rest(from + full * 32 * size, channels % 32, to + full * 4);
     }
+  }
+
+  // Values of the next row may be read too, but none behind the last row.
+  void pack_rest(const uint8_t* from, size_t count, uint8_t* to) const {
+#ifdef __aarch64__
+    const size_t left = rows * channels * sizeof(typename Type::Value) - static_cast<size_t>(from - in);
+    if (path == Path::kNeon && left >= (count > 16 ? 32 : 16) * sizeof(typename Type::Value))
+      return pack_part_neon<Type>(from, count, vdupq_n_s8(static_cast<int8_t>(zero_point)), to);
+#endif
+    pack_word<Type>(from, count, zero_point, to);
   }
 
   void pack_full(const uint8_t* from, size_t words, uint8_t* to) const {

@@ -18,7 +18,7 @@ from deploy.proof.contents import layer_names
 from deploy.proof.converted import Converted, scores_of, task_entry
 from deploy.proof.samples import Samples
 from deploy.proof.verify import verify
-from deploy.targets import RUNTIME_OPS
+from deploy.targets import RuntimeOps
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError
@@ -119,7 +119,7 @@ def convert_twin(
     calibration: np.ndarray | None,
     provenance: dict[str, Any],
     note: str,
-    runtime_ops: str = RUNTIME_OPS[0],
+    runtime_ops: RuntimeOps = "stock",
 ) -> Converted:
     """Convert a real-valued model with stock TFLite: as float, or as int8 when `calibration` images (N, H, W, C) are given.
 
@@ -135,7 +135,7 @@ def convert_twin(
     entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
     entry |= {scores.KEY: kind_of_model(trained.model), **task_entry(samples)}
     warnings = [] if calibration is None else _left_float(file, names)
-    if calibration is not None and runtime_ops != RUNTIME_OPS[0]:
+    if calibration is not None and runtime_ops == "larqnets":
         file = read_model(with_own_stem(file.content))
         entry |= {"runtime_ops": runtime_ops}
         warnings.append(f"int8: its stem is {CONV_INT8}, which no program but the runtime of larqnets runs.")

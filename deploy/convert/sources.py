@@ -18,7 +18,7 @@ from deploy.proof.output_form import check_end, in_form
 from deploy.proof.samples import Samples, verification_samples
 from deploy.proof.suppressed import SAMPLES as SUPPRESSED_SAMPLES
 from deploy.proof.suppressed import THREADS, suppressed
-from deploy.targets import RUNTIME_OPS, check_postprocess, check_runtime_ops, check_target
+from deploy.targets import RuntimeOps, check_postprocess, check_target
 from larqnets.config import ModelConfig
 from larqnets.data.info import IMAGE
 from larqnets.data.preparation import NOT_SAID, Preparation
@@ -53,7 +53,7 @@ def convert_source(
     form: Form = "logits",
     postprocess: Suppression | None = None,
     arm64_proof: bool = True,
-    runtime_ops: str = RUNTIME_OPS[0],
+    runtime_ops: RuntimeOps = "stock",
     reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
     """Convert, prove, write; returns the manifest. A run gets `<run>/<target>/` and its card the converted accuracy.
@@ -70,7 +70,6 @@ def convert_source(
     gets the files that hold its integers, see `deploy.decomposed.files`.
     """
     check_target(target)
-    check_runtime_ops(runtime_ops, twins or twin_run is not None)
     reporter.stage("load")
     source = open_subject(path, dataset=dataset, data_dir=data_dir, given=given)
     trained = _look_at(source, allow_float, twins=twins or twin_run is not None, twin_run=twin_run)
@@ -92,11 +91,7 @@ def convert_source(
     files = [main]
     if twins or twin_run:
         reporter.stage("twins")
-        files += (
-            _twins(source, samples, twin_run, entry, runtime_ops)
-            if binary
-            else _own_twin(source, trained, samples, entry, runtime_ops)
-        )
+        files += _real_valued(source, trained, samples, twin_run, entry, runtime_ops)
     if source.run is not None and source.run.kind == "decomposed":
         images = _calibration(source) if twins else None
         files += convert_decomposed(source.run, trained, samples, images, entry, reporter)
@@ -231,20 +226,32 @@ def _check_same_images(run: Run, twin_run: Run) -> None:
             )
 
 
+def _real_valued(
+    source: Subject,
+    trained: Trained,
+    samples: Samples,
+    twin_run: Path | None,
+    entry: dict[str, Any],
+    runtime_ops: RuntimeOps,
+) -> list[Converted]:
+    """Return the files with real weights beside the network's own."""
+    if trained.binary_layers:
+        return _twins(source, samples, twin_run, entry, runtime_ops)
+    return _own_twin(source, trained, samples, entry, runtime_ops)
+
+
 def _own_twin(
-    source: Subject, trained: Trained, samples: Samples, entry: dict[str, Any], runtime_ops: str
+    source: Subject, trained: Trained, samples: Samples, entry: dict[str, Any], runtime_ops: RuntimeOps
 ) -> list[Converted]:
     """Return a network with real weights as int8; nothing where there are no images for its ranges."""
     images = _calibration(source)
-    return (
-        []
-        if images is None
-        else [convert_twin(trained, samples, images, entry, "quantised from this run", runtime_ops)]
-    )
+    if images is None:
+        return []
+    return [convert_twin(trained, samples, images, entry, "quantised from this run", runtime_ops)]
 
 
 def _twins(
-    source: Subject, samples: Samples, twin_run: Path | None, entry: dict[str, Any], runtime_ops: str
+    source: Subject, samples: Samples, twin_run: Path | None, entry: dict[str, Any], runtime_ops: RuntimeOps
 ) -> list[Converted]:
     assert source.run is not None  # twins need one
     if twin_run is None:

@@ -96,13 +96,15 @@ def convert(
     A Keras file of yours takes (pixel * SCALE - MEAN) / STD; by default what its data set is prepared with here, or pixels as
     they are where it begins with a Rescaling or Normalization.
     """
+    from deploy.targets import check_runtime_ops
     from larqnets.cli import preflight
     from larqnets.data.preparation import read_preparation
 
     given = read_preparation(mean, std, scale, labels, image_size)
     form, out = preflight.form_and_folder(output)
     suppression = preflight.suppression_of(postprocess, regular_nms)
-    preflight.check_convert(source, target, twin_run, form, suppression, out, dataset, data_dir, runtime_ops, twins)
+    preflight.check_convert(source, target, twin_run, form, suppression, out, dataset, data_dir)
+    int8_ops = check_runtime_ops(runtime_ops, int8=twins or twin_run is not None)
     sources = needs_training_extra("deploy.convert.sources")
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import models
@@ -121,7 +123,7 @@ def convert(
             form=form,
             postprocess=suppression,
             arm64_proof=arm64_proof,
-            runtime_ops=runtime_ops,
+            runtime_ops=int8_ops,
             reporter=reporter,
         )
     show(manifest, lambda: models.conversion(manifest, verbose), as_json)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from deploy.targets import check_postprocess, check_runtime_ops, check_target
+from deploy.targets import check_postprocess, check_target
 from larqnets.config import STRATEGIES, DataConfig, ModelConfig, load_config
 from larqnets.data.known import KNOWN_DATASETS, SPLITS
 from larqnets.data.layout import is_prepared
@@ -153,12 +153,9 @@ def check_convert(
     out: Path | None,
     dataset: str | None,
     data_dir: str | None,
-    runtime_ops: str,
-    twins: bool,
 ) -> None:
     """Look at the arguments of `larqnets convert`."""
     check_target(target)
-    check_runtime_ops(runtime_ops, twins or twin_run is not None)
     check_network(source)
     if form != "logits" or postprocess is not None:
         is_run = source.is_dir() and source.suffix not in KERAS_SUFFIXES
