@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import tensorflow as tf
 from lce_graphs import conv_int8, file_of, quantize
 from test_ops_on_arm64 import on_arm64
 
-from android_bench.emulation.qemu import QemuModel
+from android_bench.emulation.qemu import QemuModel, count
 from deploy.convert.convert import Samples, convert_twin
 from deploy.export.own_stem import with_own_stem, with_stock_stem
 from deploy.run.interpreter import Interpreter
@@ -142,3 +143,28 @@ def test_the_pass_and_its_inverse(stock):
     ours, again = (read_model(file).subgraphs[0].operators[0] for file in (content, back))
     assert ours.options == again.options
     np.testing.assert_array_equal(Interpreter(back).predict(inputs), stock[0])
+
+
+def test_the_command_line_makes_and_proves_such_a_file(bundle, cli, demo):
+    """The twin of a real run, from its stem to the proof on ARM64, and instructions by op."""
+    arguments = ("convert", demo.run, "--twins", "--runtime-ops", "larqnets", "--output", "out", "--arm64-proof")
+    done = cli(*arguments, "--json")
+    assert done.code == 0, done.err
+    manifest = json.loads(done.out)
+    assert any(f"its stem is {NAME}" in warning for warning in manifest["warnings"])
+    assert manifest["proof"]["arm64"]["int8"]["samples"] == 4
+    counted = count(Path(manifest["folder"]) / "int8.tflite")
+    assert [op.group for op in counted.ops if op.name == NAME] == ["real"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--runtime-ops", "larqnets"], "Add --twins."),
+        (["--twins", "--runtime-ops", "larknets"], "Did you mean"),
+    ],
+)
+def test_what_runtime_ops_cannot_mean_is_said(cli, demo, arguments, sentence):
+    done = cli("convert", demo.run, *arguments)
+    assert done.code == 1
+    assert sentence in done.err
