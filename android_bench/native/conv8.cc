@@ -27,7 +27,8 @@ std::string check(const Conv8Params& p) {
     return "An int8 convolution can be followed by relu, relu_n1_to_1 or relu6 only.";
   }
   if (!product_fits({p.filter_h, p.filter_w, p.channels_in}, kMaxDepth8) ||
-      !product_fits({p.channels_out, 2 * kMaxDepth8}, kMaxBytes)) {
+      !product_fits({p.channels_out + int64_t{7}, int64_t{p.filter_h} * p.filter_w * p.channels_in + 7, 2},
+                    kMaxBytes)) {  // as packed
     return "The filter of a convolution is too large: use fewer channels or a smaller window.";
   }
   if (!is_scale(p.input_scale) || !is_scale(p.output_scale))
@@ -155,8 +156,9 @@ void Conv8::run(const void* input, void* output, const Parallel& parallel) {
   auto* out = static_cast<uint8_t*>(output);
   switch (s.path) {
     case Path::kReference:
-      return reference::conv8(s.plan.params, s.plan.images, static_cast<const int8_t*>(input), s.filter.data(),
-                              s.scales.data(), s.bias.data(), s.plan.range, static_cast<int8_t*>(output));
+      return reference::conv8(s.plan.params, s.plan.images, static_cast<const int8_t*>(input),
+                              s.filter.data(), s.scales.data(), s.bias.data(), s.plan.range,
+                              static_cast<int8_t*>(output));
     case Path::kPortable: return run_portable(s.plan, in, out, parallel);
     case Path::kNeon:
 #ifdef __aarch64__

@@ -10,7 +10,7 @@
 namespace larqnets {
 namespace {
 
-constexpr unsigned long kDotProducts = 1ul << 20;  // HWCAP_ASIMDDP of the kernel's asm/hwcap.h
+constexpr unsigned long kDotProducts = 1ul << 20;   // HWCAP_ASIMDDP of the kernel's asm/hwcap.h
 constexpr unsigned long kInt8Matrices = 1ul << 13;  // HWCAP2_I8MM
 
 #define LARQNETS_INLINE inline __attribute__((always_inline))
@@ -60,7 +60,8 @@ struct Limits {
 };
 LARQNETS_INLINE Limits limits_of(const Conv8Plan& plan) {
   return {vdupq_n_s16(static_cast<int16_t>(plan.params.output_zero_point)),
-          vdupq_n_s8(static_cast<int8_t>(plan.range.least)), vdupq_n_s8(static_cast<int8_t>(plan.range.most))};
+          vdupq_n_s8(static_cast<int8_t>(plan.range.least)),
+          vdupq_n_s8(static_cast<int8_t>(plan.range.most))};
 }
 
 // Sixteen sums to sixteen bytes, in their order.
@@ -71,7 +72,8 @@ LARQNETS_INLINE int8x16_t narrow(const Limits& limits, const int32x4_t (&sums)[4
   const int16x4_t s2 = vqmovn_s32(rescale<kRounding>(sums[2], f2));
   const int16x8_t low = vqmovn_high_s32(s0, rescale<kRounding>(sums[1], f1));
   const int16x8_t high = vqmovn_high_s32(s2, rescale<kRounding>(sums[3], f3));
-  const int8x16_t all = vqmovn_high_s16(vqmovn_s16(vqaddq_s16(low, limits.zero)), vqaddq_s16(high, limits.zero));
+  const int8x16_t all =
+      vqmovn_high_s16(vqmovn_s16(vqaddq_s16(low, limits.zero)), vqaddq_s16(high, limits.zero));
   return vminq_s8(vmaxq_s8(all, limits.least), limits.most);
 }
 
@@ -96,7 +98,8 @@ LARQNETS_INLINE void finish_rows(const Conv8Plan& plan, const Limits& limits, co
 // ARMv8.0: 16 products by SMULL, SMLAL and SADALP. Two products fit 16 bits since no weight is -128.
 
 // The sums of pixels 0..3 of `tile` and the four channels of `filter`, whose halves are equal.
-LARQNETS_INLINE void widen_4x4(const uint8_t* tile, const uint8_t* filter, size_t steps, int32x4_t (&sums)[4][4]) {
+LARQNETS_INLINE void widen_4x4(const uint8_t* tile, const uint8_t* filter, size_t steps,
+                               int32x4_t (&sums)[4][4]) {
   for (int p = 0; p < 4; ++p) {
     for (int c = 0; c < 4; ++c) sums[p][c] = vdupq_n_s32(0);
   }
@@ -156,8 +159,9 @@ struct WidenKernel {
 // ARMv8.2 with dot products: SDOT, 16 products.
 template <Rounding kRounding>
 struct DotKernel {
-  __attribute__((target("dotprod"))) static void blocks(const Conv8Plan& plan, const uint8_t* tile, size_t block,
-                                                        size_t end, uint8_t* out, size_t stride) {
+  __attribute__((target("dotprod"))) static void blocks(const Conv8Plan& plan, const uint8_t* tile,
+                                                        size_t block, size_t end, uint8_t* out,
+                                                        size_t stride) {
     const size_t rest = plan.depth % kStepValues;
     const bool half = rest > 0 && rest <= 4;  // of the last step only the first four values
     const size_t whole = plan.steps - (half ? 1 : 0);
@@ -234,7 +238,8 @@ struct MatrixKernel {
       for (int p = 0; p < 4; p += 2, to += 4 * stride) {
         // Pairs of channels of one pixel and of the next one alternate.
         const uint16x8_t first = vreinterpretq_u16_s8(narrow<kRounding>(limits, sums[p], f0, f1, f2, f3));
-        const uint16x8_t second = vreinterpretq_u16_s8(narrow<kRounding>(limits, sums[p + 1], f0, f1, f2, f3));
+        const uint16x8_t second =
+            vreinterpretq_u16_s8(narrow<kRounding>(limits, sums[p + 1], f0, f1, f2, f3));
         store(vreinterpretq_s8_u16(vuzp1q_u16(first, second)), to, 2 * stride);
         store(vreinterpretq_s8_u16(vuzp2q_u16(first, second)), to + stride, 2 * stride);
       }

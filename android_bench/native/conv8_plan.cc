@@ -45,8 +45,8 @@ void Conv8Plan::pack(const int8_t* weights, const int32_t* bias, const std::vect
       if (order == Filter8::kDoubled) block[at + 8] = static_cast<uint8_t>(weight);
       sum += static_cast<uint32_t>(int32_t{weight});
     }
-    starts[c] =
-        static_cast<int32_t>(static_cast<uint32_t>(bias[c]) - static_cast<uint32_t>(p.input_zero_point) * sum);
+    starts[c] = static_cast<int32_t>(static_cast<uint32_t>(bias[c]) -
+                                     static_cast<uint32_t>(p.input_zero_point) * sum);
     scales[c] = scale[c];
     significands[c] = scale[c].significand;
     lefts[c] = std::max(scale[c].shift, 0);
@@ -76,8 +76,8 @@ void Conv8Plan::lay_out(const reference::Images& geometry, int pad_bottom, int p
   const size_t row = p.filter_w * pixel_bytes;
   for (int y = 0; y < p.filter_h; ++y) {
     for (size_t i = 0; i < row; i += 16) {
-      moves.push_back({static_cast<uint32_t>(y * bordered_w * pixel_bytes + i), 0,
-                       static_cast<uint32_t>(y * row + i)});
+      moves.push_back(
+          {static_cast<uint32_t>(y * bordered_w * pixel_bytes + i), 0, static_cast<uint32_t>(y * row + i)});
     }
   }
   const size_t quads = (steps + 3) / 4;  // of steps, as the gather goes

@@ -35,10 +35,10 @@ struct Conv8Plan {
   size_t depth = 0, steps = 0;  // values of a window
   size_t blocks = 0, block_bytes = 0;
   Buffer filter;
-  std::vector<int32_t> starts;       // bias less input zero point times the sum of the weights
+  std::vector<int32_t> starts;  // bias less input zero point times the sum of the weights
   std::vector<Scale8> scales;
   std::vector<int32_t> significands, lefts, rights;  // the same in parts, rights as negative shifts
-  bool all_shrink = true;            // every factor is below one half
+  bool all_shrink = true;                            // every factor is below one half
   Range8 range = {-128, 127};
 
   // From resize.
@@ -52,7 +52,8 @@ struct Conv8Plan {
   size_t window_bytes = 0, tile_bytes = 0;
 
   // scale: per channel; packed as `filter_order` says.
-  void pack(const int8_t* weights, const int32_t* bias, const std::vector<Scale8>& scale, Filter8 filter_order);
+  void pack(const int8_t* weights, const int32_t* bias, const std::vector<Scale8>& scale,
+            Filter8 filter_order);
   void lay_out(const reference::Images& geometry, int pad_bottom, int pad_right);
   void add_borders(const uint8_t* input);
   size_t scratch_bytes() const { return kTilePixels * window_bytes + tile_bytes; }

@@ -24,8 +24,8 @@ struct PortableKernel8 {
     }
     const size_t c = block * kBlockChannels + lane;
     const uint32_t started = static_cast<uint32_t>(plan.starts[c]) + static_cast<uint32_t>(sum);
-    const int64_t result = int64_t{rescaled(static_cast<int32_t>(started), plan.scales[c])} +
-                           plan.params.output_zero_point;
+    const int64_t result =
+        int64_t{rescaled(static_cast<int32_t>(started), plan.scales[c])} + plan.params.output_zero_point;
     return static_cast<int8_t>(std::clamp<int64_t>(result, plan.range.least, plan.range.most));
   }
 };

@@ -243,9 +243,10 @@ void fuzz_conv8(Draw& draw) {
     fail("the paths do not agree on what they refuse");
   if (error.empty() && count > kRefused) fail("a filter that is too large was taken");
   if (!sentence(error)) fail("an error is no sentence");
-  const Wide pixels = positive(batch) * positive(in_h) * positive(in_w), outputs = pixels * positive(p.channels_out);
-  const Wide bordered = positive(batch) * (positive(in_h) + positive(p.filter_h)) *
-                        (positive(in_w) + positive(p.filter_w));
+  const Wide pixels = positive(batch) * positive(in_h) * positive(in_w),
+             outputs = pixels * positive(p.channels_out);
+  const Wide bordered =
+      positive(batch) * (positive(in_h) + positive(p.filter_h)) * (positive(in_w) + positive(p.filter_w));
   if (error.empty() && (bordered > kMost || outputs > kMost) && pixels <= 4 * kRefused) return;
   const std::string refusal = error.empty() ? slow.resize(batch, in_h, in_w) : error;
   if (error.empty() && refusal != fast.resize(batch, in_h, in_w))

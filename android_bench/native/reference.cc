@@ -98,13 +98,13 @@ void conv8(const Conv8Params& p, const Images& g, const int8_t* input, const int
               if (y < 0 || y >= g.in_h || x < 0 || x >= g.in_w) continue;
               for (int64_t c = 0; c < p.channels_in; ++c) {
                 const int64_t value = input[((n * g.in_h + y) * g.in_w + x) * p.channels_in + c];
-                const int64_t weight =
-                    filter[((co * p.filter_h + ky) * p.filter_w + kx) * p.channels_in + c];
+                const int64_t weight = filter[((co * p.filter_h + ky) * p.filter_w + kx) * p.channels_in + c];
                 sum += weight * (value - p.input_zero_point);
               }
             }
           }
-          const int64_t result = int64_t{rescaled(static_cast<int32_t>(sum), scales[co])} + p.output_zero_point;
+          const int64_t result =
+              int64_t{rescaled(static_cast<int32_t>(sum), scales[co])} + p.output_zero_point;
           output[((n * g.out_h + oy) * g.out_w + ox) * p.channels_out + co] =
               static_cast<int8_t>(std::clamp<int64_t>(result, range.least, range.most));
         }
