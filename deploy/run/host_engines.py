@@ -42,12 +42,7 @@ def load_here(model: Model, num_threads: int) -> Any:
             "`larqnets inspect` works here."
         )
     if CONV_INT8 in model.operator_codes:
-        from deploy.export.own_stem import with_stock_stem
-
-        stock = dataclasses.replace(read_model(with_stock_stem(model.content)), name=model.name)
-        engine = load_here(stock, num_threads)
-        engine.engine = f"{engine.engine}, {CONV_INT8} as CONV_2D"
-        return engine
+        return _with_stock_stem(model, num_threads)
     if not has_larq_ops(model):
         return TfliteModel(model, num_threads)
     kernel = kernel_for(model)
@@ -62,6 +57,17 @@ def load_here(model: Model, num_threads: int) -> Any:
             f"{model.name} has a zero-padded binary convolution that the Larq Compute Engine computes wrongly on x86-64, and "
             f"the ARM64 runtime, which is right, cannot run here. {error}"
         ) from error
+
+
+def _with_stock_stem(model: Model, num_threads: int) -> Any:
+    """Return the engine of a file that holds the op of our runtime, with CONV_2D in its place."""
+    _extension(_TFLITE)  # says what to install before the schema is looked for in TensorFlow
+    from deploy.export.own_stem import with_stock_stem
+
+    stock = dataclasses.replace(read_model(with_stock_stem(model.content)), name=model.name)
+    engine = load_here(stock, num_threads)
+    engine.engine = f"{engine.engine}, {CONV_INT8} as CONV_2D"
+    return engine
 
 
 class LceModel:
