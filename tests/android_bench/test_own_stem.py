@@ -15,6 +15,7 @@ from deploy.convert.convert import Samples, convert_twin
 from deploy.export.own_stem import with_own_stem, with_stock_stem
 from deploy.run.interpreter import Interpreter
 from larqnets import LarqnetsError
+from larqnets.studies.bench_models import _stock
 from larqnets.tflite.inspect import inspect_model
 from larqnets.tflite.reading import read_model
 
@@ -114,7 +115,18 @@ def test_inspect_says_who_runs_it(cli, twins, tmp_path):
     ]
 
 
+def int8_file(first, channels):
+    """An int8 file of a network that begins with a function, and has a convolution behind it."""
+    image = tf.keras.Input((16, 16, channels), batch_size=1)
+    return _stock(tf.keras.Model(image, tf.keras.layers.Conv2D(8, 3, padding="same")(first(image))), int8=True)
+
+
 UNFIT = {
+    "a rewritten stem": (
+        lambda: int8_file(lambda x: tf.nn.space_to_depth(x, 2), 1),
+        "rewritten with SPACE_TO_DEPTH, which --stem as-trained leaves out",
+    ),
+    "a dilated stem": (lambda: int8_file(tf.keras.layers.Conv2D(4, 3, dilation_rate=2), 3), "it is dilated"),
     "no convolution": (lambda: file_of([quantize(RNG)])[0], "is none, not CONV_2D"),
     "floats": (lambda: convert_twin(network(), SAMPLES, None, {}, "").content, "float32"),
     "ours already": (lambda: file_of(NODES)[0], f"is {NAME}"),
