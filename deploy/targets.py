@@ -1,8 +1,12 @@
 """The device families that files are made for, and what a conversion may be asked for."""
 
+from typing import Literal, cast, get_args
+
 from larqnets.errors import LarqnetsError, nearest
 
 TARGETS = ("arm64",)
+RuntimeOps = Literal["stock", "larqnets"]
+RUNTIME_OPS: tuple[RuntimeOps, ...] = get_args(RuntimeOps)
 _DETECTION = "detection"  # the task
 
 
@@ -10,6 +14,17 @@ def check_target(target: str) -> None:
     """Look whether there is such a device family."""
     if target not in TARGETS:
         raise LarqnetsError(f"There is no target '{target}'.{nearest(target, TARGETS)} Targets: {', '.join(TARGETS)}.")
+
+
+def check_runtime_ops(runtime_ops: str, *, int8: bool) -> RuntimeOps:
+    """Return what is asked for: int8 files with ops of our runtime (larqnets) or without (stock); `int8`: there will be one."""
+    if runtime_ops not in RUNTIME_OPS:
+        raise LarqnetsError(
+            f"There is no --runtime-ops '{runtime_ops}'.{nearest(runtime_ops, RUNTIME_OPS)} Use {' or '.join(RUNTIME_OPS)}."
+        )
+    if runtime_ops != "stock" and not int8:
+        raise LarqnetsError("--runtime-ops is about int8 files, and none is to be written. Add --twins.")
+    return cast(RuntimeOps, runtime_ops)
 
 
 def check_postprocess(task: str, whose: str) -> None:

@@ -75,10 +75,11 @@ MAY_IMPORT = {
     "android_bench.reporting": ("android_bench", "android_bench.measuring", "android_bench.record"),
     "deploy": (),
     "deploy.targets": (),
-    "deploy.run": (
-        *("android_bench.emulation", "android_bench.runtime", "larqnets.data", "larqnets.tasks", "larqnets.tflite"),
-    ),
     "deploy.export": ("larqnets.layers", "larqnets.tasks", "larqnets.tflite"),
+    "deploy.run": (
+        *("android_bench.emulation", "android_bench.runtime", "deploy.export", "larqnets.data", "larqnets.tasks"),
+        "larqnets.tflite",
+    ),
     "deploy.proof": (
         *(
             "android_bench.emulation",

@@ -1,7 +1,7 @@
 """Count the executed instructions of the kernels alone, without TFLite: deterministic, and no latency.
 
-`python -m android_bench.emulation.instructions` prints what LceBconv2d and LceQuantize execute per shape, one thread, the second
-run, and how four threads share the convolutions.
+`python -m android_bench.emulation.instructions` prints what LceBconv2d, LceQuantize and LarqnetsConv2dInt8 execute per shape, one
+thread, the second run, and how four threads share the convolutions.
 """
 
 import sys
@@ -46,6 +46,34 @@ class Bconv:
 
 
 @dataclass(frozen=True)
+class Conv8:
+    """One LarqnetsConv2dInt8 with a ReLU, batch 1, SAME padding."""
+
+    height: int
+    width: int
+    channels_in: int
+    channels_out: int
+    filter: int
+    stride: int
+    threads: int = 1
+
+    @property
+    def macs(self) -> int:
+        """Products."""
+        outputs = -(-self.height // self.stride) * -(-self.width // self.stride) * self.channels_out
+        return outputs * self.filter**2 * self.channels_in
+
+    @property
+    def argument(self) -> str:
+        sizes = (self.height, self.width, self.channels_in, self.channels_out, self.filter, self.stride)
+        return f"conv8:{','.join(map(str, sizes))},{self.threads}"
+
+    def __str__(self) -> str:
+        text = f"int8 {self.filter}x{self.filter} {self.height}x{self.width} {self.channels_in}->{self.channels_out}"
+        return f"{text} /{self.stride}"
+
+
+@dataclass(frozen=True)
 class Quantize:
     """One LceQuantize of float32 (rows, channels)."""
 
@@ -62,6 +90,7 @@ class Quantize:
 
 
 _REGIONS = 32  # per op, in count_ops.cc
+Op = Bconv | Conv8 | Quantize
 SQUARES = ((56, 64), (28, 128), (14, 256), (7, 512))  # height = width, channels in = out: the 3x3 shapes of ResNet-18
 OPS = (
     *(Bconv(size, size, c, c) for size, c in SQUARES),
@@ -73,12 +102,14 @@ OPS = (
     Bconv(56, 56, 32, 32),
     Bconv(28, 28, 96, 96),
     *(Quantize(size * size, c) for size, c in SQUARES),
+    *(Quantize(size * size, c) for size, c in ((56, 16), (28, 24), (28, 40), (28, 100))),
 )
+# One for each kernel of LarqnetsConv2dInt8; qemu has no core of a phone with int8 matrices, and "max" without SME stands in.
+INT8_CORES = (*CPUS, "max,sme=off")
+STEMS = (Conv8(112, 112, 3, 64, 7, 2), Conv8(112, 112, 3, 64, 3, 2), Conv8(227, 227, 3, 96, 11, 4))
 
 
-def count_ops(
-    folder: Path, ops: Sequence[Bconv | Quantize] = OPS, cpu: str = CPUS[0]
-) -> dict[Bconv | Quantize, InstructionCounts]:
+def count_ops(folder: Path, ops: Sequence[Op] = OPS, cpu: str = CPUS[0]) -> dict[Op, InstructionCounts]:
     """Compile kernels and counter into `folder` and count each op alone, as it is called by the TFLite adapter.
 
     Of an op with several threads only what is not shared among them is counted here.
@@ -87,33 +118,34 @@ def count_ops(
     return {op: regions[_REGIONS * i] for i, op in enumerate(ops, 1)}
 
 
-def count_threads(folder: Path, op: Bconv | Quantize, cpu: str = CPUS[0]) -> list[InstructionCounts]:
+def count_threads(folder: Path, op: Op, cpu: str = CPUS[0]) -> list[InstructionCounts]:
     """Count what each of an op's threads executes; the tasks are run one after the other, so that it repeats exactly."""
     regions = _count_each(folder, [op], cpu)
     return [regions[i] for i in range(_REGIONS + 1, 2 * _REGIONS) if i in regions]
 
 
-def _count_each(folder: Path, ops: Sequence[Bconv | Quantize], cpu: str) -> dict[int, InstructionCounts]:
+def _count_each(folder: Path, ops: Sequence[Op], cpu: str) -> dict[int, InstructionCounts]:
     program = folder / "count_ops"
     compile_native([*KERNELS, NATIVE / "count_ops.cc"], program, "aarch64")
     return count_regions(build_counter(folder), [str(program), *(op.argument for op in ops)], cpu)
 
 
 def main() -> int:
-    """Print the table; returns the exit code."""
+    """Print the tables; returns the exit code."""
     try:
         with processes.temporary_folder() as folder:
-            counted = count_ops(folder)
+            counted = {"": count_ops(folder)} | {f", {cpu}": count_ops(folder, STEMS, cpu) for cpu in INT8_CORES}
             squares = [Bconv(size, size, c, c, threads=4) for size, c in SQUARES]
             shared = {op: count_threads(folder, op) for op in squares}
     except LarqnetsError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{'op':34} {'instructions':>12} {'SIMD':>10} {'loads/stores':>12}  per MAC or value")
-    for op, counts in counted.items():
-        size = op.macs if isinstance(op, Bconv) else op.rows * op.channels
-        numbers = f"{counts.instructions:12,} {counts.simd:10,} {counts.loads_stores:12,}"
-        print(f"{op!s:34} {numbers}  {counts.instructions / size:.4f}")
+    print(f"{'op':42} {'instructions':>12} {'SIMD':>10} {'loads/stores':>12}  per MAC or value")
+    for core, ops in counted.items():
+        for op, counts in ops.items():
+            size = op.rows * op.channels if isinstance(op, Quantize) else op.macs
+            numbers = f"{counts.instructions:12,} {counts.simd:10,} {counts.loads_stores:12,}"
+            print(f"{f'{op}{core}':42} {numbers}  {counts.instructions / size:.4f}")
     print("\nfour threads, instructions of each")
     for op, threads in shared.items():
         print(f"{op!s:34} " + " ".join(f"{counts.instructions:12,}" for counts in threads))

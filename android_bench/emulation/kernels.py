@@ -3,7 +3,7 @@
 The result is a list of {cpu, shape, kind, macs, instructions}. Everything is of one inference in steady state on one
 thread, and never a latency.
 
-kind: `larqnets_bconv` and `lce_quantize` are the ops alone (macs of lce_quantize: the floats that it packs);
+kind: `larqnets_bconv`, `larqnets_conv_int8` and `lce_quantize` are the ops alone (macs of lce_quantize: the floats that it packs);
 `xnnpack_fp32`, `xnnpack_int8` and `network_*` are whole inferences.
 """
 
@@ -16,6 +16,7 @@ from android_bench.emulation.qemu import Count, count
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
+from larqnets.tflite.lce_ops import CONV_INT8
 from larqnets.tflite.reading import read_model
 
 
@@ -25,7 +26,7 @@ def count_models(folder: Path, reporter: Reporter = SILENT) -> list[dict[str, An
     for model in _index(folder):
         reporter.stage(f"counting {model['file']}")
         for cpu in CPUS:
-            counted = count(folder / model["file"], cpu, per_op=model["kind"] == "bconv")
+            counted = count(folder / model["file"], cpu, per_op=model["kind"] in ("bconv", "own_int8"))
             for kind, macs, instructions in _parts(model, counted, folder):
                 row = {"cpu": cpu, "shape": model["shape"], "kind": kind, "macs": macs, "instructions": instructions}
                 rows.append(row)
@@ -41,6 +42,9 @@ def _index(folder: Path) -> list[dict[str, Any]]:
 
 def _parts(model: dict[str, Any], counted: Count, folder: Path) -> list[tuple[str, int, int]]:
     """Return (kind, macs, instructions) for what a model is there to show."""
+    if model["kind"] == "own_int8":
+        (instructions,) = (op.instructions for op in counted.ops if op.name == CONV_INT8)
+        return [("larqnets_conv_int8", model["macs"], instructions)]
     if model["kind"] != "bconv":
         kind = model["kind"] if model["kind"].startswith("network_") else f"xnnpack_{model['kind']}"
         return [(kind, model["macs"], counted.instructions)]

@@ -1,6 +1,6 @@
 // Runs ops once to warm up and once inside a marked region each, on random data: the program that icount.c
 // counts. Arguments: bconv:HEIGHT,WIDTH,IN,OUT,FILTER,STRIDE,PAD,OUTPUT,THREADS with PAD one|zero and OUTPUT
-// float|int8|bits, or quantize:ROWS,CHANNELS,THREADS. The n-th op (from 1) is region 32 n. With more than one
+// float|int8|bits; quantize:ROWS,CHANNELS,THREADS; conv8:HEIGHT,WIDTH,IN,OUT,FILTER,STRIDE,THREADS. The n-th op (from 1) is region 32 n. With more than one
 // thread the tasks of the threads run one after the other, task i in region 32 n + 1 + i, and region 32 n is
 // what no thread shares.
 #include <cstdio>
@@ -87,6 +87,36 @@ int count_bconv(const char* text, long region) {
   return 0;
 }
 
+int count_conv8(const char* text, long region) {
+  int h, w, in, out, filter, stride, threads;
+  if (std::sscanf(text, "%d,%d,%d,%d,%d,%d,%d", &h, &w, &in, &out, &filter, &stride, &threads) != 7)
+    return fail(std::string("cannot read conv8:") + text);
+  Conv8Params p;
+  p.channels_in = in;
+  p.channels_out = out;
+  p.filter_h = p.filter_w = filter;
+  p.stride_h = p.stride_w = stride;
+  p.activation = Activation::kRelu;
+  p.output_scale = static_cast<float>(100 * filter);
+  p.output_zero_point = -128;
+  std::vector<int8_t> weights(static_cast<size_t>(out) * filter * filter * in);
+  for (int8_t& weight : weights) weight = static_cast<int8_t>(static_cast<int>(random_word() % 255) - 127);
+  std::vector<int8_t> input(static_cast<size_t>(h) * w * in);
+  for (int8_t& value : input) value = static_cast<int8_t>(random_word());
+  const std::vector<float> scales(out, 1.0f);
+  const std::vector<int32_t> bias(out, 1000);
+  Conv8 op;
+  std::string error = op.prepare(best_path(), p, weights.data(), scales.data(), bias.data());
+  if (error.empty()) error = op.resize(1, h, w);
+  if (!error.empty()) return fail(error);
+  std::vector<int8_t> result(static_cast<size_t>(op.out_h()) * op.out_w() * out);
+  op.run(input.data(), result.data(), one_thread());
+  mark(region);
+  op.run(input.data(), result.data(), parallel(&region, threads));
+  mark(0);
+  return 0;
+}
+
 int count_quantize(const char* text, long region) {
   int rows, channels, threads;
   if (std::sscanf(text, "%d,%d,%d", &rows, &channels, &threads) != 3)
@@ -112,6 +142,8 @@ int main(int argc, char** argv) {
       status = count_bconv(colon + 1, 32L * i);
     else if (op == "quantize" && colon)
       status = count_quantize(colon + 1, 32L * i);
+    else if (op == "conv8" && colon)
+      status = count_conv8(colon + 1, 32L * i);
     else
       return fail("unknown op " + op);
     if (status) return status;

@@ -202,6 +202,70 @@ void fuzz_bconv(Draw& draw) {
     fail("results differ");
 }
 
+void fuzz_conv8(Draw& draw) {
+  Conv8Params p;
+  p.channels_in = draw.size(5);
+  p.channels_out = draw.size(20);
+  p.filter_h = draw.size(11);
+  p.filter_w = draw.size(11);
+  p.stride_h = draw.size(4);
+  p.stride_w = draw.size(4);
+  p.padding = draw.one_in(2) ? Padding::kSame : Padding::kValid;
+  p.activation = static_cast<Activation>(draw.below(draw.wild ? 5 : 4));
+  const auto scale = [&] {
+    if (draw.wild && draw.one_in(20)) return draw.one_in(2) ? 0.0f : NAN;
+    return std::ldexp(1.0f + static_cast<float>(draw.below(1000)) / 1000, draw.below(20) - 10);
+  };
+  p.input_scale = scale();
+  p.output_scale = 100 * scale();
+  p.input_zero_point = draw.wild && draw.one_in(20) ? draw.size(300) : draw.below(256) - 128;
+  p.output_zero_point = draw.below(256) - 128;
+  const int batch = draw.size(2), in_h = draw.size(20), in_w = draw.size(20);
+  const auto positive = [](int value) { return Wide(std::max(value, 0)); };
+  const Wide count =
+      positive(p.channels_out) * positive(p.filter_h) * positive(p.filter_w) * positive(p.channels_in);
+  if ((count > kMost && count <= kRefused) || p.channels_out > kMost) return;  // too much work here
+  const size_t channels = static_cast<size_t>(std::max(p.channels_out, 0));
+  Bytes filter(draw, count > kMost ? 0 : static_cast<size_t>(count)), scales(draw, channels * 4),
+      bias(draw, channels * 4);
+  for (Wide i = 0; i < count && count <= kMost && !draw.one_in(500000); ++i) {  // now and then a -128 stays
+    if (filter.data()[i] == 0x80) filter.data()[i] = 0x7f;
+  }
+  for (size_t i = 0; i < channels; ++i) {
+    const float value = scale();
+    const int32_t start = draw.below(1 << 20) - (1 << 19);
+    std::memcpy(scales.data() + i * 4, &value, 4);
+    std::memcpy(bias.data() + i * 4, &start, 4);
+  }
+  Conv8 slow, fast;
+  const std::string error = slow.prepare(Path::kReference, p, filter.data(), scales.data(), bias.data());
+  if (error != fast.prepare(Path::kPortable, p, filter.data(), scales.data(), bias.data()))
+    fail("the paths do not agree on what they refuse");
+  if (error.empty() && count > kRefused) fail("a filter that is too large was taken");
+  if (!sentence(error)) fail("an error is no sentence");
+  const Wide pixels = positive(batch) * positive(in_h) * positive(in_w),
+             outputs = pixels * positive(p.channels_out);
+  const Wide bordered =
+      positive(batch) * (positive(in_h) + positive(p.filter_h)) * (positive(in_w) + positive(p.filter_w));
+  if (error.empty() && (bordered > kMost || outputs > kMost) && pixels <= 4 * kRefused) return;
+  const std::string refusal = error.empty() ? slow.resize(batch, in_h, in_w) : error;
+  if (error.empty() && refusal != fast.resize(batch, in_h, in_w))
+    fail("the paths do not agree on what they refuse");
+  if (!sentence(refusal)) fail("an error is no sentence");
+  if (!refusal.empty()) {
+    ++refused;
+    return;
+  }
+  if (outputs * p.filter_h * p.filter_w * p.channels_in > 4 * kMost) return;
+  Bytes input(draw, static_cast<size_t>(pixels * p.channels_in));
+  const size_t out_bytes = static_cast<size_t>(batch) * slow.out_h() * slow.out_w() * channels;
+  Bytes expected(draw, out_bytes), found(draw, out_bytes);
+  slow.run(input.data(), expected.data(), one_thread());
+  fast.run(input.data(), found.data(), backwards(1 + draw.below(20)));
+  ++compared;
+  if (!same(expected.data(), found.data(), out_bytes, false)) fail("results of an int8 convolution differ");
+}
+
 void fuzz_pool(Draw& draw) {
   PoolParams p;
   p.filter_h = draw.size(5);
@@ -267,10 +331,12 @@ void fuzz_case(uint64_t seed, uint64_t index) {
   current_case = index;
   Draw draw(seed, index);
   draw.wild = draw.one_in(3);
-  const int op = draw.below(6);
+  const int op = draw.below(8);
   if (op < 4)
     fuzz_bconv(draw);
-  else if (op == 4)
+  else if (op < 6)
+    fuzz_conv8(draw);
+  else if (op == 6)
     fuzz_pool(draw);
   else
     fuzz_conversion(draw);

@@ -1,5 +1,5 @@
-// The Larq ops on bit-packed tensors: LceBconv2d, LceQuantize, LceDequantize, LceBMaxPool2d. Knows nothing of
-// TFLite.
+// The Larq ops on bit-packed tensors, LceBconv2d, LceQuantize, LceDequantize, LceBMaxPool2d, and
+// LarqnetsConv2dInt8. Knows nothing of TFLite.
 //
 // A packed tensor is (N, H, W, words) of 32-bit words, channels last, words = ceil(C / 32): channel c is bit
 // c % 32 of word c / 32, bit 0 means +1, bit 1 means -1, the unused high bits of the last word are 0 (in
@@ -79,6 +79,44 @@ class Bconv {
   int out_h() const;
   int out_w() const;
   // output: (batch, out_h, out_w, channels_out) floats or int8, or packed. One call at a time per node.
+  void run(const void* input, void* output, const Parallel& parallel);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+struct Conv8Params {
+  int channels_in = 0, channels_out = 0;
+  int filter_h = 1, filter_w = 1;
+  int stride_h = 1, stride_w = 1;
+  Padding padding = Padding::kSame;
+  Activation activation = Activation::kNone;
+  float input_scale = 1, output_scale = 1;
+  int input_zero_point = 0, output_zero_point = 0;
+};
+
+// LarqnetsConv2dInt8, one node: the int8 convolution of TFLite's reference kernels, bit for bit. With s the
+// sum of w (x - input zero point) over the part of the window that lies in the image, plus the bias, mod 2^32:
+//   y = output zero point + s * (input scale * filter scale / output scale), limited by the activation,
+// where the factor is a 32-bit fraction and a power of two, each product rounded half away from zero
+// (conv8_scale.h).
+class Conv8 {
+ public:
+  Conv8();
+  ~Conv8();
+  Conv8(Conv8&&) noexcept;
+  Conv8& operator=(Conv8&&) noexcept;
+
+  // Checks and packs; copies what it needs. filter: (channels_out, filter_h, filter_w, channels_in) int8 of
+  // which none is -128; filter_scales: channels_out floats; bias: channels_out int32.
+  std::string prepare(Path path, const Conv8Params& params, const void* filter, const void* filter_scales,
+                      const void* bias);
+  // The geometry for inputs (batch, in_h, in_w, channels_in); may be called again, keeps the packed filter.
+  std::string resize(int batch, int in_h, int in_w);
+  int out_h() const;
+  int out_w() const;
+  // output: (batch, out_h, out_w, channels_out) int8. One call at a time per node.
   void run(const void* input, void* output, const Parallel& parallel);
 
  private:

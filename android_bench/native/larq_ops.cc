@@ -1,4 +1,4 @@
-// The Larq ops on top of kernels.h.
+// The Larq ops and LarqnetsConv2dInt8 on top of kernels.h.
 //
 // Shapes, types and options come from the file and are checked here, before a kernel sees them; what does not
 // fit is reported in one sentence. No exception leaves a function that C code calls.
@@ -11,6 +11,7 @@
 #include <exception>
 #include <string>
 
+#include "conv8_op.h"
 #include "node.h"
 
 namespace larqnets {
@@ -18,8 +19,7 @@ namespace larqnets {
 namespace {
 
 // Every op is a class with: a constructor from its options, prepare(), and run(). Both return what is wrong
-// as a clause about the op, or empty; `said` makes one of a kernel's own sentence.
-std::string said(const std::string& sentence) { return sentence.empty() ? "" : "is refused: " + sentence; }
+// as a clause about the op, or empty.
 
 class QuantizeOp {
  public:
@@ -338,6 +338,7 @@ std::vector<OperatorPointer> larq_operators(Parallel* parallel) {
   operators.push_back(registered<DequantizeOp>(parallel));
   operators.push_back(registered<BconvOp>(parallel));
   operators.push_back(registered<MaxPoolOp>(parallel));
+  operators.push_back(registered<Conv8Op>(parallel));
   return operators;
 }
 

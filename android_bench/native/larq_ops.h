@@ -1,4 +1,4 @@
-// The Larq ops as TensorFlow Lite takes them.
+// The Larq ops and LarqnetsConv2dInt8 as TensorFlow Lite takes them.
 #ifndef LARQNETS_LARQ_OPS_H_
 #define LARQNETS_LARQ_OPS_H_
 

@@ -14,6 +14,8 @@ const char* type_name(int type) {
   }
 }
 
+std::string said(const std::string& sentence) { return sentence.empty() ? "" : "is refused: " + sentence; }
+
 std::string text(const Dims& dims) {
   std::string result = "[";
   for (size_t i = 0; i < dims.size(); ++i) result += (i ? "," : "") + std::to_string(dims[i]);
@@ -64,8 +66,8 @@ const void* constant(const Node& node, int index, int type, const Dims& dims, co
     return nullptr;
   }
   const void* data = TfLiteOpaqueTensorData(tensor);
-  const uint64_t bytes =
-      static_cast<uint64_t>(product(dims, 0, dims.size())) * 4;  // all are float32 or int32
+  const uint64_t item = type == kTfLiteInt8 ? 1 : 4;  // all are int8, float32 or int32
+  const uint64_t bytes = static_cast<uint64_t>(product(dims, 0, dims.size())) * item;
   if (TfLiteOpaqueTensorGetAllocationType(tensor) != kTfLiteMmapRo || (data == nullptr && bytes > 0) ||
       TfLiteOpaqueTensorByteSize(tensor) != bytes) {
     *problem = std::string("has ") + noun + " that are not a constant of the file";

@@ -18,6 +18,9 @@ std::string text(const Dims& dims);
 
 const char* type_name(int type);
 
+// A kernel's own sentence as a clause about the op; empty stays empty.
+std::string said(const std::string& sentence);
+
 inline int words_of(int channels) { return static_cast<int>((static_cast<int64_t>(channels) + 31) / 32); }
 
 // What an op sees of its node while it prepares or runs.

@@ -97,6 +97,28 @@ size_t pack_neon(const uint8_t* in, size_t words, int zero_point, uint8_t* out) 
   return done;
 }
 
+// Packs rows whose channels are no multiple of 32. For the rest of a row, at most kRead values, kRead are read.
+template <class Type, size_t kRead>
+void pack_rows_neon(const uint8_t* in, size_t rows, size_t channels, int zero_point, uint8_t* out) {
+  constexpr size_t kSize = sizeof(typename Type::Value);
+  const size_t full = channels / 32, rest = channels % 32;
+  const uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
+  const int8x16_t zero = vdupq_n_s8(static_cast<int8_t>(zero_point));
+  const uint32x4_t used = vdupq_n_u32(UINT32_MAX >> (32 - rest));
+  for (; rows > 0; --rows, in += rest * kSize, out += 4) {
+    if (full > 0) {
+      pack_neon<Type>(in, full, zero_point, out);
+      in += full * 32 * kSize;
+      out += full * 4;
+    }
+    uint8x16_t high = vdupq_n_u8(0);
+    if constexpr (kRead == 32) high = vandq_u8(minus16(Type(), in + 16 * kSize, zero), bit);
+    const uint8x16_t a = vpaddq_u8(vandq_u8(minus16(Type(), in, zero), bit), high), b = vpaddq_u8(a, a);
+    const uint32x4_t word = vandq_u32(vreinterpretq_u32_u8(vpaddq_u8(b, b)), used);
+    vst1q_lane_u32(reinterpret_cast<uint32_t*>(out), word, 0);
+  }
+}
+
 #endif
 
 template <class Type>
@@ -115,12 +137,30 @@ struct Packing {
       pack_full(in + first * channels * size, (last - first) * full, out + first * words * 4);
       return;
     }
-    for (size_t row = first; row < last; ++row) {
+    for (size_t row = first + pack_most(first, last); row < last; ++row) {
       const uint8_t* from = in + row * channels * size;
       uint8_t* to = out + row * words * 4;
       pack_full(from, full, to);
       pack_word<Type>(from + full * 32 * size, channels % 32, zero_point, to + full * 4);
     }
+  }
+
+  // Packs the rows from `first` on that may be read past their end, since others follow; returns how many.
+  size_t pack_most(size_t first, size_t last) const {
+#ifdef __aarch64__
+    const size_t rest = channels % 32, read = rest > 16 ? 32 : 16;
+    const size_t ending = (read - rest + channels - 1) / channels;  // rows at the end that may not
+    if (path == Path::kNeon && rows > ending && first < rows - ending) {
+      const size_t count = std::min(last, rows - ending) - first;
+      const auto pack = rest > 16 ? pack_rows_neon<Type, 32> : pack_rows_neon<Type, 16>;
+      pack(in + first * channels * sizeof(typename Type::Value), count, channels, zero_point,
+           out + first * ((channels + 31) / 32) * 4);
+      return count;
+    }
+#else
+    static_cast<void>(first), static_cast<void>(last);
+#endif
+    return 0;
   }
 
   void pack_full(const uint8_t* from, size_t words, uint8_t* to) const {

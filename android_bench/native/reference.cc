@@ -85,6 +85,34 @@ void bconv(const BconvParams& p, const Images& g, const uint8_t* input, const ui
   }
 }
 
+void conv8(const Conv8Params& p, const Images& g, const int8_t* input, const int8_t* filter,
+           const Scale8* scales, const int32_t* bias, Range8 range, int8_t* output) {
+  for (int64_t n = 0; n < g.batch; ++n) {
+    for (int64_t oy = 0; oy < g.out_h; ++oy) {
+      for (int64_t ox = 0; ox < g.out_w; ++ox) {
+        for (int64_t co = 0; co < p.channels_out; ++co) {
+          int64_t sum = bias[co];
+          for (int64_t ky = 0; ky < p.filter_h; ++ky) {
+            for (int64_t kx = 0; kx < p.filter_w; ++kx) {
+              const int64_t y = oy * p.stride_h + ky - g.pad_top, x = ox * p.stride_w + kx - g.pad_left;
+              if (y < 0 || y >= g.in_h || x < 0 || x >= g.in_w) continue;
+              for (int64_t c = 0; c < p.channels_in; ++c) {
+                const int64_t value = input[((n * g.in_h + y) * g.in_w + x) * p.channels_in + c];
+                const int64_t weight = filter[((co * p.filter_h + ky) * p.filter_w + kx) * p.channels_in + c];
+                sum += weight * (value - p.input_zero_point);
+              }
+            }
+          }
+          const int64_t result =
+              int64_t{rescaled(static_cast<int32_t>(sum), scales[co])} + p.output_zero_point;
+          output[((n * g.out_h + oy) * g.out_w + ox) * p.channels_out + co] =
+              static_cast<int8_t>(std::clamp<int64_t>(result, range.least, range.most));
+        }
+      }
+    }
+  }
+}
+
 void max_pool(const PoolParams& p, const Images& g, int words, const uint8_t* input, uint8_t* output) {
   const size_t bytes = static_cast<size_t>(words) * 4;
   for (int n = 0; n < g.batch; ++n) {

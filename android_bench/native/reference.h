@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "conv8_scale.h"
 #include "kernels.h"
 
 namespace larqnets::reference {
@@ -14,6 +15,9 @@ struct Images {
 
 void bconv(const BconvParams& params, const Images& images, const uint8_t* input, const uint8_t* filter,
            const float* multiplier, const float* bias, const int32_t* thresholds, uint8_t* output);
+// scales: of the products of input and filter channel to the output.
+void conv8(const Conv8Params& params, const Images& images, const int8_t* input, const int8_t* filter,
+           const Scale8* scales, const int32_t* bias, Range8 range, int8_t* output);
 void max_pool(const PoolParams& params, const Images& images, int words, const uint8_t* input,
               uint8_t* output);
 // is_minus(in, i): whether value i is -1.

@@ -61,6 +61,23 @@ typedef struct {
   int size;
   int data[];
 } TfLiteIntArray;
+typedef struct {
+  int size;
+  float data[];
+} TfLiteFloatArray;
+
+// All of what a file says about the quantisation of a tensor: `params` is a TfLiteAffineQuantization where type
+// is kTfLiteAffineQuantization.
+typedef struct {
+  int32_t type;
+  const void* params;
+} TfLiteQuantization;
+typedef struct {
+  const TfLiteFloatArray* scale;
+  const TfLiteIntArray* zero_point;
+  int32_t quantized_dimension;
+} TfLiteAffineQuantization;
+enum { kTfLiteAffineQuantization = 1 };
 
 const char* TfLiteVersion();
 // tflite::logging_internal::MinimalLogger::SetMinimumLogSeverity; 1 info, 2 warning, 3 error. Returns the old
@@ -125,6 +142,7 @@ size_t TfLiteOpaqueTensorByteSize(const TfLiteOpaqueTensor*);
 void* TfLiteOpaqueTensorData(const TfLiteOpaqueTensor*);
 int32_t TfLiteOpaqueTensorGetAllocationType(const TfLiteOpaqueTensor*);
 TfLiteQuantizationParams TfLiteOpaqueTensorGetQuantizationParams(const TfLiteOpaqueTensor*);
+TfLiteQuantization TfLiteOpaqueTensorGetQuantization(const TfLiteOpaqueTensor*);
 TfLiteStatus TfLiteOpaqueContextResizeTensor(TfLiteOpaqueContext*, TfLiteOpaqueTensor*,
                                              TfLiteIntArray* taken);
 void TfLiteOpaqueContextReportError(TfLiteOpaqueContext*, const char* format, ...);

@@ -13,7 +13,11 @@ from larqnets.files import building_folder
 NATIVE = Path(__file__).parents[1] / "native"
 KERNELS = tuple(
     NATIVE / f"{name}.cc"
-    for name in ("bconv", "bconv_neon", "bconv_plan", "bconv_portable", "pool", "quantize", "reference")
+    for name in (
+        *("bconv", "bconv_neon", "bconv_plan", "bconv_portable"),
+        *("conv8", "conv8_neon", "conv8_plan", "conv8_portable"),
+        *("pool", "quantize", "reference"),
+    )
 )
 LIBRARY_SOURCES = (*KERNELS, *(NATIVE / f"{name}.cc" for name in ("larq_ops", "node", "tflite", "xnnpack")))
 RUNNER_SOURCES = tuple(

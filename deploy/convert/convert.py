@@ -11,16 +11,19 @@ from deploy.export.decoding import integer_ends, run_int8_converter
 from deploy.export.edit import add_metadata
 from deploy.export.entry import factor_and_bias, is_norm, layers_behind
 from deploy.export.model import Export, check_places, check_structure
+from deploy.export.own_stem import with_own_stem
 from deploy.export.trained import Trained
 from deploy.proof import contents
 from deploy.proof.contents import layer_names
 from deploy.proof.converted import Converted, scores_of, task_entry
 from deploy.proof.samples import Samples
 from deploy.proof.verify import verify
+from deploy.targets import RuntimeOps
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
+from larqnets.tflite.lce_ops import CONV_INT8
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 from larqnets.tflite.weight_ops import stored_kernel
@@ -116,10 +119,13 @@ def convert_twin(
     calibration: np.ndarray | None,
     provenance: dict[str, Any],
     note: str,
+    runtime_ops: RuntimeOps = "stock",
 ) -> Converted:
     """Convert a real-valued model with stock TFLite: as float, or as int8 when `calibration` images (N, H, W, C) are given.
 
-    int8 means weights and activations, float input and output, and in floats what decodes boxes. Its accuracy is measured where the samples are labelled.
+    int8 means weights and activations, float input and output, and in floats what decodes boxes; with `runtime_ops`
+    "larqnets" its stem is an op of our runtime, LarqnetsError where there is none for it. Its accuracy is measured where the
+    samples are labelled.
     """
     variant = "float" if calibration is None else "int8"
     trained = Trained.of(model)
@@ -128,8 +134,12 @@ def convert_twin(
     names = layer_names(file, trained.model, {})
     entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
     entry |= {scores.KEY: kind_of_model(trained.model), **task_entry(samples)}
-    file = read_model(add_metadata(file.content, entry))
     warnings = [] if calibration is None else _left_float(file, names)
+    if calibration is not None and runtime_ops == "larqnets":
+        file = read_model(with_own_stem(file.content))
+        entry |= {"runtime_ops": runtime_ops}
+        warnings.append(f"int8: its stem is {CONV_INT8}, which no program but the runtime of larqnets runs.")
+    file = read_model(add_metadata(file.content, entry))
     return Converted(variant, file, None, scores_of(file, samples, None), layers=names, warnings=warnings, note=note)
 
 

@@ -18,7 +18,7 @@ from deploy.proof.output_form import check_end, in_form
 from deploy.proof.samples import Samples, verification_samples
 from deploy.proof.suppressed import SAMPLES as SUPPRESSED_SAMPLES
 from deploy.proof.suppressed import THREADS, suppressed
-from deploy.targets import check_postprocess, check_target
+from deploy.targets import RuntimeOps, check_postprocess, check_target
 from larqnets.config import ModelConfig
 from larqnets.data.info import IMAGE
 from larqnets.data.preparation import NOT_SAID, Preparation
@@ -53,6 +53,7 @@ def convert_source(
     form: Form = "logits",
     postprocess: Suppression | None = None,
     arm64_proof: bool = True,
+    runtime_ops: RuntimeOps = "stock",
     reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
     """Convert, prove, write; returns the manifest. A run gets `<run>/<target>/` and its card the converted accuracy.
@@ -62,6 +63,7 @@ def convert_source(
     `form` is what all files answer with, see `deploy.proof.output_form`: first those of logits are proven.
     `postprocess` adds to every file of a detector one that leaves out overlapping boxes, see `deploy.proof.suppressed`.
     `arm64_proof` proves the files on our ARM64 runtime too, where it is there; the manifest's `proof` says on what.
+    `runtime_ops` "larqnets" gives the int8 file a stem that only our runtime runs, see `deploy.export.own_stem`.
 
     `twins` also writes the same backbone real-valued, as float and int8: with the weights of `twin_run`, a trained run
     of method `real`, or else untrained, good for size and latency only, which the manifest says. A decomposed run also
@@ -89,7 +91,7 @@ def convert_source(
     files = [main]
     if twins or twin_run:
         reporter.stage("twins")
-        files += _twins(source, samples, twin_run, entry) if binary else _own_twin(source, trained, samples, entry)
+        files += _real_valued(source, trained, samples, twin_run, entry, runtime_ops)
     if source.run is not None and source.run.kind == "decomposed":
         images = _calibration(source) if twins else None
         files += convert_decomposed(source.run, trained, samples, images, entry, reporter)
@@ -224,13 +226,33 @@ def _check_same_images(run: Run, twin_run: Run) -> None:
             )
 
 
-def _own_twin(source: Subject, trained: Trained, samples: Samples, entry: dict[str, Any]) -> list[Converted]:
+def _real_valued(
+    source: Subject,
+    trained: Trained,
+    samples: Samples,
+    twin_run: Path | None,
+    entry: dict[str, Any],
+    runtime_ops: RuntimeOps,
+) -> list[Converted]:
+    """Return the files with real weights beside the network's own."""
+    if trained.binary_layers:
+        return _twins(source, samples, twin_run, entry, runtime_ops)
+    return _own_twin(source, trained, samples, entry, runtime_ops)
+
+
+def _own_twin(
+    source: Subject, trained: Trained, samples: Samples, entry: dict[str, Any], runtime_ops: RuntimeOps
+) -> list[Converted]:
     """Return a network with real weights as int8; nothing where there are no images for its ranges."""
     images = _calibration(source)
-    return [] if images is None else [convert_twin(trained, samples, images, entry, "quantised from this run")]
+    if images is None:
+        return []
+    return [convert_twin(trained, samples, images, entry, "quantised from this run", runtime_ops)]
 
 
-def _twins(source: Subject, samples: Samples, twin_run: Path | None, entry: dict[str, Any]) -> list[Converted]:
+def _twins(
+    source: Subject, samples: Samples, twin_run: Path | None, entry: dict[str, Any], runtime_ops: RuntimeOps
+) -> list[Converted]:
     assert source.run is not None  # twins need one
     if twin_run is None:
         note, card = "untrained: for size and latency only", source.run.card
@@ -245,7 +267,7 @@ def _twins(source: Subject, samples: Samples, twin_run: Path | None, entry: dict
             source, samples = theirs, verification_samples(theirs)
             entry = {**entry, "preprocess": theirs.preprocess}
     entry = {**entry, "run": named, "twin_of": entry["source"], "note": note}
-    return [convert_twin(twin, samples, images, entry, note) for images in (None, _calibration(source))]
+    return [convert_twin(twin, samples, images, entry, note, runtime_ops) for images in (None, _calibration(source))]
 
 
 def _untrained(source: Subject) -> tf.keras.Model:

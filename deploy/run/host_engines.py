@@ -1,5 +1,9 @@
-"""What runs a model in this process on x86-64: the Larq Compute Engine, or TensorFlow Lite for files without Larq ops."""
+"""What runs a model in this process on x86-64: the Larq Compute Engine, or TensorFlow Lite for files without Larq ops.
 
+Neither has the op of our runtime, LarqnetsConv2dInt8; both compute it as CONV_2D, which gives the same integers.
+"""
+
+import dataclasses
 import importlib.machinery
 import importlib.util
 import platform
@@ -15,7 +19,9 @@ from larqnets.errors import LarqnetsError, on_arm64_linux
 from larqnets.reporter import SILENT, Reporter
 from larqnets.tflite import detection_op
 from larqnets.tflite.interface import batch_of, dtype_of, interface_of
+from larqnets.tflite.lce_ops import CONV_INT8
 from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 TRAIN_INSTALL = 'pip install "larqnets[train]"'
 _LCE = "larq_compute_engine.tflite.python.interpreter_wrapper_lite"
@@ -35,6 +41,8 @@ def load_here(model: Model, num_threads: int) -> Any:
             f"There is no engine for {platform.machine()}: the Larq Compute Engine runs on x86-64, our runtime on ARM64 Linux. "
             "`larqnets inspect` works here."
         )
+    if CONV_INT8 in model.operator_codes:
+        return _with_stock_stem(model, num_threads)
     if not has_larq_ops(model):
         return TfliteModel(model, num_threads)
     kernel = kernel_for(model)
@@ -49,6 +57,17 @@ def load_here(model: Model, num_threads: int) -> Any:
             f"{model.name} has a zero-padded binary convolution that the Larq Compute Engine computes wrongly on x86-64, and "
             f"the ARM64 runtime, which is right, cannot run here. {error}"
         ) from error
+
+
+def _with_stock_stem(model: Model, num_threads: int) -> Any:
+    """Return the engine of a file that holds the op of our runtime, with CONV_2D in its place."""
+    _extension(_TFLITE)  # says what to install before the schema is looked for in TensorFlow
+    from deploy.export.own_stem import with_stock_stem
+
+    stock = dataclasses.replace(read_model(with_stock_stem(model.content)), name=model.name)
+    engine = load_here(stock, num_threads)
+    engine.engine = f"{engine.engine}, {CONV_INT8} as CONV_2D"
+    return engine
 
 
 class LceModel:

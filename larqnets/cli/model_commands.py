@@ -74,6 +74,12 @@ def convert(
         bool,
         typer.Option("--regular-nms", help="With --postprocess: class by class, which is right with one thread only."),
     ] = False,
+    runtime_ops: Annotated[
+        str,
+        typer.Option(
+            help="Of int8 files: stock, for any TensorFlow Lite, or larqnets, with a cheaper stem that only our runtime runs."
+        ),
+    ] = "stock",
     dataset: DataName = None,
     data_dir: DataDir = None,
     mean: Mean = None,
@@ -90,6 +96,7 @@ def convert(
     A Keras file of yours takes (pixel * SCALE - MEAN) / STD; by default what its data set is prepared with here, or pixels as
     they are where it begins with a Rescaling or Normalization.
     """
+    from deploy.targets import check_runtime_ops
     from larqnets.cli import preflight
     from larqnets.data.preparation import read_preparation
 
@@ -97,6 +104,7 @@ def convert(
     form, out = preflight.form_and_folder(output)
     suppression = preflight.suppression_of(postprocess, regular_nms)
     preflight.check_convert(source, target, twin_run, form, suppression, out, dataset, data_dir)
+    int8_ops = check_runtime_ops(runtime_ops, int8=twins or twin_run is not None)
     sources = needs_training_extra("deploy.convert.sources")
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import models
@@ -115,6 +123,7 @@ def convert(
             form=form,
             postprocess=suppression,
             arm64_proof=arm64_proof,
+            runtime_ops=int8_ops,
             reporter=reporter,
         )
     show(manifest, lambda: models.conversion(manifest, verbose), as_json)

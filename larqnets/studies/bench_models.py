@@ -1,7 +1,7 @@
 """`make bench-kernels`, first half: write the models whose instructions are counted, and an index of them.
 
-Single convolutions as every converter makes them, binary, float and int8 side by side, and a whole ResNet-18 with its
-twins. Weights and images are random: what an ARM64 core executes does not depend on them. For `make bench-groupnet` the
+Single convolutions as every converter makes them, binary, float and int8 side by side, int8 stems with XNNPACK's op and with
+ours, and a whole ResNet-18 with its twins. Weights and images are random: what an ARM64 core executes does not depend on them. For `make bench-groupnet` the
 same of Group-Net with several numbers of branches.
 """
 
@@ -18,6 +18,7 @@ import tensorflow as tf
 from android_bench.emulation.instructions import SQUARES
 from deploy.export.converters import run_converter
 from deploy.export.model import export_model
+from deploy.export.own_stem import with_own_stem
 from larqnets.backbones import get_backbone
 from larqnets.files import write_atomically
 from larqnets.models import create_model
@@ -52,6 +53,11 @@ BINARY_ONLY = (
     Convolution(56, 32, 32),
     Convolution(28, 96, 96),
 )
+INT8_STEMS = (
+    Convolution(112, 3, 64, window=7, stride=2),
+    Convolution(112, 3, 64, window=3, stride=2),
+    Convolution(227, 3, 96, window=11, stride=4),
+)
 NETWORK = ("resnet18", (112, 112, 3), 1000, "imagenet")  # backbone, image, classes, stem
 
 GROUPNET = ("resnet20", 2.0, (32, 32, 3), 10)  # backbone, width (32, 64, 128 filters), image, classes
@@ -60,7 +66,7 @@ BRANCHES = (1, 3, 5, 8)
 
 @dataclass(frozen=True)
 class BenchModel:
-    """A file of the index. `kind`: bconv, fp32, int8 (one convolution) or network_binary, network_float, network_int8."""
+    """A file of the index. `kind`: bconv, fp32, int8, own_int8 (one convolution) or network_binary, network_float, network_int8."""
 
     file: str
     kind: str
@@ -121,6 +127,10 @@ def _models() -> Iterator[tuple[str, str, bytes]]:
         if shape in COMPARED:
             yield "fp32", str(shape), _stock(_convolution(shape, binary=False), int8=False)
             yield "int8", str(shape), _stock(_convolution(shape, binary=False), int8=True)
+    for shape in INT8_STEMS:
+        stem_file = _stock(_convolution(shape, binary=False, activation="relu"), int8=True)
+        yield "int8", str(shape), stem_file
+        yield "own_int8", str(shape), with_own_stem(stem_file)
     backbone, image, classes, stem = NETWORK
     name = f"{backbone} {'x'.join(map(str, image))}"
     binary, twin = (_settled(create_model(m, backbone, image, classes, stem=stem)) for m in ("birealnet", "real"))
@@ -129,10 +139,10 @@ def _models() -> Iterator[tuple[str, str, bytes]]:
     yield "network_int8", name, _stock(twin, int8=True)
 
 
-def _convolution(c: Convolution, *, binary: bool) -> tf.keras.Model:
+def _convolution(c: Convolution, *, binary: bool, activation: str | None = None) -> tf.keras.Model:
     image = tf.keras.layers.Input((c.size, c.size, c.channels), batch_size=1)
     if not binary:
-        x = tf.keras.layers.Conv2D(c.filters, c.window, c.stride, padding="same")(image)
+        x = tf.keras.layers.Conv2D(c.filters, c.window, c.stride, padding="same", activation=activation)(image)
         return tf.keras.Model(image, x)
     options = {"padding": "same", "pad_values": c.pad_value, "use_bias": False}
     signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from larqnets.documents import parse_json
 from larqnets.errors import LarqnetsError, printable
+from larqnets.tflite.lce_ops import CONV_INT8
 from larqnets.tflite.model import Buffer, Model, Operator, Subgraph, Tensor
 from larqnets.tflite.reading import read_model
 from larqnets.tflite.weight_ops import WEIGHT_OPS
@@ -46,6 +47,7 @@ class Inspection:
     outputs: list[dict[str, Any]]
     metadata: dict[str, Any]
     unknown_ops: tuple[str, ...]
+    own_ops: tuple[str, ...]  # ops of ours, which no program runs but our runtime
 
     def __repr__(self) -> str:
         share = f"{self.totals['binary_mac_share']:.1%} of the MACs 1-bit"
@@ -62,6 +64,7 @@ class Inspection:
             "outputs": self.outputs,
             "metadata": self.metadata,
             "unknown_ops": list(self.unknown_ops),
+            "own_ops": list(self.own_ops),
         }
 
 
@@ -95,6 +98,7 @@ def inspect_model(source: Path | str | bytes | Model) -> Inspection:
         outputs=[_describe(graph.tensors[i]) for i in graph.outputs],
         metadata={n: len(content) for n, content in model.metadata.items()} if document is None else document,
         unknown_ops=model.unknown_ops,
+        own_ops=tuple(sorted({CONV_INT8} & set(model.operator_codes))),
     )
 
 

@@ -108,7 +108,7 @@ class Subgraph:
 class Model:
     """A .tflite file. Characters that cannot be printed are escaped in all names.
 
-    `unknown_ops`: the names in `operator_codes` that neither the TFLite schema nor Larq defines, such as "CUSTOM:foo" or
+    `unknown_ops`: the names in `operator_codes` that neither the TFLite schema nor Larq nor we define, such as "CUSTOM:foo" or
     "BUILTIN_999": such a file can be read, but not be run.
     """
 

@@ -27,6 +27,7 @@ WEIGHT_OPS = {
     "FULLY_CONNECTED": WeightOp(0, 1, 2, 2, 0),
     "BATCH_MATMUL": WeightOp(0, 1, None, 0, None),
     "LceBconv2d": WeightOp(0, 1, 3, 4, 0),
+    "LarqnetsConv2dInt8": WeightOp(0, 1, 2, 4, 0),
 }
 
 

@@ -56,7 +56,7 @@ void run_threads(void* pool, void (*task)(void*, size_t), void* context, size_t 
 }
 
 // Runs one case; returns the error. inputs: filter, multiplier, bias, thresholds, input (convolution), or
-// input alone.
+// filter, filter scales, bias, input scale, input (int8 convolution), or input alone.
 std::string run_case(Path path, Header& h, void* const* inputs, void* output, int32_t* out_size) {
   const Parallel parallel = h.threads > 1 ? Parallel{run_threads, &h.threads, h.threads} : one_thread();
   const int32_t* v = h.ints;
@@ -94,6 +94,23 @@ std::string run_case(Path path, Header& h, void* const* inputs, void* output, in
     if (v[2] == 0) quantize_float(path, inputs[4], rows, channels, output, parallel);
     if (v[2] == 1) quantize_int8(path, inputs[4], v[3], rows, channels, output, parallel);
     if (v[2] == 2) quantize_bool(path, inputs[4], rows, channels, output, parallel);
+  } else if (h.op == 4) {
+    Conv8Params p;
+    p.channels_in = v[0], p.channels_out = v[1], p.filter_h = v[2], p.filter_w = v[3];
+    p.stride_h = v[4], p.stride_w = v[5], p.padding = static_cast<Padding>(v[6]);
+    p.activation = static_cast<Activation>(v[7]), p.input_zero_point = v[8], p.output_zero_point = v[9];
+    p.output_scale = static_cast<float>(h.scale);
+    std::memcpy(&p.input_scale, inputs[3], sizeof(float));
+    Conv8 op;
+    error = op.prepare(path, p, inputs[0], inputs[1], inputs[2]);
+    // Another shape first: nothing of it may be left.
+    if (error.empty() && v[10] < 9 && v[11] < 99 && v[12] < 99) op.resize(v[10] + 1, v[11] + 2, v[12] + 5);
+    if (error.empty()) error = op.resize(v[10], v[11], v[12]);
+    if (error.empty()) {
+      out_size[0] = op.out_h(), out_size[1] = op.out_w();
+      op.run(inputs[4], output, parallel);
+      op.run(inputs[4], output, parallel);  // nothing is left over from the first time
+    }
   } else {
     int8_t plus = 0, minus = 0;
     if (v[2] == 0) dequantize_float(path, inputs[4], rows, channels, output, parallel);

@@ -1,4 +1,4 @@
-"""Files that hold nothing but Larq ops, built directly: each op with an input and an output of its own."""
+"""Files that hold nothing but Larq ops and ours, built directly: each op with an input and an output of its own."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ import numpy as np
 from flatbuffers import flexbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
-from deploy.export.edit import _pack
+from deploy.export.edit import pack
 
 TYPES = {
     "float32": schema.TensorType.FLOAT32,
@@ -42,6 +42,7 @@ class Node:
     out_quantization: tuple[float, int] | None = None
     in_shape: tuple[int, ...] | None = None  # as the file says it; None: that of x
     has_input: bool = True
+    filter_quantization: tuple[list[float], int, int] | None = None  # scales, zero point of all, axis of the scales
 
 
 def file_of(nodes):
@@ -61,8 +62,9 @@ def file_of(nodes):
         t.name, t.shape, t.type = f"t{len(graph.tensors)}", np.array(shape, np.int32), TYPES[dtype]
         if quantization is not None:
             t.quantization = schema.QuantizationParametersT()
-            t.quantization.scale = np.array([quantization[0]], np.float32)
-            t.quantization.zeroPoint = np.array([quantization[1]], np.int64)
+            t.quantization.scale = np.atleast_1d(np.array(quantization[0], np.float32))
+            t.quantization.zeroPoint = np.full(len(t.quantization.scale), quantization[1], np.int64)
+            t.quantization.quantizedDimension = quantization[2] if quantization[2:] else 0
         t.buffer = 0
         if data is not None:
             t.buffer = len(model.buffers)
@@ -72,21 +74,24 @@ def file_of(nodes):
         graph.tensors.append(t)
         return len(graph.tensors) - 1
 
-    def constant(value):
+    def constant(value, quantization=None):
         if value is None:
             return -1
-        return tensor(*value) if isinstance(value, tuple) else tensor(value.shape, value.dtype.name, None, value)
+        if isinstance(value, tuple):
+            return tensor(*value)
+        return tensor(value.shape, value.dtype.name, quantization, value)
 
     for node in nodes:
         op = schema.OperatorT()
         op.opcodeIndex = codes.index(node.name)
         graph.inputs.append(tensor(node.in_shape or node.x.shape, node.x.dtype.name, node.in_quantization))
-        op.inputs = [graph.inputs[-1] if node.has_input else -1, *map(constant, node.constants)]
+        quantizations = [node.filter_quantization, *[None] * len(node.constants)]
+        op.inputs = [graph.inputs[-1] if node.has_input else -1, *map(constant, node.constants, quantizations)]
         graph.outputs.append(tensor(node.out_shape, node.out_dtype, node.out_quantization))
         op.outputs = [graph.outputs[-1]]
         op.customOptions = options(node.options)
         graph.operators.append(op)
-    return _pack(model), [node.x for node in nodes]
+    return pack(model), [node.x for node in nodes]
 
 
 def options(values):
@@ -158,6 +163,31 @@ def max_pool(rng, *, batch=1, size=(5, 6), channels=32, window=(2, 2), stride=(2
     settings = {"filter_height": window[0], "filter_width": window[1], "padding": 0 if same else 1}
     settings |= {"stride_height": stride[0], "stride_width": stride[1]}
     return Node("LceBMaxPool2d", x, (batch, *shape, words(channels)), "int32", settings)
+
+
+def conv_int8(
+    rng, *, batch=1, size=(9, 8), channels=3, filters=8, window=(3, 3), stride=(2, 2), same=True, activation=0
+):
+    """An int8 convolution whose results use the steps of its output."""
+    kernel = rng.integers(-127, 128, (filters, *window, channels)).astype(np.int8)
+    shape = [out_size(*a, 1, same) for a in zip(size, window, stride, strict=True)]
+    scales = (0.01 * np.exp2(rng.normal(size=filters))).astype(np.float32)
+    return Node(
+        "LarqnetsConv2dInt8",
+        rng.integers(-128, 128, (batch, *size, channels)).astype(np.int8),
+        (batch, *shape, filters),
+        "int8",
+        {
+            "fused_activation_function": activation,
+            "padding": 0 if same else 1,
+            "stride_height": stride[0],
+            "stride_width": stride[1],
+        },
+        [kernel, rng.integers(-9999, 10000, filters).astype(np.int32)],
+        in_quantization=(0.03, int(rng.integers(-128, 128))),
+        out_quantization=(0.03 * float(np.sqrt(np.prod(window) * channels)), int(rng.integers(-128, 128))),
+        filter_quantization=(scales.tolist(), 0, 0),
+    )
 
 
 def quantize(rng, *, shape=(1, 2, 3), channels=40, dtype="float32", zero_point=0):

@@ -18,6 +18,7 @@ def small():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench_models, "COMPARED", (Convolution(7, 64, 64),))
         patch.setattr(bench_models, "BINARY_ONLY", (Convolution(7, 32, 40, window=1, stride=2, pad_value=0),))
+        patch.setattr(bench_models, "INT8_STEMS", (Convolution(16, 3, 24, window=7, stride=2),))
         patch.setattr(bench_models, "NETWORK", ("resnet8", (16, 16, 3), 10, "small"))
         yield
 
@@ -44,8 +45,12 @@ def test_rows_file_and_tables(bundle, small, cli, tmp_path):
     assert a72[shape, "larqnets_bconv"] | {"cpu": ""} == a76[shape, "larqnets_bconv"] | {"cpu": ""}
     assert a76[shape, "xnnpack_int8"]["instructions"] < 0.6 * a72[shape, "xnnpack_int8"]["instructions"]
     assert a72[shape, "larqnets_bconv"]["instructions"] < 0.2 * a72[shape, "xnnpack_fp32"]["instructions"]
+    for rows_of in (a72, a76):
+        ours, theirs = (rows_of["7x7 16x16x3 to 24 stride 2", kind] for kind in ("larqnets_conv_int8", "xnnpack_int8"))
+        assert ours["macs"] == theirs["macs"] == 8 * 8 * 24 * 7 * 7 * 3
+        assert ours["instructions"] < 0.6 * theirs["instructions"]
     titles = [table.title for table in studies.instructions_of_kernels(rows)]
-    assert len(titles) == 4
+    assert len(titles) == 6
     assert titles[0].startswith("cortex-a72")
 
 

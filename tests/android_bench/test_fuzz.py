@@ -36,6 +36,7 @@ def test_drawn_cases(fuzz):
 
 PLANTED = {
     "results": ("bconv_plan.cc", "within += 8;", "within += 4;"),
+    "int8 windows": ("conv8_plan.cc", "window_bytes = quads * 32 + 16;", "window_bytes = quads * 32 - 16;"),
     "bounds": ("pool.cc", "left + params_.filter_w, in_w_)", "left + params_.filter_w, in_w_ + 1)"),
 }
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lce_graphs import bconv, dequantize, file_of, max_pool, options, quantize
+from lce_graphs import bconv, conv_int8, dequantize, file_of, max_pool, options, quantize
 
 from android_bench.emulation.emulator import qemu_command
 from android_bench.runtime.bundle import RUNNER
@@ -21,6 +21,7 @@ GOOD = bconv(RNG, channels=64, filters=8)
 BITS = bconv(RNG, channels=64, filters=8, output="int32")
 POOL = max_pool(RNG, channels=64)
 PACK, UNPACK = quantize(RNG), dequantize(RNG)
+STEM = conv_int8(RNG)
 
 
 def option(node, **changed):
@@ -35,6 +36,8 @@ def constant(node, position, value):
 FLIPPED = bytearray(options(GOOD.options).tobytes())
 FLIPPED[-1] ^= 0xFF
 KERNEL = GOOD.constants[0]
+STEM_KERNEL = STEM.constants[0]
+FLOATS = "reads float32"
 WRONG = {
     "no options": (replace(GOOD, options=None), "lacks the option channels_in"),
     "options of text": (replace(GOOD, options=b"\x04text\x00\x05\x14\x01"), "lacks the option channels_in"),
@@ -93,6 +96,35 @@ WRONG = {
     "unpacks to another rank": (replace(UNPACK, out_shape=(6, 40)), "unpacks"),
     "unpacks floats": (replace(UNPACK, x=UNPACK.x.astype(np.float32)), "reads values that are not int32"),
     "unpacks to int8 without scale": (replace(UNPACK, out_dtype="int8"), "must be positive"),
+    "stem without options": (replace(STEM, options=None), "lacks the option stride_height"),
+    **{f"stem without {name}": (option(STEM, **{name: None}), f"lacks the option {name}") for name in STEM.options},
+    "stem of stride 0": (option(STEM, stride_height=0), "has stride_height = 0"),
+    "stem of padding 2": (option(STEM, padding=2), "has padding = 2"),
+    "stem of activation 4": (option(STEM, fused_activation_function=4), "has fused_activation_function = 4"),
+    "stem of floats": (replace(STEM, x=STEM.x.astype(np.float32)), FLOATS),
+    "stem of rank 3": (replace(STEM, in_shape=(9, 8, 3)), "reads int8 [9,8,3]"),
+    "stem to floats": (replace(STEM, out_dtype="float32"), "writes values that are not int8"),
+    "stem of two inputs": (replace(STEM, constants=STEM.constants[:1]), "has 2 inputs, not 3"),
+    "stem without filter": (constant(STEM, 1, None), "lacks its filter"),
+    "stem with a computed filter": (constant(STEM, 1, (STEM_KERNEL.shape, "int8")), "not a constant"),
+    "stem with a filter of rank 3": (constant(STEM, 1, np.zeros((8, 3, 9), np.int8)), "a filter of shape [8,3,9]"),
+    "stem with an empty filter": (constant(STEM, 1, np.zeros((8, 0, 3, 3), np.int8)), "a filter of shape [8,0,3,3]"),
+    "stem with other channels": (constant(STEM, 1, np.zeros((8, 3, 3, 4), np.int8)), "4 channels for 3 input channels"),
+    "stem with wide weights": (constant(STEM, 1, STEM_KERNEL.astype(np.int32)), "has filters of int32"),
+    "stem with a weight of -128": (constant(STEM, 1, np.full_like(STEM_KERNEL, -128)), "is -128"),
+    "stem without biases": (constant(STEM, 2, None), "lacks its biases"),
+    "stem with short biases": (constant(STEM, 2, np.zeros(7, np.int32)), "has biases of int32"),
+    "stem without scales": (replace(STEM, filter_quantization=None), "filters without scales"),
+    "stem with scales of 0": (replace(STEM, filter_quantization=([0.0] * 8, 0, 0)), "positive and finite"),
+    "stem with scales along x": (replace(STEM, filter_quantization=([0.1] * 3, 0, 2)), "a scale for each of its 8"),
+    "stem with a zero point": (replace(STEM, filter_quantization=([0.1] * 8, 1, 0)), "whose zero point is not 0"),
+    "stem without input scale": (replace(STEM, in_quantization=None), "positive and finite"),
+    "stem of output scale 0": (replace(STEM, out_quantization=(0.0, 0)), "positive and finite"),
+    "stem of a tiny output scale": (replace(STEM, out_quantization=(1e-38, 0)), "too small beside"),
+    "stem of zero point 200": (replace(STEM, in_quantization=(0.1, 200)), "zero points"),
+    "stem of a huge input": (replace(STEM, in_shape=(1, 30_000, 30_000, 3)), "larger than 2 GiB"),
+    "stem of an empty input": (replace(STEM, in_shape=(1, 0, 8, 3)), "is empty"),
+    "stem of a small image": (replace(option(STEM, padding=1), in_shape=(1, 2, 8, 3)), "larger than the image"),
 }
 
 

@@ -214,6 +214,8 @@ def inspection(of: Inspection) -> Group:
             f"XNNPACK computes op {', '.join(kept_out)} wrongly: our runtime keeps it out of XNNPACK{others}; other programs "
             "may not."
         )
+    if of.own_ops:
+        notes.append(f"{', '.join(of.own_ops)} is an op of larqnets: no other program than its runtime runs this file.")
     if of.unknown_ops:
         notes.append(f"Unknown ops, which nothing here can run: {', '.join(of.unknown_ops)}.")
     return Group(ops, Text(), totals, *map(Text, notes))

@@ -97,7 +97,7 @@ def bench_groupnet(result: dict[str, Any], path: Path) -> list[Any]:
 
 
 def instructions_of_kernels(rows: list[dict[str, Any]]) -> list[Table]:
-    """What was counted of kernels: per CPU a table of the convolutions, one line a shape, and one of the networks."""
+    """What was counted of kernels: per CPU a table of the binary convolutions, one of int8 stems, and one of the networks."""
     result = []
     for cpu in dict.fromkeys(row["cpu"] for row in rows):
         found = {(row["shape"], row["kind"]): row for row in rows if row["cpu"] == cpu}
@@ -123,6 +123,19 @@ def instructions_of_kernels(rows: list[dict[str, Any]]) -> list[Table]:
             packing = found[shape, "lce_quantize"]
             per_float = f"{packing['instructions'] / packing['macs']:.3f}"
             table.add_row(shape, f"{mine / 1e6:.3f}", f"{mine / row['macs']:.4f}", *cells, per_float)
+        stems = Table(title=f"{cpu}: million instructions of one int8 stem", box=None, title_justify="left")
+        for column in ("shape", "our op", "per MAC", "XNNPACK", "XNNPACK/our op"):
+            stems.add_column(column, justify="left" if column == "shape" else "right")
+        for (shape, kind), row in found.items():
+            if kind == "larqnets_conv_int8":
+                mine, theirs = row["instructions"], found[shape, "xnnpack_int8"]["instructions"]
+                cells = (
+                    f"{mine / 1e6:.3f}",
+                    f"{mine / row['macs']:.4f}",
+                    f"{theirs / 1e6:.2f}",
+                    f"{theirs / mine:.1f}",
+                )
+                stems.add_row(shape, *cells)
         networks = Table(title=f"{cpu}: million instructions of one inference", box=None, title_justify="left")
         for column in ("network", "kind", "instructions", "to binary"):
             networks.add_column(column, justify="left" if column in ("network", "kind") else "right")
@@ -132,7 +145,7 @@ def instructions_of_kernels(rows: list[dict[str, Any]]) -> list[Table]:
                 networks.add_row(
                     shape, kind.removeprefix("network_"), f"{row['instructions'] / 1e6:.1f}", f"{ratio:.1f}"
                 )
-        result += [table, networks]
+        result += [table, stems, networks]
     return result
 
 
