@@ -1,8 +1,14 @@
 """The device families that files are made for, and what a conversion may be asked for."""
 
+from typing import Literal, get_args
+
 from larqnets.errors import LarqnetsError, nearest
 
 TARGETS = ("arm64",)
+# How files have a first convolution of stride 2 or 4 on few channels, see `deploy.export.stem`: where it is cheaper otherwise,
+# or always the one or the other.
+Stem = Literal["cheaper", "as-trained", "rewritten"]
+STEMS: tuple[Stem, ...] = get_args(Stem)
 _DETECTION = "detection"  # the task
 
 
@@ -10,6 +16,13 @@ def check_target(target: str) -> None:
     """Look whether there is such a device family."""
     if target not in TARGETS:
         raise LarqnetsError(f"There is no target '{target}'.{nearest(target, TARGETS)} Targets: {', '.join(TARGETS)}.")
+
+
+def check_stem(stem: str) -> Stem:
+    """Return how files are to have the first convolution; raises LarqnetsError where there is no such way."""
+    if stem not in STEMS:
+        raise LarqnetsError(f"There is no stem '{stem}'.{nearest(stem, STEMS)} Use one of: {', '.join(STEMS)}.")
+    return stem
 
 
 def check_postprocess(task: str, whose: str) -> None:

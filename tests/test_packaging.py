@@ -78,7 +78,7 @@ MAY_IMPORT = {
     "deploy.run": (
         *("android_bench.emulation", "android_bench.runtime", "larqnets.data", "larqnets.tasks", "larqnets.tflite"),
     ),
-    "deploy.export": ("larqnets.layers", "larqnets.tasks", "larqnets.tflite"),
+    "deploy.export": ("deploy.targets", "larqnets.layers", "larqnets.tasks", "larqnets.tflite"),
     "deploy.proof": (
         *(
             "android_bench.emulation",
@@ -117,6 +117,7 @@ MAY_IMPORT = {
     "larqnets.cli.tables": (
         *(
             "android_bench",
+            "android_bench.emulation",
             "android_bench.reporting",
             "larqnets.data",
             "larqnets.runs",

@@ -18,7 +18,7 @@ from deploy.proof.output_form import check_end, in_form
 from deploy.proof.samples import Samples, verification_samples
 from deploy.proof.suppressed import SAMPLES as SUPPRESSED_SAMPLES
 from deploy.proof.suppressed import THREADS, suppressed
-from deploy.targets import check_postprocess, check_target
+from deploy.targets import Stem, check_postprocess, check_target
 from larqnets.config import ModelConfig
 from larqnets.data.info import IMAGE
 from larqnets.data.preparation import NOT_SAID, Preparation
@@ -52,6 +52,7 @@ def convert_source(
     given: Preparation = NOT_SAID,
     form: Form = "logits",
     postprocess: Suppression | None = None,
+    stem: Stem = "cheaper",
     arm64_proof: bool = True,
     reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
@@ -61,6 +62,8 @@ def convert_source(
     images are to be.
     `form` is what all files answer with, see `deploy.proof.output_form`: first those of logits are proven.
     `postprocess` adds to every file of a detector one that leaves out overlapping boxes, see `deploy.proof.suppressed`.
+    `stem`: how all files have a first convolution of stride 2 or 4 on few channels, see `deploy.convert.convert.convert`; those
+    of a decomposed run have it as it was trained, of whose kernel the integers are.
     `arm64_proof` proves the files on our ARM64 runtime too, where it is there; the manifest's `proof` says on what.
 
     `twins` also writes the same backbone real-valued, as float and int8: with the weights of `twin_run`, a trained run
@@ -75,6 +78,8 @@ def convert_source(
     check_end(trained.model, form, str(source.origin))
     if postprocess is not None:
         check_postprocess(source.task.name, str(source.origin))
+    if source.run is not None and source.run.kind == "decomposed":
+        stem = _of_decomposed(source.run, stem)
     folder = out or (path / target if source.run else path.with_name(f"{source.name}-{target}"))
     binary = bool(trained.binary_layers)
     roles = ["binary"] if binary else ["float"]
@@ -83,17 +88,21 @@ def convert_source(
     check_free(folder, [f"{role}.tflite" for role in roles])  # before minutes of work
     provenance, samples = _provenance(source), verification_samples(source)
     entry = {**provenance, "target": target}
-    main = convert(trained, samples, provenance=entry, allow_float=allow_float, reporter=reporter)
+    main = convert(trained, samples, provenance=entry, allow_float=allow_float, stem=stem, reporter=reporter)
     if source.run is None or source.run.kind == "imported":
         main.warnings.extend(_doubts(samples, main))
     files = [main]
     if twins or twin_run:
         reporter.stage("twins")
-        files += _twins(source, samples, twin_run, entry) if binary else _own_twin(source, trained, samples, entry)
+        if binary:
+            files += _twins(source, samples, twin_run, entry, stem)
+        else:
+            files += _own_twin(source, trained, samples, entry, stem)
     if source.run is not None and source.run.kind == "decomposed":
         images = _calibration(source) if twins else None
         files += convert_decomposed(source.run, trained, samples, images, entry, reporter)
-    main.warnings.extend(text for file in files[1:] for text in file.warnings)
+    told = dict.fromkeys(text for file in files for text in file.warnings)  # the twins' of a stem once
+    main.warnings[:] = told
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
     files, facts = _as_asked(files, form, postprocess, samples, SAMPLES if proof.arm64 else 0, reporter)
     main.warnings.extend([THREADS] if postprocess == "regular" else [])
@@ -224,13 +233,25 @@ def _check_same_images(run: Run, twin_run: Run) -> None:
             )
 
 
-def _own_twin(source: Subject, trained: Trained, samples: Samples, entry: dict[str, Any]) -> list[Converted]:
+def _of_decomposed(run: Run, stem: Stem) -> Stem:
+    if stem == "rewritten":
+        raise LarqnetsError(
+            f"{run.path} is decomposed, and its files hold the integers of the kernels that were trained. Leave --stem out."
+        )
+    return "as-trained"
+
+
+def _own_twin(
+    source: Subject, trained: Trained, samples: Samples, entry: dict[str, Any], stem: Stem
+) -> list[Converted]:
     """Return a network with real weights as int8; nothing where there are no images for its ranges."""
     images = _calibration(source)
-    return [] if images is None else [convert_twin(trained, samples, images, entry, "quantised from this run")]
+    return [] if images is None else [convert_twin(trained, samples, images, entry, "quantised from this run", stem)]
 
 
-def _twins(source: Subject, samples: Samples, twin_run: Path | None, entry: dict[str, Any]) -> list[Converted]:
+def _twins(
+    source: Subject, samples: Samples, twin_run: Path | None, entry: dict[str, Any], stem: Stem
+) -> list[Converted]:
     assert source.run is not None  # twins need one
     if twin_run is None:
         note, card = "untrained: for size and latency only", source.run.card
@@ -245,7 +266,7 @@ def _twins(source: Subject, samples: Samples, twin_run: Path | None, entry: dict
             source, samples = theirs, verification_samples(theirs)
             entry = {**entry, "preprocess": theirs.preprocess}
     entry = {**entry, "run": named, "twin_of": entry["source"], "note": note}
-    return [convert_twin(twin, samples, images, entry, note) for images in (None, _calibration(source))]
+    return [convert_twin(twin, samples, images, entry, note, stem) for images in (None, _calibration(source))]
 
 
 def _untrained(source: Subject) -> tf.keras.Model:

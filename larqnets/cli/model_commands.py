@@ -74,6 +74,13 @@ def convert(
         bool,
         typer.Option("--regular-nms", help="With --postprocess: class by class, which is right with one thread only."),
     ] = False,
+    stem: Annotated[
+        str,
+        typer.Option(
+            help="How the files have a first convolution of stride 2 or 4 on few channels: as-trained, rewritten as SPACE_TO_DEPTH "
+            "and one of stride 1, or what was counted cheaper.",
+        ),
+    ] = "cheaper",
     dataset: DataName = None,
     data_dir: DataDir = None,
     mean: Mean = None,
@@ -90,12 +97,13 @@ def convert(
     A Keras file of yours takes (pixel * SCALE - MEAN) / STD; by default what its data set is prepared with here, or pixels as
     they are where it begins with a Rescaling or Normalization.
     """
+    from deploy.targets import check_stem
     from larqnets.cli import preflight
     from larqnets.data.preparation import read_preparation
 
     given = read_preparation(mean, std, scale, labels, image_size)
     form, out = preflight.form_and_folder(output)
-    suppression = preflight.suppression_of(postprocess, regular_nms)
+    suppression, stem_form = preflight.suppression_of(postprocess, regular_nms), check_stem(stem)
     preflight.check_convert(source, target, twin_run, form, suppression, out, dataset, data_dir)
     sources = needs_training_extra("deploy.convert.sources")
     from larqnets.cli.reporters import StatusReporter
@@ -114,6 +122,7 @@ def convert(
             given=given,
             form=form,
             postprocess=suppression,
+            stem=stem_form,
             arm64_proof=arm64_proof,
             reporter=reporter,
         )

@@ -18,7 +18,9 @@ def small():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench_models, "COMPARED", (Convolution(7, 64, 64),))
         patch.setattr(bench_models, "BINARY_ONLY", (Convolution(7, 32, 40, window=1, stride=2, pad_value=0),))
-        patch.setattr(bench_models, "NETWORK", ("resnet8", (16, 16, 3), 10, "small"))
+        patch.setattr(
+            bench_models, "NETWORKS", (("resnet8", (16, 16, 3), 10, "small"), ("resnet18", (32, 32, 3), 10, "imagenet"))
+        )
         yield
 
 
