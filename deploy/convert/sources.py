@@ -11,6 +11,7 @@ from deploy.convert.convert import convert, convert_twin, refuse_known_problems
 from deploy.convert.publish import publish
 from deploy.decomposed.files import convert_decomposed
 from deploy.export.binary_layers import weights_only_layers
+from deploy.export.stem import decide
 from deploy.export.trained import Trained
 from deploy.proof.arm64 import SAMPLES, prove
 from deploy.proof.converted import Converted
@@ -78,13 +79,9 @@ def convert_source(
     check_end(trained.model, form, str(source.origin))
     if postprocess is not None:
         check_postprocess(source.task.name, str(source.origin))
-    if source.run is not None and source.run.kind == "decomposed":
-        stem = _of_decomposed(source.run, stem)
+    stem = _stem_of(source, trained, stem)
     folder = out or (path / target if source.run else path.with_name(f"{source.name}-{target}"))
-    binary = bool(trained.binary_layers)
-    roles = ["binary"] if binary else ["float"]
-    roles += (["float", "int8"] if binary else ["int8"]) if twins or twin_run else []
-    roles += [f"{role}_nms" for role in roles] if postprocess else []
+    roles = _roles(trained, twins=bool(twins or twin_run), suppressed=postprocess is not None)
     check_free(folder, [f"{role}.tflite" for role in roles])  # before minutes of work
     provenance, samples = _provenance(source), verification_samples(source)
     entry = {**provenance, "target": target}
@@ -94,15 +91,11 @@ def convert_source(
     files = [main]
     if twins or twin_run:
         reporter.stage("twins")
-        if binary:
-            files += _twins(source, samples, twin_run, entry, stem)
-        else:
-            files += _own_twin(source, trained, samples, entry, stem)
+        files += _twins(source, trained, samples, twin_run, entry, stem)
     if source.run is not None and source.run.kind == "decomposed":
         images = _calibration(source) if twins else None
         files += convert_decomposed(source.run, trained, samples, images, entry, reporter)
-    told = dict.fromkeys(text for file in files for text in file.warnings)  # the twins' of a stem once
-    main.warnings[:] = told
+    main.warnings[:] = dict.fromkeys(text for file in files for text in file.warnings)  # of a stem all say the same
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
     files, facts = _as_asked(files, form, postprocess, samples, SAMPLES if proof.arm64 else 0, reporter)
     main.warnings.extend([THREADS] if postprocess == "regular" else [])
@@ -122,6 +115,14 @@ def convert_source(
             converted=str(folder / f"{main.variant}.tflite"),
         )
     return {**manifest, "folder": str(folder)}
+
+
+def _roles(trained: Trained, *, twins: bool, suppressed: bool) -> list[str]:
+    """Return what the files of a conversion are called."""
+    roles = ["binary"] if trained.binary_layers else ["float"]
+    if twins:
+        roles += ["float", "int8"] if trained.binary_layers else ["int8"]
+    return [*roles, *(f"{role}_nms" for role in roles if suppressed)]
 
 
 def _as_asked(
@@ -233,12 +234,28 @@ def _check_same_images(run: Run, twin_run: Run) -> None:
             )
 
 
-def _of_decomposed(run: Run, stem: Stem) -> Stem:
+def _stem_of(source: Subject, trained: Trained, stem: Stem) -> Stem:
+    """Return how the files of a network get their stem: those of a decomposed run hold the integers of the trained one.
+
+    Raises LarqnetsError where it is to be rewritten and cannot be.
+    """
+    decide(trained.model, stem)
+    if source.run is None or source.run.kind != "decomposed":
+        return stem
     if stem == "rewritten":
         raise LarqnetsError(
-            f"{run.path} is decomposed, and its files hold the integers of the kernels that were trained. Leave --stem out."
+            f"{source.run.path} is decomposed, and its files hold the integers of the kernels that were trained. Leave --stem out."
         )
     return "as-trained"
+
+
+def _twins(
+    source: Subject, trained: Trained, samples: Samples, twin_run: Path | None, entry: dict[str, Any], stem: Stem
+) -> list[Converted]:
+    """Return the twins of a network; of one without binary layers itself as int8."""
+    if trained.binary_layers:
+        return _real_twins(source, samples, twin_run, entry, stem)
+    return _own_twin(source, trained, samples, entry, stem)
 
 
 def _own_twin(
@@ -249,7 +266,7 @@ def _own_twin(
     return [] if images is None else [convert_twin(trained, samples, images, entry, "quantised from this run", stem)]
 
 
-def _twins(
+def _real_twins(
     source: Subject, samples: Samples, twin_run: Path | None, entry: dict[str, Any], stem: Stem
 ) -> list[Converted]:
     assert source.run is not None  # twins need one
