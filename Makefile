@@ -8,6 +8,7 @@
 # make arm64-python    an aarch64 CPython for the tests, to be run under qemu (Debian 12 only, nothing is installed)
 # make bench-kernels    executed instructions of kernels and networks on ARM64, into results/kernels.json
 # make bench-groupnet    the same of Group-Net by the number of branches, into results/groupnet_instructions.json
+# make bench-stems    the same of first convolutions, as trained and rewritten, by which `convert` decides, into deploy/export/stems.json
 # make reference    all keys of configs and options, from the schemas, into docs/config.md
 # make lint    formatting, lint and types
 # make lock    the exact versions and hashes in requirements/, from pyproject.toml
@@ -20,7 +21,7 @@ LOCKED := --no-deps --require-hashes
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes --no-annotate \
     --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: demo test durations bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels reference lint lock install clean
+.PHONY: demo test durations bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels bench-groupnet bench-stems reference lint lock install clean
 
 install: $(VENV)/.installed
 
@@ -82,6 +83,9 @@ bench-kernels: native
 
 bench-groupnet: native
 	$(BIN)/larqnets bench-groupnet
+
+bench-stems: native
+	$(BIN)/larqnets bench-stems
 
 reference: $(VENV)/.installed
 	$(BIN)/python -m larqnets.cli.reference > docs/config.md

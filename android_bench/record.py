@@ -1,7 +1,8 @@
 """The record of one benchmark session: frozen dataclasses = the schema of results/*.json, strict reading, atomic writing.
 
 Every key is there in every file; what could not be found out is null. A file with an unknown or missing key, or of
-a later schema version, is refused in one sentence; one of version 1, which had no `score`, is read as one of today. Times inside a session are seconds since its start.
+a later schema version, is refused in one sentence; one of version 1, which had no `score`, or 2, which had no `stem`, is read
+as one of today. Times inside a session are seconds since its start.
 """
 
 import dataclasses
@@ -20,12 +21,13 @@ from larqnets.errors import LarqnetsError, excerpt
 from larqnets.files import write_atomically
 from larqnets.schema import Range, from_mapping
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MAX_SAMPLES = 5000  # of a round, in the file
 
 Kind = Literal["adb", "ssh", "local", "qemu"]
 EventKind = Literal["warning", "fault", "skipped", "note"]
 Role = Literal["binary", "float", "int8"]
+Stem = Literal["as trained", "rewritten"]
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,7 @@ class ModelRecord:
     bytes: int
     role: Role | None  # from the manifest beside the file; None: there is none
     twin_of: str | None  # SHA-256 of the binary file that this is the float or int8 twin of
+    stem: Stem | None  # how the file has its first convolution, where it says so: there are two ways
     score: str  # what `accuracy` is: that by which networks of its task are ranked
     accuracy: float | None  # fraction
     accuracy_source: str | None
@@ -285,8 +288,8 @@ def parse_session(text: str, source: str) -> Session:
     if not isinstance(values, dict) or "schema_version" not in values:
         raise LarqnetsError(f"{source} is no session. Give a file that `larqnets benchmark` wrote.")
     version = values["schema_version"]
-    if version == 1 and not isinstance(version, bool):
-        values, version = _of_version_1(values), SCHEMA_VERSION
+    if version in (1, 2) and not isinstance(version, bool):
+        values, version = _of_earlier(values), SCHEMA_VERSION
     values = _with_one_word(values)
     if version != SCHEMA_VERSION or isinstance(version, bool):
         newer = isinstance(version, int) and version > SCHEMA_VERSION
@@ -297,11 +300,12 @@ def parse_session(text: str, source: str) -> Session:
     return from_mapping(Session, values, "", source)
 
 
-def _of_version_1(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what a session of the first version says as one of today; its networks were all classifiers."""
+def _of_earlier(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what a session of version 1 or 2 says as one of today: of 1 all networks were classifiers, and no file said its stem."""
     models = values.get("models")
+    added = {"stem": None, **({"score": "accuracy"} if values["schema_version"] == 1 else {})}
     if isinstance(models, list):
-        models = [{"score": "accuracy", **model} if isinstance(model, dict) else model for model in models]
+        models = [{**added, **model} if isinstance(model, dict) else model for model in models]
     return {**values, "schema_version": SCHEMA_VERSION, "models": models}
 
 

@@ -7,6 +7,10 @@ from larqnets.errors import LarqnetsError, nearest
 TARGETS = ("arm64",)
 RuntimeOps = Literal["stock", "larqnets"]
 RUNTIME_OPS: tuple[RuntimeOps, ...] = get_args(RuntimeOps)
+# How files have a first convolution of stride 2 or 4 on few channels, see `deploy.export.stem`: where it is cheaper otherwise,
+# or always the one or the other.
+Stem = Literal["cheaper", "as-trained", "rewritten"]
+STEMS: tuple[Stem, ...] = get_args(Stem)
 _DETECTION = "detection"  # the task
 
 
@@ -25,6 +29,11 @@ def check_runtime_ops(runtime_ops: str, *, int8: bool) -> RuntimeOps:
     if runtime_ops != "stock" and not int8:
         raise LarqnetsError("--runtime-ops is about int8 files, and none is to be written. Add --twins.")
     return cast(RuntimeOps, runtime_ops)
+def check_stem(stem: str) -> Stem:
+    """Return how files are to have the first convolution; raises LarqnetsError where there is no such way."""
+    if stem not in STEMS:
+        raise LarqnetsError(f"There is no stem '{stem}'.{nearest(stem, STEMS)} Use one of: {', '.join(STEMS)}.")
+    return stem
 
 
 def check_postprocess(task: str, whose: str) -> None:

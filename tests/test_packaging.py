@@ -75,7 +75,7 @@ MAY_IMPORT = {
     "android_bench.reporting": ("android_bench", "android_bench.measuring", "android_bench.record"),
     "deploy": (),
     "deploy.targets": (),
-    "deploy.export": ("larqnets.layers", "larqnets.tasks", "larqnets.tflite"),
+    "deploy.export": ("deploy.targets", "larqnets.layers", "larqnets.tasks", "larqnets.tflite"),
     "deploy.run": (
         *("android_bench.emulation", "android_bench.runtime", "deploy.export", "larqnets.data", "larqnets.tasks"),
         "larqnets.tflite",
@@ -118,6 +118,7 @@ MAY_IMPORT = {
     "larqnets.cli.tables": (
         *(
             "android_bench",
+            "android_bench.emulation",
             "android_bench.reporting",
             "larqnets.data",
             "larqnets.runs",

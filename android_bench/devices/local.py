@@ -16,7 +16,7 @@ from android_bench.devices.link import (
     refused,
     unframed,
 )
-from android_bench.emulation.emulator import CPUS, qemu_command
+from android_bench.emulation.emulator import CPUS, described, qemu_command
 from android_bench.record import Kind
 from android_bench.runtime.bundle import cache_folder
 from larqnets.errors import LarqnetsError
@@ -81,6 +81,8 @@ class Qemu(Local):
         super().__init__()
         self.name, self.address = f"qemu:{cpu}", cpu
         self.emulator: str | None = f"qemu on {platform.machine()}"
+        if described(cpu) != cpu:
+            self.emulator += f" as {described(cpu)}"
 
     def open(self) -> None:
         """See that there is what runs ARM64 files here."""

@@ -18,7 +18,11 @@ from android_bench.runtime.cross import SYSROOT, cross_libraries_missing
 from larqnets import processes
 from larqnets.errors import LarqnetsError
 
-CPUS = ("cortex-a72", "cortex-a76")  # Raspberry Pi 4 and 5
+I8MM = "i8mm"
+CPUS = ("cortex-a72", "cortex-a76", I8MM)  # Raspberry Pi 4 and 5, a current phone
+# qemu knows no core of a phone that multiplies int8 matrices (FEAT_I8MM). Its "max" has every instruction that it emulates,
+# and stands in; without SME, which those phones have not.
+I8MM_STAND_IN = "max,sme=off"
 LIMIT_S = 1800.0  # of one emulated program, and
 SAMPLE_LIMIT_S = 30.0  # more for every sample that it runs
 LIMIT_VARIABLE = "LARQNETS_EMULATION_LIMIT"  # replaces LIMIT_S
@@ -34,6 +38,11 @@ class InstructionCounts:
 
     def __add__(self, other: "InstructionCounts") -> "InstructionCounts":
         return InstructionCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+def described(cpu: str) -> str:
+    """Return how the CPU is called where people read what it executes: with what stands in for it."""
+    return f"{cpu} (qemu's {I8MM_STAND_IN}, in the place of a current phone)" if cpu == I8MM else cpu
 
 
 def missing() -> str | None:
@@ -54,7 +63,7 @@ def qemu_command(cpu: str = CPUS[0], plugin: str | None = None) -> list[str]:
         raise LarqnetsError("This machine is ARM64 itself and needs no emulator. Leave out --device qemu.")
     if (reason := missing()) is not None:
         raise LarqnetsError(f"Running on ARM64 needs an emulator here: {reason}")
-    command = ["setarch", "-R", "qemu-aarch64", "-L", str(SYSROOT), "-cpu", cpu]
+    command = ["setarch", "-R", "qemu-aarch64", "-L", str(SYSROOT), "-cpu", I8MM_STAND_IN if cpu == I8MM else cpu]
     return [*(shutil.which(word) or word for word in command), *(["-plugin", plugin] if plugin else [])]
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from android_bench.record import ModelRecord, Role
+from android_bench.record import ModelRecord, Role, Stem
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
+from larqnets.tflite.inspect import own_metadata
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 
@@ -29,6 +30,7 @@ class Entrant:
     def record(self) -> ModelRecord:
         """Return its record before anything was measured."""
         accuracy, score = self.entry.get("test_accuracy"), "accuracy"
+        stem = (own_metadata(self.model) or {}).get("stem")
         if (scores := self.entry.get("scores")) and self.headline in scores:
             accuracy, score = scores[self.headline], self.headline
         return ModelRecord(
@@ -38,6 +40,7 @@ class Entrant:
             bytes=len(self.model.content),
             role=self.role,
             twin_of=self.twin_of,
+            stem=next((form for form in get_args(Stem) if form == stem), None),
             accuracy=accuracy,
             accuracy_source=None if accuracy is None else f"test set, {self.path.parent / 'manifest.json'}",
             init_ms=(),

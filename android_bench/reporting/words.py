@@ -163,5 +163,7 @@ def provenance(summary: Summary) -> list[tuple[str, str]]:
         found.append((model.name, f"{model.file}, {model.bytes:,} bytes, SHA-256 {model.sha256}"))
         if model.accuracy_source is not None:
             found.append(("", f"{model.score} from {model.accuracy_source}"))
+        if model.stem is not None:
+            found.append(("", f"stem {model.stem}"))
     found += [("note", text) for text in session.device.notes]
     return found + [("note", event.text) for event in session.events if event.kind == "note"]

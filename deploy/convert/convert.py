@@ -18,7 +18,7 @@ from deploy.proof.contents import layer_names
 from deploy.proof.converted import Converted, scores_of, task_entry
 from deploy.proof.samples import Samples
 from deploy.proof.verify import verify
-from deploy.targets import RuntimeOps
+from deploy.targets import RuntimeOps, Stem
 from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError
@@ -37,17 +37,19 @@ def convert(
     *,
     provenance: dict[str, Any] | None = None,
     allow_float: bool = False,
+    stem: Stem = "cheaper",
     reporter: Reporter = SILENT,
 ) -> Converted:
     """Convert a trained Keras model, check its contents and verify it; nothing is written.
 
     Returns the variant "binary" for a model with binary layers, else "float". `provenance` goes into the file's
-    metadata. Raises LarqnetsError when a layer trained as binary is not a 1-bit op (unless `allow_float`), when the
+    metadata. `stem`: how the file has a first convolution of stride 2 or 4 on few channels, "as-trained", "rewritten" as
+    SPACE_TO_DEPTH and one of stride 1, or whatever was counted "cheaper" (`deploy.export.stem_table`). Raises LarqnetsError when a layer trained as binary is not a 1-bit op (unless `allow_float`), when the
     binary constants are not the predicted ones, or when the file is not equal to the model.
     """
     trained = refuse_known_problems(model, allow_float=allow_float)
     reporter.stage("rebuild")
-    export = trained.export
+    export = trained.export(stem)
     reporter.stage("convert")
     file = (run_converter if export.binary_layers else run_stock_converter)(export.model)
     matched = contents.match_layers(file, export.binary_layers)
@@ -59,7 +61,7 @@ def convert(
     names = layer_names(file, trained.model, {op.index: name for name, ops in matched.items() for op in ops})
     allowed = [f.layer for f in fallbacks]
     entry = {**(provenance or {}), "larqnets": __version__, "layers": names, "float_fallbacks": allowed}
-    entry |= {scores.KEY: kind_of_model(trained.model), **task_entry(samples)}
+    entry |= {scores.KEY: kind_of_model(trained.model), **task_entry(samples), **export.stem_entry}
     file = read_model(add_metadata(file.content, entry))
     reporter.stage("verify")
     result = verify(
@@ -84,7 +86,7 @@ def convert(
     remarks += _remarks(check)
     measured = scores_of(file, samples, result)
     variant = "binary" if export.binary_layers else "float"
-    return Converted(variant, file, result, measured, fallbacks, check, names, remarks)
+    return Converted(variant, file, result, measured, fallbacks, check, names, remarks, **export.stem_entry)
 
 
 def refuse_known_problems(model: tf.keras.Model | Trained, *, allow_float: bool) -> Trained:
@@ -119,28 +121,32 @@ def convert_twin(
     calibration: np.ndarray | None,
     provenance: dict[str, Any],
     note: str,
+    stem: Stem = "cheaper",
     runtime_ops: RuntimeOps = "stock",
 ) -> Converted:
     """Convert a real-valued model with stock TFLite: as float, or as int8 when `calibration` images (N, H, W, C) are given.
 
     int8 means weights and activations, float input and output, and in floats what decodes boxes; with `runtime_ops`
     "larqnets" its stem is an op of our runtime, LarqnetsError where there is none for it. Its accuracy is measured where the
-    samples are labelled.
+    samples are labelled. `stem`: as in `convert`.
     """
     variant = "float" if calibration is None else "int8"
     trained = Trained.of(model)
-    model = trained.export.model
+    export = trained.export(stem)
+    model = export.model
     file = run_stock_converter(model) if calibration is None else run_int8_converter(model, calibration)
     names = layer_names(file, trained.model, {})
     entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
-    entry |= {scores.KEY: kind_of_model(trained.model), **task_entry(samples)}
-    warnings = [] if calibration is None else _left_float(file, names)
+    entry |= {scores.KEY: kind_of_model(trained.model), **task_entry(samples), **export.stem_entry}
+    warnings = [export.stem.remark] if export.stem and export.stem.remark else []
+    warnings += [] if calibration is None else _left_float(file, names)
     if calibration is not None and runtime_ops == "larqnets":
         file = read_model(with_own_stem(file.content))
         entry |= {"runtime_ops": runtime_ops}
         warnings.append(f"int8: its stem is {CONV_INT8}, which no program but the runtime of larqnets runs.")
     file = read_model(add_metadata(file.content, entry))
-    return Converted(variant, file, None, scores_of(file, samples, None), layers=names, warnings=warnings, note=note)
+    told = {"layers": names, "warnings": warnings, "note": note, **export.stem_entry}
+    return Converted(variant, file, None, scores_of(file, samples, None), **told)
 
 
 def _left_float(file: Model, names: dict[str, str]) -> list[str]:

@@ -55,5 +55,6 @@ def _entry(f: Converted) -> dict[str, Any]:
         "scores": f.scores,
         "binary_mac_share": inspect_model(f.file).totals["binary_mac_share"],
         "note": f.note,
+        "stem": f.stem,
         "constants": None if check is None else {**dataclasses.asdict(check), "matches": check.matches},
     }

@@ -11,6 +11,7 @@ from deploy.convert.convert import convert, convert_twin, refuse_known_problems
 from deploy.convert.publish import publish
 from deploy.decomposed.files import convert_decomposed
 from deploy.export.binary_layers import weights_only_layers
+from deploy.export.stem import decide
 from deploy.export.trained import Trained
 from deploy.proof.arm64 import SAMPLES, prove
 from deploy.proof.converted import Converted
@@ -18,7 +19,7 @@ from deploy.proof.output_form import check_end, in_form
 from deploy.proof.samples import Samples, verification_samples
 from deploy.proof.suppressed import SAMPLES as SUPPRESSED_SAMPLES
 from deploy.proof.suppressed import THREADS, suppressed
-from deploy.targets import RuntimeOps, check_postprocess, check_target
+from deploy.targets import RuntimeOps, Stem, check_postprocess, check_target
 from larqnets.config import ModelConfig
 from larqnets.data.info import IMAGE
 from larqnets.data.preparation import NOT_SAID, Preparation
@@ -52,6 +53,7 @@ def convert_source(
     given: Preparation = NOT_SAID,
     form: Form = "logits",
     postprocess: Suppression | None = None,
+    stem: Stem = "cheaper",
     arm64_proof: bool = True,
     runtime_ops: RuntimeOps = "stock",
     reporter: Reporter = SILENT,
@@ -62,6 +64,8 @@ def convert_source(
     images are to be.
     `form` is what all files answer with, see `deploy.proof.output_form`: first those of logits are proven.
     `postprocess` adds to every file of a detector one that leaves out overlapping boxes, see `deploy.proof.suppressed`.
+    `stem`: how all files have a first convolution of stride 2 or 4 on few channels, see `deploy.convert.convert.convert`; those
+    of a decomposed run have it as it was trained, of whose kernel the integers are.
     `arm64_proof` proves the files on our ARM64 runtime too, where it is there; the manifest's `proof` says on what.
     `runtime_ops` "larqnets" gives the int8 file a stem that only our runtime runs, see `deploy.export.own_stem`.
 
@@ -77,25 +81,23 @@ def convert_source(
     check_end(trained.model, form, str(source.origin))
     if postprocess is not None:
         check_postprocess(source.task.name, str(source.origin))
+    stem = _stem_of(source, trained, stem)
     folder = out or (path / target if source.run else path.with_name(f"{source.name}-{target}"))
-    binary = bool(trained.binary_layers)
-    roles = ["binary"] if binary else ["float"]
-    roles += (["float", "int8"] if binary else ["int8"]) if twins or twin_run else []
-    roles += [f"{role}_nms" for role in roles] if postprocess else []
+    roles = _roles(trained, twins=bool(twins or twin_run), suppressed=postprocess is not None)
     check_free(folder, [f"{role}.tflite" for role in roles])  # before minutes of work
     provenance, samples = _provenance(source), verification_samples(source)
     entry = {**provenance, "target": target}
-    main = convert(trained, samples, provenance=entry, allow_float=allow_float, reporter=reporter)
+    main = convert(trained, samples, provenance=entry, allow_float=allow_float, stem=stem, reporter=reporter)
     if source.run is None or source.run.kind == "imported":
         main.warnings.extend(_doubts(samples, main))
     files = [main]
     if twins or twin_run:
         reporter.stage("twins")
-        files += _real_valued(source, trained, samples, twin_run, entry, runtime_ops)
+        files += _twins(source, trained, samples, twin_run, entry, (stem, runtime_ops))
     if source.run is not None and source.run.kind == "decomposed":
         images = _calibration(source) if twins else None
         files += convert_decomposed(source.run, trained, samples, images, entry, reporter)
-    main.warnings.extend(text for file in files[1:] for text in file.warnings)
+    main.warnings[:] = dict.fromkeys(text for file in files for text in file.warnings)  # of a stem all say the same
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
     files, facts = _as_asked(files, form, postprocess, samples, SAMPLES if proof.arm64 else 0, reporter)
     main.warnings.extend([THREADS] if postprocess == "regular" else [])
@@ -115,6 +117,14 @@ def convert_source(
             converted=str(folder / f"{main.variant}.tflite"),
         )
     return {**manifest, "folder": str(folder)}
+
+
+def _roles(trained: Trained, *, twins: bool, suppressed: bool) -> list[str]:
+    """Return what the files of a conversion are called."""
+    roles = ["binary"] if trained.binary_layers else ["float"]
+    if twins:
+        roles += ["float", "int8"] if trained.binary_layers else ["int8"]
+    return [*roles, *(f"{role}_nms" for role in roles if suppressed)]
 
 
 def _as_asked(
@@ -226,32 +236,45 @@ def _check_same_images(run: Run, twin_run: Run) -> None:
             )
 
 
-def _real_valued(
+def _stem_of(source: Subject, trained: Trained, stem: Stem) -> Stem:
+    """Return how the files of a network get their stem: those of a decomposed run hold the integers of the trained one.
+
+    Raises LarqnetsError where it is to be rewritten and cannot be.
+    """
+    decide(trained.model, stem)
+    if source.run is None or source.run.kind != "decomposed":
+        return stem
+    if stem == "rewritten":
+        raise LarqnetsError(
+            f"{source.run.path} is decomposed, and its files hold the integers of the kernels that were trained. Leave --stem out."
+        )
+    return "as-trained"
+
+
+def _twins(
     source: Subject,
     trained: Trained,
     samples: Samples,
     twin_run: Path | None,
     entry: dict[str, Any],
-    runtime_ops: RuntimeOps,
+    stem: tuple[Stem, RuntimeOps],
 ) -> list[Converted]:
-    """Return the files with real weights beside the network's own."""
+    """Return the twins of a network; of one without binary layers itself as int8."""
     if trained.binary_layers:
-        return _twins(source, samples, twin_run, entry, runtime_ops)
-    return _own_twin(source, trained, samples, entry, runtime_ops)
+        return _real_twins(source, samples, twin_run, entry, stem)
+    return _own_twin(source, trained, samples, entry, stem)
 
 
 def _own_twin(
-    source: Subject, trained: Trained, samples: Samples, entry: dict[str, Any], runtime_ops: RuntimeOps
+    source: Subject, trained: Trained, samples: Samples, entry: dict[str, Any], stem: tuple[Stem, RuntimeOps]
 ) -> list[Converted]:
     """Return a network with real weights as int8; nothing where there are no images for its ranges."""
     images = _calibration(source)
-    if images is None:
-        return []
-    return [convert_twin(trained, samples, images, entry, "quantised from this run", runtime_ops)]
+    return [] if images is None else [convert_twin(trained, samples, images, entry, "quantised from this run", *stem)]
 
 
-def _twins(
-    source: Subject, samples: Samples, twin_run: Path | None, entry: dict[str, Any], runtime_ops: RuntimeOps
+def _real_twins(
+    source: Subject, samples: Samples, twin_run: Path | None, entry: dict[str, Any], stem: tuple[Stem, RuntimeOps]
 ) -> list[Converted]:
     assert source.run is not None  # twins need one
     if twin_run is None:
@@ -267,7 +290,7 @@ def _twins(
             source, samples = theirs, verification_samples(theirs)
             entry = {**entry, "preprocess": theirs.preprocess}
     entry = {**entry, "run": named, "twin_of": entry["source"], "note": note}
-    return [convert_twin(twin, samples, images, entry, note, runtime_ops) for images in (None, _calibration(source))]
+    return [convert_twin(twin, samples, images, entry, note, *stem) for images in (None, _calibration(source))]
 
 
 def _untrained(source: Subject) -> tf.keras.Model:

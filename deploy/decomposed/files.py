@@ -43,7 +43,8 @@ def convert_decomposed(
     if not stored:
         return []
     codes = {name: stored[layer] for name, layer in trained.origins.items() if layer in stored}
-    model, shape = trained.model, trained.export.model
+    export = trained.export("as-trained")  # of that kernel are the integers
+    model, shape = trained.model, export.model
     kernels = find_kernels(model)
     integers = integers_of(kernels, codes)
     as_float = run_stock_converter(shape)
@@ -56,14 +57,15 @@ def convert_decomposed(
         patched = patcher_of(as_float, quantised, kernels, float_values(kernels)).patch(integers)
         names = layer_names(quantised, model, {})  # the patched file has the same graph
         entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
-        entry |= {scores.KEY: kind_of_model(model), **task_entry(samples)}
+        entry |= {scores.KEY: kind_of_model(model), **task_entry(samples), **export.stem_entry}
         whole = read_model(add_metadata(patched.content, entry))
         sizes = packed.pack_model(whole)[1] if patched.layers else None
         reporter.stage("evaluate")
         measured = scores_of(whole, samples, None)
         note = "no layer could take its integers" if sizes is None else _words(sizes, len(patched.layers), len(kernels))
         remarks = _remarks(variant, patched)
-        files.append(Converted(variant, whole, None, measured, layers=names, warnings=remarks, note=note))
+        told = {"layers": names, "warnings": remarks, "note": note, **export.stem_entry}
+        files.append(Converted(variant, whole, None, measured, **told))
     return files
 
 

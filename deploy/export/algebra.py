@@ -16,6 +16,7 @@ import tensorflow as tf
 from deploy.export import stand_ins
 from deploy.export.activations import WrittenFunction
 from deploy.export.entry import AS_OBSERVED, ENTRIES, Entry, Layer, Sizes, Unknown, channels_last, entry_of, is_norm
+from deploy.export.stem import SpaceToDepthConv2D
 from larqnets.errors import LarqnetsError
 from larqnets.layers import binary_weights, branches, local_response
 from larqnets.layers.channel_match import ChannelMatch
@@ -188,7 +189,7 @@ class _Depthwise(_Product):
         return self.scales(layer) and layer.depth_multiplier == 1 and channels_last(layer)
 
 
-@entry_of(layers.Conv2D)
+@entry_of(layers.Conv2D, SpaceToDepthConv2D)
 class _Convolution(_Product):
     """A constant reaches every output alike where no zeros are padded: W^T c. A factor goes into the kernel where it cannot go on."""
 
@@ -200,7 +201,7 @@ class _Convolution(_Product):
         return layer.activation in _LINEAR and unpadded and layer.groups == 1 and channels_last(layer)
 
     def offset(self, layer: Layer, given: Sequence[np.ndarray]) -> np.ndarray:
-        return _product(given[0], layer.kernel.numpy().sum(axis=(0, 1)))
+        return _product(given[0], layer.kernel.numpy().reshape(-1, layer.input_shape[-1], layer.filters).sum(axis=0))
 
     def made_of(self, layer: Layer, given: Sequence[Sizes]) -> Sizes:
         return 1.0 if is_offset(layer) else AS_OBSERVED  # in (0, 1), and may cancel what it is added to

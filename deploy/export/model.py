@@ -12,12 +12,14 @@ Weights-only layers (w1a32), which say so by their class, become ordinary layers
     shifts            the shifts of RPReLU and RSign
     pads, activations what LCE's converter would misread or has no op for, written otherwise
     windows           real convolutions whose SAME padding XNNPACK would misread, written otherwise
+    stem              a first convolution of stride 2 or 4, as SPACE_TO_DEPTH and one of stride 1 where that is cheaper
 
 What is rebuilt as what is decided on the trained model (`Plan`); then `PASSES` set the weights, in their order.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from larqnets import require_keras_2
 
@@ -49,6 +51,8 @@ from deploy.export.stand_ins import (  # noqa: E402
     Sides,
     SplitPadding,
 )
+from deploy.export.stem import Decision, decide, rewritten  # noqa: E402
+from deploy.targets import Stem  # noqa: E402
 from larqnets.endings import ACTIVATED  # noqa: E402
 from larqnets.errors import LarqnetsError  # noqa: E402
 from larqnets.layers.hard_tanh import HardTanh  # noqa: E402
@@ -64,7 +68,13 @@ class Export:
 
     model: tf.keras.Model
     binary_layers: list[BinaryLayer]
+    stem: Decision | None  # None: its first layer with a kernel could not be written otherwise
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def stem_entry(self) -> dict[str, str]:
+        """What the metadata of a file say of its stem: nothing where there is one form only."""
+        return {} if self.stem is None else {"stem": self.stem.form}
 
 
 @dataclass
@@ -79,11 +89,12 @@ class Plan:
     factors: Factors
     shifts: dict[str, RPReLU]
     weights_only: list[str]
+    stem: Decision | None
     pads: dict[str, Sides]
     unknown: set[str]  # layers across which nothing is folded because nothing is known of them
 
     @classmethod
-    def of(cls, model: tf.keras.Model, binary: list[BinaryLayer]) -> "Plan":
+    def of(cls, model: tf.keras.Model, binary: list[BinaryLayer], stem: Stem = "cheaper") -> "Plan":
         """Decide for every layer of a model whose structure has been checked; `binary`: those trained as binary."""
         exportable = {layer.name: layer for layer in binary if not layer.problem}
         unknown: set[str] = set()
@@ -93,6 +104,8 @@ class Plan:
             if (norm := norm_behind(model.get_layer(name), set() if _all_one(layer) else unknown)) is not None
         }
         links = Links(model, exportable)
+        decision = decide(model, stem)
+        otherwise = {*exportable, *([decision.name] if decision and decision.is_rewritten else [])}
         return cls(
             model,
             binary,
@@ -102,9 +115,14 @@ class Plan:
             Factors(model, exportable, links.norms, unknown),
             foldable(model, unknown),
             weights_only_layers(model),
-            pads_to_split(model, set(exportable)) if binary else {},  # the stock converter keeps them as they are
+            decision,
+            pads_to_split(model, otherwise) if binary else {},  # the stock converter keeps them as they are
             unknown,
         )
+
+    def is_rewritten(self, layer: tf.keras.layers.Layer) -> TypeGuard[tf.keras.layers.Conv2D]:
+        """Whether the layer is a stem that SPACE_TO_DEPTH and another convolution stand for."""
+        return self.stem is not None and self.stem.is_rewritten and layer.name == self.stem.name
 
     @property
     def constant(self) -> set[str]:
@@ -129,21 +147,24 @@ class Plan:
             return NormOfOtherAxis.from_config(layer.get_config())
         if layer.name in self.constant:
             return _with_constant_kernel(layer)
+        if self.is_rewritten(layer):
+            return rewritten(layer)
         if isinstance(layer, HardTanh) and _only_signs_behind(layer, self.exportable):
             return layers.Activation("linear", name=layer.name)  # sign(clip(x, -1, 1)) = sign(x)
         return windows.from_config(layer, layer.get_config())
 
 
-def export_model(model: tf.keras.Model, binary: list[BinaryLayer] | None = None) -> Export:
+def export_model(model: tf.keras.Model, binary: list[BinaryLayer] | None = None, stem: Stem = "cheaper") -> Export:
     """Rebuild a trained functional or sequential model for the converter, batch size 1.
 
-    `binary`: its layers trained as binary, where they are described already. Raises LarqnetsError for models that cannot
-    be rebuilt: subclassed ones, nested ones, several inputs; and for a layer of larqnets that `deploy.export.algebra` does
-    not know.
+    `binary`: its layers trained as binary, where they are described already; `stem`: how it gets a first convolution of
+    stride 2 or 4, see `deploy.export.stem`. Raises LarqnetsError for models that cannot be rebuilt: subclassed ones, nested
+    ones, several inputs, none with such a stem where it is to be rewritten; and for a layer of larqnets that
+    `deploy.export.algebra` does not know.
     """
     check_structure(model)
     check_places(model)
-    plan = Plan.of(model, describe_binary_layers(model) if binary is None else binary)
+    plan = Plan.of(model, describe_binary_layers(model) if binary is None else binary, stem)
     taken = {layer.name for layer in model.layers if not isinstance(layer, layers.InputLayer)}
     fresh = tf.keras.Input(model.input_shape[1:], batch_size=1, name="network_input" if "image" in taken else "image")
     if isinstance(model, tf.keras.Sequential):
@@ -151,7 +172,7 @@ def export_model(model: tf.keras.Model, binary: list[BinaryLayer] | None = None)
     rebuilt = tf.keras.models.clone_model(model, input_tensors=fresh, clone_function=plan.rebuild)
     for set_weights in PASSES.values():
         set_weights(plan, rebuilt)
-    return Export(rebuilt, plan.binary, _warnings(plan))
+    return Export(rebuilt, plan.binary, plan.stem, _warnings(plan))
 
 
 def check_structure(model: tf.keras.Model) -> None:
@@ -236,6 +257,8 @@ def _copy_weights(plan: Plan, rebuilt: tf.keras.Model) -> None:
             binary = plan.exportable[layer.name]
             bias = layer.bias.numpy() if layer.use_bias else None
             rebuilt.get_layer(layer.name).load(binary.signs, binary.scale, bias)
+        elif plan.is_rewritten(layer):
+            rebuilt.get_layer(layer.name).load(*layer.get_weights())
         elif layer.get_weights():
             rebuilt.get_layer(layer.name).set_weights(layer.get_weights())
 
@@ -274,7 +297,7 @@ PASSES: dict[str, Callable[[Plan, tf.keras.Model], None]] = {
 
 
 def _warnings(plan: Plan) -> list[str]:
-    found, model = [], plan.model
+    found, model = [plan.stem.remark] if plan.stem and plan.stem.remark else [], plan.model
     if plan.weights_only:
         found.append(
             f"{len(plan.weights_only)} layers have binary weights on real input (w1a32), for which there is no 1-bit op: this "

@@ -8,6 +8,7 @@ from deploy.export.binary_layers import BinaryLayer, describe_binary_layers
 from deploy.export.model import Export, export_model
 from deploy.export.precision import in_float32, small_precision
 from deploy.export.unshared import origins, unshared
+from deploy.targets import Stem
 from larqnets.tasks import answers_of
 
 
@@ -16,6 +17,7 @@ class Trained:
 
     def __init__(self, given: tf.keras.Model) -> None:
         self.given = given
+        self._exports: dict[Stem, Export] = {}
 
     @staticmethod
     def of(model: "tf.keras.Model | Trained") -> "Trained":
@@ -48,7 +50,8 @@ class Trained:
         """The layers that were trained as binary, see `describe_binary_layers`."""
         return describe_binary_layers(self.model)
 
-    @cached_property
-    def export(self) -> Export:
-        """The model rebuilt for the converter; raises LarqnetsError, see `export_model`."""
-        return export_model(self.model, self.binary_layers)
+    def export(self, stem: Stem) -> Export:
+        """Return the model rebuilt for the converter, its stem as it is asked for; raises LarqnetsError, see `export_model`."""
+        if stem not in self._exports:
+            self._exports[stem] = export_model(self.model, self.binary_layers, stem)
+        return self._exports[stem]

@@ -26,6 +26,7 @@ class Converted:
     layers: dict[str, str] = field(default_factory=dict)  # op index -> layer
     warnings: list[str] = field(default_factory=list)
     note: str = ""
+    stem: str | None = None  # its form, "as trained" or "rewritten", where there are both (`deploy.export.stem`)
 
     def __repr__(self) -> str:
         proof = "" if self.verification is None else f", {self.verification!r}"

@@ -57,7 +57,7 @@ def suppressed(
                 "model."
             )
     note = f"{proven.variant}.tflite, and of overlapping boxes the best"
-    return Converted(f"{proven.variant}_nms", file, None, None, layers=proven.layers, note=note)
+    return Converted(f"{proven.variant}_nms", file, None, None, layers=proven.layers, note=note, stem=proven.stem)
 
 
 def differing(file: Model, proven: Model, images: np.ndarray, device: str | None = None) -> str:

@@ -54,7 +54,10 @@ def benchmark(
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder for the record.")] = Path("results"),
     resume: Annotated[Path | None, typer.Option(metavar="RECORD", help="Continue a session that was stopped.")] = None,
     cpu: Annotated[
-        str | None, typer.Option(help="CPU that qemu emulates: cortex-a72, cortex-a76. Default: the first.")
+        str | None,
+        typer.Option(
+            help="CPU that qemu emulates: cortex-a72, cortex-a76, i8mm (stands in for a phone with these instructions). Default: the first."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -265,6 +268,22 @@ def bench_groupnet(
 
     result = _counted(models, out, "write_groupnets", groupnet_cost.count_groupnets)
     show(result, lambda: studies.instructions_of_groupnets(result), as_json)
+
+
+@verb(app, RESEARCH, "larqnets bench-stems -o stems.json", name="bench-stems", hidden=True)
+def bench_stems(
+    models: Annotated[Path, typer.Option(help="Folder for the models that are counted.")] = Path("build/bench"),
+    out: Annotated[Path, typer.Option("--output", "-o", help="Where the table is written.")] = Path(
+        "deploy/export/stems.json"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Count what first convolutions execute on ARM64 under qemu, as trained and rewritten: the table by which `convert` decides."""
+    from android_bench.emulation import stem_cost
+    from larqnets.cli.tables import studies
+
+    result = _counted(models, out, "write_stems", stem_cost.count_stems)
+    show(result, lambda: studies.instructions_of_stems(result), as_json)
 
 
 def _counted(models: Path, out: Path, writer: str, count: "Callable[[Path, Reporter], Any]") -> Any:

@@ -80,6 +80,13 @@ def convert(
             help="Of int8 files: stock, for any TensorFlow Lite, or larqnets, with a cheaper stem that only our runtime runs."
         ),
     ] = "stock",
+    stem: Annotated[
+        str,
+        typer.Option(
+            help="How the files have a first convolution of stride 2 or 4 on few channels: as-trained, rewritten as SPACE_TO_DEPTH "
+            "and one of stride 1, or what was counted cheaper.",
+        ),
+    ] = "cheaper",
     dataset: DataName = None,
     data_dir: DataDir = None,
     mean: Mean = None,
@@ -96,13 +103,13 @@ def convert(
     A Keras file of yours takes (pixel * SCALE - MEAN) / STD; by default what its data set is prepared with here, or pixels as
     they are where it begins with a Rescaling or Normalization.
     """
-    from deploy.targets import check_runtime_ops
+    from deploy.targets import check_runtime_ops, check_stem
     from larqnets.cli import preflight
     from larqnets.data.preparation import read_preparation
 
     given = read_preparation(mean, std, scale, labels, image_size)
     form, out = preflight.form_and_folder(output)
-    suppression = preflight.suppression_of(postprocess, regular_nms)
+    suppression, stem_form = preflight.suppression_of(postprocess, regular_nms), check_stem(stem)
     preflight.check_convert(source, target, twin_run, form, suppression, out, dataset, data_dir)
     int8_ops = check_runtime_ops(runtime_ops, int8=twins or twin_run is not None)
     sources = needs_training_extra("deploy.convert.sources")
@@ -122,6 +129,7 @@ def convert(
             given=given,
             form=form,
             postprocess=suppression,
+            stem=stem_form,
             arm64_proof=arm64_proof,
             runtime_ops=int8_ops,
             reporter=reporter,

@@ -1,14 +1,16 @@
 """`make bench-kernels`, first half: write the models whose instructions are counted, and an index of them.
 
 Single convolutions as every converter makes them, binary, float and int8 side by side, int8 stems with XNNPACK's op and with
-ours, and a whole ResNet-18 with its twins. Weights and images are random: what an ARM64 core executes does not depend on them. For `make bench-groupnet` the
-same of Group-Net with several numbers of branches.
+ours, and a whole ResNet-18 with its twins. Weights and images are random: what an ARM64 core executes does not depend on
+them. For `make bench-groupnet` the same of Group-Net with several numbers of branches, for `make bench-stems` of first
+convolutions in both forms.
 """
 
 import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 import larq as lq
@@ -19,7 +21,9 @@ from android_bench.emulation.instructions import SQUARES
 from deploy.export.converters import run_converter
 from deploy.export.model import export_model
 from deploy.export.own_stem import with_own_stem
-from larqnets.backbones import get_backbone
+from deploy.export.stem_table import Shape
+from deploy.targets import Stem
+from larqnets.backbones import StemKind, get_backbone
 from larqnets.files import write_atomically
 from larqnets.models import create_model
 from larqnets.reporter import SILENT, Reporter
@@ -58,10 +62,22 @@ INT8_STEMS = (
     Convolution(112, 3, 64, window=3, stride=2),
     Convolution(227, 3, 96, window=11, stride=4),
 )
-NETWORK = ("resnet18", (112, 112, 3), 1000, "imagenet")  # backbone, image, classes, stem
+# Backbone, image, classes, stem; where the stem is rewritten, each also with the stem as it was trained.
+NETWORKS: tuple[tuple[str, tuple[int, int, int], int, StemKind], ...] = (
+    ("resnet18", (112, 112, 3), 1000, "imagenet"),
+    ("resnet18", (224, 224, 3), 1000, "imagenet"),
+)
+NETWORK_FORMS: dict[Stem, str] = {"cheaper": "", "as-trained": ", stem as trained"}  # and what follows the name
 
 GROUPNET = ("resnet20", 2.0, (32, 32, 3), 10)  # backbone, width (32, 64, 128 filters), image, classes
 BRANCHES = (1, 3, 5, 8)
+
+
+STEMS = ((3, 2), (5, 2), (7, 2), (11, 4))  # kernel, stride
+STEM_CHANNELS = (1, 3)
+STEM_FILTERS = (16, 32, 64)
+STEM_FORMS: dict[str, Stem] = {"as_trained": "as-trained", "rewritten": "rewritten"}
+STEM_SIZE = 112  # of the images; a pixel less where the zeros around them are counted
 
 
 @dataclass(frozen=True)
@@ -115,6 +131,31 @@ def write_groupnets(folder: Path, reporter: Reporter = SILENT) -> None:
     write_atomically(folder / "groupnets.json", json.dumps(index, indent=2) + "\n")
 
 
+def write_stems(folder: Path, reporter: Reporter = SILENT) -> None:
+    """Write every stem of STEMS in both forms, as float and as int8, and `stems.json`, into `folder`.
+
+    `reporter` is told each shape.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tf.keras.utils.set_random_seed(0)
+    index = []
+    for (kernel, stride), channels, filters, padded in product(STEMS, STEM_CHANNELS, STEM_FILTERS, (False, True)):
+        shape = Shape(kernel, stride, channels, filters, padded)
+        reporter.stage(f"writing {shape}")
+        size = STEM_SIZE - padded
+        image = tf.keras.Input((size, size, channels))
+        stem = tf.keras.layers.Conv2D(filters, kernel, stride, padding="same", activation="relu", name="stem")
+        model = tf.keras.Model(image, stem(image))
+        forms = {form: export_model(model, stem=asked).model for form, asked in STEM_FORMS.items()}
+        for numbers in ("float", "int8"):
+            row = {**asdict(shape), "numbers": numbers}
+            for form, exported in forms.items():
+                row[form] = f"stem_{len(index):03}_{form}.tflite"
+                write_atomically(folder / row[form], _stock(exported, int8=numbers == "int8"))
+            index.append(row)
+    write_atomically(folder / "stems.json", json.dumps(index, indent=2) + "\n")
+
+
 def _groupnet(k: int) -> tf.keras.Model:
     backbone, width, image, classes = GROUPNET
     return create_model("groupnet", backbone, image, classes, width=width, k=k)
@@ -131,12 +172,16 @@ def _models() -> Iterator[tuple[str, str, bytes]]:
         stem_file = _stock(_convolution(shape, binary=False, activation="relu"), int8=True)
         yield "int8", str(shape), stem_file
         yield "own_int8", str(shape), with_own_stem(stem_file)
-    backbone, image, classes, stem = NETWORK
-    name = f"{backbone} {'x'.join(map(str, image))}"
-    binary, twin = (_settled(create_model(m, backbone, image, classes, stem=stem)) for m in ("birealnet", "real"))
-    yield "network_binary", name, run_converter(binary).content
-    yield "network_float", name, _stock(twin, int8=False)
-    yield "network_int8", name, _stock(twin, int8=True)
+    for backbone, image, classes, stem in NETWORKS:
+        name = f"{backbone} {'x'.join(map(str, image))}"
+        binary, twin = (_seen(create_model(m, backbone, image, classes, stem=stem)) for m in ("birealnet", "real"))
+        for asked, words in NETWORK_FORMS.items():
+            exported, real = (export_model(model, stem=asked) for model in (binary, twin))
+            if words and exported.stem is None:
+                continue  # there is one form only
+            yield "network_binary", f"{name}{words}", run_converter(exported.model).content
+            yield "network_float", f"{name}{words}", _stock(real.model, int8=False)
+            yield "network_int8", f"{name}{words}", _stock(real.model, int8=True)
 
 
 def _convolution(c: Convolution, *, binary: bool, activation: str | None = None) -> tf.keras.Model:
@@ -150,11 +195,11 @@ def _convolution(c: Convolution, *, binary: bool, activation: str | None = None)
     return tf.keras.Model(image, tf.keras.layers.BatchNormalization()(x))
 
 
-def _settled(model: tf.keras.Model) -> tf.keras.Model:
-    """Return the network as it is exported, after BatchNorm has seen images: int8 ranges must not be absurd."""
+def _seen(model: tf.keras.Model) -> tf.keras.Model:
+    """Return the network after its BatchNorm has seen images: int8 ranges must not be absurd."""
     for _ in range(10):
         model(np.random.default_rng(0).normal(size=(4, *model.input_shape[1:])).astype(np.float32), training=True)
-    return export_model(model).model
+    return model
 
 
 def _stock(model: tf.keras.Model, *, int8: bool) -> bytes:

@@ -112,6 +112,7 @@ def model(name: str = "binary", **changes) -> ModelRecord:
         bytes=50_000,
         role="binary",
         twin_of=None,
+        stem=None,
         score="accuracy",
         accuracy=0.95,
         accuracy_source="manifest.json",

@@ -162,9 +162,13 @@ def test_this_machine_is_a_device_when_it_is_arm64(monkeypatch):
 
 def test_an_emulator_has_one_word(monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    links = [link_to(spec) for spec in ("local", "qemu", "qemu:cortex-a72", "qemu:cortex-a76")]
-    assert [link.kind for link in links] == ["qemu"] * 4
-    assert [link.address for link in links] == ["cortex-a72"] * 3 + ["cortex-a76"]
+    links = [link_to(spec) for spec in ("local", "qemu", "qemu:cortex-a72", "qemu:cortex-a76", "qemu:i8mm")]
+    assert [link.kind for link in links] == ["qemu"] * 5
+    assert [link.address for link in links] == ["cortex-a72"] * 3 + ["cortex-a76", "i8mm"]
+    assert [link.emulator for link in links[3:]] == [
+        "qemu on x86_64",
+        "qemu on x86_64 as i8mm (qemu's max,sme=off, in the place of a current phone)",
+    ]
     assert renamed(["adb", "qemu"]) is None
     assert renamed(["local"]).startswith("local is this machine, which is not ARM64: taken as --device qemu")
     fails(lambda: link_to("qemu:z80"), "There is no CPU 'z80'", "cortex-a76")

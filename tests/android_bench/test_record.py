@@ -33,11 +33,15 @@ def test_written_is_read_back(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["s.json"]
 
 
-def test_a_record_of_the_first_version_is_one_of_classifiers():
-    first = json.loads(TEXT) | {"schema_version": 1}
+def test_a_record_of_an_earlier_version_is_one_of_classifiers_whose_files_say_no_stem():
+    first, second = (json.loads(TEXT) | {"schema_version": version} for version in (1, 2))
+    for old in (first, second):
+        for record_of_model in old["models"]:
+            assert record_of_model.pop("stem") is None
     for record_of_model in first["models"]:
         assert record_of_model.pop("score") == "accuracy"
-    assert parse_session(json.dumps(first), "f.json") == parse_session(TEXT, "f.json")
+    for old in (first, second):
+        assert parse_session(json.dumps(old), "f.json") == parse_session(TEXT, "f.json")
     with pytest.raises(LarqnetsError, match=r"'models' must be"):
         parse_session(json.dumps(first | {"models": 3}), "f.json")
 
@@ -94,9 +98,9 @@ def test_no_field_has_a_default():
         ("[" * 100_000, "nested too deep"),
         ("[]", "is no session"),
         ('{"format_version": 1}', "is no session"),
-        (TEXT.replace('"schema_version": 2', '"schema_version": 3', 1), "Update larqnets"),
-        (TEXT.replace('"schema_version": 2', '"schema_version": "2"', 1), "schema version '2'"),
-        (TEXT.replace('"schema_version": 2', '"schema_version": true', 1), "schema version True"),
+        (TEXT.replace('"schema_version": 3', '"schema_version": 4', 1), "Update larqnets"),
+        (TEXT.replace('"schema_version": 3', '"schema_version": "2"', 1), "schema version '2'"),
+        (TEXT.replace('"schema_version": 3', '"schema_version": true', 1), "schema version True"),
         (TEXT.replace('"accuracy": 0.95', '"accuracy": NaN', 1), "NaN is no number"),
         (TEXT.replace('"accuracy": 0.95', '"accuracy": 1e999', 1), "too large"),
         (TEXT.replace('"accuracy": 0.95', f'"accuracy": {10**400}', 1), "no whole number, or too large"),
@@ -185,4 +189,4 @@ def test_the_schema_of_this_version():
         for f, hint in typing.get_type_hints(k).items()
     )
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-    assert (record.SCHEMA_VERSION, digest) == (2, "fd80f769ac45f398"), "\n".join(lines)
+    assert (record.SCHEMA_VERSION, digest) == (3, "b88ad5a7ffbd2a5a"), "\n".join(lines)

@@ -36,6 +36,7 @@ def operations(summary: "Summary") -> list[Any]:
 
 def side_by_side(summary: "Summary") -> list[Any]:
     """The instructions of every network, binary beside float beside int8, and their ratios; nothing where none are counted."""
+    from android_bench.emulation.emulator import described
     from android_bench.reporting.counted import RATIOS, kinds_of, side_by_side
 
     rows = side_by_side(summary.session)
@@ -51,7 +52,7 @@ def side_by_side(summary: "Summary") -> list[Any]:
         times = (f"{value:.2f}" if (value := row.ratio(*pair)) else "-" for pair in ratios)
         table.add_row(row.name, *counts, *times)
     # A line of its own: a table breaks its title where its columns end.
-    return ["", f"instructions of an inference, {rows[0].cpu} under qemu", table]
+    return ["", f"instructions of an inference, {described(rows[0].cpu)} under qemu", table]
 
 
 def _fused(name: str) -> str:
@@ -98,6 +99,8 @@ def session(summary: "Summary") -> list[Any]:
     remarks = [] if summary.timed else ["No ARM64 hardware ran these files: no time is shown."]
     if summary.session.device.kind == "qemu":
         remarks += [f"note: {text}" for text in summary.session.device.notes]
+    if rewritten := [model.record.name for model in summary.models if model.record.stem == "rewritten"]:
+        remarks.append(f"note: stem rewritten, as SPACE_TO_DEPTH and a convolution of stride 1: {', '.join(rewritten)}")
     remarks += [f"warning: {text}" for text in summary.warnings]
     return [known, "", table, *remarks, ""]
 

@@ -47,6 +47,8 @@ def conversion(manifest: dict[str, Any], verbose: bool) -> list[Any]:
         )
     for fallback in manifest["float_fallbacks"]:
         parts.append(f"FLOAT: layer '{fallback['layer']}' runs as float: {fallback['cause']}")
+    if rewritten := [entry["file"] for entry in entries.values() if entry["stem"] == "rewritten"]:
+        parts.append(f"stem rewritten, as SPACE_TO_DEPTH and a convolution of stride 1: {', '.join(rewritten)}")
     parts += [*manifest["remarks"], *(f"warning: {text}" for text in manifest["warnings"])]
     parts += [f"files: {folder}/", f"Next: larqnets inspect {folder}/{manifest['file']}"]
     return [*parts, manifest["proof"]["line"], *_form(manifest), *_postprocess(manifest)]
@@ -205,6 +207,10 @@ def inspection(of: Inspection) -> Group:
     totals.add_row("rest of the file", "", "", "", _number(overhead))
     totals.add_row("sum", _number(len(of.ops)), _number(all_macs), "", _number(file_bytes), style="bold")
     notes = _origin(of)
+    if of.metadata.get("stem") == "rewritten":
+        notes.append(
+            "stem rewritten: the first convolution is SPACE_TO_DEPTH and one of stride 1, with zeros in its kernel."
+        )
     if len(of.ops) > MAX_OPS:
         notes.append(f"{len(of.ops) - MAX_OPS} more ops are not shown; --json lists all.")
     if kept_out := [str(op.index) for op in of.ops if op.kept_out]:

@@ -98,10 +98,14 @@ def bench_groupnet(result: dict[str, Any], path: Path) -> list[Any]:
 
 def instructions_of_kernels(rows: list[dict[str, Any]]) -> list[Table]:
     """What was counted of kernels: per CPU a table of the binary convolutions, one of int8 stems, and one of the networks."""
+    from android_bench.emulation.emulator import described
+
     result = []
     for cpu in dict.fromkeys(row["cpu"] for row in rows):
         found = {(row["shape"], row["kind"]): row for row in rows if row["cpu"] == cpu}
-        table = Table(title=f"{cpu}: million instructions of one convolution", box=None, title_justify="left")
+        table = Table(
+            title=f"{described(cpu)}: million instructions of one convolution", box=None, title_justify="left"
+        )
         for column in (
             "shape",
             "binary",
@@ -123,7 +127,7 @@ def instructions_of_kernels(rows: list[dict[str, Any]]) -> list[Table]:
             packing = found[shape, "lce_quantize"]
             per_float = f"{packing['instructions'] / packing['macs']:.3f}"
             table.add_row(shape, f"{mine / 1e6:.3f}", f"{mine / row['macs']:.4f}", *cells, per_float)
-        stems = Table(title=f"{cpu}: million instructions of one int8 stem", box=None, title_justify="left")
+        stems = Table(title=f"{described(cpu)}: million instructions of one int8 stem", box=None, title_justify="left")
         for column in ("shape", "our op", "per MAC", "XNNPACK", "XNNPACK/our op"):
             stems.add_column(column, justify="left" if column == "shape" else "right")
         for (shape, kind), row in found.items():
@@ -136,7 +140,9 @@ def instructions_of_kernels(rows: list[dict[str, Any]]) -> list[Table]:
                     f"{theirs / mine:.1f}",
                 )
                 stems.add_row(shape, *cells)
-        networks = Table(title=f"{cpu}: million instructions of one inference", box=None, title_justify="left")
+        networks = Table(
+            title=f"{described(cpu)}: million instructions of one inference", box=None, title_justify="left"
+        )
         for column in ("network", "kind", "instructions", "to binary"):
             networks.add_column(column, justify="left" if column in ("network", "kind") else "right")
         for (shape, kind), row in found.items():
@@ -151,9 +157,11 @@ def instructions_of_kernels(rows: list[dict[str, Any]]) -> list[Table]:
 
 def instructions_of_groupnets(result: dict[str, Any]) -> list[Table]:
     """What was counted of Group-Nets: a table for every CPU, one line a number of branches."""
+    from android_bench.emulation.emulator import described
+
     found = []
     for cpu in dict.fromkeys(row["cpu"] for row in result["rows"]):
-        title = f"{cpu}: million instructions behind the stem, {result['network']}"
+        title = f"{described(cpu)}: million instructions behind the stem, {result['network']}"
         table = Table(title=title, box=None, title_justify="left")
         for column in ("K", "binary", "float", "glue", "total", "glue %", "to K = 1"):
             table.add_column(column, justify="right")
@@ -162,5 +170,25 @@ def instructions_of_groupnets(result: dict[str, Any]) -> list[Table]:
             parts = [f"{row[part] / 1e6:.2f}" for part in ("binary", "float", "glue", "total")]
             share = f"{100 * row['glue'] / row['total']:.1f}"
             table.add_row(str(k), *parts, share, f"{row['total'] / rows[1]['total']:.2f}")
+        found.append(table)
+    return found
+
+
+def instructions_of_stems(result: dict[str, Any]) -> list[Table]:
+    """What was counted of first convolutions: a table for floats and one for int8, one line a shape, and the ratio of both forms."""
+    from android_bench.emulation.emulator import described
+
+    found = []
+    for numbers in dict.fromkeys(row["numbers"] for row in result["rows"]):
+        rows = [row for row in result["rows"] if row["numbers"] == numbers]
+        title = f"{numbers}: million instructions of a first convolution as trained, rewritten as SPACE_TO_DEPTH and one of stride 1"
+        table = Table(title=title, box=None, title_justify="left")
+        for column in ("kernel", "channels", "filters", "padded", *map(described, rows[0]["as_trained"])):
+            table.add_column(column, justify="right")
+        for row in rows:
+            shape = (f"{row['kernel']}x{row['kernel']}/{row['stride']}", str(row["channels"]), str(row["filters"]))
+            pairs = [(count, row["rewritten"][cpu]) for cpu, count in row["as_trained"].items()]
+            cells = [f"{a / 1e6:.2f}, {b / 1e6:.2f} ({b / a:.2f})" for a, b in pairs]
+            table.add_row(*shape, "yes" if row["padded"] else "", *cells)
         found.append(table)
     return found
