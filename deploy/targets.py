@@ -1,6 +1,6 @@
 """The device families that files are made for, and what a conversion may be asked for."""
 
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from larqnets.errors import LarqnetsError, nearest
 
@@ -20,15 +20,26 @@ def check_target(target: str) -> None:
         raise LarqnetsError(f"There is no target '{target}'.{nearest(target, TARGETS)} Targets: {', '.join(TARGETS)}.")
 
 
-def check_runtime_ops(runtime_ops: str, *, int8: bool) -> RuntimeOps:
-    """Return what is asked for: int8 files with ops of our runtime (larqnets) or without (stock); `int8`: there will be one."""
+def check_runtime_ops(runtime_ops: str, stem: Stem, *, int8: bool) -> tuple[RuntimeOps, Stem]:
+    """Return what is asked for: int8 files with ops of our runtime (larqnets) or without (stock), and the stem of all files.
+
+    Our op computes a stem as it was trained. `int8`: there will be such a file. Raises LarqnetsError where these do not go together.
+    """
     if runtime_ops not in RUNTIME_OPS:
         raise LarqnetsError(
             f"There is no --runtime-ops '{runtime_ops}'.{nearest(runtime_ops, RUNTIME_OPS)} Use {' or '.join(RUNTIME_OPS)}."
         )
     if runtime_ops != "stock" and not int8:
         raise LarqnetsError("--runtime-ops is about int8 files, and none is to be written. Add --twins.")
-    return cast(RuntimeOps, runtime_ops)
+    if runtime_ops == "stock":
+        return "stock", stem
+    if stem == "rewritten":
+        raise LarqnetsError(
+            "--runtime-ops larqnets computes a stem as it was trained, which --stem rewritten changes. Leave one of them out."
+        )
+    return "larqnets", "as-trained"
+
+
 def check_stem(stem: str) -> Stem:
     """Return how files are to have the first convolution; raises LarqnetsError where there is no such way."""
     if stem not in STEMS:

@@ -77,7 +77,7 @@ def convert(
     runtime_ops: Annotated[
         str,
         typer.Option(
-            help="Of int8 files: stock, for any TensorFlow Lite, or larqnets, with a cheaper stem that only our runtime runs."
+            help="Of int8 files: stock, for any TensorFlow Lite, or larqnets, with a stem, as trained, that is cheaper still and that only our runtime runs."
         ),
     ] = "stock",
     stem: Annotated[
@@ -111,7 +111,7 @@ def convert(
     form, out = preflight.form_and_folder(output)
     suppression, stem_form = preflight.suppression_of(postprocess, regular_nms), check_stem(stem)
     preflight.check_convert(source, target, twin_run, form, suppression, out, dataset, data_dir)
-    int8_ops = check_runtime_ops(runtime_ops, int8=twins or twin_run is not None)
+    int8_ops, stem_form = check_runtime_ops(runtime_ops, stem_form, int8=twins or twin_run is not None)
     sources = needs_training_extra("deploy.convert.sources")
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import models

@@ -12,10 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from kernel_cases import RELU, SAME, VALID, Result, run_cases
 
-from android_bench.emulation.emulator import qemu_command
+from android_bench.emulation.emulator import CPUS, qemu_command
 
 FEW = settings(deadline=None, max_examples=4, suppress_health_check=list(HealthCheck))  # each starts qemu for a list
-CORES = ("cortex-a72", "cortex-a76", "max,sme=off")  # SMULL, SDOT and SMMLA
 # Every size of window with every stride, and the stems that are common.
 GRID = [
     Conv8(image=(13, 14), channels_in=1 + k % 4, channels_out=9, filter=(k, 12 - k), strides=(s, 5 - s), seed=9 * k + s)
@@ -50,7 +49,7 @@ def test_on_this_machine(host_program, tmp_path_factory, path, convolutions):
     check(host_program, path, convolutions, tmp_path_factory.getbasetemp())
 
 
-@pytest.mark.parametrize("cpu", CORES)
+@pytest.mark.parametrize("cpu", CPUS)
 @FEW
 @given(convolutions=st.lists(conv8s(), min_size=1, max_size=30))
 @example(convolutions=[*GRID, *STEMS, *(replace(c, factor=3e5) for c in GRID[::5])])
@@ -58,7 +57,7 @@ def test_on_every_core(arm_program, tmp_path_factory, cpu, convolutions):
     check([*qemu_command(cpu), arm_program[-1]], "neon", convolutions, tmp_path_factory.getbasetemp())
 
 
-@pytest.mark.parametrize("cpu", CORES)
+@pytest.mark.parametrize("cpu", CPUS)
 def test_results_do_not_depend_on_the_number_of_threads(arm_program, tmp_path, cpu):
     cases = [replace(c, threads=n).case() for c in (*STEMS, GRID[5]) for n in (1, 2, 3, 16, 17)]
     results = run_cases([*qemu_command(cpu), arm_program[-1]], "neon", cases, tmp_path)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from lce_graphs import conv_int8, file_of, quantize
 from test_ops_on_arm64 import on_arm64
 
+from android_bench.emulation.emulator import CPUS
 from android_bench.emulation.qemu import QemuModel, count
 from deploy.convert.convert import Samples, convert_twin
 from deploy.export.own_stem import with_own_stem, with_stock_stem
@@ -28,7 +29,6 @@ NODES = [
     conv_int8(RNG, batch=2, channels=4, filters=9, activation=2),
     replace(conv_int8(RNG), filter_quantization=([0.02], 0, 0)),  # one scale for all filters
 ]
-CORES = ("cortex-a72", "cortex-a76", "max,sme=off")  # SMULL, SDOT and SMMLA
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def assert_equal(found, due):
         np.testing.assert_array_equal(y, expected, err_msg=f"{node.options} {node.x.shape}")
 
 
-@pytest.mark.parametrize("cpu", CORES)
+@pytest.mark.parametrize("cpu", CPUS)
 def test_every_core_gives_the_bits_of_tflites_reference_kernels(bundle, stock, cpu):
     content, inputs = file_of(NODES)
     assert_equal(QemuModel(read_model(content), 2, cpu=cpu).predict(inputs), stock)
@@ -87,7 +87,7 @@ SAMPLES = Samples(IMAGES, None, 0)
 def twins():
     """The int8 file of a tiny network with stock ops and with ours."""
     model = network()
-    return [convert_twin(model, SAMPLES, IMAGES, {}, "", runtime_ops=ops) for ops in ("stock", "larqnets")]
+    return [convert_twin(model, SAMPLES, IMAGES, {}, "", "as-trained", ops) for ops in ("stock", "larqnets")]
 
 
 def test_the_twin_with_our_op_computes_what_the_stock_one_does(bundle, twins):
