@@ -33,7 +33,7 @@ def add_metadata(content: bytes, entry: dict[str, Any]) -> bytes:
 
 def add_metadata_bytes(content: bytes, name: str, entry: bytes) -> bytes:
     """Return the file with `entry` in its metadata under a name, in the place of what was there."""
-    model = _unpack(content)
+    model = unpack(content)
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(entry, np.uint8)  # pyright: ignore[reportAttributeAccessIssue]  # as the generated reader makes it
     model.buffers.append(buffer)
@@ -41,7 +41,7 @@ def add_metadata_bytes(content: bytes, name: str, entry: bytes) -> bytes:
     metadata.name, metadata.buffer = name, len(model.buffers) - 1
     model.metadata = [m for m in model.metadata or [] if m.name not in (name, name.encode())]
     model.metadata.append(metadata)
-    return _pack(model)
+    return pack(model)
 
 
 def order_outputs(content: bytes, names: Sequence[str]) -> bytes:
@@ -49,12 +49,12 @@ def order_outputs(content: bytes, names: Sequence[str]) -> bytes:
 
     The converters order them otherwise than the model does.
     """
-    model = _unpack(content)
+    model = unpack(content)
     (signature,) = model.signatureDefs
     by_name = {output.name.decode(): output for output in signature.outputs}
     signature.outputs = [by_name[name] for name in names]
     model.subgraphs[0].outputs = np.array([output.tensorIndex for output in signature.outputs], np.int32)
-    return _pack(model)
+    return pack(model)
 
 
 def tap(content: bytes, tensors: Sequence[int]) -> bytes:
@@ -63,11 +63,11 @@ def tap(content: bytes, tensors: Sequence[int]) -> bytes:
     Signatures are dropped, since they name the old outputs. Extra Keras outputs would change how the converter fuses;
     this changes nothing but what can be read.
     """
-    model = _unpack(content)
+    model = unpack(content)
     graph = model.subgraphs[0]
     graph.outputs = np.array([*tensors, *graph.outputs], np.int32)
     model.signatureDefs = None
-    return _pack(model)
+    return pack(model)
 
 
 class Reformed(NamedTuple):
@@ -82,7 +82,7 @@ def with_mask(content: bytes) -> Reformed:
 
     Of logits in integers the largest is sought among the integers, so their DEQUANTIZE goes. The rest stays as it is.
     """
-    model = _unpack(content)
+    model = unpack(content)
     graph = model.subgraphs[0]
     last, removed = _maker(graph, graph.outputs[0]), None
     given = graph.outputs[0]
@@ -101,12 +101,12 @@ def with_mask(content: bytes) -> Reformed:
     _append(model, schema.BuiltinOperator.ARG_MAX, version, [given, axis], largest, options)
     _append(model, schema.BuiltinOperator.CAST, 1, [largest], mask)
     _answer(model, mask, b"mask")
-    return Reformed(_pack(model), removed)
+    return Reformed(pack(model), removed)
 
 
 def without_resize(content: bytes) -> Reformed:
     """Return the file without the resize that its only output ends with, DEQUANTIZE apart; the rest stays as it is."""
-    model = _unpack(content)
+    model = unpack(content)
     graph = model.subgraphs[0]
     last = _maker(graph, graph.outputs[0])
     floats = last if _name(model, last) == schema.BuiltinOperator.DEQUANTIZE else None
@@ -119,7 +119,7 @@ def without_resize(content: bytes) -> Reformed:
         small, output = graph.tensors[resize.inputs[0]], graph.tensors[graph.outputs[0]]
         floats.inputs = np.array([resize.inputs[0]], np.int32)
         output.shape, output.shapeSignature = small.shape, small.shapeSignature
-    return Reformed(_pack(_without_unused(model)), removed)
+    return Reformed(pack(without_unused(model)), removed)
 
 
 def answering_with(content: bytes, *tensors: int) -> bytes:
@@ -127,7 +127,7 @@ def answering_with(content: bytes, *tensors: int) -> bytes:
 
     XNNPACK on ARM64 ends the process at some whose result nobody reads.
     """
-    model = _unpack(content)
+    model = unpack(content)
     graph, needed, kept = model.subgraphs[0], {*tensors}, []
     for op in reversed(graph.operators):
         if needed.intersection(op.outputs):
@@ -135,7 +135,7 @@ def answering_with(content: bytes, *tensors: int) -> bytes:
             kept.append(op)
     graph.operators, graph.outputs = kept[::-1], np.array(tensors, np.int32)
     model.signatureDefs = None
-    return _pack(model)
+    return pack(model)
 
 
 def joined(content: bytes, behind: bytes, given: Mapping[str, int]) -> bytes:
@@ -143,7 +143,7 @@ def joined(content: bytes, behind: bytes, given: Mapping[str, int]) -> bytes:
 
     It answers as `behind` does, and says of itself what the first does, whose outputs are called as they were.
     """
-    model, other = _unpack(content), _unpack(behind)
+    model, other = unpack(content), unpack(behind)
     graph, rest = model.subgraphs[0], other.subgraphs[0]
     (signature,), (said,) = model.signatureDefs, other.signatureDefs
     for port in signature.outputs:
@@ -164,7 +164,7 @@ def joined(content: bytes, behind: bytes, given: Mapping[str, int]) -> bytes:
     for port in said.outputs:
         port.tensorIndex = place[port.tensorIndex]
     signature.outputs = said.outputs
-    return _pack(model)
+    return pack(model)
 
 
 def with_detection_op(content: bytes, scores: int, anchors: np.ndarray, options: Mapping[str, Any]) -> bytes:
@@ -173,7 +173,7 @@ def with_detection_op(content: bytes, scores: int, anchors: np.ndarray, options:
     `anchors`: float32 (A, 4); `options` as the op has them. Outputs in the order that other programs expect: boxes, classes,
     scores, count.
     """
-    model = _unpack(content)
+    model = unpack(content)
     graph = model.subgraphs[0]
     most, name = options["max_detections"], detection_op.NAME
     places = _tensor(
@@ -199,7 +199,7 @@ def with_detection_op(content: bytes, scores: int, anchors: np.ndarray, options:
             port = schema.TensorMapT()
             port.name, port.tensorIndex = port_name, index
             signature.outputs.append(port)
-    return _pack(model)
+    return pack(model)
 
 
 def _rename(model: Any, tensor: int, name: str) -> None:
@@ -250,7 +250,7 @@ def _answer(model: Any, tensor: int, name: bytes | None = None) -> None:
             output.tensorIndex, output.name = tensor, name or output.name
 
 
-def _without_unused(model: Any) -> Any:
+def without_unused(model: Any) -> Any:
     """Take away the tensors of subgraph 0 that nothing reads or writes, with the bytes of the constants among them."""
     graph = model.subgraphs[0]
     uses = [*graph.inputs, *graph.outputs, *(i for op in graph.operators for i in (*op.inputs, *op.outputs))]
@@ -269,11 +269,13 @@ def _without_unused(model: Any) -> Any:
     return model
 
 
-def _unpack(content: bytes) -> Any:
+def unpack(content: bytes) -> Any:
+    """Return a file as the schema's objects, which can be changed."""
     return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
 
 
-def _pack(model: Any) -> bytes:
+def pack(model: Any) -> bytes:
+    """Return the file of the schema's objects."""
     builder = _AlignedBuilder(1024)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())

@@ -1,0 +1,85 @@
+"""Which ops of a float-rest file become int8, and why the others do not.
+
+mixed   ops with weights, and what hands their values on (MAX_POOL_2D, SPACE_TO_DEPTH, ...); the residual stream stays float
+full    all that have an int8 form, but PRELU
+"""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from deploy.integers.ops import BEFORE, BEHIND, data_inputs, why_not
+from larqnets.tflite.model import Model, Operator
+from larqnets.tflite.weight_ops import WEIGHT_OPS
+
+Rest = Literal["mixed", "full"]
+RESTS: tuple[Rest, ...] = get_args(Rest)
+RESIDUAL = "mixed leaves the residual stream float, where int8 costs more"
+KEPT = "--keep-float"
+ENDING = "it makes answers of what the last kernels give, which needs floats"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`ops`: the numbers of those that become int8; `left`: those that compute in floats on, and why."""
+
+    ops: frozenset[int]
+    left: dict[int, str]
+
+
+def plan(file: Model, rest: Rest, keep: Collection[int] = (), *, decodes: bool = False) -> Plan:
+    """Decide for every op of subgraph 0.
+
+    `keep`: numbers of ops that stay float whatever they are. `decodes`: what follows the last kernels stays float too, as in
+    detectors, whose boxes and scores need scales of their own.
+    """
+    graph = file.subgraphs[0]
+    makers = {tensor: op for op in graph.operators for tensor in op.outputs}
+    readers: dict[int, list[Operator]] = defaultdict(list)
+    for op in graph.operators:
+        for tensor in op.inputs:
+            readers[tensor].append(op)
+    computing = [op for op in graph.operators if not op.name.startswith("Lce") and _floats(file, op)]
+    left = {op.index: reason for op in computing if (reason := why_not(file, op)) is not None}
+    left |= {op.index: KEPT for op in computing if op.index in keep}
+    behind = _behind_last_kernels(file, readers) if decodes else frozenset()
+    left |= {op.index: ENDING for op in computing if op.index in behind and op.index not in left}
+    able = [op for op in computing if op.index not in left]
+    if rest == "full":
+        return Plan(frozenset(op.index for op in able), left)
+    chosen = {op.index for op in able if op.name in WEIGHT_OPS}
+    carriers = [op for op in able if op.name in (*BEHIND, *BEFORE)]
+    for op in carriers:
+        made_by = makers.get(op.inputs[0])
+        if op.name in BEHIND and made_by is not None and made_by.index in chosen:
+            chosen.add(op.index)
+    for op in reversed(carriers):
+        if op.name in BEFORE and readers[op.outputs[0]] and all(r.index in chosen for r in readers[op.outputs[0]]):
+            chosen.add(op.index)
+    left |= {op.index: RESIDUAL for op in able if op.index not in chosen}
+    return Plan(frozenset(chosen), left)
+
+
+def _floats(file: Model, op: Operator) -> bool:
+    """Whether an op takes floats and gives floats."""
+    tensors = file.subgraphs[0].tensors
+    given = [tensors[i] for i in op.inputs if i >= 0]
+    return any(t.dtype == "float32" for t in given) and all(tensors[i].dtype == "float32" for i in op.outputs)
+
+
+def _behind_last_kernels(file: Model, readers: dict[int, list[Operator]]) -> frozenset[int]:
+    """Return the ops behind which no op with weights stands, and that have none themselves."""
+    leading: set[int] = set()
+    for op in reversed(file.subgraphs[0].operators):
+        followed = any(reader.index in leading for tensor in op.outputs for reader in readers[tensor])
+        if op.name in WEIGHT_OPS or followed:
+            leading.add(op.index)
+    return frozenset(op.index for op in file.subgraphs[0].operators if op.index not in leading)
+
+
+def activations_of(file: Model, op: Operator) -> list[int]:
+    """Return the tensors of an op of the plan that become int8 in front of it: those that are computed or given."""
+    tensors = file.subgraphs[0].tensors
+    inputs = [op.inputs[i] for i in data_inputs(op)]
+    return [i for i in inputs if not file.buffers[tensors[i].buffer].size]
