@@ -1,0 +1,225 @@
+"""Is an int8-rest file what its float-rest file says in integers? Op by op on the same inputs, never end to end.
+
+    constants   those of 1-bit convolutions are the float-rest file's byte for byte; kernels and biases within half a step
+    Larq ops    the signs of integers are exact; on ARM64 everything that they give is bit for bit what it is on x86
+    int8 ops    within STEPS of what the same op computes in floats from the same integers, on x86 and on ARM64
+    no float    op with weights is left but those that --keep-float names
+
+How much signal is left of each tensor end to end is told as its ratio to the noise: nothing is judged by it.
+"""
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from deploy.export.edit import tap
+from deploy.integers.apart import apart, dequantised, in_floats
+from deploy.integers.rewrite import BOUNDARIES
+from deploy.run.interpreter import Interpreter, as_list
+from larqnets.tflite.model import Model, Operator, Tensor, pack_bits
+from larqnets.tflite.weight_ops import WEIGHT_OPS, stored_bias, stored_kernel
+
+STEPS = 1
+FLOAT_TOLERANCE = 1e-4  # of the largest value of an op of floats, between engines
+PIXELS = 8 * 112 * 112  # of the samples together, at most
+HALF_STEP = 0.5 + 1e-3  # of which the scale itself is rounded
+
+
+@dataclass(frozen=True)
+class OpProof:
+    """What was found of one op on the same inputs. `worst`: of integers in steps, of floats relative to the largest."""
+
+    op: str
+    layer: str
+    kind: str  # larq, int8, float or boundary
+    values: int
+    differ: int
+    worst: float
+    sqnr_db: float | None  # of its output end to end, None where it is of bits or nothing differs
+
+
+@dataclass(frozen=True)
+class IntegerProof:
+    """The verdict, with `reasons` why it is no."""
+
+    equal: bool
+    reasons: list[str]
+    ops: list[OpProof]
+    samples: int
+    engine: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self)
+
+
+def prove_integers(
+    file: Model,
+    float_rest: Model,
+    images: np.ndarray,
+    layers: dict[str, str],
+    *,
+    keep_float: Collection[str] = (),
+    device: str | None = None,
+) -> IntegerProof:
+    """Hold an int8-rest file against the float-rest file that it was made of.
+
+    `images`: some samples (N, H, W, C); `layers`: op index of `file` -> layer; `keep_float`: layers with weights that may be
+    float; `device`: where the ops of the file run, see Interpreter. Raises LarqnetsError where a file cannot be run.
+    """
+    pairs = _pairs(file, float_rest)
+    if pairs is None:
+        return IntegerProof(False, ["its ops are not those of the float-rest file"], [], 0, "")
+    reasons = [*_other_constants(file, float_rest, pairs), *_left(file, layers, keep_float)]
+    images = images[: max(1, PIXELS // math.prod(images.shape[1:3]))]
+    seen = _values(file, images)
+    engine, found = _on(file, seen, device)
+    due = _references(file, seen)
+    noise = _noise(file, float_rest, pairs, seen, images)
+    ops = []
+    for op in file.subgraphs[0].operators:
+        output, layer = op.outputs[0], layers.get(str(op.index), "")
+        kind, differ, worst = _judge(file.subgraphs[0].tensors[output], op, found[output], seen[output], due.get(output))
+        ops.append(OpProof(op.name, layer, kind, found[output].size, differ, worst, noise.get(output)))
+        allowed = {"larq": 0.0, "float": FLOAT_TOLERANCE}.get(kind, STEPS)
+        if not worst <= allowed:
+            unit = " of the largest" if kind == "float" else " steps"
+            reasons.append(f"op {op.index} ({op.name}, '{layer}') is {worst:.3g}{unit} from what it has to compute")
+    return IntegerProof(not reasons, reasons, ops, len(images), engine)
+
+
+def _pairs(file: Model, float_rest: Model) -> list[tuple[Operator, Operator]] | None:
+    """Return op of the file and op of the float-rest file; None where they are not the same ops in the same order."""
+    ours = [op for op in file.subgraphs[0].operators if op.name not in BOUNDARIES]
+    theirs = float_rest.subgraphs[0].operators
+    same = [op.name for op in ours] == [op.name for op in theirs]
+    return list(zip(ours, theirs, strict=True)) if same else None
+
+
+def _other_constants(file: Model, float_rest: Model, pairs: Iterable[tuple[Operator, Operator]]) -> list[str]:
+    reasons = []
+    for ours, theirs in pairs:
+        if ours.options != theirs.options:
+            reasons.append(f"op {ours.index} ({ours.name}) has other options than in the float-rest file")
+        if ours.name == "LceBconv2d":
+            constants = zip(_constants(file, ours), _constants(float_rest, theirs), strict=True)
+            if any(a is None or b is None or a.tobytes() != b.tobytes() for a, b in constants):
+                reasons.append(f"op {ours.index} (LceBconv2d) has other constants than in the float-rest file")
+        elif ours.name in WEIGHT_OPS:
+            for stored in (stored_kernel, stored_bias):
+                a, b = stored(file, ours), stored(float_rest, theirs)
+                if (a is None) != (b is None) or (a is not None and b is not None and not _stands_for(file, a, float_rest, b)):
+                    reasons.append(f"op {ours.index} ({ours.name}) has weights that are not those of the float-rest file")
+    return reasons
+
+
+def _constants(file: Model, op: Operator) -> list[np.ndarray | None]:
+    tensors = file.subgraphs[0].tensors
+    return [tensors[i].data(file) for i in op.inputs[1:] if i >= 0]
+
+
+def _stands_for(file: Model, ours: Tensor, float_rest: Model, theirs: Tensor) -> bool:
+    """Whether integers are within half a step of floats, and floats these floats."""
+    stored, due = ours.data(file), theirs.data(float_rest)
+    if stored is None or due is None or stored.shape != due.shape:
+        return False
+    if ours.quantization is None or not ours.quantization.scales:
+        return stored.tobytes() == due.tobytes()
+    steps = dequantised(ours, np.ones_like(stored)) - dequantised(ours, np.zeros_like(stored))
+    error = np.abs(dequantised(ours, stored) - due)
+    return bool(np.all(error <= HALF_STEP * steps + 1e-6 * np.abs(due)))
+
+
+def _left(file: Model, layers: dict[str, str], keep: Collection[str]) -> list[str]:
+    """Return which ops with weights still compute in floats, of layers that are not to."""
+    reasons = []
+    for op in file.subgraphs[0].operators:
+        if op.name not in WEIGHT_OPS or op.name == "LceBconv2d":
+            continue
+        layer = layers.get(str(op.index), "")
+        source = file.subgraphs[0].tensors[op.inputs[WEIGHT_OPS[op.name].activation]]
+        if source.dtype == "float32" and layer not in keep:
+            reasons.append(f"op {op.index} ({op.name}, '{layer}') computes in floats; --keep-float would allow it")
+    return reasons
+
+
+def _values(file: Model, images: np.ndarray) -> dict[int, np.ndarray]:
+    """Return every tensor that is given or computed on images, as the x86 engine computes them end to end."""
+    graph = file.subgraphs[0]
+    tensors = [op.outputs[0] for op in graph.operators]
+    found = as_list(Interpreter(tap(file.content, tensors)).predict(images))
+    return {graph.inputs[0]: images, **dict(zip(tensors, found, strict=False))}
+
+
+def _on(file: Model, seen: dict[int, np.ndarray], device: str | None) -> tuple[str, dict[int, np.ndarray]]:
+    """Return the engine and what every op gives there for the inputs that it was seen with."""
+    if device is None:
+        return Interpreter(file).engine, seen
+    alone = apart(file)
+    interpreter = Interpreter(alone.content, device=device)
+    return interpreter.engine, dict(zip(alone.gives, _run(interpreter, alone.takes, seen), strict=True))
+
+
+def _run(interpreter: Interpreter, takes: list[int], seen: dict[int, np.ndarray]) -> list[np.ndarray]:
+    return as_list(interpreter.predict([seen[tensor] for tensor in takes]))
+
+
+def _references(file: Model, seen: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """Return what ops that give or take integers are to give, in real values, by their output."""
+    tensors, due = file.subgraphs[0].tensors, {}
+    integers = []
+    for op in file.subgraphs[0].operators:
+        source, output = tensors[op.inputs[0]], tensors[op.outputs[0]]
+        if op.name in BOUNDARIES:
+            given = seen[source.index]
+            due[output.index] = given if op.name == "QUANTIZE" else dequantised(source, given)
+        elif op.name == "LceQuantize":
+            zero = source.quantization.zero_points[0] if source.dtype == "int8" and source.quantization else 0
+            due[output.index] = pack_bits(seen[source.index].astype(np.float32) - zero)
+        elif output.dtype == "int8":
+            integers.append(op)
+    if integers:
+        real = in_floats(file, integers)
+        due |= dict(zip(real.gives, _run(Interpreter(real.content), real.takes, seen), strict=True))
+    return due
+
+
+def _judge(
+    output: Tensor, op: Operator, found: np.ndarray, seen: np.ndarray, due: np.ndarray | None
+) -> tuple[str, int, float]:
+    """Return of which kind an op is, how many of its values differ from what is due, and how far."""
+    if op.name == "LceQuantize" or (op.name.startswith("Lce") and output.dtype != "int8"):
+        wrong = int(np.sum(found != (seen if due is None else due)))
+        return "larq", wrong, float(wrong > 0)
+    if output.dtype == "int8" and output.quantization is not None and due is not None:
+        scale, zero = output.quantization.scales[0], output.quantization.zero_points[0]
+        integers = np.clip(np.round(due.astype(np.float64) / scale) + zero, -128, 127)
+        steps = np.abs(found.astype(np.float64) - integers)
+        worst = float(steps.max(initial=0))
+        if op.name.startswith("Lce") and np.any(found != seen):
+            worst = math.inf  # Larq's own op, which is to be the same on every engine
+        return ("boundary" if op.name in BOUNDARIES else "int8"), int(np.sum(steps > 0)), worst
+    reference = seen if due is None else due
+    apart_by = np.abs(found.astype(np.float64) - reference)
+    largest = float(np.abs(reference).max(initial=0)) or 1.0
+    return "float", int(np.sum(apart_by > 0)), float(apart_by.max(initial=0)) / largest
+
+
+def _noise(
+    file: Model, float_rest: Model, pairs: list[tuple[Operator, Operator]], seen: dict[int, np.ndarray], images: np.ndarray
+) -> dict[int, float]:
+    """Return the ratio of signal to noise in decibels of outputs of the file, end to end."""
+    due, found = _values(float_rest, images), {}
+    for ours, theirs in pairs:
+        tensor, signal = file.subgraphs[0].tensors[ours.outputs[0]], due[theirs.outputs[0]].astype(np.float64)
+        if tensor.dtype not in ("int8", "float32"):
+            continue
+        values = seen[tensor.index]
+        noise = signal - (dequantised(tensor, values) if tensor.dtype == "int8" else values)
+        power, lost = float(np.sum(signal**2)), float(np.sum(noise**2))
+        if power and lost:
+            found[tensor.index] = 10 * math.log10(power / lost)
+    return found
