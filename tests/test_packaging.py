@@ -79,12 +79,14 @@ MAY_IMPORT = {
         *("android_bench.emulation", "android_bench.runtime", "larqnets.data", "larqnets.tasks", "larqnets.tflite"),
     ),
     "deploy.export": ("larqnets.layers", "larqnets.tasks", "larqnets.tflite"),
+    "deploy.integers": ("deploy.export", "deploy.run", "deploy.targets", "larqnets.tflite"),
     "deploy.proof": (
         *(
             "android_bench.emulation",
             "android_bench.measuring",
             "android_bench.runtime",
             "deploy.export",
+            "deploy.integers",
             "deploy.run",
         ),
         *(
@@ -102,8 +104,10 @@ MAY_IMPORT = {
     ),
     "deploy.convert": (
         *(
+            "android_bench.emulation",
             "deploy.decomposed",
             "deploy.export",
+            "deploy.integers",
             "deploy.proof",
             "deploy.targets",
             "larqnets.data",

@@ -1,6 +1,7 @@
 """`larqnets convert`: a trained run or a Keras file, with its twins, into a folder of proven files."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from deploy.convert.convert import convert, convert_twin, refuse_known_problems
+from deploy.convert.int8_rest import int8_rest
 from deploy.convert.publish import publish
 from deploy.decomposed.files import convert_decomposed
 from deploy.export.binary_layers import weights_only_layers
@@ -18,7 +20,7 @@ from deploy.proof.output_form import check_end, in_form
 from deploy.proof.samples import Samples, verification_samples
 from deploy.proof.suppressed import SAMPLES as SUPPRESSED_SAMPLES
 from deploy.proof.suppressed import THREADS, suppressed
-from deploy.targets import check_postprocess, check_target
+from deploy.targets import Int8Request, check_postprocess, check_target
 from larqnets.config import ModelConfig
 from larqnets.data.info import IMAGE
 from larqnets.data.preparation import NOT_SAID, Preparation
@@ -52,6 +54,7 @@ def convert_source(
     given: Preparation = NOT_SAID,
     form: Form = "logits",
     postprocess: Suppression | None = None,
+    int8: Sequence[Int8Request] = (),
     arm64_proof: bool = True,
     reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
@@ -61,6 +64,7 @@ def convert_source(
     images are to be.
     `form` is what all files answer with, see `deploy.proof.output_form`: first those of logits are proven.
     `postprocess` adds to every file of a detector one that leaves out overlapping boxes, see `deploy.proof.suppressed`.
+    `int8` adds files of the network with its real-valued rest in int8, see `deploy.convert.int8_rest`.
     `arm64_proof` proves the files on our ARM64 runtime too, where it is there; the manifest's `proof` says on what.
 
     `twins` also writes the same backbone real-valued, as float and int8: with the weights of `twin_run`, a trained run
@@ -79,6 +83,7 @@ def convert_source(
     binary = bool(trained.binary_layers)
     roles = ["binary"] if binary else ["float"]
     roles += (["float", "int8"] if binary else ["int8"]) if twins or twin_run else []
+    roles += [f"{roles[0]}_int8_{request.rest}" for request in int8]
     roles += [f"{role}_nms" for role in roles] if postprocess else []
     check_free(folder, [f"{role}.tflite" for role in roles])  # before minutes of work
     provenance, samples = _provenance(source), verification_samples(source)
@@ -93,6 +98,12 @@ def convert_source(
     if source.run is not None and source.run.kind == "decomposed":
         images = _calibration(source) if twins else None
         files += convert_decomposed(source.run, trained, samples, images, entry, reporter)
+    images = source.images if int8 else None
+    preprocess = source.preprocess if int8 else None
+    files += [
+        int8_rest(main, request, samples, images, preprocess, counted=arm64_proof, reporter=reporter)
+        for request in int8
+    ]
     main.warnings.extend(text for file in files[1:] for text in file.warnings)
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
     files, facts = _as_asked(files, form, postprocess, samples, SAMPLES if proof.arm64 else 0, reporter)

@@ -11,6 +11,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from deploy.export.edit import pack, unpack, without_unused
 from larqnets.tflite.model import Model, Operator, Tensor
+from larqnets.tflite.quantized import dequantized, is_quantized
 
 _TYPES = schema.TensorType
 
@@ -49,34 +50,30 @@ def in_floats(file: Model, ops: list[Operator]) -> Apart:
     def as_float(tensor: Tensor) -> int:
         if tensor.index not in floats:
             constant = tensor.data(file)
-            values = None if constant is None else dequantised(tensor, constant).astype(np.float32)
+            values = None if constant is None else dequantized(tensor, constant).astype(np.float32)
             floats[tensor.index] = _copy(model, tensor.index, values, _TYPES.FLOAT32)
             if values is None:
                 op: Any = schema.OperatorT()
                 op.opcodeIndex = _dequantize(model)
-                op.inputs, op.outputs = np.array([given[tensor.index]], np.int32), np.array([floats[tensor.index]], np.int32)
+                op.inputs, op.outputs = (
+                    np.array([given[tensor.index]], np.int32),
+                    np.array([floats[tensor.index]], np.int32),
+                )
                 made.append(op)
         return floats[tensor.index]
 
     outputs, gives = [], []
     for op in ops:
         stored = graph.operators[op.index]
-        inputs = [-1 if i < 0 else as_float(tensors[i]) if tensors[i].quantization is not None else given.get(i, i) for i in op.inputs]
+        inputs = [
+            -1 if i < 0 else as_float(tensors[i]) if is_quantized(tensors[i]) else given.get(i, i) for i in op.inputs
+        ]
         results = [_copy(model, i, None, _TYPES.FLOAT32) for i in op.outputs]
         stored.inputs, stored.outputs = np.array(inputs, np.int32), np.array(results, np.int32)
         made.append(stored)
         outputs, gives = [*outputs, *results], [*gives, *op.outputs]
     graph.operators = made
     return _answering(model, given, outputs, gives)
-
-
-def dequantised(tensor: Tensor, values: np.ndarray) -> np.ndarray:
-    """Return the real values, float64, that those of a quantised tensor stand for."""
-    known = tensor.quantization
-    assert known is not None
-    shape = [-1 if a == known.quantized_dimension and len(known.scales) > 1 else 1 for a in range(values.ndim)]
-    scales, zeros = (np.array(x, np.float64).reshape(shape if values.ndim else ()) for x in (known.scales, known.zero_points))
-    return (values.astype(np.float64) - zeros) * scales
 
 
 def _given(file: Model, graph: Any, ops: Any) -> dict[int, int]:

@@ -12,18 +12,17 @@ Every range holds 0, which paddings need.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 
 from deploy.export.edit import tap
 from deploy.run.interpreter import Interpreter, as_list
+from deploy.targets import Calibration
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
 from larqnets.tflite.model import Model
 
-Method = Literal["minmax", "percentile", "mse"]
-CALIBRATIONS: tuple[Method, ...] = get_args(Method)
 BINS = 2048
 KEPT = 0.999  # of the values, by percentile
 MSE_STEPS = np.linspace(0.2, 1.0, 81)  # how much of both sides is kept
@@ -53,7 +52,7 @@ class Histogram:
     high: float
     counts: np.ndarray  # int64 (BINS,)
 
-    def range_by(self, method: Method) -> Range:
+    def range_by(self, method: Calibration) -> Range:
         """Return the range that a method chooses."""
         low, high = self.low, self.high
         if method == "percentile":

@@ -7,15 +7,14 @@ full    all that have an int8 form, but PRELU
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from deploy.integers.ops import BEFORE, BEHIND, data_inputs, why_not
+from deploy.targets import Rest
 from larqnets.tflite.model import Model, Operator
 from larqnets.tflite.weight_ops import WEIGHT_OPS
 
-Rest = Literal["mixed", "full"]
-RESTS: tuple[Rest, ...] = get_args(Rest)
 RESIDUAL = "mixed leaves the residual stream float, where int8 costs more"
+ISLAND = "all around it is float"
 KEPT = "--keep-float"
 ENDING = "it makes answers of what the last kernels give, which needs floats"
 
@@ -47,7 +46,10 @@ def plan(file: Model, rest: Rest, keep: Collection[int] = (), *, decodes: bool =
     left |= {op.index: ENDING for op in computing if op.index in behind and op.index not in left}
     able = [op for op in computing if op.index not in left]
     if rest == "full":
-        return Plan(frozenset(op.index for op in able), left)
+        islands = _islands(able, makers, readers)
+        return Plan(
+            frozenset(op.index for op in able if op.index not in islands), left | dict.fromkeys(islands, ISLAND)
+        )
     chosen = {op.index for op in able if op.name in WEIGHT_OPS}
     carriers = [op for op in able if op.name in (*BEHIND, *BEFORE)]
     for op in carriers:
@@ -66,6 +68,24 @@ def _floats(file: Model, op: Operator) -> bool:
     tensors = file.subgraphs[0].tensors
     given = [tensors[i] for i in op.inputs if i >= 0]
     return any(t.dtype == "float32" for t in given) and all(tensors[i].dtype == "float32" for i in op.outputs)
+
+
+def _islands(able: list[Operator], makers: dict[int, Operator], readers: dict[int, list[Operator]]) -> set[int]:
+    """Return the ops without weights that would take and give nothing but floats made integers for them alone."""
+    chosen = {op.index for op in able}
+    while True:
+        alone = set()
+        for op in able:
+            before = [makers[tensor] for tensor in op.inputs if tensor in makers]
+            behind = [reader for tensor in op.outputs for reader in readers[tensor]]
+            joined = any(other.index in chosen for other in (*before, *behind)) or any(
+                b.name in WEIGHT_OPS for b in before
+            )
+            if op.index in chosen and op.name not in WEIGHT_OPS and not joined:
+                alone.add(op.index)
+        if not alone:
+            return {op.index for op in able} - chosen
+        chosen -= alone
 
 
 def _behind_last_kernels(file: Model, readers: dict[int, list[Operator]]) -> frozenset[int]:

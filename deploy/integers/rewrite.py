@@ -14,6 +14,7 @@ from deploy.export.edit import pack, unpack, without_unused
 from deploy.integers.ops import data_inputs, version_of
 from deploy.integers.plan import Plan
 from deploy.integers.scales import Scale, Scales
+from deploy.targets import FLOATS, Ends
 from larqnets.tflite.model import Model, Operator
 from larqnets.tflite.weight_ops import WEIGHT_OPS, stored_bias, stored_kernel
 
@@ -29,25 +30,30 @@ class Rewritten(NamedTuple):
     places: dict[int, int]
 
 
-def rewrite(file: Model, plan: Plan, scales: Scales) -> Rewritten:
-    """Return the file with the ops of a plan in int8."""
-    return _Writer(file, plan, scales).write()
+def rewrite(file: Model, plan: Plan, scales: Scales, ends: Ends = FLOATS) -> Rewritten:
+    """Return the file with the ops of a plan in int8, and with inputs and outputs as `ends` says."""
+    return _Writer(file, plan, scales, ends).write()
 
 
 class _Writer:
-    def __init__(self, file: Model, plan: Plan, scales: Scales) -> None:
-        self._file, self._plan, self._scales = file, plan, scales
+    def __init__(self, file: Model, plan: Plan, scales: Scales, ends: Ends) -> None:
+        self._file, self._plan, self._scales, self._ends = file, plan, scales, ends
         self._source = file.subgraphs[0]
         self._model: Any = unpack(file.content)
         self._graph: Any = self._model.subgraphs[0]
         self._ops: list[Any] = []
         self._integers: dict[int, int] = {}  # float tensor -> the same in int8
-        self._floats = {i for i, t in enumerate(self._source.tensors) if file.buffers[t.buffer].size} | {*self._source.inputs}
-        self._kernels: dict[tuple[int, bytes], int] = {}  # (kernel, its scales) -> the same in int8, of an op in several places
+        self._floats = {i for i, t in enumerate(self._source.tensors) if file.buffers[t.buffer].size} | {
+            *self._source.inputs
+        }
+        self._kernels: dict[
+            tuple[int, bytes], int
+        ] = {}  # (kernel, its scales) -> the same in int8, of an op in several places
         self._codes: dict[tuple[str, int], int] = {}
 
     def write(self) -> Rewritten:
         places = {}
+        self._open()
         wants_integers = self._bconvs_of_integers()
         for op, stored in zip(self._source.operators, list(self._graph.operators), strict=True):
             if op.index in self._plan.ops:
@@ -56,11 +62,49 @@ class _Writer:
                 self._keep(op, stored, op.index in wants_integers)
             places[op.index] = len(self._ops)
             self._ops.append(stored)
-        for tensor in self._source.outputs:
-            self._as_floats(tensor)
+        self._close()
         self._graph.operators = self._ops
         _drop_unused_codes(self._model)
         return Rewritten(pack(without_unused(self._model)), places)
+
+    def _open(self) -> None:
+        """Let the file take what it is to take."""
+        if self._ends.input == "float":
+            return
+        for place, tensor in enumerate(self._source.inputs):
+            self._floats.discard(tensor)
+            given = self._new_integers(tensor)
+            if self._ends.input == "uint8":
+                given = self._unsigned(tensor)
+                self._boundary("QUANTIZE", given, self._integers[tensor])
+            self._graph.inputs[place] = given
+            self._rename("inputs", tensor, given)
+
+    def _close(self) -> None:
+        """Let the file give what it is to give."""
+        for place, tensor in enumerate(self._source.outputs):
+            if self._ends.output == "float":
+                self._as_floats(tensor)
+                continue
+            made = self._as_integers(tensor)
+            if self._ends.output == "uint8":
+                made = self._unsigned(tensor)
+                self._boundary("QUANTIZE", self._integers[tensor], made)
+            self._graph.outputs[place] = made
+            self._rename("outputs", tensor, made)
+
+    def _rename(self, ports: str, tensor: int, now: int) -> None:
+        """Let an input or output, and its names, be another tensor."""
+        self._graph.tensors[now].name = self._graph.tensors[tensor].name
+        for signature in self._model.signatureDefs or []:
+            for port in getattr(signature, ports):
+                port.tensorIndex = now if port.tensorIndex == tensor else port.tensorIndex
+
+    def _unsigned(self, tensor: int) -> int:
+        scale = self._scales.of(tensor)
+        new = self._tensor(self._graph.tensors[tensor], schema.TensorType.UINT8, None)
+        new.quantization = _quantization([scale.scale], [scale.zero_point + 128])
+        return len(self._graph.tensors) - 1
 
     def _bconvs_of_integers(self) -> set[int]:
         """Return the LceBconv2d whose floats nobody reads but to make integers or signs of them."""
@@ -72,7 +116,8 @@ class _Writer:
             readers = [reader for reader in self._source.operators if output in reader.inputs]
             takes = [r.index in self._plan.ops for r in readers]
             others = [r.name for r, does in zip(readers, takes, strict=True) if not does]
-            if any(takes) and output not in self._source.outputs and all(name == "LceQuantize" for name in others):
+            floats_out = output in self._source.outputs and self._ends.output == "float"
+            if any(takes) and not floats_out and all(name == "LceQuantize" for name in others):
                 found.add(op.index)
         return found
 
@@ -103,7 +148,9 @@ class _Writer:
             for position in data_inputs(op):
                 tensor = op.inputs[position]
                 constant = self._source.tensors[tensor].data(self._file)
-                inputs[position] = self._as_integers(tensor) if constant is None else self._constant(op, tensor, constant)
+                inputs[position] = (
+                    self._as_integers(tensor) if constant is None else self._constant(op, tensor, constant)
+                )
         stored.inputs = np.array(inputs, np.int32)
         stored.outputs = np.array([self._new_integers(tensor) for tensor in op.outputs], np.int32)
         entry = self._model.operatorCodes[stored.opcodeIndex]
@@ -153,7 +200,9 @@ class _Writer:
         assert tensor is not None
         given = self._scales.of(op.inputs[WEIGHT_OPS[op.name].activation]).scale
         scales = (np.float32(given) * kernel).astype(np.float32)
-        steps = np.round(np.float64(tensor.data(self._file)) / np.float64(scales))
+        values = tensor.data(self._file)
+        assert values is not None  # it is stored
+        steps = np.round(values.astype(np.float64) / scales.astype(np.float64))
         new = self._tensor(self._graph.tensors[tensor.index], schema.TensorType.INT32, steps.astype(np.int32))
         new.quantization = _quantization(scales, np.zeros(scales.size, np.int64))
         return len(self._graph.tensors) - 1

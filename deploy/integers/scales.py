@@ -13,6 +13,7 @@ import numpy as np
 from deploy.integers.calibrate import Range
 from deploy.integers.ops import INTEGER_OPS, data_inputs
 from deploy.integers.plan import Plan, activations_of
+from deploy.targets import FLOATS, Ends
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.model import Model, Operator
 from larqnets.tflite.weight_ops import WEIGHT_OPS, stored_bias, stored_kernel
@@ -39,23 +40,25 @@ class Scale:
 
     def store(self, values: np.ndarray) -> np.ndarray:
         """Return real values as int8."""
-        return np.clip(np.round(np.float64(values) / self.scale) + self.zero_point, -128, 127).astype(np.int8)
+        return np.clip(np.round(values.astype(np.float64) / self.scale) + self.zero_point, -128, 127).astype(np.int8)
 
 
 class Scales:
-    """The scales of the tensors of a plan. `ranges`: tensor -> values on images, as calibrated."""
+    """The scales of tensors of a file. `ranges`: tensor -> values on images, as calibrated; `known`: scales that are given."""
 
-    def __init__(self, file: Model, plan: Plan, ranges: Mapping[int, Range]) -> None:
+    def __init__(
+        self, file: Model, plan: Plan, ranges: Mapping[int, Range], known: Mapping[int, Scale] | None = None
+    ) -> None:
         self._file = file
         self._ops = [op for op in file.subgraphs[0].operators if op.index in plan.ops]
         self._first: dict[int, int] = {}  # tensor -> another that it is tied to
         self._fixed: dict[int, Scale] = {}  # by the first of those that are tied together
         self._ranges: dict[int, Range] = {}
         self._tie()
-        for tensor in tensors_of(file, plan):
+        self._fixed |= {self._first_of(tensor): scale for tensor, scale in (known or {}).items()}
+        for tensor, values in ranges.items():
             first = self._first_of(tensor)
-            known = self._ranges.get(first, ranges[tensor])
-            self._ranges[first] = known.with_(ranges[tensor])
+            self._ranges[first] = self._ranges.get(first, values).with_(values)
         self._keep_close()
 
     def of(self, tensor: int) -> Scale:
@@ -90,7 +93,12 @@ class Scales:
                 for tensor in activations_of(self._file, op):
                     if (first := self._first_of(tensor)) != output:
                         self._first[first] = output
-        own = {tensor for op in self._ops if op.name in WEIGHT_OPS or INTEGER_OPS[op.name].scales != "same" for tensor in op.outputs}
+        own = {
+            tensor
+            for op in self._ops
+            if op.name in WEIGHT_OPS or INTEGER_OPS[op.name].scales != "same"
+            for tensor in op.outputs
+        }
         for op in self._ops:
             scales = "own" if op.name in WEIGHT_OPS else INTEGER_OPS[op.name].scales
             if not isinstance(scales, tuple):
@@ -140,10 +148,12 @@ class Scales:
         return Scale.of(Range(min(0.0, float(values.min())), max(0.0, float(values.max()))))
 
 
-def tensors_of(file: Model, plan: Plan) -> list[int]:
-    """Return the computed tensors that become int8 by a plan, whose ranges have to be known."""
-    ops = [op for op in file.subgraphs[0].operators if op.index in plan.ops]
-    return list(dict.fromkeys(i for op in ops for i in (*activations_of(file, op), *op.outputs)))
+def tensors_of(file: Model, plan: Plan, ends: Ends = FLOATS) -> list[int]:
+    """Return the given and computed tensors that become integers, whose ranges have to be known."""
+    graph = file.subgraphs[0]
+    outer = [*(graph.inputs if ends.input != "float" else ()), *(graph.outputs if ends.output != "float" else ())]
+    ops = [op for op in graph.operators if op.index in plan.ops]
+    return list(dict.fromkeys([*outer, *(i for op in ops for i in (*activations_of(file, op), *op.outputs))]))
 
 
 def _kernel_steps(file: Model, op: Operator) -> np.ndarray:

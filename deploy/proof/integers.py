@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from deploy.export.edit import tap
-from deploy.integers.apart import apart, dequantised, in_floats
+from deploy.integers.apart import apart, in_floats
 from deploy.integers.rewrite import BOUNDARIES
 from deploy.run.interpreter import Interpreter, as_list
 from larqnets.tflite.model import Model, Operator, Tensor, pack_bits
+from larqnets.tflite.quantized import dequantized, is_quantized, quantized
 from larqnets.tflite.weight_ops import WEIGHT_OPS, stored_bias, stored_kernel
 
 STEPS = 1
@@ -80,13 +81,16 @@ def prove_integers(
     due = _references(file, seen)
     noise = _noise(file, float_rest, pairs, seen, images)
     ops = []
-    for op in file.subgraphs[0].operators:
-        output, layer = op.outputs[0], layers.get(str(op.index), "")
-        kind, differ, worst = _judge(file.subgraphs[0].tensors[output], op, found[output], seen[output], due.get(output))
+    outputs = [(op, output) for op in file.subgraphs[0].operators for output in op.outputs]
+    for op, output in outputs:
+        layer = layers.get(str(op.index), "")
+        kind, differ, worst = _judge(
+            file.subgraphs[0].tensors[output], op, found[output], seen[output], due.get(output)
+        )
         ops.append(OpProof(op.name, layer, kind, found[output].size, differ, worst, noise.get(output)))
-        allowed = {"larq": 0.0, "float": FLOAT_TOLERANCE}.get(kind, STEPS)
-        if not worst <= allowed:
-            unit = " of the largest" if kind == "float" else " steps"
+        integers = is_quantized(file.subgraphs[0].tensors[output])
+        if not worst <= (STEPS if integers else 0.0 if kind == "larq" else FLOAT_TOLERANCE):
+            unit = " steps" if integers else " of the largest"
             reasons.append(f"op {op.index} ({op.name}, '{layer}') is {worst:.3g}{unit} from what it has to compute")
     return IntegerProof(not reasons, reasons, ops, len(images), engine)
 
@@ -111,8 +115,12 @@ def _other_constants(file: Model, float_rest: Model, pairs: Iterable[tuple[Opera
         elif ours.name in WEIGHT_OPS:
             for stored in (stored_kernel, stored_bias):
                 a, b = stored(file, ours), stored(float_rest, theirs)
-                if (a is None) != (b is None) or (a is not None and b is not None and not _stands_for(file, a, float_rest, b)):
-                    reasons.append(f"op {ours.index} ({ours.name}) has weights that are not those of the float-rest file")
+                if (a is None) != (b is None) or (
+                    a is not None and b is not None and not _stands_for(file, a, float_rest, b)
+                ):
+                    reasons.append(
+                        f"op {ours.index} ({ours.name}) has weights that are not those of the float-rest file"
+                    )
     return reasons
 
 
@@ -126,10 +134,10 @@ def _stands_for(file: Model, ours: Tensor, float_rest: Model, theirs: Tensor) ->
     stored, due = ours.data(file), theirs.data(float_rest)
     if stored is None or due is None or stored.shape != due.shape:
         return False
-    if ours.quantization is None or not ours.quantization.scales:
+    if not is_quantized(ours):
         return stored.tobytes() == due.tobytes()
-    steps = dequantised(ours, np.ones_like(stored)) - dequantised(ours, np.zeros_like(stored))
-    error = np.abs(dequantised(ours, stored) - due)
+    steps = dequantized(ours, np.ones_like(stored)) - dequantized(ours, np.zeros_like(stored))
+    error = np.abs(dequantized(ours, stored) - due)
     return bool(np.all(error <= HALF_STEP * steps + 1e-6 * np.abs(due)))
 
 
@@ -149,9 +157,11 @@ def _left(file: Model, layers: dict[str, str], keep: Collection[str]) -> list[st
 def _values(file: Model, images: np.ndarray) -> dict[int, np.ndarray]:
     """Return every tensor that is given or computed on images, as the x86 engine computes them end to end."""
     graph = file.subgraphs[0]
-    tensors = [op.outputs[0] for op in graph.operators]
-    found = as_list(Interpreter(tap(file.content, tensors)).predict(images))
-    return {graph.inputs[0]: images, **dict(zip(tensors, found, strict=False))}
+    tensors = [output for op in graph.operators for output in op.outputs]
+    source = graph.tensors[graph.inputs[0]]
+    given = {source.index: quantized(source, images) if is_quantized(source) else images}
+    found = as_list(Interpreter(tap(file.content, tensors)).predict(given[source.index]))
+    return {**given, **dict(zip(tensors, found, strict=False))}
 
 
 def _on(file: Model, seen: dict[int, np.ndarray], device: str | None) -> tuple[str, dict[int, np.ndarray]]:
@@ -175,7 +185,7 @@ def _references(file: Model, seen: dict[int, np.ndarray]) -> dict[int, np.ndarra
         source, output = tensors[op.inputs[0]], tensors[op.outputs[0]]
         if op.name in BOUNDARIES:
             given = seen[source.index]
-            due[output.index] = given if op.name == "QUANTIZE" else dequantised(source, given)
+            due[output.index] = dequantized(source, given) if is_quantized(source) else given
         elif op.name == "LceQuantize":
             zero = source.quantization.zero_points[0] if source.dtype == "int8" and source.quantization else 0
             due[output.index] = pack_bits(seen[source.index].astype(np.float32) - zero)
@@ -194,31 +204,38 @@ def _judge(
     if op.name == "LceQuantize" or (op.name.startswith("Lce") and output.dtype != "int8"):
         wrong = int(np.sum(found != (seen if due is None else due)))
         return "larq", wrong, float(wrong > 0)
-    if output.dtype == "int8" and output.quantization is not None and due is not None:
-        scale, zero = output.quantization.scales[0], output.quantization.zero_points[0]
-        integers = np.clip(np.round(due.astype(np.float64) / scale) + zero, -128, 127)
-        steps = np.abs(found.astype(np.float64) - integers)
+    if is_quantized(output) and due is not None:
+        steps = np.abs(found.astype(np.float64) - quantized(output, due))
         worst = float(steps.max(initial=0))
         if op.name.startswith("Lce") and np.any(found != seen):
             worst = math.inf  # Larq's own op, which is to be the same on every engine
         return ("boundary" if op.name in BOUNDARIES else "int8"), int(np.sum(steps > 0)), worst
-    reference = seen if due is None else due
+    reference = seen if due is None else due.astype(np.float32)
     apart_by = np.abs(found.astype(np.float64) - reference)
     largest = float(np.abs(reference).max(initial=0)) or 1.0
-    return "float", int(np.sum(apart_by > 0)), float(apart_by.max(initial=0)) / largest
+    return (
+        ("boundary" if op.name in BOUNDARIES else "float"),
+        int(np.sum(apart_by > 0)),
+        float(apart_by.max(initial=0)) / largest,
+    )
 
 
 def _noise(
-    file: Model, float_rest: Model, pairs: list[tuple[Operator, Operator]], seen: dict[int, np.ndarray], images: np.ndarray
+    file: Model,
+    float_rest: Model,
+    pairs: list[tuple[Operator, Operator]],
+    seen: dict[int, np.ndarray],
+    images: np.ndarray,
 ) -> dict[int, float]:
     """Return the ratio of signal to noise in decibels of outputs of the file, end to end."""
     due, found = _values(float_rest, images), {}
-    for ours, theirs in pairs:
-        tensor, signal = file.subgraphs[0].tensors[ours.outputs[0]], due[theirs.outputs[0]].astype(np.float64)
+    outputs = [pair for ours, theirs in pairs for pair in zip(ours.outputs, theirs.outputs, strict=True)]
+    for ours, theirs in outputs:
+        tensor, signal = file.subgraphs[0].tensors[ours], due[theirs].astype(np.float64)
         if tensor.dtype not in ("int8", "float32"):
             continue
         values = seen[tensor.index]
-        noise = signal - (dequantised(tensor, values) if tensor.dtype == "int8" else values)
+        noise = signal - (dequantized(tensor, values) if is_quantized(tensor) else values)
         power, lost = float(np.sum(signal**2)), float(np.sum(noise**2))
         if power and lost:
             found[tensor.index] = 10 * math.log10(power / lost)

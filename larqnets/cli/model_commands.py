@@ -38,6 +38,7 @@ TOP = 3  # labels of an image that are printed
     "larqnets convert runs/digits-seed0 --twins --verbose",
     "larqnets convert model.keras --dataset folder:photos -o out",
     "larqnets convert runs/nuclei --output mask",
+    "larqnets convert runs/digits-seed0 --int8 mixed --int8 full",
 )
 def convert(
     source: Annotated[
@@ -74,6 +75,43 @@ def convert(
         bool,
         typer.Option("--regular-nms", help="With --postprocess: class by class, which is right with one thread only."),
     ] = False,
+    int8: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="mixed|full",
+            help="Also write the network with its real-valued rest in int8: mixed, its convolutions and dense layers; full, all "
+            "that can be. It is proven, measured and counted beside the float rest.",
+        ),
+    ] = None,
+    calibration_images: Annotated[
+        int | None,
+        typer.Option(min=1, show_default=False, help="With --int8: training images to see ranges on. Default: 256."),
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD",
+            show_default=False,
+            help="With --int8: minmax, percentile (the middle 99.9 %) or mse. Default: percentile.",
+        ),
+    ] = None,
+    keep_float: Annotated[
+        str | None, typer.Option(metavar="LAYER,...", help="With --int8: layers that stay float.")
+    ] = None,
+    input_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="With --int8: what the file takes, float, int8 or uint8.")
+    ] = None,
+    output_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="With --int8: what it answers with, float, int8 or uint8.")
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            min=0,
+            help="With --int8: by how much the score may fall; the layers that cost most stay float, found on training images.",
+        ),
+    ] = None,
     dataset: DataName = None,
     data_dir: DataDir = None,
     mean: Mean = None,
@@ -91,11 +129,13 @@ def convert(
     they are where it begins with a Rescaling or Normalization.
     """
     from larqnets.cli import preflight
+    from larqnets.cli.int8_options import int8_requests
     from larqnets.data.preparation import read_preparation
 
     given = read_preparation(mean, std, scale, labels, image_size)
     form, out = preflight.form_and_folder(output)
     suppression = preflight.suppression_of(postprocess, regular_nms)
+    requests = int8_requests(int8, calibration_images, calibration, keep_float, input_type, output_type, max_drop)
     preflight.check_convert(source, target, twin_run, form, suppression, out, dataset, data_dir)
     sources = needs_training_extra("deploy.convert.sources")
     from larqnets.cli.reporters import StatusReporter
@@ -114,6 +154,7 @@ def convert(
             given=given,
             form=form,
             postprocess=suppression,
+            int8=requests,
             arm64_proof=arm64_proof,
             reporter=reporter,
         )

@@ -16,7 +16,9 @@ class WeightOp:
     bias: int | None
     rank: int  # of the kernel; 0: any from 2
     filters: int | None  # axis of the kernel with one entry per filter
-    int8_version: int | None = None  # of the op whose activations and kernel are int8; None: our engines have none that is right
+    int8_version: int | None = (
+        None  # of the op whose activations and kernel are int8; None: our engines have none that is right
+    )
     int8_per_filter: bool = True  # whether it takes a scale for every filter; LCE's interpreter has no such dense op
 
 
