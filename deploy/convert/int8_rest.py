@@ -5,7 +5,6 @@
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from deploy.integers.rewrite import Rewritten, rewrite
 from deploy.integers.scales import Scale, Scales, tensors_of
 from deploy.proof.arm64 import missing_engine
 from deploy.proof.converted import Converted, IntegerRest, right_of, scores_of
-from deploy.proof.integers import prove_integers
+from deploy.proof.integers import INT8_REST, prove_integers
 from deploy.proof.intervals import paired_difference, wilson
 from deploy.proof.samples import Samples
 from deploy.targets import Ends, Int8Request
@@ -90,7 +89,7 @@ def int8_rest(
     source = _Source(main, request, histograms, _pixels(main.file, request.ends, preprocess), decodes)
     keep = request.keep_float
     if request.max_drop is not None:
-        reporter.stage("search")
+        reporter.stage("keep float")
         held_out = {name: values[len(calibration) :] for name, values in examples.items()}
         keep = _kept_by_search(source, held_out, samples, reporter)
     chosen = source.plan(keep)
@@ -201,11 +200,11 @@ def _proven(
         "rest": request.rest,
         "calibration": {"images": calibrated, "seed": SEED, "method": request.calibration},
         "ends": request.ends._asdict() | {"pixels": bool(source.pixels)},
-        "float_rest_sha256": hashlib.sha256(main.content).hexdigest(),
+        "float_rest": f"{main.variant}.tflite",
     }
-    entry = {**(own_metadata(main.file) or {}), "layers": names, "int8_rest": {**facts, "keep_float": list(keep)}}
+    entry = {**(own_metadata(main.file) or {}), "layers": names, INT8_REST: {**facts, "keep_float": list(keep)}}
     file = read_model(add_metadata(rewritten.content, entry))
-    reporter.stage("verify")
+    reporter.stage("op by op")
     proof = prove_integers(file, main.file, samples.images, names, keep_float=keep)
     if not proof.equal:
         raise LarqnetsError(
@@ -217,6 +216,8 @@ def _proven(
     _check_drop(compared, request.max_drop, samples.task.headline)
     facts |= {"left": _left(main, chosen), **compared}
     variant = f"{main.variant}_int8_{request.rest}"
+    if counted:
+        reporter.stage("count")
     facts["instructions"] = _instructions(main.file, file) if counted and missing_engine() is None else None
     integers = IntegerRest(main.file, keep, proof, facts)
     note = f"{request.rest}: int8 rest of {main.variant}.tflite, ranges of {calibrated} training images ({request.calibration})"

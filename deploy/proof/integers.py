@@ -18,14 +18,16 @@ import numpy as np
 from deploy.export.edit import tap
 from deploy.integers.apart import apart, in_floats
 from deploy.integers.rewrite import BOUNDARIES
-from deploy.run.interpreter import Interpreter, as_list
+from deploy.run.interpreter import QEMU, Interpreter, as_list
 from larqnets.tflite.model import Model, Operator, Tensor, pack_bits
 from larqnets.tflite.quantized import dequantized, is_quantized, quantized
 from larqnets.tflite.weight_ops import WEIGHT_OPS, stored_bias, stored_kernel
 
+INT8_REST = "int8_rest"  # in the metadata of such a file: how it was made, of which file beside it
 STEPS = 1
 FLOAT_TOLERANCE = 1e-4  # of the largest value of an op of floats, between engines
-PIXELS = 8 * 112 * 112  # of the samples together, at most
+SAMPLES = 16  # at most, and
+PIXELS = 8 * 112 * 112  # of the samples together
 HALF_STEP = 0.5 + 1e-3  # of which the scale itself is rounded
 
 
@@ -65,21 +67,22 @@ def prove_integers(
     *,
     keep_float: Collection[str] = (),
     device: str | None = None,
+    host: str | None = None,
 ) -> IntegerProof:
     """Hold an int8-rest file against the float-rest file that it was made of.
 
     `images`: some samples (N, H, W, C); `layers`: op index of `file` -> layer; `keep_float`: layers with weights that may be
-    float; `device`: where the ops of the file run, see Interpreter. Raises LarqnetsError where a file cannot be run.
+    float; `device`: where the ops of the file run, `host`: what they are compared with, see Interpreter. Raises LarqnetsError where a file cannot be run.
     """
     pairs = _pairs(file, float_rest)
     if pairs is None:
         return IntegerProof(False, ["its ops are not those of the float-rest file"], [], 0, "")
     reasons = [*_other_constants(file, float_rest, pairs), *_left(file, layers, keep_float)]
-    images = images[: max(1, PIXELS // math.prod(images.shape[1:3]))]
-    seen = _values(file, images)
+    images = images[: min(SAMPLES, max(1, PIXELS // math.prod(images.shape[1:3])))]
+    seen = _values(file, images, host)
     engine, found = _on(file, seen, device)
-    due = _references(file, seen)
-    noise = _noise(file, float_rest, pairs, seen, images)
+    due = _references(file, seen, host)
+    noise = _noise(file, pairs, seen, _values(float_rest, images, host))
     ops = []
     outputs = [(op, output) for op in file.subgraphs[0].operators for output in op.outputs]
     for op, output in outputs:
@@ -154,20 +157,20 @@ def _left(file: Model, layers: dict[str, str], keep: Collection[str]) -> list[st
     return reasons
 
 
-def _values(file: Model, images: np.ndarray) -> dict[int, np.ndarray]:
-    """Return every tensor that is given or computed on images, as the x86 engine computes them end to end."""
+def _values(file: Model, images: np.ndarray, host: str | None) -> dict[int, np.ndarray]:
+    """Return every tensor that is given or computed on images, as the host computes them end to end."""
     graph = file.subgraphs[0]
     tensors = [output for op in graph.operators for output in op.outputs]
     source = graph.tensors[graph.inputs[0]]
     given = {source.index: quantized(source, images) if is_quantized(source) else images}
-    found = as_list(Interpreter(tap(file.content, tensors)).predict(given[source.index]))
+    found = as_list(Interpreter(tap(file.content, tensors), device=host).predict(given[source.index]))
     return {**given, **dict(zip(tensors, found, strict=False))}
 
 
 def _on(file: Model, seen: dict[int, np.ndarray], device: str | None) -> tuple[str, dict[int, np.ndarray]]:
     """Return the engine and what every op gives there for the inputs that it was seen with."""
-    if device is None:
-        return Interpreter(file).engine, seen
+    if device != QEMU:
+        return Interpreter(file, device=device).engine, seen
     alone = apart(file)
     interpreter = Interpreter(alone.content, device=device)
     return interpreter.engine, dict(zip(alone.gives, _run(interpreter, alone.takes, seen), strict=True))
@@ -177,7 +180,7 @@ def _run(interpreter: Interpreter, takes: list[int], seen: dict[int, np.ndarray]
     return as_list(interpreter.predict([seen[tensor] for tensor in takes]))
 
 
-def _references(file: Model, seen: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+def _references(file: Model, seen: dict[int, np.ndarray], host: str | None) -> dict[int, np.ndarray]:
     """Return what ops that give or take integers are to give, in real values, by their output."""
     tensors, due = file.subgraphs[0].tensors, {}
     integers = []
@@ -193,7 +196,7 @@ def _references(file: Model, seen: dict[int, np.ndarray]) -> dict[int, np.ndarra
             integers.append(op)
     if integers:
         real = in_floats(file, integers)
-        due |= dict(zip(real.gives, _run(Interpreter(real.content), real.takes, seen), strict=True))
+        due |= dict(zip(real.gives, _run(Interpreter(real.content, device=host), real.takes, seen), strict=True))
     return due
 
 
@@ -221,14 +224,10 @@ def _judge(
 
 
 def _noise(
-    file: Model,
-    float_rest: Model,
-    pairs: list[tuple[Operator, Operator]],
-    seen: dict[int, np.ndarray],
-    images: np.ndarray,
+    file: Model, pairs: list[tuple[Operator, Operator]], seen: dict[int, np.ndarray], due: dict[int, np.ndarray]
 ) -> dict[int, float]:
-    """Return the ratio of signal to noise in decibels of outputs of the file, end to end."""
-    due, found = _values(float_rest, images), {}
+    """Return the ratio of signal to noise in decibels of outputs of the file, end to end; `due`: the float-rest file's."""
+    found = {}
     outputs = [pair for ours, theirs in pairs for pair in zip(ours.outputs, theirs.outputs, strict=True)]
     for ours, theirs in outputs:
         tensor, signal = file.subgraphs[0].tensors[ours], due[theirs].astype(np.float64)

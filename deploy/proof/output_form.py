@@ -119,10 +119,7 @@ def claim_of(file: Model, model: tf.keras.Model) -> Claim:
     """
     form = form_of(file)
     if form == "mask":
-        largest = last_op(file, ("CAST",))
-        if largest is None or largest.name != "ARG_MAX":
-            raise _other_end(file, form, largest)
-        return Claim(form, read_model(edit.answering_with(file.content, largest.inputs[0])), model)
+        return Claim(form, logits_of(file), model)
     if form == "small":
         resize = _last_resize(model)
         if resize is None:
@@ -132,6 +129,14 @@ def claim_of(file: Model, model: tf.keras.Model) -> Claim:
             )
         return Claim(form, file, tf.keras.Model(model.input, resize.input))
     return Claim(form, file, model)
+
+
+def logits_of(file: Model) -> Model:
+    """Return of a file of masks one of the logits that they are made of; raises LarqnetsError when it ends otherwise."""
+    largest = last_op(file, ("CAST",))
+    if largest is None or largest.name != "ARG_MAX":
+        raise _other_end(file, "mask", largest)
+    return read_model(edit.answering_with(file.content, largest.inputs[0]))
 
 
 def form_of(file: Model) -> Form:

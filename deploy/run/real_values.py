@@ -1,13 +1,15 @@
 """A file whose inputs or outputs are integers that stand for real values, run on real values."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from deploy.run.interpreter import Interpreter, as_list
 from larqnets.reporter import SILENT, Reporter
-from larqnets.tflite.model import Tensor
+from larqnets.tflite.interface import Port, interface_of
+from larqnets.tflite.model import Model, Tensor
 from larqnets.tflite.quantized import dequantized, is_quantized, quantized
 
 
@@ -43,6 +45,15 @@ class RealInterpreter(Interpreter):
 
     def _tensors(self, indices: Sequence[int]) -> list[Tensor]:
         return [self.model.subgraphs[0].tensors[i] for i in indices]
+
+
+def real_ports(model: Model) -> list[Port]:
+    """Return the inputs of a file as a RealInterpreter takes them: of float32 where they are integers with a scale."""
+    graph = model.subgraphs[0]
+    return [
+        replace(port, dtype="float32") if is_quantized(graph.tensors[i]) else port
+        for port, i in zip(interface_of(model).inputs, graph.inputs, strict=True)
+    ]
 
 
 def _real_types(tensors: list[Tensor], types: list[np.dtype]) -> list[np.dtype]:
