@@ -5,7 +5,7 @@
 """
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,10 @@ from deploy.proof.integers import INT8_REST, prove_integers
 from deploy.proof.intervals import paired_difference, wilson
 from deploy.proof.samples import Samples
 from deploy.targets import Ends, Int8Request
-from larqnets.data.dataset import Dataset
 from larqnets.data.info import IMAGE
 from larqnets.errors import LarqnetsError, nearest
 from larqnets.reporter import SILENT, Reporter
+from larqnets.tasks import Tree
 from larqnets.tasks.detection import Detection
 from larqnets.tflite.inspect import own_metadata
 from larqnets.tflite.model import Model
@@ -61,7 +61,7 @@ def int8_rest(
     main: Converted,
     request: Int8Request,
     samples: Samples,
-    images: Dataset | None,
+    training: Callable[[int], Tree] | None,
     preprocess: dict[str, Any] | None,
     *,
     counted: bool = True,
@@ -69,19 +69,19 @@ def int8_rest(
 ) -> Converted:
     """Return the proven float-rest file `main` with its rest in int8.
 
-    `samples`: test images, for the proof and the scores; `images`: the data set whose training images ranges are taken from,
-    never those of the test; `preprocess`: how images are prepared; `counted`: whether its instructions are counted, where
+    `samples`: test images, for the proof and the scores; `training`: gives so many training images, not augmented, with what
+    is known about them, for the ranges and for `max_drop`; `preprocess`: how images are prepared; `counted`: whether its instructions are counted, where
     qemu is. Raises LarqnetsError where there are no training images, `keep_float` names no layer, the proof fails, or the
     score falls farther than `max_drop`.
     """
     _check(main, request, samples)
-    if images is None:
+    if training is None:
         raise LarqnetsError(
             "--int8 needs training images, on which it sees how large values are. Name some with --dataset."
         )
     reporter.stage("calibrate")
     wanted = request.images + (HELD_OUT if request.max_drop is not None else 0)
-    examples = _shuffled(images.samples(wanted, "train", seed=SEED))
+    examples = _shuffled(training(wanted))
     calibration = examples[IMAGE][: request.images]
     decodes = isinstance(samples.task, Detection)
     everything = plan(main.file, request.rest, decodes=decodes)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from deploy.convert.convert import convert, convert_twin, refuse_known_problems
-from deploy.convert.int8_rest import int8_rest
+from deploy.convert.int8_rest import SEED, int8_rest
 from deploy.convert.publish import publish
 from deploy.decomposed.files import convert_decomposed
 from deploy.export.binary_layers import weights_only_layers
@@ -98,12 +98,7 @@ def convert_source(
     if source.run is not None and source.run.kind == "decomposed":
         images = _calibration(source) if twins else None
         files += convert_decomposed(source.run, trained, samples, images, entry, reporter)
-    images = source.images if int8 else None
-    preprocess = source.preprocess if int8 else None
-    files += [
-        int8_rest(main, request, samples, images, preprocess, counted=arm64_proof, reporter=reporter)
-        for request in int8
-    ]
+    files += [_with_int8_rest(source, main, request, samples, arm64_proof, reporter) for request in int8]
     main.warnings.extend(text for file in files[1:] for text in file.warnings)
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
     files, facts = _as_asked(files, form, postprocess, samples, SAMPLES if proof.arm64 else 0, reporter)
@@ -183,6 +178,14 @@ def _shown(card: Card) -> dict[str, Any]:
     facts = {**card.document, "kind": card.kind}  # of an earlier version it says no kind
     of_task = () if card.headline == "accuracy" else ("headline", f"test_{card.headline}")
     return {key: facts[key] for key in (*CARD_FIELDS, *of_task) if key in facts}
+
+
+def _with_int8_rest(
+    source: Subject, main: Converted, request: Int8Request, samples: Samples, counted: bool, reporter: Reporter
+) -> Converted:
+    images = source.images
+    training = None if images is None else lambda count: images.samples(count, "train", seed=SEED)
+    return int8_rest(main, request, samples, training, source.preprocess, counted=counted, reporter=reporter)
 
 
 def _calibration(source: Subject) -> np.ndarray | None:

@@ -77,7 +77,7 @@ class _Writer:
             if self._ends.input == "uint8":
                 given = self._unsigned(tensor)
                 self._boundary("QUANTIZE", given, self._integers[tensor])
-            self._graph.inputs[place] = given
+            self._graph.inputs = _with(self._graph.inputs, place, given)
             self._rename("inputs", tensor, given)
 
     def _close(self) -> None:
@@ -90,7 +90,7 @@ class _Writer:
             if self._ends.output == "uint8":
                 made = self._unsigned(tensor)
                 self._boundary("QUANTIZE", self._integers[tensor], made)
-            self._graph.outputs[place] = made
+            self._graph.outputs = _with(self._graph.outputs, place, made)
             self._rename("outputs", tensor, made)
 
     def _rename(self, ports: str, tensor: int, now: int) -> None:
@@ -188,7 +188,8 @@ class _Writer:
             values = tensor.data(self._file)
             axis = known.filters or 0
             shape = [-1 if a == axis else 1 for a in range(len(tensor.shape))]
-            steps = np.float64(values) / np.float64(scales).reshape(shape if scales.size > 1 else -1)
+            assert values is not None  # it is stored
+            steps = values.astype(np.float64) / scales.astype(np.float64).reshape(shape if scales.size > 1 else -1)
             integers = np.clip(np.round(steps), -127, 127).astype(np.int8)
             new = self._tensor(self._graph.tensors[tensor.index], schema.TensorType.INT8, integers)
             new.quantization = _quantization(scales, np.zeros(scales.size, np.int64), axis if scales.size > 1 else 0)
@@ -231,6 +232,12 @@ class _Writer:
             self._model.operatorCodes.append(entry)
             self._codes[name, version] = len(self._model.operatorCodes) - 1
         return self._codes[name, version]
+
+
+def _with(tensors: Any, place: int, tensor: int) -> np.ndarray:
+    changed = np.array(tensors, np.int32)
+    changed[place] = tensor
+    return changed
 
 
 def _quantization(scales: Any, zero_points: Any, axis: int = 0) -> Any:

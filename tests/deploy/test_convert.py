@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from batch_norm import settle
+from int8_rests import check_int8_rests
 from small_backbones import registered
 
 from deploy.convert import convert as conversion
@@ -100,6 +101,8 @@ def test_every_method_trains_saves_loads_converts_and_is_equal(method, backbone,
     else:
         assert converted.variant == "float"
         assert ops.totals["binary"]["ops"] == 0
+    if backbone == "resnet5":
+        check_int8_rests(converted, samples)
 
 
 def test_xnor_with_its_input_scale_stays_1_bit():

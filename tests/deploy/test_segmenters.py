@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from batch_norm import settle
+from int8_rests import check_int8_rests
 from segmenters import CLASSES, IMAGES, MASKS, SHAPE, facts, segmenter
 
 from deploy.convert.convert import convert, convert_twin
@@ -45,6 +46,8 @@ def test_every_method_labels_pixels_in_a_proven_file(method, head):
     assert bool(binary_places(model)) == (get_method(method).precision == "w1a1")
     assert (names[-1] == "RESIZE_BILINEAR") == (method != "segnet")  # whose last map is as large as the image
     same_macs(model, found.file)
+    if head != "fcn":
+        check_int8_rests(found, Samples(IMAGES, {"mask": MASKS}, len(IMAGES), task=task, info=facts()))
 
 
 def binary_places(model):
