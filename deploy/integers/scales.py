@@ -20,7 +20,8 @@ from larqnets.tflite.weight_ops import WEIGHT_OPS, stored_bias, stored_kernel
 
 LARGEST = 250.0  # XNNPACK asks for less than 256
 SMALLEST = 2.0**-24  # of what a kernel's scale turns into the output's; XNNPACK asks for 2**-32
-_ZERO = Range(0.0, 2.0)  # of a tensor that is 0 everywhere
+_ZERO = Range(0.0, 2.0)  # of a tensor that is 0 everywhere, or within
+_NEXT_TO_ZERO = 1e-12
 _MOST = 2**30  # of the integers of a bias
 
 
@@ -34,7 +35,7 @@ class Scale:
     @classmethod
     def of(cls, values: Range) -> "Scale":
         """Return the scale that makes 256 values of a range, one of which is 0."""
-        low, high = values if values.high > values.low else _ZERO
+        low, high = _ZERO if _is_zero(values) else values
         scale = float(np.float32((high - low) / 255))
         return cls(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
 
@@ -121,7 +122,7 @@ class Scales:
                     continue
                 least, found = self._sum_of(op) / LARGEST, self.of(first).scale
                 if found < least:
-                    known = self._ranges[first] if self._ranges[first].high > self._ranges[first].low else _ZERO
+                    known = _ZERO if _is_zero(self._ranges[first]) else self._ranges[first]
                     self._ranges[first] = known.grown(least / found * 1.001)
                     grown = True
             if not grown:
@@ -154,6 +155,10 @@ def tensors_of(file: Model, plan: Plan, ends: Ends = FLOATS) -> list[int]:
     outer = [*(graph.inputs if ends.input != "float" else ()), *(graph.outputs if ends.output != "float" else ())]
     ops = [op for op in graph.operators if op.index in plan.ops]
     return list(dict.fromkeys([*outer, *(i for op in ops for i in (*activations_of(file, op), *op.outputs))]))
+
+
+def _is_zero(values: Range) -> bool:
+    return values.high - values.low < _NEXT_TO_ZERO
 
 
 def _kernel_steps(file: Model, op: Operator) -> np.ndarray:
