@@ -1,5 +1,6 @@
 """From a trained model to 1-bit TFLite files that are proven equal to it; `publish` writes them."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import tensorflow as tf
 
 from deploy.export.binary_layers import main_kernel
 from deploy.export.converters import run_converter, run_stock_converter
-from deploy.export.decoding import integer_ends, run_int8_converter
+from deploy.export.decoding import between_integers, integer_ends, run_int8_converter
 from deploy.export.edit import add_metadata
 from deploy.export.entry import factor_and_bias, is_norm, layers_behind
 from deploy.export.model import Export, check_places, check_structure
@@ -134,14 +135,25 @@ def convert_twin(
 
 
 def _left_float(file: Model, names: dict[str, str]) -> list[str]:
-    """Return what of an int8 file computes in floats: layers of which the converter decides so without a word, and a decoding."""
+    """Return what of an int8 file computes in floats: layers of which the converter decides so without a word, other ops between
+    integers, and a decoding.
+    """
     ops = [
         op for op in file.subgraphs[0].operators if (k := stored_kernel(file, op)) is not None and k.dtype == "float32"
     ]
     left = ", ".join(f"'{names.get(str(op.index), op.name)}'" for op in ops)
     told = [f"int8: the converter left {left} float, {len(ops)} of its layers."] if ops else []
+    between = Counter(op.name for op in between_integers(file) if op not in ops)
+    others = ", ".join(f"{number} {name}" for name, number in between.items())
     return [
         *told,
+        *(
+            [
+                f"int8: the converter left {others} float between integers, which costs a DEQUANTIZE and a QUANTIZE around."
+            ]
+            if others
+            else []
+        ),
         *(["int8: boxes and scores are made in floats of what its last kernels give."] if integer_ends(file) else []),
     ]
 

@@ -255,6 +255,18 @@ def test_twins_are_stock_tflite_and_int8_is_int8():
     assert whole.test_accuracy is not None
 
 
+def test_an_int8_twin_tells_of_ops_that_the_converter_left_float_between_integers():
+    """Of which TFLite says nothing: only an op histogram would show it."""
+    layers = tf.keras.layers
+    x = image = layers.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, name="before")(x)
+    x = tf.math.ceil(tf.math.ceil(x) + 0.5)
+    x = layers.Conv2D(8, 3, name="behind")(x)
+    model = tf.keras.Model(image, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
+    (told,) = convert_twin(model, SAMPLES, IMAGES, {}, "").warnings
+    assert told.startswith("int8: the converter left 2 CEIL float between integers, which costs")
+
+
 @pytest.fixture(scope="module")
 def files():
     model = train_a_step(create_model("birealnet", "resnet5", (16, 16, 3), 10))
