@@ -61,7 +61,7 @@ def int8_rest(
     main: Converted,
     request: Int8Request,
     samples: Samples,
-    training: Callable[[int], Tree] | None,
+    training: Callable[[int], Tree],
     preprocess: dict[str, Any] | None,
     *,
     counted: bool = True,
@@ -71,14 +71,10 @@ def int8_rest(
 
     `samples`: test images, for the proof and the scores; `training`: gives so many training images, not augmented, with what
     is known about them, for the ranges and for `max_drop`; `preprocess`: how images are prepared; `counted`: whether its instructions are counted, where
-    qemu is. Raises LarqnetsError where there are no training images, `keep_float` names no layer, the proof fails, or the
+    qemu is. Raises LarqnetsError where `keep_float` names no layer, the proof fails, or the
     score falls farther than `max_drop`.
     """
     _check(main, request, samples)
-    if training is None:
-        raise LarqnetsError(
-            "--int8 needs training images, on which it sees how large values are. Name some with --dataset."
-        )
     reporter.stage("calibrate")
     wanted = request.images + (HELD_OUT if request.max_drop is not None else 0)
     examples = _shuffled(training(wanted))

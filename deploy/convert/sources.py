@@ -35,6 +35,7 @@ from larqnets.runs.run import Run
 from larqnets.runs.subject import Subject, open_subject
 from larqnets.runs.weights import stored_body
 from larqnets.scores import Form
+from larqnets.tasks import Tree
 from larqnets.tflite.detection_op import Suppression
 
 CALIBRATION_SAMPLES = 200
@@ -75,16 +76,15 @@ def convert_source(
     reporter.stage("load")
     source = open_subject(path, dataset=dataset, data_dir=data_dir, given=given)
     trained = _look_at(source, allow_float, twins=twins or twin_run is not None, twin_run=twin_run)
+    if int8 and source.data is None:
+        raise LarqnetsError("--int8 sees on training images how large values are. Name some with --dataset.")
     source.task.check_form(form, str(source.origin))
     check_end(trained.model, form, str(source.origin))
     if postprocess is not None:
         check_postprocess(source.task.name, str(source.origin))
     folder = out or (path / target if source.run else path.with_name(f"{source.name}-{target}"))
     binary = bool(trained.binary_layers)
-    roles = ["binary"] if binary else ["float"]
-    roles += (["float", "int8"] if binary else ["int8"]) if twins or twin_run else []
-    roles += [f"{roles[0]}_int8_{request.rest}" for request in int8]
-    roles += [f"{role}_nms" for role in roles] if postprocess else []
+    roles = _roles(binary, twins or twin_run is not None, int8, postprocess)
     check_free(folder, [f"{role}.tflite" for role in roles])  # before minutes of work
     provenance, samples = _provenance(source), verification_samples(source)
     entry = {**provenance, "target": target}
@@ -119,6 +119,14 @@ def convert_source(
             converted=str(folder / f"{main.variant}.tflite"),
         )
     return {**manifest, "folder": str(folder)}
+
+
+def _roles(binary: bool, twins: bool, int8: Sequence[Int8Request], postprocess: Suppression | None) -> list[str]:
+    """Return what the files will be called, but for those of a decomposition."""
+    roles = ["binary"] if binary else ["float"]
+    roles += (["float", "int8"] if binary else ["int8"]) if twins else []
+    roles += [f"{roles[0]}_int8_{request.rest}" for request in int8]
+    return roles + ([f"{role}_nms" for role in roles] if postprocess else [])
 
 
 def _as_asked(
@@ -184,7 +192,11 @@ def _with_int8_rest(
     source: Subject, main: Converted, request: Int8Request, samples: Samples, counted: bool, reporter: Reporter
 ) -> Converted:
     images = source.images
-    training = None if images is None else lambda count: images.samples(count, "train", seed=SEED)
+    assert images is not None  # looked at before
+
+    def training(count: int) -> Tree:
+        return images.samples(count, "train", seed=SEED)
+
     return int8_rest(main, request, samples, training, source.preprocess, counted=counted, reporter=reporter)
 
 

@@ -152,12 +152,6 @@ def test_layers_stay_float_until_the_score_falls_no_farther_than_it_may():
     assert found.test_accuracy > plain.test_accuracy
 
 
-def test_without_training_images_there_are_no_ranges():
-    converted, samples = float_rest("real")
-    with pytest.raises(LarqnetsError, match="--int8 needs training images"):
-        int8_rest(converted, Int8Request("mixed"), samples, None, None)
-
-
 def changed(file, op_name, position, change):
     """The file with other values of a constant of the first op of a kind."""
     model = unpack(file.content)
