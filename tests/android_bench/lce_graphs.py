@@ -6,7 +6,7 @@ import numpy as np
 from flatbuffers import flexbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
-from deploy.export.edit import _pack
+from deploy.export.edit import pack
 
 TYPES = {
     "float32": schema.TensorType.FLOAT32,
@@ -86,7 +86,7 @@ def file_of(nodes):
         op.outputs = [graph.outputs[-1]]
         op.customOptions = options(node.options)
         graph.operators.append(op)
-    return _pack(model), [node.x for node in nodes]
+    return pack(model), [node.x for node in nodes]
 
 
 def options(values):

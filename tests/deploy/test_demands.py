@@ -119,9 +119,9 @@ DEADLY: dict[str, tuple[str, Callable[[ModelT], object], str]] = {
 @pytest.mark.parametrize("case", DEADLY)
 def test_what_kills_an_engine_is_refused(case):
     file, change, sentence = DEADLY[case]
-    model = edit._unpack(FILES[file]())
-    read_model(edit._pack(model))
+    model = edit.unpack(FILES[file]())
+    read_model(edit.pack(model))
     change(model)
     with pytest.raises(LarqnetsError) as caught:
-        read_model(edit._pack(model))
+        read_model(edit.pack(model))
     assert sentence in str(caught.value)

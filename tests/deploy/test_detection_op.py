@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flatbuffers import flexbuffers
 
-from deploy.export.edit import _pack
+from deploy.export.edit import pack
 from deploy.run.interpreter import Interpreter
 from larqnets import LarqnetsError
 from larqnets.tflite.inspect import inspect_model
@@ -96,7 +96,7 @@ def file_of(
     shapes = [(1, count, 4), (1, count), (1, count), (1,)]
     op.outputs = graph.outputs = [tensor(shape) for shape in shapes[:outputs]]
     graph.operators.append(op)
-    return _pack(model)
+    return pack(model)
 
 
 def anchor_values(shape=(BOXES, 4)):

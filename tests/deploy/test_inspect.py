@@ -147,9 +147,9 @@ def test_metadata_that_is_no_json_object(raw: bytes):
     def change(model: schema.ModelT) -> None:
         model.buffers[model.metadata[-1].buffer].data = np.frombuffer(raw, np.uint8)
 
-    model = edit._unpack(edit.add_metadata(tiny_models.binary_tflite(), {"layers": []}))
+    model = edit.unpack(edit.add_metadata(tiny_models.binary_tflite(), {"layers": []}))
     change(model)
-    inspection = inspect_model(edit._pack(model))
+    inspection = inspect_model(edit.pack(model))
     assert inspection.metadata == {"min_runtime_version": 16, "larqnets": len(raw)}
     json.dumps(inspection.to_json(), allow_nan=False)
 
@@ -161,12 +161,12 @@ def test_layers_of_a_wrong_type_are_ignored():
 
 def test_a_shared_constant_counts_once_and_further_subgraphs_follow():
     def change(model: schema.ModelT) -> None:
-        twin = edit._unpack(tiny_models.float_tflite()).subgraphs[0]
+        twin = edit.unpack(tiny_models.float_tflite()).subgraphs[0]
         model.subgraphs.append(twin)
 
-    model = edit._unpack(tiny_models.float_tflite())
+    model = edit.unpack(tiny_models.float_tflite())
     change(model)
-    once, twice = inspect_model(tiny_models.float_tflite()), inspect_model(edit._pack(model))
+    once, twice = inspect_model(tiny_models.float_tflite()), inspect_model(edit.pack(model))
     assert [op.index for op in twice.ops] == list(range(2 * len(once.ops)))
     assert [op.bytes for op in twice.ops] == [op.bytes for op in once.ops] + [0] * len(once.ops)
     assert twice.totals["float"]["macs"] == 2 * once.totals["float"]["macs"]
@@ -187,9 +187,9 @@ def test_grouped_binary_convolution():
             model.buffers[graph.tensors[last.inputs[slot]].buffer].data = np.zeros(32 * 4, np.uint8)
         graph.tensors[last.outputs[0]].shape = [1, 2, 2, 32]
 
-    model = edit._unpack(tiny_models.binary_tflite())
+    model = edit.unpack(tiny_models.binary_tflite())
     change(model)
-    assert inspect_model(edit._pack(model)).ops[8].macs == 2 * 2 * 32 * 32
+    assert inspect_model(edit.pack(model)).ops[8].macs == 2 * 2 * 32 * 32
 
 
 def test_batch_matmul():
@@ -209,22 +209,22 @@ def test_batch_matmul():
     operator.builtinOptions.adjX = True
     graph.inputs, graph.outputs, graph.operators = [0, 1], [2], [operator]
     builder.subgraphs = [graph]
-    (op,) = inspect_model(edit._pack(builder)).ops
+    (op,) = inspect_model(edit.pack(builder)).ops
     assert (op.kind, op.macs) == ("float", 2 * 3 * 5 * 7)
     operator.inputs = [0]
     with pytest.raises(LarqnetsError, match=r"operator 0 \(BATCH_MATMUL\) of subgraph 0 has 1 inputs and 1 outputs"):
-        inspect_model(edit._pack(builder))
+        inspect_model(edit.pack(builder))
 
 
 def test_a_convolution_without_a_kernel_cannot_be_counted():
-    model = edit._unpack(tiny_models.float_tflite())
+    model = edit.unpack(tiny_models.float_tflite())
     model.subgraphs[0].operators[0].inputs = [0]
     with pytest.raises(LarqnetsError, match=r"operator 0 \(CONV_2D\) of subgraph 0 lacks its input or its weights"):
-        inspect_model(edit._pack(model))
+        inspect_model(edit.pack(model))
     model.subgraphs[0].operators[0].inputs = [0, 0, 0]
     model.subgraphs[0].tensors[0].shape = [8, 8]
     with pytest.raises(LarqnetsError, match=r"a kernel of shape \(8, 8\)"):
-        inspect_model(edit._pack(model))
+        inspect_model(edit.pack(model))
 
 
 def test_the_table_shows_every_number_at_100_columns():
@@ -247,14 +247,14 @@ def test_the_table_shows_every_number_at_100_columns():
 
 def test_hostile_names_do_not_reach_the_terminal():
     name = "a/[bold red]x\x1b]0;owned\x07\x1b[2J\r\n\u202e/b"
-    model = edit._unpack(tiny_models.float_tflite())
+    model = edit.unpack(tiny_models.float_tflite())
     model.description = "[link=http://x]\x1b[31m"
     model.subgraphs[0].name = name
     for tensor in model.subgraphs[0].tensors:
         tensor.name = name
     model.operatorCodes[2].builtinCode = model.operatorCodes[2].deprecatedBuiltinCode = 32
     model.operatorCodes[2].customCode = "evil[/]\x1b[31m"
-    inspection = inspect_model(edit._pack(model))
+    inspection = inspect_model(edit.pack(model))
     text = shown(inspection, width=200)
     assert all(character.isprintable() or character == "\n" for character in text)
     assert "[bold red]x\\x1b]0;owned\\x07" in text
@@ -264,14 +264,14 @@ def test_hostile_names_do_not_reach_the_terminal():
 
 
 def test_very_many_ops_are_cut_in_the_table_only():
-    model = edit._unpack(tiny_models.float_tflite())
+    model = edit.unpack(tiny_models.float_tflite())
     graph = model.subgraphs[0]
     for op in graph.operators * 79:
         again = copy(op)
         again.outputs = [len(graph.tensors)]
         graph.tensors.append(graph.tensors[op.outputs[0]])
         graph.operators.append(again)
-    inspection = inspect_model(edit._pack(model))
+    inspection = inspect_model(edit.pack(model))
     assert len(inspection.ops) == 640
     assert "140 more ops are not shown; --json lists all." in shown(inspection)
 
@@ -287,9 +287,9 @@ def test_needs_neither_tensorflow_nor_larq():
 
 def test_the_empty_table_is_a_table():
     """A file whose graph has no ops at all is legal."""
-    model = edit._unpack(tiny_models.float_tflite())
+    model = edit.unpack(tiny_models.float_tflite())
     model.subgraphs[0].operators = []
-    inspection = inspect_model(edit._pack(model))
+    inspection = inspect_model(edit.pack(model))
     assert inspection.ops == ()
     assert inspection.totals["binary_mac_share"] == 0.0
     assert "rest of the file" in shown(inspection)

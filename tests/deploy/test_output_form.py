@@ -114,21 +114,21 @@ def test_a_file_of_another_form_is_verified_from_its_own_bytes(files, form):
 
 def with_least(content):
     """The file with the smallest logit in the place of the largest."""
-    model = edit._unpack(content)
+    model = edit.unpack(content)
     op = model.subgraphs[0].operators[-2]
     code, op.builtinOptions = model.operatorCodes[op.opcodeIndex], edit.schema.ArgMinOptionsT()
     code.builtinCode = code.deprecatedBuiltinCode = edit.schema.BuiltinOperator.ARG_MIN
     op.builtinOptionsType, op.builtinOptions.outputType = edit.schema.BuiltinOptions.ArgMinOptions, 2
-    return edit._pack(model)
+    return edit.pack(model)
 
 
 def with_another_bias(content):
     """The file whose last convolution adds a little more."""
-    model = edit._unpack(content)
+    model = edit.unpack(content)
     graph = model.subgraphs[0]
     bias = model.buffers[graph.tensors[graph.operators[-1].inputs[2]].buffer]
     bias.data = (np.asarray(bias.data, np.uint8).view(np.float32) + 1e-3).view(np.uint8)
-    return edit._pack(model)
+    return edit.pack(model)
 
 
 @pytest.mark.parametrize(

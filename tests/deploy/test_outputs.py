@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from deploy.convert.convert import Samples, convert
-from deploy.export.edit import _pack, _unpack
+from deploy.export.edit import pack, unpack
 from deploy.proof.outputs import Difference, difference, ending_of, last_function
 from deploy.proof.scoring import Scorer, batches_of
 from deploy.proof.verify import LOGITS_EPS, verify
@@ -48,9 +48,9 @@ def with_wrong_constant(content, by=1e-2):
     values = np.array(tensor.data(file))
     largest = np.abs(values).argmax()
     values.reshape(-1)[largest] *= 1 + by
-    model = _unpack(content)
+    model = unpack(content)
     model.buffers[tensor.buffer].data = np.frombuffer(values.tobytes(), np.uint8)
-    return _pack(model)
+    return pack(model)
 
 
 LARGE = tf.keras.initializers.RandomNormal(stddev=30.0, seed=0)
@@ -108,10 +108,10 @@ def test_the_last_function_itself_is_judged():
     assert verify(content, softmax, IMAGES).equal
     assert not verify(content, sigmoid, IMAGES).equal
     assert not verify(content, logits, IMAGES).equal
-    file = _unpack(content)
+    file = unpack(content)
     graph = file.subgraphs[0]
     graph.operators[-1].builtinOptions.beta = 0.5
-    (reason,) = verify(_pack(file), softmax, IMAGES).reasons
+    (reason,) = verify(pack(file), softmax, IMAGES).reasons
     assert "what the file makes of its logits at the end differs" in reason
 
 
@@ -213,11 +213,11 @@ def test_outputs_are_compared_in_parts_of_bounded_size_and_alike():
 
 def test_a_hostile_file_that_goes_in_a_circle_is_not_read():
     content = convert(network(layers.Conv2D(2, 1), layers.Reshape((8, 16))), Samples(IMAGES, real=False)).content
-    model = _unpack(content)
+    model = unpack(content)
     last = model.subgraphs[0].operators[-1]
     last.inputs = np.array([last.outputs[0], *last.inputs[1:]], np.int32)
     with pytest.raises(LarqnetsError, match="before anything writes it"):
-        read_model(_pack(model))
+        read_model(pack(model))
 
 
 def test_a_wrong_file_is_not_published(monkeypatch):

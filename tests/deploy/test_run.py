@@ -45,9 +45,9 @@ def difference(tmp_path_factory):
 
 
 def without_signature(content):
-    model = edit._unpack(content)
+    model = edit.unpack(content)
     model.signatureDefs = None
-    return edit._pack(model)
+    return edit.pack(model)
 
 
 def results(cli, tmp_path, content, arrays, *options):
@@ -116,21 +116,21 @@ def test_a_single_input_may_be_unnamed(cli, tmp_path, name):
 
 @pytest.mark.parametrize("name", ["../../evil", "/etc/passwd", "a\x1b[31m", "", "x" * 300])
 def test_an_output_is_never_named_like_a_path_or_an_order_to_the_terminal(cli, tmp_path, difference, name):
-    model = edit._unpack(difference)
+    model = edit.unpack(difference)
     for entry in model.signatureDefs[0].outputs:
         entry.name = name
     for i in model.subgraphs[0].outputs:
         model.subgraphs[0].tensors[i].name = name
-    found, said = results(cli, tmp_path, edit._pack(model), {"zebra": A, "ant": B})
+    found, said = results(cli, tmp_path, edit.pack(model), {"zebra": A, "ant": B})
     assert list(found) == said["output_names"] == ["output_0", "output_1"]  # both have the same name, so none has it
 
 
 def test_an_output_may_be_called_file(cli, tmp_path, difference):
     """numpy.savez has an argument of that name."""
-    model = edit._unpack(difference)
+    model = edit.unpack(difference)
     entry = next(e for e in model.signatureDefs[0].outputs if e.name == b"difference")
     entry.name = "file"
-    found, _ = results(cli, tmp_path, edit._pack(model), {"zebra": A, "ant": B})
+    found, _ = results(cli, tmp_path, edit.pack(model), {"zebra": A, "ant": B})
     np.testing.assert_allclose(found["file"], A - B)
 
 

@@ -181,7 +181,7 @@ def test_other_scores_are_not_published(monkeypatch):
     right = edit.with_detection_op
 
     def wrong(content, scores, anchors, options):
-        model = edit._unpack(content)
+        model = edit.unpack(content)
         graph = model.subgraphs[0]
         maker = next(op for op in graph.operators if scores in op.outputs)
         return right(content, int(maker.inputs[0]), anchors, options)  # before their square root

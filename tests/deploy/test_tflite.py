@@ -33,9 +33,9 @@ FILES = {
 
 def changed(content: bytes, change: Callable[[schema.ModelT], object]) -> bytes:
     """Return the file after `change` was applied to TensorFlow's object for it."""
-    model = edit._unpack(content)
+    model = edit.unpack(content)
     change(model)
-    return edit._pack(model)
+    return edit.pack(model)
 
 
 def numbers(enum: type) -> dict[int, str]:
@@ -524,7 +524,7 @@ def test_random_options(options: bytes):
 @cache
 def _options_place() -> tuple[int, int]:
     content = small_file()
-    options = bytes(_bconv(edit._unpack(content)).customOptions)
+    options = bytes(_bconv(edit.unpack(content)).customOptions)
     return content.index(options), len(options)
 
 

@@ -91,11 +91,11 @@ def test_indices_that_differ_by_more_are_wrong():
 def test_values_that_are_placed_elsewhere_than_the_map_says_are_wrong():
     """The map of the file is right, and the places that it makes of it are not."""
     model = small()
-    changed = edit._unpack(run_stock_converter(model).content)
+    changed = edit.unpack(run_stock_converter(model).content)
     codes, joined = changed.operatorCodes, edit.schema.BuiltinOperator.CONCATENATION
     (together,) = [op for op in changed.subgraphs[0].operators if codes[op.opcodeIndex].builtinCode == joined]
     together.inputs = together.inputs[[1, 0, 2, 3]]
-    found = verify(edit._pack(changed), model, NOISE)
+    found = verify(edit.pack(changed), model, NOISE)
     assert found.unpoolings[0].wrong == 0
     assert any("the logits differ" in reason for reason in found.reasons)
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from batch_norm import settle
 
 from deploy.convert.convert import Samples, convert
-from deploy.export.edit import _pack, _unpack
+from deploy.export.edit import pack, unpack
 from deploy.proof.layerwise import SLACK, LayerProof, Layerwise, OutputProof, _compare_signs
 from deploy.proof.scoring import EndToEnd
 from deploy.proof.verify import _reasons, verify
@@ -47,11 +47,11 @@ def damaged(content, name, change):
     file = read_model(content)
     op = next(op for op in file.subgraphs[0].operators if op.name == op_name)
     tensor = file.subgraphs[0].tensors[op.inputs[number]]
-    model = _unpack(content)
+    model = unpack(content)
     data = np.array(tensor.data(file))
     change(data)
     model.buffers[tensor.buffer].data = np.frombuffer(data.tobytes(), np.uint8)
-    return _pack(model)
+    return pack(model)
 
 
 def test_equal_pair(pair):
