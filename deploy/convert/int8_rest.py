@@ -62,7 +62,7 @@ def int8_rest(
     request: Int8Request,
     samples: Samples,
     training: Callable[[int], Tree],
-    preprocess: dict[str, Any] | None,
+    preprocess: dict[str, Any] | None = None,
     *,
     counted: bool = True,
     reporter: Reporter = SILENT,
