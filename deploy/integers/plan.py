@@ -98,6 +98,28 @@ def _behind_last_kernels(file: Model, readers: dict[int, list[Operator]]) -> fro
     return frozenset(op.index for op in file.subgraphs[0].operators if op.index not in leading)
 
 
+def gives_signs_alone(file: Model, op: Operator, integers: Collection[int] | None = None) -> bool:
+    """Whether of what an op with weights gives nothing is taken but the signs, behind max-pools or not.
+
+    As integers, where values in the lower half of the step to 0 are 0 and so positive, it is to give half a step less: then no
+    sign is another, and nobody else sees the difference. A clipped output cannot. `integers`: the ops of a plan, None where
+    the file has them in int8 already.
+    """
+    if op.options.get("fused_activation_function", 0) or len(op.outputs) != 1:
+        return False
+    graph = file.subgraphs[0]
+    readers = [reader for reader in graph.operators if op.outputs[0] in reader.inputs]
+    if not readers or op.outputs[0] in graph.outputs:
+        return False
+    pools = [
+        reader for reader in readers if reader.name == "MAX_POOL_2D" and (integers is None or reader.index in integers)
+    ]
+    return all(
+        reader.name == "LceQuantize" or (reader in pools and gives_signs_alone(file, reader, integers))
+        for reader in readers
+    )
+
+
 def activations_of(file: Model, op: Operator) -> list[int]:
     """Return the tensors of an op of the plan that become int8 in front of it: those that are computed or given."""
     tensors = file.subgraphs[0].tensors

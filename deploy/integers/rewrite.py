@@ -12,7 +12,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from deploy.export.edit import pack, unpack, without_unused
 from deploy.integers.ops import data_inputs, version_of
-from deploy.integers.plan import Plan
+from deploy.integers.plan import Plan, gives_signs_alone
 from deploy.integers.scales import Scale, Scales
 from deploy.targets import FLOATS, Ends
 from larqnets.tflite.model import Model, Operator
@@ -203,7 +203,8 @@ class _Writer:
         scales = (np.float32(given) * kernel).astype(np.float32)
         values = tensor.data(self._file)
         assert values is not None  # it is stored
-        steps = np.round(values.astype(np.float64) / scales.astype(np.float64))
+        less = self._scales.of(op.outputs[0]).scale / 2 if gives_signs_alone(self._file, op, self._plan.ops) else 0.0
+        steps = np.round((values.astype(np.float64) - less) / scales.astype(np.float64))
         new = self._tensor(self._graph.tensors[tensor.index], schema.TensorType.INT32, steps.astype(np.int32))
         new.quantization = _quantization(scales, np.zeros(scales.size, np.int64))
         return len(self._graph.tensors) - 1

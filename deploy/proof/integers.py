@@ -17,6 +17,7 @@ import numpy as np
 
 from deploy.export.edit import tap
 from deploy.integers.apart import apart, in_floats
+from deploy.integers.plan import gives_signs_alone
 from deploy.integers.rewrite import BOUNDARIES
 from deploy.run.interpreter import QEMU, Interpreter, as_list
 from larqnets.tflite.model import Model, Operator, Tensor, pack_bits
@@ -118,8 +119,9 @@ def _other_constants(file: Model, float_rest: Model, pairs: Iterable[tuple[Opera
         elif ours.name in WEIGHT_OPS:
             for stored in (stored_kernel, stored_bias):
                 a, b = stored(file, ours), stored(float_rest, theirs)
+                less = _half_a_step(file, ours) if stored is stored_bias else 0.0
                 if (a is None) != (b is None) or (
-                    a is not None and b is not None and not _stands_for(file, a, float_rest, b)
+                    a is not None and b is not None and not _stands_for(file, a, float_rest, b, less)
                 ):
                     reasons.append(
                         f"op {ours.index} ({ours.name}) has weights that are not those of the float-rest file"
@@ -132,15 +134,23 @@ def _constants(file: Model, op: Operator) -> list[np.ndarray | None]:
     return [tensors[i].data(file) for i in op.inputs[1:] if i >= 0]
 
 
-def _stands_for(file: Model, ours: Tensor, float_rest: Model, theirs: Tensor) -> bool:
-    """Whether integers are within half a step of floats, and floats these floats."""
+def _half_a_step(file: Model, op: Operator) -> float:
+    """Return by how much less than its float rest's an op's bias is to be: where signs alone are taken of integers."""
+    output = file.subgraphs[0].tensors[op.outputs[0]]
+    if not is_quantized(output) or output.quantization is None or not gives_signs_alone(file, op):
+        return 0.0
+    return output.quantization.scales[0] / 2
+
+
+def _stands_for(file: Model, ours: Tensor, float_rest: Model, theirs: Tensor, less: float) -> bool:
+    """Whether integers are within half a step of floats, so much less, and floats these floats."""
     stored, due = ours.data(file), theirs.data(float_rest)
     if stored is None or due is None or stored.shape != due.shape:
         return False
     if not is_quantized(ours):
         return stored.tobytes() == due.tobytes()
     steps = dequantized(ours, np.ones_like(stored)) - dequantized(ours, np.zeros_like(stored))
-    error = np.abs(dequantized(ours, stored) - due)
+    error = np.abs(dequantized(ours, stored) - (due - less))
     return bool(np.all(error <= HALF_STEP * steps + 1e-6 * np.abs(due)))
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cache
 
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,7 +14,8 @@ from tiny_models import SHAPE, binary_keras, real_keras
 
 from deploy.convert.convert import convert
 from deploy.convert.int8_rest import int8_rest
-from deploy.export.edit import pack, unpack
+from deploy.export.edit import pack, tap, unpack
+from deploy.integers import rewrite as rewriting
 from deploy.integers.calibrate import BINS, Histogram, Range, observe
 from deploy.integers.plan import KEPT
 from deploy.integers.scales import Scale
@@ -98,6 +100,33 @@ def test_signs_are_taken_of_integers_and_bits_stay_bits():
             "int32",
             {"mixed": "float32", "full": "int8"}[rest],
         ]
+
+
+def test_no_sign_turns_for_want_of_half_a_step(monkeypatch):
+    """Where nothing but signs is taken of integers they are half a step lower; the conv in front of the sign is coarse here."""
+    image = layers.Input(SHAPE, batch_size=1, name="image")
+    x = layers.MaxPooling2D(2)(layers.Conv2D(32, 3, padding="same", bias_initializer="normal", name="stem")(image))
+    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", "use_bias": False}
+    x = lq.layers.QuantConv2D(32, 3, padding="same", pad_values=1, name="binary", **signs)(x)
+    x = layers.BatchNormalization()(x)
+    model = tf.keras.Model(image, layers.Dense(4, name="head")(layers.GlobalAveragePooling2D()(x)))
+    samples = Samples(IMAGES)
+    converted = convert(model, samples)
+
+    def turned():
+        made = in_int8(converted, samples, Int8Request("mixed", images=24))
+        ours, theirs = (
+            Interpreter(
+                tap(file.content, [next(op for op in graph.operators if op.name == "LceQuantize").outputs[0]])
+            ).predict(IMAGES)[0]
+            for file, graph in ((file, file.subgraphs[0]) for file in (made.file, converted.file))
+        )
+        return np.unpackbits((ours ^ theirs).view(np.uint8)).mean()
+
+    with_half_a_step = turned()
+    for module in (rewriting, integers):
+        monkeypatch.setattr(module, "gives_signs_alone", lambda *_: False)
+    assert with_half_a_step < turned() / 2
 
 
 @pytest.mark.parametrize("rest", RESTS)
