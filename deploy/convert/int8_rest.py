@@ -81,6 +81,7 @@ def int8_rest(
     calibration = examples[IMAGE][: request.images]
     decodes = isinstance(samples.task, Detection)
     everything = plan(main.file, request.rest, decodes=decodes)
+    _check_able(main, everything, request.keep_float)
     histograms = observe(main.file, tensors_of(main.file, everything, request.ends), calibration, reporter)
     source = _Source(main, request, histograms, _pixels(main.file, request.ends, preprocess), decodes)
     keep = request.keep_float
@@ -104,6 +105,17 @@ def _check(main: Converted, request: Int8Request, samples: Samples) -> None:
         raise LarqnetsError(
             "--output-type: a detector answers with boxes, and in 256 steps a box would be one of as many places. Leave it out."
         )
+
+
+def _check_able(main: Converted, everything: Plan, keep: Collection[str]) -> None:
+    """Raise LarqnetsError where a layer with weights would stay float that nobody named."""
+    for op in main.file.subgraphs[0].operators:
+        layer = main.layers.get(str(op.index), "")
+        if op.name in WEIGHT_OPS and op.index in everything.left and layer not in keep:
+            raise LarqnetsError(
+                f"Layer '{layer}' ({op.name}) would stay float with --int8: {everything.left[op.index]}. Allow it with --keep-float "
+                f"{layer}, or put another layer in its place."
+            )
 
 
 def _shuffled(examples: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

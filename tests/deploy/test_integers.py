@@ -181,6 +181,22 @@ def test_layers_stay_float_until_the_score_falls_no_farther_than_it_may():
     assert found.test_accuracy > plain.test_accuracy
 
 
+def test_convolutions_in_groups_are_int8_and_those_of_volumes_are_refused_unless_named(bundle):
+    image = layers.Input(SHAPE, batch_size=1, name="image")
+    x = layers.Conv2D(8, 3, name="stem")(image)
+    x = layers.Conv2D(8, 3, padding="same", groups=2, name="grouped")(x)
+    x = layers.Conv3D(2, 2, name="volume")(x[..., tf.newaxis])
+    model = tf.keras.Model(image, layers.Dense(4, name="head")(layers.Flatten()(x)))
+    samples = Samples(IMAGES)
+    converted = convert(model, samples)
+    with pytest.raises(
+        LarqnetsError, match=r"Layer 'volume' \(CONV_3D\) would stay float with --int8: there is no int8 op"
+    ):
+        in_int8(converted, samples, Int8Request("mixed", images=24))
+    found = in_int8(converted, samples, Int8Request("mixed", images=24, keep_float=("volume",)))
+    assert prove([converted, found], model, IMAGES).arm64.keys() == {"float", "float_int8_mixed"}
+
+
 def changed(file, op_name, position, change):
     """The file with other values of a constant of the first op of a kind."""
     model = unpack(file.content)
