@@ -5,7 +5,7 @@ XNNPACK makes no runtime for a whole file in which the scales of an op are too f
 everywhere would be: an output's scale is at least that of what it is the sum of, divided by LARGEST.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,10 +56,14 @@ class Scales:
         self._fixed: dict[int, Scale] = {}  # by the first of those that are tied together
         self._ranges: dict[int, Range] = {}
         self._tie()
-        self._fixed |= {self._first_of(tensor): scale for tensor, scale in (known or {}).items()}
+        self._fix(ranges, known or {})
         for tensor, values in ranges.items():
-            first = self._first_of(tensor)
-            self._ranges[first] = self._ranges.get(first, values).with_(values)
+            self._widen(tensor, values)
+        for op in self._ops:
+            if op.name not in WEIGHT_OPS and INTEGER_OPS[op.name].scales == "same":
+                for tensor in (op.inputs[i] for i in data_inputs(op)):
+                    if (constant := file.subgraphs[0].tensors[tensor].data(file)) is not None:
+                        self._widen(op.outputs[0], _range_of(constant))
         self._keep_close()
 
     def of(self, tensor: int) -> Scale:
@@ -82,6 +86,10 @@ class Scales:
             least = np.maximum(least, sizes / (given * _MOST))
         return np.maximum(kernel, least).astype(np.float32)
 
+    def _widen(self, tensor: int, values: Range) -> None:
+        first = self._first_of(tensor)
+        self._ranges[first] = self._ranges.get(first, values).with_(values)
+
     def _first_of(self, tensor: int) -> int:
         while tensor in self._first:
             tensor = self._first[tensor]
@@ -94,23 +102,25 @@ class Scales:
                 for tensor in activations_of(self._file, op):
                     if (first := self._first_of(tensor)) != output:
                         self._first[first] = output
-        own = {
-            tensor
-            for op in self._ops
-            if op.name in WEIGHT_OPS or INTEGER_OPS[op.name].scales != "same"
-            for tensor in op.outputs
-        }
+
+    def _fix(self, tensors: Iterable[int], known: Mapping[int, Scale]) -> None:
+        """Give tensors the scale that they must have; raises LarqnetsError where one of another scale is tied to them."""
+        handed_on, fixed = set(), dict(known)
         for op in self._ops:
             scales = "own" if op.name in WEIGHT_OPS else INTEGER_OPS[op.name].scales
-            if not isinstance(scales, tuple):
-                continue
-            first = self._first_of(op.outputs[0])
-            if any(self._first_of(tensor) == first for tensor in own - set(op.outputs)):
+            handed_on.update(op.outputs if scales == "same" else ())
+            if isinstance(scales, tuple):
+                fixed[op.outputs[0]] = Scale(*scales)
+        for tensor, scale in fixed.items():
+            first = self._first_of(tensor)
+            others = [i for i in tensors if i != tensor and i not in handed_on and self._first_of(i) == first]
+            if others:
+                named = [self._file.subgraphs[0].tensors[i].name for i in (tensor, others[0])]
                 raise LarqnetsError(
-                    f"What {op.name} '{self._file.subgraphs[0].tensors[op.outputs[0]].name}' makes has a fixed scale in int8, and "
-                    "is joined with values of another. Name its layer with --keep-float."
+                    f"'{named[0]}' has a scale in int8 that is given, and is joined with '{named[1]}', which has another. Name "
+                    "the layer that joins them with --keep-float."
                 )
-            self._fixed[first] = Scale(*scales)
+            self._fixed[first] = scale
 
     def _keep_close(self) -> None:
         """Make the scales of outputs larger where those of inputs are too far above them."""
@@ -146,7 +156,7 @@ class Scales:
             return self.of(tensor)
         if INTEGER_OPS[op.name].scales == "same":
             return self.of(op.outputs[0])
-        return Scale.of(Range(min(0.0, float(values.min())), max(0.0, float(values.max()))))
+        return Scale.of(_range_of(values))
 
 
 def tensors_of(file: Model, plan: Plan, ends: Ends = FLOATS) -> list[int]:
@@ -155,6 +165,10 @@ def tensors_of(file: Model, plan: Plan, ends: Ends = FLOATS) -> list[int]:
     outer = [*(graph.inputs if ends.input != "float" else ()), *(graph.outputs if ends.output != "float" else ())]
     ops = [op for op in graph.operators if op.index in plan.ops]
     return list(dict.fromkeys([*outer, *(i for op in ops for i in (*activations_of(file, op), *op.outputs))]))
+
+
+def _range_of(values: np.ndarray) -> Range:
+    return Range(min(0.0, float(values.min())), max(0.0, float(values.max())))
 
 
 def _is_zero(values: Range) -> bool:

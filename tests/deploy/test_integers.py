@@ -14,11 +14,12 @@ from tiny_models import SHAPE, binary_keras, real_keras
 
 from deploy.convert.convert import convert
 from deploy.convert.int8_rest import int8_rest
+from deploy.export.converters import run_stock_converter
 from deploy.export.edit import pack, tap, unpack
 from deploy.integers import rewrite as rewriting
 from deploy.integers.calibrate import BINS, Histogram, Range, observe
-from deploy.integers.plan import KEPT
-from deploy.integers.scales import Scale
+from deploy.integers.plan import KEPT, plan
+from deploy.integers.scales import Scale, Scales, tensors_of
 from deploy.proof import integers
 from deploy.proof.arm64 import prove
 from deploy.proof.integers import prove_integers
@@ -195,6 +196,26 @@ def test_convolutions_in_groups_are_int8_and_those_of_volumes_are_refused_unless
         in_int8(converted, samples, Int8Request("mixed", images=24))
     found = in_int8(converted, samples, Int8Request("mixed", images=24, keep_float=("volume",)))
     assert prove([converted, found], model, IMAGES).arm64.keys() == {"float", "float_int8_mixed"}
+
+
+def test_values_of_a_given_scale_are_joined_with_no_others():
+    """A sigmoid is 0 to 1 in int8, in 1/256, and a concatenation has one scale; so have a constant and what it stands beside."""
+    image = layers.Input(SHAPE, batch_size=1, name="image")
+    x = layers.Conv2D(4, 3, padding="same", name="stem")(image)
+    joined = layers.Concatenate(name="joined")([tf.sigmoid(x), x])
+    x = tf.concat([layers.Conv2D(4, 3, padding="same", name="next")(joined), tf.fill([1, 1, 8, 4], 50.0)], 1)
+    file = run_stock_converter(tf.keras.Model(image, x))
+    first, last = [op for op in file.subgraphs[0].operators if op.name == "CONCATENATION"]
+
+    def scales(keep=()):
+        chosen = plan(file, "full", keep)
+        return Scales(file, chosen, dict.fromkeys(tensors_of(file, chosen), Range(-2.0, 2.0)))
+
+    with pytest.raises(LarqnetsError, match="has a scale in int8 that is given, and is joined with"):
+        scales()
+    found = scales(keep=[first.index]).of(last.outputs[0])
+    assert (127 - found.zero_point) * found.scale == pytest.approx(50, abs=found.scale)
+    assert (-128 - found.zero_point) * found.scale == pytest.approx(-2, abs=found.scale)
 
 
 def changed(file, op_name, position, change):
