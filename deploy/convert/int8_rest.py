@@ -70,9 +70,9 @@ def int8_rest(
     """Return the proven float-rest file `main` with its rest in int8.
 
     `samples`: test images, for the proof and the scores; `training`: gives so many training images, not augmented, with what
-    is known about them, for the ranges and for `max_drop`; `preprocess`: how images are prepared; `counted`: whether its instructions are counted, where
-    qemu is. Raises LarqnetsError where `keep_float` names no layer, the proof fails, or the
-    score falls farther than `max_drop`.
+    is known about them, for the ranges and for `max_drop`; `preprocess`: how images are prepared, as a file's metadata say it;
+    `counted`: whether instructions are counted, where qemu is. Raises LarqnetsError where `keep_float` names no layer, a layer
+    with weights has no int8 op, the proof fails, or the score falls farther than `max_drop`.
     """
     _check(main, request, samples)
     reporter.stage("calibrate")

@@ -107,12 +107,13 @@ def _with_integers(
     """Return the verdict on a float-rest file with that on the one that was made of it."""
     ours, theirs = (within(model) or model for model in (file, float_rest))
     entry = own_metadata(file) or {}
+    layers, kept = entry.get("layers"), entry[INT8_REST].get("keep_float")
     found = prove_integers(
         ours,
         theirs,
         images,
-        entry.get("layers", {}),
-        keep_float=entry[INT8_REST].get("keep_float", ()),
+        layers if isinstance(layers, dict) else {},
+        keep_float=kept if isinstance(kept, list) else (),
         device=device,
         host=CHILD,
     )

@@ -1,6 +1,7 @@
 """Is an int8-rest file what its float-rest file says in integers? Op by op on the same inputs, never end to end.
 
-    constants   those of 1-bit convolutions are the float-rest file's byte for byte; kernels and biases within half a step
+    constants   those of 1-bit convolutions are the float-rest file's byte for byte; kernels and biases within half a step,
+                but for half a step less where nothing but signs is taken (`gives_signs_alone`)
     Larq ops    the signs of integers are exact; on ARM64 everything that they give is bit for bit what it is on x86
     int8 ops    within STEPS of what the same op computes in floats from the same integers, on x86 and on ARM64
     no float    op with weights is left but those that --keep-float names
@@ -22,14 +23,14 @@ from deploy.integers.rewrite import BOUNDARIES
 from deploy.run.interpreter import QEMU, Interpreter, as_list
 from larqnets.tflite.model import Model, Operator, Tensor, pack_bits
 from larqnets.tflite.quantized import dequantized, is_quantized, quantized
-from larqnets.tflite.weight_ops import WEIGHT_OPS, stored_bias, stored_kernel
+from larqnets.tflite.weight_ops import WEIGHT_OPS
 
 INT8_REST = "int8_rest"  # in the metadata of such a file: how it was made, of which file beside it
 STEPS = 1
 FLOAT_TOLERANCE = 1e-4  # of the largest value of an op of floats, between engines
 SAMPLES = 16  # at most, and
 PIXELS = 8 * 112 * 112  # of the samples together
-HALF_STEP = 0.5 + 1e-3  # of which the scale itself is rounded
+ROUNDED = 1.002  # steps: their scale itself is rounded
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,15 @@ def prove_integers(
     """Hold an int8-rest file against the float-rest file that it was made of.
 
     `images`: some samples (N, H, W, C); `layers`: op index of `file` -> layer; `keep_float`: layers with weights that may be
-    float; `device`: where the ops of the file run, `host`: what they are compared with, see Interpreter. Raises LarqnetsError where a file cannot be run.
+    float; `device`: where the ops of the file run, `host`: what they are compared with, see Interpreter. Raises
+    LarqnetsError where a file cannot be run.
     """
     pairs = _pairs(file, float_rest)
     if pairs is None:
         return IntegerProof(False, ["its ops are not those of the float-rest file"], [], 0, "")
     reasons = [*_other_constants(file, float_rest, pairs), *_left(file, layers, keep_float)]
+    if reasons:  # such a file may be no file to be run at all
+        return IntegerProof(False, reasons, [], 0, "")
     images = images[: min(SAMPLES, max(1, PIXELS // math.prod(images.shape[1:3])))]
     seen = _values(file, images, host)
     engine, found = _on(file, seen, device)
@@ -100,38 +104,35 @@ def prove_integers(
 
 
 def _pairs(file: Model, float_rest: Model) -> list[tuple[Operator, Operator]] | None:
-    """Return op of the file and op of the float-rest file; None where they are not the same ops in the same order."""
+    """Return op of the file and op of the float-rest file; None where they are not the same ops of the same shapes in order."""
     ours = [op for op in file.subgraphs[0].operators if op.name not in BOUNDARIES]
-    theirs = float_rest.subgraphs[0].operators
-    same = [op.name for op in ours] == [op.name for op in theirs]
+    theirs = list(float_rest.subgraphs[0].operators)
+    same = [_form(file, op) for op in ours] == [_form(float_rest, op) for op in theirs]
     return list(zip(ours, theirs, strict=True)) if same else None
 
 
+def _form(file: Model, op: Operator) -> tuple[Any, ...]:
+    """Return what of an op is the same whatever numbers it computes in."""
+    tensors = file.subgraphs[0].tensors
+    given = [tensors[i].shape if i >= 0 else None for i in op.inputs]
+    return op.name, op.options, given, [tensors[i].shape for i in op.outputs]
+
+
 def _other_constants(file: Model, float_rest: Model, pairs: Iterable[tuple[Operator, Operator]]) -> list[str]:
+    """Return which ops have constants that do not stand for those of the float-rest file."""
     reasons = []
     for ours, theirs in pairs:
-        if ours.options != theirs.options:
-            reasons.append(f"op {ours.index} ({ours.name}) has other options than in the float-rest file")
-        if ours.name == "LceBconv2d":
-            constants = zip(_constants(file, ours), _constants(float_rest, theirs), strict=True)
-            if any(a is None or b is None or a.tobytes() != b.tobytes() for a, b in constants):
-                reasons.append(f"op {ours.index} (LceBconv2d) has other constants than in the float-rest file")
-        elif ours.name in WEIGHT_OPS:
-            for stored in (stored_kernel, stored_bias):
-                a, b = stored(file, ours), stored(float_rest, theirs)
-                less = _half_a_step(file, ours) if stored is stored_bias else 0.0
-                if (a is None) != (b is None) or (
-                    a is not None and b is not None and not _stands_for(file, a, float_rest, b, less)
-                ):
-                    reasons.append(
-                        f"op {ours.index} ({ours.name}) has weights that are not those of the float-rest file"
-                    )
+        known = WEIGHT_OPS.get(ours.name)
+        for position, (i, j) in enumerate(zip(ours.inputs, theirs.inputs, strict=True)):
+            if i < 0:
+                continue
+            less = _half_a_step(file, ours) if known is not None and position == known.bias else 0.0
+            steps = 1.0 if known is None else 0.5  # an end of a range may be half a step farther than 256 steps reach
+            stored, due = (model.subgraphs[0].tensors[k] for model, k in ((file, i), (float_rest, j)))
+            if not _stands_for(file, stored, float_rest, due, less, steps):
+                reasons.append(f"op {ours.index} ({ours.name}) has constants that are not those of the float-rest file")
+                break
     return reasons
-
-
-def _constants(file: Model, op: Operator) -> list[np.ndarray | None]:
-    tensors = file.subgraphs[0].tensors
-    return [tensors[i].data(file) for i in op.inputs[1:] if i >= 0]
 
 
 def _half_a_step(file: Model, op: Operator) -> float:
@@ -142,16 +143,16 @@ def _half_a_step(file: Model, op: Operator) -> float:
     return output.quantization.scales[0] / 2
 
 
-def _stands_for(file: Model, ours: Tensor, float_rest: Model, theirs: Tensor, less: float) -> bool:
-    """Whether integers are within half a step of floats, so much less, and floats these floats."""
+def _stands_for(file: Model, ours: Tensor, float_rest: Model, theirs: Tensor, less: float, within: float) -> bool:
+    """Whether integers are so many steps within floats, so much less, and all other constants the same; computed are both or none."""
     stored, due = ours.data(file), theirs.data(float_rest)
-    if stored is None or due is None or stored.shape != due.shape:
-        return False
-    if not is_quantized(ours):
-        return stored.tobytes() == due.tobytes()
+    if stored is None or due is None:
+        return stored is due
+    if not is_quantized(ours) or is_quantized(theirs):
+        return stored.dtype == due.dtype and stored.tobytes() == due.tobytes()
     steps = dequantized(ours, np.ones_like(stored)) - dequantized(ours, np.zeros_like(stored))
     error = np.abs(dequantized(ours, stored) - (due - less))
-    return bool(np.all(error <= HALF_STEP * steps + 1e-6 * np.abs(due)))
+    return bool(np.all(error <= within * ROUNDED * steps + 1e-6 * np.abs(due)))
 
 
 def _left(file: Model, layers: dict[str, str], keep: Collection[str]) -> list[str]:
@@ -200,8 +201,8 @@ def _references(file: Model, seen: dict[int, np.ndarray], host: str | None) -> d
             given = seen[source.index]
             due[output.index] = dequantized(source, given) if is_quantized(source) else given
         elif op.name == "LceQuantize":
-            zero = source.quantization.zero_points[0] if source.dtype == "int8" and source.quantization else 0
-            due[output.index] = pack_bits(seen[source.index].astype(np.float32) - zero)
+            real = dequantized(source, seen[source.index]) if is_quantized(source) else seen[source.index]
+            due[output.index] = pack_bits(real)
         elif output.dtype == "int8":
             integers.append(op)
     if integers:
