@@ -12,13 +12,20 @@ from larqnets.cli.command import (
     DEVICE,
     TRAIN,
     Arm64Proof,
+    Calibration,
+    CalibrationImages,
     DataDir,
     DataName,
     ImageSize,
+    InputType,
+    Int8,
     Json,
+    KeepFloat,
     Labels,
+    MaxDrop,
     Mean,
     OnDevice,
+    OutputType,
     Scale,
     Std,
     Verbose,
@@ -75,43 +82,13 @@ def convert(
         bool,
         typer.Option("--regular-nms", help="With --postprocess: class by class, which is right with one thread only."),
     ] = False,
-    int8: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="mixed|full",
-            help="Also write the network with its real-valued rest in int8: mixed, its convolutions and dense layers; full, all "
-            "that can be. It is proven, measured and counted beside the float rest.",
-        ),
-    ] = None,
-    calibration_images: Annotated[
-        int | None,
-        typer.Option(min=1, show_default=False, help="With --int8: training images to see ranges on. Default: 256."),
-    ] = None,
-    calibration: Annotated[
-        str | None,
-        typer.Option(
-            metavar="METHOD",
-            show_default=False,
-            help="With --int8: minmax, percentile (the middle 99.9 %) or mse. Default: percentile.",
-        ),
-    ] = None,
-    keep_float: Annotated[
-        str | None, typer.Option(metavar="LAYER,...", help="With --int8: layers that stay float.")
-    ] = None,
-    input_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="With --int8: what the file takes, float, int8 or uint8.")
-    ] = None,
-    output_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="With --int8: what it answers with, float, int8 or uint8.")
-    ] = None,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(
-            metavar="POINTS",
-            min=0,
-            help="With --int8: by how much the score may fall; the layers that cost most stay float, found on training images.",
-        ),
-    ] = None,
+    int8: Int8 = None,
+    calibration_images: CalibrationImages = None,
+    calibration: Calibration = None,
+    keep_float: KeepFloat = None,
+    input_type: InputType = None,
+    output_type: OutputType = None,
+    max_drop: MaxDrop = None,
     dataset: DataName = None,
     data_dir: DataDir = None,
     mean: Mean = None,
