@@ -112,13 +112,17 @@ def convert_source(
     }
     manifest = publish(folder, files, facts, reporter)
     if source.run is not None:
-        source.run.update_card(
-            converted_test_accuracy=files[0].test_accuracy,
-            converted_scores=files[0].scores,
-            converted_test_images=samples.num_test,
-            converted=str(folder / f"{main.variant}.tflite"),
-        )
+        _tell_card(source.run, files[0], samples, folder)
     return {**manifest, "folder": str(folder)}
+
+
+def _tell_card(run: Run, main: Converted, samples: Samples, folder: Path) -> None:
+    run.update_card(
+        converted_test_accuracy=main.test_accuracy,
+        converted_scores=main.scores,
+        converted_test_images=samples.num_test,
+        converted=str(folder / f"{main.variant}.tflite"),
+    )
 
 
 def _roles(binary: bool, twins: bool, int8: Sequence[Int8Request], postprocess: Suppression | None) -> list[str]:
