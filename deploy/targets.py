@@ -1,6 +1,7 @@
 """The device families that files are made for, and what a conversion may be asked for."""
 
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
 
 from larqnets.errors import LarqnetsError, nearest
 
@@ -11,6 +12,40 @@ RUNTIME_OPS: tuple[RuntimeOps, ...] = get_args(RuntimeOps)
 # or always the one or the other.
 Stem = Literal["cheaper", "as-trained", "rewritten"]
 STEMS: tuple[Stem, ...] = get_args(Stem)
+
+Rest = Literal["mixed", "full"]  # what of the real-valued rest is int8: ops with weights, or all that can be
+RESTS: tuple[Rest, ...] = get_args(Rest)
+Calibration = Literal["minmax", "percentile", "mse"]  # how a range is chosen from the values on images
+CALIBRATIONS: tuple[Calibration, ...] = get_args(Calibration)
+EndType = Literal["float", "int8", "uint8"]
+END_TYPES: tuple[EndType, ...] = get_args(EndType)
+
+
+class Ends(NamedTuple):
+    """What a file with an int8 rest takes and gives; of integers uint8 stands for the same values as int8, 128 farther up."""
+
+    input: EndType = "float"
+    output: EndType = "float"
+
+
+FLOATS = Ends()
+
+
+@dataclass(frozen=True)
+class Int8Request:
+    """What `--int8` asks for. `images`: training images that ranges are seen on; `keep_float`: layers that stay float.
+
+    `max_drop`: by how many points the headline score may fall, to which end more layers stay float; None: however far.
+    """
+
+    rest: Rest
+    images: int = 256
+    calibration: Calibration = "percentile"
+    keep_float: tuple[str, ...] = ()
+    ends: Ends = FLOATS
+    max_drop: float | None = None
+
+
 _DETECTION = "detection"  # the task
 
 
@@ -30,7 +65,7 @@ def check_runtime_ops(runtime_ops: str, stem: Stem, *, int8: bool) -> tuple[Runt
             f"There is no --runtime-ops '{runtime_ops}'.{nearest(runtime_ops, RUNTIME_OPS)} Use {' or '.join(RUNTIME_OPS)}."
         )
     if runtime_ops != "stock" and not int8:
-        raise LarqnetsError("--runtime-ops is about int8 files, and none is to be written. Add --twins.")
+        raise LarqnetsError("--runtime-ops is about int8 files, and none is to be written. Add --twins or --int8.")
     if runtime_ops == "stock":
         return "stock", stem
     if stem == "rewritten":

@@ -32,6 +32,8 @@ _PUBLIC = {
     "load_trained_model": "larqnets.training",
     "Samples": "deploy.proof.samples",
     "convert": "deploy.convert.convert",
+    "Int8Request": "deploy.targets",
+    "int8_rest": "deploy.convert.int8_rest",
     "verify": "deploy.proof.verify",
     "inspect_model": "larqnets.tflite.inspect",
     "Interpreter": "deploy.run.interpreter",

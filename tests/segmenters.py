@@ -34,8 +34,9 @@ class Pixels:
         return {"right": np.zeros((), np.int64), "pixels": np.zeros((), np.int64)}
 
     def partial(self, outputs, targets):
+        (logits,) = outputs.values()  # a converter has its own name for a single output
         labels = tf.cast(targets["mask"], tf.int64)
-        right = tf.reduce_sum(tf.cast(tf.argmax(outputs["logits"], -1) == labels, tf.int64))
+        right = tf.reduce_sum(tf.cast(tf.argmax(logits, -1) == labels, tf.int64))
         return {"right": right, "pixels": tf.size(labels, tf.int64)}
 
     def result(self, total):

@@ -80,12 +80,14 @@ MAY_IMPORT = {
         *("android_bench.emulation", "android_bench.runtime", "deploy.export", "larqnets.data", "larqnets.tasks"),
         "larqnets.tflite",
     ),
+    "deploy.integers": ("deploy.export", "deploy.run", "deploy.targets", "larqnets.tflite"),
     "deploy.proof": (
         *(
             "android_bench.emulation",
             "android_bench.measuring",
             "android_bench.runtime",
             "deploy.export",
+            "deploy.integers",
             "deploy.run",
         ),
         *(
@@ -103,8 +105,10 @@ MAY_IMPORT = {
     ),
     "deploy.convert": (
         *(
+            "android_bench.emulation",
             "deploy.decomposed",
             "deploy.export",
+            "deploy.integers",
             "deploy.proof",
             "deploy.targets",
             "larqnets.data",

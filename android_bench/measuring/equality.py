@@ -27,6 +27,10 @@ FLOAT_TOLERANCE, INT8_TOLERANCE = 1e-3, 0.1
 # A value within rounding of a sign's threshold, one of some ten million, may turn it, and everything behind it moves. That
 # strikes single samples; a kernel that is wrong strikes most.
 TURNED_SIGN_TOLERANCE = 0.25
+# With integers around them a step that is rounded otherwise turns some signs in every sample. Each op by itself is held to a
+# step by the proof of the conversion; what a whole network answers can only be told from that of a wrong kernel, which is as
+# far away as that of another network.
+TURNED_SIGNS_TOLERANCE = 0.4
 # So may the largest of a window, and what is unpooled there goes to another place: in integers, where many are equal but for
 # a step, in every sample. A kernel that is wrong strikes most values of it.
 TURNED_PLACE_TOLERANCE = 2.0
@@ -111,7 +115,9 @@ def _judge(
     if not np.isfinite(differences).all():
         return float(np.finfo(np.float64).max), 0.0
     tolerance = scale * (INT8_TOLERANCE if is_int8 else FLOAT_TOLERANCE)
-    if has_signs and np.median(differences) <= tolerance < differences.max(initial=0):
+    if has_signs and is_int8:
+        tolerance = scale * TURNED_SIGNS_TOLERANCE
+    elif has_signs and np.median(differences) <= tolerance < differences.max(initial=0):
         tolerance = scale * TURNED_SIGN_TOLERANCE
     if unpools and values.size and (np.median(values, axis=1) <= tolerance).all():
         tolerance = scale * TURNED_PLACE_TOLERANCE

@@ -1,5 +1,6 @@
 """From a trained model to 1-bit TFLite files that are proven equal to it; `publish` writes them."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,11 @@ import tensorflow as tf
 
 from deploy.export.binary_layers import main_kernel
 from deploy.export.converters import run_converter, run_stock_converter
-from deploy.export.decoding import integer_ends, run_int8_converter
+from deploy.export.decoding import between_integers, integer_ends, run_int8_converter
 from deploy.export.edit import add_metadata
 from deploy.export.entry import factor_and_bias, is_norm, layers_behind
 from deploy.export.model import Export, check_places, check_structure
-from deploy.export.own_stem import with_own_stem
+from deploy.export.own_stem import own_stem_told, with_own_stem
 from deploy.export.trained import Trained
 from deploy.proof import contents
 from deploy.proof.contents import layer_names
@@ -23,7 +24,6 @@ from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
-from larqnets.tflite.lce_ops import CONV_INT8
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 from larqnets.tflite.weight_ops import stored_kernel
@@ -86,7 +86,8 @@ def convert(
     remarks += _remarks(check)
     measured = scores_of(file, samples, result)
     variant = "binary" if export.binary_layers else "float"
-    return Converted(variant, file, result, measured, fallbacks, check, names, remarks, **export.stem_entry)
+    form = export.stem_entry.get("stem")
+    return Converted(variant, file, result, measured, fallbacks, check, names, remarks, stem=form)
 
 
 def refuse_known_problems(model: tf.keras.Model | Trained, *, allow_float: bool) -> Trained:
@@ -143,21 +144,32 @@ def convert_twin(
     if calibration is not None and runtime_ops == "larqnets":
         file = read_model(with_own_stem(file.content))
         entry |= {"runtime_ops": runtime_ops}
-        warnings.append(f"int8: its stem is {CONV_INT8}, which no program but the runtime of larqnets runs.")
+        warnings.append(own_stem_told(variant))
     file = read_model(add_metadata(file.content, entry))
     told = {"layers": names, "warnings": warnings, "note": note, **export.stem_entry}
     return Converted(variant, file, None, scores_of(file, samples, None), **told)
 
 
 def _left_float(file: Model, names: dict[str, str]) -> list[str]:
-    """Return what of an int8 file computes in floats: layers of which the converter decides so without a word, and a decoding."""
+    """Return what of an int8 file computes in floats: layers of which the converter decides so without a word, other ops between
+    integers, and a decoding.
+    """
     ops = [
         op for op in file.subgraphs[0].operators if (k := stored_kernel(file, op)) is not None and k.dtype == "float32"
     ]
     left = ", ".join(f"'{names.get(str(op.index), op.name)}'" for op in ops)
     told = [f"int8: the converter left {left} float, {len(ops)} of its layers."] if ops else []
+    between = Counter(op.name for op in between_integers(file) if op not in ops)
+    others = ", ".join(f"{number} {name}" for name, number in between.items())
     return [
         *told,
+        *(
+            [
+                f"int8: the converter left {others} float between integers, which costs a DEQUANTIZE and a QUANTIZE around."
+            ]
+            if others
+            else []
+        ),
         *(["int8: boxes and scores are made in floats of what its last kernels give."] if integer_ends(file) else []),
     ]
 

@@ -3,6 +3,7 @@
     <folder>/binary.tflite    the network, every layer trained as binary a 1-bit op
     <folder>/float.tflite     twin: the same backbone real-valued
     <folder>/int8.tflite      twin: the same, quantised after training by stock TFLite
+    <folder>/binary_int8_mixed.tflite, binary_int8_full.tflite    the network with the real-valued rest in int8
     <folder>/manifest.json    what each file is, its SHA-256, the verification, fallbacks, constants to the byte
 
 All are written beside and renamed one by one, the manifest last; a killed conversion leaves the old ones as they were, and
@@ -56,5 +57,6 @@ def _entry(f: Converted) -> dict[str, Any]:
         "binary_mac_share": inspect_model(f.file).totals["binary_mac_share"],
         "note": f.note,
         "stem": f.stem,
+        "int8_rest": None if f.integers is None else f.integers.to_json(),
         "constants": None if check is None else {**dataclasses.asdict(check), "matches": check.matches},
     }

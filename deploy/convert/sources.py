@@ -1,6 +1,7 @@
 """`larqnets convert`: a trained run or a Keras file, with its twins, into a folder of proven files."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from deploy.convert.convert import convert, convert_twin, refuse_known_problems
+from deploy.convert.int8_rest import SEED, int8_rest
 from deploy.convert.publish import publish
 from deploy.decomposed.files import convert_decomposed
 from deploy.export.binary_layers import weights_only_layers
@@ -19,7 +21,7 @@ from deploy.proof.output_form import check_end, in_form
 from deploy.proof.samples import Samples, verification_samples
 from deploy.proof.suppressed import SAMPLES as SUPPRESSED_SAMPLES
 from deploy.proof.suppressed import THREADS, suppressed
-from deploy.targets import RuntimeOps, Stem, check_postprocess, check_target
+from deploy.targets import Int8Request, RuntimeOps, Stem, check_postprocess, check_target
 from larqnets.config import ModelConfig
 from larqnets.data.info import IMAGE
 from larqnets.data.preparation import NOT_SAID, Preparation
@@ -34,6 +36,7 @@ from larqnets.runs.run import Run
 from larqnets.runs.subject import Subject, open_subject
 from larqnets.runs.weights import stored_body
 from larqnets.scores import Form
+from larqnets.tasks import Tree
 from larqnets.tflite.detection_op import Suppression
 
 CALIBRATION_SAMPLES = 200
@@ -54,6 +57,7 @@ def convert_source(
     form: Form = "logits",
     postprocess: Suppression | None = None,
     stem: Stem = "cheaper",
+    int8: Sequence[Int8Request] = (),
     arm64_proof: bool = True,
     runtime_ops: RuntimeOps = "stock",
     reporter: Reporter = SILENT,
@@ -66,8 +70,9 @@ def convert_source(
     `postprocess` adds to every file of a detector one that leaves out overlapping boxes, see `deploy.proof.suppressed`.
     `stem`: how all files have a first convolution of stride 2 or 4 on few channels, see `deploy.convert.convert.convert`; those
     of a decomposed run have it as it was trained, of whose kernel the integers are.
+    `int8` adds files of the network with its real-valued rest in int8, see `deploy.convert.int8_rest`.
     `arm64_proof` proves the files on our ARM64 runtime too, where it is there; the manifest's `proof` says on what.
-    `runtime_ops` "larqnets" gives the int8 file a stem that only our runtime runs, see `deploy.export.own_stem`.
+    `runtime_ops` "larqnets" gives int8 files a stem that only our runtime runs, see `deploy.export.own_stem`.
 
     `twins` also writes the same backbone real-valued, as float and int8: with the weights of `twin_run`, a trained run
     of method `real`, or else untrained, good for size and latency only, which the manifest says. A decomposed run also
@@ -77,13 +82,16 @@ def convert_source(
     reporter.stage("load")
     source = open_subject(path, dataset=dataset, data_dir=data_dir, given=given)
     trained = _look_at(source, allow_float, twins=twins or twin_run is not None, twin_run=twin_run)
+    if int8 and source.data is None:
+        raise LarqnetsError("--int8 sees on training images how large values are. Name some with --dataset.")
     source.task.check_form(form, str(source.origin))
     check_end(trained.model, form, str(source.origin))
     if postprocess is not None:
         check_postprocess(source.task.name, str(source.origin))
     stem = _stem_of(source, trained, stem)
     folder = out or (path / target if source.run else path.with_name(f"{source.name}-{target}"))
-    roles = _roles(trained, twins=bool(twins or twin_run), suppressed=postprocess is not None)
+    binary = bool(trained.binary_layers)
+    roles = _roles(binary, twins or twin_run is not None, int8, postprocess)
     check_free(folder, [f"{role}.tflite" for role in roles])  # before minutes of work
     provenance, samples = _provenance(source), verification_samples(source)
     entry = {**provenance, "target": target}
@@ -97,6 +105,7 @@ def convert_source(
     if source.run is not None and source.run.kind == "decomposed":
         images = _calibration(source) if twins else None
         files += convert_decomposed(source.run, trained, samples, images, entry, reporter)
+    files += [_with_int8_rest(source, main, request, samples, arm64_proof, runtime_ops, reporter) for request in int8]
     main.warnings[:] = dict.fromkeys(text for file in files for text in file.warnings)  # of a stem all say the same
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
     files, facts = _as_asked(files, form, postprocess, samples, SAMPLES if proof.arm64 else 0, reporter)
@@ -110,21 +119,25 @@ def convert_source(
     }
     manifest = publish(folder, files, facts, reporter)
     if source.run is not None:
-        source.run.update_card(
-            converted_test_accuracy=files[0].test_accuracy,
-            converted_scores=files[0].scores,
-            converted_test_images=samples.num_test,
-            converted=str(folder / f"{main.variant}.tflite"),
-        )
+        _tell_card(source.run, files[0], samples, folder)
     return {**manifest, "folder": str(folder)}
 
 
-def _roles(trained: Trained, *, twins: bool, suppressed: bool) -> list[str]:
-    """Return what the files of a conversion are called."""
-    roles = ["binary"] if trained.binary_layers else ["float"]
-    if twins:
-        roles += ["float", "int8"] if trained.binary_layers else ["int8"]
-    return [*roles, *(f"{role}_nms" for role in roles if suppressed)]
+def _tell_card(run: Run, main: Converted, samples: Samples, folder: Path) -> None:
+    run.update_card(
+        converted_test_accuracy=main.test_accuracy,
+        converted_scores=main.scores,
+        converted_test_images=samples.num_test,
+        converted=str(folder / f"{main.variant}.tflite"),
+    )
+
+
+def _roles(binary: bool, twins: bool, int8: Sequence[Int8Request], postprocess: Suppression | None) -> list[str]:
+    """Return what the files will be called, but for those of a decomposition."""
+    roles = ["binary"] if binary else ["float"]
+    roles += (["float", "int8"] if binary else ["int8"]) if twins else []
+    roles += [f"{roles[0]}_int8_{request.rest}" for request in int8]
+    return roles + ([f"{role}_nms" for role in roles] if postprocess else [])
 
 
 def _as_asked(
@@ -184,6 +197,33 @@ def _shown(card: Card) -> dict[str, Any]:
     facts = {**card.document, "kind": card.kind}  # of an earlier version it says no kind
     of_task = () if card.headline == "accuracy" else ("headline", f"test_{card.headline}")
     return {key: facts[key] for key in (*CARD_FIELDS, *of_task) if key in facts}
+
+
+def _with_int8_rest(
+    source: Subject,
+    main: Converted,
+    request: Int8Request,
+    samples: Samples,
+    counted: bool,
+    runtime_ops: RuntimeOps,
+    reporter: Reporter,
+) -> Converted:
+    images = source.images
+    assert images is not None  # looked at before
+
+    def training(count: int) -> Tree:
+        return images.samples(count, "train", seed=SEED)
+
+    return int8_rest(
+        main,
+        request,
+        samples,
+        training,
+        source.preprocess,
+        counted=counted,
+        runtime_ops=runtime_ops,
+        reporter=reporter,
+    )
 
 
 def _calibration(source: Subject) -> np.ndarray | None:

@@ -14,7 +14,7 @@ from deploy.export.binary_layers import main_kernel
 from deploy.export.converters import run_stock_converter
 from deploy.export.edit import joined
 from larqnets.tasks.detection import Detection
-from larqnets.tflite.model import Model
+from larqnets.tflite.model import Model, Operator
 from larqnets.tflite.reading import read_model
 
 
@@ -48,6 +48,27 @@ def behind_last_kernels(model: tf.keras.Model) -> tuple[tf.keras.Model, tf.keras
 
 def integer_ends(file: Model) -> list[int]:
     """Return the tensors in which a file's integers end and from which it computes on in floats; none where nothing follows."""
-    graph = file.subgraphs[0]
+    graph, becoming = file.subgraphs[0], _becoming_integers(file)
     ends = [op.outputs[0] for op in graph.operators if op.name == "DEQUANTIZE"]
-    return [tensor for tensor in ends if tensor not in graph.outputs]
+    return [tensor for tensor in ends if tensor not in graph.outputs and tensor not in becoming]
+
+
+def between_integers(file: Model) -> list[Operator]:
+    """Return the ops of floats that are made of integers and of which integers are made again."""
+    graph, becoming = file.subgraphs[0], _becoming_integers(file)
+    made_of: set[int] = set()
+    for op in graph.operators:
+        if op.name == "DEQUANTIZE" or made_of.intersection(op.inputs):
+            made_of.update(tensor for tensor in op.outputs if graph.tensors[tensor].dtype == "float32")
+    ops = [op for op in graph.operators if op.name not in ("QUANTIZE", "DEQUANTIZE")]
+    return [op for op in ops if made_of.intersection(op.inputs) and becoming.intersection(op.outputs)]
+
+
+def _becoming_integers(file: Model) -> set[int]:
+    """Return the tensors of floats of which integers are made sooner or later."""
+    graph = file.subgraphs[0]
+    found: set[int] = set()
+    for op in reversed(graph.operators):
+        if op.name == "QUANTIZE" or found.intersection(op.outputs):
+            found.update(tensor for tensor in op.inputs if tensor >= 0 and graph.tensors[tensor].dtype == "float32")
+    return found

@@ -44,6 +44,11 @@ def with_own_stem(content: bytes) -> bytes:
     return pack(model)
 
 
+def own_stem_told(variant: str) -> str:
+    """Return what is to be said of a file with such a stem."""
+    return f"{variant}: its stem is {CONV_INT8}, which no program but the runtime of larqnets runs."
+
+
 def with_stock_stem(content: bytes) -> bytes:
     """Return a file with CONV_2D in the place of every LarqnetsConv2dInt8: other programs compute the same integers with it."""
     file, model = read_model(content), unpack(content)

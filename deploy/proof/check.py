@@ -4,9 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deploy.proof.evaluation import evaluate_images
-from deploy.proof.output_form import claim_of, differing
-from deploy.proof.samples import verification_samples
+from deploy.proof.integers import INT8_REST, prove_integers
+from deploy.proof.output_form import claim_of, differing, form_of, logits_of
+from deploy.proof.samples import Samples, verification_samples
 from deploy.proof.suppressed import differing as suppressing_others
 from deploy.proof.suppressed import within
 from deploy.proof.verify import Verification, verify
@@ -18,9 +21,10 @@ from larqnets.files import write_atomically
 from larqnets.legend import Legend
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.names import origin_of
-from larqnets.runs.subject import open_subject
+from larqnets.runs.subject import Subject, open_subject
 from larqnets.tflite.inspect import own_metadata
 from larqnets.tflite.model import Model
+from larqnets.tflite.reading import read_model
 
 
 def verify_file(
@@ -34,7 +38,8 @@ def verify_file(
     """Verify a .tflite file against the run or Keras file it came from, by default the run that holds it.
 
     Of masks the logits are proven that they are made of, and then the masks by these; small logits by the network up to there;
-    of a file that leaves out overlapping boxes those boxes, and then what it leaves them out of.
+    of a file that leaves out overlapping boxes those boxes, and then what it leaves them out of. One with an int8 rest is held
+    against its float rest, which lies beside it, and that one against the run.
     `device`: see Interpreter; the file may be anybody's, so here it is a child process.
     """
     device = device or CHILD
@@ -48,8 +53,18 @@ def verify_file(
         )
     opened = open_subject(source, dataset=dataset, data_dir=data_dir, given=_said_by(interpreter.model, source))
     samples = verification_samples(opened)
-    inner = within(interpreter.model)
-    claim = claim_of(inner or interpreter.model, opened.model)
+    rest = entry.get(INT8_REST)
+    if not isinstance(rest, dict):
+        return _verified(interpreter.model, opened, samples, device, reporter)
+    float_rest = _float_rest_of(file, rest)
+    result = _verified(float_rest, opened, samples, device, reporter)
+    return _with_integers(result, interpreter.model, float_rest, samples.images, device)
+
+
+def _verified(model: Model, opened: Subject, samples: Samples, device: str, reporter: Reporter) -> Verification:
+    entry = own_metadata(model) or {}
+    inner = within(model)
+    claim = claim_of(inner or model, opened.model)
     result = verify(
         claim.file,
         claim.model,
@@ -62,12 +77,49 @@ def verify_file(
         device=device,
         reporter=reporter,
     )
-    told = ""
-    if claim.form == "mask":
-        told = differing(interpreter.model, claim.file, "mask", samples.images, device)
-    elif inner is not None:
-        told = suppressing_others(interpreter.model, inner, samples.images, device)
+    told = _other_end(model, samples.images, device)
     return replace(result, equal=False, reasons=[*result.reasons, told]) if told else result
+
+
+def _other_end(model: Model, images: np.ndarray, device: str) -> str:
+    """Return how masks are not made of a file's logits, or boxes left out of other ones than its network's; "" if they are."""
+    inner = within(model)
+    if inner is not None:
+        return suppressing_others(model, inner, images, device)
+    if form_of(model) == "mask":
+        return differing(model, logits_of(model), "mask", images, device)
+    return ""
+
+
+def _float_rest_of(file: Path, rest: dict[str, Any]) -> Model:
+    """Return the file beside one with an int8 rest that it was made of; raises LarqnetsError where it is not there."""
+    beside = file.parent / Path(str(rest.get("float_rest", ""))).name
+    if not beside.is_file():
+        raise LarqnetsError(
+            f"{file} was made of {beside.name}, by which it is proven and which is not beside it. Convert the run again."
+        )
+    return read_model(beside)
+
+
+def _with_integers(
+    result: Verification, file: Model, float_rest: Model, images: np.ndarray, device: str
+) -> Verification:
+    """Return the verdict on a float-rest file with that on the one that was made of it."""
+    ours, theirs = (within(model) or model for model in (file, float_rest))
+    entry = own_metadata(file) or {}
+    layers, kept = entry.get("layers"), entry[INT8_REST].get("keep_float")
+    found = prove_integers(
+        ours,
+        theirs,
+        images,
+        layers if isinstance(layers, dict) else {},
+        keep_float=kept if isinstance(kept, list) else (),
+        device=device,
+        host=CHILD,
+    )
+    told = _other_end(file, images, device)
+    reasons = [*result.reasons, *found.reasons, *([told] if told else [])]
+    return replace(result, equal=not reasons, reasons=reasons, integers=found)
 
 
 def evaluate_subject(

@@ -4,13 +4,33 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from deploy.proof import contents
+from deploy.proof.integers import IntegerProof
 from deploy.proof.samples import Samples
 from deploy.proof.scoring import Scorer, batches_of
 from deploy.proof.verify import Verification
-from deploy.run.interpreter import Interpreter, as_list
-from larqnets.tasks import get_task
+from deploy.run.interpreter import as_list
+from deploy.run.real_values import RealInterpreter
+from larqnets.data.info import LABEL
+from larqnets.tasks import Tree, get_task
 from larqnets.tflite.model import Model
+from larqnets.training.evaluation import Watch
+
+
+@dataclass(frozen=True)
+class IntegerRest:
+    """What is known of a file that is its float-rest file with some ops in int8; `facts` are the manifest's."""
+
+    float_rest: Model
+    keep_float: tuple[str, ...]  # layers that stay float because they were named
+    proof: IntegerProof
+    facts: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object, without the other file."""
+        return {**self.facts, "keep_float": list(self.keep_float), "proof": self.proof.to_json()}
 
 
 @dataclass(frozen=True)
@@ -27,6 +47,7 @@ class Converted:
     warnings: list[str] = field(default_factory=list)
     note: str = ""
     stem: str | None = None  # its form, "as trained" or "rewritten", where there are both (`deploy.export.stem`)
+    integers: IntegerRest | None = None
 
     def __repr__(self) -> str:
         proof = "" if self.verification is None else f", {self.verification!r}"
@@ -49,8 +70,27 @@ def scores_of(file: Model, samples: Samples, result: Verification | None) -> dic
         return None
     if result is not None and samples.num_test == len(samples.images):
         return result.scores_converted
-    interpreter = Interpreter(file)
-    scorer = Scorer(samples.task, samples.info, interpreter.output_names)
+    return _measured(file, samples, None)
+
+
+def right_of(file: Model, samples: Samples) -> tuple[dict[str, float] | None, np.ndarray | None]:
+    """Return the scores of a file on labelled samples, as `scores_of` does, and of a classifier which it gets right, bool (N,)."""
+    right: list[np.ndarray] = []
+
+    def watch(_: np.ndarray, answers: Tree, targets: Tree) -> None:
+        (logits,) = answers.values()
+        right.append(np.argmax(logits, -1).reshape(-1) == targets[LABEL].reshape(-1))
+
+    if samples.labels is None or not samples.num_test:
+        return None, None
+    watched = watch if samples.task == get_task() else None
+    measured = _measured(file, samples, watched)
+    return measured, np.concatenate(right) if right and measured is not None else None
+
+
+def _measured(file: Model, samples: Samples, watch: Watch | None) -> dict[str, float] | None:
+    interpreter = RealInterpreter(file)
+    scorer = Scorer(samples.task, samples.info, interpreter.output_names, watch)
     for part in batches_of(samples.images[: samples.num_test], interpreter.output_shapes):
         scorer.add(samples.examples(part), as_list(interpreter.predict(samples.images[part])))
     return scorer.result()

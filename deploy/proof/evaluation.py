@@ -13,6 +13,7 @@ from PIL import Image
 from deploy.proof.confusion import confusion_picture
 from deploy.proof.scoring import MAX_BYTES, Scorer
 from deploy.run.interpreter import CHILD, Interpreter, as_list
+from deploy.run.real_values import RealInterpreter
 from larqnets.csv_table import CsvTable
 from larqnets.data import Dataset, reading_errors
 from larqnets.data.contact_sheet import Tile, contact_sheet
@@ -159,7 +160,7 @@ def evaluate_images(
         raise LarqnetsError(f"There is no split '{split}'. Use test, train or validation.")
     part, interpreter = cast(SplitName, split), None
     if opened.file is not None:
-        interpreter = Interpreter(opened.file, device=CHILD)
+        interpreter = RealInterpreter(opened.file, device=CHILD)
         _check_answers(opened.origin, interpreter, opened.task)
     data = _images_of(opened, "its network is" if interpreter is None else "it was made")
     study = opened.task.study(data.info, _facts(opened, data))

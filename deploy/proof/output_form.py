@@ -81,9 +81,11 @@ def differing(file: Model, proven: Model, form: Form, images: np.ndarray, device
 
     `device`: see Interpreter.
     """
-    reference = Interpreter(edit.answering_with(proven.content, _made_of(proven, form)), device=device)
+    made_of = _made_of(proven, form)
+    reference = Interpreter(edit.answering_with(proven.content, made_of), device=device)
     last, compared = last_op(file, ()), file
-    if form == "small" and last is not None and last.name == "DEQUANTIZE":
+    in_integers = proven.subgraphs[0].tensors[made_of].dtype != "float32"
+    if form == "small" and in_integers and last is not None and last.name == "DEQUANTIZE":
         # By its integers: an engine may round what it makes of equal ones otherwise at the end of a row than in its middle.
         compared = read_model(edit.answering_with(file.content, last.inputs[0]))
     mine = Interpreter(compared, device=device)
@@ -119,10 +121,7 @@ def claim_of(file: Model, model: tf.keras.Model) -> Claim:
     """
     form = form_of(file)
     if form == "mask":
-        largest = last_op(file, ("CAST",))
-        if largest is None or largest.name != "ARG_MAX":
-            raise _other_end(file, form, largest)
-        return Claim(form, read_model(edit.answering_with(file.content, largest.inputs[0])), model)
+        return Claim(form, logits_of(file), model)
     if form == "small":
         resize = _last_resize(model)
         if resize is None:
@@ -132,6 +131,14 @@ def claim_of(file: Model, model: tf.keras.Model) -> Claim:
             )
         return Claim(form, file, tf.keras.Model(model.input, resize.input))
     return Claim(form, file, model)
+
+
+def logits_of(file: Model) -> Model:
+    """Return of a file of masks one of the logits that they are made of; raises LarqnetsError when it ends otherwise."""
+    largest = last_op(file, ("CAST",))
+    if largest is None or largest.name != "ARG_MAX":
+        raise _other_end(file, "mask", largest)
+    return read_model(edit.answering_with(file.content, largest.inputs[0]))
 
 
 def form_of(file: Model) -> Form:

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from deploy.export.trained import Trained
+from deploy.proof.integers import IntegerProof
 from deploy.proof.layerwise import LOGITS_EPS, LayerProof, Layerwise, compare_layers, probe_inputs
 from deploy.proof.samples import Samples
 from deploy.proof.scoring import EndToEnd, end_to_end
@@ -51,6 +52,7 @@ class Verification:
     scores_trained: dict[str, float] | None = None
     scores_converted: dict[str, float] | None = None
     unpoolings: list[UnpoolProof] = field(default_factory=list)
+    integers: IntegerProof | None = None  # of a file with an int8 rest, beside its float rest, of which all the rest is
     counted: str = ""  # what `argmax_agreement` is the share of, to follow a percentage
 
     def __repr__(self) -> str:
@@ -111,7 +113,7 @@ def verify(
         ends.trained,
         ends.converted,
         inside.unpoolings,
-        ends.counted,
+        counted=ends.counted,
     )
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from deploy.run.decoder import Decoder
 from deploy.run.image_files import find_images
-from deploy.run.interpreter import CHILD, Interpreter, as_list, check_model
+from deploy.run.interpreter import CHILD, as_list, check_model
+from deploy.run.real_values import RealInterpreter, real_ports
 from larqnets.arrays import Header, read_arrays
 from larqnets.csv_table import CsvTable
 from larqnets.data.image import read_image
@@ -61,8 +62,8 @@ def classify(
             raise LarqnetsError(f"{inputs} holds NaN or infinite values. Mend what wrote it.")
     else:
         x = read_image(inputs, image_preprocessing(file, str(model)))
-        check_inputs(file, interface.inputs, [x.shape], [x.dtype])
-    interpreter = Interpreter(file, num_threads, device or CHILD)
+        check_inputs(file, real_ports(file), [x.shape], [x.dtype])
+    interpreter = RealInterpreter(file, num_threads, device or CHILD)
     results = as_list(interpreter.predict(x))
     names = interpreter.output_names
     if output is not None:
@@ -102,14 +103,13 @@ def classify_images(
     file = read_model(model)
     check_model(file, num_threads)
     decoder, preprocess = Decoder(file), image_preprocessing(file, str(model))
-    ports = interface_of(file).inputs
-    check_inputs(file, ports, [(1, *preprocess["image_shape"])], [np.dtype(np.float32)])
+    check_inputs(file, real_ports(file), [(1, *preprocess["image_shape"])], [np.dtype(np.float32)])
     found = find_images(inputs)
     reporter.stage("run")
     failed = [{"input": str(path), "error": error} for path, error in found.wrong.items()]
     for entry in failed:
         reporter.line(entry["error"])
-    interpreter = Interpreter(file, num_threads, device or CHILD)
+    interpreter = RealInterpreter(file, num_threads, device or CHILD)
     images: list[dict[str, Any]] = []
     paths, total = found.paths, len(found.paths)
     size = images_at_once(file)

@@ -9,7 +9,8 @@ from PIL import Image, ImageOps
 
 from deploy.run.classify import image_preprocessing
 from deploy.run.decoder import Decoder
-from deploy.run.interpreter import Interpreter, as_list
+from deploy.run.interpreter import as_list
+from deploy.run.real_values import RealInterpreter, real_ports
 from deploy.run.shipped import find_model
 from larqnets.data.image import prepare, read_upright
 from larqnets.errors import LarqnetsError, printable
@@ -56,7 +57,7 @@ class PictureModel:
         self._name = model.name
         self._decoder = Decoder(model, score=score, iou=iou)
         self._preprocess: dict[str, Any] = image_preprocessing(model, model.name)
-        self._interpreter = Interpreter(model, num_threads, device)
+        self._interpreter = RealInterpreter(model, num_threads, device)
         outputs, task = self._interpreter.output_shapes, self._decoder.task
         answers = task.scores(outputs) and outputs[0][0] == 1
         if not isinstance(task, self._task) or not answers or not self._reads():
@@ -64,7 +65,7 @@ class PictureModel:
                 f"{model.name} is {self._task.no_answer}: its task is {task.name}, and its outputs are of shapes "
                 f"{', '.join(map(str, outputs))}. {self._instead}"
             )
-        check_inputs(model, self._interpreter.interface.inputs, [(1, *self.image_shape)], [np.dtype(np.float32)])
+        check_inputs(model, real_ports(model), [(1, *self.image_shape)], [np.dtype(np.float32)])
 
     def __repr__(self) -> str:
         height, width, channels = self.image_shape

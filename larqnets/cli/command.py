@@ -54,6 +54,41 @@ Labels = Annotated[
 ImageSize = Annotated[
     str | None, typer.Option(metavar="HxW", help="The size of its images. Default: the one that it was saved with.")
 ]
+Int8 = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="mixed|full",
+        help="Also write the network with its real-valued rest in int8: mixed, its convolutions and dense layers; full, all "
+        "that can be. It is proven, measured and counted beside the float rest.",
+    ),
+]
+CalibrationImages = Annotated[
+    int | None,
+    typer.Option(min=1, show_default=False, help="With --int8: training images to see ranges on. Default: 256."),
+]
+Calibration = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METHOD",
+        show_default=False,
+        help="With --int8: minmax, percentile (the middle 99.9 %) or mse. Default: percentile.",
+    ),
+]
+KeepFloat = Annotated[str | None, typer.Option(metavar="LAYER,...", help="With --int8: layers that stay float.")]
+InputType = Annotated[
+    str | None, typer.Option(metavar="TYPE", help="With --int8: what the file takes, float, int8 or uint8.")
+]
+OutputType = Annotated[
+    str | None, typer.Option(metavar="TYPE", help="With --int8: what it answers with, float, int8 or uint8.")
+]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option(
+        metavar="POINTS",
+        min=0,
+        help="With --int8: by how much the score may fall; the layers that cost most stay float, found on training images.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is called so.")]
 _Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr; errors stay.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]

@@ -12,13 +12,20 @@ from larqnets.cli.command import (
     DEVICE,
     TRAIN,
     Arm64Proof,
+    Calibration,
+    CalibrationImages,
     DataDir,
     DataName,
     ImageSize,
+    InputType,
+    Int8,
     Json,
+    KeepFloat,
     Labels,
+    MaxDrop,
     Mean,
     OnDevice,
+    OutputType,
     Scale,
     Std,
     Verbose,
@@ -38,6 +45,7 @@ TOP = 3  # labels of an image that are printed
     "larqnets convert runs/digits-seed0 --twins --verbose",
     "larqnets convert model.keras --dataset folder:photos -o out",
     "larqnets convert runs/nuclei --output mask",
+    "larqnets convert runs/digits-seed0 --int8 mixed --int8 full",
 )
 def convert(
     source: Annotated[
@@ -87,6 +95,13 @@ def convert(
             "and one of stride 1, or what was counted cheaper.",
         ),
     ] = "cheaper",
+    int8: Int8 = None,
+    calibration_images: CalibrationImages = None,
+    calibration: Calibration = None,
+    keep_float: KeepFloat = None,
+    input_type: InputType = None,
+    output_type: OutputType = None,
+    max_drop: MaxDrop = None,
     dataset: DataName = None,
     data_dir: DataDir = None,
     mean: Mean = None,
@@ -105,13 +120,17 @@ def convert(
     """
     from deploy.targets import check_runtime_ops, check_stem
     from larqnets.cli import preflight
+    from larqnets.cli.int8_options import int8_requests
     from larqnets.data.preparation import read_preparation
 
     given = read_preparation(mean, std, scale, labels, image_size)
     form, out = preflight.form_and_folder(output)
     suppression, stem_form = preflight.suppression_of(postprocess, regular_nms), check_stem(stem)
+    requests = int8_requests(int8, calibration_images, calibration, keep_float, input_type, output_type, max_drop)
     preflight.check_convert(source, target, twin_run, form, suppression, out, dataset, data_dir)
-    int8_ops, stem_form = check_runtime_ops(runtime_ops, stem_form, int8=twins or twin_run is not None)
+    int8_ops, stem_form = check_runtime_ops(
+        runtime_ops, stem_form, int8=twins or twin_run is not None or bool(requests)
+    )
     sources = needs_training_extra("deploy.convert.sources")
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import models
@@ -130,6 +149,7 @@ def convert(
             form=form,
             postprocess=suppression,
             stem=stem_form,
+            int8=requests,
             arm64_proof=arm64_proof,
             runtime_ops=int8_ops,
             reporter=reporter,

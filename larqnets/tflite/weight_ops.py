@@ -9,22 +9,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WeightOp:
-    """Positions of activation, kernel and bias among the inputs, and the kernel's shape."""
+    """Positions of activation, kernel and bias among the inputs, the kernel's shape, and its form in int8."""
 
     activation: int
     kernel: int
     bias: int | None
     rank: int  # of the kernel; 0: any from 2
     filters: int | None  # axis of the kernel with one entry per filter
+    int8_version: int | None = (
+        None  # of the op whose activations and kernel are int8; None: our engines have none that is right
+    )
+    int8_per_filter: bool = True  # whether it takes a scale for every filter; LCE's interpreter has no such dense op
 
 
 WEIGHT_OPS = {
-    "CONV_2D": WeightOp(0, 1, 2, 4, 0),
-    "DEPTHWISE_CONV_2D": WeightOp(0, 1, 2, 4, 3),
-    "TRANSPOSE_CONV": WeightOp(2, 1, 3, 4, 0),
+    "CONV_2D": WeightOp(0, 1, 2, 4, 0, 3),
+    "DEPTHWISE_CONV_2D": WeightOp(0, 1, 2, 4, 3, 3),
+    "TRANSPOSE_CONV": WeightOp(2, 1, 3, 4, 0, 3),
     "CONV_3D": WeightOp(0, 1, 2, 5, 4),
     "CONV_3D_TRANSPOSE": WeightOp(2, 1, 3, 5, 3),
-    "FULLY_CONNECTED": WeightOp(0, 1, 2, 2, 0),
+    "FULLY_CONNECTED": WeightOp(0, 1, 2, 2, 0, 4, int8_per_filter=False),
     "BATCH_MATMUL": WeightOp(0, 1, None, 0, None),
     "LceBconv2d": WeightOp(0, 1, 3, 4, 0),
     "LarqnetsConv2dInt8": WeightOp(0, 1, 2, 4, 0),

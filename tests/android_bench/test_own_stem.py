@@ -172,7 +172,7 @@ def test_the_command_line_makes_and_proves_such_a_file(bundle, cli, demo):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--runtime-ops", "larqnets"], "Add --twins."),
+        (["--runtime-ops", "larqnets"], "Add --twins or --int8."),
         (["--twins", "--runtime-ops", "larknets"], "Did you mean"),
     ],
 )

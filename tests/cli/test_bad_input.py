@@ -256,7 +256,7 @@ def test_numbers_that_are_none(demo, cli, tmp_path, monkeypatch):
     fails(cli("run", demo.binary, "bad.npy"), "bad.npy holds NaN or infinite values")
     np.save(tmp_path / "good.npy", np.zeros((1, 8, 8, 1), np.float32))
     nan = np.full((1, 10), np.nan, np.float32)
-    monkeypatch.setattr("deploy.run.classify.Interpreter.predict", lambda self, x: nan)
+    monkeypatch.setattr("deploy.run.classify.RealInterpreter.predict", lambda self, x: nan)
     fails(cli("run", demo.binary, "good.npy", "--json"), "outputs for good.npy are NaN or infinite")
 
 

@@ -51,6 +51,7 @@ def made(tmp_path):
         larqnets.Detector(box_file()),
         proof,
         Converted("binary", read_model(file), proof, None),
+        larqnets.Int8Request("mixed"),
         larqnets.LarqnetsError("What. Do."),
     ]
 

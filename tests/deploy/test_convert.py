@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from batch_norm import settle
+from int8_rests import check_int8_rests
 from small_backbones import registered
 
 from deploy.convert import convert as conversion
@@ -100,6 +101,8 @@ def test_every_method_trains_saves_loads_converts_and_is_equal(method, backbone,
     else:
         assert converted.variant == "float"
         assert ops.totals["binary"]["ops"] == 0
+    if backbone == "resnet5":
+        check_int8_rests(converted, samples)
 
 
 def test_xnor_with_its_input_scale_stays_1_bit():
@@ -250,6 +253,18 @@ def test_twins_are_stock_tflite_and_int8_is_int8():
     )
     assert inspect_model(small.content).totals["float"]["ops"] == 0
     assert whole.test_accuracy is not None
+
+
+def test_an_int8_twin_tells_of_ops_that_the_converter_left_float_between_integers():
+    """Of which TFLite says nothing: only an op histogram would show it."""
+    layers = tf.keras.layers
+    x = image = layers.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, name="before")(x)
+    x = tf.math.ceil(tf.math.ceil(x) + 0.5)
+    x = layers.Conv2D(8, 3, name="behind")(x)
+    model = tf.keras.Model(image, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
+    (told,) = convert_twin(model, SAMPLES, IMAGES, {}, "").warnings
+    assert told.startswith("int8: the converter left 2 CEIL float between integers, which costs")
 
 
 @pytest.fixture(scope="module")

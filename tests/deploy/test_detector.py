@@ -156,7 +156,7 @@ def test_answers_that_are_not_finite_are_an_error_that_names_the_picture(tmp_pat
     mine = Detector(box_file())
     answers = [np.zeros((1, 6, 4), np.float32), np.zeros((1, 6, 3), np.float32)]
     answers[output][0, 5, 2] = bad
-    monkeypatch.setattr("deploy.run.picture_model.Interpreter.predict", lambda self, x: answers)
+    monkeypatch.setattr("deploy.run.picture_model.RealInterpreter.predict", lambda self, x: answers)
     with pytest.raises(LarqnetsError, match=r"outputs for .*x\.png are NaN or infinite"):
         mine(tmp_path / "x.png")
 

@@ -4,8 +4,9 @@ import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
-from detector_files import IMAGES, INFO, file_of, network_of
+from detector_files import IMAGES, INFO, file_of, network_of, samples
 from detectors import detection
+from int8_rests import check_int8_rests, in_int8
 from stem_zeros import zeros_multiplied
 
 from android_bench.measuring.equality import judge
@@ -17,8 +18,10 @@ from deploy.export.trained import Trained
 from deploy.export.unshared import unshared
 from deploy.proof.contents import match_layers
 from deploy.proof.samples import Samples
+from deploy.proof.suppressed import suppressed
 from deploy.proof.verify import verify
 from deploy.run.interpreter import QEMU, Interpreter
+from deploy.targets import Ends, Int8Request
 from larqnets import LarqnetsError
 from larqnets.counts import count, is_binary_kernel
 from larqnets.tasks import answers_of
@@ -158,6 +161,19 @@ def test_a_detector_is_proven_and_answers_as_its_network(variant):
     for ours, theirs in zip(due, interpreter.predict(IMAGES), strict=True):
         np.testing.assert_allclose(theirs, ours, atol=1e-5 if variant != "binary" else 0.2)
     assert converted.bytes_check.matches
+
+
+@pytest.mark.parametrize("variant", ["binary", "ssd float"])
+def test_the_rest_of_a_detector_is_int8_up_to_its_last_kernels(variant):
+    """Each of these keeps a scale of its own up to its DEQUANTIZE; a box is made in floats, and cannot be one of 256 places."""
+    check_int8_rests(file_of(variant), samples(variant))
+    made = in_int8(file_of(variant), samples(variant), Int8Request("full", images=12))
+    graph = made.file.subgraphs[0]
+    behind = [op for op in graph.operators if op.name in ("RESHAPE", "CONCATENATION")]
+    assert {graph.tensors[op.outputs[0]].dtype for op in behind} == {"float32"}
+    assert suppressed(made, "fast", samples(variant), 0).variant.endswith("_int8_full_nms")
+    with pytest.raises(LarqnetsError, match="in 256 steps a box would be one of as many places"):
+        in_int8(file_of(variant), samples(variant), Int8Request("full", ends=Ends("float", "int8")))
 
 
 def test_a_file_stores_every_kernel_once():

@@ -198,7 +198,7 @@ def test_arguments_that_do_not_fit(cli, photos, arguments, sentence):
 
 def test_nan_is_an_error_that_names_the_photo(cli, photos, monkeypatch):
     answers = [np.zeros((1, 6, 4), np.float32), np.full((1, 6, 3), np.nan, np.float32)]
-    monkeypatch.setattr("deploy.run.picture_model.Interpreter.predict", lambda self, x: answers)
+    monkeypatch.setattr("deploy.run.picture_model.RealInterpreter.predict", lambda self, x: answers)
     assert "outputs for photos/a.png are NaN or infinite" in cli("run", "d.tflite", "photos").err
 
 

@@ -110,7 +110,7 @@ def test_what_people_read(cli, photos):
 def test_one_engine_whatever_fits_into_memory_at_once(photos, monkeypatch, room):
     made, batches = [], []
 
-    class Watched(commands.Interpreter):
+    class Watched(commands.RealInterpreter):
         def __init__(self, *arguments):
             made.append(self)
             super().__init__(*arguments)
@@ -120,7 +120,7 @@ def test_one_engine_whatever_fits_into_memory_at_once(photos, monkeypatch, room)
             return super().predict(x)
 
     due_answers = [classify(photos.parent / "model.tflite", path)["predictions"] for path in [photos / "b.png"] * 7]
-    monkeypatch.setattr(commands, "Interpreter", Watched)
+    monkeypatch.setattr(commands, "RealInterpreter", Watched)
     monkeypatch.setattr(commands, "MAX_BYTES", room)
     said = classify_images(photos.parent / "model.tflite", [photos / "b.png"] * 7)
     assert [entry["predictions"] for entry in said["images"]] == due_answers
@@ -193,7 +193,7 @@ def test_files_that_answer_about_no_images(cli, tmp_path, photos):
 
 def test_nan_is_an_error_that_names_the_image(cli, photos, monkeypatch):
     nan = np.full((3, 3), np.nan, np.float32)
-    monkeypatch.setattr(commands.Interpreter, "predict", lambda self, x: nan)
+    monkeypatch.setattr(commands.RealInterpreter, "predict", lambda self, x: nan)
     done = cli("run", "model.tflite", "photos")
     assert "outputs for photos/a.JPG are NaN or infinite" in done.err
 

@@ -256,7 +256,7 @@ def test_progress_is_told(photos):
 
 def test_nan_is_an_error_that_names_the_photo(cli, photos, monkeypatch):
     monkeypatch.setattr(
-        "deploy.run.picture_model.Interpreter.predict", lambda self, x: np.full((1, 6, 8, 3), np.nan, np.float32)
+        "deploy.run.picture_model.RealInterpreter.predict", lambda self, x: np.full((1, 6, 8, 3), np.nan, np.float32)
     )
     assert "outputs for photos/a.png are NaN or infinite" in cli("run", "p.tflite", "photos").err
 

@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from batch_norm import settle
+from int8_rests import check_int8_rests, in_int8
 from segmenters import CLASSES, IMAGES, MASKS, SHAPE, facts, segmenter
 from stem_zeros import zeros_multiplied
 
 from deploy.convert.convert import convert, convert_twin
 from deploy.export.model import export_model
 from deploy.export.stand_ins import ExportedConv2D
+from deploy.proof.output_form import in_form
 from deploy.proof.samples import Samples
 from deploy.proof.verify import verify
 from deploy.run.interpreter import Interpreter
+from deploy.targets import RESTS, Int8Request
 from larqnets import LarqnetsError, list_methods
 from larqnets.counts import count
 from larqnets.methods import get_method
@@ -50,6 +53,18 @@ def test_every_method_labels_pixels_in_a_proven_file(method, head):
     assert bool(binary_places(model)) == (get_method(method).precision == "w1a1")
     assert (names[-1] == "RESIZE_BILINEAR") == (method != "segnet")  # whose last map is as large as the image
     same_macs(model, found.file)
+    if head != "fcn":
+        check_int8_rests(found, Samples(IMAGES, {"mask": MASKS}, len(IMAGES), task=task, info=facts()))
+
+
+@pytest.mark.parametrize("form", ["mask", "small"])
+def test_masks_and_small_logits_are_made_of_an_int8_rest(form):
+    model, task = segmenter("birealnet")
+    samples = Samples(IMAGES, {"mask": MASKS}, len(IMAGES), task=task, info=facts())
+    for rest in RESTS:
+        made = in_int8(converted(model, task), samples, Int8Request(rest, images=12))
+        assert made.scores is not None
+        assert in_form(made, form, samples, 0).integers is made.integers
 
 
 def binary_places(model):

@@ -9,6 +9,7 @@ from deploy.convert.sources import convert_source
 from deploy.export.binary_layers import describe_binary_layers
 from deploy.export.model import export_model
 from deploy.export.precision import in_float32
+from deploy.targets import Int8Request
 from larqnets.data import load_dataset
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT
@@ -65,6 +66,10 @@ def test_what_is_wrong_is_said_before_images_are_loaded(run, tmp_path, monkeypat
     path = tmp_path / "net.h5"
     path.write_bytes(keras_file_content(load_trained_model(run)))
     counts = counted(monkeypatch, load_dataset)
+    with pytest.raises(
+        LarqnetsError, match=r"--int8 sees on training images how large values are\. Name some with --dataset"
+    ):
+        convert_source(path, "arm64", int8=[Int8Request("mixed")])
     with pytest.raises(LarqnetsError, match="Twins need a run, whose backbone they share"):
         convert_source(path, "arm64", twins=True, dataset="digits")
     with pytest.raises(LarqnetsError, match=r"was trained with method 'birealnet'\. A twin is a run of method 'real'"):

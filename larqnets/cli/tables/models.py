@@ -6,6 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from larqnets.cli.tables import int8_rest
 from larqnets.cli.tables.facts import facts
 from larqnets.tflite.inspect import KINDS, Inspection
 
@@ -50,6 +51,9 @@ def conversion(manifest: dict[str, Any], verbose: bool) -> list[Any]:
     if rewritten := [entry["file"] for entry in entries.values() if entry["stem"] == "rewritten"]:
         parts.append(f"stem rewritten, as SPACE_TO_DEPTH and a convolution of stride 1: {', '.join(rewritten)}")
     parts += [*manifest["remarks"], *(f"warning: {text}" for text in manifest["warnings"])]
+    for variant, entry in entries.items():
+        if entry.get("int8_rest") is not None:
+            parts += int8_rest.told(variant, entry["int8_rest"], verbose)
     parts += [f"files: {folder}/", f"Next: larqnets inspect {folder}/{manifest['file']}"]
     return [*parts, manifest["proof"]["line"], *_form(manifest), *_postprocess(manifest)]
 
@@ -131,8 +135,11 @@ def _end_to_end(v: dict[str, Any], kind: str) -> str:
 
 def verification(v: dict[str, Any], verbose: bool) -> list[Any]:
     """The verdict of a verification; with `verbose` or where it is no, every layer before it."""
+    integers = v.get("integers")
+    told = [] if integers is None else [f"int8 rest {int8_rest.proof_line(integers)}"]
     if v["equal"] and not verbose:
-        return list(verification_lines(v, verbose))
+        return [*verification_lines(v, verbose), *told]
+    told += [] if integers is None else [int8_rest.op_table(integers)]
     table = Table("layer", "signs", "wrong", "near threshold", "worst", box=None, title_justify="left")
     for column in (1, 2, 3, 4):
         table.columns[column].justify = "right"
@@ -140,7 +147,7 @@ def verification(v: dict[str, Any], verbose: bool) -> list[Any]:
         worst = f"{layer['worst']:.1e}" if layer["worst"] else "-"
         row = (f"{layer['signs']:,}", str(layer["wrong"]), str(layer["near_threshold"]), worst)
         table.add_row(layer["layer"], *row)
-    return [table, "", *verification_lines(v, verbose)]
+    return [table, "", *verification_lines(v, verbose), *told]
 
 
 def counts(name: str, values: dict[str, Any]) -> list[Any]:
@@ -235,9 +242,11 @@ def _origin(inspection: Inspection) -> list[str]:
     name = str(run.get("headline", "accuracy"))[:80]
     score = run.get(f"test_{name}")
     measured = f", test {name} of the run {score:.2%}" if isinstance(score, float) else ""
+    rest = inspection.metadata.get("int8_rest")
+    told = [int8_rest.origin(rest)] if isinstance(rest, dict) else []
     words = [str(run.get(key, "?"))[:80] for key in ("name", "method", "backbone", "dataset")]
     version = str(inspection.metadata["larqnets"])[:20]
-    return [f"made by larqnets {version} from run {words[0]}: {words[1]} on {words[2]}, {words[3]}{measured}"]
+    return [f"made by larqnets {version} from run {words[0]}: {words[1]} on {words[2]}, {words[3]}{measured}", *told]
 
 
 def _number(value: int) -> str:
