@@ -7,6 +7,7 @@
 # make wheels  packages into dist/: for ARM64 Linux with the runtime in it, and for every other machine
 # make arm64-python    an aarch64 CPython for the tests, to be run under qemu (Debian 12 only, nothing is installed)
 # make bench-kernels    executed instructions of kernels and networks on ARM64, into results/kernels.json
+# make bench-int8    the same of ResNet-18 with a float and an int8 rest, and of its twins, into results/int8_rest.json
 # make bench-groupnet    the same of Group-Net by the number of branches, into results/groupnet_instructions.json
 # make bench-stems    the same of first convolutions, as trained and rewritten, by which `convert` decides, into deploy/export/stems.json
 # make reference    all keys of configs and options, from the schemas, into docs/config.md
@@ -21,7 +22,7 @@ LOCKED := --no-deps --require-hashes
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes --no-annotate \
     --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: demo test durations bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels bench-groupnet bench-stems reference lint lock install clean
+.PHONY: demo test durations bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels bench-int8 bench-groupnet bench-stems reference lint lock install clean
 
 install: $(VENV)/.installed
 
@@ -80,6 +81,9 @@ arm64-python: $(VENV)/.installed
 
 bench-kernels: native
 	$(BIN)/larqnets bench-kernels
+
+bench-int8: native
+	$(BIN)/larqnets bench-int8
 
 bench-groupnet: native
 	$(BIN)/larqnets bench-groupnet

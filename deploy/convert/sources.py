@@ -321,7 +321,7 @@ def _real_twins(
         note, card = "untrained: for size and latency only", source.run.card
         samples = dataclasses.replace(samples, labels=None)
         named = {"name": f"no run, {note}", "method": "real", "backbone": card.backbone, "dataset": card.dataset}
-        twin = Trained(_untrained(source))
+        twin = Trained(untrained_twin(source))
     else:
         note, theirs = f"trained as {twin_run.name}", open_subject(twin_run)
         assert theirs.run is not None
@@ -333,7 +333,7 @@ def _real_twins(
     return [convert_twin(twin, samples, images, entry, note, *stem) for images in (None, _calibration(source))]
 
 
-def _untrained(source: Subject) -> tf.keras.Model:
+def untrained_twin(source: Subject) -> tf.keras.Model:
     """Return the real-valued network on a run's backbone, for its images and task; a published one with its signs taken away."""
     assert source.run is not None
     assert source.images is not None  # what was trained has some

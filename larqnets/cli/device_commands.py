@@ -286,6 +286,28 @@ def bench_stems(
     show(result, lambda: studies.instructions_of_stems(result), as_json)
 
 
+@verb(app, RESEARCH, "larqnets bench-int8 -o int8.json runs/small-seed0", name="bench-int8", hidden=True)
+def bench_int8(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RUN]...", help="Trained runs of binary classifiers, beside ResNet-18."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--output", "-o", help="Where the rows are written, as they are measured.")
+    ] = Path("results/int8_rest.json"),
+    as_json: Json = False,
+) -> None:
+    """Count what networks with a float, a mixed and an int8 rest and their twins execute on ARM64 under qemu."""
+    check_folder(out.parent)
+    study = needs_training_extra("larqnets.studies.bench_int8")
+    from larqnets.cli.reporters import StatusReporter
+    from larqnets.cli.tables import studies
+
+    with StatusReporter() as reporter:
+        rows = study.write_rows(out, runs or [], reporter)
+    show(rows, lambda: studies.int8_rests(rows), as_json)
+
+
 def _counted(models: Path, out: Path, writer: str, count: "Callable[[Path, Reporter], Any]") -> Any:
     """Write models into `models` with a function of `bench_models`, count what they execute, and keep that in `out`."""
     check_folder(out.parent)

@@ -174,7 +174,7 @@ def _models() -> Iterator[tuple[str, str, bytes]]:
         yield "own_int8", str(shape), with_own_stem(stem_file)
     for backbone, image, classes, stem in NETWORKS:
         name = f"{backbone} {'x'.join(map(str, image))}"
-        binary, twin = (_seen(create_model(m, backbone, image, classes, stem=stem)) for m in ("birealnet", "real"))
+        binary, twin = (seen(create_model(m, backbone, image, classes, stem=stem)) for m in ("birealnet", "real"))
         for asked, words in NETWORK_FORMS.items():
             exported, real = (export_model(model, stem=asked) for model in (binary, twin))
             if words and exported.stem is None:
@@ -195,7 +195,7 @@ def _convolution(c: Convolution, *, binary: bool, activation: str | None = None)
     return tf.keras.Model(image, tf.keras.layers.BatchNormalization()(x))
 
 
-def _seen(model: tf.keras.Model) -> tf.keras.Model:
+def seen(model: tf.keras.Model) -> tf.keras.Model:
     """Return the network after its BatchNorm has seen images: int8 ranges must not be absurd."""
     for _ in range(10):
         model(np.random.default_rng(0).normal(size=(4, *model.input_shape[1:])).astype(np.float32), training=True)

@@ -192,3 +192,27 @@ def instructions_of_stems(result: dict[str, Any]) -> list[Table]:
             table.add_row(*shape, "yes" if row["padded"] else "", *cells)
         found.append(table)
     return found
+
+
+def int8_rests(rows: list[dict[str, Any]]) -> list[Table]:
+    """What was measured of float and int8 rests: a table for every network, a line for every file."""
+    from android_bench.emulation.emulator import described
+
+    result = []
+    for network, size in dict.fromkeys((row["network"], row["image_size"]) for row in rows):
+        of_network = [row for row in rows if (row["network"], row["image_size"]) == (network, size)]
+        cpus = list(dict.fromkeys(row["cpu"] for row in of_network))
+        title = f"{network}, {size}x{size}: million instructions of one inference"
+        table = Table(title=title, box=None, title_justify="left")
+        for column in ("variant", "stem", *map(described, cpus), "bytes", "test accuracy"):
+            table.add_column(column, justify="left" if column in ("variant", "stem") else "right")
+        for variant, stem in dict.fromkeys((row["variant"], row["stem"]) for row in of_network):
+            found = {row["cpu"]: row for row in of_network if (row["variant"], row["stem"]) == (variant, stem)}
+            first = found[cpus[0]]
+            counts = [f"{found[cpu]['instructions'] / 1e6:.2f}" if cpu in found else "" for cpu in cpus]
+            share = "-" if first["test_accuracy"] is None else f"{first['test_accuracy']:.2%}"
+            if first["test_accuracy"] is not None:
+                share += f" ({first['accuracy_low']:.2%} to {first['accuracy_high']:.2%})"
+            table.add_row(variant, stem, *counts, f"{first['file_bytes']:,}", share)
+        result.append(table)
+    return result
