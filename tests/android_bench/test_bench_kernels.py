@@ -13,7 +13,7 @@ from deploy.export.stem_table import Counted
 from larqnets import LarqnetsError, inspect_model
 from larqnets.cli.tables import studies
 from larqnets.schema import from_mapping
-from larqnets.studies import bench_models
+from larqnets.studies import bench_int8, bench_models
 from larqnets.studies.bench_models import Convolution
 
 
@@ -155,3 +155,28 @@ def test_real_work_between_stem_and_head_is_no_groupnet():
 def test_a_folder_without_groupnets(tmp_path):
     with pytest.raises(LarqnetsError, match="make bench-groupnet"):
         groupnet_cost.count_groupnets(tmp_path)
+
+
+def test_int8_rests_are_proven_counted_and_scored(bundle, cli, demo, tmp_path, monkeypatch):
+    """Of a trained run, whose stem is of stride 1: there is one form of it, and ours."""
+    monkeypatch.setattr(bench_int8, "NETWORKS", ())
+    done = cli("bench-int8", demo.run, "--output", "int8.json", "--json")
+    assert done.code == 0, done.err
+    rows = json.loads(done.out)
+    assert rows == json.loads((tmp_path / "int8.json").read_text())
+    variants = ("float_rest", "mixed", "full", "mixed_own_stem", "float_twin", "int8_twin", "int8_twin_own_stem")
+    assert [(row["variant"], row["cpu"]) for row in rows] == [*product(variants, CPUS)]
+    assert {row["stem"] for row in rows if "own" in row["variant"]} == {"own_op"}
+    assert {row["stem"] for row in rows if "own" not in row["variant"]} == {"as_trained"}
+    counts = {(row["variant"], row["cpu"]): row["instructions"] for row in rows}
+    assert counts["mixed_own_stem", "cortex-a72"] < counts["mixed", "cortex-a72"]
+    scored = [row for row in rows if row["test_accuracy"] is not None]
+    assert {row["variant"] for row in scored} == set(variants[:4])
+    for row in scored:
+        assert row["accuracy_low"] < row["test_accuracy"] < row["accuracy_high"]
+        assert row["float_rest_accuracy"] == scored[0]["test_accuracy"]
+    own, mixed = ([row["test_accuracy"] for row in scored if row["variant"] == v] for v in ("mixed_own_stem", "mixed"))
+    assert own == mixed
+    (table,) = studies.int8_rests(rows)
+    assert table.row_count == len(variants)
+    assert cli("bench-int8", "nowhere", "--output", "int8.json").code == 1
