@@ -37,7 +37,7 @@ SAMPLES = 16  # random images, of which the ranges are seen on half
 STEMS: tuple[Stem, Stem] = ("as-trained", "cheaper")
 
 
-class Network(NamedTuple):
+class Measured(NamedTuple):
     """What files are made of. `training` gives so many training images with what is known about them."""
 
     name: str
@@ -48,7 +48,7 @@ class Network(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
+class RestRow:
     """A file on a CPU. Accuracies are fractions of the test images, with Wilson's 95 % interval; None where there are none."""
 
     network: str
@@ -64,7 +64,7 @@ class Row:
     float_rest_accuracy: float | None = None
 
 
-def measure(runs: Sequence[Path], reporter: Reporter = SILENT) -> Iterator[Row]:
+def measure(runs: Sequence[Path], reporter: Reporter = SILENT) -> Iterator[RestRow]:
     """Give the rows of NETWORKS, and then those of trained runs of binary classifiers, as they are measured.
 
     Raises LarqnetsError for a run that is none, and where qemu or the ARM64 runtime is missing.
@@ -74,7 +74,7 @@ def measure(runs: Sequence[Path], reporter: Reporter = SILENT) -> Iterator[Row]:
         binary, twin = (seen(create_model(m, backbone, image, classes, stem=stem)) for m in ("birealnet", "real"))
         images = np.random.default_rng(0).normal(size=(SAMPLES, *image)).astype(np.float32)
         samples = Samples(images, real=False)
-        network = Network(
+        network = Measured(
             f"birealnet {backbone}", Trained.of(binary), twin, samples, lambda n, x=images: {IMAGE: x[:n]}
         )
         yield from _rows(network, reporter)
@@ -82,7 +82,7 @@ def measure(runs: Sequence[Path], reporter: Reporter = SILENT) -> Iterator[Row]:
         yield from _rows(network, reporter)
 
 
-def _of_run(path: Path) -> Network:
+def _of_run(path: Path) -> Measured:
     source = open_subject(path)
     images, trained = source.images, Trained.of(source.model)
     if source.run is None or images is None or not trained.binary_layers or source.task.name != "classification":
@@ -90,10 +90,10 @@ def _of_run(path: Path) -> Network:
             f"{path} is no run of a binary classifier. Name trained ones of which the images are there."
         )
     twin, samples = untrained_twin(source), verification_samples(source)
-    return Network(source.run.card.name, trained, twin, samples, lambda n: images.samples(n, "train", seed=0))
+    return Measured(source.run.card.name, trained, twin, samples, lambda n: images.samples(n, "train", seed=0))
 
 
-def _rows(network: Network, reporter: Reporter) -> Iterator[Row]:
+def _rows(network: Measured, reporter: Reporter) -> Iterator[RestRow]:
     reference: float | None = None
     for variant, made in _files(network, reporter):
         accuracy: dict[str, float] = {}
@@ -110,10 +110,10 @@ def _rows(network: Network, reporter: Reporter) -> Iterator[Row]:
             reporter.stage(f"counting {network.name}, {variant}, on {cpu}")
             instructions = count(made.content, cpu, per_op=False).instructions
             size = network.samples.images.shape[1]
-            yield Row(network.name, size, variant, stem, cpu, instructions, len(made.content), **accuracy)
+            yield RestRow(network.name, size, variant, stem, cpu, instructions, len(made.content), **accuracy)
 
 
-def _files(network: Network, reporter: Reporter) -> Iterator[tuple[str, Converted]]:
+def _files(network: Measured, reporter: Reporter) -> Iterator[tuple[str, Converted]]:
     """Give every file with the name of its variant: the float rest first, in one or both forms of its stem."""
     _, model, twin, samples, training = network
 
