@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 
 from deploy.export.edit import tap
+from deploy.export.own_stem import with_stock_stem
 from deploy.integers.apart import apart, in_floats
 from deploy.integers.plan import gives_signs_alone
 from deploy.integers.rewrite import BOUNDARIES
 from deploy.run.interpreter import QEMU, Interpreter, as_list
+from larqnets.tflite.lce_ops import CONV_INT8
 from larqnets.tflite.model import Model, Operator, Tensor, pack_bits
 from larqnets.tflite.quantized import dequantized, is_quantized, quantized
+from larqnets.tflite.reading import read_model
 from larqnets.tflite.weight_ops import WEIGHT_OPS
 
 INT8_REST = "int8_rest"  # in the metadata of such a file: how it was made, of which file beside it
@@ -75,8 +78,11 @@ def prove_integers(
 
     `images`: some samples (N, H, W, C); `layers`: op index of `file` -> layer; `keep_float`: layers with weights that may be
     float; `device`: where the ops of the file run, `host`: what they are compared with, see Interpreter. Raises
-    LarqnetsError where a file cannot be run.
+    LarqnetsError where a file cannot be run. A stem of our runtime is to be what CONV_2D in its place is.
     """
+    given = file
+    if CONV_INT8 in file.operator_codes:
+        file = read_model(with_stock_stem(given.content))
     pairs = _pairs(file, float_rest)
     if pairs is None:
         return IntegerProof(False, ["its ops are not those of the float-rest file"], [], 0, "")
@@ -85,11 +91,11 @@ def prove_integers(
         return IntegerProof(False, reasons, [], 0, "")
     images = images[: min(SAMPLES, max(1, PIXELS // math.prod(images.shape[1:3])))]
     seen = _values(file, images, host)
-    engine, found = _on(file, seen, device)
+    engine, found = _on(given, seen, device)
     due = _references(file, seen, host)
     noise = _noise(file, pairs, seen, _values(float_rest, images, host))
     ops = []
-    outputs = [(op, output) for op in file.subgraphs[0].operators for output in op.outputs]
+    outputs = [(op, output) for op in given.subgraphs[0].operators for output in op.outputs]
     for op, output in outputs:
         layer = layers.get(str(op.index), "")
         kind, differ, worst = _judge(

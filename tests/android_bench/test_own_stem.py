@@ -159,14 +159,17 @@ def test_the_pass_and_its_inverse(stock):
 
 def test_the_command_line_makes_and_proves_such_a_file(bundle, cli, demo):
     """The twin of a real run, from its stem to the proof on ARM64, and instructions by op."""
-    arguments = ("convert", demo.run, "--twins", "--runtime-ops", "larqnets", "--output", "out", "--arm64-proof")
+    asked = ("--twins", "--int8", "mixed", "--runtime-ops", "larqnets")
+    arguments = ("convert", demo.run, *asked, "--output", "out", "--arm64-proof")
     done = cli(*arguments, "--json")
     assert done.code == 0, done.err
     manifest = json.loads(done.out)
     assert any(f"its stem is {NAME}" in warning for warning in manifest["warnings"])
     assert manifest["proof"]["arm64"]["int8"]["samples"] == 4
-    counted = count(Path(manifest["folder"]) / "int8.tflite")
-    assert [op.group for op in counted.ops if op.name == NAME] == ["real"]
+    assert manifest["proof"]["arm64"]["binary_int8_mixed"]["samples"] == 4
+    for name in ("int8", "binary_int8_mixed"):
+        counted = count(Path(manifest["folder"]) / f"{name}.tflite")
+        assert [op.group for op in counted.ops if op.name == NAME] == ["real"]
 
 
 @pytest.mark.parametrize(
