@@ -54,9 +54,6 @@ demo: $(VENV)/.installed
 	$(BIN)/larqnets train digits_real --name demo-real --resume
 	$(BIN)/larqnets convert runs/demo --target arm64 --twins --twin-run runs/demo-real --no-arm64-proof
 
-# Two workers on two cores: threads of TensorFlow and BLAS within one would only wait for those of the other.
-test: export TF_NUM_INTRAOP_THREADS = 1
-test: export OPENBLAS_NUM_THREADS = 1
 test: $(VENV)/.installed $(CORE)/.installed
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 

@@ -293,7 +293,8 @@ def bench_int8(
         typer.Argument(metavar="[RUN]...", help="Trained runs of binary classifiers, beside ResNet-18."),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--output", "-o", help="Where the rows are written, as they are measured.")
+        Path,
+        typer.Option("--output", "-o", help="Where the rows are written, as they are measured, and a picture beside."),
     ] = Path("results/int8_rest.json"),
     as_json: Json = False,
 ) -> None:

@@ -24,6 +24,7 @@ from deploy.proof.converted import Converted, right_of
 from deploy.proof.intervals import wilson
 from deploy.proof.samples import Samples, verification_samples
 from deploy.targets import RESTS, Int8Request, Rest, RuntimeOps, Stem
+from larqnets import pictures
 from larqnets.data.info import IMAGE
 from larqnets.errors import LarqnetsError
 from larqnets.files import write_atomically
@@ -31,6 +32,7 @@ from larqnets.models import create_model
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.subject import open_subject
 from larqnets.studies.bench_models import NETWORKS, seen
+from larqnets.studies.int8_picture import by_kind, draw
 from larqnets.tasks import Tree
 
 SAMPLES = 16  # random images, of which the ranges are seen on half
@@ -49,7 +51,7 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class RestRow:
-    """A file on a CPU. Accuracies are fractions of the test images, with Wilson's 95 % interval; None where there are none."""
+    """A file on a CPU. `by_kind`: the same by kind of op. Accuracies are fractions of the test images, with Wilson's 95 % interval; None where there are none."""
 
     network: str
     image_size: int
@@ -58,6 +60,7 @@ class RestRow:
     cpu: str
     instructions: int
     file_bytes: int
+    by_kind: dict[str, int]
     test_accuracy: float | None = None
     accuracy_low: float | None = None
     accuracy_high: float | None = None
@@ -109,8 +112,9 @@ def _rows(network: Measured, reporter: Reporter) -> Iterator[RestRow]:
         for cpu in CPUS:
             reporter.stage(f"counting {network.name}, {variant}, on {cpu}")
             instructions = count(made.content, cpu, per_op=False).instructions
+            kinds = by_kind(count(made.content, cpu).ops)
             size = network.samples.images.shape[1]
-            yield RestRow(network.name, size, variant, stem, cpu, instructions, len(made.content), **accuracy)
+            yield RestRow(network.name, size, variant, stem, cpu, instructions, len(made.content), kinds, **accuracy)
 
 
 def _files(network: Measured, reporter: Reporter) -> Iterator[tuple[str, Converted]]:
@@ -138,9 +142,10 @@ def _files(network: Measured, reporter: Reporter) -> Iterator[tuple[str, Convert
 
 
 def write_rows(out: Path, runs: Sequence[Path], reporter: Reporter = SILENT) -> list[dict[str, Any]]:
-    """Measure, and keep in `out` what there is so far; returns the rows as the file has them."""
+    """Measure, and keep in `out` what there is so far, at last with a picture beside; returns the rows as the file has them."""
     rows = []
     for row in measure(runs, reporter):
         rows.append(asdict(row))
         write_atomically(out, json.dumps(rows, indent=1) + "\n")
+    pictures.save(draw(rows), out.with_suffix(".png"))
     return rows

@@ -170,6 +170,9 @@ def test_int8_rests_are_proven_counted_and_scored(bundle, cli, demo, tmp_path, m
     assert {row["stem"] for row in rows if "own" not in row["variant"]} == {"as_trained"}
     counts = {(row["variant"], row["cpu"]): row["instructions"] for row in rows}
     assert counts["mixed_own_stem", "cortex-a72"] < counts["mixed", "cortex-a72"]
+    for row in rows:
+        assert sum(row["by_kind"].values()) == pytest.approx(row["instructions"], rel=0.02)
+    assert (tmp_path / "int8.png").stat().st_size > 10_000
     scored = [row for row in rows if row["test_accuracy"] is not None]
     assert {row["variant"] for row in scored} == set(variants[:4])
     for row in scored:

@@ -99,7 +99,7 @@ def test_the_loss_of_map_is_measured_on_validation_images(cli, runs):
     assert (found["validation_images"], len(kept[IMAGE])) == (8, 8)
     judge = Judge(subject.model, subject.task, subject.images.info)
     assert found["calibration_map50"] == pytest.approx(judge.score(kept))
-    assert found["calibration_map50"] > 0.2
+    assert found["calibration_map50"] > 0.1  # of next to nothing before it learns
     assert min(trial["drop"] for trial in found["trials"]) <= 5
     shown = cli("decompose", "runs/ssd", "--max-drop", "5", "--keep-int8", "mbox*", "--name", "shown")
     assert "of at most 5 points of map50 on 8 validation images" in " ".join(shown.out.split())
