@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from android_bench.emulation.qemu import OpCount
 from larqnets import pictures
+from larqnets.tflite.weight_ops import WEIGHT_OPS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,7 +15,7 @@ REAL = "real convolutions, classifier"
 WORDS = {
     "1-bit convolutions": ("LceBconv2d", "LceBMaxPool2d"),
     "signs": ("LceQuantize", "LceDequantize"),
-    REAL: ("CONV_2D", "LarqnetsConv2dInt8", "FULLY_CONNECTED"),
+    REAL: tuple(name for name in WEIGHT_OPS if not name.startswith("Lce")),
 }
 STEM = "stem"  # the first step that is real, where it is a step of its own
 BETWEEN = "between them"  # sums, pools, QUANTIZE, what TFLite itself does
@@ -22,7 +23,7 @@ KINDS = ("1-bit convolutions", "signs", STEM, REAL, BETWEEN)
 
 
 def by_kind(ops: Sequence[OpCount]) -> dict[str, int]:
-    """Return the instructions of every kind of step."""
+    """Return the instructions of every kind of step, with the marks between them: some ten thousand, more than none on tiny networks."""
     found: dict[str, int] = dict.fromkeys(KINDS, 0)
     for op in ops:
         kind = next((kind for kind, words in WORDS.items() if any(word in op.name for word in words)), BETWEEN)

@@ -171,7 +171,10 @@ def test_int8_rests_are_proven_counted_and_scored(bundle, cli, demo, tmp_path, m
     counts = {(row["variant"], row["cpu"]): row["instructions"] for row in rows}
     assert counts["mixed_own_stem", "cortex-a72"] < counts["mixed", "cortex-a72"]
     for row in rows:
-        assert sum(row["by_kind"].values()) == pytest.approx(row["instructions"], rel=0.02)
+        kinds = row["by_kind"]
+        assert row["instructions"] < sum(kinds.values()) < row["instructions"] + 50_000  # marks between the ops
+        assert (kinds["1-bit convolutions"] > 0) == ("twin" not in row["variant"])
+        assert kinds["stem"] + kinds["real convolutions, classifier"] > 0
     assert (tmp_path / "int8.png").stat().st_size > 10_000
     scored = [row for row in rows if row["test_accuracy"] is not None]
     assert {row["variant"] for row in scored} == set(variants[:4])
