@@ -1,6 +1,7 @@
 """LarqnetsConv2dInt8 in files: equal to TensorFlow Lite's int8 convolution on both machines, put in by the pass, taken out on x86."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,10 +158,11 @@ def test_the_pass_and_its_inverse(stock):
     np.testing.assert_array_equal(Interpreter(back).predict(inputs), stock[0])
 
 
-def test_the_command_line_makes_and_proves_such_a_file(bundle, cli, demo):
+def test_the_command_line_makes_and_proves_such_a_file(bundle, cli, demo, tmp_path):
     """The twin of a real run, from its stem to the proof on ARM64, and instructions by op."""
     asked = ("--twins", "--int8", "mixed", "--runtime-ops", "larqnets")
-    arguments = ("convert", demo.run, *asked, "--output", "out", "--arm64-proof")
+    run = shutil.copytree(demo.run, tmp_path / "demo")  # its card is told of the files
+    arguments = ("convert", run, *asked, "--output", "out", "--arm64-proof")
     done = cli(*arguments, "--json")
     assert done.code == 0, done.err
     manifest = json.loads(done.out)

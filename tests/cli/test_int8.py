@@ -1,6 +1,7 @@
 """`convert --int8` from the command line: what it refuses, writes and tells, and what the other commands say of its files."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -40,10 +41,10 @@ def test_options_become_a_request_for_each_rest():
 
 def test_a_run_with_its_rest_in_int8_is_written_proven_run_and_told_of(demo, forked, tmp_path):
     """Bytes of a camera go into the file, and what the others say of it is what its manifest says."""
-    out = tmp_path / "files"
+    out, run = tmp_path / "files", shutil.copytree(demo.run, tmp_path / "demo")  # its card is told of the files
     done = forked(
         "convert",
-        demo.run,
+        run,
         "--output",
         out,
         "--int8",
@@ -67,7 +68,7 @@ def test_a_run_with_its_rest_in_int8_is_written_proven_run_and_told_of(demo, for
     assert {op["kind"] for op in rest["proof"]["ops"]} == {"larq", "int8", "float", "boundary"}
 
     file = out / "binary_int8_mixed.tflite"
-    verified = forked("verify", file, "--source", demo.run, "--json", cwd=demo.folder)
+    verified = forked("verify", file, "--source", run, "--json", cwd=demo.folder)
     assert verified.code == 0, verified.err
     assert json.loads(verified.out)["integers"]["equal"] is True
     assert "int8 rest: mixed; ranges of 64 training images" in forked("inspect", file, cwd=demo.folder).out
@@ -78,6 +79,6 @@ def test_a_run_with_its_rest_in_int8_is_written_proven_run_and_told_of(demo, for
     measured = json.loads(forked("evaluate", file, "--json", cwd=demo.folder).out)
     assert measured["scores"]["accuracy"] == pytest.approx(entry["test_accuracy"])
     (out / "binary.tflite").unlink()
-    lost = forked("verify", file, "--source", demo.run, cwd=demo.folder)
+    lost = forked("verify", file, "--source", run, cwd=demo.folder)
     assert lost.code == 1
     assert "was made of binary.tflite, by which it is proven and which is not beside it" in lost.err
