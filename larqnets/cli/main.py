@@ -9,7 +9,10 @@ import io
 import os
 import signal
 import sys
+import threading
 import warnings
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -64,6 +67,7 @@ for commands in (
 
 _CTRL_C = 128 + signal.SIGINT  # what Typer makes of KeyboardInterrupt
 _ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+_AGAIN_S = 0.05  # until a signal that was lost comes again
 _received: list[int] = []  # signals that asked this process to stop
 
 
@@ -110,6 +114,8 @@ def main() -> None:
     for number in (signal.SIGINT, *_ENDS):
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler, _interrupt):
             signal.signal(number, _interrupt)
+    before = sys.unraisablehook
+    sys.unraisablehook = partial(_unraisable, before)
     try:
         _run_app()
     except BaseException:
@@ -117,6 +123,20 @@ def main() -> None:
             _let_go_of_terminal()
             raise SystemExit(128 + ends[0]) from None
         raise
+    finally:
+        sys.unraisablehook = before
+
+
+def _unraisable(otherwise: Callable[["sys.UnraisableHookArgs"], Any], lost: "sys.UnraisableHookArgs") -> None:
+    """Let a signal come again that met Python in a destructor, out of which nothing is raised: the command would go on."""
+    if not _received or not issubclass(lost.exc_type, KeyboardInterrupt):
+        otherwise(lost)
+        return
+    number = _received[0]
+    _received.clear()
+    again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -253,6 +253,35 @@ def test_what_c_code_makes_of_ctrl_c(monkeypatch, capsys, interrupted):
     assert capsys.readouterr().err == interrupted * "larqnets: stopped. Nothing half-written is left.\n"
 
 
+DESTRUCTOR = """
+import os, signal, time
+from larqnets.cli import main
+
+class Lost:
+    def __del__(self):
+        os.kill(os.getpid(), {number})
+        time.sleep(0.1)
+
+def app(**_):
+    lost = Lost()
+    del lost
+    time.sleep(60)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main.app = app
+main.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_in_a_destructor_ends_the_command_too(number):
+    """Python raises nothing out of one, and those of TensorFlow run often: the signal was lost, and the next ones ignored."""
+    done = subprocess.run(
+        [sys.executable, "-c", DESTRUCTOR.format(number=int(number))], capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
+
+
 def _interrupt(arguments, marker, cwd, tfds_dir):
     """Start larqnets, send SIGINT when `marker` appears on stderr; return exit code and stderr."""
     # A test runner in the background ignores SIGINT, and its children inherit that.
