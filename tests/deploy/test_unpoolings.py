@@ -21,6 +21,7 @@ from deploy.proof.verify import verify
 from deploy.run.interpreter import Interpreter
 from larqnets.cli.tables.models import verification_lines
 from larqnets.layers.max_unpool import MaxUnpool2D
+from larqnets.tflite.reading import read_model
 from larqnets.tflite.unpooling import maps_before_pooling
 
 layers = tf.keras.layers
@@ -142,6 +143,15 @@ def test_an_int8_segnet_is_the_same_on_arm64_but_for_places_that_rounding_turns(
     other = convert_twin(segmenter("real")[0], samples, IMAGES, {}, "").file  # unpools nothing
     difference, allowed = judge(other, [due], [turned])
     assert difference > allowed
+
+
+@pytest.mark.parametrize("inputs", [[0], [0, 0, 0, 0], [0, 0, 0, 0, 0]])
+def test_a_slice_that_no_engine_runs_is_no_unpooling(inputs):
+    image = layers.Input((8, 8, 3), batch_size=1)
+    file = edit.unpack(run_stock_converter(tf.keras.Model(image, layers.Conv2D(2, 1)(image[:, ::2, ::2]))).content)
+    (op,) = (op for op in file.subgraphs[0].operators if len(op.inputs) == 4)
+    op.inputs = np.array([op.inputs[0] for _ in inputs], np.int32)
+    assert maps_before_pooling(read_model(edit.pack(file))) == []
 
 
 @pytest.mark.parametrize("names", [("first", "second"), ("second", "first")])
