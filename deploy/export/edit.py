@@ -184,11 +184,8 @@ def with_detection_op(content: bytes, scores: int, anchors: np.ndarray, options:
         _tensor(model, f"{name}:{i}" if i else name, shape, None, schema.TensorType.FLOAT32)
         for i, shape in enumerate(shapes.values())
     ]
-    entry, op = schema.OperatorCodeT(), cast(Any, schema.OperatorT())
-    entry.builtinCode = entry.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
-    entry.customCode, entry.version = name, 1
-    model.operatorCodes.append(entry)
-    op.opcodeIndex = len(model.operatorCodes) - 1
+    op = cast(Any, schema.OperatorT())
+    op.opcodeIndex = add_code(model, schema.BuiltinOperator.CUSTOM, 1, name)
     op.inputs, op.outputs = np.array([graph.outputs[0], scores, places], np.int32), np.array(outputs, np.int32)
     op.customOptions = np.frombuffer(flexbuffers.Dumps(dict(options)), np.uint8)
     graph.operators.append(op)
@@ -219,11 +216,13 @@ def _name(model: Any, op: Any) -> int:
     return model.operatorCodes[op.opcodeIndex].builtinCode
 
 
-def _tensor(model: Any, name: str, shape: Any, signature: Any, kind: int, constant: np.ndarray | None = None) -> int:
+def _tensor(
+    model: Any, name: str | bytes, shape: Any, signature: Any, kind: int, constant: np.ndarray | None = None
+) -> int:
     """Add a tensor to subgraph 0, computed or `constant`; returns its index."""
-    tensor, buffer = schema.TensorT(), schema.BufferT()
+    tensor, buffer = cast(Any, schema.TensorT()), schema.BufferT()
     if constant is not None:
-        buffer.data = constant.view(np.uint8)  # pyright: ignore[reportAttributeAccessIssue]  # as the generated reader makes it
+        buffer.data = np.frombuffer(constant.tobytes(), np.uint8)  # pyright: ignore[reportAttributeAccessIssue]  # as the generated reader makes it
     model.buffers.append(buffer)
     tensor.name, tensor.type, tensor.buffer = name, kind, len(model.buffers) - 1
     tensor.shape, tensor.shapeSignature, tensor.hasRank = shape, signature, True
@@ -231,11 +230,26 @@ def _tensor(model: Any, name: str, shape: Any, signature: Any, kind: int, consta
     return len(model.subgraphs[0].tensors) - 1
 
 
+def add_tensor_like(model: Any, like: Any, name: str | bytes, kind: int, constant: np.ndarray | None = None) -> int:
+    """Add a tensor of the shape of another to subgraph 0, computed or `constant`; returns its index."""
+    tensors = model.subgraphs[0].tensors
+    index = _tensor(model, name, like.shape, like.shapeSignature, kind, constant)
+    tensors[index].hasRank = like.hasRank
+    return index
+
+
+def add_code(model: Any, number: int, version: int, custom: str | None = None) -> int:
+    """Add an op that a file uses, a builtin one or CUSTOM with its name; returns its number among them."""
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.deprecatedBuiltinCode = number, min(number, 127)  # the older field is a byte
+    code.customCode, code.version = custom, version
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
 def _append(model: Any, code: int, version: int, inputs: Sequence[int], output: int, options: Any = None) -> None:
-    entry, op = schema.OperatorCodeT(), cast(Any, schema.OperatorT())
-    entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, code, version
-    model.operatorCodes.append(entry)
-    op.opcodeIndex = len(model.operatorCodes) - 1
+    op = cast(Any, schema.OperatorT())
+    op.opcodeIndex = add_code(model, code, version)
     op.inputs, op.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
     if options is not None:
         op.builtinOptions, op.builtinOptionsType = options, schema.BuiltinOptions.ArgMaxOptions

@@ -11,7 +11,7 @@ import numpy as np
 from flatbuffers import flexbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
-from deploy.export.edit import pack, unpack
+from deploy.export.edit import add_code, pack, unpack
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.lce_ops import CONV_INT8, OPTIONS
 from larqnets.tflite.model import Model, Operator
@@ -38,7 +38,7 @@ def with_own_stem(content: bytes) -> bytes:
         )
     model = unpack(content)
     op = model.subgraphs[0].operators[stem.index]
-    op.opcodeIndex = _add_code(model, schema.BuiltinOperator.CUSTOM, 1, CONV_INT8)
+    op.opcodeIndex = add_code(model, schema.BuiltinOperator.CUSTOM, 1, CONV_INT8)
     op.builtinOptions, op.builtinOptionsType = None, schema.BuiltinOptions.NONE
     op.customOptions = np.frombuffer(flexbuffers.Dumps({name: stem.options[name] for name in _FIELDS}), np.uint8)
     return pack(model)
@@ -52,7 +52,7 @@ def own_stem_told(variant: str) -> str:
 def with_stock_stem(content: bytes) -> bytes:
     """Return a file with CONV_2D in the place of every LarqnetsConv2dInt8: other programs compute the same integers with it."""
     file, model = read_model(content), unpack(content)
-    code = _add_code(model, schema.BuiltinOperator.CONV_2D, _PER_FILTER)
+    code = add_code(model, schema.BuiltinOperator.CONV_2D, _PER_FILTER)
     for found, graph in zip(file.subgraphs, model.subgraphs, strict=True):
         for operator, op in zip(found.operators, graph.operators, strict=True):
             if operator.name == CONV_INT8:
@@ -98,11 +98,3 @@ def _options(operator: Operator) -> Any:
         setattr(options, field, operator.options[name])
     options.dilationHFactor = options.dilationWFactor = 1
     return options
-
-
-def _add_code(model: Any, number: int, version: int, name: str | None = None) -> int:
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = number
-    code.customCode, code.version = name, version
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1

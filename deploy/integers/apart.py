@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
-from deploy.export.edit import pack, unpack, without_unused
+from deploy.export.edit import add_code, add_tensor_like, pack, unpack, without_unused
 from larqnets.tflite.model import Model, Operator, Tensor
 from larqnets.tflite.quantized import dequantized, is_quantized
 
@@ -46,15 +46,19 @@ def in_floats(file: Model, ops: list[Operator]) -> Apart:
     given = _given(file, graph, ops)
     floats: dict[int, int] = {}
     made: list[Any] = []
+    dequantize = add_code(model, schema.BuiltinOperator.DEQUANTIZE, 2)
+
+    def real(tensor: int, values: np.ndarray | None = None) -> int:
+        return add_tensor_like(model, graph.tensors[tensor], f"real_{len(graph.tensors)}", _TYPES.FLOAT32, values)
 
     def as_float(tensor: Tensor) -> int:
         if tensor.index not in floats:
             constant = tensor.data(file)
             values = None if constant is None else dequantized(tensor, constant).astype(np.float32)
-            floats[tensor.index] = _copy(model, tensor.index, values, _TYPES.FLOAT32)
+            floats[tensor.index] = real(tensor.index, values)
             if values is None:
                 op: Any = schema.OperatorT()
-                op.opcodeIndex = _dequantize(model)
+                op.opcodeIndex = dequantize
                 op.inputs, op.outputs = (
                     np.array([given[tensor.index]], np.int32),
                     np.array([floats[tensor.index]], np.int32),
@@ -68,7 +72,7 @@ def in_floats(file: Model, ops: list[Operator]) -> Apart:
         inputs = [
             -1 if i < 0 else as_float(tensors[i]) if is_quantized(tensors[i]) else given.get(i, i) for i in op.inputs
         ]
-        results = [_copy(model, i, None, _TYPES.FLOAT32) for i in op.outputs]
+        results = [real(i) for i in op.outputs]
         stored.inputs, stored.outputs = np.array(inputs, np.int32), np.array(results, np.int32)
         made.append(stored)
         outputs, gives = [*outputs, *results], [*gives, *op.outputs]
@@ -89,31 +93,6 @@ def _given(file: Model, graph: Any, ops: Any) -> dict[int, int]:
                 model.tensors.append(copy)
                 given[i] = len(model.tensors) - 1
     return given
-
-
-def _copy(model: Any, like: int, constant: np.ndarray | None, kind: int) -> int:
-    graph = model.subgraphs[0]
-    new, buffer = schema.TensorT(), schema.BufferT()
-    if constant is not None:
-        buffer.data = np.frombuffer(constant.tobytes(), np.uint8)  # pyright: ignore[reportAttributeAccessIssue]  # as the generated reader makes it
-    model.buffers.append(buffer)
-    source = graph.tensors[like]
-    new.name, new.type, new.buffer = f"real_{len(graph.tensors)}", kind, len(model.buffers) - 1
-    new.shape, new.shapeSignature, new.hasRank = source.shape, source.shapeSignature, source.hasRank
-    graph.tensors.append(new)
-    return len(graph.tensors) - 1
-
-
-def _dequantize(model: Any) -> int:
-    number = schema.BuiltinOperator.DEQUANTIZE
-    for i, entry in enumerate(model.operatorCodes):
-        if entry.builtinCode == number:
-            return i
-    entry = schema.OperatorCodeT()
-    entry.builtinCode = entry.deprecatedBuiltinCode = number
-    entry.version = 2
-    model.operatorCodes.append(entry)
-    return len(model.operatorCodes) - 1
 
 
 def _answering(model: Any, given: dict[int, int], outputs: list[int], gives: list[int]) -> Apart:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
-from deploy.export.edit import pack, unpack, without_unused
+from deploy.export.edit import add_code, add_tensor_like, pack, unpack, without_unused
 from deploy.integers.ops import data_inputs, version_of
 from deploy.integers.plan import Plan, gives_signs_alone
 from deploy.integers.scales import Scale, Scales
@@ -102,9 +102,9 @@ class _Writer:
 
     def _unsigned(self, tensor: int) -> int:
         scale = self._scales.of(tensor)
-        new = self._tensor(self._graph.tensors[tensor], schema.TensorType.UINT8, None)
-        new.quantization = _quantization([scale.scale], [scale.zero_point + 128])
-        return len(self._graph.tensors) - 1
+        return self._tensor(
+            tensor, schema.TensorType.UINT8, None, _quantization([scale.scale], [scale.zero_point + 128])
+        )
 
     def _bconvs_of_integers(self) -> set[int]:
         """Return the LceBconv2d whose floats nobody reads but to make integers or signs of them."""
@@ -174,10 +174,9 @@ class _Writer:
         self._ops.append(op)
 
     def _new_integers(self, tensor: int) -> int:
-        like, scale = self._graph.tensors[tensor], self._scales.of(tensor)
-        new = self._tensor(like, schema.TensorType.INT8, None)
-        new.quantization = _quantization([scale.scale], [scale.zero_point])
-        self._integers[tensor] = len(self._graph.tensors) - 1
+        scale = self._scales.of(tensor)
+        quantization = _quantization([scale.scale], [scale.zero_point])
+        self._integers[tensor] = self._tensor(tensor, schema.TensorType.INT8, None, quantization)
         return self._integers[tensor]
 
     def _kernel(self, op: Operator, scales: np.ndarray) -> int:
@@ -191,9 +190,8 @@ class _Writer:
             assert values is not None  # it is stored
             steps = values.astype(np.float64) / scales.astype(np.float64).reshape(shape if scales.size > 1 else -1)
             integers = np.clip(np.round(steps), -127, 127).astype(np.int8)
-            new = self._tensor(self._graph.tensors[tensor.index], schema.TensorType.INT8, integers)
-            new.quantization = _quantization(scales, np.zeros(scales.size, np.int64), axis if scales.size > 1 else 0)
-            self._kernels[key] = len(self._graph.tensors) - 1
+            quantization = _quantization(scales, np.zeros(scales.size, np.int64), axis if scales.size > 1 else 0)
+            self._kernels[key] = self._tensor(tensor.index, schema.TensorType.INT8, integers, quantization)
         return self._kernels[key]
 
     def _bias(self, op: Operator, kernel: np.ndarray) -> int:
@@ -205,33 +203,24 @@ class _Writer:
         assert values is not None  # it is stored
         less = self._scales.of(op.outputs[0]).scale / 2 if gives_signs_alone(self._file, op, self._plan.ops) else 0.0
         steps = np.round((values.astype(np.float64) - less) / scales.astype(np.float64))
-        new = self._tensor(self._graph.tensors[tensor.index], schema.TensorType.INT32, steps.astype(np.int32))
-        new.quantization = _quantization(scales, np.zeros(scales.size, np.int64))
-        return len(self._graph.tensors) - 1
+        quantization = _quantization(scales, np.zeros(scales.size, np.int64))
+        return self._tensor(tensor.index, schema.TensorType.INT32, steps.astype(np.int32), quantization)
 
     def _constant(self, op: Operator, tensor: int, values: np.ndarray) -> int:
         scale: Scale = self._scales.of_input(op, tensor)
-        new = self._tensor(self._graph.tensors[tensor], schema.TensorType.INT8, scale.store(values))
-        new.quantization = _quantization([scale.scale], [scale.zero_point])
-        return len(self._graph.tensors) - 1
+        quantization = _quantization([scale.scale], [scale.zero_point])
+        return self._tensor(tensor, schema.TensorType.INT8, scale.store(values), quantization)
 
-    def _tensor(self, like: Any, kind: int, constant: np.ndarray | None) -> Any:
-        """Add a tensor of the name and shape of another."""
-        new, buffer = schema.TensorT(), schema.BufferT()
-        if constant is not None:
-            buffer.data = np.frombuffer(constant.tobytes(), np.uint8)  # pyright: ignore[reportAttributeAccessIssue]  # as the generated reader makes it
-        self._model.buffers.append(buffer)
-        new.name, new.type, new.buffer = like.name + INTEGERS.encode(), kind, len(self._model.buffers) - 1
-        new.shape, new.shapeSignature, new.hasRank = like.shape, like.shapeSignature, like.hasRank
-        self._graph.tensors.append(new)
+    def _tensor(self, like: int, kind: int, constant: np.ndarray | None, quantization: Any) -> int:
+        """Add the integers of a tensor, whose name is then another; returns their number."""
+        tensor = self._graph.tensors[like]
+        new = add_tensor_like(self._model, tensor, tensor.name + INTEGERS.encode(), kind, constant)
+        self._graph.tensors[new].quantization = quantization
         return new
 
     def _code(self, name: str, version: int) -> int:
         if (name, version) not in self._codes:
-            entry, number = schema.OperatorCodeT(), getattr(schema.BuiltinOperator, name)
-            entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = number, min(number, 127), version
-            self._model.operatorCodes.append(entry)
-            self._codes[name, version] = len(self._model.operatorCodes) - 1
+            self._codes[name, version] = add_code(self._model, getattr(schema.BuiltinOperator, name), version)
         return self._codes[name, version]
 
 
