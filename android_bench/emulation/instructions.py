@@ -16,8 +16,8 @@ from larqnets.errors import LarqnetsError
 
 
 @dataclass(frozen=True)
-class Bconv:
-    """One LceBconv2d, batch 1, SAME padding."""
+class _Convolution:
+    """A convolution of one image, SAME padding."""
 
     height: int
     width: int
@@ -25,37 +25,6 @@ class Bconv:
     channels_out: int
     filter: int = 3
     stride: int = 1
-    pad: str = "one"  # or "zero"
-    output: str = "float"  # or "int8", "bits"
-    threads: int = 1
-
-    @property
-    def macs(self) -> int:
-        """Binary products."""
-        outputs = -(-self.height // self.stride) * -(-self.width // self.stride) * self.channels_out
-        return outputs * self.filter**2 * self.channels_in
-
-    @property
-    def argument(self) -> str:
-        sizes = (self.height, self.width, self.channels_in, self.channels_out, self.filter, self.stride)
-        return f"bconv:{','.join(map(str, sizes))},{self.pad},{self.output},{self.threads}"
-
-    def __str__(self) -> str:
-        text = f"{self.filter}x{self.filter} {self.height}x{self.width} {self.channels_in}->{self.channels_out}"
-        return f"{text} /{self.stride} {self.pad} {self.output}"
-
-
-@dataclass(frozen=True)
-class Conv8:
-    """One LarqnetsConv2dInt8 with a ReLU, batch 1, SAME padding."""
-
-    height: int
-    width: int
-    channels_in: int
-    channels_out: int
-    filter: int
-    stride: int
-    threads: int = 1
 
     @property
     def macs(self) -> int:
@@ -64,13 +33,46 @@ class Conv8:
         return outputs * self.filter**2 * self.channels_in
 
     @property
-    def argument(self) -> str:
+    def sizes(self) -> str:
+        """What the program that counts takes, count_ops.cc."""
         sizes = (self.height, self.width, self.channels_in, self.channels_out, self.filter, self.stride)
-        return f"conv8:{','.join(map(str, sizes))},{self.threads}"
+        return ",".join(map(str, sizes))
+
+    @property
+    def shape(self) -> str:
+        """The same to be read."""
+        text = f"{self.filter}x{self.filter} {self.height}x{self.width} {self.channels_in}->{self.channels_out}"
+        return f"{text} /{self.stride}"
+
+
+@dataclass(frozen=True)
+class Bconv(_Convolution):
+    """One LceBconv2d, batch 1, SAME padding."""
+
+    pad: str = "one"  # or "zero"
+    output: str = "float"  # or "int8", "bits"
+    threads: int = 1
+
+    @property
+    def argument(self) -> str:
+        return f"bconv:{self.sizes},{self.pad},{self.output},{self.threads}"
 
     def __str__(self) -> str:
-        text = f"int8 {self.filter}x{self.filter} {self.height}x{self.width} {self.channels_in}->{self.channels_out}"
-        return f"{text} /{self.stride}"
+        return f"{self.shape} {self.pad} {self.output}"
+
+
+@dataclass(frozen=True)
+class Conv8(_Convolution):
+    """One LarqnetsConv2dInt8 with a ReLU, batch 1, SAME padding."""
+
+    threads: int = 1
+
+    @property
+    def argument(self) -> str:
+        return f"conv8:{self.sizes},{self.threads}"
+
+    def __str__(self) -> str:
+        return f"int8 {self.shape}"
 
 
 @dataclass(frozen=True)

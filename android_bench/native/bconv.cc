@@ -109,18 +109,11 @@ std::string Bconv::resize(int batch, int in_h, int in_w) try {
   BconvPlan& plan = state_->plan;
   const BconvParams& p = plan.params;
   plan.images = {};
-  if (batch < 1 || in_h < 1 || in_w < 1) return "The input of a convolution is empty.";
-  Window rows, columns;
-  std::string error = slide("height", in_h, p.filter_h, p.stride_h, p.dilation_h, p.padding, &rows);
-  if (error.empty()) error = slide("width", in_w, p.filter_w, p.stride_w, p.dilation_w, p.padding, &columns);
-  if (!error.empty()) return error;
   const int64_t in_bytes = (int64_t{p.channels_in} + 31) / 32 * 4, out_bytes = int64_t{p.channels_out} * 4;
-  if (!product_fits({batch, int64_t{in_h} + rows.before + rows.after,
-                     int64_t{in_w} + columns.before + columns.after, in_bytes},
-                    kMaxBytes) ||
-      !product_fits({batch, rows.out, columns.out, out_bytes}, kMaxBytes)) {
-    return "The input or output of a convolution is larger than 2 GiB.";
-  }
+  Window rows, columns;
+  const std::string error = place_windows(batch, in_h, in_w, p, p.dilation_h, p.dilation_w, in_bytes, out_bytes,
+                                          &rows, &columns);
+  if (!error.empty()) return error;
   const reference::Images images = {batch, in_h, in_w, rows.out, columns.out, rows.before, columns.before};
   if (state_->path == Path::kReference) {
     plan.images = images;

@@ -124,17 +124,10 @@ std::string Conv8::resize(int batch, int in_h, int in_w) try {
   Conv8Plan& plan = state_->plan;
   const Conv8Params& p = plan.params;
   plan.images = {};
-  if (batch < 1 || in_h < 1 || in_w < 1) return "The input of a convolution is empty.";
   Window rows, columns;
-  std::string error = slide("height", in_h, p.filter_h, p.stride_h, 1, p.padding, &rows);
-  if (error.empty()) error = slide("width", in_w, p.filter_w, p.stride_w, 1, p.padding, &columns);
+  const std::string error =
+      place_windows(batch, in_h, in_w, p, 1, 1, p.channels_in, p.channels_out, &rows, &columns);
   if (!error.empty()) return error;
-  if (!product_fits({batch, int64_t{in_h} + rows.before + rows.after,
-                     int64_t{in_w} + columns.before + columns.after, p.channels_in},
-                    kMaxBytes) ||
-      !product_fits({batch, rows.out, columns.out, p.channels_out}, kMaxBytes)) {
-    return "The input or output of a convolution is larger than 2 GiB.";
-  }
   const reference::Images images = {batch, in_h, in_w, rows.out, columns.out, rows.before, columns.before};
   if (state_->path == Path::kReference) {
     plan.images = images;

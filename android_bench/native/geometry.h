@@ -48,4 +48,22 @@ inline std::string slide(const char* name, int in, int filter, int stride, int d
   return "";
 }
 
+// Where the windows of a convolution lie in images (batch, in_h, in_w), of so many bytes a pixel given and made; what
+// is wrong, or empty. Params has the window, strides and padding.
+template <class Params>
+std::string place_windows(int batch, int in_h, int in_w, const Params& p, int dilation_h, int dilation_w,
+                          int64_t in_bytes, int64_t out_bytes, Window* rows, Window* columns) {
+  if (batch < 1 || in_h < 1 || in_w < 1) return "The input of a convolution is empty.";
+  std::string error = slide("height", in_h, p.filter_h, p.stride_h, dilation_h, p.padding, rows);
+  if (error.empty()) error = slide("width", in_w, p.filter_w, p.stride_w, dilation_w, p.padding, columns);
+  if (!error.empty()) return error;
+  if (!product_fits({batch, int64_t{in_h} + rows->before + rows->after,
+                     int64_t{in_w} + columns->before + columns->after, in_bytes},
+                    kMaxBytes) ||
+      !product_fits({batch, rows->out, columns->out, out_bytes}, kMaxBytes)) {
+    return "The input or output of a convolution is larger than 2 GiB.";
+  }
+  return "";
+}
+
 }  // namespace larqnets

@@ -238,9 +238,13 @@ def build(
     show(result, lambda: device_tables.runtime(result), as_json)
 
 
+Models = Annotated[Path, typer.Option(help="Folder for the models that are counted.")]
+BENCH = Path("build/bench")
+
+
 @verb(app, RESEARCH, "larqnets bench-kernels -o kernels.json", name="bench-kernels", hidden=True)
 def bench_kernels(
-    models: Annotated[Path, typer.Option(help="Folder for the models that are counted.")] = Path("build/bench"),
+    models: Models = BENCH,
     out: Annotated[Path, typer.Option("--output", "-o", help="Where the results are written.")] = Path(
         "results/kernels.json"
     ),
@@ -256,7 +260,7 @@ def bench_kernels(
 
 @verb(app, RESEARCH, "larqnets bench-groupnet -o groupnet.json", name="bench-groupnet", hidden=True)
 def bench_groupnet(
-    models: Annotated[Path, typer.Option(help="Folder for the models that are counted.")] = Path("build/bench"),
+    models: Models = BENCH,
     out: Annotated[Path, typer.Option("--output", "-o", help="Where the results are written.")] = Path(
         "results/groupnet_instructions.json"
     ),
@@ -272,7 +276,7 @@ def bench_groupnet(
 
 @verb(app, RESEARCH, "larqnets bench-stems -o stems.json", name="bench-stems", hidden=True)
 def bench_stems(
-    models: Annotated[Path, typer.Option(help="Folder for the models that are counted.")] = Path("build/bench"),
+    models: Models = BENCH,
     out: Annotated[Path, typer.Option("--output", "-o", help="Where the table is written.")] = Path(
         "deploy/export/stems.json"
     ),
@@ -290,7 +294,10 @@ def bench_stems(
 def bench_int8(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[RUN]...", help="Trained runs of binary classifiers, beside ResNet-18."),
+        typer.Argument(
+            metavar="[RUN]...",
+            help="Trained runs, beside networks with random weights; those of method real are twins of the others.",
+        ),
     ] = None,
     out: Annotated[
         Path,
