@@ -154,6 +154,8 @@ class StageConfig(TrainConfig):
     name: str = field(kw_only=True)
     precision: Precision = "binary"  # of the layers that the method makes binary: which of their signs are taken
     surrogate: Surrogate = "clip"  # precision real: what stands in for the sign of the activations
+    int8_rest: bool = False  # precision binary: layers with real weights learn with what int8 leaves of their numbers,
+    # and their ranges are those of `larqnets convert --int8`
     progress: Literal["stage", "run"] = "stage"  # what sharpening estimators (EDE) count their progress over
     extends: bool = False  # it makes the stage before longer: keep = "best" is the best of both
 
@@ -187,11 +189,16 @@ class Experiment:
                 what = f"Two stages are called '{name}'" if name else "A stage has an empty name"
                 raise LarqnetsError(f"{what}. Give every one of [[stages]] a name of its own.")
         for before, stage in zip((None, *self.stages), self.stages, strict=False):
-            alike = before and (before.precision, before.surrogate) == (stage.precision, stage.surrogate)
+            alike = before and _what_is_rounded(before) == _what_is_rounded(stage)
             if stage.extends and not alike:
                 raise LarqnetsError(
-                    f"The stage '{stage.name}' extends the one before it, but there is none of the same precision and "
-                    "surrogate. Leave extends out of it."
+                    f"The stage '{stage.name}' extends the one before it, but there is none of the same precision, surrogate "
+                    "and int8_rest. Leave extends out of it."
+                )
+            if stage.int8_rest and stage.precision != "binary":
+                raise LarqnetsError(
+                    f"The stage '{stage.name}' has int8_rest, which is about what a network has beside its binary layers, and "
+                    f"precision = '{stage.precision}'. Leave one of them out."
                 )
         for stage in self.training_stages:
             needs = 'train.keep = "best"' if stage.keep == "best" else "train.patience" if stage.patience else None
@@ -215,6 +222,10 @@ class Experiment:
     def training_stages(self) -> tuple[StageConfig, ...]:
         """The stages in their order; without `[[stages]]` there is one, `train`, with all that is binary binary."""
         return self.stages or (StageConfig(**vars(self.train), name="train"),)
+
+
+def _what_is_rounded(stage: StageConfig) -> tuple[str, str, bool]:
+    return stage.precision, stage.surrogate, stage.int8_rest
 
 
 def config_folder() -> Path:

@@ -24,6 +24,7 @@ import logging  # noqa: E402
 
 import tensorflow as tf  # noqa: E402
 
+from larqnets.int8_aware import with_int8_rest  # noqa: E402
 from larqnets.methods import get_method, list_methods  # noqa: E402
 from larqnets.published import check_pair  # noqa: E402
 from larqnets.published.bodies import build_body  # noqa: E402
@@ -51,13 +52,14 @@ def create_model(
     width: float = 1.0,
     precision: Precision = "binary",
     surrogate: Surrogate = "clip",
+    int8_rest: bool = False,
     body: tf.keras.Model | None = None,
     **options: Any,
 ) -> tf.keras.Model:
     """Build `method` on `backbone` for images (N, *input_shape); returns a functional Keras model.
 
     It answers with what `task` says: by default, and without one of its own, with logits (N, classes). `stem`: "imagenet" (7x7/2 + max-pool) or "small" (3x3/1); `width` scales every number of filters; `precision`
-    other than "binary" takes signs away (table above); `body` is a published one that is there already; `options` are the method's own. Raises LarqnetsError for an unknown
+    other than "binary" takes signs away (table above); with `int8_rest` it learns for an int8 rest (`larqnets.int8_aware`); `body` is a published one that is there already; `options` are the method's own. Raises LarqnetsError for an unknown
     name or option, an impossible pair, an image too small, or a precision where there is nothing binary to take away.
     """
     check_pair(method, backbone)
@@ -82,6 +84,7 @@ def create_model(
     answers = _named(task.outputs(stages, recipe, plan, info))
     model = tf.keras.Model(inputs, answers, name=f"{method}_{backbone}".replace(":", "_"))
     model = model if precision == "binary" else _with_less_binary(model, precision, surrogate, method)
+    model = with_int8_rest(model) if int8_rest else model
     setattr(model, _BODY, frozenset(layer.name for layer in tf.keras.Model(inputs, stages).layers))
     return model
 

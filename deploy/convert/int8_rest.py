@@ -5,7 +5,7 @@
 """
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,8 @@ from android_bench.emulation.emulator import CPUS
 from android_bench.emulation.qemu import count
 from deploy.export.edit import add_metadata
 from deploy.export.own_stem import own_stem_told, with_own_stem
-from deploy.integers.calibrate import Histogram, observe
-from deploy.integers.plan import Plan, plan
+from deploy.integers.calibrate import Histogram, Range, observe
+from deploy.integers.plan import Plan, activations_of, plan
 from deploy.integers.rewrite import Rewritten, rewrite
 from deploy.integers.scales import Scale, Scales, tensors_of
 from deploy.proof.arm64 import missing_engine
@@ -27,6 +27,7 @@ from deploy.proof.samples import Samples
 from deploy.targets import Ends, Int8Request, RuntimeOps
 from larqnets.data.info import IMAGE
 from larqnets.errors import LarqnetsError, nearest
+from larqnets.int8_aware import LearnedRanges
 from larqnets.reporter import SILENT, Reporter
 from larqnets.tasks import Tree
 from larqnets.tasks.detection import Detection
@@ -47,6 +48,7 @@ class _Source:
     request: Int8Request
     histograms: dict[int, Histogram]
     pixels: dict[int, Scale]
+    learned: Mapping[str, LearnedRanges]
     decodes: bool
     runtime_ops: RuntimeOps
 
@@ -56,7 +58,19 @@ class _Source:
     def rewritten(self, chosen: Plan) -> Rewritten:
         file, ends = self.main.file, self.request.ends
         ranges = {t: self.histograms[t].range_by(self.request.calibration) for t in tensors_of(file, chosen, ends)}
-        return rewrite(file, chosen, Scales(file, chosen, ranges, self.pixels), ends)
+        return rewrite(file, chosen, Scales(file, chosen, ranges, self.pixels, self.learned_by(chosen)), ends)
+
+    def learned_by(self, chosen: Plan) -> dict[int, Range]:
+        """Return tensor -> the range that the network was trained with, of what its layers in int8 take and put out."""
+        graph, found = self.main.file.subgraphs[0], {}
+        for op in graph.operators:
+            ranges = self.learned.get(self.main.layers.get(str(op.index), ""))
+            if ranges is None or op.index not in chosen.ops or op.name not in WEIGHT_OPS:
+                continue
+            found[op.inputs[WEIGHT_OPS[op.name].activation]] = Range(*ranges.given)
+            if ranges.made is not None and _is_added_or_answer(self.main.file, op.outputs[0]):
+                found[op.outputs[0]] = Range(*ranges.made)
+        return found
 
 
 def int8_rest(
@@ -66,6 +80,7 @@ def int8_rest(
     training: Callable[[int], Tree],
     preprocess: dict[str, Any] | None = None,
     *,
+    learned: Mapping[str, LearnedRanges] | None = None,
     counted: bool = True,
     runtime_ops: RuntimeOps = "stock",
     reporter: Reporter = SILENT,
@@ -74,7 +89,7 @@ def int8_rest(
 
     `samples`: test images, for the proof and the scores; `training`: gives so many training images, not augmented, with what
     is known about them, for the ranges and for `max_drop`; `preprocess`: how images are prepared, as a file's metadata say it;
-    `counted`: whether instructions are counted, where qemu is; `runtime_ops` "larqnets": its stem is an op of our runtime, with the same results. Raises LarqnetsError where `keep_float` names no layer, a layer
+    `learned`: layer -> the ranges that it was trained with, which are taken for those of images; `counted`: whether instructions are counted, where qemu is; `runtime_ops` "larqnets": its stem is an op of our runtime, with the same results. Raises LarqnetsError where `keep_float` names no layer, a layer
     with weights has no int8 op, the proof fails, or the score falls farther than `max_drop`.
     """
     _check(main, request, samples)
@@ -86,7 +101,8 @@ def int8_rest(
     everything = plan(main.file, request.rest, decodes=decodes)
     _check_able(main, everything, request.keep_float)
     histograms = observe(main.file, tensors_of(main.file, everything, request.ends), calibration, reporter)
-    source = _Source(main, request, histograms, _pixels(main.file, request.ends, preprocess), decodes, runtime_ops)
+    pixels = _pixels(main.file, request.ends, preprocess)
+    source = _Source(main, request, histograms, pixels, learned or {}, decodes, runtime_ops)
     keep = request.keep_float
     if request.max_drop is not None:
         reporter.stage("keep float")
@@ -125,6 +141,22 @@ def _shuffled(examples: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return examples in an order by seed: all of a data set come as they are stored."""
     order = np.random.default_rng(SEED).permutation(len(examples[IMAGE]))
     return {name: values[order] for name, values in examples.items()}
+
+
+def _is_added_or_answer(file: Model, tensor: int) -> bool:
+    """Whether a tensor is only added to others that are computed, or an output: what a layer made is behind its BatchNorm then."""
+    graph = file.subgraphs[0]
+    readers = [op for op in graph.operators if tensor in op.inputs]
+    return all(op.name == "ADD" and len(activations_of(file, op)) == len(op.inputs) for op in readers)
+
+
+def _learned(source: _Source, chosen: Plan) -> list[str]:
+    """Return the layers whose ranges are those that they learned."""
+    tensors, ops = source.learned_by(chosen), source.main.file.subgraphs[0].operators
+    taken = {str(op.index) for op in ops if op.name in WEIGHT_OPS and tensors.keys() & {*op.inputs}}
+    return list(
+        dict.fromkeys(layer for op, layer in source.main.layers.items() if op in taken and layer in source.learned)
+    )
 
 
 def _ops_of(main: Converted, layers: Collection[str]) -> list[int]:
@@ -209,7 +241,12 @@ def _proven(
     names = {str(rewritten.places[int(i)]): layer for i, layer in main.layers.items()}
     facts: dict[str, Any] = {
         "rest": request.rest,
-        "calibration": {"images": calibrated, "seed": SEED, "method": request.calibration},
+        "calibration": {
+            "images": calibrated,
+            "seed": SEED,
+            "method": request.calibration,
+            "learned": _learned(source, chosen),
+        },
         "ends": request.ends._asdict() | {"pixels": bool(source.pixels)},
         "float_rest": f"{main.variant}.tflite",
     }

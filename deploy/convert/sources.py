@@ -105,7 +105,9 @@ def convert_source(
     if source.run is not None and source.run.kind == "decomposed":
         images = _calibration(source) if twins else None
         files += convert_decomposed(source.run, trained, samples, images, entry, reporter)
-    files += [_with_int8_rest(source, main, request, samples, arm64_proof, runtime_ops, reporter) for request in int8]
+    files += [
+        _with_int8_rest(source, trained, main, request, samples, arm64_proof, runtime_ops, reporter) for request in int8
+    ]
     main.warnings[:] = dict.fromkeys(text for file in files for text in file.warnings)  # of a stem all say the same
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
     files, facts = _as_asked(files, form, postprocess, samples, SAMPLES if proof.arm64 else 0, reporter)
@@ -201,6 +203,7 @@ def _shown(card: Card) -> dict[str, Any]:
 
 def _with_int8_rest(
     source: Subject,
+    trained: Trained,
     main: Converted,
     request: Int8Request,
     samples: Samples,
@@ -220,6 +223,7 @@ def _with_int8_rest(
         samples,
         training,
         source.preprocess,
+        learned=trained.learned_ranges,
         counted=counted,
         runtime_ops=runtime_ops,
         reporter=reporter,

@@ -9,6 +9,7 @@ from deploy.export.model import Export, export_model
 from deploy.export.precision import in_float32, small_precision
 from deploy.export.unshared import origins, unshared
 from deploy.targets import Stem
+from larqnets.int8_aware import LearnedRanges, learned_ranges
 from larqnets.tasks import answers_of
 
 
@@ -44,6 +45,12 @@ class Trained:
     def origins(self) -> dict[str, str]:
         """Which layer, as it was given, a layer of `model` stands for."""
         return origins(self.answers)
+
+    @cached_property
+    def learned_ranges(self) -> dict[str, LearnedRanges]:
+        """Layer of `model` -> the ranges that it was trained with for an int8 rest, where it was."""
+        ranges = learned_ranges(self.given)
+        return {layer: ranges[origin] for layer, origin in self.origins.items() if origin in ranges}
 
     @cached_property
     def binary_layers(self) -> list[BinaryLayer]:

@@ -45,10 +45,19 @@ class Scale:
 
 
 class Scales:
-    """The scales of tensors of a file. `ranges`: tensor -> values on images, as calibrated; `known`: scales that are given."""
+    """The scales of tensors of a file.
+
+    `ranges`: tensor -> values on images, as calibrated; `known`: scales that are given; `learned`: ranges that the network was
+    trained with, which hold for all tensors that are tied to theirs.
+    """
 
     def __init__(
-        self, file: Model, plan: Plan, ranges: Mapping[int, Range], known: Mapping[int, Scale] | None = None
+        self,
+        file: Model,
+        plan: Plan,
+        ranges: Mapping[int, Range],
+        known: Mapping[int, Scale] | None = None,
+        learned: Mapping[int, Range] | None = None,
     ) -> None:
         self._file = file
         self._ops = [op for op in file.subgraphs[0].operators if op.index in plan.ops]
@@ -57,7 +66,10 @@ class Scales:
         self._ranges: dict[int, Range] = {}
         self._tie()
         self._fix(ranges, known or {})
-        for tensor, values in ranges.items():
+        trained = {tensor: values for tensor, values in (learned or {}).items() if tensor in ranges}
+        firsts = {self._first_of(tensor) for tensor in trained}
+        seen = {tensor: values for tensor, values in ranges.items() if self._first_of(tensor) not in firsts}
+        for tensor, values in (seen | trained).items():
             self._widen(tensor, values)
         for op in self._ops:
             if op.name not in WEIGHT_OPS and INTEGER_OPS[op.name].scales == "same":

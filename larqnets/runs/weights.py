@@ -1,10 +1,13 @@
 """Models of runs: built from the config, restored strictly, weights moved from one model to another."""
 
+from dataclasses import replace
+
 import numpy as np
 import tensorflow as tf
 
 from larqnets.config import Experiment, StageConfig
 from larqnets.errors import LarqnetsError, some
+from larqnets.int8_aware import Int8Kernel, with_float_rest
 from larqnets.models import create_model
 from larqnets.published.bodies import build_body
 from larqnets.runs import checkpoints
@@ -45,6 +48,7 @@ def build_model(
         width=model.width,
         precision=stage.precision,
         surrogate=stage.surrogate,
+        int8_rest=stage.int8_rest,
         body=body,
         **model.options,
     )
@@ -77,10 +81,24 @@ def load_trained_model(run: Run) -> tf.keras.Model:
     images = run.card.images
     if images is None:
         raise LarqnetsError(f"The card of {run.path} says nothing about its images. Restore it from a copy.")
-    stage = run.experiment.training_stages[saved.state.get("stage", 0)]
-    model = build_model(run.experiment, images.image_shape, len(images.labels), stage, stored_body(run))
+    stage, shape, classes = (
+        run.experiment.training_stages[saved.state.get("stage", 0)],
+        images.image_shape,
+        len(images.labels),
+    )
+    model = build_model(run.experiment, shape, classes, stage, stored_body(run))
     checkpoints.restore_model(saved, model)
-    return model
+    if not stage.int8_rest:
+        return model
+    return as_measured(
+        model, build_model(run.experiment, shape, classes, replace(stage, int8_rest=False), stored_body(run))
+    )
+
+
+def as_measured(aware: tf.keras.Model, model: tf.keras.Model) -> tf.keras.Model:
+    """Return `model` with the weights of the same network of a stage with `int8_rest`, whose ranges it tells."""
+    transfer_weights(aware, model)
+    return with_float_rest(aware, model)
 
 
 def transfer_weights(source: tf.keras.Model, target: tf.keras.Model) -> list[str]:
@@ -152,7 +170,7 @@ def _quantizers(model: tf.keras.Model) -> list[tuple[tf.keras.layers.Layer, str,
     return [
         (layer, attribute, quantizer)
         for layer in model.layers
-        for attribute in ("input_quantizer", *_KERNELS.values())
+        for attribute in ("input_quantizer", *_KERNELS.values(), "output_quantizer")
         if isinstance(quantizer := getattr(layer, attribute, None), tf.keras.layers.Layer)
     ]
 
@@ -167,8 +185,9 @@ def decayed_kernels(model: tf.keras.Model) -> list[tf.Variable]:
     trainable = {id(weight) for weight in model.trainable_variables}
     kernels: dict[int, tf.Variable] = {}
     for layer in model.submodules:
-        for name, quantizer in _KERNELS.items():
-            kernel = getattr(layer, name, None)
-            if kernel is not None and id(kernel) in trainable and getattr(layer, quantizer, None) is None:
+        for name, attribute in _KERNELS.items():
+            kernel, quantizer = getattr(layer, name, None), getattr(layer, attribute, None)
+            is_real = quantizer is None or isinstance(quantizer, Int8Kernel)
+            if kernel is not None and id(kernel) in trainable and is_real:
                 kernels[id(kernel)] = kernel
     return list(kernels.values())

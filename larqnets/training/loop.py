@@ -93,7 +93,7 @@ def train(
             previous, saved = model, None
     run.update_card(status="trained", **training.results())
     assert previous is not None  # there is a stage
-    return previous
+    return parts.measured(previous)
 
 
 class _StageState:
@@ -198,9 +198,10 @@ class _Training:
         """Say of a run in stages which one begins, or goes on, and which of its weights no earlier stage had."""
         if len(self.stages) == 1:
             return
-        words = f"Stage {stage.index + 1} of {len(self.stages)}, {stage.config.name}: {stage.config.precision}."
+        words = f"Stage {stage.index + 1} of {len(self.stages)}, {stage.config.name}: {stage.config.precision}"
+        words += ", its real-valued rest as int8." if stage.config.int8_rest else "."
         if fresh:
-            words += f" State of signs that starts anew: {', '.join(fresh[:3])}{', ...' if len(fresh) > 3 else ''}."
+            words += f" State of roundings that starts anew: {', '.join(fresh[:3])}{', ...' if len(fresh) > 3 else ''}."
         self.reporter.line(words)
 
     def run_stage(self, state: _StageState, saved: checkpoints.Saved | None, signalled: Signalled) -> None:

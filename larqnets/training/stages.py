@@ -9,11 +9,12 @@ import tensorflow as tf
 from larqnets.config import Experiment, StageConfig
 from larqnets.data.presets import PRESETS
 from larqnets.errors import LarqnetsError
+from larqnets.int8_aware import range_weights
 from larqnets.published import IMAGENET, is_published
 from larqnets.runs.card import Transfer
 from larqnets.runs.run import Run
 from larqnets.runs.transfer import head_layers, held_layers, start_from
-from larqnets.runs.weights import build_model, transfer_weights
+from larqnets.runs.weights import as_measured, build_model, named_weights, transfer_weights
 from larqnets.tasks import get_task
 from larqnets.training.metrics import MetricsRow
 from larqnets.training.schedules import check_schedule
@@ -143,7 +144,9 @@ class StageParts:
         """
         model = self._model(stage)
         del self._models[stage.index]
-        return model, [] if previous is None else transfer_weights(previous, model), self._teacher(stage)
+        fresh = [] if previous is None else transfer_weights(previous, model)
+        ranges, weights = range_weights(model), named_weights(model)  # the ranges begin with the stage, as all know
+        return model, [name for name in fresh if id(weights[name]) not in ranges], self._teacher(stage)
 
     def hold(self, stage: Stage, model: tf.keras.Model) -> list[tf.Variable]:
         """Freeze the body of a stage's model where its config says so; returns the weights that learn at its `body_rate`."""
@@ -152,6 +155,14 @@ class StageParts:
             for layer in held:
                 layer.trainable = False
         return [weight for layer in held for weight in layer.trainable_weights]
+
+    def measured(self, model: tf.keras.Model) -> tf.keras.Model:
+        """Return the trained model of the last stage as it is measured: without what only training rounds."""
+        last = self.stages[-1]
+        if not last.config.int8_rest:
+            return model
+        plain = replace(last, config=replace(last.config, int8_rest=False))
+        return as_measured(model, _stage_model(self._experiment, self.dataset, plain))
 
     def _model(self, stage: Stage) -> tf.keras.Model:
         if stage.index not in self._models:

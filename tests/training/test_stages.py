@@ -12,6 +12,7 @@ from recorder import Recorder
 
 from larqnets.config import ModelConfig, StageConfig, dump_config
 from larqnets.errors import LarqnetsError
+from larqnets.int8_aware import learned_ranges
 from larqnets.quantizers import EdeSign, SteSign, StochasticSign
 from larqnets.runs.epoch_tables import TIMING_COLUMNS
 from larqnets.runs.run import Run
@@ -102,6 +103,39 @@ def test_a_run_interrupted_in_any_stage_or_between_two_ends_with_the_same_bits(f
     assert same_bits(train_once(staged(), run), model)
     assert rows(run) == rows(whole)
     assert timeless(Run.open(run.path).card.document) == timeless(whole.card.document)
+
+
+INT8 = (stage("binary"), stage("int8", int8_rest=True, epochs=2, weight_decay=1e-3))
+
+
+def test_a_stage_with_an_int8_rest_ends_as_a_network_with_a_float_rest_that_tells_its_ranges(tmp_path):
+    whole, broken = (Run.create(tmp_path, name, staged(*INT8)) for name in ("whole", "broken"))
+    recorder = Recorder()
+    model = train_once(staged(*INT8), whole, reporter=recorder)
+    assert notes(recorder)[1] == "Stage 2 of 2, int8: binary, its real-valued rest as int8."
+    assert type(model.get_layer("stem_conv")) is tf.keras.layers.Conv2D
+    ranges = learned_ranges(model)
+    assert {"stem_conv", "classifier"} < ranges.keys()
+    loaded = load_trained_model(Run.open(whole.path))
+    assert same_bits(loaded, model)
+    assert learned_ranges(loaded) == ranges
+    for step in (7, 12):
+        stopped_at(step, staged(*INT8), broken)
+    resumed = train_once(staged(*INT8), broken)
+    assert same_bits(resumed, model)
+    assert learned_ranges(resumed) == ranges
+
+
+def test_a_stage_after_one_with_an_int8_rest_lets_go_of_its_ranges(tmp_path):
+    stages = staged(stage("int8", int8_rest=True), stage("binary"))
+    model = train_once(stages, Run.create(tmp_path, "run", stages))
+    assert learned_ranges(model) == {}
+
+
+@pytest.mark.parametrize("precision", ["real", "binary_activations"])
+def test_an_int8_rest_beside_what_is_not_binary_yet_is_refused(precision):
+    with pytest.raises(LarqnetsError, match=f"'early' has int8_rest, .* precision = '{precision}'"):
+        staged(stage("early", precision, int8_rest=True))
 
 
 def test_a_kill_at_the_border_repeats_the_transfer(finished, tmp_path):
@@ -256,7 +290,7 @@ def test_a_sharpening_estimator_counts_over_its_stage_or_over_the_run(tmp_path, 
     model = train_once(experiment, Run.create(tmp_path, over, experiment), reporter=recorder)
     progress = [float(w) for w in model.weights if w.name.endswith("progress:0")]
     assert progress == [pytest.approx(expected)] * 3
-    assert "State of signs that starts anew: stage1_block1_conv1/input_quantizer/progress:0, " in notes(recorder)[1]
+    assert "State of roundings that starts anew: stage1_block1_conv1/input_quantizer/progress:0, " in notes(recorder)[1]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ def told(variant: str, rest: dict[str, Any], verbose: bool) -> list[Any]:
     lines: list[Any] = [
         "",
         f"{variant}.tflite: ranges of {of['images']:,} training images (seed {of['seed']}, {of['method']})"
+        + (f"; of {len(of['learned'])} layers as they learned them" if of.get("learned") else "")
         + (f"; kept float: {', '.join(rest['keep_float'])}" if rest["keep_float"] else ""),
         *_ends(rest["ends"]),
         *_score(rest),
@@ -104,6 +105,8 @@ def origin(rest: dict[str, Any]) -> str:
         f"ranges of {_word(of.get('images'))} training images (seed {_word(of.get('seed'))}, {_word(of.get('method'))})",
         f"takes {_word(types.get('input'))}, answers with {_word(types.get('output'))}",
     ]
+    if isinstance(learned := of.get("learned"), list) and learned:
+        words.append(f"ranges as learned: {', '.join(map(_word, learned))}")
     words += [f"kept float: {', '.join(map(_word, kept))}"] if isinstance(kept, list) and kept else []
     return "; ".join(words)
 
