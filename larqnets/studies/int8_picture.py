@@ -19,6 +19,7 @@ WORDS = {
 }
 STEM = "stem"  # the first step that is real, where it is a step of its own
 BETWEEN = "between them"  # sums, pools, QUANTIZE, what TFLite itself does
+COLUMNS = 3
 KINDS = ("1-bit convolutions", "signs", STEM, REAL, BETWEEN)
 
 
@@ -33,36 +34,44 @@ def by_kind(ops: Sequence[OpCount]) -> dict[str, int]:
     return found
 
 
-def draw(rows: Sequence[Mapping[str, Any]]) -> "Figure":
-    """Draw rows of `larqnets.studies.bench_int8`: a line of panels for every network, a panel for every core."""
+def draw(rows: Sequence[Mapping[str, Any]], cpus: Sequence[str]) -> "Figure":
+    """Draw rows of `larqnets.studies.bench_int8` with float input: a panel for every network and core, every line of panels on one axis each.
+
+    On several cores a network has a line of its own; on one core three networks share a line.
+    """
     from matplotlib.figure import Figure
 
     networks = list(dict.fromkeys((row["network"], row["image_size"]) for row in rows))
-    cpus = list(dict.fromkeys(row["cpu"] for row in rows))
-    figure = Figure(figsize=(4.2 * len(cpus), 0.9 + 3.1 * len(networks)), layout="constrained")
-    panels = figure.subplots(len(networks), len(cpus), squeeze=False, sharey="row")  # each core has an axis of its own
-    for (network, size), line in zip(networks, panels, strict=True):
-        for cpu, axes in zip(cpus, line, strict=True):
-            shown = [
-                row
-                for row in rows
-                if (row["network"], row["image_size"], row["cpu"]) == (network, size, cpu)
-                and row["variant"] != "float_twin"  # several times longer than the others
-            ]
-            places = range(len(shown), 0, -1)
-            start = [0.0] * len(shown)
-            for number, kind in enumerate(KINDS):
-                widths = [row["by_kind"][kind] / 1e6 for row in shown]
-                axes.barh(places, widths, left=start, color=f"C{number}", label=kind, height=0.7)
-                start = [a + b for a, b in zip(start, widths, strict=True)]
-            axes.set_yticks(places, [_name(row) for row in shown], fontsize=8)
-            axes.set_title(pictures.label(f"{network}, {size}x{size}, {cpu}"), fontsize=9)
-            axes.grid(axis="x", alpha=0.3)
-    for axes in panels[-1]:
+    shown = [(network, cpu) for network in networks for cpu in cpus]
+    columns = len(cpus) if len(cpus) > 1 else min(COLUMNS, len(shown))
+    lines = -(-len(shown) // columns)
+    figure = Figure(figsize=(4.2 * columns, 0.9 + 3.1 * lines), layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()  # each has an axis of its own
+    for axes, ((network, size), cpu) in zip(panels, shown, strict=False):
+        _draw_files(
+            axes, [row for row in rows if (row["network"], row["image_size"], row["cpu"]) == (network, size, cpu)]
+        )
+        axes.set_title(pictures.label(f"{network}, {size}x{size}, {cpu}"), fontsize=9)
+    for axes in panels[len(shown) :]:
+        axes.set_axis_off()
+    for axes in panels[len(shown) - columns : len(shown)]:
         axes.set_xlabel("million instructions of an inference", fontsize=8)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
+    handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9, frameon=False)
     return figure
+
+
+def _draw_files(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw a bar for every file of a network on a core, but for the float twin, several times longer than the others."""
+    shown = [row for row in rows if row["variant"] != "float_twin" and row["input"] == "float"]
+    places = range(len(shown), 0, -1)
+    start = [0.0] * len(shown)
+    for number, kind in enumerate(KINDS):
+        widths = [row["by_kind"][kind] / 1e6 for row in shown]
+        axes.barh(places, widths, left=start, color=f"C{number}", label=kind, height=0.7)
+        start = [a + b for a, b in zip(start, widths, strict=True)]
+    axes.set_yticks(places, [_name(row) for row in shown], fontsize=8)
+    axes.grid(axis="x", alpha=0.3)
 
 
 def _name(row: Mapping[str, Any]) -> str:

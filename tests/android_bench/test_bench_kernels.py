@@ -158,31 +158,53 @@ def test_a_folder_without_groupnets(tmp_path):
 
 
 def test_int8_rests_are_proven_counted_and_scored(bundle, cli, demo, tmp_path, monkeypatch):
-    """Of a trained run, whose stem is of stride 1: there is one form of it, and ours."""
+    """Of a trained run and its trained twin, whose stem is of stride 1: there is one form of it, and ours."""
     monkeypatch.setattr(bench_int8, "NETWORKS", ())
-    done = cli("bench-int8", demo.run, "--output", "int8.json", "--json")
+    twin = cli("train", "digits_real", "--name", "twin", "--set", "train.epochs=2", "--set", "model.width=1.0")
+    assert twin.code == 0, twin.err
+    done = cli("bench-int8", demo.run, "runs/twin", "--output", "int8.json", "--json")
     assert done.code == 0, done.err
     rows = json.loads(done.out)
     assert rows == json.loads((tmp_path / "int8.json").read_text())
-    variants = ("float_rest", "mixed", "full", "mixed_own_stem", "float_twin", "int8_twin", "int8_twin_own_stem")
-    assert [(row["variant"], row["cpu"]) for row in rows] == [*product(variants, CPUS)]
+    ours = [("float_rest", "float"), ("mixed", "float"), ("full", "float"), ("mixed", "uint8")]
+    ours += [("mixed_own_stem", "float"), ("mixed_own_stem", "uint8")]
+    files = [*ours, *((name, "float") for name in ("float_twin", "int8_twin", "int8_twin_own_stem"))]
+    assert [(row["variant"], row["input"], row["cpu"]) for row in rows] == [
+        (*file, cpu) for file in files for cpu in CPUS
+    ]
     assert {row["stem"] for row in rows if "own" in row["variant"]} == {"own_op"}
     assert {row["stem"] for row in rows if "own" not in row["variant"]} == {"as_trained"}
-    counts = {(row["variant"], row["cpu"]): row["instructions"] for row in rows}
-    assert counts["mixed_own_stem", "cortex-a72"] < counts["mixed", "cortex-a72"]
+    found = {(row["variant"], row["input"], row["cpu"]): row for row in rows}
+    a72 = {file: found[*file, "cortex-a72"]["instructions"] for file in files}
+    assert a72["mixed_own_stem", "float"] < a72["mixed", "float"]
     for row in rows:
         kinds = row["by_kind"]
         assert row["instructions"] < sum(kinds.values()) < row["instructions"] + 50_000  # marks between the ops
         assert (kinds["1-bit convolutions"] > 0) == ("twin" not in row["variant"])
         assert kinds["stem"] + kinds["real convolutions, classifier"] > 0
-    assert (tmp_path / "int8.png").stat().st_size > 10_000
-    scored = [row for row in rows if row["test_accuracy"] is not None]
-    assert {row["variant"] for row in scored} == set(variants[:4])
-    for row in scored:
-        assert row["accuracy_low"] < row["test_accuracy"] < row["accuracy_high"]
-        assert row["float_rest_accuracy"] == scored[0]["test_accuracy"]
-    own, mixed = ([row["test_accuracy"] for row in scored if row["variant"] == v] for v in ("mixed_own_stem", "mixed"))
-    assert own == mixed
+    for row in rows:
+        assert row["headline"] == "accuracy"
+        assert row["accuracy_low"] < row["test_accuracy"] == row["test_score"] < row["accuracy_high"]
+        assert row["float_rest_accuracy"] == row["float_rest_score"] == rows[0]["test_accuracy"]
+        assert (row["difference"] is None) == (row["variant"] not in ("mixed", "full", "mixed_own_stem"))
+    for takes in ("float", "uint8"):
+        own, mixed = (found[variant, takes, CPUS[0]]["test_accuracy"] for variant in ("mixed_own_stem", "mixed"))
+        assert own == mixed
+    assert found["mixed", "float", CPUS[0]]["difference"] == pytest.approx(
+        found["mixed", "float", CPUS[0]]["test_accuracy"] - rows[0]["test_accuracy"]
+    )
+    assert (tmp_path / "int8_runs.png").stat().st_size > 10_000
+    assert not (tmp_path / "int8.png").exists()
     (table,) = studies.int8_rests(rows)
-    assert table.row_count == len(variants)
-    assert cli("bench-int8", "nowhere", "--output", "int8.json").code == 1
+    assert table.row_count == len(files)
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"), [(["nowhere"], "nowhere"), (["runs/twin"], "is the twin of no run that is named")]
+)
+def test_int8_rests_of_what_is_no_run_or_a_twin_alone(bundle, cli, runs, words):
+    made = cli("train", "digits_real", "--name", "twin", "--set", "train.epochs=1", "--set", "model.width=0.25")
+    assert made.code == 0, made.err
+    done = cli("bench-int8", *runs, "--output", "int8.json")
+    assert done.code == 1
+    assert words in done.err

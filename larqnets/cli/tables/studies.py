@@ -204,15 +204,26 @@ def int8_rests(rows: list[dict[str, Any]]) -> list[Table]:
         cpus = list(dict.fromkeys(row["cpu"] for row in of_network))
         title = f"{network}, {size}x{size}: million instructions of one inference"
         table = Table(title=title, box=None, title_justify="left")
-        for column in ("variant", "stem", *map(described, cpus), "bytes", "test accuracy"):
-            table.add_column(column, justify="left" if column in ("variant", "stem") else "right")
-        for variant, stem in dict.fromkeys((row["variant"], row["stem"]) for row in of_network):
-            found = {row["cpu"]: row for row in of_network if (row["variant"], row["stem"]) == (variant, stem)}
+        named = ("variant", "stem", "input")
+        for column in (*named, *map(described, cpus), "bytes", "test score", "beside float rest"):
+            table.add_column(column, justify="left" if column in named else "right")
+        for file in dict.fromkeys(tuple(row[name] for name in named) for row in of_network):
+            found = {row["cpu"]: row for row in of_network if tuple(row[name] for name in named) == file}
             first = found[cpus[0]]
             counts = [f"{found[cpu]['instructions'] / 1e6:.2f}" if cpu in found else "" for cpu in cpus]
-            share = "-" if first["test_accuracy"] is None else f"{first['test_accuracy']:.2%}"
-            if first["test_accuracy"] is not None:
-                share += f" ({first['accuracy_low']:.2%} to {first['accuracy_high']:.2%})"
-            table.add_row(variant, stem, *counts, f"{first['file_bytes']:,}", share)
+            table.add_row(*file, *counts, f"{first['file_bytes']:,}", *_score_of_rest(first))
         result.append(table)
     return result
+
+
+def _score_of_rest(row: dict[str, Any]) -> tuple[str, str]:
+    """The score of a file with its 95 % interval, and by how many points it is above the float rest."""
+    if row["test_score"] is None:
+        return "-", "-"
+    score, apart = f"{row['headline']} {row['test_score']:.2%}", row["test_score"] - row["float_rest_score"]
+    beside = "-" if row["variant"] == "float_rest" else f"{100 * apart:+.2f}"
+    if row["test_accuracy"] is not None:
+        score += f" ({row['accuracy_low']:.2%} to {row['accuracy_high']:.2%})"
+    if row["difference"] is not None:
+        beside += f" ({100 * row['difference_low']:+.2f} to {100 * row['difference_high']:+.2f})"
+    return score, beside
