@@ -54,7 +54,8 @@ class Chosen:
 class StageResult:
     """What one stage of a training was and did; without a finished epoch nothing was measured.
 
-    `start_rate` is the learning rate that a stage began with which made a finished run longer.
+    `start_rate` is the learning rate that a stage began with which made a finished run longer; `int8_rest` whether it learned with
+    its real-valued rest as int8 (`larqnets.int8_aware`).
     """
 
     name: str
@@ -62,6 +63,7 @@ class StageResult:
     epochs_done: int
     teacher: str | None = None
     start_rate: float | None = None
+    int8_rest: bool = False
     seconds: float | None = None
     train_loss: float | None = None
     test_loss: float | None = None

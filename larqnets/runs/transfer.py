@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from larqnets.config import TaskConfig
 from larqnets.errors import LarqnetsError, some
+from larqnets.int8_aware import range_weights
 from larqnets.models import body_of
 from larqnets.published import IMAGENET, is_published, is_zoo
 from larqnets.published.bodies import first_kernel, formula_of, published_body, turned_round
@@ -47,7 +48,8 @@ def start_from(
     classes in the same order, as only a run says. Raises LarqnetsError when no weight of the body can be taken; then the model is
     as it was.
     """
-    origin, mine, body = _open(named, model, weights), named_weights(model), body_of(model)
+    origin, body, ranges = _open(named, model, weights), body_of(model), range_weights(model)
+    mine = {name: weight for name, weight in named_weights(model).items() if id(weight) not in ranges}
     layer_of = {id(weight): layer.name for layer in model.layers for weight in layer.weights}
     of_signs = quantizer_weights(model)
     new_head = _why_new_head(origin, tuple(labels), task.kind)

@@ -38,6 +38,8 @@ def _stage_results(
         entry = {"name": stage.config.name, "precision": stage.config.precision, "epochs_done": len(mine)}
         if stage.config.teacher:
             entry["teacher"] = stage.config.teacher
+        if stage.config.int8_rest:
+            entry["int8_rest"] = True
         if stage.config.extends:
             entry["start_rate"] = stage.config.learning_rate
         if mine:

@@ -126,6 +126,21 @@ def test_a_stage_with_an_int8_rest_ends_as_a_network_with_a_float_rest_that_tell
     assert learned_ranges(resumed) == ranges
 
 
+def test_a_finished_run_is_made_finer_with_an_int8_rest(finished, tmp_path):
+    """All weights are taken; ranges are none of them, since no other network has any."""
+    before, model, _ = finished
+    experiment = staged(stage("int8", int8_rest=True))
+    parts = StageParts(experiment, MemoryDataset())
+    parts.begin(str(before.path))
+    assert parts.transfer is not None
+    assert (parts.transfer.new, parts.transfer.unused) == ({}, ())
+    assert len(parts.transfer.taken) == len(model.weights)
+    run = Run.create(tmp_path, "finer", experiment)
+    assert learned_ranges(train(experiment, run, MemoryDataset(), parts=parts)).keys() >= {"stem_conv", "classifier"}
+    (result,) = Run.open(run.path).card.stages
+    assert result.int8_rest
+
+
 def test_a_stage_after_one_with_an_int8_rest_lets_go_of_its_ranges(tmp_path):
     stages = staged(stage("int8", int8_rest=True), stage("binary"))
     model = train_once(stages, Run.create(tmp_path, "run", stages))

@@ -27,7 +27,8 @@ def card(of: Card, path: Path) -> list[Any]:
         shown["paper's accuracy"] = f"{of.paper.test_accuracy:.2%} ({of.paper.title})"
         if of.paper.gap is not None:
             shown["gap to the paper"] = f"{100 * of.paper.gap:+.2f} points"
-    return [facts(shown), f"Next: larqnets convert {path} --target arm64"]
+    int8 = " --int8 mixed" if of.stages and of.stages[-1].int8_rest else ""
+    return [facts(shown), f"Next: larqnets convert {path} --target arm64{int8}"]
 
 
 def _kept(of: Card) -> dict[str, str]:
