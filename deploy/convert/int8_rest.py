@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from android_bench.emulation.emulator import CPUS
-from android_bench.emulation.qemu import count
 from deploy.export.edit import add_metadata
 from deploy.export.own_stem import own_stem_told, with_own_stem
 from deploy.integers.calibrate import Histogram, Range, observe
@@ -270,11 +269,12 @@ def _proven(
         warnings = [own_stem_told(variant)]
     if counted:
         reporter.stage("count")
-    facts["instructions"] = _instructions(main.file, file) if counted and missing_engine() is None else None
     integers = IntegerRest(main.file, keep, proof, facts)
     note = f"{request.rest}: int8 rest of {main.variant}.tflite, ranges of {calibrated} training images ({request.calibration})"
     told = {"layers": names, "warnings": warnings, "note": note, "stem": main.stem}
-    return Converted(variant, file, None, scores, **told, integers=integers)
+    made = Converted(variant, file, None, scores, **told, integers=integers)
+    facts["instructions"] = _instructions(main, made) if counted and missing_engine() is None else None
+    return made
 
 
 def _compared(file: Model, float_rest: Model, samples: Samples) -> tuple[dict[str, float] | None, dict[str, Any]]:
@@ -323,12 +323,7 @@ def _left(main: Converted, chosen: Plan) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _instructions(float_rest: Model, file: Model) -> dict[str, dict[str, int]]:
-    """Return core -> executed instructions of one inference of both files, under qemu."""
-    return {
-        cpu: {
-            name: count(model.content, cpu, per_op=False).instructions
-            for name, model in (("float_rest", float_rest), ("int8_rest", file))
-        }
-        for cpu in CPUS
-    }
+def _instructions(float_rest: Converted, made: Converted) -> dict[str, dict[str, int]]:
+    """Return core -> executed instructions of one inference of both files."""
+    both = {"float_rest": float_rest.instructions, "int8_rest": made.instructions}
+    return {cpu: {name: of[cpu] for name, of in both.items()} for cpu in CPUS}

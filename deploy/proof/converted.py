@@ -2,10 +2,13 @@
 
 import dataclasses
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from android_bench.emulation.emulator import CPUS
+from android_bench.emulation.qemu import count
 from deploy.proof import contents
 from deploy.proof.integers import IntegerProof
 from deploy.proof.samples import Samples
@@ -57,6 +60,11 @@ class Converted:
     def content(self) -> bytes:
         """The bytes of the file."""
         return self.file.content
+
+    @cached_property
+    def instructions(self) -> dict[str, int]:
+        """Core -> executed instructions of one inference, counted under qemu when they are first asked for."""
+        return {cpu: count(self.content, cpu, per_op=False).instructions for cpu in CPUS}
 
     @property
     def test_accuracy(self) -> float | None:

@@ -62,7 +62,7 @@ def test_a_run_with_its_rest_in_int8_is_written_proven_run_and_told_of(demo, for
     assert "op by op on the same integers, 16 samples: yes" in done.out
     entry = json.loads((out / "manifest.json").read_text())["files"]["binary_int8_mixed"]
     rest = entry["int8_rest"]
-    assert rest["calibration"] == {"images": 64, "method": "percentile", "seed": 0}
+    assert rest["calibration"] == {"images": 64, "method": "percentile", "seed": 0, "learned": []}
     assert rest["interval"]["low"] < rest["interval"]["value"] == entry["test_accuracy"] < rest["interval"]["high"]
     assert rest["difference"]["value"] == pytest.approx(rest["score"] - rest["float_rest_score"])
     assert {op["kind"] for op in rest["proof"]["ops"]} == {"larq", "int8", "float", "boundary"}
