@@ -58,9 +58,11 @@ def create_model(
 ) -> tf.keras.Model:
     """Build `method` on `backbone` for images (N, *input_shape); returns a functional Keras model.
 
-    It answers with what `task` says: by default, and without one of its own, with logits (N, classes). `stem`: "imagenet" (7x7/2 + max-pool) or "small" (3x3/1); `width` scales every number of filters; `precision`
-    other than "binary" takes signs away (table above); with `int8_rest` it learns for an int8 rest (`larqnets.int8_aware`); `body` is a published one that is there already; `options` are the method's own. Raises LarqnetsError for an unknown
-    name or option, an impossible pair, an image too small, or a precision where there is nothing binary to take away.
+    It answers with what `task` says: by default, and without one of its own, with logits (N, classes). `stem`: "imagenet" (7x7/2
+    + max-pool) or "small" (3x3/1); `width` scales every number of filters; `precision` other than "binary" takes signs away
+    (table above); with `int8_rest` it learns for an int8 rest (`larqnets.int8_aware`); `body` is a published one that is there
+    already; `options` are the method's own. Raises LarqnetsError for an unknown name or option, an impossible pair, an image too
+    small, or a precision where there is nothing binary to take away.
     """
     check_pair(method, backbone)
     recipe, task, info = get_method(method, **options), task or get_task(), Images(input_shape, num_classes)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,8 @@ def convert_source(
     if source.run is not None and source.run.kind == "decomposed":
         images = _calibration(source) if twins else None
         files += convert_decomposed(source.run, trained, samples, images, entry, reporter)
-    files += [
-        _with_int8_rest(source, trained, main, request, samples, arm64_proof, runtime_ops, reporter) for request in int8
-    ]
+    rest = partial(_with_int8_rest, source, trained, main, samples, arm64_proof, runtime_ops, reporter)
+    files += map(rest, int8)
     main.warnings[:] = dict.fromkeys(text for file in files for text in file.warnings)  # of a stem all say the same
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
     files, facts = _as_asked(files, form, postprocess, samples, SAMPLES if proof.arm64 else 0, reporter)
@@ -205,11 +205,11 @@ def _with_int8_rest(
     source: Subject,
     trained: Trained,
     main: Converted,
-    request: Int8Request,
     samples: Samples,
     counted: bool,
     runtime_ops: RuntimeOps,
     reporter: Reporter,
+    request: Int8Request,
 ) -> Converted:
     images = source.images
     assert images is not None  # looked at before
