@@ -155,9 +155,13 @@ def _ranges_of(aware: tf.keras.Model) -> Iterator[tuple[str, LearnedRanges]]:
 
 
 def _has_real_weights(layer: layers.Layer) -> bool:
-    """Whether a layer multiplies by weights and takes real numbers; binary weights on these are numbers like others."""
-    taken = getattr(layer, "input_quantizer", None)
-    return isinstance(layer, tuple(_WITH_QUANTIZERS)) and (taken is None or isinstance(taken, Int8Range))
+    """Whether a layer multiplies by weights and takes real numbers; binary weights on these are numbers like others.
+
+    Kinds that Larq has no layer with quantizers for, as transposed convolutions, learn as always.
+    """
+    if isinstance(layer, tuple(_WITH_QUANTIZERS.values())):
+        return layer.input_quantizer is None or isinstance(layer.input_quantizer, Int8Range)
+    return type(layer) in _WITH_QUANTIZERS
 
 
 def _quantizers_of(layer: layers.Layer) -> dict[str, Any]:

@@ -154,6 +154,19 @@ def scale_of(tensor):
     return float(tensor.quantization.scales[0])
 
 
+def test_kinds_without_quantizers_learn_as_always():
+    x = image = tf.keras.Input((4, 4, 2))
+    for layer in (
+        tf.keras.layers.Conv2DTranspose(3, 2, 2, name="up"),
+        tf.keras.layers.SeparableConv2D(4, 3, name="apart"),
+    ):
+        x = layer(x)
+    aware = with_int8_rest(tf.keras.Model(image, tf.keras.layers.Conv2D(2, 1, name="answer")(x)))
+    kinds = {layer.name: type(layer) for layer in aware.layers[1:3]}
+    assert kinds == {"up": tf.keras.layers.Conv2DTranspose, "apart": tf.keras.layers.SeparableConv2D}
+    assert isinstance(aware.get_layer("answer").input_quantizer, Int8Range)
+
+
 def test_a_network_without_real_weights_is_refused():
     image = tf.keras.Input((4, 4, 1))
     with pytest.raises(LarqnetsError, match="no layer with real weights"):
