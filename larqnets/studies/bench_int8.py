@@ -80,6 +80,7 @@ class RestRow:
 
     network: str
     image_size: int  # the height
+    image_width: int
     variant: str  # float_rest | mixed | full | mixed_own_stem | float_twin | int8_twin | int8_twin_own_stem
     stem: str  # as_trained | rewritten | own_op
     input: EndType
@@ -173,8 +174,9 @@ def _rows(network: Measured, reporter: Reporter) -> Iterator[RestRow]:
             reporter.stage(f"counting {network.name}, {variant}, on {cpu}")
             instructions = count(made.content, cpu, per_op=False).instructions
             kinds = by_kind(count(made.content, cpu).ops)
-            size, length = network.samples.images.shape[1], len(made.content)
-            yield RestRow(network.name, size, variant, stem, takes, cpu, instructions, length, kinds, **scores)
+            height, width = network.samples.images.shape[1:3]
+            file = (variant, stem, takes, cpu, instructions, len(made.content), kinds)
+            yield RestRow(network.name, height, width, *file, **scores)
 
 
 def _scores(made: Converted, samples: Samples) -> dict[str, Any]:

@@ -41,17 +41,17 @@ def draw(rows: Sequence[Mapping[str, Any]], cpus: Sequence[str]) -> "Figure":
     """
     from matplotlib.figure import Figure
 
-    networks = list(dict.fromkeys((row["network"], row["image_size"]) for row in rows))
+    networks = list(dict.fromkeys((row["network"], row["image_size"], row["image_width"]) for row in rows))
     shown = [(network, cpu) for network in networks for cpu in cpus]
     columns = len(cpus) if len(cpus) > 1 else min(COLUMNS, len(shown))
     lines = -(-len(shown) // columns)
     figure = Figure(figsize=(4.2 * columns, 0.9 + 3.1 * lines), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).ravel()  # each has an axis of its own
-    for axes, ((network, size), cpu) in zip(panels, shown, strict=False):
+    for axes, ((network, height, width), cpu) in zip(panels, shown, strict=False):
         _draw_files(
-            axes, [row for row in rows if (row["network"], row["image_size"], row["cpu"]) == (network, size, cpu)]
+            axes, [row for row in rows if (row["network"], row["image_size"], row["cpu"]) == (network, height, cpu)]
         )
-        axes.set_title(pictures.label(f"{network}, {size}x{size}, {cpu}"), fontsize=9)
+        axes.set_title(pictures.label(network) + f"\n{height}x{width}, {cpu}", fontsize=8)
     for axes in panels[len(shown) :]:
         axes.set_axis_off()
     for axes in panels[len(shown) - columns : len(shown)]:

@@ -199,10 +199,12 @@ def int8_rests(rows: list[dict[str, Any]]) -> list[Table]:
     from android_bench.emulation.emulator import described
 
     result = []
-    for network, size in dict.fromkeys((row["network"], row["image_size"]) for row in rows):
-        of_network = [row for row in rows if (row["network"], row["image_size"]) == (network, size)]
+    for network, *size in dict.fromkeys((row["network"], row["image_size"], row["image_width"]) for row in rows):
+        of_network = [
+            row for row in rows if [row["network"], row["image_size"], row["image_width"]] == [network, *size]
+        ]
         cpus = list(dict.fromkeys(row["cpu"] for row in of_network))
-        title = f"{network}, {size}x{size}: million instructions of one inference"
+        title = f"{network}, {size[0]}x{size[1]}: million instructions of one inference"
         table = Table(title=title, box=None, title_justify="left")
         named = ("variant", "stem", "input")
         for column in (*named, *map(described, cpus), "bytes", "test score", "beside float rest"):
