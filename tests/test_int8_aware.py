@@ -16,6 +16,7 @@ from deploy.integers.scales import Scale
 from deploy.proof.samples import Samples
 from deploy.targets import RESTS, Int8Request
 from larqnets import LarqnetsError, list_methods
+from larqnets.config import StageConfig
 from larqnets.int8_aware import Int8Kernel, Int8Range, LearnedRange, learned_ranges, with_int8_rest
 from larqnets.methods import METHODS
 from larqnets.models import create_model
@@ -40,7 +41,7 @@ def taught(method):
     transfer_weights(plain, aware)
     for part in np.split(IMAGES, 4):
         aware(part, training=True)
-    return aware, as_measured(aware, plain)
+    return aware, as_measured(aware, StageConfig(1, name="int8", int8_rest=True), lambda _: plain)
 
 
 @settings(deadline=None)

@@ -31,7 +31,7 @@ from larqnets.reporter import SILENT, Reporter
 from larqnets.tasks import Tree
 from larqnets.tasks.detection import Detection
 from larqnets.tflite.inspect import own_metadata
-from larqnets.tflite.model import Model
+from larqnets.tflite.model import Model, Operator
 from larqnets.tflite.reading import read_model
 from larqnets.tflite.weight_ops import WEIGHT_OPS
 
@@ -61,10 +61,9 @@ class _Source:
 
     def learned_by(self, chosen: Plan) -> dict[int, Range]:
         """Return tensor -> the range that the network was trained with, of what its layers in int8 take and put out."""
-        graph, found = self.main.file.subgraphs[0], {}
-        for op in graph.operators:
-            ranges = self.learned.get(self.main.layers.get(str(op.index), ""))
-            if ranges is None or op.index not in chosen.ops or op.name not in WEIGHT_OPS:
+        found = {}
+        for op, layer in _int8_ops(self.main, chosen):
+            if (ranges := self.learned.get(layer)) is None:
                 continue
             found[op.inputs[WEIGHT_OPS[op.name].activation]] = Range(*ranges.given)
             if ranges.made is not None and _is_added_or_answer(self.main.file, op.outputs[0]):
@@ -88,8 +87,10 @@ def int8_rest(
 
     `samples`: test images, for the proof and the scores; `training`: gives so many training images, not augmented, with what
     is known about them, for the ranges and for `max_drop`; `preprocess`: how images are prepared, as a file's metadata say it;
-    `learned`: layer -> the ranges that it was trained with, which are taken for those of images; `counted`: whether instructions are counted, where qemu is; `runtime_ops` "larqnets": its stem is an op of our runtime, with the same results. Raises LarqnetsError where `keep_float` names no layer, a layer
-    with weights has no int8 op, the proof fails, or the score falls farther than `max_drop`.
+    `learned`: layer -> the ranges that it was trained with, which are taken for those of images; `counted`: whether instructions
+    are counted, where qemu is; `runtime_ops` "larqnets": its stem is an op of our runtime, with the same results. Raises
+    LarqnetsError where `keep_float` names no layer, a layer with weights has no int8 op, the proof fails, or the score falls
+    farther than `max_drop`.
     """
     _check(main, request, samples)
     reporter.stage("calibrate")
@@ -149,15 +150,6 @@ def _is_added_or_answer(file: Model, tensor: int) -> bool:
     return all(op.name == "ADD" and len(activations_of(file, op)) == len(op.inputs) for op in readers)
 
 
-def _learned(source: _Source, chosen: Plan) -> list[str]:
-    """Return the layers whose ranges are those that they learned."""
-    tensors, ops = source.learned_by(chosen), source.main.file.subgraphs[0].operators
-    taken = {str(op.index) for op in ops if op.name in WEIGHT_OPS and tensors.keys() & {*op.inputs}}
-    return list(
-        dict.fromkeys(layer for op, layer in source.main.layers.items() if op in taken and layer in source.learned)
-    )
-
-
 def _ops_of(main: Converted, layers: Collection[str]) -> list[int]:
     return [int(index) for index, layer in main.layers.items() if layer in layers]
 
@@ -207,7 +199,7 @@ def _kept_by_search(
     keep = list(request.keep_float)
     if drop(keep) <= request.max_drop:
         return tuple(keep)
-    candidates = _int8_layers(source, source.plan(keep))
+    candidates = _int8_layers(main, source.plan(keep))
     gains = {}
     for number, layer in enumerate(candidates, 1):
         reporter.count(number, len(candidates), layer)
@@ -219,11 +211,15 @@ def _kept_by_search(
     return tuple(keep)
 
 
-def _int8_layers(source: _Source, chosen: Plan) -> list[str]:
-    """Return the layers with weights that a plan has in int8."""
-    main = source.main
+def _int8_ops(main: Converted, chosen: Plan) -> list[tuple[Operator, str]]:
+    """Return the ops with weights that a plan has in int8, each with its layer, where that is known."""
     ops = [op for op in main.file.subgraphs[0].operators if op.index in chosen.ops and op.name in WEIGHT_OPS]
-    return list(dict.fromkeys(main.layers[str(op.index)] for op in ops if str(op.index) in main.layers))
+    return [(op, main.layers[str(op.index)]) for op in ops if str(op.index) in main.layers]
+
+
+def _int8_layers(main: Converted, chosen: Plan) -> list[str]:
+    """Return the layers with weights that a plan has in int8."""
+    return list(dict.fromkeys(layer for _, layer in _int8_ops(main, chosen)))
 
 
 def _proven(
@@ -244,7 +240,7 @@ def _proven(
             "images": calibrated,
             "seed": SEED,
             "method": request.calibration,
-            "learned": _learned(source, chosen),
+            "learned": [layer for layer in _int8_layers(main, chosen) if layer in source.learned],
         },
         "ends": request.ends._asdict() | {"pixels": bool(source.pixels)},
         "float_rest": f"{main.variant}.tflite",

@@ -1,5 +1,6 @@
 """Models of runs: built from the config, restored strictly, weights moved from one model to another."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -81,24 +82,28 @@ def load_trained_model(run: Run) -> tf.keras.Model:
     images = run.card.images
     if images is None:
         raise LarqnetsError(f"The card of {run.path} says nothing about its images. Restore it from a copy.")
-    stage, shape, classes = (
-        run.experiment.training_stages[saved.state.get("stage", 0)],
-        images.image_shape,
-        len(images.labels),
-    )
-    model = build_model(run.experiment, shape, classes, stage, stored_body(run))
+
+    def built(stage: StageConfig) -> tf.keras.Model:
+        return build_model(run.experiment, images.image_shape, len(images.labels), stage, stored_body(run))
+
+    stage = run.experiment.training_stages[saved.state.get("stage", 0)]
+    model = built(stage)
     checkpoints.restore_model(saved, model)
+    return as_measured(model, stage, built)
+
+
+def as_measured(
+    model: tf.keras.Model, stage: StageConfig, build: Callable[[StageConfig], tf.keras.Model]
+) -> tf.keras.Model:
+    """Return the model of a stage as it is measured, without what only training rounds; it tells the ranges that it learned.
+
+    `build` gives the same network in another stage.
+    """
     if not stage.int8_rest:
         return model
-    return as_measured(
-        model, build_model(run.experiment, shape, classes, replace(stage, int8_rest=False), stored_body(run))
-    )
-
-
-def as_measured(aware: tf.keras.Model, model: tf.keras.Model) -> tf.keras.Model:
-    """Return `model` with the weights of the same network of a stage with `int8_rest`, whose ranges it tells."""
-    transfer_weights(aware, model)
-    return with_float_rest(aware, model)
+    plain = build(replace(stage, int8_rest=False))
+    transfer_weights(model, plain)
+    return with_float_rest(model, plain)
 
 
 def transfer_weights(source: tf.keras.Model, target: tf.keras.Model) -> list[str]:

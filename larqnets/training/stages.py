@@ -159,10 +159,11 @@ class StageParts:
     def measured(self, model: tf.keras.Model) -> tf.keras.Model:
         """Return the trained model of the last stage as it is measured: without what only training rounds."""
         last = self.stages[-1]
-        if not last.config.int8_rest:
-            return model
-        plain = replace(last, config=replace(last.config, int8_rest=False))
-        return as_measured(model, _stage_model(self._experiment, self.dataset, plain))
+
+        def built(config: StageConfig) -> tf.keras.Model:
+            return _stage_model(self._experiment, self.dataset, replace(last, config=config))
+
+        return as_measured(model, last.config, built)
 
     def _model(self, stage: Stage) -> tf.keras.Model:
         if stage.index not in self._models:
