@@ -5,10 +5,9 @@ one thread under qemu, never a latency. Networks of NETWORKS have random weights
 them, and no scores; of a trained run every file has those of the whole test set, of twins where one was trained.
 """
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ from android_bench.emulation.emulator import CPUS
 from android_bench.emulation.qemu import count
 from deploy.convert.convert import convert, convert_twin
 from deploy.convert.int8_rest import int8_rest
-from deploy.convert.sources import untrained_twin
+from deploy.convert.sources import CALIBRATION_SAMPLES, untrained_twin
 from deploy.export.trained import Trained
 from deploy.proof.converted import Converted, right_of
 from deploy.proof.intervals import wilson
@@ -37,7 +36,7 @@ from larqnets.studies.bench_models import seen
 from larqnets.studies.int8_picture import by_kind, draw
 from larqnets.tasks import Tree
 
-SAMPLES = 16  # random images, of which the ranges are seen on half
+SAMPLES = 16  # random images, on which the ranges are seen too
 STEMS: tuple[Stem, Stem] = ("as-trained", "cheaper")
 # Method, backbone, image, classes, stem
 NETWORKS: tuple[tuple[str, str, tuple[int, int, int], int, StemKind], ...] = (
@@ -155,7 +154,7 @@ def _of_run(source: Subject, twin: Subject | None) -> Measured:
     assert source.run is not None
     assert images is not None  # what was trained has some
     real = Trained.of(untrained_twin(source) if twin is None else twin.model)
-    theirs = dataclasses.replace(samples, labels=None) if twin is None else samples
+    theirs = replace(samples, labels=None) if twin is None else samples
     models = Trained.of(source.model), real, samples, theirs
     return Measured(source.run.card.name, *models, lambda n: images.samples(n, "train", seed=0), source.preprocess)
 
@@ -172,10 +171,9 @@ def _rows(network: Measured, reporter: Reporter) -> Iterator[RestRow]:
         stem = "own_op" if own else (made.stem or "as trained").replace(" ", "_")
         for cpu in CPUS:
             reporter.stage(f"counting {network.name}, {variant}, on {cpu}")
-            instructions = count(made.content, cpu, per_op=False).instructions
             kinds = by_kind(count(made.content, cpu).ops)
             height, width = network.samples.images.shape[1:3]
-            file = (variant, stem, takes, cpu, instructions, len(made.content), kinds)
+            file = (variant, stem, takes, cpu, made.instructions[cpu], len(made.content), kinds)
             yield RestRow(network.name, height, width, *file, **scores)
 
 
@@ -223,7 +221,7 @@ def _files(network: Measured, reporter: Reporter) -> Iterator[Made]:
     yield Made("mixed", rewritten(usual, "mixed", BYTES), BYTES.input)
     for ends in (FLOATS, BYTES):
         yield Made("mixed_own_stem", rewritten(as_trained, "mixed", ends, "larqnets"), ends.input)
-    calibration = training(SAMPLES)[IMAGE]
+    calibration = training(CALIBRATION_SAMPLES)[IMAGE]
     for stem in STEMS if is_rewritten else STEMS[1:]:
         yield Made("float_twin", convert_twin(twin, theirs, None, {}, "", stem))
         yield Made("int8_twin", convert_twin(twin, theirs, calibration, {}, "", stem))
