@@ -17,7 +17,6 @@ import numpy as np
 import larqnets  # noqa: F401, it says which Keras TensorFlow is to have
 from deploy.convert.convert import convert
 from deploy.convert.int8_rest import int8_rest
-from deploy.export.trained import Trained
 from deploy.proof.converted import right_of
 from deploy.proof.intervals import paired_difference
 from deploy.proof.samples import Samples
@@ -71,15 +70,14 @@ def measured(path: Path) -> tuple[list[Row], Right]:
         labels={name: values[:PROOF] for name, values in labels.items()},
         num_test=0,
     )
-    trained = Trained.of(source.model)
-    main = convert(trained, few)
+    main = convert(source.model, few)
     _, reference = right_of(main.file, samples)
     assert reference is not None
     rows, right = [], {}
     for rest in RESTS:
         for calibration in CALIBRATIONS:
             request = Int8Request(rest, calibration=calibration)
-            made = int8_rest(main, request, few, lambda _: seen, learned=trained.learned_ranges, counted=False)
+            made = int8_rest(main, request, few, lambda _: seen, counted=False)
             _, found = right_of(made.file, samples)
             assert found is not None
             right[rest, calibration] = found

@@ -95,6 +95,7 @@ MAY_IMPORT = {
     ),
     "deploy.integers": ("deploy.export", "deploy.run", "deploy.targets", "larqnets.tflite"),
     "deploy.proof": (
+        "larqnets.int8_aware",
         *(
             "android_bench.emulation",
             "android_bench.measuring",
@@ -125,7 +126,6 @@ MAY_IMPORT = {
             "deploy.proof",
             "deploy.targets",
             "larqnets.data",
-            "larqnets.int8_aware",
             "larqnets.methods",
             "larqnets.models",
             "larqnets.published",

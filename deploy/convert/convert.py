@@ -87,7 +87,8 @@ def convert(
     measured = scores_of(file, samples, result)
     variant = "binary" if export.binary_layers else "float"
     form = export.stem_entry.get("stem")
-    return Converted(variant, file, result, measured, fallbacks, check, names, remarks, stem=form)
+    told = {"stem": form, "learned": trained.learned_ranges}
+    return Converted(variant, file, result, measured, fallbacks, check, names, remarks, **told)
 
 
 def refuse_known_problems(model: tf.keras.Model | Trained, *, allow_float: bool) -> Trained:

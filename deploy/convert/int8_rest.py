@@ -5,7 +5,7 @@
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,6 @@ from deploy.proof.samples import Samples
 from deploy.targets import Ends, Int8Request, RuntimeOps
 from larqnets.data.info import IMAGE
 from larqnets.errors import LarqnetsError, nearest
-from larqnets.int8_aware import LearnedRanges
 from larqnets.reporter import SILENT, Reporter
 from larqnets.tasks import Tree
 from larqnets.tasks.detection import Detection
@@ -47,7 +46,6 @@ class _Source:
     request: Int8Request
     histograms: dict[int, Histogram]
     pixels: dict[int, Scale]
-    learned: Mapping[str, LearnedRanges]
     decodes: bool
     runtime_ops: RuntimeOps
 
@@ -63,7 +61,7 @@ class _Source:
         """Return tensor -> the range that the network was trained with, of what its layers in int8 take and put out."""
         found = {}
         for op, layer in _int8_ops(self.main, chosen):
-            if (ranges := self.learned.get(layer)) is None:
+            if (ranges := self.main.learned.get(layer)) is None:
                 continue
             found[op.inputs[WEIGHT_OPS[op.name].activation]] = Range(*ranges.given)
             if ranges.made is not None and _is_added_or_answer(self.main.file, op.outputs[0]):
@@ -78,7 +76,6 @@ def int8_rest(
     training: Callable[[int], Tree],
     preprocess: dict[str, Any] | None = None,
     *,
-    learned: Mapping[str, LearnedRanges] | None = None,
     counted: bool = True,
     runtime_ops: RuntimeOps = "stock",
     reporter: Reporter = SILENT,
@@ -87,10 +84,9 @@ def int8_rest(
 
     `samples`: test images, for the proof and the scores; `training`: gives so many training images, not augmented, with what
     is known about them, for the ranges and for `max_drop`; `preprocess`: how images are prepared, as a file's metadata say it;
-    `learned`: layer -> the ranges that it was trained with, which are taken for those of images; `counted`: whether instructions
-    are counted, where qemu is; `runtime_ops` "larqnets": its stem is an op of our runtime, with the same results. Raises
-    LarqnetsError where `keep_float` names no layer, a layer with weights has no int8 op, the proof fails, or the score falls
-    farther than `max_drop`.
+    `counted`: whether instructions are counted, where qemu is; `runtime_ops` "larqnets": its stem is an op of our runtime, with
+    the same results. Ranges that `main` was trained with are taken for those of images. Raises LarqnetsError where `keep_float`
+    names no layer, a layer with weights has no int8 op, the proof fails, or the score falls farther than `max_drop`.
     """
     _check(main, request, samples)
     reporter.stage("calibrate")
@@ -102,7 +98,7 @@ def int8_rest(
     _check_able(main, everything, request.keep_float)
     histograms = observe(main.file, tensors_of(main.file, everything, request.ends), calibration, reporter)
     pixels = _pixels(main.file, request.ends, preprocess)
-    source = _Source(main, request, histograms, pixels, learned or {}, decodes, runtime_ops)
+    source = _Source(main, request, histograms, pixels, decodes, runtime_ops)
     keep = request.keep_float
     if request.max_drop is not None:
         reporter.stage("keep float")
@@ -240,7 +236,7 @@ def _proven(
             "images": calibrated,
             "seed": SEED,
             "method": request.calibration,
-            "learned": [layer for layer in _int8_layers(main, chosen) if layer in source.learned],
+            "learned": [layer for layer in _int8_layers(main, chosen) if layer in main.learned],
         },
         "ends": request.ends._asdict() | {"pixels": bool(source.pixels)},
         "float_rest": f"{main.variant}.tflite",

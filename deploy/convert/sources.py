@@ -106,7 +106,7 @@ def convert_source(
     if source.run is not None and source.run.kind == "decomposed":
         images = _calibration(source) if twins else None
         files += convert_decomposed(source.run, trained, samples, images, entry, reporter)
-    rest = partial(_with_int8_rest, source, trained, main, samples, arm64_proof, runtime_ops, reporter)
+    rest = partial(_with_int8_rest, source, main, samples, arm64_proof, runtime_ops, reporter)
     files += map(rest, int8)
     main.warnings[:] = dict.fromkeys(text for file in files for text in file.warnings)  # of a stem all say the same
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
@@ -203,7 +203,6 @@ def _shown(card: Card) -> dict[str, Any]:
 
 def _with_int8_rest(
     source: Subject,
-    trained: Trained,
     main: Converted,
     samples: Samples,
     counted: bool,
@@ -223,7 +222,6 @@ def _with_int8_rest(
         samples,
         training,
         source.preprocess,
-        learned=trained.learned_ranges,
         counted=counted,
         runtime_ops=runtime_ops,
         reporter=reporter,

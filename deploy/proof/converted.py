@@ -17,6 +17,7 @@ from deploy.proof.verify import Verification
 from deploy.run.interpreter import as_list
 from deploy.run.real_values import RealInterpreter
 from larqnets.data.info import LABEL
+from larqnets.int8_aware import LearnedRanges
 from larqnets.tasks import Tree, get_task
 from larqnets.tflite.model import Model
 from larqnets.training.evaluation import Watch
@@ -51,6 +52,7 @@ class Converted:
     note: str = ""
     stem: str | None = None  # its form, "as trained" or "rewritten", where there are both (`deploy.export.stem`)
     integers: IntegerRest | None = None
+    learned: dict[str, LearnedRanges] = field(default_factory=dict)  # layer -> ranges that it was trained with
 
     def __repr__(self) -> str:
         proof = "" if self.verification is None else f", {self.verification!r}"

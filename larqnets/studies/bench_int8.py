@@ -202,13 +202,8 @@ def _files(network: Measured, reporter: Reporter) -> Iterator[Made]:
     samples, training, twin, theirs = network.samples, network.training, network.twin, network.twin_samples
 
     def rewritten(main: Converted, rest: Rest, ends: Ends = FLOATS, runtime_ops: RuntimeOps = "stock") -> Converted:
-        options: dict[str, Any] = {
-            "learned": network.model.learned_ranges,
-            "runtime_ops": runtime_ops,
-            "reporter": reporter,
-        }
-        request = Int8Request(rest, ends=ends)
-        return int8_rest(main, request, samples, training, network.preprocess, counted=False, **options)
+        given = (main, Int8Request(rest, ends=ends), samples, training, network.preprocess)
+        return int8_rest(*given, counted=False, runtime_ops=runtime_ops, reporter=reporter)
 
     reporter.stage(f"converting {network.name}")
     as_trained, usual = (convert(network.model, samples, stem=stem) for stem in STEMS)
