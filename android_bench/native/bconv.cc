@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "bconv_plan.h"
+#include "class_plan.h"
 #include "geometry.h"
 #include "kernels.h"
 #include "reference.h"
@@ -65,6 +66,8 @@ std::vector<T> copy(const void* data, size_t count) {
 struct Bconv::State {
   Path path;
   BconvPlan plan;
+  ClassPlan classes;
+  Kernels kernels = Kernels::kPopcount;  // of the geometry
   // For the reference alone, as given.
   std::vector<uint8_t> filter;
   std::vector<float> multiplier, bias;
@@ -122,7 +125,16 @@ std::string Bconv::resize(int batch, int in_h, int in_w) try {
   if (!product_fits({int64_t(plan.all_records()), kTilePixels * kRecordBytes, kMaxThreads}, kMaxBytes)) {
     return "The filter of a convolution is too large: use fewer channels or a smaller window.";
   }
-  plan.lay_out(images, rows.after, columns.after);
+  plan.place(images, rows.after, columns.after);
+  const bool classes = p.kernels != Kernels::kPopcount &&
+                       state_->classes.lay_out(plan, p.kernels == Kernels::kChosen);
+  state_->kernels = classes ? Kernels::kClasses : Kernels::kPopcount;
+  if (classes) {
+    plan.drop_tiles();
+  } else {
+    state_->classes = {};
+    plan.lay_out_tiles();
+  }
   return "";
 } catch (const std::bad_alloc&) {
   return "There is not enough memory for a convolution.";
@@ -130,6 +142,8 @@ std::string Bconv::resize(int batch, int in_h, int in_w) try {
 
 int Bconv::out_h() const { return state_ ? state_->plan.images.out_h : 0; }
 int Bconv::out_w() const { return state_ ? state_->plan.images.out_w : 0; }
+
+Kernels Bconv::kernels() const { return state_ ? state_->kernels : Kernels::kPopcount; }
 
 void Bconv::run(const void* input, void* output, const Parallel& parallel) {
   if (!state_ || state_->plan.images.batch == 0) return;  // never given a shape, or it was refused
@@ -140,9 +154,12 @@ void Bconv::run(const void* input, void* output, const Parallel& parallel) {
     case Path::kReference:
       return reference::bconv(s.plan.params, s.plan.images, in, s.filter.data(), s.multiplier.data(),
                               s.bias.data(), s.thresholds.data(), out);
-    case Path::kPortable: return run_portable(s.plan, in, out, parallel);
+    case Path::kPortable:
+      if (s.kernels == Kernels::kClasses) return run_classes_portable(s.plan, s.classes, in, out, parallel);
+      return run_portable(s.plan, in, out, parallel);
     case Path::kNeon:
 #ifdef __aarch64__
+      if (s.kernels == Kernels::kClasses) return run_classes_neon(s.plan, s.classes, in, out, parallel);
       return run_neon(s.plan, in, out, parallel);
 #else
       return;  // prepare refuses it

@@ -101,14 +101,24 @@ void BconvPlan::fold(const float* scale, const float* offset, const int32_t* lim
   clamp_max = p.activation == Activation::kReluN1To1 ? k + std::min(k, 1) : k;
 }
 
-void BconvPlan::lay_out(const reference::Images& geometry, int pad_bottom, int pad_right) {
-  const BconvParams& p = params;
+void BconvPlan::place(const reference::Images& geometry, int pad_bottom, int pad_right) {
   images = geometry;
   bordered_h = static_cast<size_t>(images.pad_top) + images.in_h + pad_bottom;
   bordered_w = static_cast<size_t>(images.pad_left) + images.in_w + pad_right;
-  borders = bordered_h > static_cast<size_t>(images.in_h) || bordered_w > static_cast<size_t>(images.in_w);
-  bordered.resize(borders ? images.batch * bordered_h * bordered_w * in_pixel : 0);
   pixels = static_cast<size_t>(images.batch) * images.out_h * images.out_w;
+  copies = bordered_h > static_cast<size_t>(images.in_h) || bordered_w > static_cast<size_t>(images.in_w);
+  plan_classes();
+  bordered.resize(0);
+  if (copies) make_copy(0);
+}
+
+void BconvPlan::make_copy(size_t bytes_beyond) {
+  copies = true;
+  bordered.resize(images.batch * bordered_h * bordered_w * in_pixel + bytes_beyond);
+}
+
+void BconvPlan::lay_out_tiles() {
+  const BconvParams& p = params;
   windows.resize(pixels);
   for (size_t i = 0; i < pixels; ++i) {
     const size_t x = i % images.out_w, y = i / images.out_w % images.out_h,
@@ -119,7 +129,16 @@ void BconvPlan::lay_out(const reference::Images& geometry, int pad_bottom, int p
   tile_bytes = (all_records() * kTilePixels * kRecordBytes + 256 + 63) / 64 * 64;
   tiles.resize(tile_bytes * kMaxThreads);
   plan_moves();
-  plan_classes();
+}
+
+void BconvPlan::drop_tiles() {
+  windows = {};
+  tiles.resize(0);
+  moves16 = moves8 = moves4 = {};
+}
+
+uint32_t BconvPlan::weights(size_t block, size_t lane, size_t word) const {
+  return load_word(filter.data() + block * block_bytes + filter_position(*this, word, lane));
 }
 
 // Cuts every window into moves of 16, 8 and 4 bytes that do not cross a record.
@@ -194,7 +213,7 @@ void BconvPlan::plan_classes() {
   starts.clear();
   starts16.clear();
   odd.clear();
-  if (!borders || p.pad_value != 0) return;
+  if (!copies || p.pad_value != 0) return;
   const auto rows = inside(images.out_h, images.in_h, p.filter_h, p.stride_h, p.dilation_h, images.pad_top);
   const auto columns =
       inside(images.out_w, images.in_w, p.filter_w, p.stride_w, p.dilation_w, images.pad_left);

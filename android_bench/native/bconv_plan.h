@@ -29,6 +29,7 @@ struct alignas(64) CacheLine {
 class Buffer {
  public:
   void resize(size_t bytes) { lines_.assign(bytes / 64 + 5, CacheLine{}); }
+  size_t size() const { return lines_.size() * sizeof(CacheLine); }
   uint8_t* data() { return lines_.data()->bytes; }
   const uint8_t* data() const { return lines_.data()->bytes; }
 
@@ -71,7 +72,7 @@ struct BconvPlan {
   // From resize.
   reference::Images images = {};
   size_t pixels = 0;     // of the output, all images
-  bool borders = false;  // the input is copied into `bordered` first
+  bool copies = false;   // the input is copied into `bordered` first: it has borders, or is read beyond its end
   size_t bordered_h = 0, bordered_w = 0;
   Buffer bordered;
   std::vector<std::vector<Move>> moves16, moves8, moves4;  // per group
@@ -89,8 +90,14 @@ struct BconvPlan {
   size_t all_records() const { return records + (rest64 || rest32); }
 
   void pack(const uint8_t* packed, const float* scale, const float* offset, const int32_t* limit);
-  void lay_out(const reference::Images& geometry, int pad_bottom, int pad_right);
+  // Where the windows lie; then either lay_out_tiles, or a ClassPlan, which needs the copy.
+  void place(const reference::Images& geometry, int pad_bottom, int pad_right);
+  void lay_out_tiles();
+  void drop_tiles();
+  void make_copy(size_t bytes_beyond);
   void add_borders(const uint8_t* input);
+  // Word `word` of the weights of channel `lane` of a block, as it was given.
+  uint32_t weights(size_t block, size_t lane, size_t word) const;
 
  private:
   void fold(const float* scale, const float* offset, const int32_t* limit);

@@ -98,7 +98,7 @@ void run_tile(const BconvPlan& plan, const Part& part, size_t pixel) {
 // The whole op on a path; splits it among the threads.
 template <class Kernel>
 void run_tiles(BconvPlan& plan, const uint8_t* input, uint8_t* output, const Parallel& parallel) {
-  if (plan.borders) plan.add_borders(input);
+  if (plan.copies) plan.add_borders(input);
   struct Job {
     BconvPlan* plan;
     const uint8_t* source;
@@ -106,7 +106,7 @@ void run_tiles(BconvPlan& plan, const uint8_t* input, uint8_t* output, const Par
     size_t tiles;
     Split parts;
   } job = {&plan,
-           plan.borders ? plan.bordered.data() : input,
+           plan.copies ? plan.bordered.data() : input,
            output,
            (plan.pixels + kTilePixels - 1) / kTilePixels,
            {}};

@@ -21,6 +21,11 @@ enum class Path { kReference, kPortable, kNeon };
 Path best_path();
 bool has_path(Path path);
 
+// Two ways to count, with equal results: per output the bits in which window and weights differ, or the bits of a window
+// in classes that several filters share (class_plan.h). kChosen is the one that takes fewer instructions for the shape;
+// where classes cannot be had, kClasses means kPopcount.
+enum class Kernels { kChosen, kPopcount, kClasses };
+
 enum class Output { kFloat, kInt8, kBits };
 enum class Padding { kSame, kValid };
 enum class Activation { kNone, kRelu, kReluN1To1, kRelu6 };
@@ -53,6 +58,7 @@ struct BconvParams {
   Output output = Output::kFloat;
   double output_scale = 1;    // int8 only
   int output_zero_point = 0;  // int8 only
+  Kernels kernels = Kernels::kChosen;
 };
 
 // LceBconv2d, one node. With s the sum of x * w over the window (K products), two_acc = K - s (twice the
@@ -78,6 +84,8 @@ class Bconv {
   std::string resize(int batch, int in_h, int in_w);
   int out_h() const;
   int out_w() const;
+  // The way that was taken for the shape: kPopcount or kClasses.
+  Kernels kernels() const;
   // output: (batch, out_h, out_w, channels_out) floats or int8, or packed. One call at a time per node.
   void run(const void* input, void* output, const Parallel& parallel);
 

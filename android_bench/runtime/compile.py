@@ -15,6 +15,7 @@ KERNELS = tuple(
     NATIVE / f"{name}.cc"
     for name in (
         *("bconv", "bconv_neon", "bconv_plan", "bconv_portable"),
+        *("class_neon", "class_plan", "class_portable"),
         *("conv8", "conv8_neon", "conv8_plan", "conv8_portable"),
         *("pool", "quantize", "reference"),
     )

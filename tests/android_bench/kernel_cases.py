@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 FLOAT, INT8, BITS = range(3)
 SAME, VALID = range(2)
 NONE, RELU, RELU_N1_TO_1, RELU6 = range(4)
+CHOSEN, POPCOUNT, CLASSES = range(3)
 VALUE_TYPES = (np.float32, np.int8, np.bool_)
 
 
@@ -31,8 +32,8 @@ class Case:
     place: int = 0
 
     def encoded(self) -> bytes:
-        ints = (*self.ints, *[0] * (17 - len(self.ints)))
-        parts = [struct.pack("<20i", self.op, self.threads, self.place, *ints)]
+        ints = (*self.ints, *[0] * (19 - len(self.ints)))
+        parts = [struct.pack("<22i", self.op, self.threads, self.place, *ints)]
         parts.append(struct.pack("<dQ", self.scale, self.output_bytes))
         for tensor in self.tensors:
             data = None if tensor is None else np.ascontiguousarray(tensor).tobytes()
@@ -106,6 +107,7 @@ class Bconv:
     seed: int = 0
     threads: int = 1
     place: int = 0
+    kernels: int = CHOSEN
     odd_numbers: bool = False  # infinities, NaN, huge and tiny multipliers and biases, extreme thresholds
     signs: tuple[np.ndarray, np.ndarray] = field(init=False, compare=False, repr=False)
     numbers: tuple[np.ndarray, np.ndarray, np.ndarray] = field(init=False, compare=False, repr=False)
@@ -150,7 +152,7 @@ class Bconv:
 
     def case(self) -> Case:
         ints = (self.channels_in, self.channels_out, *self.filter, self.groups, *self.strides, *self.dilations)
-        ints += (self.padding, self.pad_value, self.activation, self.output, self.zero_point, self.batch, *self.image)
+        ints += (self.padding, self.pad_value, self.activation, self.output, self.zero_point, self.batch, *self.image, self.kernels)
         x, w = self.signs
         multiplier, bias, thresholds = self.numbers
         bits = self.output == BITS
@@ -229,6 +231,7 @@ def bconvs(draw: st.DrawFn, channels: tuple[int, ...] = ()) -> Bconv:
         seed=draw(st.integers(0, 2**32 - 1)),
         threads=draw(st.integers(1, 4)),
         place=draw(st.sampled_from([0, 1])),
+        kernels=draw(st.sampled_from([CHOSEN, POPCOUNT, CLASSES])),
         odd_numbers=draw(st.booleans()),
     )
 
