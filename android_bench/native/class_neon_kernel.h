@@ -107,7 +107,7 @@ namespace larqnets {
 #define BYTES_2 BYTES_1 TO_BYTES(1, 3, 5, 7, 9, 11, 13, 15) WRITE(1, 3, 5, 7, 9, 11, 13, 15, 128)
 
 #define OPERANDS                                                                                            \
-  [list] "+r"(list), [n] "+r"(less), [more_n] "+r"(more), [two] "=&r"(two), [more] "=&r"(two_more), [at] "=&r"(at)
+  [list] "+&r"(list), [n] "+&r"(less), [more_n] "+&r"(more), [two] "=&r"(two), [more] "=&r"(two_more), [at] "=&r"(at)
 #define INPUTS [planes] "r"(planes), [kept] "r"(kept), [to] "r"(to)
 #define REGISTERS                                                                                           \
   "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",     \

@@ -107,7 +107,7 @@ void ClassPlan::cut_filters(const BconvPlan& plan) {
   const Cut& cut = cut_of(plan.depth);
   std::set<int> ends = {all};
   for (int threads = 2; threads <= 4; ++threads) {
-    for (int i = 1; i < threads; ++i) ends.insert((all * i / threads + 4) / 8 * 8);
+    for (int i = 1; i < threads; ++i) ends.insert(std::min(all, (all / threads * i + 4) / 8 * 8));
   }
   groups.clear();
   bundles.clear();
