@@ -1,4 +1,5 @@
 // LceBconv2d: the checks, the geometry, and which path runs.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <new>
@@ -9,10 +10,12 @@
 #include "geometry.h"
 #include "kernels.h"
 #include "reference.h"
+#include "sorted_plan.h"
 
 namespace larqnets {
 namespace {
 
+constexpr double kWorthIt = 0.95;                      // of the popcount's instructions, and less
 constexpr int64_t kMaxDepth = (int64_t{1} << 30) - 1;  // twice a sum must fit an int32
 
 std::string check(const BconvParams& p, const void* multiplier, const void* bias, const void* thresholds) {
@@ -67,12 +70,33 @@ struct Bconv::State {
   Path path;
   BconvPlan plan;
   ClassPlan classes;
+  SortedPlan sorted;
   Kernels kernels = Kernels::kPopcount;  // of the geometry
   // For the reference alone, as given.
   std::vector<uint8_t> filter;
   std::vector<float> multiplier, bias;
   std::vector<int32_t> thresholds;
+
+  void lay_out();
 };
+
+// Chooses the way for a geometry and prepares it; another geometry's is dropped.
+void Bconv::State::lay_out() {
+  classes = {};
+  sorted = {};
+  plan.drop_tiles();
+  const double by_classes = classes.reckon(plan), by_sorting = sorted.reckon(plan), limit = kWorthIt * plan.reckon();
+  kernels = plan.params.kernels;
+  if (kernels == Kernels::kChosen) {
+    kernels = std::min(by_classes, by_sorting) > limit ? Kernels::kPopcount
+              : by_classes <= by_sorting               ? Kernels::kClasses
+                                                       : Kernels::kSorted;
+  }
+  if (kernels == Kernels::kClasses && std::isfinite(by_classes)) return classes.lay_out(plan);
+  if (kernels == Kernels::kSorted && std::isfinite(by_sorting)) return sorted.lay_out(plan);
+  kernels = Kernels::kPopcount;
+  plan.lay_out_tiles();
+}
 
 Bconv::Bconv() = default;
 Bconv::~Bconv() = default;
@@ -126,15 +150,7 @@ std::string Bconv::resize(int batch, int in_h, int in_w) try {
     return "The filter of a convolution is too large: use fewer channels or a smaller window.";
   }
   plan.place(images, rows.after, columns.after);
-  const bool classes = p.kernels != Kernels::kPopcount &&
-                       state_->classes.lay_out(plan, p.kernels == Kernels::kChosen);
-  state_->kernels = classes ? Kernels::kClasses : Kernels::kPopcount;
-  if (classes) {
-    plan.drop_tiles();
-  } else {
-    state_->classes = {};
-    plan.lay_out_tiles();
-  }
+  state_->lay_out();
   return "";
 } catch (const std::bad_alloc&) {
   return "There is not enough memory for a convolution.";
@@ -156,10 +172,12 @@ void Bconv::run(const void* input, void* output, const Parallel& parallel) {
                               s.bias.data(), s.thresholds.data(), out);
     case Path::kPortable:
       if (s.kernels == Kernels::kClasses) return run_classes_portable(s.plan, s.classes, in, out, parallel);
+      if (s.kernels == Kernels::kSorted) return run_sorted_portable(s.plan, s.sorted, in, out, parallel);
       return run_portable(s.plan, in, out, parallel);
     case Path::kNeon:
 #ifdef __aarch64__
       if (s.kernels == Kernels::kClasses) return run_classes_neon(s.plan, s.classes, in, out, parallel);
+      if (s.kernels == Kernels::kSorted) return run_sorted_neon(s.plan, s.sorted, in, out, parallel);
       return run_neon(s.plan, in, out, parallel);
 #else
       return;  // prepare refuses it

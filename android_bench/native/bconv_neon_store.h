@@ -3,6 +3,8 @@
 
 #include <arm_neon.h>
 
+#include <cstring>
+
 #include "bconv_plan.h"
 
 namespace larqnets {
@@ -15,6 +17,24 @@ struct Transform {
   float32x4_t m0, m1, b0, b1;
   uint16x8_t limits, odd_limits;
 };
+
+// Bytes of eight channels.
+template <Output kOutput>
+constexpr size_t kOutBytes = kOutput == Output::kFloat ? 32 : kOutput == Output::kInt8 ? 8 : 1;
+
+template <Output kOutput>
+inline Transform transform(const BconvPlan& plan, size_t block) {
+  Transform t = {};
+  if constexpr (kOutput == Output::kBits) {
+    t.limits = vld1q_u16(plan.limits.data() + block * kBlockChannels);
+    t.odd_limits = vld1q_u16(plan.odd_limits.data() + block * kBlockChannels);
+  } else {
+    const float* affine = plan.affine.data() + block * 2 * kBlockChannels;
+    t.m0 = vld1q_f32(affine), t.m1 = vld1q_f32(affine + 4);
+    t.b0 = vld1q_f32(affine + 8), t.b1 = vld1q_f32(affine + 12);
+  }
+  return t;
+}
 
 template <Output kOutput, Extra kExtra>
 inline void store(const BconvPlan& plan, const Transform& t, uint16x8_t sums, int odd, uint8_t* out) {
@@ -43,6 +63,18 @@ inline void store(const BconvPlan& plan, const Transform& t, uint16x8_t sums, in
       vst1_s8(reinterpret_cast<int8_t*>(out), vqmovn_s16(vcombine_s16(r0, r1)));
     }
   }
+}
+
+// The channels of a block of an ungrouped convolution, kPart: fewer than eight; `pixel` is where the output of the pixel
+// begins.
+template <Output kOutput, Extra kExtra, bool kPart>
+inline void store_block(const BconvPlan& plan, const Transform& t, uint16x8_t sums, int odd, size_t block,
+                        uint8_t* pixel) {
+  uint8_t* out = pixel + block * kOutBytes<kOutput>;
+  if constexpr (!kPart) return store<kOutput, kExtra>(plan, t, sums, odd, out);
+  alignas(16) uint8_t spare[kOutBytes<kOutput>];
+  store<kOutput, kExtra>(plan, t, sums, odd, spare);
+  std::memcpy(out, spare, plan.blocks[block].count * (kOutBytes<kOutput> / kBlockChannels));
 }
 
 }  // namespace larqnets

@@ -90,11 +90,14 @@ struct BconvPlan {
   size_t all_records() const { return records + (rest64 || rest32); }
 
   void pack(const uint8_t* packed, const float* scale, const float* offset, const int32_t* limit);
-  // Where the windows lie; then either lay_out_tiles, or a ClassPlan, which needs the copy.
+  // Where the windows lie; then either lay_out_tiles, or a ClassPlan or SortedPlan, which need the copy.
   void place(const reference::Images& geometry, int pad_bottom, int pad_right);
+  // What an image is reckoned to take with tiles, in instructions.
+  double reckon() const;
   void lay_out_tiles();
   void drop_tiles();
   void make_copy(size_t bytes_beyond);
+  void list_windows(std::vector<uint32_t>* starts) const;
   void add_borders(const uint8_t* input);
   // Word `word` of the weights of channel `lane` of a block, as it was given.
   uint32_t weights(size_t block, size_t lane, size_t word) const;

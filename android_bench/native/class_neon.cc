@@ -6,37 +6,11 @@
 #include "bconv_neon_store.h"
 #include "class_neon_kernel.h"
 #include "class_neon_planes.h"
+#include "class_neon_sums.h"
 #include "class_tiles.h"
 
 namespace larqnets {
 namespace {
-
-constexpr size_t kVectorPixels = kVectorBytes * 8;
-constexpr size_t kClassStride = kPassVectors * kVectorPixels;
-
-// Of 16 pixels.
-struct Sums {
-  int16x8_t low, high;
-};
-
-// The sum of 2^kLevel classes; of those whose number has bit i set, also in set[i].
-template <int kLevel>
-inline Sums add_classes(const int8_t* classes, Sums (&set)[kMaxGroup - 1]) {
-  if constexpr (kLevel == 0) {
-    const int8x16_t v = vld1q_s8(classes);
-    return {vmovl_s8(vget_low_s8(v)), vmovl_high_s8(v)};
-  } else if constexpr (kLevel == 1) {
-    const int8x16_t u = vld1q_s8(classes), v = vld1q_s8(classes + kClassStride);
-    set[0] = {vaddw_s8(set[0].low, vget_low_s8(v)), vaddw_high_s8(set[0].high, v)};
-    return {vaddl_s8(vget_low_s8(u), vget_low_s8(v)), vaddl_high_s8(u, v)};
-  } else {
-    const Sums u = add_classes<kLevel - 1>(classes, set);
-    const Sums v = add_classes<kLevel - 1>(classes + (kClassStride << (kLevel - 1)), set);
-    Sums& sum = set[kLevel - 1];
-    sum = {vaddq_s16(sum.low, v.low), vaddq_s16(sum.high, v.high)};
-    return {vaddq_s16(u.low, v.low), vaddq_s16(u.high, v.high)};
-  }
-}
 
 // Eight vectors of eight become the columns of their matrix.
 inline void transpose(uint16x8_t (&v)[8]) {
@@ -66,7 +40,7 @@ class NeonKernel {
     for (size_t byte = 0; byte < pass.vectors * kVectorBytes; ++byte) {
       const Eight eight = pixels_of(plan_, classes_, pass, byte);
       for (int p = 0; p < 8; ++p) {
-        const size_t i = byte / kVectorBytes * kVectorPixels + p * kVectorBytes + byte % kVectorBytes;
+        const size_t i = byte / kVectorBytes * kVectorLanes + p * kVectorBytes + byte % kVectorBytes;
         const bool pixel = p < eight.count;
         to_[i] = pixel ? output_ + (eight.pixel + p) * plan_.out_pixel : nowhere_;
         if (extra_ == Extra::kNone) continue;
@@ -83,9 +57,9 @@ class NeonKernel {
       const FilterGroup& group = classes_.groups[g];
       uint16_t* sums = sums_[group.channel - bundle.channel];
       if (pass_.vectors == 2) {
-        sum_group<2>(group, sums);
+        group.is_short ? sum_group<2, kShortList>(group, sums) : sum_group<2, kMaxList>(group, sums);
       } else {
-        sum_group<1>(group, sums);
+        group.is_short ? sum_group<1, kShortList>(group, sums) : sum_group<1, kMaxList>(group, sums);
       }
     }
     switch (plan_.params.output) {
@@ -96,54 +70,24 @@ class NeonKernel {
   }
 
  private:
-  template <size_t kVectors>
+  template <size_t kVectors, int kMost>
   void sum_group(const FilterGroup& group, uint16_t* sums) {
     const uint16_t* list = classes_.positions.data() + group.positions;
     const uint8_t* size = classes_.sizes.data() + group.sizes;
     const size_t classes = size_t{1} << (group.count - 1);
     for (size_t number = 0; number < classes; ++number, size += 2)
-      list = class_difference<kVectors>(pass_.planes, list, size[0], size[1], differences_ + number * kClassStride);
-    switch (group.count) {
-      case 1: combine<1>(group, sums); break;
-      case 2: combine<2>(group, sums); break;
-      case 3: combine<3>(group, sums); break;
-      case 4: combine<4>(group, sums); break;
-      case 5: combine<5>(group, sums); break;
-      case 6: combine<6>(group, sums); break;
-      case 7: combine<7>(group, sums); break;
-    }
+      list = class_difference<kVectors, Positions::kBytes, kMost>(pass_.planes, list, size[0], size[1], differences_ + number * kPassLanes);
+    const size_t lanes = kVectors * kVectorLanes;
+    const uint16_t* starts = classes_.minus.data() + group.channel;
+    if (group.surplus == group.surplus_end) return combine_group(group.count, differences_, starts, lanes, sums);
+    for (size_t number = 0; number < classes; ++number)
+      add_difference(differences_ + number * kPassLanes, lanes, true, wide_ + number * kPassLanes);
     for (size_t i = group.surplus; i < group.surplus_end; ++i) {
       const Surplus& more = classes_.surplus[i];
-      list = class_difference<kVectors>(pass_.planes, list, more.less, more.more, differences_);
-      for (int j = 0; j < group.count; ++j) add_surplus(j > 0 && (more.number >> (j - 1) & 1), sums + j * kClassStride);
+      list = class_difference<kVectors, Positions::kBytes, kMost>(pass_.planes, list, more.less, more.more, differences_);
+      add_difference(differences_, lanes, false, wide_ + more.number * kPassLanes);
     }
-  }
-
-  // The sums of the filters of a group from the differences of its classes.
-  template <int kFilters>
-  void combine(const FilterGroup& group, uint16_t* sums) const {
-    const int16_t* minus = reinterpret_cast<const int16_t*>(classes_.minus.data()) + group.channel;
-    const int16x8_t two = vdupq_n_s16(2);
-    for (size_t i = 0; i < pass_.vectors * kVectorPixels; i += 16) {
-      Sums set[kMaxGroup - 1];
-      for (int j = 0; j < kFilters - 1; ++j) set[j] = {vdupq_n_s16(0), vdupq_n_s16(0)};
-      const Sums all = add_classes<kFilters - 1>(differences_ + i, set);
-      for (int j = 0; j < kFilters; ++j) {
-        const int16x8_t start = vld1q_dup_s16(minus + j);
-        Sums sum = {vaddq_s16(start, all.low), vaddq_s16(start, all.high)};
-        if (j > 0) sum = {vmlsq_s16(sum.low, set[j - 1].low, two), vmlsq_s16(sum.high, set[j - 1].high, two)};
-        vst1q_u16(sums + j * kClassStride + i, vreinterpretq_u16_s16(sum.low));
-        vst1q_u16(sums + j * kClassStride + i + 8, vreinterpretq_u16_s16(sum.high));
-      }
-    }
-  }
-
-  void add_surplus(bool opposite, uint16_t* sums) const {
-    for (size_t i = 0; i < pass_.vectors * kVectorPixels; i += 8) {
-      const uint16x8_t value = vreinterpretq_u16_s16(vmovl_s8(vld1_s8(differences_ + i)));
-      const uint16x8_t sum = vld1q_u16(sums + i);
-      vst1q_u16(sums + i, opposite ? vsubq_u16(sum, value) : vaddq_u16(sum, value));
-    }
+    combine_group(group.count, wide_, starts, lanes, sums);
   }
 
   template <Output kOutput>
@@ -159,8 +103,7 @@ class NeonKernel {
   void write_all(const Bundle& bundle) const {
     for (int c = 0; c < bundle.count; c += kBlockChannels) {
       const size_t block = (bundle.channel + c) / kBlockChannels;
-      const int count = plan_.blocks[block].count;
-      if (kOutput == Output::kBits || count == kBlockChannels) {
+      if (kOutput == Output::kBits || plan_.blocks[block].count == kBlockChannels) {
         write_block<kOutput, kExtra, false>(block, sums_[c]);
       } else {
         write_block<kOutput, kExtra, true>(block, sums_[c]);
@@ -168,36 +111,20 @@ class NeonKernel {
     }
   }
 
-  // Eight filters of all pixels of the pass; kPart: of which there are fewer.
+  // Eight filters of all pixels of the pass.
   template <Output kOutput, Extra kExtra, bool kPart>
   void write_block(size_t block, const uint16_t* sums) const {
-    constexpr size_t kOutBytes = kOutput == Output::kFloat ? 32 : kOutput == Output::kInt8 ? 8 : 1;
-    Transform t = {};
-    if constexpr (kOutput == Output::kBits) {
-      t.limits = vld1q_u16(plan_.limits.data() + block * 8);
-      t.odd_limits = vld1q_u16(plan_.odd_limits.data() + block * 8);
-    } else {
-      const float* affine = plan_.affine.data() + block * 2 * kBlockChannels;
-      t.m0 = vld1q_f32(affine), t.m1 = vld1q_f32(affine + 4);
-      t.b0 = vld1q_f32(affine + 8), t.b1 = vld1q_f32(affine + 12);
-    }
-    const size_t offset = block * kOutBytes;
-    for (size_t i = 0; i < pass_.vectors * kVectorPixels; i += 8) {
+    const Transform t = transform<kOutput>(plan_, block);
+    for (size_t i = 0; i < pass_.vectors * kVectorLanes; i += 8) {
       uint16x8_t v[8];
-      for (int j = 0; j < 8; ++j) v[j] = vld1q_u16(sums + j * kClassStride + i);
+      for (int j = 0; j < 8; ++j) v[j] = vld1q_u16(sums + j * kPassLanes + i);
       transpose(v);
       for (int j = 0; j < 8; ++j) {
         if constexpr (kExtra != Extra::kNone) {
           if (start_[i + j]) v[j] = vaddq_u16(v[j], vld1q_u16(start_[i + j] + block * kBlockChannels));
         }
         const int odd = kExtra == Extra::kAll ? odd_[i + j] : 0;
-        if constexpr (kPart) {
-          alignas(16) uint8_t spare[kOutBytes];
-          store<kOutput, kExtra>(plan_, t, v[j], odd, spare);
-          std::memcpy(to_[i + j] + offset, spare, plan_.blocks[block].count * (kOutBytes / 8));
-        } else {
-          store<kOutput, kExtra>(plan_, t, v[j], odd, to_[i + j] + offset);
-        }
+        store_block<kOutput, kExtra, kPart>(plan_, t, v[j], odd, block, to_[i + j]);
       }
     }
   }
@@ -209,11 +136,12 @@ class NeonKernel {
   Extra extra_;
   Pass pass_ = {};
   // Of all lanes, in the order (vector, pixel of eight, byte) in which they are counted.
-  uint8_t* to_[kClassStride];
-  const uint16_t* start_[kClassStride];
-  uint8_t odd_[kClassStride];
-  alignas(16) int8_t differences_[kMaxClasses * kClassStride];
-  alignas(16) uint16_t sums_[kMaxBundle][kClassStride];
+  uint8_t* to_[kPassLanes];
+  const uint16_t* start_[kPassLanes];
+  uint8_t odd_[kPassLanes];
+  alignas(16) int8_t differences_[kMaxClasses * kPassLanes];
+  alignas(16) int16_t wide_[kMaxClasses * kPassLanes];  // the same where a class has a surplus
+  alignas(16) uint16_t sums_[kMaxBundle][kPassLanes];
 };
 
 }  // namespace

@@ -30,8 +30,8 @@ namespace larqnets {
 #define ZERO(d) "movi v" #d ".16b, #0\n"
 
 // What one vector and two differ in.
-#define LOAD_2(a, b, offset) "add %[at], %[planes], " offset "\n" "ldp q" #a ", q" #b ", [%[at]]\n"
-#define LOAD_1(a, b, offset) "add %[at], %[planes], " offset "\n" "ldr q" #a ", [%[at]]\n"
+#define LOAD_2(a, b) "ldp q" #a ", q" #b ", [%[at]]\n"
+#define LOAD_1(a, b) "ldr q" #a ", [%[at]]\n"
 #define ADD_2(p0, p1, u0, u1, y0, y1)                                                                       \
   EOR(y0, u0, y0) EOR(y1, u1, y1) BIT(u0, p0, y0) BIT(u1, p1, y1) EOR(p0, p0, y0) EOR(p1, p1, y1)
 #define ADD_1(p0, p1, u0, u1, y0, y1) EOR(y0, u0, y0) BIT(u0, p0, y0) EOR(p0, p0, y0)
@@ -45,52 +45,62 @@ namespace larqnets {
 #define LESS(a, b, c) EOR(a, a, b) BIF(b, c, a) EOR(a, a, c)
 #define LESS_2(a0, a1, b0, b1, c0, c1) LESS(a0, b0, c0) LESS(a1, b1, c1)
 #define LESS_1(a0, a1, b0, b1, c0, c1) LESS(a0, b0, c0)
-#define FIRST_LESS(a, b, t) EOR(t, a, b) BIC(b, b, a) "mov v" #a ".16b, v" #t ".16b\n"
+#define COPY(a, b) "mov v" #a ".16b, v" #b ".16b\n"
+#define COPY_2(a0, a1, b0, b1) COPY(a0, b0) COPY(a1, b1)
+#define COPY_1(a0, a1, b0, b1) COPY(a0, b0)
+#define FIRST_LESS(a, b, t) EOR(t, a, b) BIC(b, b, a) COPY(a, t)
 #define FIRST_LESS_2(a0, a1, b0, b1) FIRST_LESS(a0, b0, 26) FIRST_LESS(a1, b1, 26)
 #define FIRST_LESS_1(a0, a1, b0, b1) FIRST_LESS(a0, b0, 26)
 
-// Two, four, ... positions; the carry goes to (r0, r1).
-#define FIRST "%w[two], uxth"
-#define SECOND "%[two], lsr #16"
-#define THIRD "%w[more], uxth"
-#define FOURTH "%[more], lsr #16"
-#define PAIR(L, A, r0, r1, first, second) L(r0, r1, first) L(24, 25, second) A(0, 1, r0, r1, 24, 25)
-#define RUN2(L, A, r0, r1) "ldr %w[two], [%[list]], #4\n" PAIR(L, A, r0, r1, FIRST, SECOND)
-#define RUN4(L, A, r0, r1)                                                                                  \
-  "ldp %w[two], %w[more], [%[list]], #8\n"                                                                  \
-  PAIR(L, A, r0, r1, FIRST, SECOND) PAIR(L, A, 14, 15, THIRD, FOURTH) A(2, 3, r0, r1, 14, 15)
-#define RUN8(L, A, r0, r1) RUN4(L, A, r0, r1) RUN4(L, A, 16, 17) A(4, 5, r0, r1, 16, 17)
-#define RUN16(L, A, r0, r1) RUN8(L, A, r0, r1) RUN8(L, A, 18, 19) A(6, 7, r0, r1, 18, 19)
-#define RUN32(L, A, r0, r1) RUN16(L, A, r0, r1) RUN16(L, A, 20, 21) A(8, 9, r0, r1, 20, 21)
-#define RUN64(L, A, r0, r1) RUN32(L, A, r0, r1) RUN32(L, A, 22, 23) A(10, 11, r0, r1, 22, 23)
-#define RUN1(L, A, r0, r1) "ldrh %w[two], [%[list]], #2\n" L(r0, r1, FIRST)
+// Where the plane of the position in the low and the high half of a word lies: positions are byte offsets, or sixteenths.
+#define BYTES_LOW(word) "add %[at], %[planes], %w[" #word "], uxth\n"
+#define BYTES_HIGH(word) "add %[at], %[planes], %[" #word "], lsr #16\n"
+#define SIXTEENTHS_LOW(word) "add %[at], %[planes], %w[" #word "], uxth #4\n"
+#define SIXTEENTHS_HIGH(word)                                                                               \
+  "lsr %[" #word "], %[" #word "], #16\n" "add %[at], %[planes], %[" #word "], lsl #4\n"
+
+// Two, four, ... positions; the carry goes to (r0, r1). P: where positions lie, L: load, A: adder.
+#define PAIR(P, L, A, r0, r1, word) P##_LOW(word) L(r0, r1) P##_HIGH(word) L(24, 25) A(0, 1, r0, r1, 24, 25)
+#define RUN2(P, L, A, r0, r1) "ldr %w[two], [%[list]], #4\n" PAIR(P, L, A, r0, r1, two)
+#define RUN4(P, L, A, r0, r1)                                                                               \
+  "ldp %w[two], %w[others], [%[list]], #8\n"                                                                \
+  PAIR(P, L, A, r0, r1, two) PAIR(P, L, A, 14, 15, others) A(2, 3, r0, r1, 14, 15)
+#define RUN8(P, L, A, r0, r1) RUN4(P, L, A, r0, r1) RUN4(P, L, A, 16, 17) A(4, 5, r0, r1, 16, 17)
+#define RUN16(P, L, A, r0, r1) RUN8(P, L, A, r0, r1) RUN8(P, L, A, 18, 19) A(6, 7, r0, r1, 18, 19)
+#define RUN32(P, L, A, r0, r1) RUN16(P, L, A, r0, r1) RUN16(P, L, A, 20, 21) A(8, 9, r0, r1, 20, 21)
+#define RUN64(P, L, A, r0, r1) RUN32(P, L, A, r0, r1) RUN32(P, L, A, 22, 23) A(10, 11, r0, r1, 22, 23)
+#define RUN1(P, L, A, r0, r1) "ldrh %w[two], [%[list]], #2\n" P##_LOW(two) L(r0, r1)
 #define WHERE(bit, Z, r0, r1, run)                                                                          \
   "tbz %w[n], #" #bit ", 2f\n" run "b 3f\n" "2:\n" Z(r0, r1) "3:\n"
 
-// The planes of a list of `n`.
-#define COUNT(L, A, Z)                                                                                      \
-  WHERE(0, Z, 0, 1, RUN1(L, A, 0, 1)) WHERE(1, Z, 2, 3, RUN2(L, A, 2, 3))                                   \
-  WHERE(2, Z, 4, 5, RUN4(L, A, 4, 5)) WHERE(3, Z, 6, 7, RUN8(L, A, 6, 7))                                   \
-  WHERE(4, Z, 8, 9, RUN16(L, A, 8, 9)) WHERE(5, Z, 10, 11, RUN32(L, A, 10, 11))                             \
-  WHERE(6, Z, 12, 13, RUN64(L, A, 12, 13))
+// The planes of a list of `n`: of at most 63, and of at most 127.
+#define COUNT_63(P, L, A, Z)                                                                                \
+  WHERE(0, Z, 0, 1, RUN1(P, L, A, 0, 1)) WHERE(1, Z, 2, 3, RUN2(P, L, A, 2, 3))                             \
+  WHERE(2, Z, 4, 5, RUN4(P, L, A, 4, 5)) WHERE(3, Z, 6, 7, RUN8(P, L, A, 6, 7))                             \
+  WHERE(4, Z, 8, 9, RUN16(P, L, A, 8, 9)) WHERE(5, Z, 10, 11, RUN32(P, L, A, 10, 11))
+#define COUNT_127(P, L, A, Z) COUNT_63(P, L, A, Z) WHERE(6, Z, 12, 13, RUN64(P, L, A, 12, 13))
 
-// Counts the list to be subtracted, keeps its planes, counts the other one, and subtracts: eight planes of the difference
-// in two's complement, v0..v13 and v14, v15.
-#define DIFFERENCE(L, A, Z, STORE, AGAIN, FIRST_LESS, LESS)                                                 \
-  "1:\n" COUNT(L, A, Z)                                                                                     \
-  "tbnz %w[more_n], #31, 4f\n"                                                                              \
-  STORE(0, 1, 0) STORE(2, 3, 32) STORE(4, 5, 64) STORE(6, 7, 96) STORE(8, 9, 128) STORE(10, 11, 160)        \
-  STORE(12, 13, 192)                                                                                        \
+// Counts the list to be subtracted, keeps its planes, counts the other one, and subtracts: planes 0..5 of the difference in
+// v0..v11, and the borrow of plane 6.
+#define DIFFERENCE(COUNT, KEEP, AGAIN, FIRST_LESS, LESS)                                                    \
+  "1:\n" COUNT                                                                                              \
+  "tbnz %w[more_n], #31, 4f\n" KEEP                                                                         \
   "mov %w[n], %w[more_n]\n" "mov %w[more_n], #-1\n" "b 1b\n"                                                \
   "4:\n"                                                                                                    \
   AGAIN(14, 15, 0) AGAIN(16, 17, 32) AGAIN(18, 19, 64) AGAIN(20, 21, 96)                                    \
   FIRST_LESS(0, 1, 14, 15) LESS(2, 3, 16, 17, 14, 15) LESS(4, 5, 18, 19, 16, 17) LESS(6, 7, 20, 21, 18, 19) \
-  AGAIN(22, 23, 128) AGAIN(24, 25, 160) AGAIN(14, 15, 192)                                                  \
-  LESS(8, 9, 22, 23, 20, 21) LESS(10, 11, 24, 25, 22, 23) LESS(12, 13, 14, 15, 24, 25)
+  AGAIN(22, 23, 128) LESS(8, 9, 22, 23, 20, 21) AGAIN(24, 25, 160) LESS(10, 11, 24, 25, 22, 23)
+#define KEEP_63(S) S(0, 1, 0) S(2, 3, 32) S(4, 5, 64) S(6, 7, 96) S(8, 9, 128) S(10, 11, 160)
+#define KEEP_127(S) KEEP_63(S) S(12, 13, 192)
+// Planes 6 and 7 are the sign in v24, v25, or plane 6 is one more and the sign goes there then.
+#define DIFFERENCE_63(P, V) DIFFERENCE(COUNT_63(P, LOAD_##V, ADD_##V, ZERO_##V), KEEP_63(STORE_##V), AGAIN_##V, FIRST_LESS_##V, LESS_##V) \
+  COPY_##V(12, 13, 24, 25)
+#define DIFFERENCE_127(P, V) DIFFERENCE(COUNT_127(P, LOAD_##V, ADD_##V, ZERO_##V), KEEP_127(STORE_##V), AGAIN_##V, FIRST_LESS_##V, LESS_##V) \
+  AGAIN_##V(14, 15, 192) LESS_##V(12, 13, 14, 15, 24, 25) COPY_##V(24, 25, 14, 15)
 
-// From planes to bytes: v0, v2, ... v14 (or the odd ones) are planes 0..7, and become the counters of the pixels 0..7 of
+// From planes to bytes: v0, v2, ... v12, v24 (or one more each) are planes 0..7, and become the counters of the pixels 0..7 of
 // every eight. `masks` are 0x33 and 0x55; v16..v19 are free.
-#define SWAP4(a, b) "mov v16.16b, v" #a ".16b\n" "sli v" #a ".16b, v" #b ".16b, #4\n" "sri v" #b ".16b, v16.16b, #4\n"
+#define SWAP4(a, b) COPY(16, a) "sli v" #a ".16b, v" #b ".16b, #4\n" "sri v" #b ".16b, v16.16b, #4\n"
 #define SWAP(a, b, bits, mask)                                                                              \
   "shl v16.16b, v" #b ".16b, #" #bits "\n" "ushr v17.16b, v" #a ".16b, #" #bits "\n"                        \
   BIF(a, 16, mask) BIT(b, 17, mask)
@@ -101,40 +111,46 @@ namespace larqnets {
 #define WRITE(a, b, c, d, e, f, g, h, at)                                                                   \
   "stp q" #a ", q" #b ", [%[to], #" #at "]\n" "stp q" #c ", q" #d ", [%[to], #" #at "+32]\n"                \
   "stp q" #e ", q" #f ", [%[to], #" #at "+64]\n" "stp q" #g ", q" #h ", [%[to], #" #at "+96]\n"
-#define BYTES_1                                                                                             \
+#define OUT_1                                                                                               \
   "movi v18.16b, #0x33\n" "movi v19.16b, #0x55\n"                                                           \
-  TO_BYTES(0, 2, 4, 6, 8, 10, 12, 14) WRITE(0, 2, 4, 6, 8, 10, 12, 14, 0)
-#define BYTES_2 BYTES_1 TO_BYTES(1, 3, 5, 7, 9, 11, 13, 15) WRITE(1, 3, 5, 7, 9, 11, 13, 15, 128)
+  TO_BYTES(0, 2, 4, 6, 8, 10, 12, 24) WRITE(0, 2, 4, 6, 8, 10, 12, 24, 0)
+#define OUT_2 OUT_1 TO_BYTES(1, 3, 5, 7, 9, 11, 13, 25) WRITE(1, 3, 5, 7, 9, 11, 13, 25, 128)
 
 #define OPERANDS                                                                                            \
-  [list] "+&r"(list), [n] "+&r"(less), [more_n] "+&r"(more), [two] "=&r"(two), [more] "=&r"(two_more), [at] "=&r"(at)
+  [list] "+&r"(list), [n] "+&r"(less), [more_n] "+&r"(more), [two] "=&r"(two), [others] "=&r"(others), [at] "=&r"(at)
 #define INPUTS [planes] "r"(planes), [kept] "r"(kept), [to] "r"(to)
 #define REGISTERS                                                                                           \
   "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",     \
   "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "memory"
 
-// The difference of a class in every pixel of kVectors vectors: set bits at the `more` positions less those at the `less`
-// positions before them in `list`. Writes (vector, pixel of eight, byte) int8; returns where the next list begins.
-template <size_t kVectors>
-inline const uint16_t* class_difference(const uint8_t* planes, const uint16_t* list, int less, int more, int8_t* to);
+// How a position says where its plane begins.
+enum class Positions { kBytes, kSixteenths };
 
-template <>
-inline const uint16_t* class_difference<2>(const uint8_t* planes, const uint16_t* list, int less, int more,
-                                           int8_t* to) {
+// The difference of a class in every lane of kVectors vectors: set bits at the `more` positions less those at the `less`
+// positions before them in `list`, neither more than kMost. Writes (vector, lane of eight, byte) int8; returns where the
+// next list begins.
+template <size_t kVectors, Positions kPositions, int kMost>
+__attribute__((always_inline)) inline const uint16_t* class_difference(const uint8_t* planes, const uint16_t* list,
+                                                                       int less, int more, int8_t* to) {
+  static_assert(kMost == 63 || kMost == 127);
   alignas(16) uint8_t kept[7 * 32];
-  uint64_t two, two_more, at;
-  asm volatile(DIFFERENCE(LOAD_2, ADD_2, ZERO_2, STORE_2, AGAIN_2, FIRST_LESS_2, LESS_2) BYTES_2
-               : OPERANDS : INPUTS : REGISTERS);
-  return list;
-}
-
-template <>
-inline const uint16_t* class_difference<1>(const uint8_t* planes, const uint16_t* list, int less, int more,
-                                           int8_t* to) {
-  alignas(16) uint8_t kept[7 * 32];
-  uint64_t two, two_more, at;
-  asm volatile(DIFFERENCE(LOAD_1, ADD_1, ZERO_1, STORE_1, AGAIN_1, FIRST_LESS_1, LESS_1) BYTES_1
-               : OPERANDS : INPUTS : REGISTERS);
+  uint64_t two, others, at;
+  if constexpr (kVectors == 2 && kPositions == Positions::kBytes && kMost == 63)
+    asm volatile(DIFFERENCE_63(BYTES, 2) OUT_2 : OPERANDS : INPUTS : REGISTERS);
+  if constexpr (kVectors == 2 && kPositions == Positions::kBytes && kMost == 127)
+    asm volatile(DIFFERENCE_127(BYTES, 2) OUT_2 : OPERANDS : INPUTS : REGISTERS);
+  if constexpr (kVectors == 2 && kPositions == Positions::kSixteenths && kMost == 63)
+    asm volatile(DIFFERENCE_63(SIXTEENTHS, 2) OUT_2 : OPERANDS : INPUTS : REGISTERS);
+  if constexpr (kVectors == 2 && kPositions == Positions::kSixteenths && kMost == 127)
+    asm volatile(DIFFERENCE_127(SIXTEENTHS, 2) OUT_2 : OPERANDS : INPUTS : REGISTERS);
+  if constexpr (kVectors == 1 && kPositions == Positions::kBytes && kMost == 63)
+    asm volatile(DIFFERENCE_63(BYTES, 1) OUT_1 : OPERANDS : INPUTS : REGISTERS);
+  if constexpr (kVectors == 1 && kPositions == Positions::kBytes && kMost == 127)
+    asm volatile(DIFFERENCE_127(BYTES, 1) OUT_1 : OPERANDS : INPUTS : REGISTERS);
+  if constexpr (kVectors == 1 && kPositions == Positions::kSixteenths && kMost == 63)
+    asm volatile(DIFFERENCE_63(SIXTEENTHS, 1) OUT_1 : OPERANDS : INPUTS : REGISTERS);
+  if constexpr (kVectors == 1 && kPositions == Positions::kSixteenths && kMost == 127)
+    asm volatile(DIFFERENCE_127(SIXTEENTHS, 1) OUT_1 : OPERANDS : INPUTS : REGISTERS);
   return list;
 }
 
@@ -159,10 +175,10 @@ inline const uint16_t* class_difference<1>(const uint8_t* planes, const uint16_t
 #undef FIRST_LESS
 #undef FIRST_LESS_2
 #undef FIRST_LESS_1
-#undef FIRST
-#undef SECOND
-#undef THIRD
-#undef FOURTH
+#undef BYTES_LOW
+#undef BYTES_HIGH
+#undef SIXTEENTHS_LOW
+#undef SIXTEENTHS_HIGH
 #undef PAIR
 #undef RUN1
 #undef RUN2
@@ -172,14 +188,22 @@ inline const uint16_t* class_difference<1>(const uint8_t* planes, const uint16_t
 #undef RUN32
 #undef RUN64
 #undef WHERE
-#undef COUNT
+#undef COUNT_63
+#undef COUNT_127
 #undef DIFFERENCE
+#undef KEEP_63
+#undef KEEP_127
+#undef DIFFERENCE_63
+#undef DIFFERENCE_127
+#undef COPY
+#undef COPY_2
+#undef COPY_1
 #undef SWAP4
 #undef SWAP
 #undef TO_BYTES
 #undef WRITE
-#undef BYTES_1
-#undef BYTES_2
+#undef OUT_1
+#undef OUT_2
 #undef OPERANDS
 #undef INPUTS
 #undef REGISTERS

@@ -73,38 +73,62 @@ inline void interleave(uint8x16_t (&v)[kBytes]) {
   }
 }
 
-// 8 * `bytes` pixels of one row, at most 8 * kBytes, of which the rest is stored as zeros.
+// The same of vectors whose halves are two each: the first one's bytes 0..7, the second one's.
 template <int kBytes>
-inline void make_bytes(const uint8_t* from, size_t step, size_t bytes, uint8_t* to, size_t plane_bytes,
-                       size_t channel_bytes) {
+inline void interleave_halves(uint8x16_t (&v)[kBytes]) {
+  uint8x16_t pairs[kBytes / 2];
+  for (int i = 0; i < kBytes / 2; ++i) pairs[i] = vzip1q_u8(v[i], vextq_u8(v[i], v[i], 8));
+  if constexpr (kBytes == 2) v[0] = pairs[0];
+  if constexpr (kBytes == 4) v[0] = zip16(pairs[0], pairs[1], false), v[1] = zip16(pairs[0], pairs[1], true);
+  if constexpr (kBytes == 8) {
+    for (int i = 0; i < 4; ++i)
+      v[i] = zip32(zip16(pairs[0], pairs[1], i / 2), zip16(pairs[2], pairs[3], i / 2), i % 2);
+  }
+}
+
+// 8 * `bytes` pixels of one row, at most 8 * kBytes, of which the rest is stored as zeros. kHalves: of at most 64 channels,
+// so that a vector takes the pixels of two bytes.
+template <int kBytes, bool kHalves>
+inline void make_bytes(const PlaneRows& rows, const uint8_t* from, size_t step, size_t bytes, uint8_t* to,
+                       size_t plane_bytes) {
+  constexpr int kVectors = kHalves ? (kBytes + 1) / 2 : kBytes;
   uint8x16_t of_bit[8][kBytes] = {};
-  for (size_t i = 0; i < bytes; ++i) {
+  for (size_t i = 0; i < kVectors && i * kBytes < bytes * kVectors; ++i) {
     uint8x16_t v[8];
-    for (int p = 0; p < 8; ++p, from += step) v[p] = vld1q_u8(from);
+    if constexpr (kHalves) {
+      const uint8_t* other = 2 * i + 1 < bytes ? from + 8 * step : from;
+      for (int p = 0; p < 8; ++p, from += step, other += step) v[p] = vcombine_u8(vld1_u8(from), vld1_u8(other));
+      from += 8 * step;
+    } else {
+      for (int p = 0; p < 8; ++p, from += step) v[p] = vld1q_u8(from);
+    }
     transpose_bits(v);
     for (int bit = 0; bit < 8; ++bit) of_bit[bit][i] = v[bit];
   }
   constexpr size_t kLanes = 16 / kBytes;  // channels of a vector, which are eight apart
   for (int bit = 0; bit < 8; ++bit) {
-    interleave<kBytes>(of_bit[bit]);
+    if constexpr (kHalves) {
+      interleave_halves<kBytes>(of_bit[bit]);
+    } else {
+      interleave<kBytes>(of_bit[bit]);
+    }
     uint8_t* plane = to + bit * plane_bytes;
-    for (int i = 0; i < kBytes; ++i, plane += 8 * kLanes * plane_bytes) {
+    for (int i = 0; i < kVectors; ++i, plane += 8 * kLanes * plane_bytes) {
       const size_t done = i * kLanes;
-      if (done + kLanes <= channel_bytes) {
+      if (done + kLanes <= rows.channel_bytes) {
         store_lanes<kBytes>(plane, 8 * plane_bytes, of_bit[bit][i]);
         continue;
       }
       uint8_t lanes[16];
       vst1q_u8(lanes, of_bit[bit][i]);
-      for (size_t l = 0; done + l < channel_bytes; ++l)
+      for (size_t l = 0; done + l < rows.channel_bytes; ++l)
         std::memcpy(plane + l * 8 * plane_bytes, lanes + l * kBytes, kBytes);
     }
   }
 }
 
-// A row is stored in steps of 8, 4, 2 or 1 bytes, so that the last one may spill where the next row goes, or beyond the
-// last one's end.
-inline void make_neon_planes(const BconvPlan& plan, const ClassPlan& classes, const PlaneRows& rows) {
+template <bool kHalves>
+inline void make_rows(const BconvPlan& plan, const ClassPlan& classes, const PlaneRows& rows) {
   const size_t step = plan.params.stride_w * plan.in_pixel, plane = classes.plane_bytes;
   for (size_t row = 0; row < rows.rows; ++row) {
     const uint8_t* from = rows.source + row * rows.source_row;
@@ -112,19 +136,25 @@ inline void make_neon_planes(const BconvPlan& plan, const ClassPlan& classes, co
     for (size_t left = classes.row_bytes; left > 0;) {
       const size_t bytes = left < 8 ? left : 8;
       if (bytes > 4) {
-        make_bytes<8>(from, step, bytes, to, plane, rows.channel_bytes);
+        make_bytes<8, kHalves>(rows, from, step, bytes, to, plane);
       } else if (bytes > 2) {
-        make_bytes<4>(from, step, bytes, to, plane, rows.channel_bytes);
+        make_bytes<4, kHalves>(rows, from, step, bytes, to, plane);
       } else if (bytes == 2) {
-        make_bytes<2>(from, step, bytes, to, plane, rows.channel_bytes);
+        make_bytes<2, kHalves>(rows, from, step, bytes, to, plane);
       } else {
-        make_bytes<1>(from, step, bytes, to, plane, rows.channel_bytes);
+        make_bytes<1, false>(rows, from, step, bytes, to, plane);
       }
       from += 8 * bytes * step;
       to += bytes;
       left -= bytes;
     }
   }
+}
+
+// A row is stored in steps of 8, 4, 2 or 1 bytes, so that the last one may spill where the next row goes, or beyond the
+// last one's end.
+inline void make_neon_planes(const BconvPlan& plan, const ClassPlan& classes, const PlaneRows& rows) {
+  rows.channel_bytes <= 8 ? make_rows<true>(plan, classes, rows) : make_rows<false>(plan, classes, rows);
 }
 
 }  // namespace larqnets

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <set>
 
 namespace larqnets {
@@ -33,16 +34,6 @@ double group_cost(const Cost& cost, int64_t depth, int filters) {
   return cost.position * static_cast<double>(depth) + cost.class_sum * (1 << (filters - 1)) + cost.filter * filters;
 }
 
-// Of the other way: per output and position, and per output. And the part of it that makes this way worth it.
-constexpr double kPopcountPosition = 0.0245, kPopcountOutput = 2.2, kCheaper = 0.95;
-
-double popcount_instructions(const BconvPlan& plan) {
-  const BconvParams& p = plan.params;
-  const double depth = static_cast<double>(p.filter_h) * p.filter_w * static_cast<double>(plan.in_pixel) * 8;
-  const double outputs = static_cast<double>(plan.pixels / plan.images.batch) * p.channels_out;
-  return outputs * (depth * kPopcountPosition + kPopcountOutput);
-}
-
 // Passes of two vectors and of one over a tile of `bytes` per plane.
 double tile_cost(double pair, double single, int64_t bytes) {
   const int64_t vectors = (bytes + kVectorBytes - 1) / kVectorBytes;
@@ -62,10 +53,11 @@ size_t ClassPlan::prepared_bytes() const {
 }
 
 // Chooses the rows of a tile: few vectors, few single ones, few rows that are made twice, and near 32 KiB.
-bool ClassPlan::place(const BconvPlan& plan) {
+double ClassPlan::reckon(const BconvPlan& plan) {
   const BconvParams& p = plan.params;
-  if (p.groups != 1 || !plan.fits16()) return false;
-  if (int64_t{p.stride_w} * static_cast<int64_t>(plan.in_pixel) > kMaxBeyond / 8) return false;
+  constexpr double kNever = std::numeric_limits<double>::infinity();
+  if (p.groups != 1 || !plan.fits16()) return kNever;
+  if (int64_t{p.stride_w} * static_cast<int64_t>(plan.in_pixel) > kMaxBeyond / 8) return kNever;
   std::set<size_t> remainders;
   for (int64_t y = 0; y < p.filter_h; ++y) remainders.insert(static_cast<size_t>(y * p.dilation_h % p.stride_h));
   phases.assign(remainders.begin(), remainders.end());
@@ -79,7 +71,7 @@ bool ClassPlan::place(const BconvPlan& plan) {
   const double groups_all = static_cast<double>(p.channels_out) / filters;
   const double pair = groups_all * group_cost(kPair, plan.depth, filters);
   const double single = groups_all * group_cost(kSingle, plan.depth, filters);
-  tile_rows = 0;
+  double least = kNever;
   for (int64_t rows = 1; rows <= height && (rows == 1 || rows * row <= kMaxRun); ++rows) {
     // Rows are stored in steps of 8, 4, 2 or 1 bytes and spill beyond their end, where the next row goes.
     const int64_t bytes = (rows + border) * row + 8;
@@ -89,16 +81,16 @@ bool ClassPlan::place(const BconvPlan& plan) {
                   tile_cost(pair, single, rest * row) +
                   static_cast<double>((whole + (rest > 0)) * (rows + border) * row * all_planes) * 1.5;
     if (bytes * all_planes > kCacheBytes) cost *= 1.1;
-    if (tile_rows != 0 && cost >= reckoned) continue;
-    reckoned = cost;
+    if (cost >= least) continue;
+    least = cost;
     tile_rows = static_cast<size_t>(rows);
     plane_rows = static_cast<size_t>(rows + border);
     plane_bytes = static_cast<size_t>(bytes);
   }
-  if (tile_rows == 0) return false;
+  if (least == kNever) return kNever;
   image_tiles = (plan.images.out_h + tile_rows - 1) / tile_rows;
   tile_bytes = (static_cast<size_t>(all_planes) * plane_bytes + 63) / 64 * 64;
-  return true;
+  return least;
 }
 
 // Cuts are made where two to four threads share the filters, then every kCuts.filters, then evenly into groups.
@@ -119,7 +111,7 @@ void ClassPlan::cut_filters(const BconvPlan& plan) {
       Bundle bundle = {groups.size(), groups.size() + parts, channel, count, 0};
       for (int i = 0; i < parts; ++i) {
         const int first = count * i / parts, size = count * (i + 1) / parts - first;
-        groups.push_back({channel + first, size, 0, 0, 0, 0});
+        groups.push_back({channel + first, size, 0, 0, 0, 0, true});
         bundle.cost += static_cast<size_t>(group_cost(kPair, plan.depth, size));
       }
       bundles.push_back(bundle);
@@ -128,16 +120,13 @@ void ClassPlan::cut_filters(const BconvPlan& plan) {
   }
 }
 
-bool ClassPlan::lay_out(BconvPlan& plan, bool only_if_cheaper) {
-  if (!place(plan)) return false;
-  if (only_if_cheaper && reckoned > kCheaper * popcount_instructions(plan)) return false;
+void ClassPlan::lay_out(BconvPlan& plan) {
   cut_filters(plan);
   list(plan);
   planes.resize(tiles(plan) * tile_bytes + kPassBytes);
   nowhere_bytes = (plan.out_pixel + 63) / 64 * 64;
   nowhere.resize(kMaxThreads * nowhere_bytes);
   plan.make_copy(8 * size_t(plan.params.stride_w) * plan.in_pixel);
-  return true;
 }
 
 namespace {
@@ -159,30 +148,35 @@ void sort_word(const Words& words, int filters, uint32_t bits, size_t offset, si
   }
 }
 
+// Writes kMaxList positions of either sign of a class, or what is left of them from the round-th time on.
+std::array<uint8_t, 2> take(const std::array<std::vector<uint16_t>, 2>& lists, size_t round, std::vector<uint16_t>* to) {
+  std::array<uint8_t, 2> counts;
+  for (int sign = 0; sign < 2; ++sign) {
+    const std::vector<uint16_t>& list = lists[sign];
+    const size_t begin = std::min(list.size(), round * kMaxList), end = std::min(list.size(), (round + 1) * kMaxList);
+    to->insert(to->end(), list.data() + begin, list.data() + end);
+    counts[sign] = static_cast<uint8_t>(end - begin);
+  }
+  return counts;
+}
+
 // Writes the lists of a group behind those of the groups before it.
-void take(const Lists& lists, ClassPlan* plan, FilterGroup* group) {
+void take_all(const Lists& lists, ClassPlan* plan, FilterGroup* group) {
   const size_t classes = size_t{1} << (group->count - 1);
   group->sizes = plan->sizes.size();
   group->positions = plan->positions.size();
   group->surplus = plan->surplus.size();
-  for (size_t round = 0;; ++round) {
-    bool all = true;
-    for (size_t number = 0; number < classes; ++number) {
-      uint8_t counts[2];
-      for (int sign = 0; sign < 2; ++sign) {
-        const std::vector<uint16_t>& list = lists[number][sign];
-        const size_t begin = std::min(list.size(), round * kMaxList), end = std::min(list.size(), begin + kMaxList);
-        counts[sign] = static_cast<uint8_t>(end - begin);
-        all &= end == list.size();
-        plan->positions.insert(plan->positions.end(), list.begin() + begin, list.begin() + end);
-      }
-      if (round == 0) {
-        plan->sizes.insert(plan->sizes.end(), counts, counts + 2);
-      } else if (counts[0] + counts[1] > 0) {
-        plan->surplus.push_back({static_cast<uint8_t>(number), counts[0], counts[1]});
-      }
+  for (size_t number = 0; number < classes; ++number) {
+    const auto counts = take(lists[number], 0, &plan->positions);
+    plan->sizes.insert(plan->sizes.end(), counts.begin(), counts.end());
+    group->is_short &= std::max(counts[0], counts[1]) <= kShortList;
+  }
+  for (size_t number = 0; number < classes; ++number) {
+    const size_t most = std::max(lists[number][0].size(), lists[number][1].size());
+    for (size_t round = 1; round * kMaxList < most; ++round) {
+      const auto counts = take(lists[number], round, &plan->positions);
+      plan->surplus.push_back({static_cast<uint8_t>(number), counts[0], counts[1]});
     }
-    if (all) break;
   }
   group->surplus_end = plan->surplus.size();
 }
@@ -219,7 +213,7 @@ void ClassPlan::list(BconvPlan& plan) {
         }
       }
     }
-    take(lists, this, &group);
+    take_all(lists, this, &group);
   }
 }
 

@@ -26,7 +26,8 @@ constexpr size_t kPassBytes = kPassVectors * kVectorBytes;
 constexpr int kMaxGroup = 7;  // filters
 constexpr int kMaxBundle = 32;
 constexpr size_t kMaxClasses = size_t{1} << (kMaxGroup - 1);
-constexpr size_t kMaxList = 127;  // positions of either sign that a class counts at once
+constexpr int kMaxList = 127;  // positions of either sign that a class counts at once
+constexpr int kShortList = 63;  // as before, where a group can do with one bit less
 
 // The next positions of a class that has more than kMaxList of a sign.
 struct Surplus {
@@ -39,6 +40,7 @@ struct FilterGroup {
   size_t sizes;                 // into ClassPlan::sizes: of every class how many positions are subtracted and added
   size_t positions;             // into ClassPlan::positions: class after class those subtracted, then those added
   size_t surplus, surplus_end;  // whose positions follow in the same order
+  bool is_short;                // no list is longer than kShortList
 };
 
 // Groups that end together at a multiple of eight filters, or at the last one.
@@ -62,12 +64,12 @@ struct ClassPlan {
   Buffer planes;                // of all tiles of all images
   Buffer nowhere;               // a pixel of the output for every task, for lanes that are no pixel
   size_t nowhere_bytes = 0;
-  double reckoned = 0;  // instructions for an image
 
-  // Cuts tiles and lists for the geometry of `plan` and makes it copy its input. False, and `plan` is as it was, when the
-  // shape is not for this way: groups, sums of more than 16 bits, a tile of one row that is too large; or when it shall
-  // only be taken for shapes for which it is reckoned to take fewer instructions.
-  bool lay_out(BconvPlan& plan, bool only_if_cheaper);
+  // Cuts tiles; what an image is reckoned to take, in instructions. Infinite for groups, sums of more than 16 bits, and a tile
+  // of one row that is too large.
+  double reckon(const BconvPlan& plan);
+  // Lists the positions and makes `plan` copy its input. After reckon, where that was finite.
+  void lay_out(BconvPlan& plan);
   size_t tiles(const BconvPlan& plan) const { return image_tiles * plan.images.batch; }
   size_t rows_of(const BconvPlan& plan, size_t tile) const;
   uint8_t* nowhere_of(size_t task) const { return const_cast<uint8_t*>(nowhere.data()) + task * nowhere_bytes; }
@@ -75,7 +77,6 @@ struct ClassPlan {
   size_t prepared_bytes() const;
 
  private:
-  bool place(const BconvPlan& plan);
   void cut_filters(const BconvPlan& plan);
   void list(BconvPlan& plan);
 };

@@ -129,7 +129,7 @@ void fuzz_bconv(Draw& draw) {
   p.output_scale = std::ldexp(1.0 + draw.below(100), draw.below(20) - 10);
   if (draw.wild && draw.one_in(8)) p.output_scale = draw.one_in(2) ? 0 : NAN;
   p.output_zero_point = draw.below(256) - 128;
-  p.kernels = static_cast<Kernels>(draw.below(3));
+  p.kernels = static_cast<Kernels>(draw.below(4));
   const int batch = draw.size(3), in_h = draw.size(9), in_w = draw.size(9);
 
   const auto positive = [](int value) { return Wide(std::max(value, 0)); };

@@ -21,10 +21,11 @@ enum class Path { kReference, kPortable, kNeon };
 Path best_path();
 bool has_path(Path path);
 
-// Two ways to count, with equal results: per output the bits in which window and weights differ, or the bits of a window
-// in classes that several filters share (class_plan.h). kChosen is the one that takes fewer instructions for the shape;
-// where classes cannot be had, kClasses means kPopcount.
-enum class Kernels { kChosen, kPopcount, kClasses };
+// Ways to count, with equal results: the bits in which a window and a filter differ (bconv_plan.h); the bits of windows in
+// classes that several filters share (class_plan.h); the bits of filters in classes that several windows share
+// (sorted_plan.h). kChosen is the one that is reckoned to take the fewest instructions for the shape; a way that a shape
+// cannot have is replaced by kPopcount.
+enum class Kernels { kChosen, kPopcount, kClasses, kSorted };
 
 enum class Output { kFloat, kInt8, kBits };
 enum class Padding { kSame, kValid };
@@ -84,7 +85,7 @@ class Bconv {
   std::string resize(int batch, int in_h, int in_w);
   int out_h() const;
   int out_w() const;
-  // The way that was taken for the shape: kPopcount or kClasses.
+  // The way that was taken for the shape; never kChosen.
   Kernels kernels() const;
   // output: (batch, out_h, out_w, channels_out) floats or int8, or packed. One call at a time per node.
   void run(const void* input, void* output, const Parallel& parallel);

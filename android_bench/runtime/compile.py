@@ -16,6 +16,7 @@ KERNELS = tuple(
     for name in (
         *("bconv", "bconv_neon", "bconv_plan", "bconv_portable"),
         *("class_neon", "class_plan", "class_portable"),
+        *("sorted_neon", "sorted_plan", "sorted_portable"),
         *("conv8", "conv8_neon", "conv8_plan", "conv8_portable"),
         *("pool", "quantize", "reference"),
     )

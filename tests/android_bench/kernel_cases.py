@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 FLOAT, INT8, BITS = range(3)
 SAME, VALID = range(2)
 NONE, RELU, RELU_N1_TO_1, RELU6 = range(4)
-CHOSEN, POPCOUNT, CLASSES = range(3)
+CHOSEN, POPCOUNT, CLASSES, SORTED = range(4)
 VALUE_TYPES = (np.float32, np.int8, np.bool_)
 
 
@@ -231,7 +231,7 @@ def bconvs(draw: st.DrawFn, channels: tuple[int, ...] = ()) -> Bconv:
         seed=draw(st.integers(0, 2**32 - 1)),
         threads=draw(st.integers(1, 4)),
         place=draw(st.sampled_from([0, 1])),
-        kernels=draw(st.sampled_from([CHOSEN, POPCOUNT, CLASSES])),
+        kernels=draw(st.sampled_from([CHOSEN, POPCOUNT, CLASSES, SORTED])),
         odd_numbers=draw(st.booleans()),
     )
 
