@@ -161,6 +161,15 @@ int Bconv::out_w() const { return state_ ? state_->plan.images.out_w : 0; }
 
 Kernels Bconv::kernels() const { return state_ ? state_->kernels : Kernels::kPopcount; }
 
+size_t Bconv::prepared_bytes() const {
+  if (!state_ || state_->plan.images.batch == 0) return 0;
+  switch (state_->kernels) {
+    case Kernels::kClasses: return state_->classes.prepared_bytes();
+    case Kernels::kSorted: return state_->sorted.prepared_bytes();
+    default: return state_->plan.tiles.size();
+  }
+}
+
 void Bconv::run(const void* input, void* output, const Parallel& parallel) {
   if (!state_ || state_->plan.images.batch == 0) return;  // never given a shape, or it was refused
   State& s = *state_;

@@ -36,17 +36,16 @@ class NeonKernel {
 
   void start(const Pass& pass) {
     pass_ = pass;
-    const size_t lanes = plan_.blocks.size() * kBlockChannels;
+    std::memset(start_, 0, sizeof(start_));
+    std::memset(odd_, 0, sizeof(odd_));
+    std::memset(borders_, 0, sizeof(borders_));
     for (size_t byte = 0; byte < pass.vectors * kVectorBytes; ++byte) {
       const Eight eight = pixels_of(plan_, classes_, pass, byte);
       for (int p = 0; p < 8; ++p) {
         const size_t i = byte / kVectorBytes * kVectorLanes + p * kVectorBytes + byte % kVectorBytes;
-        const bool pixel = p < eight.count;
-        to_[i] = pixel ? output_ + (eight.pixel + p) * plan_.out_pixel : nowhere_;
-        if (extra_ == Extra::kNone) continue;
-        const size_t border = pixel && !plan_.classes.empty() ? plan_.classes[eight.pixel + p] : 0;
-        start_[i] = plan_.classes.empty() ? nullptr : plan_.starts16.data() + border * lanes;
-        odd_[i] = plan_.classes.empty() ? 0 : plan_.odd[border];
+        to_[i] = p < eight.count ? output_ + (eight.pixel + p) * plan_.out_pixel : nowhere_;
+        if (p < eight.count && !plan_.classes.empty() && plan_.classes[eight.pixel + p] != 0)
+          set_border(i, plan_.classes[eight.pixel + p]);
       }
     }
   }
@@ -70,6 +69,12 @@ class NeonKernel {
   }
 
  private:
+  void set_border(size_t lane, size_t border) {
+    start_[lane] = plan_.starts16.data() + border * plan_.blocks.size() * kBlockChannels;
+    odd_[lane] = plan_.odd[border];
+    borders_[lane / 8] = true;
+  }
+
   template <size_t kVectors, int kMost>
   void sum_group(const FilterGroup& group, uint16_t* sums) {
     const uint16_t* list = classes_.positions.data() + group.positions;
@@ -119,11 +124,12 @@ class NeonKernel {
       uint16x8_t v[8];
       for (int j = 0; j < 8; ++j) v[j] = vld1q_u16(sums + j * kPassLanes + i);
       transpose(v);
+      const bool borders = kExtra != Extra::kNone && borders_[i / 8];
+      for (int j = 0; j < 8 && borders; ++j) {
+        if (start_[i + j]) v[j] = vaddq_u16(v[j], vld1q_u16(start_[i + j] + block * kBlockChannels));
+      }
       for (int j = 0; j < 8; ++j) {
-        if constexpr (kExtra != Extra::kNone) {
-          if (start_[i + j]) v[j] = vaddq_u16(v[j], vld1q_u16(start_[i + j] + block * kBlockChannels));
-        }
-        const int odd = kExtra == Extra::kAll ? odd_[i + j] : 0;
+        const int odd = kExtra == Extra::kAll && borders ? odd_[i + j] : 0;
         store_block<kOutput, kExtra, kPart>(plan_, t, v[j], odd, block, to_[i + j]);
       }
     }
@@ -137,8 +143,11 @@ class NeonKernel {
   Pass pass_ = {};
   // Of all lanes, in the order (vector, pixel of eight, byte) in which they are counted.
   uint8_t* to_[kPassLanes];
+  // With zero padding: what the sums of a pixel at a border begin with, or null; the half that is left out of it; and
+  // whether any of eight is such a pixel.
   const uint16_t* start_[kPassLanes];
   uint8_t odd_[kPassLanes];
+  bool borders_[kPassLanes / 8];
   alignas(16) int8_t differences_[kMaxClasses * kPassLanes];
   alignas(16) int16_t wide_[kMaxClasses * kPassLanes];  // the same where a class has a surplus
   alignas(16) uint16_t sums_[kMaxBundle][kPassLanes];

@@ -87,6 +87,8 @@ class Bconv {
   int out_w() const;
   // The way that was taken for the shape; never kChosen.
   Kernels kernels() const;
+  // Bytes that this way keeps for the shape beside the packed filter: its lists and planes, and room to work.
+  size_t prepared_bytes() const;
   // output: (batch, out_h, out_w, channels_out) floats or int8, or packed. One call at a time per node.
   void run(const void* input, void* output, const Parallel& parallel);
 

@@ -27,6 +27,11 @@ class NeonKernel {
   void run(size_t first, int count) {
     first_ = first;
     count_ = count;
+    for (int j = 0; j < count; ++j) {
+      const size_t border = plan_.classes.empty() ? 0 : plan_.classes[first + j];
+      start_[j] = border == 0 ? nullptr : plan_.starts16.data() + border * plan_.blocks.size() * kBlockChannels;
+      odd_[j] = border == 0 ? 0 : plan_.odd[border];
+    }
     make_patterns();
     sort();
     const size_t filters = plan_.params.channels_out;
@@ -142,8 +147,11 @@ class NeonKernel {
 
   template <Output kOutput>
   void write(size_t pair) const {
-    bool starts = !plan_.classes.empty(), halves = false;
-    for (int j = 0; j < count_ && starts; ++j) halves |= plan_.odd[plan_.classes[first_ + j]] != 0;
+    bool starts = false, halves = false;
+    for (int j = 0; j < count_; ++j) {
+      starts |= start_[j] != nullptr;
+      halves |= odd_[j] != 0;
+    }
     if (plan_.clamps || halves) return write_all<kOutput, Extra::kAll>(pair);
     if (starts) return write_all<kOutput, Extra::kStart>(pair);
     write_all<kOutput, Extra::kNone>(pair);
@@ -166,19 +174,16 @@ class NeonKernel {
   // Eight filters of the group's pixels.
   template <Output kOutput, Extra kExtra, bool kPart>
   void write_block(size_t block, const uint16_t* sums) const {
-    const size_t lanes = plan_.blocks.size() * kBlockChannels;
-      const Transform t = transform<kOutput>(plan_, block);
-      uint8_t* to = output_ + first_ * plan_.out_pixel;
-      for (int j = 0; j < count_; ++j, sums += kPassLanes, to += plan_.out_pixel) {
-        uint16x8_t sum = vld1q_u16(sums);
-        int odd = 0;
-        if (kExtra != Extra::kNone && !plan_.classes.empty()) {
-          const size_t border = plan_.classes[first_ + j];
-          sum = vaddq_u16(sum, vld1q_u16(plan_.starts16.data() + border * lanes + block * kBlockChannels));
-          odd = plan_.odd[border];
-        }
-        store_block<kOutput, kExtra, kPart>(plan_, t, sum, odd, block, to);
+    const Transform t = transform<kOutput>(plan_, block);
+    uint8_t* to = output_ + first_ * plan_.out_pixel;
+    for (int j = 0; j < count_; ++j, sums += kPassLanes, to += plan_.out_pixel) {
+      uint16x8_t sum = vld1q_u16(sums);
+      if (kExtra != Extra::kNone && start_[j]) {
+        sum = vaddq_u16(sum, vld1q_u16(start_[j] + block * kBlockChannels));
       }
+      const int odd = kExtra == Extra::kAll ? odd_[j] : 0;
+      store_block<kOutput, kExtra, kPart>(plan_, t, sum, odd, block, to);
+    }
   }
 
   const BconvPlan& plan_;
@@ -188,6 +193,9 @@ class NeonKernel {
   uint16_t* const lists_;
   size_t first_ = 0;
   int count_ = 0;
+  // With zero padding: what the sums of a pixel at a border begin with, or null; the half that is left out of it.
+  const uint16_t* start_[kMaxGroup];
+  int odd_[kMaxGroup];
   int less_[kMaxClasses], more_[kMaxClasses];  // positions of every class
   int longest_ = 0;                            // the most of them
   uint16_t ones_[kMaxGroup];                      // set bits of every window

@@ -24,6 +24,11 @@ struct Header {
   uint64_t output_bytes;
 };
 
+// What a convolution has prepared: the size of its output, the way that it counts, and the bytes that this way takes.
+struct Prepared {
+  int32_t height, width, kernels, bytes;
+};
+
 class Guarded {
  public:
   Guarded(size_t size, int place) {
@@ -57,7 +62,7 @@ void run_threads(void* pool, void (*task)(void*, size_t), void* context, size_t 
 
 // Runs one case; returns the error. inputs: filter, multiplier, bias, thresholds, input (convolution), or
 // filter, filter scales, bias, input scale, input (int8 convolution), or input alone.
-std::string run_case(Path path, Header& h, void* const* inputs, void* output, int32_t* out_size) {
+std::string run_case(Path path, Header& h, void* const* inputs, void* output, Prepared* made) {
   const Parallel parallel = h.threads > 1 ? Parallel{run_threads, &h.threads, h.threads} : one_thread();
   const int32_t* v = h.ints;
   const size_t rows = static_cast<size_t>(v[0]), channels = static_cast<size_t>(v[1]);
@@ -76,7 +81,7 @@ std::string run_case(Path path, Header& h, void* const* inputs, void* output, in
     if (error.empty() && v[14] < 9 && v[15] < 99 && v[16] < 99) op.resize(v[14] + 1, v[15] + 2, v[16] + 5);
     if (error.empty()) error = op.resize(v[14], v[15], v[16]);
     if (error.empty()) {
-      out_size[0] = op.out_h(), out_size[1] = op.out_w();
+      *made = {op.out_h(), op.out_w(), static_cast<int32_t>(op.kernels()), static_cast<int32_t>(op.prepared_bytes())};
       op.run(inputs[4], output, parallel);
       op.run(inputs[4], output, parallel);  // nothing is left over from the first time
     }
@@ -88,7 +93,7 @@ std::string run_case(Path path, Header& h, void* const* inputs, void* output, in
     error = op.prepare(path, p);
     if (error.empty()) error = op.resize(v[5], v[6], v[7], v[8]);
     if (error.empty()) {
-      out_size[0] = op.out_h(), out_size[1] = op.out_w();
+      made->height = op.out_h(), made->width = op.out_w();
       op.run(inputs[4], output, parallel);
     }
   } else if (h.op == 2) {
@@ -108,7 +113,7 @@ std::string run_case(Path path, Header& h, void* const* inputs, void* output, in
     if (error.empty() && v[10] < 9 && v[11] < 99 && v[12] < 99) op.resize(v[10] + 1, v[11] + 2, v[12] + 5);
     if (error.empty()) error = op.resize(v[10], v[11], v[12]);
     if (error.empty()) {
-      out_size[0] = op.out_h(), out_size[1] = op.out_w();
+      made->height = op.out_h(), made->width = op.out_w();
       op.run(inputs[4], output, parallel);
       op.run(inputs[4], output, parallel);  // nothing is left over from the first time
     }
@@ -146,10 +151,10 @@ int main(int argc, char** argv) {
       if (std::fread(input, 1, size, in) != static_cast<size_t>(size)) return 2;
     }
     Guarded output(header.output_bytes, header.place);
-    int32_t out_size[2] = {};
-    const std::string error = run_case(path, header, inputs, output.data(), out_size);
+    Prepared made = {};
+    const std::string error = run_case(path, header, inputs, output.data(), &made);
     const uint64_t sizes[2] = {error.size(), error.empty() ? header.output_bytes : 0};
-    std::fwrite(out_size, sizeof out_size, 1, out);
+    std::fwrite(&made, sizeof made, 1, out);
     std::fwrite(sizes, sizeof sizes, 1, out);
     std::fwrite(error.data(), 1, error.size(), out);
     std::fwrite(output.data(), 1, sizes[1], out);

@@ -46,6 +46,8 @@ class Result:
     error: str
     size: tuple[int, int]
     values: np.ndarray
+    kernels: int = CHOSEN  # the way that a convolution took
+    prepared_bytes: int = 0
 
     def same(self, other: "Result") -> bool:
         """Whether both are equal bit for bit, except that any NaN equals any other."""
@@ -67,13 +69,13 @@ def run_cases(command: list[str], path: str, cases: list[Case], folder: Path) ->
     data = (folder / "results").read_bytes()
     results, at = [], 0
     for case in cases:
-        height, width, error_bytes, output_bytes = struct.unpack_from("<iiQQ", data, at)
-        at += 24
+        height, width, kernels, prepared, error_bytes, output_bytes = struct.unpack_from("<4i2Q", data, at)
+        at += 32
         error = data[at : at + error_bytes].decode()
         at += error_bytes
         values = np.frombuffer(data, np.uint8, output_bytes, at).view(case.output_type)
         at += output_bytes
-        results.append(Result(error, (height, width), values))
+        results.append(Result(error, (height, width), values, kernels, prepared))
     assert at == len(data)
     return results
 
@@ -152,7 +154,16 @@ class Bconv:
 
     def case(self) -> Case:
         ints = (self.channels_in, self.channels_out, *self.filter, self.groups, *self.strides, *self.dilations)
-        ints += (self.padding, self.pad_value, self.activation, self.output, self.zero_point, self.batch, *self.image, self.kernels)
+        ints += (
+            self.padding,
+            self.pad_value,
+            self.activation,
+            self.output,
+            self.zero_point,
+            self.batch,
+            *self.image,
+            self.kernels,
+        )
         x, w = self.signs
         multiplier, bias, thresholds = self.numbers
         bits = self.output == BITS
@@ -235,6 +246,20 @@ def bconvs(draw: st.DrawFn, channels: tuple[int, ...] = ()) -> Bconv:
         odd_numbers=draw(st.booleans()),
     )
 
+
+# Shapes that the ways to count are for, and those at their limits: lists of classes that are longer than eight bits and than
+# several times so many, tiles of several passes, rows of more than a vector, many classes, filters that end anywhere.
+WAYS = [
+    Bconv(image=(14, 14), channels_in=256, channels_out=40, pad_value=0, seed=1),
+    Bconv(image=(28, 28), channels_in=128, channels_out=37, output=BITS, seed=2),
+    Bconv(image=(20, 56), channels_in=64, channels_out=24, output=INT8, scale=3.7, activation=RELU, seed=3),
+    Bconv(image=(7, 7), channels_in=512, channels_out=140, pad_value=0, seed=4),
+    Bconv(image=(4, 4), channels_in=400, channels_out=300, activation=RELU6, strides=(2, 2), seed=5),
+    Bconv(image=(9, 9), channels_in=576, channels_out=9, filter=(2, 3), dilations=(3, 2), seed=6),
+    Bconv(batch=2, image=(6, 150), channels_in=70, channels_out=16, filter=(1, 5), strides=(1, 2), seed=10),
+    Bconv(batch=3, image=(5, 4), channels_in=1000, channels_out=8, pad_value=0, output=BITS, seed=15),
+    Bconv(image=(6, 3), channels_in=4000, channels_out=7, filter=(1, 1), seed=2),
+]
 
 # Depths just below, at and above 16 bits, and one that takes several stretches of 16-bit sums.
 DEEP = [

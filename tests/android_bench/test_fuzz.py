@@ -36,6 +36,12 @@ def test_drawn_cases(fuzz):
 
 PLANTED = {
     "results": ("bconv_plan.cc", "within += 8;", "within += 4;"),
+    "lists of classes": ("class_plan.cc", "round * kMaxList < most", "round * kMaxList + 1 < most"),
+    "planes of filters": (
+        "sorted_plan.cc",
+        "channel % 8 * bytes + channel / 8 % 16",
+        "channel % 8 * 16 + channel / 8 % 16",
+    ),
     "int8 windows": ("conv8_plan.cc", "window_bytes = quads * 32 + 16;", "window_bytes = quads * 32 - 16;"),
     "bounds": ("pool.cc", "left + params_.filter_w, in_w_)", "left + params_.filter_w, in_w_ + 1)"),
 }

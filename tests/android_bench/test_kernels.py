@@ -65,6 +65,51 @@ def test_results_do_not_depend_on_the_number_of_threads(arm_program, tmp_path_fa
         assert all(results[i].same(other) for other in results[i + 1 : i + 6])
 
 
+@pytest.mark.parametrize("machine", ["host", "arm"])
+@pytest.mark.parametrize("kind", ["random", "constant"])
+def test_the_way_to_count_changes_no_bit(request, tmp_path, machine, kind):
+    """Constant: all pixels are equal, so that all positions of a group of windows fall into two lists."""
+    ways = (kc.POPCOUNT, kc.CLASSES, kc.SORTED)
+    cases = [replace(c, kernels=way, threads=1 + way).case() for c in kc.WAYS for way in ways]
+    if kind == "constant":
+        cases = [
+            replace(c, tensors=(*c.tensors[:4], np.broadcast_to(c.tensors[4][:, :1, :1], c.tensors[4].shape)))
+            for c in cases
+        ]
+    program = request.getfixturevalue(f"{machine}_program")
+    results = run_cases(program, "neon" if machine == "arm" else "portable", cases, tmp_path)
+    assert [r.kernels for r in results] == [*ways] * len(kc.WAYS)
+    for i in range(0, len(results), len(ways)):
+        assert results[i].error == ""
+        assert all(results[i].same(other) for other in results[i + 1 : i + len(ways)]), cases[i].ints
+    if kind == "random":
+        check(results[:: len(ways)], cases[:: len(ways)], [c.expected() for c in kc.WAYS])
+
+
+# Image, channels, filters, window, stride -> the way that takes the fewest instructions, as counted.
+CHOICES = {
+    (56, 64, 64, 3, 1): kc.CLASSES,
+    (28, 128, 128, 3, 1): kc.CLASSES,
+    (14, 256, 256, 3, 1): kc.CLASSES,
+    (7, 512, 512, 3, 1): kc.SORTED,
+    (28, 128, 256, 3, 2): kc.CLASSES,
+    (28, 256, 256, 1, 1): kc.POPCOUNT,
+    (56, 32, 32, 3, 1): kc.POPCOUNT,
+}
+
+
+@pytest.mark.parametrize("shape", CHOICES)
+def test_the_shape_chooses_the_way_to_count_and_what_it_keeps_is_bounded(host_program, tmp_path, shape):
+    size, channels, filters, window, stride = shape
+    c = Bconv(
+        image=(size, size), channels_in=channels, channels_out=filters, filter=(window,) * 2, strides=(stride,) * 2
+    )
+    (result,) = run_cases(host_program, "portable", [c.case()], tmp_path)
+    assert result.kernels == CHOICES[shape]
+    planes = 3 * 1.5 * size * size * channels / 8  # of bits, each column of the window apart, and rows made twice
+    assert result.prepared_bytes < 4.3 * c.depth * filters / 8 + planes + 300_000  # room for 16 threads
+
+
 @pytest.mark.parametrize("path", ["reference", "portable"])
 @ANY
 @given(pairs=st.lists(kc.max_pools() | kc.conversions(), min_size=1, max_size=8))
