@@ -85,7 +85,8 @@ void Bconv::State::lay_out() {
   classes = {};
   sorted = {};
   plan.drop_tiles();
-  const double by_classes = classes.reckon(plan), by_sorting = sorted.reckon(plan), limit = kWorthIt * plan.reckon();
+  const double by_classes = classes.reckon(plan), by_sorting = sorted.reckon(plan);
+  const double limit = kWorthIt * plan.reckon();
   kernels = plan.params.kernels;
   if (kernels == Kernels::kChosen) {
     kernels = std::min(by_classes, by_sorting) > limit ? Kernels::kPopcount

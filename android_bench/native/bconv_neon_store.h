@@ -20,7 +20,9 @@ struct Transform {
 
 // Bytes of eight channels.
 template <Output kOutput>
-constexpr size_t kOutBytes = kOutput == Output::kFloat ? 32 : kOutput == Output::kInt8 ? 8 : 1;
+constexpr size_t kOutBytes = kOutput == Output::kFloat  ? 32
+                             : kOutput == Output::kInt8 ? 8
+                                                        : 1;
 
 template <Output kOutput>
 inline Transform transform(const BconvPlan& plan, size_t block) {
@@ -65,8 +67,8 @@ inline void store(const BconvPlan& plan, const Transform& t, uint16x8_t sums, in
   }
 }
 
-// The channels of a block of an ungrouped convolution, kPart: fewer than eight; `pixel` is where the output of the pixel
-// begins.
+// The channels of a block of an ungrouped convolution, kPart: fewer than eight; `pixel` is where the output
+// of the pixel begins.
 template <Output kOutput, Extra kExtra, bool kPart>
 inline void store_block(const BconvPlan& plan, const Transform& t, uint16x8_t sums, int odd, size_t block,
                         uint8_t* pixel) {

@@ -115,7 +115,8 @@ void BconvPlan::place(const reference::Images& geometry, int pad_bottom, int pad
 // Per output and position, and per output; measured by us under qemu.
 double BconvPlan::reckon() const {
   constexpr double kPosition = 0.0245, kOutput = 2.2;
-  const double window = static_cast<double>(params.filter_h) * params.filter_w * static_cast<double>(in_pixel) * 8;
+  const double window =
+      static_cast<double>(params.filter_h) * params.filter_w * static_cast<double>(in_pixel) * 8;
   const double outputs = static_cast<double>(images.out_h) * images.out_w * params.channels_out;
   return outputs * (window / params.groups * kPosition + kOutput);
 }

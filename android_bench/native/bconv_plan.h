@@ -72,7 +72,7 @@ struct BconvPlan {
   // From resize.
   reference::Images images = {};
   size_t pixels = 0;     // of the output, all images
-  bool copies = false;   // the input is copied into `bordered` first: it has borders, or is read beyond its end
+  bool copies = false;   // the input is copied into `bordered` first
   size_t bordered_h = 0, bordered_w = 0;
   Buffer bordered;
   std::vector<std::vector<Move>> moves16, moves8, moves4;  // per group

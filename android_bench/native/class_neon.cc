@@ -15,9 +15,12 @@ namespace {
 // Eight vectors of eight become the columns of their matrix.
 inline void transpose(uint16x8_t (&v)[8]) {
   uint16x8_t a[8];
-  for (int i = 0; i < 4; ++i) a[2 * i] = vzip1q_u16(v[i], v[i + 4]), a[2 * i + 1] = vzip2q_u16(v[i], v[i + 4]);
-  for (int i = 0; i < 4; ++i) v[2 * i] = vzip1q_u16(a[i], a[i + 4]), v[2 * i + 1] = vzip2q_u16(a[i], a[i + 4]);
-  for (int i = 0; i < 4; ++i) a[2 * i] = vzip1q_u16(v[i], v[i + 4]), a[2 * i + 1] = vzip2q_u16(v[i], v[i + 4]);
+  for (int i = 0; i < 4; ++i)
+    a[2 * i] = vzip1q_u16(v[i], v[i + 4]), a[2 * i + 1] = vzip2q_u16(v[i], v[i + 4]);
+  for (int i = 0; i < 4; ++i)
+    v[2 * i] = vzip1q_u16(a[i], a[i + 4]), v[2 * i + 1] = vzip2q_u16(a[i], a[i + 4]);
+  for (int i = 0; i < 4; ++i)
+    a[2 * i] = vzip1q_u16(v[i], v[i + 4]), a[2 * i + 1] = vzip2q_u16(v[i], v[i + 4]);
   for (int i = 0; i < 8; ++i) v[i] = a[i];
 }
 
@@ -51,7 +54,8 @@ class NeonKernel {
   }
 
   void run(const Bundle& bundle) {
-    if (bundle.count % kBlockChannels != 0) std::memset(sums_, 0, sizeof(sums_));  // of filters that do not exist
+    if (bundle.count % kBlockChannels != 0)
+      std::memset(sums_, 0, sizeof(sums_));  // of filters that do not exist
     for (size_t g = bundle.group; g < bundle.group_end; ++g) {
       const FilterGroup& group = classes_.groups[g];
       uint16_t* sums = sums_[group.channel - bundle.channel];
@@ -81,15 +85,18 @@ class NeonKernel {
     const uint8_t* size = classes_.sizes.data() + group.sizes;
     const size_t classes = size_t{1} << (group.count - 1);
     for (size_t number = 0; number < classes; ++number, size += 2)
-      list = class_difference<kVectors, Positions::kBytes, kMost>(pass_.planes, list, size[0], size[1], differences_ + number * kPassLanes);
+      list = class_difference<kVectors, Positions::kBytes, kMost>(pass_.planes, list, size[0], size[1],
+                                                                  differences_ + number * kPassLanes);
     const size_t lanes = kVectors * kVectorLanes;
     const uint16_t* starts = classes_.minus.data() + group.channel;
-    if (group.surplus == group.surplus_end) return combine_group(group.count, differences_, starts, lanes, sums);
+    if (group.surplus == group.surplus_end)
+      return combine_group(group.count, differences_, starts, lanes, sums);
     for (size_t number = 0; number < classes; ++number)
       add_difference(differences_ + number * kPassLanes, lanes, true, wide_ + number * kPassLanes);
     for (size_t i = group.surplus; i < group.surplus_end; ++i) {
       const Surplus& more = classes_.surplus[i];
-      list = class_difference<kVectors, Positions::kBytes, kMost>(pass_.planes, list, more.less, more.more, differences_);
+      list = class_difference<kVectors, Positions::kBytes, kMost>(pass_.planes, list, more.less, more.more,
+                                                                  differences_);
       add_difference(differences_, lanes, false, wide_ + more.number * kPassLanes);
     }
     combine_group(group.count, wide_, starts, lanes, sums);
@@ -143,8 +150,8 @@ class NeonKernel {
   Pass pass_ = {};
   // Of all lanes, in the order (vector, pixel of eight, byte) in which they are counted.
   uint8_t* to_[kPassLanes];
-  // With zero padding: what the sums of a pixel at a border begin with, or null; the half that is left out of it; and
-  // whether any of eight is such a pixel.
+  // With zero padding: what the sums of a pixel at a border begin with, or null; the half that is left out of
+  // it; and whether any of eight is such a pixel.
   const uint16_t* start_[kPassLanes];
   uint8_t odd_[kPassLanes];
   bool borders_[kPassLanes / 8];

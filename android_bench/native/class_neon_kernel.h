@@ -1,14 +1,14 @@
-// The inner loop of class sums on ARMv8.0: the bits of one class in 128 pixels, or in two times 128. In assembly, as
-// compilers spill.
+// The inner loop of class sums on ARMv8.0: the bits of one class in 128 pixels, or in two times 128. In
+// assembly, as compilers spill.
 //
-// The bits of a pixel are counted in planes: plane i holds bit i of 128 counters. A full adder of three vectors takes
-// three instructions and no further register,
+// The bits of a pixel are counted in planes: plane i holds bit i of 128 counters. A full adder of three
+// vectors takes three instructions and no further register,
 //   y = u EOR y,  u = BIT(u, p, y),  p = p EOR y
-// after which p is the sum and u what is carried. Two positions and plane 0 give a carry for plane 1, two of those and
-// plane 1 one for plane 2, and so on. The positions of a list go in runs of 1, 2, 4, ... 64, those that its length is the
-// sum of: a run of 2^i ends in a carry for plane i, which nothing has been added to, so that no carry ever has to
-// travel. A list of n takes about 3 n vector instructions, and 2.25 n others for two vectors: a load of two offsets
-// twice, an addition and a load each.
+// after which p is the sum and u what is carried. Two positions and plane 0 give a carry for plane 1, two of
+// those and plane 1 one for plane 2, and so on. The positions of a list go in runs of 1, 2, 4, ... 64, those
+// that its length is the sum of: a run of 2^i ends in a carry for plane i, which nothing has been added to,
+// so that no carry ever has to travel. A list of n takes about 3 n vector instructions, and 2.25 n others for
+// two vectors: a load of two offsets twice, an addition and a load each.
 //
 //   v0..v13   planes 0..6 of both vectors, first vector first
 //   v14..v23  carries that wait for a second one; plane 0's, 1's, 2's, 3's, 4's
@@ -52,7 +52,8 @@ namespace larqnets {
 #define FIRST_LESS_2(a0, a1, b0, b1) FIRST_LESS(a0, b0, 26) FIRST_LESS(a1, b1, 26)
 #define FIRST_LESS_1(a0, a1, b0, b1) FIRST_LESS(a0, b0, 26)
 
-// Where the plane of the position in the low and the high half of a word lies: positions are byte offsets, or sixteenths.
+// Where the plane of the position in the low and the high half of a word lies: positions are byte offsets, or
+// sixteenths.
 #define BYTES_LOW(word) "add %[at], %[planes], %w[" #word "], uxth\n"
 #define BYTES_HIGH(word) "add %[at], %[planes], %[" #word "], lsr #16\n"
 #define SIXTEENTHS_LOW(word) "add %[at], %[planes], %w[" #word "], uxth #4\n"
@@ -80,8 +81,8 @@ namespace larqnets {
   WHERE(4, Z, 8, 9, RUN16(P, L, A, 8, 9)) WHERE(5, Z, 10, 11, RUN32(P, L, A, 10, 11))
 #define COUNT_127(P, L, A, Z) COUNT_63(P, L, A, Z) WHERE(6, Z, 12, 13, RUN64(P, L, A, 12, 13))
 
-// Counts the list to be subtracted, keeps its planes, counts the other one, and subtracts: planes 0..5 of the difference in
-// v0..v11, and the borrow of plane 6.
+// Counts the list to be subtracted, keeps its planes, counts the other one, and subtracts: planes 0..5 of the
+// difference in v0..v11, and the borrow of plane 6.
 #define DIFFERENCE(COUNT, KEEP, AGAIN, FIRST_LESS, LESS)                                                    \
   "1:\n" COUNT                                                                                              \
   "tbnz %w[more_n], #31, 4f\n" KEEP                                                                         \
@@ -93,13 +94,17 @@ namespace larqnets {
 #define KEEP_63(S) S(0, 1, 0) S(2, 3, 32) S(4, 5, 64) S(6, 7, 96) S(8, 9, 128) S(10, 11, 160)
 #define KEEP_127(S) KEEP_63(S) S(12, 13, 192)
 // Planes 6 and 7 are the sign in v24, v25, or plane 6 is one more and the sign goes there then.
-#define DIFFERENCE_63(P, V) DIFFERENCE(COUNT_63(P, LOAD_##V, ADD_##V, ZERO_##V), KEEP_63(STORE_##V), AGAIN_##V, FIRST_LESS_##V, LESS_##V) \
+#define DIFFERENCE_63(P, V)                                                                                 \
+  DIFFERENCE(COUNT_63(P, LOAD_##V, ADD_##V, ZERO_##V), KEEP_63(STORE_##V), AGAIN_##V, FIRST_LESS_##V,        \
+             LESS_##V)                                                                                      \
   COPY_##V(12, 13, 24, 25)
-#define DIFFERENCE_127(P, V) DIFFERENCE(COUNT_127(P, LOAD_##V, ADD_##V, ZERO_##V), KEEP_127(STORE_##V), AGAIN_##V, FIRST_LESS_##V, LESS_##V) \
+#define DIFFERENCE_127(P, V)                                                                                \
+  DIFFERENCE(COUNT_127(P, LOAD_##V, ADD_##V, ZERO_##V), KEEP_127(STORE_##V), AGAIN_##V, FIRST_LESS_##V,      \
+             LESS_##V)                                                                                      \
   AGAIN_##V(14, 15, 192) LESS_##V(12, 13, 14, 15, 24, 25) COPY_##V(24, 25, 14, 15)
 
-// From planes to bytes: v0, v2, ... v12, v24 (or one more each) are planes 0..7, and become the counters of the pixels 0..7 of
-// every eight. `masks` are 0x33 and 0x55; v16..v19 are free.
+// From planes to bytes: v0, v2, ... v12, v24 (or one more each) are planes 0..7, and become the counters of
+// the pixels 0..7 of every eight. `masks` are 0x33 and 0x55; v16..v19 are free.
 #define SWAP4(a, b) COPY(16, a) "sli v" #a ".16b, v" #b ".16b, #4\n" "sri v" #b ".16b, v16.16b, #4\n"
 #define SWAP(a, b, bits, mask)                                                                              \
   "shl v16.16b, v" #b ".16b, #" #bits "\n" "ushr v17.16b, v" #a ".16b, #" #bits "\n"                        \
@@ -126,9 +131,9 @@ namespace larqnets {
 // How a position says where its plane begins.
 enum class Positions { kBytes, kSixteenths };
 
-// The difference of a class in every lane of kVectors vectors: set bits at the `more` positions less those at the `less`
-// positions before them in `list`, neither more than kMost. Writes (vector, lane of eight, byte) int8; returns where the
-// next list begins.
+// The difference of a class in every lane of kVectors vectors: set bits at the `more` positions less those at
+// the `less` positions before them in `list`, neither more than kMost. Writes (vector, lane of eight, byte)
+// int8; returns where the next list begins.
 template <size_t kVectors, Positions kPositions, int kMost>
 __attribute__((always_inline)) inline const uint16_t* class_difference(const uint8_t* planes, const uint16_t* list,
                                                                        int less, int more, int8_t* to) {

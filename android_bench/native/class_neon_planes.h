@@ -66,7 +66,8 @@ inline void interleave(uint8x16_t (&v)[kBytes]) {
   if constexpr (kBytes == 8) {
     for (int half = 0; half < 8; half += 4) {
       for (int i = 0; i < 4; ++i) {
-        const uint8x16_t a = zip16(pairs[half], pairs[half + 1], i / 2), b = zip16(pairs[half + 2], pairs[half + 3], i / 2);
+        const uint8x16_t a = zip16(pairs[half], pairs[half + 1], i / 2),
+                         b = zip16(pairs[half + 2], pairs[half + 3], i / 2);
         v[half + i] = zip32(a, b, i % 2);
       }
     }
@@ -86,8 +87,8 @@ inline void interleave_halves(uint8x16_t (&v)[kBytes]) {
   }
 }
 
-// 8 * `bytes` pixels of one row, at most 8 * kBytes, of which the rest is stored as zeros. kHalves: of at most 64 channels,
-// so that a vector takes the pixels of two bytes.
+// 8 * `bytes` pixels of one row, at most 8 * kBytes, of which the rest is stored as zeros. kHalves: of at
+// most 64 channels, so that a vector takes the pixels of two bytes.
 template <int kBytes, bool kHalves>
 inline void make_bytes(const PlaneRows& rows, const uint8_t* from, size_t step, size_t bytes, uint8_t* to,
                        size_t plane_bytes) {
@@ -97,7 +98,8 @@ inline void make_bytes(const PlaneRows& rows, const uint8_t* from, size_t step, 
     uint8x16_t v[8];
     if constexpr (kHalves) {
       const uint8_t* other = 2 * i + 1 < bytes ? from + 8 * step : from;
-      for (int p = 0; p < 8; ++p, from += step, other += step) v[p] = vcombine_u8(vld1_u8(from), vld1_u8(other));
+      for (int p = 0; p < 8; ++p, from += step, other += step)
+        v[p] = vcombine_u8(vld1_u8(from), vld1_u8(other));
       from += 8 * step;
     } else {
       for (int p = 0; p < 8; ++p, from += step) v[p] = vld1q_u8(from);
@@ -151,8 +153,8 @@ inline void make_rows(const BconvPlan& plan, const ClassPlan& classes, const Pla
   }
 }
 
-// A row is stored in steps of 8, 4, 2 or 1 bytes, so that the last one may spill where the next row goes, or beyond the
-// last one's end.
+// A row is stored in steps of 8, 4, 2 or 1 bytes, so that the last one may spill where the next row goes, or
+// beyond the last one's end.
 inline void make_neon_planes(const BconvPlan& plan, const ClassPlan& classes, const PlaneRows& rows) {
   rows.channel_bytes <= 8 ? make_rows<true>(plan, classes, rows) : make_rows<false>(plan, classes, rows);
 }

@@ -59,7 +59,8 @@ inline void combine(const Value* differences, const int16_t* starts, size_t lane
 
 // The same for a group of `members`, 1 to kMaxGroup.
 template <class Value>
-inline void combine_group(int members, const Value* differences, const uint16_t* starts, size_t lanes, uint16_t* sums) {
+inline void combine_group(int members, const Value* differences, const uint16_t* starts, size_t lanes,
+                          uint16_t* sums) {
   const int16_t* first = reinterpret_cast<const int16_t*>(starts);
   switch (members) {
     case 1: return combine<1>(differences, first, lanes, sums);
@@ -72,8 +73,8 @@ inline void combine_group(int members, const Value* differences, const uint16_t*
   }
 }
 
-// Where a class has more positions than eight bits count, differences go on in 16: its first one begins the sum, the others
-// are added.
+// Where a class has more positions than eight bits count, differences go on in 16: its first one begins the
+// sum, the others are added.
 inline void add_difference(const int8_t* difference, size_t lanes, bool first, int16_t* sum) {
   for (size_t i = 0; i < lanes; i += 16) {
     Sums all = load(difference + i);

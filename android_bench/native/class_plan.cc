@@ -10,28 +10,33 @@ namespace {
 
 constexpr int64_t kMaxTileBytes = 65536;  // positions are 16-bit offsets
 constexpr int64_t kCacheBytes = 32768;    // of a small core's first level
-constexpr int64_t kMaxRun = 128;          // bytes of a tile's plane without its border, where a row is no longer
-constexpr int64_t kMaxBeyond = 1 << 20;   // bytes read beyond the copy of the input
+constexpr int64_t kMaxRun = 128;  // bytes of a tile's plane without its border, where a row is no longer
+constexpr int64_t kMaxBeyond = 1 << 20;  // bytes read beyond the copy of the input
+constexpr int64_t kMaxPlanes = 1 << 26;  // bytes of all planes
 
-// How many filters are counted together: bundles of so many filters in so many groups, by the depth K at least.
+// How many filters are counted together: bundles of so many filters in so many groups, by the depth K at
+// least.
 struct Cut {
   int64_t depth;
   int filters, groups;
 };
 constexpr Cut kCuts[] = {{3400, 32, 5}, {1600, 24, 4}, {750, 16, 3}, {0, 8, 2}};
 
-// Instructions per pass of two vectors and of one: per position, per class, per filter. Measured by us under qemu.
+// Instructions per pass of two vectors and of one: per position, per class, per filter. Measured by us under
+// qemu.
 struct Cost {
   double position, class_sum, filter;
 };
 constexpr Cost kPair = {8.4, 195, 330}, kSingle = {5.4, 115, 165};
 
 const Cut& cut_of(int64_t depth) {
-  return *std::find_if(std::begin(kCuts), std::end(kCuts), [&](const Cut& cut) { return depth >= cut.depth; });
+  return *std::find_if(std::begin(kCuts), std::end(kCuts),
+                       [&](const Cut& cut) { return depth >= cut.depth; });
 }
 
 double group_cost(const Cost& cost, int64_t depth, int filters) {
-  return cost.position * static_cast<double>(depth) + cost.class_sum * (1 << (filters - 1)) + cost.filter * filters;
+  return cost.position * static_cast<double>(depth) + cost.class_sum * (1 << (filters - 1)) +
+         cost.filter * filters;
 }
 
 // Passes of two vectors and of one over a tile of `bytes` per plane.
@@ -48,8 +53,8 @@ size_t ClassPlan::rows_of(const BconvPlan& plan, size_t tile) const {
 
 size_t ClassPlan::prepared_bytes() const {
   return positions.size() * sizeof(positions[0]) + sizes.size() + surplus.size() * sizeof(Surplus) +
-         groups.size() * sizeof(FilterGroup) + bundles.size() * sizeof(Bundle) + minus.size() * sizeof(minus[0]) +
-         planes.size() + nowhere.size();
+         groups.size() * sizeof(FilterGroup) + bundles.size() * sizeof(Bundle) +
+         minus.size() * sizeof(minus[0]) + planes.size() + nowhere.size();
 }
 
 // Chooses the rows of a tile: few vectors, few single ones, few rows that are made twice, and near 32 KiB.
@@ -59,12 +64,14 @@ double ClassPlan::reckon(const BconvPlan& plan) {
   if (p.groups != 1 || !plan.fits16()) return kNever;
   if (int64_t{p.stride_w} * static_cast<int64_t>(plan.in_pixel) > kMaxBeyond / 8) return kNever;
   std::set<size_t> remainders;
-  for (int64_t y = 0; y < p.filter_h; ++y) remainders.insert(static_cast<size_t>(y * p.dilation_h % p.stride_h));
+  for (int64_t y = 0; y < p.filter_h; ++y)
+    remainders.insert(static_cast<size_t>(y * p.dilation_h % p.stride_h));
   phases.assign(remainders.begin(), remainders.end());
   channels = (static_cast<size_t>(p.channels_in) + 7) / 8 * 8;
   row_bytes = (static_cast<size_t>(plan.images.out_w) + 7) / 8;
   const int64_t height = plan.images.out_h, row = static_cast<int64_t>(row_bytes);
-  const int64_t border = (int64_t{p.filter_h} - 1) * p.dilation_h / p.stride_h;  // rows more than a tile makes
+  const int64_t border =
+      (int64_t{p.filter_h} - 1) * p.dilation_h / p.stride_h;  // rows more than a tile makes
   const int64_t all_planes = static_cast<int64_t>(phases.size() * channels) * p.filter_w;
   const Cut& cut = cut_of(plan.depth);
   const int filters = (cut.filters + cut.groups - 1) / cut.groups;
@@ -90,10 +97,12 @@ double ClassPlan::reckon(const BconvPlan& plan) {
   if (least == kNever) return kNever;
   image_tiles = (plan.images.out_h + tile_rows - 1) / tile_rows;
   tile_bytes = (static_cast<size_t>(all_planes) * plane_bytes + 63) / 64 * 64;
+  if (static_cast<int64_t>(tiles(plan) * tile_bytes) > kMaxPlanes) return kNever;
   return least;
 }
 
-// Cuts are made where two to four threads share the filters, then every kCuts.filters, then evenly into groups.
+// Cuts are made where two to four threads share the filters, then every kCuts.filters, then evenly into
+// groups.
 void ClassPlan::cut_filters(const BconvPlan& plan) {
   const int all = plan.params.channels_out;
   const Cut& cut = cut_of(plan.depth);
@@ -107,7 +116,8 @@ void ClassPlan::cut_filters(const BconvPlan& plan) {
   for (const int end : ends) {
     while (channel < end) {
       const int count = std::min(cut.filters, end - channel);
-      const int parts = std::max((count * cut.groups + cut.filters / 2) / cut.filters, (count + kMaxGroup - 1) / kMaxGroup);
+      const int parts =
+          std::max((count * cut.groups + cut.filters / 2) / cut.filters, (count + kMaxGroup - 1) / kMaxGroup);
       Bundle bundle = {groups.size(), groups.size() + parts, channel, count, 0};
       for (int i = 0; i < parts; ++i) {
         const int first = count * i / parts, size = count * (i + 1) / parts - first;
@@ -140,7 +150,8 @@ struct Words {
   uint32_t differ[kMaxGroup - 1];  // of the others, set where they differ from the first's
 };
 
-void sort_word(const Words& words, int filters, uint32_t bits, size_t offset, size_t plane_bytes, Lists* lists) {
+void sort_word(const Words& words, int filters, uint32_t bits, size_t offset, size_t plane_bytes,
+               Lists* lists) {
   for (uint32_t bit = 0; bit < bits; ++bit, offset += plane_bytes) {
     size_t number = 0;
     for (int j = 0; j < filters - 1; ++j) number |= static_cast<size_t>(words.differ[j] >> bit & 1) << j;
@@ -149,11 +160,13 @@ void sort_word(const Words& words, int filters, uint32_t bits, size_t offset, si
 }
 
 // Writes kMaxList positions of either sign of a class, or what is left of them from the round-th time on.
-std::array<uint8_t, 2> take(const std::array<std::vector<uint16_t>, 2>& lists, size_t round, std::vector<uint16_t>* to) {
+std::array<uint8_t, 2> take(const std::array<std::vector<uint16_t>, 2>& lists, size_t round,
+                            std::vector<uint16_t>* to) {
   std::array<uint8_t, 2> counts;
   for (int sign = 0; sign < 2; ++sign) {
     const std::vector<uint16_t>& list = lists[sign];
-    const size_t begin = std::min(list.size(), round * kMaxList), end = std::min(list.size(), (round + 1) * kMaxList);
+    const size_t begin = std::min(list.size(), round * kMaxList),
+                 end = std::min(list.size(), (round + 1) * kMaxList);
     to->insert(to->end(), list.data() + begin, list.data() + end);
     counts[sign] = static_cast<uint8_t>(end - begin);
   }
@@ -202,14 +215,16 @@ void ClassPlan::list(BconvPlan& plan) {
           Words words = {};
           for (int j = 0; j < group.count; ++j) {
             const size_t channel = static_cast<size_t>(group.channel + j);
-            const uint32_t w = plan.weights(channel / 8, channel % 8, (y * p.filter_w + x) * tap_words + word);
+            const uint32_t w =
+                plan.weights(channel / 8, channel % 8, (y * p.filter_w + x) * tap_words + word);
             minus[channel] = static_cast<uint16_t>(minus[channel] + __builtin_popcount(w));
             if (j == 0) words.first = w;
             if (j > 0) words.differ[j - 1] = w ^ words.first;
           }
           const size_t plane = (phase * p.filter_w + x) * channels + word * 32;
           const uint32_t bits = static_cast<uint32_t>(std::min<size_t>(32, p.channels_in - word * 32));
-          sort_word(words, group.count, bits, plane * plane_bytes + row / p.stride_h * row_bytes, plane_bytes, &lists);
+          sort_word(words, group.count, bits, plane * plane_bytes + row / p.stride_h * row_bytes, plane_bytes,
+                    &lists);
         }
       }
     }

@@ -1,4 +1,5 @@
-// LceBconv2d by class sums with 64-bit words: what the NEON path is compared with. Counts bit by bit, without its adders.
+// LceBconv2d by class sums with 64-bit words: what the NEON path is compared with. Counts bit by bit, without
+// its adders.
 #include <cstring>
 
 #include "class_tiles.h"
@@ -34,7 +35,8 @@ class PortableKernel {
       const Eight eight = pixels_of(plan_, classes_, pass_, byte);
       for (int i = 0; i < eight.count; ++i) {
         for (int c = 0; c < bundle.count; c += kBlockChannels)
-          finish(plan_, output_, eight.pixel + i, (bundle.channel + c) / kBlockChannels, &sums_[byte * 8 + i][c]);
+          finish(plan_, output_, eight.pixel + i, (bundle.channel + c) / kBlockChannels,
+                 &sums_[byte * 8 + i][c]);
       }
     }
   }
@@ -55,7 +57,8 @@ class PortableKernel {
   }
 
   // Adds the positions of a class to the sums of its group; returns where the next class's begin.
-  const uint16_t* add(const FilterGroup& group, int first, size_t number, int less, int more, const uint16_t* at) {
+  const uint16_t* add(const FilterGroup& group, int first, size_t number, int less, int more,
+                      const uint16_t* at) {
     for (int sign = -1; sign <= 1; sign += 2) {
       for (int n = sign < 0 ? less : more; n > 0; --n, ++at) {
         for (size_t lane = 0; lane < pass_.vectors * kVectorBytes * 8; ++lane) {

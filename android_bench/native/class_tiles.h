@@ -45,7 +45,9 @@ struct ClassJob {
   uint8_t* output;
   size_t tasks;
 
-  size_t units() const { return classes->phases.size() * plan->params.filter_w * ((plan->in_pixel + 15) / 16); }
+  size_t units() const {
+    return classes->phases.size() * plan->params.filter_w * ((plan->in_pixel + 15) / 16);
+  }
 
   // Part `unit` of the planes of a tile.
   PlaneRows plane_rows(size_t tile, size_t unit) const {
@@ -55,7 +57,8 @@ struct ClassJob {
     const size_t y = tile % classes->image_tiles * classes->tile_rows * p.params.stride_h + phase;
     const size_t first = tile / classes->image_tiles * p.bordered_h + y;
     PlaneRows to;
-    to.source = p.bordered.data() + (first * p.bordered_w + x * p.params.dilation_w) * p.in_pixel + chunk * 16;
+    to.source =
+        p.bordered.data() + (first * p.bordered_w + x * p.params.dilation_w) * p.in_pixel + chunk * 16;
     to.source_row = p.params.stride_h * p.bordered_w * p.in_pixel;
     to.to = classes->planes.data() + tile * classes->tile_bytes +
             (plane * classes->channels + chunk * 128) * classes->plane_bytes;
@@ -65,8 +68,8 @@ struct ClassJob {
     return to;
   }
 
-  // Tile and bundle, the latter counted on from tile to tile, at which task i begins: the work before it is i of `tasks`
-  // parts as nearly as bundles allow.
+  // Tile and bundle, the latter counted on from tile to tile, at which task i begins: the work before it is i
+  // of `tasks` parts as nearly as bundles allow.
   size_t start(size_t i) const {
     size_t all_bundles = 0;
     for (const Bundle& bundle : classes->bundles) all_bundles += bundle.cost;
@@ -116,7 +119,8 @@ void run_tile(const ClassJob& job, Kernel& kernel, size_t tile, size_t begin, si
     for (size_t b = begin; b < end; ++b) kernel.run(classes.bundles[b]);
   }
   if (plan.params.output == Output::kBits && end == classes.bundles.size()) {
-    for (size_t i = 0; i < pass.rows * plan.images.out_w; ++i) clear_rest(plan, job.output, pass.first_pixel + i);
+    for (size_t i = 0; i < pass.rows * plan.images.out_w; ++i)
+      clear_rest(plan, job.output, pass.first_pixel + i);
   }
 }
 

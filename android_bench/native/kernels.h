@@ -21,10 +21,10 @@ enum class Path { kReference, kPortable, kNeon };
 Path best_path();
 bool has_path(Path path);
 
-// Ways to count, with equal results: the bits in which a window and a filter differ (bconv_plan.h); the bits of windows in
-// classes that several filters share (class_plan.h); the bits of filters in classes that several windows share
-// (sorted_plan.h). kChosen is the one that is reckoned to take the fewest instructions for the shape; a way that a shape
-// cannot have is replaced by kPopcount.
+// Ways to count, with equal results: the bits in which a window and a filter differ (bconv_plan.h); the bits
+// of windows in classes that several filters share (class_plan.h); the bits of filters in classes that
+// several windows share (sorted_plan.h). kChosen is the one that is reckoned to take the fewest instructions
+// for the shape; a way that a shape cannot have is replaced by kPopcount.
 enum class Kernels { kChosen, kPopcount, kClasses, kSorted };
 
 enum class Output { kFloat, kInt8, kBits };
@@ -108,7 +108,8 @@ struct Conv8Params {
 };
 
 // LarqnetsConv2dInt8, one node: the int8 convolution of TFLite's reference kernels, bit for bit. With s the
-// sum of w (x - input zero point) over the part of the window that lies in the image, plus the bias, mod 2^32:
+// sum of w (x - input zero point) over the part of the window that lies in the image, plus the bias, mod
+// 2^32:
 //   y = output zero point + s * (input scale * filter scale / output scale), limited by the activation,
 // where the factor is a 32-bit fraction and a power of two, each product rounded half away from zero
 // (conv8_scale.h).

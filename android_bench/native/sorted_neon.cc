@@ -1,4 +1,5 @@
-// LceBconv2d with filters in the lanes on ARM64: positions are sorted by their bits in a group of pixels, then counted.
+// LceBconv2d with filters in the lanes on ARM64: positions are sorted by their bits in a group of pixels,
+// then counted.
 #ifdef __aarch64__
 
 #include <cstring>
@@ -29,7 +30,8 @@ class NeonKernel {
     count_ = count;
     for (int j = 0; j < count; ++j) {
       const size_t border = plan_.classes.empty() ? 0 : plan_.classes[first + j];
-      start_[j] = border == 0 ? nullptr : plan_.starts16.data() + border * plan_.blocks.size() * kBlockChannels;
+      start_[j] =
+          border == 0 ? nullptr : plan_.starts16.data() + border * plan_.blocks.size() * kBlockChannels;
       odd_[j] = border == 0 ? 0 : plan_.odd[border];
     }
     make_patterns();
@@ -61,12 +63,13 @@ class NeonKernel {
       uint8x16_t v[8];
       for (int j = 0; j < 8; ++j) v[j] = vld1q_u8(window[j] + piece.source);
       transpose_bits(v);
-      for (int bit = 0; bit < 8; ++bit, to += piece.bytes) vst1q_u8(to, vandq_u8(v[bit], pixels));  // what is too much is overwritten
+      for (int bit = 0; bit < 8; ++bit, to += piece.bytes)
+        vst1q_u8(to, vandq_u8(v[bit], pixels));  // what is too much is overwritten
     }
   }
 
-  // Lists the positions class after class, those at which pixel 0 has a set bit first; twice their numbers, which are
-  // sixteenths of where their planes begin.
+  // Lists the positions class after class, those at which pixel 0 has a set bit first; twice their numbers,
+  // which are sixteenths of where their planes begin.
   void sort() {
     uint16_t sizes[kPatterns] = {};
     const uint8_t* const patterns = patterns_;
@@ -93,7 +96,8 @@ class NeonKernel {
 
   // ones_[j]: how many positions have patterns with bit j.
   void count_ones(const uint16_t (&sizes)[kPatterns]) {
-    constexpr uint16_t kBits[3][8] = {{0, 1, 0, 1, 0, 1, 0, 1}, {0, 0, 1, 1, 0, 0, 1, 1}, {0, 0, 0, 0, 1, 1, 1, 1}};
+    constexpr uint16_t kBits[3][8] = {
+        {0, 1, 0, 1, 0, 1, 0, 1}, {0, 0, 1, 1, 0, 0, 1, 1}, {0, 0, 0, 0, 1, 1, 1, 1}};
     uint16x8_t all = vdupq_n_u16(0), with[kMaxGroup - 3] = {all, all, all, all};
     for (size_t i = 0; i < kPatterns / 8; ++i) {
       const uint16x8_t eight = vld1q_u16(sizes + 8 * i);
@@ -125,7 +129,8 @@ class NeonKernel {
     const uint16_t* list = lists_;
     int8_t* to = differences_;
     for (size_t number = 0; number < size_t{1} << (count_ - 1); ++number, to += kPassLanes) {
-      list = class_difference<kVectors, Positions::kSixteenths, kMost>(planes, list, less_[number], more_[number], to);
+      list = class_difference<kVectors, Positions::kSixteenths, kMost>(planes, list, less_[number],
+                                                                       more_[number], to);
     }
   }
 
@@ -193,12 +198,13 @@ class NeonKernel {
   uint16_t* const lists_;
   size_t first_ = 0;
   int count_ = 0;
-  // With zero padding: what the sums of a pixel at a border begin with, or null; the half that is left out of it.
+  // With zero padding: what the sums of a pixel at a border begin with, or null; the half that is left out of
+  // it.
   const uint16_t* start_[kMaxGroup];
   int odd_[kMaxGroup];
   int less_[kMaxClasses], more_[kMaxClasses];  // positions of every class
   int longest_ = 0;                            // the most of them
-  uint16_t ones_[kMaxGroup];                      // set bits of every window
+  uint16_t ones_[kMaxGroup];                   // set bits of every window
   alignas(16) int8_t differences_[kMaxClasses * kPassLanes];
   alignas(16) int16_t wide_[kMaxClasses * kPassLanes];  // the same where a list is long
   alignas(16) uint16_t sums_[kMaxGroup * kPassLanes];

@@ -15,8 +15,8 @@ struct Cut {
 };
 constexpr Cut kCuts[] = {{2000, 7}, {1100, 6}, {550, 5}, {0, 4}};
 
-// Instructions of a group: to sort a position, and per two vectors of filters, and per vector alone, for a position, a
-// class, and a pixel. Measured by us under qemu.
+// Instructions of a group: to sort a position, and per two vectors of filters, and per vector alone, for a
+// position, a class, and a pixel. Measured by us under qemu.
 constexpr double kSort = 10;
 struct Cost {
   double position, class_sum, pixel;
@@ -24,7 +24,8 @@ struct Cost {
 constexpr Cost kPair = {8.6, 200, 900}, kSingle = {5.7, 120, 450};
 
 double group_cost(const Cost& cost, size_t positions, int pixels) {
-  return cost.position * static_cast<double>(positions) + cost.class_sum * (1 << (pixels - 1)) + cost.pixel * pixels;
+  return cost.position * static_cast<double>(positions) + cost.class_sum * (1 << (pixels - 1)) +
+         cost.pixel * pixels;
 }
 
 }  // namespace
@@ -33,8 +34,11 @@ double SortedPlan::reckon(const BconvPlan& plan) {
   const BconvParams& p = plan.params;
   const size_t channel_bytes = (static_cast<size_t>(p.channels_in) + 7) / 8;
   positions = static_cast<size_t>(p.filter_h) * p.filter_w * channel_bytes * 8;
-  if (p.groups != 1 || !plan.fits16() || positions > kMaxPositions) return std::numeric_limits<double>::infinity();
-  most = std::find_if(std::begin(kCuts), std::end(kCuts), [&](const Cut& c) { return positions >= c.positions; })->pixels;
+  if (p.groups != 1 || !plan.fits16() || positions > kMaxPositions)
+    return std::numeric_limits<double>::infinity();
+  most = std::find_if(std::begin(kCuts), std::end(kCuts), [&](const Cut& c) {
+           return positions >= c.positions;
+         })->pixels;
   const size_t vectors = (static_cast<size_t>(p.channels_out) + 127) / 128;
   pairs = (vectors + 1) / 2;
   pair_bytes = positions * kPassBytes;
@@ -57,7 +61,8 @@ void SortedPlan::lay_out(BconvPlan& plan) {
     for (size_t x = 0; x < size_t(p.filter_w); ++x) {
       const size_t tap = (y * p.dilation_h * plan.bordered_w + x * p.dilation_w) * plan.in_pixel;
       const size_t bytes = (static_cast<size_t>(p.channels_in) + 7) / 8;
-      for (size_t at = 0; at < bytes; at += 16) pieces.push_back({tap + at, std::min<size_t>(16, bytes - at)});
+      for (size_t at = 0; at < bytes; at += 16)
+        pieces.push_back({tap + at, std::min<size_t>(16, bytes - at)});
     }
   }
   plan.list_windows(&windows);

@@ -1,12 +1,12 @@
 // LceBconv2d by class sums with filters in the lanes: what it works out before it runs.
 //
-// The same as class_plan.h with the parts of windows and filters exchanged, for few pixels and many filters: every position of
-// the window is a plane of bits, one for each filter, made once; the bits of a group of pixels sort the positions into
-// classes, in every run.
+// The same as class_plan.h with the parts of windows and filters exchanged, for few pixels and many filters:
+// every position of the window is a plane of bits, one for each filter, made once; the bits of a group of
+// pixels sort the positions into classes, in every run.
 //
-// Positions go by pieces of 128 channels of a tap, in a piece by bit of their byte, then by byte. Two vectors of 128
-// filters lie next to each other, position after position; filter 256 i + 128 v + 16 b + k is bit b of byte k of vector v
-// of the i-th two, so that sums come out in the order of the filters.
+// Positions go by pieces of 128 channels of a tap, in a piece by bit of their byte, then by byte. Two vectors
+// of 128 filters lie next to each other, position after position; filter 256 i + 128 v + 16 b + k is bit b of
+// byte k of vector v of the i-th two, so that sums come out in the order of the filters.
 #pragma once
 
 #include <cstddef>
@@ -32,8 +32,8 @@ struct SortedPlan {
   Buffer scratch;                 // per task: patterns of all positions, then their lists
   size_t scratch_bytes = 0;
 
-  // What an image is reckoned to take, in instructions; infinite for groups, sums of more than 16 bits, and more positions
-  // than a list can name.
+  // What an image is reckoned to take, in instructions; infinite for groups, sums of more than 16 bits, and
+  // more positions than a list can name.
   double reckon(const BconvPlan& plan);
   // For the geometry of `plan`, which is made to copy its input. After reckon, where that was finite.
   void lay_out(BconvPlan& plan);

@@ -14,7 +14,8 @@ class PortableKernel {
     for (size_t pixel = first; pixel < first + count; ++pixel) {
       for (size_t block = 0; block < plan_.blocks.size(); ++block) {
         uint32_t sums[kBlockChannels];
-        for (int lane = 0; lane < kBlockChannels; ++lane) sums[lane] = differences(pixel, block * kBlockChannels + lane);
+        for (int lane = 0; lane < kBlockChannels; ++lane)
+          sums[lane] = differences(pixel, block * kBlockChannels + lane);
         finish(plan_, output_, pixel, block, sums);
       }
     }
@@ -25,7 +26,8 @@ class PortableKernel {
   uint32_t differences(size_t pixel, size_t filter) const {
     const uint8_t* window = plan_.bordered.data() + sorted_.windows[pixel];
     const size_t lane = filter % 256;
-    const uint8_t* plane = sorted_.planes.data() + filter / 256 * sorted_.pair_bytes + lane / 128 * kVectorBytes + lane % 16;
+    const uint8_t* plane =
+        sorted_.planes.data() + filter / 256 * sorted_.pair_bytes + lane / 128 * kVectorBytes + lane % 16;
     uint32_t sum = 0;
     for (const Piece& piece : sorted_.pieces) {
       for (int bit = 0; bit < 8; ++bit) {

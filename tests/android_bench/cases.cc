@@ -81,7 +81,8 @@ std::string run_case(Path path, Header& h, void* const* inputs, void* output, Pr
     if (error.empty() && v[14] < 9 && v[15] < 99 && v[16] < 99) op.resize(v[14] + 1, v[15] + 2, v[16] + 5);
     if (error.empty()) error = op.resize(v[14], v[15], v[16]);
     if (error.empty()) {
-      *made = {op.out_h(), op.out_w(), static_cast<int32_t>(op.kernels()), static_cast<int32_t>(op.prepared_bytes())};
+      *made = {op.out_h(), op.out_w(), static_cast<int32_t>(op.kernels()),
+               static_cast<int32_t>(op.prepared_bytes())};
       op.run(inputs[4], output, parallel);
       op.run(inputs[4], output, parallel);  // nothing is left over from the first time
     }

@@ -18,20 +18,20 @@ from larqnets.errors import LarqnetsError
 
 # Per op of OPS, with ziglang 0.17.0. `python -m android_bench.emulation.instructions` prints them; write down what a change saves.
 COMMITTED = {
-    "3x3 56x56 64->64 /1 one float": 3_319_100,
-    "3x3 28x28 128->128 /1 one float": 3_057_650,
-    "3x3 14x14 256->256 /1 one float": 2_952_924,
-    "3x3 7x7 512->512 /1 one float": 2_914_412,
-    "3x3 56x56 64->64 /1 zero float": 3_354_284,
-    "3x3 28x28 128->128 /1 zero float": 3_076_046,
-    "3x3 14x14 256->256 /1 zero float": 2_964_944,
-    "3x3 7x7 512->512 /1 zero float": 2_921_806,
-    "3x3 28x28 128->128 /1 one int8": 3_120_272,
-    "3x3 28x28 128->128 /1 one bits": 3_013_060,
-    "1x1 28x28 256->256 /1 one float": 1_616_036,
-    "3x3 28x28 128->256 /2 one float": 1_521_647,
-    "3x3 56x56 32->32 /1 one float": 1_013_636,
-    "3x3 28x28 96->96 /1 one float": 1_784_840,
+    "3x3 56x56 64->64 /1 one float": 2_123_779,
+    "3x3 28x28 128->128 /1 one float": 1_685_438,
+    "3x3 14x14 256->256 /1 one float": 1_397_283,
+    "3x3 7x7 512->512 /1 one float": 1_336_920,
+    "3x3 56x56 64->64 /1 zero float": 2_177_733,
+    "3x3 28x28 128->128 /1 zero float": 1_717_328,
+    "3x3 14x14 256->256 /1 zero float": 1_422_026,
+    "3x3 7x7 512->512 /1 zero float": 1_350_618,
+    "3x3 28x28 128->128 /1 one int8": 1_741_490,
+    "3x3 28x28 128->128 /1 one bits": 1_625_472,
+    "1x1 28x28 256->256 /1 one float": 1_581_135,
+    "3x3 28x28 128->256 /2 one float": 943_674,
+    "3x3 56x56 32->32 /1 one float": 958_286,
+    "3x3 28x28 96->96 /1 one float": 1_113_972,
     "quantize 3136x64": 145_953,
     "quantize 784x128": 73_041,
     "quantize 196x256": 36_585,
@@ -47,8 +47,11 @@ COMMITTED_STEMS = {
     "cortex-a76": (2_854_298, 956_234, 9_481_648),
     "i8mm": (2_019_857, 836_801, 6_072_255),
 }
-REQUIRED = dict(zip(SQUARES, (3.6e6, 3.2e6, 3.05e6, 3.0e6), strict=True))
-PER_MAC = {Bconv(28, 28, 256, 256, filter=1): 0.034, Bconv(56, 56, 32, 32): 0.040, Bconv(28, 28, 96, 96): 0.034}
+# Instructions and vector operations.
+REQUIRED = dict(zip(SQUARES, ((2.5e6, 1.6e6), (1.9e6, 1.2e6), (1.6e6, 1.1e6), (1.35e6, 0.75e6)), strict=True))
+PER_MAC = {Bconv(28, 28, 256, 256, filter=1): 0.032, Bconv(56, 56, 32, 32): 0.034, Bconv(28, 28, 96, 96): 0.018}
+# How much more than its part a thread may execute. 49 pixels make seven groups, which are sorted whole.
+UNEVEN = {square: 1.06 for square in SQUARES} | {(7, 512): 1.19}
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +78,10 @@ def test_every_committed_number_is_of_an_op():
 def test_the_four_shapes_execute_what_is_required(counted, square):
     size, channels = square
     one = Bconv(size, size, channels, channels)
-    assert counted[one].instructions <= REQUIRED[square]
-    assert counted[replace(one, pad="zero")].instructions <= 1.02 * counted[one].instructions
+    instructions, simd = REQUIRED[square]
+    assert counted[one].instructions <= instructions
+    assert counted[one].simd <= simd
+    assert counted[replace(one, pad="zero")].instructions <= 1.03 * counted[one].instructions
 
 
 @pytest.mark.parametrize("op", PER_MAC, ids=str)
@@ -122,4 +127,4 @@ def test_threads_share_the_work_evenly(counted, tmp_path, square, threads):
     one = Bconv(size, size, channels, channels)
     each = [counts.instructions for counts in count_threads(tmp_path, replace(one, threads=threads))]
     assert len(each) == threads
-    assert max(each) <= 1.06 * counted[one].instructions / threads
+    assert max(each) <= UNEVEN[square] * counted[one].instructions / threads

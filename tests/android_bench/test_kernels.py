@@ -93,8 +93,8 @@ CHOICES = {
     (14, 256, 256, 3, 1): kc.CLASSES,
     (7, 512, 512, 3, 1): kc.SORTED,
     (28, 128, 256, 3, 2): kc.CLASSES,
-    (28, 256, 256, 1, 1): kc.POPCOUNT,
-    (56, 32, 32, 3, 1): kc.POPCOUNT,
+    (14, 64, 64, 1, 1): kc.POPCOUNT,
+    (1, 512, 1000, 1, 1): kc.POPCOUNT,
 }
 
 
