@@ -39,9 +39,11 @@ class NeonKernel {
 
   void start(const Pass& pass) {
     pass_ = pass;
-    std::memset(start_, 0, sizeof(start_));
-    std::memset(odd_, 0, sizeof(odd_));
-    std::memset(borders_, 0, sizeof(borders_));
+    if (!plan_.classes.empty()) {
+      std::memset(start_, 0, sizeof(start_));
+      std::memset(odd_, 0, sizeof(odd_));
+      std::memset(borders_, 0, sizeof(borders_));
+    }
     for (size_t byte = 0; byte < pass.vectors * kVectorBytes; ++byte) {
       const Eight eight = pixels_of(plan_, classes_, pass, byte);
       for (int p = 0; p < 8; ++p) {
@@ -152,12 +154,12 @@ class NeonKernel {
   uint8_t* to_[kPassLanes];
   // With zero padding: what the sums of a pixel at a border begin with, or null; the half that is left out of
   // it; and whether any of eight is such a pixel.
-  const uint16_t* start_[kPassLanes];
-  uint8_t odd_[kPassLanes];
-  bool borders_[kPassLanes / 8];
-  alignas(16) int8_t differences_[kMaxClasses * kPassLanes];
-  alignas(16) int16_t wide_[kMaxClasses * kPassLanes];  // the same where a class has a surplus
-  alignas(16) uint16_t sums_[kMaxBundle][kPassLanes];
+  alignas(64) const uint16_t* start_[kPassLanes];
+  alignas(64) uint8_t odd_[kPassLanes];
+  alignas(64) bool borders_[kPassLanes / 8] = {};
+  alignas(64) int8_t differences_[kMaxClasses * kPassLanes];
+  alignas(64) int16_t wide_[kMaxClasses * kPassLanes];  // the same where a class has a surplus
+  alignas(64) uint16_t sums_[kMaxBundle][kPassLanes];
 };
 
 }  // namespace

@@ -93,8 +93,9 @@ template <int kBytes, bool kHalves>
 inline void make_bytes(const PlaneRows& rows, const uint8_t* from, size_t step, size_t bytes, uint8_t* to,
                        size_t plane_bytes) {
   constexpr int kVectors = kHalves ? (kBytes + 1) / 2 : kBytes;
-  uint8x16_t of_bit[8][kBytes] = {};
-  for (size_t i = 0; i < kVectors && i * kBytes < bytes * kVectors; ++i) {
+  uint8x16_t of_bit[8][kBytes];
+  size_t i = 0;
+  for (; i < kVectors && i * kBytes < bytes * kVectors; ++i) {
     uint8x16_t v[8];
     if constexpr (kHalves) {
       const uint8_t* other = 2 * i + 1 < bytes ? from + 8 * step : from;
@@ -106,6 +107,9 @@ inline void make_bytes(const PlaneRows& rows, const uint8_t* from, size_t step, 
     }
     transpose_bits(v);
     for (int bit = 0; bit < 8; ++bit) of_bit[bit][i] = v[bit];
+  }
+  for (; i < kVectors; ++i) {
+    for (int bit = 0; bit < 8; ++bit) of_bit[bit][i] = vdupq_n_u8(0);
   }
   constexpr size_t kLanes = 16 / kBytes;  // channels of a vector, which are eight apart
   for (int bit = 0; bit < 8; ++bit) {
