@@ -40,7 +40,7 @@ PLANTED = {
     "planes of filters": (
         "sorted_plan.cc",
         "channel % 8 * bytes + channel / 8 % 16",
-        "channel % 8 * 16 + channel / 8 % 16",
+        "channel % 8 * bytes + channel / 8 % 8",
     ),
     "int8 windows": ("conv8_plan.cc", "window_bytes = quads * 32 + 16;", "window_bytes = quads * 32 - 16;"),
     "bounds": ("pool.cc", "left + params_.filter_w, in_w_)", "left + params_.filter_w, in_w_ + 1)"),
