@@ -1,8 +1,8 @@
 """The record of one benchmark session: frozen dataclasses = the schema of results/*.json, strict reading, atomic writing.
 
 Every key is there in every file; what could not be found out is null. A file with an unknown or missing key, or of
-a later schema version, is refused in one sentence; one of version 1, which had no `score`, or 2, which had no `stem`, is read
-as one of today. Times inside a session are seconds since its start.
+a later schema version, is refused in one sentence; one of version 1, which had no `score`, 2, which had no `stem`, or 3, which
+did not say how 1-bit convolutions count, is read as one of today. Times inside a session are seconds since its start.
 """
 
 import dataclasses
@@ -16,12 +16,13 @@ from typing import Annotated, Any, Literal
 
 from android_bench.emulation.emulator import CPUS
 from android_bench.emulation.qemu import Count, Group
+from android_bench.runtime.runner import Kernels, Way
 from larqnets.documents import parse_json, read_text
 from larqnets.errors import LarqnetsError, excerpt
 from larqnets.files import write_atomically
 from larqnets.schema import Range, from_mapping
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MAX_SAMPLES = 5000  # of a round, in the file
 
 Kind = Literal["adb", "ssh", "local", "qemu"]
@@ -42,6 +43,7 @@ class Protocol:
     strict: bool
     seed: int  # of the order of the models in every round
     xnnpack: bool
+    low_memory: bool  # no way to count that keeps more than four bytes per byte of filters
     profile_runs: int  # of the pass that times every op; 0: no such pass
     start_temperature_c: float | None  # the thermal gate: a round begins at or below it; None: no gate
     gate_timeout_s: float | None
@@ -149,6 +151,12 @@ class OpTime:
     layers: tuple[str, ...]  # layers of the network that these ops came from; empty when not known
     group: Group  # binary: 1-bit convolutions; glue: packing, unpacking, binary pooling; real: the rest, float or int8
     mean_ms: float
+    way: Way | None  # that a 1-bit convolution counted
+
+    @property
+    def label(self) -> str:
+        """Its name, and the way."""
+        return self.name if self.way is None else f"{self.name}, {self.way}"
 
 
 @dataclass(frozen=True)
@@ -182,6 +190,9 @@ class ModelRecord:
     bytes: int
     role: Role | None  # from the manifest beside the file; None: there is none
     twin_of: str | None  # SHA-256 of the binary file that this is the float or int8 twin of
+    kernels: (
+        Kernels | None
+    )  # how its 1-bit convolutions count; None: it has none, or the record is from before there were several ways
     stem: Stem | None  # how the file has its first convolution, where it says so: there are two ways
     score: str  # what `accuracy` is: that by which networks of its task are ranked
     accuracy: float | None  # fraction
@@ -288,7 +299,7 @@ def parse_session(text: str, source: str) -> Session:
     if not isinstance(values, dict) or "schema_version" not in values:
         raise LarqnetsError(f"{source} is no session. Give a file that `larqnets benchmark` wrote.")
     version = values["schema_version"]
-    if version in (1, 2) and not isinstance(version, bool):
+    if version in range(1, SCHEMA_VERSION) and not isinstance(version, bool):
         values, version = _of_earlier(values), SCHEMA_VERSION
     values = _with_one_word(values)
     if version != SCHEMA_VERSION or isinstance(version, bool):
@@ -301,12 +312,34 @@ def parse_session(text: str, source: str) -> Session:
 
 
 def _of_earlier(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what a session of version 1 or 2 says as one of today: of 1 all networks were classifiers, and no file said its stem."""
-    models = values.get("models")
-    added = {"stem": None, **({"score": "accuracy"} if values["schema_version"] == 1 else {})}
+    """Return what a session of an earlier version says as one of today.
+
+    Of 1 all networks were classifiers, of 1 and 2 no file said its stem, of 1 to 3 there was one way to count.
+    """
+    models, protocol, version = values.get("models"), values.get("protocol"), values["schema_version"]
+    added = {
+        "kernels": None,
+        **({"stem": None} if version < 3 else {}),
+        **({"score": "accuracy"} if version < 2 else {}),
+    }
     if isinstance(models, list):
-        models = [{**added, **model} if isinstance(model, dict) else model for model in models]
-    return {**values, "schema_version": SCHEMA_VERSION, "models": models}
+        models = [_counted_in_one_way({**added, **model}) if isinstance(model, dict) else model for model in models]
+    if isinstance(protocol, dict):
+        protocol = {"low_memory": False, **protocol}
+    return {**values, "schema_version": SCHEMA_VERSION, "protocol": protocol, "models": models}
+
+
+def _counted_in_one_way(model: dict[str, Any]) -> dict[str, Any]:
+    """Return a model of an earlier version with what today's says of how 1-bit convolutions count: nothing."""
+    for part, added in (("instructions", {"load_instructions": None, "prepared_bytes": None}), ("profile", {})):
+        found = model.get(part)
+        if not isinstance(found, dict):
+            continue
+        ops = found.get("ops")
+        if isinstance(ops, list):
+            ops = [{"way": None, **op} if isinstance(op, dict) else op for op in ops]
+        model = {**model, part: {**added, **found, "ops": ops}}
+    return model
 
 
 def _with_one_word(values: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ number of instructions it executes is exact and repeats: the same file, the same
 
 import signal
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from android_bench.emulation.emulator import (
     run_emulated,
 )
 from android_bench.runtime.bundle import RUNNER, open_bundle
-from android_bench.runtime.runner import Report, Step, parse_report
+from android_bench.runtime.runner import Kernels, Report, Step, Way, parse_report
 from larqnets import processes
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
@@ -39,6 +39,7 @@ GROUPS: dict[str, Group] = {
     "LceBMaxPool2d": "glue",
 }
 INTERPRETER = "interpreter"
+INVOKE, LOAD = 1, 4095  # regions, as native/larqnets.h numbers them
 
 
 class QemuModel:
@@ -87,6 +88,7 @@ class OpCount:
     instructions: int
     simd: int
     loads_stores: int
+    way: Way | None  # that a 1-bit convolution counted
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class Count:
     """Executed instructions of one inference in steady state, on one thread.
 
     `instructions` is of an inference that nothing watches; the `ops` are of another one with a profiler, which costs
-    some instructions itself, so their sum is a little larger; none when they were not asked for.
+    some instructions itself, so their sum is a little larger; none when they were not asked for. What loads the file executes
+    `load_instructions`; its 1-bit convolutions then keep `prepared_bytes` beside their filters: lists, planes, room to work.
     """
 
     cpu: str
@@ -102,6 +105,8 @@ class Count:
     simd: int
     loads_stores: int
     ops: tuple[OpCount, ...]
+    load_instructions: int | None  # None, as the next: of a record from before there were several ways to count
+    prepared_bytes: int | None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -118,11 +123,13 @@ def count(
     *,
     per_op: bool = True,
     xnnpack: bool = True,
+    kernels: Kernels = "chosen",
+    low_memory: bool = False,
     bundle: Path | None = None,
 ) -> Count:
     """Count the instructions that one inference of a .tflite file executes on `cpu`, in total and `per_op`.
 
-    Raises LarqnetsError when the file is damaged, or qemu, the ARM64 libraries, a C compiler or the bundle are missing.
+    `kernels`: how its 1-bit convolutions count, `low_memory`: none that keeps more than four bytes per byte of its filters. Raises LarqnetsError when the file is damaged, or qemu, the ARM64 libraries, a C compiler or the bundle are missing.
     """
     folder, model = _ready(bundle), read_model(source)
     if model.unknown_ops:
@@ -133,11 +140,17 @@ def count(
         plugin = build_counter(here)
         (here / "model.tflite").write_bytes(model.content)
         arguments = ["--model", "model.tflite", "--count", *(["--count-ops"] if per_op else [])]
-        arguments += [] if xnnpack else ["--no-xnnpack"]
+        arguments += [*([] if xnnpack else ["--no-xnnpack"]), *kernel_arguments(kernels, low_memory)]
         report = run_runner(folder, arguments, model.name, cpu=cpu, folder=here, plugin=f"{plugin},out=count.txt")
         regions = read_counts(here / "count.txt")
     ops = _ops(model, report.counted_ops or (), regions) if per_op else ()
-    return Count(cpu, **asdict(regions[1]), ops=ops)
+    load = regions[LOAD].instructions
+    return Count(cpu, **asdict(regions[INVOKE]), ops=ops, load_instructions=load, prepared_bytes=report.prepared_bytes)
+
+
+def kernel_arguments(kernels: Kernels, low_memory: bool) -> list[str]:
+    """Return the runner's options for how 1-bit convolutions count."""
+    return ["--kernels", kernels, *(["--low-memory"] if low_memory else [])]
 
 
 def _ops(model: Model, events: Sequence[Step], regions: dict[int, InstructionCounts]) -> tuple[OpCount, ...]:
@@ -148,13 +161,14 @@ def _ops(model: Model, events: Sequence[Step], regions: dict[int, InstructionCou
         counts = regions.get(2 + 2 * i, InstructionCounts(0, 0, 0))
         if kernels:
             name = " + ".join([operators[k].name for k in part] or [kernel.name for kernel in kernels])
-            result.append(OpCount(name, tuple(part), "real", *astuple(counts)))
+            result.append(OpCount(name, tuple(part), "real", **asdict(counts), way=None))
         else:
             between += counts
         if own is not None:
             name = operators[own.op].name
-            result.append(OpCount(name, (own.op,), GROUPS.get(name, "real"), *astuple(regions[3 + 2 * i])))
-    return (*result, OpCount(INTERPRETER, (), "glue", *astuple(between)))
+            counts = asdict(regions[3 + 2 * i])
+            result.append(OpCount(name, (own.op,), GROUPS.get(name, "real"), **counts, way=own.way))
+    return (*result, OpCount(INTERPRETER, (), "glue", **asdict(between), way=None))
 
 
 def steps(model: Model, events: Sequence[Step]) -> list[tuple[list[Step], list[int], Step | None]]:

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from android_bench import record
 from android_bench.clock import StoppedError
@@ -18,6 +18,7 @@ from android_bench.measuring.lineup import line_up, without_twin
 from android_bench.measuring.protocol import DEFAULT, STRICT
 from android_bench.measuring.session import Measurement
 from android_bench.record import Equality, ModelRecord, Protocol, Session, read_session
+from android_bench.runtime.runner import Kernels
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import sha256
 from larqnets.reporter import SILENT, Reporter
@@ -43,6 +44,7 @@ class Request:
     threads: int | None = 1
     cores: str | None = None
     out: Path = Path("results")
+    kernels: tuple[Kernels, ...] = ("chosen",)
     earlier: Session | None = None
 
 
@@ -56,6 +58,8 @@ def request(
     strict: bool = False,
     max_temp: float | None = None,
     out: Path = Path("results"),
+    kernels: Sequence[str] = ("chosen",),
+    low_memory: bool = False,
 ) -> Request:
     """Return the request of these options; raises LarqnetsError for what cannot be."""
     if not devices:
@@ -68,12 +72,20 @@ def request(
         raise LarqnetsError("qemu counts instructions and has no latency. Give it a command of its own.")
     if threads != "big" and not (threads.isdecimal() and 1 <= int(threads) <= MAX_THREADS):
         raise LarqnetsError(f"--threads is a number from 1, or big for the number of big cores, not '{threads}'.")
-    changes: dict[str, Any] = {} if rounds is None else {"rounds": rounds}
+    ways: dict[Kernels, None] = {_way(name): None for name in kernels}
+    changes: dict[str, Any] = {"low_memory": low_memory} | ({} if rounds is None else {"rounds": rounds})
     if max_temp is not None:
         changes["start_temperature_c"] = max_temp
     protocol = dataclasses.replace(STRICT if strict else DEFAULT, **changes)
     number = None if threads == "big" else int(threads)
-    return Request(tuple(files), tuple(devices), protocol, number, cores, out)
+    return Request(tuple(files), tuple(devices), protocol, number, cores, out, tuple(ways))
+
+
+def _way(name: str) -> Kernels:
+    found = next((known for known in get_args(Kernels) if known == name), None)
+    if found is None:
+        raise LarqnetsError(f"--kernels is one of {', '.join(get_args(Kernels))}, not '{name}'.")
+    return found
 
 
 def continuation(path: Path) -> Request:
@@ -97,9 +109,9 @@ def continuation(path: Path) -> Request:
     for model in session.models:
         _check_measured(model, path)
     files = tuple(Path(model.file) for model in session.models)
-    return Request(
-        files, (device,), session.protocol, session.cores.threads, session.cores.mask, path.parent, earlier=session
-    )
+    ways: dict[Kernels, None] = {model.kernels: None for model in session.models if model.kernels is not None}
+    asked = (session.protocol, session.cores.threads, session.cores.mask, path.parent, tuple(ways) or ("chosen",))
+    return Request(files, (device,), *asked, earlier=session)
 
 
 def _check_measured(model: ModelRecord, record: Path) -> None:
@@ -138,7 +150,7 @@ def measure(
     `host` loads a file's bytes into what computes the outputs to compare with. What goes wrong on one device does not
     stop the others; Ctrl-C stops all. Raises LarqnetsError when nothing could begin.
     """
-    entrants = line_up(wanted.files)
+    entrants = line_up(wanted.files, wanted.kernels)
     for entrant in without_twin(entrants):
         reporter.line(f"{entrant.name} has no twin to be compared with; `larqnets convert --twins` writes them.")
     expected = {}

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from android_bench.emulation.qemu import GROUPS
 from android_bench.record import ModelRecord, Role, Stem
+from android_bench.runtime.runner import Kernels
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.inspect import own_metadata
@@ -25,6 +27,7 @@ class Entrant:
     role: Role | None
     twin_of: str | None
     entry: dict[str, Any]
+    kernels: Kernels | None = None  # how its 1-bit convolutions count; None: it has none
     headline: str = "accuracy"  # the score of its task, as the manifest says
 
     def record(self) -> ModelRecord:
@@ -40,6 +43,7 @@ class Entrant:
             bytes=len(self.model.content),
             role=self.role,
             twin_of=self.twin_of,
+            kernels=self.kernels,
             stem=next((form for form in get_args(Stem) if form == stem), None),
             accuracy=accuracy,
             accuracy_source=None if accuracy is None else f"test set, {self.path.parent / 'manifest.json'}",
@@ -55,10 +59,11 @@ class Entrant:
         )
 
 
-def line_up(files: Sequence[Path]) -> list[Entrant]:
+def line_up(files: Sequence[Path], kernels: Sequence[Kernels] = ("chosen",)) -> list[Entrant]:
     """Return the files, each once, and the twins that `convert --twins` wrote beside the binary ones.
 
-    Raises LarqnetsError when a file is damaged or needs an op that the runtime lacks, or a twin is not the file that its
+    A file with 1-bit convolutions is there once for each of `kernels`, one after the other. Raises LarqnetsError when none has
+    any and `kernels` are named, a file is damaged or needs an op that the runtime lacks, or a twin is not the file that its
     manifest describes.
     """
     found: dict[str, tuple[Path, Model, dict[str, Any], str]] = {}
@@ -79,10 +84,17 @@ def line_up(files: Sequence[Path]) -> list[Entrant]:
                 found.setdefault(twin["sha256"], (twin_path, twin_model, twin, headline))
                 binary_of[twin["sha256"]] = sha256
     names = _names([path for path, *_ in found.values()])
-    return [
-        Entrant(name, path, model, sha256, _role(entry), binary_of.get(sha256), entry, headline)
-        for name, (sha256, (path, model, entry, headline)) in zip(names, found.items(), strict=True)
-    ]
+    entrants = []
+    for name, (sha256, (path, model, entry, headline)) in zip(names, found.items(), strict=True):
+        ways = kernels if any(GROUPS.get(op.name) == "binary" for op in model.subgraphs[0].operators) else (None,)
+        for way in ways:
+            own = name if way in (None, "chosen") else f"{name} ({way})"
+            entrants.append(
+                Entrant(own, path, model, sha256, _role(entry), binary_of.get(sha256), entry, way, headline)
+            )
+    if tuple(kernels) != ("chosen",) and all(entrant.kernels is None for entrant in entrants):
+        raise LarqnetsError("--kernels says how 1-bit convolutions count, and these files have none. Leave it out.")
+    return entrants
 
 
 def without_twin(entrants: Sequence[Entrant]) -> list[Entrant]:

@@ -49,10 +49,10 @@ def merge(events: Sequence[Step], model: Model, layers: Mapping[int, str], runs:
     for kernels, part, own in steps(model, events):
         of_kernels = align([kernel.name for kernel in kernels], [(op, operators[op].name) for op in part])
         for kernel, ops in zip(kernels, of_kernels, strict=True):
-            times.append(OpTime(kernel.name, tuple(ops), _layers(ops, layers), "real", _ms(kernel)))
+            times.append(OpTime(kernel.name, tuple(ops), _layers(ops, layers), "real", _ms(kernel), None))
         if own is not None:
             op, name = own.op, operators[own.op].name
-            times.append(OpTime(name, (op,), _layers([op], layers), GROUPS.get(name, "real"), _ms(own)))
+            times.append(OpTime(name, (op,), _layers([op], layers), GROUPS.get(name, "real"), _ms(own), own.way))
     return Profile(runs, tuple(times))
 
 

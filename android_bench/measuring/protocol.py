@@ -13,6 +13,7 @@ DEFAULT = Protocol(
     strict=False,
     seed=0,
     xnnpack=True,
+    low_memory=False,
     profile_runs=50,
     start_temperature_c=60.0,
     gate_timeout_s=600.0,

@@ -21,7 +21,7 @@ from android_bench.devices.device import RUN_PATIENCE_S, Device, RunnerError
 from android_bench.devices.link import DeviceLostError
 from android_bench.devices.linux import mhz
 from android_bench.devices.probe import to_device
-from android_bench.emulation.qemu import count
+from android_bench.emulation.qemu import count, kernel_arguments
 from android_bench.measuring import profile, thermal
 from android_bench.measuring.cores import choose_cores
 from android_bench.measuring.equality import Expected, all_finite, compare_outputs, read_outputs
@@ -177,7 +177,8 @@ class Measurement:
             self.record.update(entrant.name, peak_memory_kb=report.peak_memory_kb)
         if self._device.kind == "qemu":  # whose time means nothing
             self._reporter.stage(f"counting the instructions of {entrant.name}")
-            self.record.update(entrant.name, instructions=count(entrant.model.content, self._device.address))
+            how = {"kernels": entrant.kernels or "chosen", "low_memory": self.record.protocol.low_memory}
+            self.record.update(entrant.name, instructions=count(entrant.model.content, self._device.address, **how))
 
     def _learn(self, report: Report) -> None:
         self.record.runtime = RuntimeRecord(
@@ -285,6 +286,7 @@ class Measurement:
         """Start the runner, pinned; a model on which it fails keeps the reason as its fault and is left out from then on."""
         common = ["--model", f"../{entrant.sha256}.tflite", "--threads", str(self.record.cores.threads)]
         common += ["--cpus", self.record.cores.mask, *([] if self.record.protocol.xnnpack else ["--no-xnnpack"])]
+        common += kernel_arguments(entrant.kernels or "chosen", self.record.protocol.low_memory)
         try:
             return self._device.run([*common, *arguments], entrant.name, self._patience_s(entrant))
         except RunnerError as error:

@@ -16,6 +16,7 @@ namespace larqnets {
 namespace {
 
 constexpr double kWorthIt = 0.95;                      // of the popcount's instructions, and less
+constexpr size_t kLowMemory = 4;                       // bytes per byte of packed filter
 constexpr int64_t kMaxDepth = (int64_t{1} << 30) - 1;  // twice a sum must fit an int32
 
 std::string check(const BconvParams& p, const void* multiplier, const void* bias, const void* thresholds) {
@@ -78,7 +79,30 @@ struct Bconv::State {
   std::vector<int32_t> thresholds;
 
   void lay_out();
+  size_t prepared_bytes() const;
+
+ private:
+  Kernels chosen(double by_classes, double by_sorting) const;
+  void lay_out_as(Kernels way);
 };
+
+// The way that was asked for, where the shape can have it, or the one that takes the fewest instructions.
+Kernels Bconv::State::chosen(double by_classes, double by_sorting) const {
+  const Kernels asked = plan.params.kernels;
+  if (asked == Kernels::kClasses && std::isfinite(by_classes)) return asked;
+  if (asked == Kernels::kSorted && std::isfinite(by_sorting)) return asked;
+  if (asked != Kernels::kChosen || std::min(by_classes, by_sorting) > kWorthIt * plan.reckon()) {
+    return Kernels::kPopcount;
+  }
+  return by_classes <= by_sorting ? Kernels::kClasses : Kernels::kSorted;
+}
+
+void Bconv::State::lay_out_as(Kernels way) {
+  kernels = way;
+  if (way == Kernels::kClasses) return classes.lay_out(plan);
+  if (way == Kernels::kSorted) return sorted.lay_out(plan);
+  plan.lay_out_tiles();
+}
 
 // Chooses the way for a geometry and prepares it; another geometry's is dropped.
 void Bconv::State::lay_out() {
@@ -86,17 +110,22 @@ void Bconv::State::lay_out() {
   sorted = {};
   plan.drop_tiles();
   const double by_classes = classes.reckon(plan), by_sorting = sorted.reckon(plan);
-  const double limit = kWorthIt * plan.reckon();
-  kernels = plan.params.kernels;
-  if (kernels == Kernels::kChosen) {
-    kernels = std::min(by_classes, by_sorting) > limit ? Kernels::kPopcount
-              : by_classes <= by_sorting               ? Kernels::kClasses
-                                                       : Kernels::kSorted;
+  lay_out_as(chosen(by_classes, by_sorting));
+  const BconvParams& p = plan.params;
+  const size_t packed = static_cast<size_t>(p.channels_out) * p.filter_h * p.filter_w * plan.in_pixel / p.groups;
+  if (p.low_memory && kernels != Kernels::kPopcount && prepared_bytes() > kLowMemory * packed) {
+    classes = {};
+    sorted = {};
+    lay_out_as(Kernels::kPopcount);
   }
-  if (kernels == Kernels::kClasses && std::isfinite(by_classes)) return classes.lay_out(plan);
-  if (kernels == Kernels::kSorted && std::isfinite(by_sorting)) return sorted.lay_out(plan);
-  kernels = Kernels::kPopcount;
-  plan.lay_out_tiles();
+}
+
+size_t Bconv::State::prepared_bytes() const {
+  switch (kernels) {
+    case Kernels::kClasses: return classes.prepared_bytes();
+    case Kernels::kSorted: return sorted.prepared_bytes();
+    default: return plan.tiles.size();
+  }
 }
 
 Bconv::Bconv() = default;
@@ -163,12 +192,7 @@ int Bconv::out_w() const { return state_ ? state_->plan.images.out_w : 0; }
 Kernels Bconv::kernels() const { return state_ ? state_->kernels : Kernels::kPopcount; }
 
 size_t Bconv::prepared_bytes() const {
-  if (!state_ || state_->plan.images.batch == 0) return 0;
-  switch (state_->kernels) {
-    case Kernels::kClasses: return state_->classes.prepared_bytes();
-    case Kernels::kSorted: return state_->sorted.prepared_bytes();
-    default: return state_->plan.tiles.size();
-  }
+  return !state_ || state_->plan.images.batch == 0 ? 0 : state_->prepared_bytes();
 }
 
 void Bconv::run(const void* input, void* output, const Parallel& parallel) {

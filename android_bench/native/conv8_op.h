@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels.h"
+#include "larq_ops.h"
 #include "node.h"
 
 namespace larqnets {
@@ -17,7 +18,7 @@ class Conv8Op {
  public:
   static constexpr const char* kName = "LarqnetsConv2dInt8";
 
-  Conv8Op(const char* data, size_t size) {
+  Conv8Op(const char* data, size_t size, Settings&) {
     OptionReader options(data, size);
     params_.stride_h = options.get("stride_height", 1, INT32_MAX);
     params_.stride_w = options.get("stride_width", 1, INT32_MAX);

@@ -26,6 +26,7 @@ bool has_path(Path path);
 // several windows share (sorted_plan.h). kChosen is the one that is reckoned to take the fewest instructions
 // for the shape; a way that a shape cannot have is replaced by kPopcount.
 enum class Kernels { kChosen, kPopcount, kClasses, kSorted };
+constexpr const char* kKernelNames[] = {"chosen", "popcount", "classes", "sorted"};
 
 enum class Output { kFloat, kInt8, kBits };
 enum class Padding { kSame, kValid };
@@ -60,6 +61,7 @@ struct BconvParams {
   double output_scale = 1;    // int8 only
   int output_zero_point = 0;  // int8 only
   Kernels kernels = Kernels::kChosen;
+  bool low_memory = false;  // a way that keeps more than four bytes per byte of packed filter gives place to kPopcount
 };
 
 // LceBconv2d, one node. With s the sum of x * w over the window (K products), two_acc = K - s (twice the

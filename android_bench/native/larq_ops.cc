@@ -18,13 +18,13 @@ namespace larqnets {
 
 namespace {
 
-// Every op is a class with: a constructor from its options, prepare(), and run(). Both return what is wrong
+// Every op is a class with: a constructor from its options and the settings, prepare(), and run(). Both return what is wrong
 // as a clause about the op, or empty.
 
 class QuantizeOp {
  public:
   static constexpr const char* kName = "LceQuantize";
-  QuantizeOp(const char*, size_t) {}
+  QuantizeOp(const char*, size_t, Settings&) {}
 
   std::string prepare(const Node& node) {
     if (std::string problem = node.check_arity(1); !problem.empty()) return problem;
@@ -70,7 +70,7 @@ class QuantizeOp {
 class DequantizeOp {
  public:
   static constexpr const char* kName = "LceDequantize";
-  DequantizeOp(const char*, size_t) {}
+  DequantizeOp(const char*, size_t, Settings&) {}
 
   std::string prepare(const Node& node) {
     if (std::string problem = node.check_arity(1); !problem.empty()) return problem;
@@ -126,7 +126,7 @@ class BconvOp {
  public:
   static constexpr const char* kName = "LceBconv2d";
 
-  BconvOp(const char* data, size_t size) {
+  BconvOp(const char* data, size_t size, Settings& settings) : settings_(settings) {
     OptionReader options(data, size);
     params_.channels_in = options.get("channels_in", 1, INT32_MAX);
     params_.stride_h = options.get("stride_height", 1, INT32_MAX);
@@ -136,6 +136,8 @@ class BconvOp {
     params_.padding = options.get("padding", 0, 1) == 0 ? Padding::kSame : Padding::kValid;
     params_.pad_value = options.get("pad_values", 0, 1);
     params_.activation = static_cast<Activation>(options.get("fused_activation_function", 0, 3));
+    params_.kernels = settings.kernels;
+    params_.low_memory = settings.low_memory;
     problem_ = options.problem();
   }
 
@@ -154,7 +156,9 @@ class BconvOp {
       if (std::string problem = pack(node, in); !problem.empty()) return problem;
       packed_ = true;  // the constants cannot change any more; only the geometry can
     }
+    settings_.prepared_bytes -= kernel_.prepared_bytes();
     if (std::string problem = said(kernel_.resize(in[0], in[1], in[2])); !problem.empty()) return problem;
+    settings_.prepared_bytes += kernel_.prepared_bytes();
     const int last = params_.output == Output::kBits ? words_of(params_.channels_out) : params_.channels_out;
     const Dims out = {in[0], kernel_.out_h(), kernel_.out_w(), last};
     if (std::string problem = node.resize_output(out); !problem.empty()) return problem;
@@ -167,6 +171,7 @@ class BconvOp {
     void* out;
     if (!sizes_.open(node, &in, &out)) return "has a tensor whose size changed";
     kernel_.run(in, out, parallel);
+    settings_.way = kKernelNames[static_cast<int>(kernel_.kernels())];
     return "";
   }
 
@@ -220,6 +225,7 @@ class BconvOp {
     return said(kernel_.prepare(best_path(), params_, weights, multiplier, bias, thresholds));
   }
 
+  Settings& settings_;
   BconvParams params_;
   Bconv kernel_;
   bool packed_ = false;
@@ -231,7 +237,7 @@ class MaxPoolOp {
  public:
   static constexpr const char* kName = "LceBMaxPool2d";
 
-  MaxPoolOp(const char* data, size_t size) {
+  MaxPoolOp(const char* data, size_t size, Settings&) {
     OptionReader options(data, size);
     params_.filter_h = options.get("filter_height", 1, INT32_MAX);
     params_.filter_w = options.get("filter_width", 1, INT32_MAX);
@@ -273,7 +279,7 @@ class MaxPoolOp {
   Sizes sizes_;
 };
 
-// From here to registered(): the C functions that TFLite calls; user_data is the Parallel of the interpreter.
+// From here to registered(): the C functions that TFLite calls; user_data is the Settings of the interpreter.
 
 template <typename Op>
 TfLiteStatus report(TfLiteOpaqueContext* context, const std::string& problem) {
@@ -295,9 +301,9 @@ TfLiteStatus guarded(TfLiteOpaqueContext* context, TfLiteOpaqueNode* node, Work 
 }
 
 template <typename Op>
-void* init(void*, TfLiteOpaqueContext*, const char* options, size_t size) {
+void* init(void* settings, TfLiteOpaqueContext*, const char* options, size_t size) {
   try {
-    return new Op(options, size);
+    return new Op(options, size, *static_cast<Settings*>(settings));
   } catch (const std::exception&) {
     return nullptr;
   }
@@ -314,15 +320,15 @@ TfLiteStatus prepare(void*, TfLiteOpaqueContext* context, TfLiteOpaqueNode* node
 }
 
 template <typename Op>
-TfLiteStatus invoke(void* parallel, TfLiteOpaqueContext* context, TfLiteOpaqueNode* node) {
+TfLiteStatus invoke(void* settings, TfLiteOpaqueContext* context, TfLiteOpaqueNode* node) {
   return guarded<Op>(context, node, [&](Op& op, const Node& n) {
-    return op.run(n, *static_cast<const Parallel*>(parallel));
+    return op.run(n, static_cast<Settings*>(settings)->parallel);
   });
 }
 
 template <typename Op>
-OperatorPointer registered(Parallel* parallel) {
-  OperatorPointer op(TfLiteOperatorCreate(kTfLiteBuiltinCustom, Op::kName, 1, parallel));
+OperatorPointer registered(Settings* settings) {
+  OperatorPointer op(TfLiteOperatorCreate(kTfLiteBuiltinCustom, Op::kName, 1, settings));
   TfLiteOperatorSetInitWithData(op.get(), init<Op>);
   TfLiteOperatorSetFreeWithData(op.get(), release<Op>);
   TfLiteOperatorSetPrepareWithData(op.get(), prepare<Op>);
@@ -332,13 +338,13 @@ OperatorPointer registered(Parallel* parallel) {
 
 }  // namespace
 
-std::vector<OperatorPointer> larq_operators(Parallel* parallel) {
+std::vector<OperatorPointer> larq_operators(Settings* settings) {
   std::vector<OperatorPointer> operators;
-  operators.push_back(registered<QuantizeOp>(parallel));
-  operators.push_back(registered<DequantizeOp>(parallel));
-  operators.push_back(registered<BconvOp>(parallel));
-  operators.push_back(registered<MaxPoolOp>(parallel));
-  operators.push_back(registered<Conv8Op>(parallel));
+  operators.push_back(registered<QuantizeOp>(settings));
+  operators.push_back(registered<DequantizeOp>(settings));
+  operators.push_back(registered<BconvOp>(settings));
+  operators.push_back(registered<MaxPoolOp>(settings));
+  operators.push_back(registered<Conv8Op>(settings));
   return operators;
 }
 

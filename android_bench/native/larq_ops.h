@@ -15,8 +15,18 @@ struct DeleteOperator {
 };
 using OperatorPointer = std::unique_ptr<TfLiteOperator, DeleteOperator>;
 
-// All of them; `parallel`, which says how their kernels share the work, has to outlive them.
-std::vector<OperatorPointer> larq_operators(Parallel* parallel);
+// What the ops of one interpreter share: how their kernels share the work and how 1-bit convolutions count, and
+// what they tell of it.
+struct Settings {
+  Parallel parallel = {};
+  Kernels kernels = Kernels::kChosen;
+  bool low_memory = false;
+  size_t prepared_bytes = 0;  // that 1-bit convolutions keep beside their packed filters
+  const char* way = "";       // that the last op counted, of kKernelNames; empty for other ops
+};
+
+// All of them; `settings` has to outlive them.
+std::vector<OperatorPointer> larq_operators(Settings* settings);
 
 }  // namespace larqnets
 

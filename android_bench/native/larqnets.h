@@ -34,18 +34,31 @@ typedef struct {
   int32_t op;            // node number; inside a delegate the number within its partition
   int32_t in_delegate;   // 1: ran inside the delegate node before it
   uint64_t nanoseconds;  // inside a delegate in steps of 1,000
+  const char* way;       // that a 1-bit convolution counted: popcount, classes or sorted; empty for other ops
 } larqnets_event;
 
 // What each invocation marks for an instruction counter (see mark.h).
 enum { LARQNETS_MARK_NOTHING = 0, LARQNETS_MARK_INVOKE = 1, LARQNETS_MARK_OPS = 2 };
 // Regions: 1 a whole invocation; with LARQNETS_MARK_OPS 2 + 2 i what comes before the i-th op that is not in
 // a delegate (a delegate's ops, and TFLite's own work), 3 + 2 i that op.
-enum { LARQNETS_REGION_INVOKE = 1, LARQNETS_REGION_FIRST_GAP = 2 };
+// What makes the model marks LARQNETS_REGION_LOAD itself.
+enum { LARQNETS_REGION_INVOKE = 1, LARQNETS_REGION_FIRST_GAP = 2, LARQNETS_REGION_LOAD = 4095 };
+
+// How 1-bit convolutions count: each in the way that is reckoned to take the fewest instructions for its shape, or
+// all in one way, where their shapes can have it.
+enum {
+  LARQNETS_KERNELS_CHOSEN = 0,
+  LARQNETS_KERNELS_POPCOUNT = 1,
+  LARQNETS_KERNELS_CLASSES = 2,
+  LARQNETS_KERNELS_SORTED = 3
+};
 
 typedef struct {
   int32_t threads;  // at least 1
   int32_t xnnpack;  // 1: ordinary ops run in XNNPACK, 0: in TFLite's own kernels
   int32_t profile;  // 1: larqnets_events() and LARQNETS_MARK_OPS work; costs time in every invocation
+  int32_t kernels;     // LARQNETS_KERNELS_...
+  int32_t low_memory;  // 1: a way that keeps more than four bytes per byte of filters gives place to popcount
 } larqnets_options;
 
 // Loads a .tflite file from memory, which must stay as it is until larqnets_destroy. Returns null and writes
@@ -63,6 +76,9 @@ int larqnets_output(larqnets_model*, int32_t index, larqnets_tensor* description
 int larqnets_set_input(larqnets_model*, int32_t index, const void* data, size_t bytes);
 int larqnets_invoke(larqnets_model*);
 int larqnets_get_output(larqnets_model*, int32_t index, void* data, size_t bytes);
+
+// What 1-bit convolutions keep beside their filters: lists, planes, and room to work.
+uint64_t larqnets_prepared_bytes(const larqnets_model*);
 
 void larqnets_set_mark(larqnets_model*, int32_t mark);
 // Events of the last invocation; false (0) behind the last one.

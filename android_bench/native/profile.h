@@ -15,6 +15,7 @@ struct Event {
   std::string name;
   int32_t op = 0;
   bool in_delegate = false;
+  const char* way = "";  // that a 1-bit convolution counted
   uint64_t started = 0;
   uint64_t nanoseconds = 0;
 };
@@ -38,6 +39,7 @@ class Profile {
       if (event.name != name) event.name = name;
       event.op = static_cast<int32_t>(op);
       event.in_delegate = in_delegate;
+      event.way = "";
       event.nanoseconds = nanoseconds;
     } catch (const std::exception&) {
       lost_ = true;

@@ -20,7 +20,9 @@
 
 #include "conditions.h"
 #include "json.h"
+#include "kernels.h"
 #include "larqnets.h"
+#include "mark.h"
 #include "npy.h"
 #include "runner_files.h"
 #include "runner_options.h"
@@ -76,7 +78,8 @@ std::string tensor_json(const larqnets_tensor& t) {
 class Model {
  public:
   Model(const Content& content, const Options& o, bool profile) : name_(o.model) {
-    const larqnets_options options = {o.threads, o.xnnpack ? 1 : 0, profile ? 1 : 0};
+    const larqnets_options options = {o.threads, o.xnnpack ? 1 : 0, profile ? 1 : 0, o.kernels,
+                                      o.low_memory ? 1 : 0};
     char error[4096] = "";
     model_ = larqnets_create(content.data.get(), content.size, &options, error, sizeof error);
     if (model_ == nullptr) fail("cannot load %s: %s", name_.c_str(), error);
@@ -157,6 +160,8 @@ std::string rounds_json(Model& model, const Options& o) {
   return list(rounds);
 }
 
+std::string way_json(const larqnets_event& event) { return *event.way == 0 ? "null" : quoted(event.way); }
+
 // Mean time of every op over `runs` invocations, in order of execution.
 std::string profile_json(const Content& content, const Options& o, const std::vector<Samples>& samples) {
   Model model(content, o, true);
@@ -178,6 +183,7 @@ std::string profile_json(const Content& content, const Options& o, const std::ve
     ops.push_back(object({{"name", quoted(event.name)},
                           {"op", std::to_string(event.op)},
                           {"in_delegate", event.in_delegate ? "true" : "false"},
+                          {"way", way_json(event)},
                           {"mean_ns", std::to_string(mean)}}));
   }
   return list(ops);
@@ -196,7 +202,8 @@ std::string counted_ops_json(const Content& content, const Options& o, const std
   for (int32_t i = 0; larqnets_get_event(model.get(), i, &event) != 0; ++i) {
     ops.push_back(object({{"name", quoted(event.name)},
                           {"op", std::to_string(event.op)},
-                          {"in_delegate", event.in_delegate ? "true" : "false"}}));
+                          {"in_delegate", event.in_delegate ? "true" : "false"},
+                          {"way", way_json(event)}}));
   }
   return list(ops);
 }
@@ -247,6 +254,8 @@ Fields versions_and_system(const Options& o) {
       {"tflite", quoted(larqnets_tflite_version())},
       {"kernels", quoted(larqnets_kernels())},
       {"xnnpack", o.xnnpack ? "true" : "false"},
+      {"counting", quoted(larqnets::kKernelNames[o.kernels])},
+      {"low_memory", o.low_memory ? "true" : "false"},
       {"system", quoted(std::string(system.sysname) + " " + system.release + " " + system.machine)},
       {"emulator", emulated.empty() ? "null" : quoted(emulated)},
       {"hwcap", quoted(hexadecimal(getauxval(AT_HWCAP)))},
@@ -266,9 +275,11 @@ int run(const Options& o) {
   if (o.cpus != 0) pin(o.cpus);  // before any thread exists, so that all inherit it
   const Content content = read_file(o.model);
 
+  if (o.count) larqnets::mark(LARQNETS_REGION_LOAD);
   const uint64_t start = now_ns();
   Model model(content, o, false);
   const uint64_t created = now_ns();
+  if (o.count) larqnets::mark(0);
 
   const std::vector<Samples> samples = samples_for(model, o);
   const size_t num_samples = o.inputs.empty() || o.output.empty() ? 1 : samples[0].count;
@@ -297,6 +308,7 @@ int run(const Options& o) {
       {"init_ms", milliseconds(created - start)},
       {"first_inference_ms", milliseconds(first_inference)},
       {"peak_memory_kb", memory},
+      {"prepared_bytes", std::to_string(larqnets_prepared_bytes(model.get()))},
       {"warmup_runs", std::to_string(o.warmup_runs)},
       {"warmup_ms", std::to_string(o.warmup_ms)},
       {"rounds", rounds},

@@ -2,10 +2,13 @@
 
 #include <errno.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 
+#include "kernels.h"
 #include "larqnets.h"
 
 namespace larqnets_runner {
@@ -20,13 +23,17 @@ constexpr const char* kUsage =
     "  --threads N        threads, default 1\n"
     "  --cpus MASK        run on these cores only; hexadecimal, bit i is core i, e.g. f0\n"
     "  --no-xnnpack       ordinary ops in TensorFlow Lite's own kernels\n"
+    "  --kernels WAY      how 1-bit convolutions count: popcount, classes, sorted, where their shapes can have it, "
+    "or\n"
+    "                     chosen, the default: each as takes the fewest instructions\n"
+    "  --low-memory       no way that keeps more than four bytes per byte of filters\n"
     "  --warmup-runs N    invocations before the rounds, default 10\n"
     "  --warmup-ms N      and at least this long, default 1000\n"
     "  --rounds N         time this many rounds, default 0\n"
     "  --round-runs N     invocations of a round, default 50\n"
     "  --round-ms N       and at least this long, default 0\n"
     "  --profile N        time every op, in N further invocations of their own\n"
-    "  --count            mark one more invocation for an instruction counter\n"
+    "  --count            mark what loads the model and one more invocation for an instruction counter\n"
     "  --count-ops        and every op of yet another\n"
     "  --version          print versions and stop\n";
 
@@ -44,6 +51,12 @@ uint64_t parse_number(const std::string& option, const char* text, int base, uin
     wrong_usage(option + " cannot be '" + text + "'");
   }
   return value;
+}
+
+int parse_kernels(const std::string& name) {
+  const auto* found = std::find(std::begin(larqnets::kKernelNames), std::end(larqnets::kKernelNames), name);
+  if (found == std::end(larqnets::kKernelNames)) wrong_usage("--kernels cannot be '" + name + "'");
+  return static_cast<int>(found - std::begin(larqnets::kKernelNames));
 }
 
 }  // namespace
@@ -71,6 +84,10 @@ Options parse(int argc, char** argv) {
       o.cpus = parse_number(option, value(), 16, 1, UINT64_MAX);
     else if (option == "--no-xnnpack")
       o.xnnpack = false;
+    else if (option == "--kernels")
+      o.kernels = parse_kernels(value());
+    else if (option == "--low-memory")
+      o.low_memory = true;
     else if (option == "--warmup-runs")
       o.warmup_runs = number(0);
     else if (option == "--warmup-ms")

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "larqnets.h"
+
 namespace larqnets_runner {
 
 struct Options {
@@ -13,7 +15,8 @@ struct Options {
   std::vector<std::string> inputs;
   uint64_t cpus = 0;
   int threads = 1, warmup_runs = 10, warmup_ms = 1000, rounds = 0, round_runs = 50, round_ms = 0, profile = 0;
-  bool xnnpack = true, count = false, count_ops = false;
+  int kernels = LARQNETS_KERNELS_CHOSEN;
+  bool xnnpack = true, low_memory = false, count = false, count_ops = false;
 };
 
 // Reads the options. Wrong ones end the process with exit code 2, --version and --help with 0.

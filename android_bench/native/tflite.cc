@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels.h"
@@ -39,7 +40,7 @@ uint64_t now_ns() {
 using larqnets::now_ns;
 
 struct larqnets_model {
-  larqnets::Parallel parallel = {};
+  larqnets::Settings settings;
   std::vector<larqnets::OperatorPointer> operators;
   TfLiteTelemetryProfilerStruct profiler = {};
   std::unique_ptr<uint8_t, decltype(&std::free)> copy{nullptr, std::free};
@@ -96,6 +97,7 @@ void on_end(TfLiteTelemetryProfilerStruct* p, uint32_t number) {
   if (event == nullptr) return;
   if (m->mark == LARQNETS_MARK_OPS) larqnets::mark(++m->region);
   event->nanoseconds = now_ns() - event->started;
+  event->way = std::exchange(m->settings.way, "");
 }
 
 void on_delegated_op(TfLiteTelemetryProfilerStruct* p, const char* name, uint64_t microseconds, int64_t op,
@@ -124,6 +126,11 @@ int describe(larqnets_model* m, const TfLiteTensor* tensor, larqnets_tensor* out
 std::string build(larqnets_model* m, const void* bytes, size_t size, const larqnets_options& options) {
   m->error.reserve(8192);  // so that no later sentence needs memory
   if (options.threads < 1 || options.threads > 1024) return "The number of threads must be 1 to 1024.";
+  if (options.kernels < LARQNETS_KERNELS_CHOSEN || options.kernels > LARQNETS_KERNELS_SORTED) {
+    return "There are no such kernels of 1-bit convolutions.";
+  }
+  m->settings.kernels = static_cast<larqnets::Kernels>(options.kernels);
+  m->settings.low_memory = options.low_memory != 0;
   const auto* content = static_cast<const uint8_t*>(bytes);
   if (content == nullptr || size < 8 || std::memcmp(content + 4, "TFL3", 4) != 0) {
     return "This is not a .tflite file: the identifier TFL3 is missing.";
@@ -149,17 +156,17 @@ std::string build(larqnets_model* m, const void* bytes, size_t size, const larqn
     if (m->delegate == nullptr) return "XNNPACK does not run on this processor.";
     larqnets::keep_misread_out(m->delegate);
     TfLiteInterpreterOptionsAddDelegate(settings.get(), m->delegate);
-    m->parallel.pool = TfLiteXNNPackDelegateGetThreadPool(m->delegate);
+    m->settings.parallel.pool = TfLiteXNNPackDelegateGetThreadPool(m->delegate);
   } else if (options.threads > 1) {
     m->own_pool = pthreadpool_create(static_cast<size_t>(options.threads));
     if (m->own_pool == nullptr) return "The threads cannot be created.";
-    m->parallel.pool = m->own_pool;
+    m->settings.parallel.pool = m->own_pool;
   }
-  m->parallel.run = larqnets::run_in_pool;
-  m->parallel.threads =
-      m->parallel.pool == nullptr ? 1 : static_cast<int>(pthreadpool_get_threads_count(m->parallel.pool));
+  m->settings.parallel.run = larqnets::run_in_pool;
+  void* pool = m->settings.parallel.pool;
+  m->settings.parallel.threads = pool == nullptr ? 1 : static_cast<int>(pthreadpool_get_threads_count(pool));
 
-  m->operators = larqnets::larq_operators(&m->parallel);
+  m->operators = larqnets::larq_operators(&m->settings);
   for (const auto& op : m->operators) TfLiteInterpreterOptionsAddOperator(settings.get(), op.get());
   if (options.profile != 0) {
     m->profiled = true;
@@ -257,12 +264,14 @@ EXPORT int larqnets_get_output(larqnets_model* m, int32_t index, void* data, siz
   return 0;
 }
 
+EXPORT uint64_t larqnets_prepared_bytes(const larqnets_model* m) { return m->settings.prepared_bytes; }
+
 EXPORT void larqnets_set_mark(larqnets_model* m, int32_t mark) { m->mark = mark; }
 
 EXPORT int larqnets_get_event(const larqnets_model* m, int32_t index, larqnets_event* event) {
   const larqnets::Event* found = index < 0 ? nullptr : m->profile.find(static_cast<uint32_t>(index));
   if (found == nullptr) return 0;
-  *event = {found->name.c_str(), found->op, found->in_delegate ? 1 : 0, found->nanoseconds};
+  *event = {found->name.c_str(), found->op, found->in_delegate ? 1 : 0, found->nanoseconds, found->way};
   return 1;
 }
 

@@ -41,7 +41,9 @@ def side_by_side(session: Session) -> list[Counted]:
     networks: dict[str, dict[str, ModelRecord]] = {}
     for model in session.models:
         if model.instructions is not None:
-            networks.setdefault(model.twin_of or model.sha256, {})[model.role or FILE] = model
+            network, kind = model.twin_of or model.sha256, model.role or FILE
+            own = kind in networks.get(network, {})  # the file once more, counted in another way
+            networks.setdefault(f"{network} {model.kernels}" if own else network, {})[kind] = model
     return [_counted(variants) for variants in networks.values()]
 
 

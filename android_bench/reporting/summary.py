@@ -121,6 +121,8 @@ def _summarise(record: ModelRecord, session: Session, own: Latency | None, *, on
     twins = [model for model in session.models if model.twin_of == record.sha256]
     first = session.models[0]
     others = twins or ([first] if record.twin_of is None and record is not first else [])
+    same = next(model for model in session.models if model.sha256 == record.sha256)  # and perhaps in other ways
+    others += [same] if same is not record and same not in others else []
     pairings = [pair(record, other) for other in others]
     in_time = sorted(record.kept, key=lambda r: r.started_s)
     return ModelSummary(

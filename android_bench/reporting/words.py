@@ -150,7 +150,7 @@ def provenance(summary: Summary) -> list[tuple[str, str]]:
             "protocol",
             f"{protocol.rounds} rounds of at least {protocol.round_runs} invocations and {protocol.round_ms} ms, warm-up "
             f"{protocol.warmup_runs} and {protocol.warmup_ms} ms, XNNPACK {'on' if protocol.xnnpack else 'off'}, "
-            f"{'strict, ' if protocol.strict else ''}seed {protocol.seed}",
+            f"{'low memory, ' if protocol.low_memory else ''}{'strict, ' if protocol.strict else ''}seed {protocol.seed}",
         ),
     ]
     if runtime is not None:
@@ -163,6 +163,8 @@ def provenance(summary: Summary) -> list[tuple[str, str]]:
         found.append((model.name, f"{model.file}, {model.bytes:,} bytes, SHA-256 {model.sha256}"))
         if model.accuracy_source is not None:
             found.append(("", f"{model.score} from {model.accuracy_source}"))
+        if model.kernels is not None:
+            found.append(("", f"1-bit convolutions: {model.kernels} kernels"))
         if model.stem is not None:
             found.append(("", f"stem {model.stem}"))
     found += [("note", text) for text in session.device.notes]

@@ -47,7 +47,7 @@ class _Tensor(ctypes.Structure):
 
 
 class _Options(ctypes.Structure):
-    _fields_ = (("threads", ctypes.c_int32), ("xnnpack", ctypes.c_int32), ("profile", ctypes.c_int32))
+    _fields_ = tuple((name, ctypes.c_int32) for name in ("threads", "xnnpack", "profile", "kernels", "low_memory"))
 
 
 def library_folder() -> Path:
@@ -74,7 +74,7 @@ class NativeModel:
         self._library = _load(library_folder() / LIBRARY)
         self._name, self._content = model.name, model.content  # the library uses the bytes where they are
         error = ctypes.create_string_buffer(_ERROR_BYTES)
-        options = _Options(num_threads, 1, 0)
+        options = _Options(num_threads, 1, 0, 0, 0)
         self._handle = self._library.larqnets_create(
             self._content, len(self._content), ctypes.byref(options), error, _ERROR_BYTES
         )

@@ -2,11 +2,17 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from larqnets.documents import parse_json
 from larqnets.errors import LarqnetsError, excerpt
 from larqnets.schema import Range, from_mapping
+
+# How 1-bit convolutions count (native/kernels.h): bits in which a window and a filter differ; bits of windows that several filters
+# share; bits of filters that several windows share. A shape that cannot be counted in a way is counted by popcount.
+Way = Literal["popcount", "classes", "sorted"]
+# What may be asked for: one of them, or each as takes the fewest instructions for its shape.
+Kernels = Literal["chosen", Way]
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class Step:
     op: int  # number in the file; of a kernel it is the delegate's
     in_delegate: bool
     mean_ns: Annotated[int, Range(0, 10**18)] | None = None  # None: it was counted, not timed
+    way: Way | None = None  # that a 1-bit convolution counted
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ class Report:
     init_ms: Annotated[float, Range(0, 10**12)]
     first_inference_ms: Annotated[float, Range(0, 10**12)]
     peak_memory_kb: Annotated[int, Range(0, 10**15)] | None
+    prepared_bytes: Annotated[int, Range(0, 10**18)]
     rounds: tuple[MeasuredRound, ...]
     profile: tuple[Step, ...] | None
     counted_ops: tuple[Step, ...] | None

@@ -59,6 +59,16 @@ def benchmark(
             help="CPU that qemu emulates: cortex-a72, cortex-a76, i8mm (stands in for a phone with these instructions). Default: the first."
         ),
     ] = None,
+    kernels: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WAY",
+            help="How 1-bit convolutions count: popcount, classes, sorted, where shapes can have it, or chosen, as takes the fewest instructions; several are measured side by side. Default: chosen.",
+        ),
+    ] = None,
+    low_memory: Annotated[
+        bool, typer.Option("--low-memory", help="No way to count that keeps more than four bytes per byte of filters.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure the latency of models on phones and boards; with --device qemu count their instructions on an emulated ARM64.
@@ -71,7 +81,7 @@ def benchmark(
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import devices as device_tables
 
-    if resume is not None and (files or device):
+    if resume is not None and (files or device or kernels or low_memory):
         raise typer.BadParameter("--resume takes files, device and protocol from the record. Leave the others out.")
     if resume is None and not (files and device):
         raise typer.BadParameter("Name files to measure and a device: larqnets benchmark FILE... --device adb")
@@ -82,6 +92,7 @@ def benchmark(
             raise typer.BadParameter("--cpu says what qemu emulates. Give it with --device qemu.")
         device = [f"qemu:{cpu}"]
     options = {"threads": threads, "cores": cores, "rounds": rounds, "strict": strict, "max_temp": max_temp, "out": out}
+    options |= {"kernels": kernels or ("chosen",), "low_memory": low_memory}
     wanted = bench.continuation(resume) if resume else bench.request(paths, device or (), **options)
     check_folder(wanted.out)
     bench.look_at_devices(wanted.devices)

@@ -1,8 +1,8 @@
 """`make bench-kernels`, first half: write the models whose instructions are counted, and an index of them.
 
 Single convolutions as every converter makes them, binary, float and int8 side by side, int8 stems with XNNPACK's op and with
-ours, and a whole ResNet-18 with its twins. Weights and images are random: what an ARM64 core executes does not depend on
-them. For `make bench-groupnet` the same of Group-Net with several numbers of branches, for `make bench-stems` of first
+ours, a whole ResNet-18 with its twins and with an int8 rest, and further binary networks. Weights and images are random: what an
+ARM64 core executes does not depend on them, but for class sums, which other weights move by 0.2 %. For `make bench-groupnet` the same of Group-Net with several numbers of branches, for `make bench-stems` of first
 convolutions in both forms.
 """
 
@@ -18,14 +18,19 @@ import numpy as np
 import tensorflow as tf
 
 from android_bench.emulation.instructions import SQUARES
+from deploy.convert.convert import convert
+from deploy.convert.int8_rest import int8_rest
 from deploy.export.converters import run_converter
 from deploy.export.model import export_model
 from deploy.export.own_stem import with_own_stem
 from deploy.export.stem_table import Shape
-from deploy.targets import Stem
+from deploy.proof.samples import Samples
+from deploy.targets import Int8Request, Stem
 from larqnets.backbones import StemKind, get_backbone
+from larqnets.data.info import IMAGE
 from larqnets.files import write_atomically
 from larqnets.models import create_model
+from larqnets.published.zoo import build_zoo
 from larqnets.reporter import SILENT, Reporter
 from larqnets.terminal import captured_stderr
 from larqnets.tflite.inspect import inspect_model
@@ -69,6 +74,8 @@ NETWORKS: tuple[tuple[str, tuple[int, int, int], int, StemKind], ...] = (
 )
 NETWORK_FORMS: dict[Stem, str] = {"cheaper": "", "as-trained": ", stem as trained"}  # and what follows the name
 
+QUICKNET = "quicknet 224x224x3"  # of Larq Zoo
+
 GROUPNET = ("resnet20", 2.0, (32, 32, 3), 10)  # backbone, width (32, 64, 128 filters), image, classes
 BRANCHES = (1, 3, 5, 8)
 
@@ -82,7 +89,11 @@ STEM_SIZE = 112  # of the images; a pixel less where the zeros around them are c
 
 @dataclass(frozen=True)
 class BenchModel:
-    """A file of the index. `kind`: bconv, fp32, int8, own_int8 (one convolution) or network_binary, network_float, network_int8."""
+    """A file of the index.
+
+    `kind`: bconv, fp32, int8, own_int8 (one convolution) or network_binary, network_mixed_own_stem (its int8 rest), network_float,
+    network_int8.
+    """
 
     file: str
     kind: str
@@ -180,8 +191,29 @@ def _models() -> Iterator[tuple[str, str, bytes]]:
             if words and exported.stem is None:
                 continue  # there is one form only
             yield "network_binary", f"{name}{words}", run_converter(exported.model).content
+            if not words:
+                yield "network_mixed_own_stem", name, _in_int8(binary)
             yield "network_float", f"{name}{words}", _stock(real.model, int8=False)
             yield "network_int8", f"{name}{words}", _stock(real.model, int8=True)
+    for name, body in _bodies():
+        yield "network_binary", name, run_converter(export_model(seen(body)).model).content
+
+
+def _bodies() -> Iterator[tuple[str, tf.keras.Model]]:
+    """Give further binary networks by name."""
+    yield "reactnet_a 224x224x3", create_model("reactnet", "reactnet_a", (224, 224, 3), 1000, stem="imagenet")
+    yield "groupnet K=5 on resnet20 32x32x3", _groupnet(5)
+    yield QUICKNET, build_zoo("zoo:quicknet", input_shape=(224, 224, 3), weights=None, num_classes=1000)
+
+
+def _in_int8(model: tf.keras.Model) -> bytes:
+    """Convert with the int8 rest that takes the fewest instructions: convolutions and classifier, the stem in our op."""
+    images = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:])).astype(np.float32)
+    samples = Samples(images, real=False)
+    main = convert(model, samples, stem="as-trained")
+    request = Int8Request("mixed", images=4)
+    made = int8_rest(main, request, samples, lambda n: {IMAGE: images[:n]}, counted=False, runtime_ops="larqnets")
+    return made.content
 
 
 def _convolution(c: Convolution, *, binary: bool, activation: str | None = None) -> tf.keras.Model:
@@ -190,7 +222,7 @@ def _convolution(c: Convolution, *, binary: bool, activation: str | None = None)
         x = tf.keras.layers.Conv2D(c.filters, c.window, c.stride, padding="same", activation=activation)(image)
         return tf.keras.Model(image, x)
     options = {"padding": "same", "pad_values": c.pad_value, "use_bias": False}
-    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip"}
     x = lq.layers.QuantConv2D(c.filters, c.window, c.stride, **signs, **options)(image)
     return tf.keras.Model(image, tf.keras.layers.BatchNormalization()(x))
 

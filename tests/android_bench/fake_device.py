@@ -97,6 +97,7 @@ class FakeDevice:
             "init_ms": 12.5,
             "first_inference_ms": 3 * milliseconds,
             "peak_memory_kb": 30000,
+            "prepared_bytes": 4000,
             "rounds": [{"ns": ns, "before": conditions, "after": conditions}] if ns else [],
             "profile": events if "--profile" in arguments else None,
             "counted_ops": None,

@@ -110,6 +110,7 @@ class Bconv:
     threads: int = 1
     place: int = 0
     kernels: int = CHOSEN
+    low_memory: bool = False
     odd_numbers: bool = False  # infinities, NaN, huge and tiny multipliers and biases, extreme thresholds
     signs: tuple[np.ndarray, np.ndarray] = field(init=False, compare=False, repr=False)
     numbers: tuple[np.ndarray, np.ndarray, np.ndarray] = field(init=False, compare=False, repr=False)
@@ -163,6 +164,7 @@ class Bconv:
             self.batch,
             *self.image,
             self.kernels,
+            self.low_memory,
         )
         x, w = self.signs
         multiplier, bias, thresholds = self.numbers
@@ -243,6 +245,7 @@ def bconvs(draw: st.DrawFn, channels: tuple[int, ...] = ()) -> Bconv:
         threads=draw(st.integers(1, 4)),
         place=draw(st.sampled_from([0, 1])),
         kernels=draw(st.sampled_from([CHOSEN, POPCOUNT, CLASSES, SORTED])),
+        low_memory=draw(st.booleans()),
         odd_numbers=draw(st.booleans()),
     )
 

@@ -31,6 +31,7 @@ PROTOCOL = Protocol(
     strict=False,
     seed=1,
     xnnpack=True,
+    low_memory=False,
     profile_runs=50,
     start_temperature_c=45.0,
     gate_timeout_s=600.0,
@@ -113,6 +114,7 @@ def model(name: str = "binary", **changes) -> ModelRecord:
         role="binary",
         twin_of=None,
         stem=None,
+        kernels=None,
         score="accuracy",
         accuracy=0.95,
         accuracy_source="manifest.json",
@@ -123,9 +125,9 @@ def model(name: str = "binary", **changes) -> ModelRecord:
         profile=Profile(
             50,
             (
-                OpTime("Convolution (NHWC, F32) IGEMM", (0,), ("stem",), "real", 3.0),
-                OpTime("LceQuantize", (1,), ("block_1",), "glue", 0.5),
-                OpTime("LceBconv2d", (2,), ("block_1_conv",), "binary", 5.5),
+                OpTime("Convolution (NHWC, F32) IGEMM", (0,), ("stem",), "real", 3.0, None),
+                OpTime("LceQuantize", (1,), ("block_1",), "glue", 0.5, None),
+                OpTime("LceBconv2d", (2,), ("block_1_conv",), "binary", 5.5, "classes"),
             ),
         ),
         equality=Equality(sha256("x"), 8, 1e-6, 1.0, 1e-3, True, "LCE 0.16 interpreter"),

@@ -1,6 +1,7 @@
 """`make bench-kernels` and `make bench-groupnet` on small models: the rows, the file, the tables."""
 
 import json
+from dataclasses import fields
 from itertools import product
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def small():
         patch.setattr(bench_models, "BINARY_ONLY", (Convolution(7, 32, 40, window=1, stride=2, pad_value=0),))
         patch.setattr(bench_models, "INT8_STEMS", (Convolution(16, 3, 24, window=7, stride=2),))
         patch.setattr(bench_models, "NETWORKS", (("resnet8", (16, 16, 3), 10, "small"),))
+        patch.setattr(bench_models, "_bodies", lambda: iter(()))
         yield
 
 
@@ -32,21 +34,36 @@ def test_rows_file_and_tables(bundle, small, cli, tmp_path):
     assert done.code == 0, done.err
     rows = json.loads((tmp_path / "kernels.json").read_text())
     assert rows == json.loads(done.out)
-    assert all(list(row) == ["cpu", "shape", "kind", "macs", "instructions"] for row in rows)
+    assert all(list(row) == [field.name for field in fields(kernels.Row)] for row in rows)
     a72, a76, i8mm = ({(r["shape"], r["kind"]): r for r in rows if r["cpu"] == cpu} for cpu in CPUS)
     assert list(a72) == list(a76) == list(i8mm)
     shape, other, network = "3x3 7x7x64", "1x1 7x7x32 to 40 stride 2 zero padding", "resnet8 16x16x3"
-    assert [key for key in a72 if key[0] == shape] == [
-        *((shape, "larqnets_bconv"), (shape, "lce_quantize"), (shape, "xnnpack_fp32"), (shape, "xnnpack_int8"))
-    ]
-    assert (other, "larqnets_bconv") in a72
-    assert {kind for name, kind in a72 if name == network} == {"network_binary", "network_float", "network_int8"}
+    ways = {"larqnets_bconv": "sorted"} | {f"larqnets_bconv_{way}": way for way in ("popcount", "classes")}
+    single = {"lce_quantize": None, "xnnpack_fp32": None, "xnnpack_int8": None}
+    assert {kind: row["family"] for (name, kind), row in a72.items() if name == shape} == ways | single
+    least = min(a72[shape, kind]["instructions"] for kind in ways)
+    assert a72[shape, "larqnets_bconv"]["instructions"] == least
+    assert a72[other, "larqnets_bconv"]["family"] == "popcount"
+    twins, binary = ("network_float", "network_int8"), ("network_binary", "network_mixed_own_stem")
+    assert {kind for name, kind in a72 if name == network} == {
+        *twins,
+        *binary,
+        *(f"{kind}_popcount" for kind in binary),
+    }
+    for kind in binary:
+        assert a72[network, kind]["instructions"] <= a72[network, f"{kind}_popcount"]["instructions"]
+    assert all(
+        (row["load_instructions"] is None) is (kind in ways or kind == "lce_quantize")
+        for (name, kind), row in a72.items()
+        if name == shape
+    )
     for kind in ("larqnets_bconv", "xnnpack_fp32", "xnnpack_int8"):
         assert a72[shape, kind]["macs"] == 7 * 7 * 64 * 9 * 64
     assert a72[shape, "lce_quantize"]["macs"] == 7 * 7 * 64
     assert a72[other, "larqnets_bconv"]["macs"] == 4 * 4 * 32 * 40
     # the binary kernel is the same on all cores, the int8 one has dot products on the newer, and products of matrices
-    assert a72[shape, "larqnets_bconv"] | {"cpu": ""} == a76[shape, "larqnets_bconv"] | {"cpu": ""}
+    for kind in ways:
+        assert a72[shape, kind] | {"cpu": ""} == a76[shape, kind] | {"cpu": ""}
     counts = [of_cpu[shape, "larqnets_bconv"]["instructions"] for of_cpu in (a76, i8mm)]
     assert 0.99 * counts[0] < counts[1] <= counts[0]  # the system's memset is another one there
     assert a76[shape, "xnnpack_int8"]["instructions"] < 0.6 * a72[shape, "xnnpack_int8"]["instructions"]
@@ -73,9 +90,10 @@ def test_the_kept_counts_of_networks():
     """Rewritten, the stem is cheaper for every variant on every core, and by how much is the same for the float ones."""
     rows = json.loads((Path(__file__).parents[2] / "results/kernels.json").read_text())
     found = {(r["cpu"], r["shape"], r["kind"]): r["instructions"] for r in rows if r["kind"].startswith("network_")}
-    assert len(found) == len(CPUS) * 2 * 2 * 3  # sizes of the images, forms of the stem, kinds
+    twins = {key: count for key, count in found.items() if key[2] in ("network_float", "network_int8")}
+    assert len(twins) == len(CPUS) * 2 * 2 * 2  # sizes of the images, forms of the stem, kinds
     for (cpu, shape, kind), count in found.items():
-        if "trained" not in shape:
+        if f"{shape}, stem as trained" in {of for _, of, _ in found} and "mixed" not in kind:
             assert count < found[cpu, f"{shape}, stem as trained", kind]
     saved = [
         found[cpu, "resnet18 112x112x3, stem as trained", kind] - found[cpu, "resnet18 112x112x3", kind]
@@ -130,7 +148,8 @@ def test_groupnets(bundle, cli, tmp_path, monkeypatch):
         alike = [other["float"] for other in rows if other["cpu"] == row["cpu"]]
         assert set(alike) == {row["float"]}
         assert row["float"] > 4 * 4 * 128 / 4  # the head reads every feature, four at a time
-    assert rows[1]["binary"] == 5 * rows[0]["binary"]  # every branch has its own ops, the 1x1 in the shortcut too
+    # Every branch has its own ops, the 1x1 in the shortcut too; what class sums execute depends a little on the weights.
+    assert rows[1]["binary"] == pytest.approx(5 * rows[0]["binary"], rel=0.01)
     check_goal(rows)
     assert [table.row_count for table in studies.instructions_of_groupnets(result)] == [2, 2, 2]
 
@@ -143,7 +162,7 @@ def test_the_kept_counts_of_group_net_reach_the_goal():
 
 def test_real_work_between_stem_and_head_is_no_groupnet():
     def op(name, group="real"):
-        return OpCount(name, (0,), group, 10, 0, 0)
+        return OpCount(name, (0,), group, 10, 0, 0, None)
 
     stem, conv, head = op("CONV_2D"), op("LceBconv2d", "binary"), op("ADD + MUL + MEAN + FULLY_CONNECTED")
     assert groupnet_cost.split((stem, conv, head), 4) == {"binary": 10, "float": 4, "glue": 6}

@@ -19,9 +19,9 @@ import pytest
 from recorder import Recorder
 
 from android_bench.measuring import session, thermal
-from android_bench.measuring.benchmark import Request, measure, request
+from android_bench.measuring.benchmark import Request, continuation, measure, request
 from android_bench.measuring.protocol import DEFAULT
-from android_bench.record import parse_session, read_session
+from android_bench.record import parse_session, read_session, write_session
 from android_bench.reporting.summary import summarise
 from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
@@ -118,6 +118,32 @@ def test_without_arm_hardware_no_latency_is_shown(bundle, cli, tmp_path, monkeyp
     assert f"{measured.models[0].instructions.instructions:,}" in done.out
     assert cli("report", path, "--html", "page.html").code == 0
     assert "functional run, no latency" in (tmp_path / "page.html").read_text()
+
+
+def test_ways_to_count_are_measured_side_by_side(bundle, phone, trio, cli, tmp_path):
+    ways = ("--kernels", "chosen", "--kernels", "popcount")
+    done = cli("benchmark", trio, "--device", f"adb:{phone.serial}", *ways, "--low-memory", "--json")
+    assert done.code == 0, done.err
+    measured = parse_session(done.out, "stdout")
+    named = {"chosen": "{}", "popcount": "{} (popcount)"}
+    assert [(m.name, m.kernels) for m in measured.models] == [
+        (words.format(role), way) for role in ("binary", "float", "int8") for way, words in named.items()
+    ]
+    assert measured.protocol.low_memory
+    assert all(model.equality.equal and len(model.kept) == 2 for model in measured.models)
+    assert {op.way for op in measured.models[1].profile.ops if op.name == "LceBconv2d"} == {"popcount"}
+    (path,) = (tmp_path / "results").glob("*.json")
+    again = continuation(_incomplete(path, measured))
+    assert (again.kernels, again.protocol.low_memory) == (("chosen", "popcount"), True)
+    counted = cli("benchmark", trio, "--device", "qemu", *ways)
+    assert counted.code == 0, counted.err
+    assert "binary (popcount)" in counted.out
+    assert "LceBconv2d, popcount" in counted.out
+
+
+def _incomplete(path, measured):
+    write_session(dataclasses.replace(measured, complete=False), path)
+    return path
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])

@@ -110,6 +110,25 @@ def test_the_shape_chooses_the_way_to_count_and_what_it_keeps_is_bounded(host_pr
     assert result.prepared_bytes < 4.3 * c.depth * filters / 8 + planes + 300_000  # room for 16 threads
 
 
+def test_with_low_memory_no_way_keeps_more_than_four_bytes_per_byte_of_filters(host_program, tmp_path):
+    ways = (kc.CHOSEN, kc.CLASSES, kc.SORTED)
+    kept = []
+    for c in (*kc.WAYS, Bconv(image=(14, 14), channels_in=256, channels_out=256)):
+        packed = c.channels_out * c.filter[0] * c.filter[1] * -(-c.channels_in // 32) * 4
+        free, low = (
+            run_cases(
+                host_program, "portable", [replace(c, kernels=w, low_memory=asked).case() for w in ways], tmp_path
+            )
+            for asked in (False, True)
+        )
+        for before, after in zip(free, low, strict=True):
+            fits = before.prepared_bytes <= 4 * packed
+            assert after.kernels == (before.kernels if fits else kc.POPCOUNT)
+            assert after.same(before)
+            kept.append(fits and before.kernels != kc.POPCOUNT)
+    assert {True, False} == set(kept)
+
+
 @pytest.mark.parametrize("path", ["reference", "portable"])
 @ANY
 @given(pairs=st.lists(kc.max_pools() | kc.conversions(), min_size=1, max_size=8))

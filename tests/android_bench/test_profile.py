@@ -53,10 +53,10 @@ def test_one_kernel_for_every_op_is_one_by_one(kernels, data):
 
 def test_breakdown_sums_to_the_median():
     ops = (
-        OpTime("a", (0,), (), "real", 3.0),
-        OpTime("b", (1,), (), "binary", 5.0),
-        OpTime("c", (2,), (), "glue", 0.5),
-        OpTime("d", (3,), (), "real", 1.0),
+        OpTime("a", (0,), (), "real", 3.0, None),
+        OpTime("b", (1,), (), "binary", 5.0, None),
+        OpTime("c", (2,), (), "glue", 0.5, None),
+        OpTime("d", (3,), (), "real", 1.0, None),
     )
     found = breakdown(Profile(10, ops), median_ms=10.0)
     assert [op.name for op, _ in found.ops] == ["b", "a", "d", "c"]

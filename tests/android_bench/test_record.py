@@ -18,7 +18,7 @@ from android_bench.reporting.summary import summarise
 from larqnets.cli.tables import devices as device_tables
 from larqnets.errors import LarqnetsError
 
-COUNT = Count("cortex-a72", 10, 5, 2, (OpCount("LceBconv2d", (0,), "binary", 10, 5, 2),))
+COUNT = Count("cortex-a72", 10, 5, 2, (OpCount("LceBconv2d", (0,), "binary", 10, 5, 2, "classes"),), 100, 50)
 SESSION = session(model(), model("float", role="float", twin_of=model().sha256, instructions=COUNT))
 TEXT = json.dumps(to_json(SESSION))
 
@@ -33,15 +33,40 @@ def test_written_is_read_back(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["s.json"]
 
 
-def test_a_record_of_an_earlier_version_is_one_of_classifiers_whose_files_say_no_stem():
-    first, second = (json.loads(TEXT) | {"schema_version": version} for version in (1, 2))
+def _without_ways(found):
+    """The session as it is when nothing is known of how 1-bit convolutions count."""
+    models = []
+    for measured in found.models:
+        counted, profile = measured.instructions, measured.profile
+        if counted is not None:
+            ops = tuple(dataclasses.replace(op, way=None) for op in counted.ops)
+            counted = dataclasses.replace(counted, ops=ops, load_instructions=None, prepared_bytes=None)
+        if profile is not None:
+            profile = dataclasses.replace(profile, ops=tuple(dataclasses.replace(op, way=None) for op in profile.ops))
+        models.append(dataclasses.replace(measured, kernels=None, instructions=counted, profile=profile))
+    return dataclasses.replace(found, models=tuple(models))
+
+
+def test_a_record_of_an_earlier_version_is_one_of_classifiers_whose_files_say_no_stem_and_no_ways_to_count():
+    first, second, third = (json.loads(TEXT) | {"schema_version": version} for version in (1, 2, 3))
+    for old in (first, second, third):
+        assert old["protocol"].pop("low_memory") is False
+        for record_of_model in old["models"]:
+            assert record_of_model.pop("kernels") is None
+            for part in ("instructions", "profile"):
+                for op in (record_of_model[part] or {"ops": ()})["ops"]:
+                    del op["way"]
+            if record_of_model["instructions"]:
+                del record_of_model["instructions"]["load_instructions"]
+                del record_of_model["instructions"]["prepared_bytes"]
     for old in (first, second):
         for record_of_model in old["models"]:
             assert record_of_model.pop("stem") is None
     for record_of_model in first["models"]:
         assert record_of_model.pop("score") == "accuracy"
-    for old in (first, second):
-        assert parse_session(json.dumps(old), "f.json") == parse_session(TEXT, "f.json")
+    assert _without_ways(SESSION) != SESSION
+    for old in (first, second, third):
+        assert parse_session(json.dumps(old), "f.json") == _without_ways(parse_session(TEXT, "f.json"))
     with pytest.raises(LarqnetsError, match=r"'models' must be"):
         parse_session(json.dumps(first | {"models": 3}), "f.json")
 
@@ -98,9 +123,9 @@ def test_no_field_has_a_default():
         ("[" * 100_000, "nested too deep"),
         ("[]", "is no session"),
         ('{"format_version": 1}', "is no session"),
-        (TEXT.replace('"schema_version": 3', '"schema_version": 4', 1), "Update larqnets"),
-        (TEXT.replace('"schema_version": 3', '"schema_version": "2"', 1), "schema version '2'"),
-        (TEXT.replace('"schema_version": 3', '"schema_version": true', 1), "schema version True"),
+        (TEXT.replace('"schema_version": 4', '"schema_version": 5', 1), "Update larqnets"),
+        (TEXT.replace('"schema_version": 4', '"schema_version": "2"', 1), "schema version '2'"),
+        (TEXT.replace('"schema_version": 4', '"schema_version": true', 1), "schema version True"),
         (TEXT.replace('"accuracy": 0.95', '"accuracy": NaN', 1), "NaN is no number"),
         (TEXT.replace('"accuracy": 0.95', '"accuracy": 1e999', 1), "too large"),
         (TEXT.replace('"accuracy": 0.95', f'"accuracy": {10**400}', 1), "no whole number, or too large"),

@@ -213,7 +213,7 @@ def test_a_functional_session_has_no_time_anywhere():
     profile = dataclasses.replace(
         record.profile, ops=tuple(dataclasses.replace(op, mean_ms=7.771) for op in record.profile.ops)
     )
-    record = dataclasses.replace(record, profile=profile, instructions=Count("cortex-a72", 12345678, 5, 2, ()))
+    record = dataclasses.replace(record, profile=profile, instructions=Count("cortex-a72", 12345678, 5, 2, (), 20, 30))
     functional = session(record, dataclasses.replace(record, name="uncounted", instructions=None), device=FUNCTIONAL)
     summary = summarise(functional)
     assert not summary.timed

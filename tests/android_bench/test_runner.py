@@ -57,6 +57,32 @@ def test_rounds_profile_and_facts(runner):
     assert {"clocks", "temperatures", "throttled", "load"} <= set(report["conditions"])
 
 
+def test_every_way_to_count_is_taken_and_gives_the_same(runner, tmp_path):
+    rng = np.random.default_rng(0)
+    content, inputs = file_of([bconv(rng, size=(14, 14), channels=256, filters=64)])
+    (tmp_path / "bconv.tflite").write_bytes(content)
+    np.save(tmp_path / "x.npy", inputs[0])
+    asked = {"chosen": "classes", "popcount": "popcount", "classes": "classes", "sorted": "sorted"}
+    outputs, reports = [], []
+    for way in asked:
+        given = ("--model", "bconv.tflite", "--input", "x.npy", "--output", way, "--kernels", way, "--count-ops")
+        report = json.loads(runner(*given, "--profile", 1, "--warmup-runs", 0, "--warmup-ms", 0).stdout)
+        assert report["counting"] == way
+        for events in (report["counted_ops"], report["profile"]):
+            assert [op["way"] for op in events if op["name"] == "LceBconv2d"] == [asked[way]]
+        outputs.append((tmp_path / f"{way}.0.npy").read_bytes())
+        reports.append(report)
+    assert len(set(outputs)) == 1
+    kept = [report["prepared_bytes"] for report in reports]
+    assert kept[0] == kept[2]
+    assert len(set(kept)) == 3
+    low = json.loads(runner("--model", "bconv.tflite", "--low-memory").stdout)
+    assert (low["low_memory"], low["prepared_bytes"]) == (True, kept[1])
+    done = runner("--model", "bconv.tflite", "--kernels", "bytes")
+    assert done.returncode == 2
+    assert "--kernels cannot be 'bytes'" in done.stderr
+
+
 def test_a_round_lasts_as_long_as_asked(runner):
     done = runner("--model", "model.tflite", "--warmup-ms", 0, "--rounds", 1, "--round-runs", 1, "--round-ms", 300)
     (latencies,) = (r["ns"] for r in json.loads(done.stdout)["rounds"])

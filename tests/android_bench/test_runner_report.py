@@ -20,7 +20,14 @@ from larqnets.errors import LarqnetsError
 ROUND = {"ns": [1000, 1001], "before": {"clocks": {}}, "after": {"clocks": {}}}
 REPORT = {
     **dict.fromkeys(("larqnets", "tflite", "kernels", "system", "hwcap", "hwcap2"), "x"),
-    **{"emulator": None, "outputs": [{}], "init_ms": 1.5, "first_inference_ms": 2, "peak_memory_kb": 3},
+    **{
+        "emulator": None,
+        "outputs": [{}],
+        "init_ms": 1.5,
+        "first_inference_ms": 2,
+        "peak_memory_kb": 3,
+        "prepared_bytes": 4,
+    },
     **{"rounds": [ROUND], "profile": None, "counted_ops": None},
 }
 

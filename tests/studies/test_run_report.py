@@ -87,7 +87,7 @@ def test_a_whole_run_is_on_the_page_with_its_pictures(demo, cli, tmp_path):
     binary, floating = (
         json.loads((demo.run / "arm64/manifest.json").read_text())["files"][k] for k in ("binary", "float")
     )
-    count = Count("cortex-a72", 1000, 1, 1, ())
+    count = Count("cortex-a72", 1000, 1, 1, (), 20, 30)
     models = [
         model("binary", sha256=binary["sha256"], instructions=count),
         model(

@@ -27,7 +27,12 @@ def operations(summary: "Summary") -> list[Any]:
         ops = model.instructions.ops
         total = sum(op.instructions for op in ops)
         for op in ops:
-            table.add_row(_fused(op.name), op.group, f"{op.instructions:,}", f"{op.instructions / total:.1%}")
+            table.add_row(
+                _fused(op.name) + (f", {op.way}" if op.way else ""),
+                op.group,
+                f"{op.instructions:,}",
+                f"{op.instructions / total:.1%}",
+            )
         groups = (f"{group} {model.instructions.of(group) / total:.1%}" for group in ("binary", "real", "glue"))
         parts += [f"{model.name}: {model.instructions.instructions:,} instructions per inference", table]
         parts += [", ".join(groups), ""]

@@ -108,7 +108,10 @@ def instructions_of_kernels(rows: list[dict[str, Any]]) -> list[Table]:
         )
         for column in (
             "shape",
+            "way",
             "binary",
+            "vector",
+            "popcount",
             "per MAC",
             "fp32",
             "fp32/binary",
@@ -116,17 +119,19 @@ def instructions_of_kernels(rows: list[dict[str, Any]]) -> list[Table]:
             "int8/binary",
             "LceQuantize per float",
         ):
-            table.add_column(column, justify="left" if column == "shape" else "right")
+            table.add_column(column, justify="left" if column in ("shape", "way") else "right")
         for (shape, kind), row in found.items():
             if kind != "larqnets_bconv":
                 continue
             mine, cells = row["instructions"], []
+            before = found.get((shape, "larqnets_bconv_popcount"), row)["instructions"]
             for other in ("xnnpack_fp32", "xnnpack_int8"):
                 theirs = found.get((shape, other), {}).get("instructions")
                 cells += [f"{theirs / 1e6:.2f}", f"{theirs / mine:.1f}"] if theirs else ["", ""]
             packing = found[shape, "lce_quantize"]
             per_float = f"{packing['instructions'] / packing['macs']:.3f}"
-            table.add_row(shape, f"{mine / 1e6:.3f}", f"{mine / row['macs']:.4f}", *cells, per_float)
+            counts = (f"{count / 1e6:.3f}" for count in (mine, row["simd"], before))
+            table.add_row(shape, row["family"], *counts, f"{mine / row['macs']:.4f}", *cells, per_float)
         stems = Table(title=f"{described(cpu)}: million instructions of one int8 stem", box=None, title_justify="left")
         for column in ("shape", "our op", "per MAC", "XNNPACK", "XNNPACK/our op"):
             stems.add_column(column, justify="left" if column == "shape" else "right")
@@ -143,14 +148,15 @@ def instructions_of_kernels(rows: list[dict[str, Any]]) -> list[Table]:
         networks = Table(
             title=f"{described(cpu)}: million instructions of one inference", box=None, title_justify="left"
         )
-        for column in ("network", "kind", "instructions", "to binary"):
+        for column in ("network", "kind", "instructions", "to binary", "to load", "kept bytes"):
             networks.add_column(column, justify="left" if column in ("network", "kind") else "right")
         for (shape, kind), row in found.items():
             if kind.startswith("network_"):
                 ratio = row["instructions"] / found[shape, "network_binary"]["instructions"]
-                networks.add_row(
-                    shape, kind.removeprefix("network_"), f"{row['instructions'] / 1e6:.1f}", f"{ratio:.1f}"
-                )
+                millions = (f"{row[key] / 1e6:.1f}" for key in ("instructions", "load_instructions"))
+                counted, load = millions
+                kept = f"{row['prepared_bytes']:,}"
+                networks.add_row(shape, kind.removeprefix("network_"), counted, f"{ratio:.1f}", load, kept)
         result += [table, stems, networks]
     return result
 
