@@ -52,13 +52,15 @@ class Bconv(_Convolution):
     pad: str = "one"  # or "zero"
     output: str = "float"  # or "int8", "bits"
     threads: int = 1
+    pixels: str = "random"  # or "equal": all of them, so that every window that lies in the image sorts positions alike
 
     @property
     def argument(self) -> str:
-        return f"bconv:{self.sizes},{self.pad},{self.output},{self.threads}"
+        return f"bconv:{self.sizes},{self.pad},{self.output},{self.threads},{self.pixels}"
 
     def __str__(self) -> str:
-        return f"{self.shape} {self.pad} {self.output}"
+        text = f"{self.shape} {self.pad} {self.output}"
+        return text if self.pixels == "random" else f"{text}, {self.pixels} pixels"
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,8 @@ void Bconv::State::lay_out() {
   const double by_classes = classes.reckon(plan), by_sorting = sorted.reckon(plan);
   lay_out_as(chosen(by_classes, by_sorting));
   const BconvParams& p = plan.params;
-  const size_t packed = static_cast<size_t>(p.channels_out) * p.filter_h * p.filter_w * plan.in_pixel / p.groups;
+  const size_t packed =
+      static_cast<size_t>(p.channels_out) * p.filter_h * p.filter_w * plan.in_pixel / p.groups;
   if (p.low_memory && kernels != Kernels::kPopcount && prepared_bytes() > kLowMemory * packed) {
     classes = {};
     sorted = {};
@@ -168,8 +169,8 @@ std::string Bconv::resize(int batch, int in_h, int in_w) try {
   plan.images = {};
   const int64_t in_bytes = (int64_t{p.channels_in} + 31) / 32 * 4, out_bytes = int64_t{p.channels_out} * 4;
   Window rows, columns;
-  const std::string error = place_windows(batch, in_h, in_w, p, p.dilation_h, p.dilation_w, in_bytes, out_bytes,
-                                          &rows, &columns);
+  const std::string error =
+      place_windows(batch, in_h, in_w, p, p.dilation_h, p.dilation_w, in_bytes, out_bytes, &rows, &columns);
   if (!error.empty()) return error;
   const reference::Images images = {batch, in_h, in_w, rows.out, columns.out, rows.before, columns.before};
   if (state_->path == Path::kReference) {

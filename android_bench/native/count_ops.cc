@@ -1,6 +1,6 @@
 // Runs ops once to warm up and once inside a marked region each, on random data: the program that icount.c
-// counts. Arguments: bconv:HEIGHT,WIDTH,IN,OUT,FILTER,STRIDE,PAD,OUTPUT,THREADS with PAD one|zero and OUTPUT
-// float|int8|bits; quantize:ROWS,CHANNELS,THREADS; conv8:HEIGHT,WIDTH,IN,OUT,FILTER,STRIDE,THREADS. The n-th op (from 1) is region 32 n. With more than one
+// counts. Arguments: bconv:HEIGHT,WIDTH,IN,OUT,FILTER,STRIDE,PAD,OUTPUT,THREADS,PIXELS with PAD one|zero, OUTPUT
+// float|int8|bits, and PIXELS random|equal; quantize:ROWS,CHANNELS,THREADS; conv8:HEIGHT,WIDTH,IN,OUT,FILTER,STRIDE,THREADS. The n-th op (from 1) is region 32 n. With more than one
 // thread the tasks of the threads run one after the other, task i in region 32 n + 1 + i, and region 32 n is
 // what no thread shares.
 #include <cstdio>
@@ -54,9 +54,9 @@ int fail(const std::string& what) {
 
 int count_bconv(const char* text, long region) {
   int h, w, in, out, filter, stride, threads;
-  char pad[8], output[8];
-  if (std::sscanf(text, "%d,%d,%d,%d,%d,%d,%7[a-z],%7[a-z0-9],%d", &h, &w, &in, &out, &filter, &stride, pad,
-                  output, &threads) != 9) {
+  char pad[8], output[8], pixels[8];
+  if (std::sscanf(text, "%d,%d,%d,%d,%d,%d,%7[a-z],%7[a-z0-9],%d,%7[a-z]", &h, &w, &in, &out, &filter,
+                  &stride, pad, output, &threads, pixels) != 10) {
     return fail(std::string("cannot read bconv:") + text);
   }
   BconvParams p;
@@ -73,7 +73,11 @@ int count_bconv(const char* text, long region) {
   const auto weights = random_bits(static_cast<size_t>(out) * filter * filter, in);
   const std::vector<float> multiplier(out, 0.5f), bias(out, 0.25f);
   const std::vector<int32_t> thresholds(out, depth / 2);
-  const auto input = random_bits(static_cast<size_t>(h) * w, in);
+  auto input = random_bits(static_cast<size_t>(h) * w, in);
+  const size_t words = (static_cast<size_t>(in) + 31) / 32;
+  if (std::strcmp(pixels, "equal") == 0) {
+    for (size_t i = words; i < input.size(); ++i) input[i] = input[i % words];
+  }
   Bconv op;
   std::string error =
       op.prepare(best_path(), p, weights.data(), multiplier.data(), bias.data(), thresholds.data());

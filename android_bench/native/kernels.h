@@ -61,7 +61,8 @@ struct BconvParams {
   double output_scale = 1;    // int8 only
   int output_zero_point = 0;  // int8 only
   Kernels kernels = Kernels::kChosen;
-  bool low_memory = false;  // a way that keeps more than four bytes per byte of packed filter gives place to kPopcount
+  bool low_memory =
+      false;  // a way that keeps more than four bytes per byte of packed filter gives place to kPopcount
 };
 
 // LceBconv2d, one node. With s the sum of x * w over the window (K products), two_acc = K - s (twice the

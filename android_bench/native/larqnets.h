@@ -54,9 +54,9 @@ enum {
 };
 
 typedef struct {
-  int32_t threads;  // at least 1
-  int32_t xnnpack;  // 1: ordinary ops run in XNNPACK, 0: in TFLite's own kernels
-  int32_t profile;  // 1: larqnets_events() and LARQNETS_MARK_OPS work; costs time in every invocation
+  int32_t threads;     // at least 1
+  int32_t xnnpack;     // 1: ordinary ops run in XNNPACK, 0: in TFLite's own kernels
+  int32_t profile;     // 1: larqnets_events() and LARQNETS_MARK_OPS work; costs time in every invocation
   int32_t kernels;     // LARQNETS_KERNELS_...
   int32_t low_memory;  // 1: a way that keeps more than four bytes per byte of filters gives place to popcount
 } larqnets_options;

@@ -15,17 +15,81 @@ namespace {
 
 constexpr size_t kPatterns = size_t{1} << kMaxGroup;
 
+// Positions sorted by their patterns. Lists follow each other class after class, in each those at which pixel 0 has
+// a clear bit first; an entry is twice a position, which is a sixteenth of where its plane begins.
+struct Lists {
+  uint16_t sizes[kPatterns];
+  uint16_t* ends[kPatterns];
+  uint16_t ones[kMaxGroup];  // how many positions have patterns with bit j
+};
+
+// The patterns of a class of a group of `count` pixels.
+struct Class {
+  size_t less, more;
+};
+inline Class class_of(size_t number, int count) {
+  const size_t more = number << 1;
+  return {more ^ ((size_t{2} << (count - 1)) - 1), more};
+}
+
+void count_ones(Lists* lists) {
+  constexpr uint16_t kBits[3][8] = {
+      {0, 1, 0, 1, 0, 1, 0, 1}, {0, 0, 1, 1, 0, 0, 1, 1}, {0, 0, 0, 0, 1, 1, 1, 1}};
+  uint16x8_t all = vdupq_n_u16(0), with[kMaxGroup - 3] = {all, all, all, all};
+  for (size_t i = 0; i < kPatterns / 8; ++i) {
+    const uint16x8_t eight = vld1q_u16(lists->sizes + 8 * i);
+    all = vaddq_u16(all, eight);
+    for (int j = 0; j < kMaxGroup - 3; ++j) {
+      if (i >> j & 1) with[j] = vaddq_u16(with[j], eight);
+    }
+  }
+  for (int j = 0; j < kMaxGroup; ++j)
+    lists->ones[j] = vaddvq_u16(j < 3 ? vmulq_u16(all, vld1q_u16(kBits[j])) : with[j - 3]);
+}
+
+// Sorts whole bytes of channels into memory from `to` on.
+void sort(const uint8_t* patterns, size_t positions, int count, uint16_t* to, Lists* lists) {
+  std::memset(lists->sizes, 0, sizeof(lists->sizes));
+  for (size_t i = 0; i < positions; i += 8)
+    for (size_t k = 0; k < 8; ++k) ++lists->sizes[patterns[i + k]];
+  for (size_t number = 0; number < size_t{1} << (count - 1); ++number) {
+    const Class c = class_of(number, count);
+    lists->ends[c.less] = to;
+    to += lists->sizes[c.less];
+    lists->ends[c.more] = to;
+    to += lists->sizes[c.more];
+  }
+  for (size_t i = 0; i < positions; i += 8)
+    for (size_t k = 0; k < 8; ++k) *lists->ends[patterns[i + k]]++ = static_cast<uint16_t>(2 * (i + k));
+  count_ones(lists);
+}
+
+// The same where all bits of all positions are clear, as outside of the image.
+void list_clear(size_t positions, uint16_t* to, Lists* lists) {
+  constexpr uint16_t kFirst[8] = {0, 2, 4, 6, 8, 10, 12, 14};
+  uint16x8_t entries = vld1q_u16(kFirst);
+  for (size_t i = 0; i < positions; i += 8, entries = vaddq_u16(entries, vdupq_n_u16(16)))
+    vst1q_u16(to + i, entries);
+  std::memset(lists->sizes, 0, sizeof(lists->sizes));
+  std::memset(lists->ones, 0, sizeof(lists->ones));
+  lists->sizes[0] = static_cast<uint16_t>(positions);
+  for (uint16_t*& end : lists->ends) end = to + positions;
+}
+
 class NeonKernel {
  public:
   NeonKernel(const BconvPlan& plan, const SortedPlan& sorted, uint8_t* output, uint8_t* scratch)
-      : plan_(plan),
-        sorted_(sorted),
-        output_(output),
-        patterns_(scratch),
-        lists_(reinterpret_cast<uint16_t*>(scratch + (sorted.positions + 64 + 63) / 64 * 64)) {}
+      : plan_(plan), sorted_(sorted), output_(output), patterns_(scratch) {
+    scratch += (sorted.positions + 2 * 64 - 1) / 64 * 64;
+    lists_ = reinterpret_cast<uint16_t*>(scratch);
+    scratch += sorted.list_bytes(sorted.positions);
+    for (int i = 0; sorted.rows && i < plan.params.filter_h;
+         ++i, scratch += sorted.list_bytes(sorted.row_positions))
+      row_lists_[i] = reinterpret_cast<uint16_t*>(scratch);
+  }
 
-  // The output of pixels [first, first + count).
-  void run(size_t first, int count) {
+  // The output of pixels [first, first + count) and twice 128 filters each of [pair, pair_end).
+  void run(size_t first, int count, size_t pair, size_t pair_end) {
     first_ = first;
     count_ = count;
     for (int j = 0; j < count; ++j) {
@@ -34,10 +98,9 @@ class NeonKernel {
           border == 0 ? nullptr : plan_.starts16.data() + border * plan_.blocks.size() * kBlockChannels;
       odd_[j] = border == 0 ? 0 : plan_.odd[border];
     }
-    make_patterns();
-    sort();
+    sorted_.rows ? sort_rows() : sort_all();
     const size_t filters = plan_.params.channels_out;
-    for (size_t pair = 0; pair < sorted_.pairs; ++pair) {
+    for (; pair < pair_end; ++pair) {
       if (filters - pair * kPassLanes > kVectorLanes) {
         sum<2>(pair);
       } else {
@@ -52,14 +115,15 @@ class NeonKernel {
   }
 
  private:
-  // Of every position a byte: bit j is that of pixel j.
-  void make_patterns() {
+  // Of every position of the first `pieces` a byte: bit j is that of pixel j, `skip` bytes further in the input.
+  void make_patterns(size_t pieces, size_t skip) {
     const uint8_t* window[8];
     for (int j = 0; j < 8; ++j)
-      window[j] = plan_.bordered.data() + sorted_.windows[first_ + std::min(j, count_ - 1)];
+      window[j] = plan_.bordered.data() + sorted_.windows[first_ + std::min(j, count_ - 1)] + skip;
     const uint8x16_t pixels = vdupq_n_u8(static_cast<uint8_t>((1 << count_) - 1));
     uint8_t* to = patterns_;
-    for (const Piece& piece : sorted_.pieces) {
+    for (size_t i = 0; i < pieces; ++i) {
+      const Piece& piece = sorted_.pieces[i];
       uint8x16_t v[8];
       for (int j = 0; j < 8; ++j) v[j] = vld1q_u8(window[j] + piece.source);
       transpose_bits(v);
@@ -68,46 +132,76 @@ class NeonKernel {
     }
   }
 
-  // Lists the positions class after class, those at which pixel 0 has a set bit first; twice their numbers,
-  // which are sixteenths of where their planes begin.
-  void sort() {
-    uint16_t sizes[kPatterns] = {};
-    const uint8_t* const patterns = patterns_;
-    const size_t positions = sorted_.positions;  // of whole bytes of channels
-    for (size_t i = 0; i < positions; i += 8)
-      for (size_t k = 0; k < 8; ++k) ++sizes[patterns[i + k]];
-    uint16_t* next[kPatterns];
-    uint16_t* at = lists_;
-    const size_t classes = size_t{1} << (count_ - 1);
-    int longest = 0;
-    for (size_t number = 0; number < classes; ++number) {
-      const size_t more = number << 1, less = more ^ (2 * classes - 1);
-      next[less] = at;
-      at += less_[number] = sizes[less];
-      next[more] = at;
-      at += more_[number] = sizes[more];
-      longest = std::max({longest, less_[number], more_[number]});
+  void sort_all() {
+    make_patterns(sorted_.pieces.size(), 0);
+    sort(patterns_, sorted_.positions, count_, lists_, &all_);
+    longest_ = 0;
+    for (size_t number = 0; number < size_t{1} << (count_ - 1); ++number) {
+      const Class c = class_of(number, count_);
+      set_class(number, all_.sizes[c.less], all_.sizes[c.more]);
     }
-    longest_ = longest;
-    for (size_t i = 0; i < positions; i += 8)
-      for (size_t k = 0; k < 8; ++k) *next[patterns[i + k]]++ = static_cast<uint16_t>(2 * (i + k));
-    count_ones(sizes);
+    std::memcpy(ones_, all_.ones, sizeof(ones_));
   }
 
-  // ones_[j]: how many positions have patterns with bit j.
-  void count_ones(const uint16_t (&sizes)[kPatterns]) {
-    constexpr uint16_t kBits[3][8] = {
-        {0, 1, 0, 1, 0, 1, 0, 1}, {0, 0, 1, 1, 0, 0, 1, 1}, {0, 0, 0, 0, 1, 1, 1, 1}};
-    uint16x8_t all = vdupq_n_u16(0), with[kMaxGroup - 3] = {all, all, all, all};
-    for (size_t i = 0; i < kPatterns / 8; ++i) {
-      const uint16x8_t eight = vld1q_u16(sizes + 8 * i);
-      all = vaddq_u16(all, eight);
-      for (int j = 0; j < kMaxGroup - 3; ++j) {
-        if (i >> j & 1) with[j] = vaddq_u16(with[j], eight);
+  void set_class(size_t number, int less, int more) {
+    less_[number] = less;
+    more_[number] = more;
+    longest_ = std::max({longest_, less, more});
+  }
+
+  // Sorts the rows of the input that the group before this one did not have, and joins the lists of all.
+  void sort_rows() {
+    const size_t height = plan_.params.filter_h, group = first_ / plan_.images.out_w;
+    const size_t image = group / plan_.images.out_h,
+                 top = image * plan_.bordered_h + group % plan_.images.out_h;
+    const size_t row_bytes = plan_.bordered_w * plan_.in_pixel;
+    std::memset(ones_, 0, sizeof(ones_));
+    const Lists* rows[kMaxSortedRows];
+    for (size_t y = 0; y < height; ++y) {
+      const size_t place = (top + y) % height;
+      Lists& row = row_[place];
+      if (row_number_[place] != top + y) {
+        sort_row(group % plan_.images.out_h + y, y * row_bytes, row_lists_[place], &row);
+        row_number_[place] = top + y;
       }
+      for (int j = 0; j < count_; ++j) ones_[j] = static_cast<uint16_t>(ones_[j] + row.ones[j]);
+      rows[y] = &row;
     }
-    for (int j = 0; j < kMaxGroup; ++j)
-      ones_[j] = vaddvq_u16(j < 3 ? vmulq_u16(all, vld1q_u16(kBits[j])) : with[j - 3]);
+    longest_ = 0;
+    uint16_t* to = lists_;
+    for (size_t number = 0; number < size_t{1} << (count_ - 1); ++number) {
+      const Class c = class_of(number, count_);
+      uint16_t* const less = to;
+      to = join(rows, c.less, to);
+      uint16_t* const more = to;
+      to = join(rows, c.more, to);
+      set_class(number, static_cast<int>(more - less), static_cast<int>(to - more));
+    }
+  }
+
+  // The row of an image with its borders, `skip` bytes below the group's windows.
+  void sort_row(size_t row, size_t skip, uint16_t* to, Lists* lists) {
+    const reference::Images& image = plan_.images;
+    if (row < size_t(image.pad_top) || row >= size_t(image.pad_top + image.in_h))
+      return list_clear(sorted_.row_positions, to, lists);
+    make_patterns(sorted_.pieces.size() / plan_.params.filter_h, skip);
+    sort(patterns_, sorted_.row_positions, count_, to, lists);
+  }
+
+  // Appends the positions of a pattern in all rows of the window; what is copied too much is overwritten.
+  uint16_t* join(const Lists* const* rows, size_t pattern, uint16_t* to) const {
+    const uint16x8_t step = vdupq_n_u16(static_cast<uint16_t>(2 * sorted_.row_positions));
+    uint16x8_t further = vdupq_n_u16(0);
+    for (int y = 0; y < plan_.params.filter_h; ++y, further = vaddq_u16(further, step)) {
+      const size_t size = rows[y]->sizes[pattern];
+      const uint16_t* from = rows[y]->ends[pattern] - size;
+      for (size_t i = 0; i < size; i += 16) {
+        vst1q_u16(to + i, vaddq_u16(vld1q_u16(from + i), further));
+        vst1q_u16(to + i + 8, vaddq_u16(vld1q_u16(from + i + 8), further));
+      }
+      to += size;
+    }
+    return to;
   }
 
   // The sums of 128 or 256 filters and the group's pixels.
@@ -195,7 +289,12 @@ class NeonKernel {
   const SortedPlan& sorted_;
   uint8_t* const output_;
   uint8_t* const patterns_;
-  uint16_t* const lists_;
+  uint16_t* lists_;
+  uint16_t* row_lists_[kMaxSortedRows] = {};
+  size_t row_number_[kMaxSortedRows] = {SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
+  Lists row_
+      [kMaxSortedRows];  // of rows of the bordered input, at their number's remainder by the window's height
+  Lists all_;            // where rows are not sorted apart
   size_t first_ = 0;
   int count_ = 0;
   // With zero padding: what the sums of a pixel at a border begin with, or null; the half that is left out of

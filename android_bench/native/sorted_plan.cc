@@ -17,7 +17,7 @@ constexpr Cut kCuts[] = {{2000, 7}, {1100, 6}, {550, 5}, {0, 4}};
 
 // Instructions of a group: to sort a position, and per two vectors of filters, and per vector alone, for a
 // position, a class, and a pixel. Measured by us under qemu.
-constexpr double kSort = 10;
+constexpr double kSort = 10, kSortByRows = 5;
 struct Cost {
   double position, class_sum, pixel;
 };
@@ -42,16 +42,13 @@ double SortedPlan::reckon(const BconvPlan& plan) {
   const size_t vectors = (static_cast<size_t>(p.channels_out) + 127) / 128;
   pairs = (vectors + 1) / 2;
   pair_bytes = positions * kPassBytes;
-  const double all = kSort * static_cast<double>(positions) +
+  row_positions = positions / p.filter_h;
+  rows = p.filter_h > 1 && p.filter_h <= kMaxSortedRows && p.stride_h == 1 && p.dilation_h == 1 &&
+         groups(plan) * plan.images.out_w == plan.pixels;
+  const double all = (rows ? kSortByRows : kSort) * static_cast<double>(positions) +
                      static_cast<double>(vectors / 2) * group_cost(kPair, positions, most) +
                      static_cast<double>(vectors % 2) * group_cost(kSingle, positions, most);
-  return all * static_cast<double>(groups(plan, 1)) / plan.images.batch;
-}
-
-// More threads have as many groups each.
-size_t SortedPlan::groups(const BconvPlan& plan, size_t threads) const {
-  const size_t least = (plan.pixels + most - 1) / most;
-  return std::min(plan.pixels, (least + threads - 1) / threads * threads);
+  return all * static_cast<double>(groups(plan)) / plan.images.batch;
 }
 
 void SortedPlan::lay_out(BconvPlan& plan) {
@@ -67,7 +64,8 @@ void SortedPlan::lay_out(BconvPlan& plan) {
   }
   plan.list_windows(&windows);
   make_planes(plan);
-  scratch_bytes = (positions * 3 + 2 * 64 + 63) / 64 * 64;
+  scratch_bytes = (positions + 2 * 64 - 1) / 64 * 64 + list_bytes(positions) +
+                  (rows ? p.filter_h * list_bytes(row_positions) : 0);
   scratch.resize(kMaxThreads * scratch_bytes);
   plan.make_copy(16);
 }

@@ -7,6 +7,9 @@
 // Positions go by pieces of 128 channels of a tap, in a piece by bit of their byte, then by byte. Two vectors
 // of 128 filters lie next to each other, position after position; filter 256 i + 128 v + 16 b + k is bit b of
 // byte k of vector v of the i-th two, so that sums come out in the order of the filters.
+//
+// Where a group is a row of the output and windows go from row to row, a row of the input is sorted once, by the
+// positions of one row of the window, and the lists of a window's rows are joined.
 #pragma once
 
 #include <cstddef>
@@ -23,13 +26,17 @@ struct Piece {
   size_t bytes;
 };
 
+constexpr int kMaxSortedRows = 7;  // of a window whose rows are sorted apart
+
 struct SortedPlan {
-  int most = 1;  // pixels of a group
+  int most = 1;              // pixels of a group
+  bool rows = false;         // the input can be sorted row by row
+  size_t row_positions = 0;  // of one row of the window
   size_t positions = 0, pairs = 0, pair_bytes = 0;
   std::vector<Piece> pieces;
   std::vector<uint32_t> windows;  // per output pixel: byte at which its window starts
   Buffer planes;                  // pairs x positions x 32 bytes
-  Buffer scratch;                 // per task: patterns of all positions, then their lists
+  Buffer scratch;                 // per task: patterns of all positions, their lists, those of each row
   size_t scratch_bytes = 0;
 
   // What an image is reckoned to take, in instructions; infinite for groups, sums of more than 16 bits, and
@@ -38,8 +45,9 @@ struct SortedPlan {
   // For the geometry of `plan`, which is made to copy its input. After reckon, where that was finite.
   void lay_out(BconvPlan& plan);
   size_t prepared_bytes() const;
-  // The groups of all pixels, as even as possible, among so many threads.
-  size_t groups(const BconvPlan& plan, size_t threads) const;
+  // The groups of all pixels, as even as possible.
+  size_t groups(const BconvPlan& plan) const { return (plan.pixels + most - 1) / most; }
+  size_t list_bytes(size_t count) const { return (count * sizeof(uint16_t) + 2 * 64 - 1) / 64 * 64; }
 
  private:
   void make_planes(const BconvPlan& plan);

@@ -10,9 +10,11 @@ class PortableKernel {
   PortableKernel(const BconvPlan& plan, const SortedPlan& sorted, uint8_t* output, uint8_t*)
       : plan_(plan), sorted_(sorted), output_(output) {}
 
-  void run(size_t first, int count) {
+  void run(size_t first, int count, size_t pair, size_t pair_end) {
+    constexpr size_t kBlocks = kPassVectors * kVectorBytes;  // of two vectors of filters
     for (size_t pixel = first; pixel < first + count; ++pixel) {
-      for (size_t block = 0; block < plan_.blocks.size(); ++block) {
+      for (size_t block = pair * kBlocks; block < std::min(plan_.blocks.size(), pair_end * kBlocks);
+           ++block) {
         uint32_t sums[kBlockChannels];
         for (int lane = 0; lane < kBlockChannels; ++lane)
           sums[lane] = differences(pixel, block * kBlockChannels + lane);

@@ -21,11 +21,11 @@ COMMITTED = {
     "3x3 56x56 64->64 /1 one float": 2_101_452,
     "3x3 28x28 128->128 /1 one float": 1_682_877,
     "3x3 14x14 256->256 /1 one float": 1_395_800,
-    "3x3 7x7 512->512 /1 one float": 1_336_920,
+    "3x3 7x7 512->512 /1 one float": 1_195_835,
     "3x3 56x56 64->64 /1 zero float": 2_157_668,
     "3x3 28x28 128->128 /1 zero float": 1_715_463,
     "3x3 14x14 256->256 /1 zero float": 1_420_717,
-    "3x3 7x7 512->512 /1 zero float": 1_350_618,
+    "3x3 7x7 512->512 /1 zero float": 1_205_713,
     "3x3 28x28 128->128 /1 one int8": 1_738_929,
     "3x3 28x28 128->128 /1 one bits": 1_622_911,
     "1x1 28x28 256->256 /1 one float": 1_579_380,
@@ -50,8 +50,8 @@ COMMITTED_STEMS = {
 # Instructions and vector operations.
 REQUIRED = dict(zip(SQUARES, ((2.5e6, 1.6e6), (1.9e6, 1.2e6), (1.6e6, 1.1e6), (1.35e6, 0.75e6)), strict=True))
 PER_MAC = {Bconv(28, 28, 256, 256, filter=1): 0.032, Bconv(56, 56, 32, 32): 0.034, Bconv(28, 28, 96, 96): 0.018}
-# How much more than its part a thread may execute. 49 pixels make seven groups, which are sorted whole.
-UNEVEN = dict.fromkeys(SQUARES, 1.06) | {(7, 512): 1.19}
+# How much more than its part a thread may execute. 49 pixels make seven groups, of which one of four threads has two.
+UNEVEN = dict.fromkeys(SQUARES, 1.06) | {(7, 512): 1.25}
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,16 @@ def test_the_four_shapes_execute_what_is_required(counted, square):
     assert counted[one].instructions <= instructions
     assert counted[one].simd <= simd
     assert counted[replace(one, pad="zero")].instructions <= 1.03 * counted[one].instructions
+
+
+@pytest.mark.parametrize("square", SQUARES)
+def test_pixels_that_are_all_equal_are_no_cliff(counted, tmp_path, square):
+    """At 7x7 all positions of seven windows are in two classes then, whose sums take sixteen bits."""
+    size, channels = square
+    one = Bconv(size, size, channels, channels)
+    equal = replace(one, pixels="equal")
+    allowed = 1.25 if square == (7, 512) else 1.005
+    assert count_ops(tmp_path, [equal])[equal].instructions <= allowed * counted[one].instructions
 
 
 @pytest.mark.parametrize("op", PER_MAC, ids=str)
