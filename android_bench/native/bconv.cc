@@ -31,6 +31,7 @@ std::string check(const BconvParams& p, const void* multiplier, const void* bias
   if (static_cast<unsigned>(p.activation) > static_cast<unsigned>(Activation::kRelu6)) {
     return "A binary convolution can be followed by relu, relu_n1_to_1 or relu6 only.";
   }
+  if (p.threads < 1 || p.threads > kMaxThreads) return "A convolution runs on 1 to 16 threads.";
   if (p.groups < 1 || p.channels_in % p.groups != 0 || p.channels_out % p.groups != 0) {
     return std::to_string(p.groups) + " groups do not divide " + std::to_string(p.channels_in) +
            " input and " + std::to_string(p.channels_out) + " output channels.";

@@ -140,7 +140,7 @@ void BconvPlan::list_windows(std::vector<uint32_t>* starts) const {
 void BconvPlan::lay_out_tiles() {
   list_windows(&windows);
   tile_bytes = (all_records() * kTilePixels * kRecordBytes + 256 + 63) / 64 * 64;
-  tiles.resize(tile_bytes * kMaxThreads);
+  tiles.resize(tile_bytes * params.threads);
   plan_moves();
 }
 

@@ -71,8 +71,8 @@ struct BconvPlan {
 
   // From resize.
   reference::Images images = {};
-  size_t pixels = 0;     // of the output, all images
-  bool copies = false;   // the input is copied into `bordered` first
+  size_t pixels = 0;    // of the output, all images
+  bool copies = false;  // the input is copied into `bordered` first
   size_t bordered_h = 0, bordered_w = 0;
   Buffer bordered;
   std::vector<std::vector<Move>> moves16, moves8, moves4;  // per group
@@ -83,7 +83,7 @@ struct BconvPlan {
   std::vector<int32_t> starts;     // per class, per block 8 values
   std::vector<uint16_t> starts16;  // the same for 16-bit sums
   std::vector<uint8_t> odd;        // per class: the half that was left out of the start
-  Buffer tiles;                    // scratch of kMaxThreads tasks
+  Buffer tiles;                    // scratch of params.threads tasks
   size_t tile_bytes = 0;
 
   bool fits16() const { return depth <= kMaxDepth16; }

@@ -110,7 +110,8 @@ void run_tiles(BconvPlan& plan, const uint8_t* input, uint8_t* output, const Par
            output,
            (plan.pixels + kTilePixels - 1) / kTilePixels,
            {}};
-  job.parts = split(job.tiles, plan.whole_bytes ? plan.blocks.size() : 1, parallel.threads);
+  job.parts = split(job.tiles, plan.whole_bytes ? plan.blocks.size() : 1,
+                    std::min(parallel.threads, plan.params.threads));
   const auto task = [](void* context, size_t i) {
     const Job& j = *static_cast<const Job*>(context);
     const BconvPlan& p = *j.plan;

@@ -135,7 +135,7 @@ void ClassPlan::lay_out(BconvPlan& plan) {
   list(plan);
   planes.resize(tiles(plan) * tile_bytes + kPassBytes);
   nowhere_bytes = (plan.out_pixel + 63) / 64 * 64;
-  nowhere.resize(kMaxThreads * nowhere_bytes);
+  nowhere.resize(plan.params.threads * nowhere_bytes);
   plan.make_copy(8 * size_t(plan.params.stride_w) * plan.in_pixel);
 }
 

@@ -129,7 +129,7 @@ template <class Kernel>
 void run_classes(BconvPlan& plan, ClassPlan& classes, const uint8_t* input, uint8_t* output,
                  const Parallel& parallel) {
   plan.add_borders(input);
-  const size_t threads = std::clamp(parallel.threads, 1, kMaxThreads);
+  const size_t threads = std::clamp(parallel.threads, 1, plan.params.threads);
   ClassJob job = {&plan, &classes, output, threads};
   const auto make = [](void* context, size_t i) {
     const ClassJob& j = *static_cast<const ClassJob*>(context);

@@ -21,6 +21,7 @@ bool is_zero_point(int value) { return value >= -128 && value <= 127; }
 std::string check(const Conv8Params& p) {
   if (p.channels_in < 1 || p.channels_out < 1)
     return "A convolution needs at least one input and one output channel.";
+  if (p.threads < 1 || p.threads > kMaxThreads) return "A convolution runs on 1 to 16 threads.";
   if (p.filter_h < 1 || p.filter_w < 1) return "The filter of a convolution must be at least 1 x 1.";
   if (p.stride_h < 1 || p.stride_w < 1) return "The strides of a convolution must be at least 1.";
   if (static_cast<unsigned>(p.activation) > static_cast<unsigned>(Activation::kRelu6)) {

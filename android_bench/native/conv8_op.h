@@ -5,6 +5,7 @@
 #ifndef LARQNETS_CONV8_OP_H_
 #define LARQNETS_CONV8_OP_H_
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -18,12 +19,13 @@ class Conv8Op {
  public:
   static constexpr const char* kName = "LarqnetsConv2dInt8";
 
-  Conv8Op(const char* data, size_t size, Settings&) {
+  Conv8Op(const char* data, size_t size, const Settings& settings) {
     OptionReader options(data, size);
     params_.stride_h = options.get("stride_height", 1, INT32_MAX);
     params_.stride_w = options.get("stride_width", 1, INT32_MAX);
     params_.padding = options.get("padding", 0, 1) == 0 ? Padding::kSame : Padding::kValid;
     params_.activation = static_cast<Activation>(options.get("fused_activation_function", 0, 3));
+    params_.threads = std::clamp(settings.parallel.threads, 1, kMaxThreads);
     problem_ = options.problem();
   }
 

@@ -83,7 +83,7 @@ void Conv8Plan::lay_out(const reference::Images& geometry, int pad_bottom, int p
   const size_t quads = (steps + 3) / 4;  // of steps, as the gather goes
   window_bytes = quads * 32 + 16;        // the last move writes up to 15 bytes behind the window
   tile_bytes = quads * 4 * kStepBytes;
-  scratch.resize(scratch_bytes() * kMaxThreads);
+  scratch.resize(scratch_bytes() * params.threads);
 }
 
 // The border keeps the zero points that it was made with.

@@ -48,7 +48,7 @@ struct Conv8Plan {
   Buffer bordered;                // the input among its zero points, for moves of 16 bytes
   std::vector<uint32_t> windows;  // per output pixel: byte at which its window starts
   std::vector<Move> moves;        // 16 bytes each, `record` not used; one may write into the next one's place
-  Buffer scratch;                 // of kMaxThreads tasks: 8 dense windows, and a tile
+  Buffer scratch;                 // of params.threads tasks: 8 dense windows, and a tile
   size_t window_bytes = 0, tile_bytes = 0;
 
   // scale: per channel; packed as `filter_order` says.

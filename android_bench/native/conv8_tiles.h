@@ -70,7 +70,7 @@ void run_tiles8(Conv8Plan& plan, const uint8_t* input, uint8_t* output, const Pa
     size_t tiles;
     Split parts;
   } job = {&plan, output, (plan.pixels + kTilePixels - 1) / kTilePixels, {}};
-  job.parts = split(job.tiles, plan.blocks, parallel.threads);
+  job.parts = split(job.tiles, plan.blocks, std::min(parallel.threads, plan.params.threads));
   const auto task = [](void* context, size_t i) {
     const Job& j = *static_cast<const Job*>(context);
     const Conv8Plan& p = *j.plan;

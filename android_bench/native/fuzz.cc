@@ -131,6 +131,7 @@ void fuzz_bconv(Draw& draw) {
   p.output_zero_point = draw.below(256) - 128;
   p.kernels = static_cast<Kernels>(draw.below(4));
   p.low_memory = draw.one_in(4);
+  p.threads = draw.one_in(2) ? kMaxThreads : 1 + draw.below(4);
   const int batch = draw.size(3), in_h = draw.size(9), in_w = draw.size(9);
 
   const auto positive = [](int value) { return Wide(std::max(value, 0)); };

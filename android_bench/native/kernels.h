@@ -61,8 +61,9 @@ struct BconvParams {
   double output_scale = 1;    // int8 only
   int output_zero_point = 0;  // int8 only
   Kernels kernels = Kernels::kChosen;
-  bool low_memory =
-      false;  // a way that keeps more than four bytes per byte of packed filter gives place to kPopcount
+  // Ways that keep more than four bytes per byte of packed filter give place to kPopcount.
+  bool low_memory = false;
+  int threads = kMaxThreads;  // for which there is room; more are not used
 };
 
 // LceBconv2d, one node. With s the sum of x * w over the window (K products), two_acc = K - s (twice the
@@ -108,6 +109,7 @@ struct Conv8Params {
   Activation activation = Activation::kNone;
   float input_scale = 1, output_scale = 1;
   int input_zero_point = 0, output_zero_point = 0;
+  int threads = kMaxThreads;  // for which there is room; more are not used
 };
 
 // LarqnetsConv2dInt8, one node: the int8 convolution of TFLite's reference kernels, bit for bit. With s the

@@ -138,6 +138,7 @@ class BconvOp {
     params_.activation = static_cast<Activation>(options.get("fused_activation_function", 0, 3));
     params_.kernels = settings.kernels;
     params_.low_memory = settings.low_memory;
+    params_.threads = std::clamp(settings.parallel.threads, 1, kMaxThreads);
     problem_ = options.problem();
   }
 

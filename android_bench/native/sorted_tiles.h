@@ -17,7 +17,8 @@ void run_sorted(BconvPlan& plan, SortedPlan& sorted, const uint8_t* input, uint8
     SortedPlan* sorted;
     uint8_t* output;
     size_t tasks, grain;
-  } job = {&plan, &sorted, output, static_cast<size_t>(std::clamp(parallel.threads, 1, kMaxThreads)), 1};
+  } job = {&plan, &sorted, output, static_cast<size_t>(std::clamp(parallel.threads, 1, plan.params.threads)),
+           1};
   const auto most = [&](size_t parts) { return (parts + job.tasks - 1) / job.tasks; };
   const size_t groups = sorted.groups(plan);
   if (most(groups) * sorted.pairs <= most(groups * sorted.pairs)) job.grain = sorted.pairs;

@@ -32,8 +32,8 @@ class Case:
     place: int = 0
 
     def encoded(self) -> bytes:
-        ints = (*self.ints, *[0] * (19 - len(self.ints)))
-        parts = [struct.pack("<22i", self.op, self.threads, self.place, *ints)]
+        ints = (*self.ints, *[0] * (21 - len(self.ints)))
+        parts = [struct.pack("<24i", self.op, self.threads, self.place, *ints)]
         parts.append(struct.pack("<dQ", self.scale, self.output_bytes))
         for tensor in self.tensors:
             data = None if tensor is None else np.ascontiguousarray(tensor).tobytes()
@@ -111,6 +111,7 @@ class Bconv:
     place: int = 0
     kernels: int = CHOSEN
     low_memory: bool = False
+    room: int = 16  # threads
     odd_numbers: bool = False  # infinities, NaN, huge and tiny multipliers and biases, extreme thresholds
     signs: tuple[np.ndarray, np.ndarray] = field(init=False, compare=False, repr=False)
     numbers: tuple[np.ndarray, np.ndarray, np.ndarray] = field(init=False, compare=False, repr=False)
@@ -165,6 +166,7 @@ class Bconv:
             *self.image,
             self.kernels,
             self.low_memory,
+            self.room,
         )
         x, w = self.signs
         multiplier, bias, thresholds = self.numbers
@@ -246,6 +248,7 @@ def bconvs(draw: st.DrawFn, channels: tuple[int, ...] = ()) -> Bconv:
         place=draw(st.sampled_from([0, 1])),
         kernels=draw(st.sampled_from([CHOSEN, POPCOUNT, CLASSES, SORTED])),
         low_memory=draw(st.booleans()),
+        room=draw(st.sampled_from([1, 2, 16])),
         odd_numbers=draw(st.booleans()),
     )
 

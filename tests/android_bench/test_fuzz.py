@@ -36,7 +36,7 @@ def test_drawn_cases(fuzz):
 
 PLANTED = {
     "results": ("bconv_plan.cc", "within += 8;", "within += 4;"),
-    "lists of classes": ("class_plan.cc", "round * kMaxList < most", "round * kMaxList + 1 < most"),
+    "lists of classes": ("class_plan.cc", "round * kMaxList < most", "(round + 1) * kMaxList < most"),
     "planes of filters": (
         "sorted_plan.cc",
         "channel % 8 * bytes + channel / 8 % 16",
