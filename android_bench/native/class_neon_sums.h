@@ -57,6 +57,26 @@ inline void combine(const Value* differences, const int16_t* starts, size_t lane
   }
 }
 
+// Adds a further difference of class `number` to the sums of a group of `members`.
+inline void add_surplus(int members, size_t number, const int8_t* difference, size_t lanes, uint16_t* sums) {
+  for (int j = 0; j < members; ++j, sums += kPassLanes) {
+    int16_t* sum = reinterpret_cast<int16_t*>(sums);
+    if (j > 0 && (number >> (j - 1) & 1)) {
+      for (size_t i = 0; i < lanes; i += 16) {
+        const int8x16_t v = vld1q_s8(difference + i);
+        vst1q_s16(sum + i, vsubw_s8(vld1q_s16(sum + i), vget_low_s8(v)));
+        vst1q_s16(sum + i + 8, vsubw_high_s8(vld1q_s16(sum + i + 8), v));
+      }
+    } else {
+      for (size_t i = 0; i < lanes; i += 16) {
+        const int8x16_t v = vld1q_s8(difference + i);
+        vst1q_s16(sum + i, vaddw_s8(vld1q_s16(sum + i), vget_low_s8(v)));
+        vst1q_s16(sum + i + 8, vaddw_high_s8(vld1q_s16(sum + i + 8), v));
+      }
+    }
+  }
+}
+
 // The same for a group of `members`, 1 to kMaxGroup.
 template <class Value>
 inline void combine_group(int members, const Value* differences, const uint16_t* starts, size_t lanes,

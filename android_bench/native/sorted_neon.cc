@@ -14,6 +14,7 @@ namespace larqnets {
 namespace {
 
 constexpr size_t kPatterns = size_t{1} << kMaxGroup;
+constexpr int kMaxFew = 12;  // more lists that are too long are summed in sixteen bits
 
 // Positions sorted by their patterns. Lists follow each other class after class, in each those at which pixel 0 has
 // a clear bit first; an entry is twice a position, which is a sixteenth of where its plane begins.
@@ -209,10 +210,8 @@ class NeonKernel {
   void sum(size_t pair) {
     const uint8_t* planes = sorted_.planes.data() + pair * sorted_.pair_bytes;
     const size_t lanes = kVectors * kVectorLanes;
-    if (longest_ > kMaxList) {
-      count_long<kVectors>(planes);
-      return combine_group(count_, wide_, ones_, lanes, sums_);
-    }
+    if (longest_ > kMaxList)
+      return few_are_long() ? sum_few_long<kVectors>(planes) : sum_long<kVectors>(planes);
     longest_ <= kShortList ? count<kVectors, kShortList>(planes) : count<kVectors, kMaxList>(planes);
     combine_group(count_, differences_, ones_, lanes, sums_);
   }
@@ -228,9 +227,39 @@ class NeonKernel {
     }
   }
 
-  // The same where a list is too long for eight bits.
+  // Whether classes with a list that is too long for eight bits are at most so many times kMaxList longer.
+  bool few_are_long() const {
+    const auto times = [](int size) { return std::max(0, (size - 1) / kMaxList); };
+    int all = 0;
+    for (size_t number = 0; number < size_t{1} << (count_ - 1); ++number)
+      all += times(less_[number]) + times(more_[number]);
+    return all <= kMaxFew;
+  }
+
+  // The sums where a few lists are too long: what is more of them is added at last.
   template <size_t kVectors>
-  void count_long(const uint8_t* planes) {
+  void sum_few_long(const uint8_t* planes) {
+    const uint16_t* list = lists_;
+    size_t numbers[kMaxFew], few = 0;
+    for (size_t number = 0; number < size_t{1} << (count_ - 1); ++number) {
+      int less = less_[number], more = more_[number];
+      for (bool first = true; first || less + more > 0; first = false) {
+        const int a = std::min(less, kMaxList), b = a < less ? 0 : std::min(more, kMaxList);
+        int8_t* to = differences_ + number * kPassLanes;
+        if (!first) to = few_ + few * kPassLanes, numbers[few++] = number;
+        list = class_difference<kVectors, Positions::kSixteenths, kMaxList>(planes, list, a, b, to);
+        less -= a;
+        more -= b;
+      }
+    }
+    const size_t lanes = kVectors * kVectorLanes;
+    combine_group(count_, differences_, ones_, lanes, sums_);
+    for (size_t i = 0; i < few; ++i) add_surplus(count_, numbers[i], few_ + i * kPassLanes, lanes, sums_);
+  }
+
+  // The same where many are.
+  template <size_t kVectors>
+  void sum_long(const uint8_t* planes) {
     const uint16_t* list = lists_;
     for (size_t number = 0; number < size_t{1} << (count_ - 1); ++number) {
       int less = less_[number], more = more_[number];
@@ -242,6 +271,7 @@ class NeonKernel {
         more -= b;
       }
     }
+    combine_group(count_, wide_, ones_, kVectors * kVectorLanes, sums_);
   }
 
   template <Output kOutput>
@@ -305,7 +335,8 @@ class NeonKernel {
   int longest_ = 0;                            // the most of them
   uint16_t ones_[kMaxGroup];                   // set bits of every window
   alignas(16) int8_t differences_[kMaxClasses * kPassLanes];
-  alignas(16) int16_t wide_[kMaxClasses * kPassLanes];  // the same where a list is long
+  alignas(16) int16_t wide_[kMaxClasses * kPassLanes];  // the same where many lists are long
+  alignas(16) int8_t few_[kMaxFew * kPassLanes];        // what is more where few are
   alignas(16) uint16_t sums_[kMaxGroup * kPassLanes];
 };
 

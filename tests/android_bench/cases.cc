@@ -74,7 +74,8 @@ std::string run_case(Path path, Header& h, void* const* inputs, void* output, Pr
     p.padding = static_cast<Padding>(v[9]), p.pad_value = v[10],
     p.activation = static_cast<Activation>(v[11]);
     p.output = static_cast<Output>(v[12]), p.output_zero_point = v[13], p.output_scale = h.scale;
-    p.kernels = static_cast<Kernels>(v[17]), p.low_memory = v[18] != 0, p.threads = v[19];
+    p.kernels = static_cast<Kernels>(v[17]), p.low_memory = v[18] != 0;
+    if (v[19] != 0) p.threads = v[19];  // else as many as there may be
     Bconv op;
     error = op.prepare(path, p, inputs[0], inputs[1], inputs[2], inputs[3]);
     // Another shape first: nothing of it may be left.
