@@ -155,6 +155,8 @@ def _differences(baseline: Session, candidate: Session) -> Iterator[str]:
         "TensorFlow Lite": lambda s: s.runtime and s.runtime.tflite,
         "the runtime's sources": lambda s: s.runtime and s.runtime.sources[:12],
         "XNNPACK": lambda s: s.protocol.xnnpack,
+        "how 1-bit convolutions count": lambda s: ", ".join({m.kernels: None for m in s.models if m.kernels}) or None,
+        "low memory": lambda s: s.protocol.low_memory,
         "invocations of a round": lambda s: s.protocol.round_runs,
         "ms of a round": lambda s: s.protocol.round_ms,
     }

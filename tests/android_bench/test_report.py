@@ -148,6 +148,26 @@ def test_a_model_without_a_twin_says_so():
     assert "no round counts for both it and a twin" in Page(to_html([orphan])).text
 
 
+def test_a_file_counted_in_two_ways_stands_beside_itself_and_its_twins():
+    chosen = dataclasses.replace(BINARY, kernels="chosen")
+    popcount = model("binary (popcount)", sha256=BINARY.sha256, kernels="popcount", rounds=rounds([20.0] * 10))
+    twin = model("float", role="float", twin_of=BINARY.sha256, rounds=rounds([50.0] * 10))
+    beside = {m.record.name: [p.other for p in m.pairings] for m in summarise(session(chosen, popcount, twin)).models}
+    assert beside == {"binary": ["float"], "binary (popcount)": ["float", "binary"], "float": []}
+    alone = summarise(session(chosen, popcount)).models[1]
+    assert [p.other for p in alone.pairings] == ["binary"]
+    assert alone.pairings[0].ratio.ratio == pytest.approx(0.5, rel=0.02)
+    page = to_html([session(chosen, popcount, twin)])
+    assert "1-bit convolutions: popcount kernels" in page
+    assert "LceBconv2d, classes" in page
+    counted = [
+        dataclasses.replace(m, rounds=(), instructions=Count("cortex-a72", number, 5, 2, (), 20, 30))
+        for number, m in ((100, chosen), (200, popcount), (900, twin))
+    ]
+    rows = summarise(session(*counted, device=FUNCTIONAL)).to_json()["instructions"]
+    assert [row["counts"] for row in rows] == [{"binary": 100, "float": 900}, {"binary": 200}]
+
+
 def test_ratios_use_the_rounds_that_both_have():
     """Rounds 0 to 4 were twice as slow for both: without pairing, a model that lacks them would look twice as fast."""
     slow = [20.0] * 5 + [10.0] * 10
@@ -380,8 +400,11 @@ def test_what_may_explain_a_difference_is_named():
         WHOLE,
         device=dataclasses.replace(DEVICE, os="Android 15"),
         runtime=dataclasses.replace(WHOLE.runtime, tflite="2.20.0"),
-        protocol=dataclasses.replace(PROTOCOL, xnnpack=False),
+        protocol=dataclasses.replace(PROTOCOL, xnnpack=False, low_memory=True),
         models=tuple(changed(m, before=capped, after=capped) for m in WHOLE.models),
+    )
+    other = dataclasses.replace(
+        other, models=(dataclasses.replace(other.models[0], kernels="popcount"), *other.models[1:])
     )
     assert compare_sessions(WHOLE, WHOLE).differences == ()
     assert compare_sessions(WHOLE, other).differences == (
@@ -389,6 +412,8 @@ def test_what_may_explain_a_difference_is_named():
         "the clock limit of the cores in MHz: 2800, then 2000",
         "TensorFlow Lite: 2.19.0, then 2.20.0",
         "XNNPACK: on, then off",
+        "how 1-bit convolutions count: not known, then popcount",
+        "low memory: off, then on",
     )
 
 
