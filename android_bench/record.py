@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from android_bench.emulation.emulator import CPUS
-from android_bench.emulation.qemu import Count, Group
-from android_bench.runtime.runner import Kernels, Way
+from android_bench.emulation.qemu import Count, Group, Kernels, Way
 from larqnets.documents import parse_json, read_text
 from larqnets.errors import LarqnetsError, excerpt
 from larqnets.files import write_atomically

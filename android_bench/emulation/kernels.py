@@ -1,6 +1,6 @@
 """`make bench-kernels`, second half: count what the models of larqnets/studies/bench_models.py execute on ARM64 under qemu.
 
-The result is a list of `Row`s. Everything is of one inference in steady state on one thread, and never a latency.
+The result is a list of `KernelCount`s. Everything is of one inference in steady state on one thread, and never a latency.
 """
 
 import math
@@ -21,7 +21,7 @@ BINARY = ("network_binary", "network_mixed_own_stem")  # kinds of networks with 
 
 
 @dataclass(frozen=True)
-class Row:
+class KernelCount:
     """What was counted of a file.
 
     `kind`: `larqnets_bconv` (the way to count that the plan chooses), `larqnets_bconv_popcount`, `_classes` and `_sorted` (the other
@@ -60,7 +60,7 @@ def _index(folder: Path) -> list[dict[str, Any]]:
         raise LarqnetsError(f"{folder} holds no models to count. Run `make bench-kernels`.") from error
 
 
-def _rows(model: dict[str, Any], folder: Path, cpu: str) -> list[Row]:
+def _rows(model: dict[str, Any], folder: Path, cpu: str) -> list[KernelCount]:
     """Return what a model is there to show."""
     file, kind, shape, macs = folder / model["file"], model["kind"], model["shape"], model["macs"]
     if kind == "bconv":
@@ -77,7 +77,7 @@ def _rows(model: dict[str, Any], folder: Path, cpu: str) -> list[Row]:
     return found
 
 
-def _ways(file: Path, shape: str, macs: int, cpu: str) -> list[Row]:
+def _ways(file: Path, shape: str, macs: int, cpu: str) -> list[KernelCount]:
     """Return the rows of a file that is one LceBconv2d behind an LceQuantize: as the plan has it, and in the other ways."""
     chosen = {op.name: op for op in count(file, cpu).ops}
     graph = read_model(file).subgraphs[0]
@@ -96,10 +96,10 @@ def _ways(file: Path, shape: str, macs: int, cpu: str) -> list[Row]:
     return found
 
 
-def _of_op(op: OpCount, cpu: str, shape: str, kind: str, macs: int) -> Row:
-    return Row(cpu, shape, kind, macs, op.instructions, op.simd, op.loads_stores, op.way)
+def _of_op(op: OpCount, cpu: str, shape: str, kind: str, macs: int) -> KernelCount:
+    return KernelCount(cpu, shape, kind, macs, op.instructions, op.simd, op.loads_stores, op.way)
 
 
-def _whole(counted: Count, shape: str, kind: str, macs: int) -> Row:
+def _whole(counted: Count, shape: str, kind: str, macs: int) -> KernelCount:
     counts = (counted.instructions, counted.simd, counted.loads_stores, None)
-    return Row(counted.cpu, shape, kind, macs, *counts, counted.load_instructions, counted.prepared_bytes)
+    return KernelCount(counted.cpu, shape, kind, macs, *counts, counted.load_instructions, counted.prepared_bytes)

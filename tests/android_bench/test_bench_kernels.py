@@ -34,7 +34,7 @@ def test_rows_file_and_tables(bundle, small, cli, tmp_path):
     assert done.code == 0, done.err
     rows = json.loads((tmp_path / "kernels.json").read_text())
     assert rows == json.loads(done.out)
-    assert all(list(row) == [field.name for field in fields(kernels.Row)] for row in rows)
+    assert all(list(row) == [field.name for field in fields(kernels.KernelCount)] for row in rows)
     a72, a76, i8mm = ({(r["shape"], r["kind"]): r for r in rows if r["cpu"] == cpu} for cpu in CPUS)
     assert list(a72) == list(a76) == list(i8mm)
     shape, other, network = "3x3 7x7x64", "1x1 7x7x32 to 40 stride 2 zero padding", "resnet8 16x16x3"

@@ -103,62 +103,59 @@ def instructions_of_kernels(rows: list[dict[str, Any]]) -> list[Table]:
     result = []
     for cpu in dict.fromkeys(row["cpu"] for row in rows):
         found = {(row["shape"], row["kind"]): row for row in rows if row["cpu"] == cpu}
-        table = Table(
-            title=f"{described(cpu)}: million instructions of one convolution", box=None, title_justify="left"
-        )
-        for column in (
-            "shape",
-            "way",
-            "binary",
-            "vector",
-            "popcount",
-            "per MAC",
-            "fp32",
-            "fp32/binary",
-            "int8",
-            "int8/binary",
-            "LceQuantize per float",
-        ):
-            table.add_column(column, justify="left" if column in ("shape", "way") else "right")
-        for (shape, kind), row in found.items():
-            if kind != "larqnets_bconv":
-                continue
-            mine, cells = row["instructions"], []
-            before = found.get((shape, "larqnets_bconv_popcount"), row)["instructions"]
-            for other in ("xnnpack_fp32", "xnnpack_int8"):
-                theirs = found.get((shape, other), {}).get("instructions")
-                cells += [f"{theirs / 1e6:.2f}", f"{theirs / mine:.1f}"] if theirs else ["", ""]
-            packing = found[shape, "lce_quantize"]
-            per_float = f"{packing['instructions'] / packing['macs']:.3f}"
-            counts = (f"{count / 1e6:.3f}" for count in (mine, row["simd"], before))
-            table.add_row(shape, row["family"], *counts, f"{mine / row['macs']:.4f}", *cells, per_float)
-        stems = Table(title=f"{described(cpu)}: million instructions of one int8 stem", box=None, title_justify="left")
-        for column in ("shape", "our op", "per MAC", "XNNPACK", "XNNPACK/our op"):
-            stems.add_column(column, justify="left" if column == "shape" else "right")
-        for (shape, kind), row in found.items():
-            if kind == "larqnets_conv_int8":
-                mine, theirs = row["instructions"], found[shape, "xnnpack_int8"]["instructions"]
-                cells = (
-                    f"{mine / 1e6:.3f}",
-                    f"{mine / row['macs']:.4f}",
-                    f"{theirs / 1e6:.2f}",
-                    f"{theirs / mine:.1f}",
-                )
-                stems.add_row(shape, *cells)
-        networks = Table(
-            title=f"{described(cpu)}: million instructions of one inference", box=None, title_justify="left"
-        )
-        for column in ("network", "kind", "instructions", "to binary", "to load", "kept bytes"):
-            networks.add_column(column, justify="left" if column in ("network", "kind") else "right")
-        for (shape, kind), row in found.items():
-            if kind.startswith("network_"):
-                ratio = row["instructions"] / found[shape, "network_binary"]["instructions"]
-                millions = (f"{row[key] / 1e6:.1f}" for key in ("instructions", "load_instructions"))
-                counted, load = millions
-                kept = f"{row['prepared_bytes']:,}"
-                networks.add_row(shape, kind.removeprefix("network_"), counted, f"{ratio:.1f}", load, kept)
-        result += [table, stems, networks]
+        unit = f"{described(cpu)}: million instructions of one"
+        result += [
+            _convolutions(f"{unit} convolution", found),
+            _int8_stems(f"{unit} int8 stem", found),
+            _networks(f"{unit} inference", found),
+        ]
     return result
+
+
+def _convolutions(title: str, found: dict[tuple[str, str], dict[str, Any]]) -> Table:
+    table = Table(title=title, box=None, title_justify="left")
+    words = ("shape", "way")
+    ratios = ("fp32", "fp32/binary", "int8", "int8/binary", "LceQuantize per float")
+    for column in (*words, "binary", "vector", "popcount", "per MAC", *ratios):
+        table.add_column(column, justify="left" if column in words else "right")
+    for (shape, kind), row in found.items():
+        if kind != "larqnets_bconv":
+            continue
+        mine, cells = row["instructions"], []
+        before = found.get((shape, "larqnets_bconv_popcount"), row)["instructions"]
+        for other in ("xnnpack_fp32", "xnnpack_int8"):
+            theirs = found.get((shape, other), {}).get("instructions")
+            cells += [f"{theirs / 1e6:.2f}", f"{theirs / mine:.1f}"] if theirs else ["", ""]
+        packing = found[shape, "lce_quantize"]
+        per_float = f"{packing['instructions'] / packing['macs']:.3f}"
+        counts = (f"{count / 1e6:.3f}" for count in (mine, row["simd"], before))
+        table.add_row(shape, row["family"], *counts, f"{mine / row['macs']:.4f}", *cells, per_float)
+    return table
+
+
+def _int8_stems(title: str, found: dict[tuple[str, str], dict[str, Any]]) -> Table:
+    table = Table(title=title, box=None, title_justify="left")
+    for column in ("shape", "our op", "per MAC", "XNNPACK", "XNNPACK/our op"):
+        table.add_column(column, justify="left" if column == "shape" else "right")
+    for (shape, kind), row in found.items():
+        if kind == "larqnets_conv_int8":
+            mine, theirs = row["instructions"], found[shape, "xnnpack_int8"]["instructions"]
+            costs = (f"{mine / 1e6:.3f}", f"{mine / row['macs']:.4f}", f"{theirs / 1e6:.2f}")
+            table.add_row(shape, *costs, f"{theirs / mine:.1f}")
+    return table
+
+
+def _networks(title: str, found: dict[tuple[str, str], dict[str, Any]]) -> Table:
+    table = Table(title=title, box=None, title_justify="left")
+    words = ("network", "kind")
+    for column in (*words, "instructions", "to binary", "to load", "kept bytes"):
+        table.add_column(column, justify="left" if column in words else "right")
+    for (shape, kind), row in found.items():
+        if kind.startswith("network_"):
+            counted, load = (f"{row[key] / 1e6:.1f}" for key in ("instructions", "load_instructions"))
+            ratio = f"{row['instructions'] / found[shape, 'network_binary']['instructions']:.1f}"
+            table.add_row(shape, kind.removeprefix("network_"), counted, ratio, load, f"{row['prepared_bytes']:,}")
+    return table
 
 
 def instructions_of_groupnets(result: dict[str, Any]) -> list[Table]:
