@@ -14,7 +14,7 @@ from android_bench.clock import StoppedError
 from android_bench.devices import FORMS, link_to
 from android_bench.devices.device import Board, Device
 from android_bench.measuring.equality import Engine, expect
-from android_bench.measuring.lineup import line_up, without_twin
+from android_bench.measuring.lineup import Entrant, line_up, without_twin
 from android_bench.measuring.protocol import DEFAULT, STRICT
 from android_bench.measuring.session import Measurement
 from android_bench.record import Equality, ModelRecord, Protocol, Session, read_session
@@ -151,10 +151,13 @@ def measure(
     stop the others; Ctrl-C stops all. Raises LarqnetsError when nothing could begin.
     """
     entrants = line_up(wanted.files, wanted.kernels)
-    for entrant in without_twin(entrants):
+    files: dict[str, Entrant] = {}  # each once, under its name in the first way to count
+    for entrant in entrants:
+        files.setdefault(entrant.sha256, entrant)
+    for entrant in without_twin(list(files.values())):
         reporter.line(f"{entrant.name} has no twin to be compared with; `larqnets convert --twins` writes them.")
     expected = {}
-    for entrant in entrants:
+    for entrant in files.values():
         reporter.stage(f"computing what {entrant.name} returns on this machine")
         expected[entrant.sha256] = expect(entrant.model, host, wanted.protocol.seed)
     measurements = []
