@@ -52,14 +52,16 @@ class Bconv(_Convolution):
     pad: str = "one"  # or "zero"
     output: str = "float"  # or "int8", "bits"
     threads: int = 1
+    kernels: str = "chosen"  # or "popcount", "classes", "sorted", where the shape can have it
     pixels: str = "random"  # or "equal": all of them, so that every window that lies in the image sorts positions alike
 
     @property
     def argument(self) -> str:
-        return f"bconv:{self.sizes},{self.pad},{self.output},{self.threads},{self.pixels}"
+        return f"bconv:{self.sizes},{self.pad},{self.output},{self.threads},{self.pixels},{self.kernels}"
 
     def __str__(self) -> str:
         text = f"{self.shape} {self.pad} {self.output}"
+        text += "" if self.kernels == "chosen" else f" {self.kernels}"
         return text if self.pixels == "random" else f"{text}, {self.pixels} pixels"
 
 

@@ -1,6 +1,7 @@
 // LceBconv2d by class sums on ARM64: the sums of a group, and their way to the output.
 #ifdef __aarch64__
 
+#include <algorithm>
 #include <cstring>
 
 #include "bconv_neon_store.h"
@@ -44,14 +45,17 @@ class NeonKernel {
       std::memset(odd_, 0, sizeof(odd_));
       std::memset(borders_, 0, sizeof(borders_));
     }
+    // As `pixels_of` says it of every byte.
+    const size_t width = plan_.images.out_w, out_pixel = plan_.out_pixel;
+    size_t row = pass.begin / classes_.row_bytes, x = pass.begin % classes_.row_bytes * 8;
     for (size_t byte = 0; byte < pass.vectors * kVectorBytes; ++byte) {
-      const Eight eight = pixels_of(plan_, classes_, pass, byte);
-      for (int p = 0; p < 8; ++p) {
-        const size_t i = byte / kVectorBytes * kVectorLanes + p * kVectorBytes + byte % kVectorBytes;
-        to_[i] = p < eight.count ? output_ + (eight.pixel + p) * plan_.out_pixel : nowhere_;
-        if (p < eight.count && !plan_.classes.empty() && plan_.classes[eight.pixel + p] != 0)
-          set_border(i, plan_.classes[eight.pixel + p]);
-      }
+      const int count = row < pass.rows ? static_cast<int>(std::min<size_t>(8, width - x)) : 0;
+      const size_t pixel = pass.first_pixel + row * width + x;
+      const size_t lane = byte / kVectorBytes * kVectorLanes + byte % kVectorBytes;
+      uint8_t* to = output_ + (count > 0 ? pixel * out_pixel : 0);
+      for (int p = 0; p < 8; ++p, to += out_pixel) to_[lane + p * kVectorBytes] = p < count ? to : nowhere_;
+      if (!plan_.classes.empty()) set_borders(lane, pixel, count);
+      if ((x += 8) >= width) ++row, x = 0;
     }
   }
 
@@ -75,10 +79,19 @@ class NeonKernel {
   }
 
  private:
-  void set_border(size_t lane, size_t border) {
-    start_[lane] = plan_.starts16.data() + border * plan_.blocks.size() * kBlockChannels;
-    odd_[lane] = plan_.odd[border];
-    borders_[lane / 8] = true;
+  // Of `count` pixels, each in the lane kVectorBytes behind that of the one before it.
+  void set_borders(size_t lane, size_t pixel, int count) {
+    if (count == 8) {
+      const uint32_t* eight = plan_.classes.data() + pixel;
+      if (vmaxvq_u32(vorrq_u32(vld1q_u32(eight), vld1q_u32(eight + 4))) == 0) return;  // most
+    }
+    for (int p = 0; p < count; ++p, lane += kVectorBytes) {
+      const size_t border = plan_.classes[pixel + p];
+      if (border == 0) continue;
+      start_[lane] = plan_.starts16.data() + border * plan_.blocks.size() * kBlockChannels;
+      odd_[lane] = plan_.odd[border];
+      borders_[lane / 8] = true;
+    }
   }
 
   template <size_t kVectors, int kMost>

@@ -22,12 +22,16 @@ struct Cut {
 };
 constexpr Cut kCuts[] = {{3400, 32, 5}, {1600, 24, 4}, {750, 16, 3}, {0, 8, 2}};
 
-// Instructions per pass of two vectors and of one: per position, per class, per filter. Measured by us under
-// qemu.
+// Instructions per pass of two vectors and of one: per position, per class, per filter, and beside; of planes, per
+// byte, per row, and per 32 channels of 16 pixels. Where there are few positions their lists are so short that it
+// takes kShort times as many. Measured by us under qemu.
 struct Cost {
-  double position, class_sum, filter;
+  double position, class_sum, filter, pass;
 };
-constexpr Cost kPair = {8.4, 195, 330}, kSingle = {5.4, 115, 165};
+constexpr Cost kPair = {6.6, 234, 477, 10400}, kSingle = {5.2, 98, 338, 5200};
+constexpr double kPlaneByte = 3.2, kPlaneRow = 11.3, kPlaneWord = 53, kShort = 1.08;
+constexpr int64_t kFewPositions = 256;
+constexpr double kBetter = 0.97;
 
 const Cut& cut_of(int64_t depth) {
   return *std::find_if(std::begin(kCuts), std::end(kCuts),
@@ -76,8 +80,11 @@ double ClassPlan::reckon(const BconvPlan& plan) {
   const Cut& cut = cut_of(plan.depth);
   const int filters = (cut.filters + cut.groups - 1) / cut.groups;
   const double groups_all = static_cast<double>(p.channels_out) / filters;
-  const double pair = groups_all * group_cost(kPair, plan.depth, filters);
-  const double single = groups_all * group_cost(kSingle, plan.depth, filters);
+  const double pair = groups_all * group_cost(kPair, plan.depth, filters) + kPair.pass;
+  const double single = groups_all * group_cost(kSingle, plan.depth, filters) + kSingle.pass;
+  const double plane_row =
+      static_cast<double>(all_planes) * (kPlaneByte * static_cast<double>(row) + kPlaneRow) +
+      static_cast<double>(plan.in_pixel / 4 * row) / 2 * kPlaneWord;
   double least = kNever;
   for (int64_t rows = 1; rows <= height && (rows == 1 || rows * row <= kMaxRun); ++rows) {
     // Rows are stored in steps of 8, 4, 2 or 1 bytes and spill beyond their end, where the next row goes.
@@ -86,15 +93,16 @@ double ClassPlan::reckon(const BconvPlan& plan) {
     const int64_t whole = height / rows, rest = height % rows;
     double cost = static_cast<double>(whole) * tile_cost(pair, single, rows * row) +
                   tile_cost(pair, single, rest * row) +
-                  static_cast<double>((whole + (rest > 0)) * (rows + border) * row * all_planes) * 1.5;
+                  static_cast<double>(height + (whole + (rest > 0)) * border) * plane_row;
     if (bytes * all_planes > kCacheBytes) cost *= 1.1;
-    if (cost >= least) continue;
+    if (cost >= kBetter * least) continue;  // threads share many tiles more evenly than few
     least = cost;
     tile_rows = static_cast<size_t>(rows);
     plane_rows = static_cast<size_t>(rows + border);
     plane_bytes = static_cast<size_t>(bytes);
   }
   if (least == kNever) return kNever;
+  if (plan.depth < kFewPositions) least *= kShort;
   image_tiles = (plan.images.out_h + tile_rows - 1) / tile_rows;
   tile_bytes = (static_cast<size_t>(all_planes) * plane_bytes + 63) / 64 * 64;
   if (static_cast<int64_t>(tiles(plan) * tile_bytes) > kMaxPlanes) return kNever;

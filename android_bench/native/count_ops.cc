@@ -1,8 +1,9 @@
 // Runs ops once to warm up and once inside a marked region each, on random data: the program that icount.c
-// counts. Arguments: bconv:HEIGHT,WIDTH,IN,OUT,FILTER,STRIDE,PAD,OUTPUT,THREADS,PIXELS with PAD one|zero, OUTPUT
-// float|int8|bits, and PIXELS random|equal; quantize:ROWS,CHANNELS,THREADS; conv8:HEIGHT,WIDTH,IN,OUT,FILTER,STRIDE,THREADS. The n-th op (from 1) is region 32 n. With more than one
-// thread the tasks of the threads run one after the other, task i in region 32 n + 1 + i, and region 32 n is
-// what no thread shares.
+// counts. Arguments: bconv:HEIGHT,WIDTH,IN,OUT,FILTER,STRIDE,PAD,OUTPUT,THREADS,PIXELS,KERNELS with PAD one|zero,
+// OUTPUT float|int8|bits, PIXELS random|equal, and KERNELS one of kKernelNames; quantize:ROWS,CHANNELS,THREADS;
+// conv8:HEIGHT,WIDTH,IN,OUT,FILTER,STRIDE,THREADS. The n-th op (from 1) is region 32 n. With more than one thread
+// the tasks of the threads run one after the other, task i in region 32 n + 1 + i, and region 32 n is what no
+// thread shares.
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -54,9 +55,9 @@ int fail(const std::string& what) {
 
 int count_bconv(const char* text, long region) {
   int h, w, in, out, filter, stride, threads;
-  char pad[8], output[8], pixels[8];
-  if (std::sscanf(text, "%d,%d,%d,%d,%d,%d,%7[a-z],%7[a-z0-9],%d,%7[a-z]", &h, &w, &in, &out, &filter,
-                  &stride, pad, output, &threads, pixels) != 10) {
+  char pad[8], output[8], pixels[8], kernels[12];
+  if (std::sscanf(text, "%d,%d,%d,%d,%d,%d,%7[a-z],%7[a-z0-9],%d,%7[a-z],%11[a-z]", &h, &w, &in, &out,
+                  &filter, &stride, pad, output, &threads, pixels, kernels) != 11) {
     return fail(std::string("cannot read bconv:") + text);
   }
   BconvParams p;
@@ -68,6 +69,8 @@ int count_bconv(const char* text, long region) {
   p.output = std::strcmp(output, "float") == 0  ? Output::kFloat
              : std::strcmp(output, "int8") == 0 ? Output::kInt8
                                                 : Output::kBits;
+  while (p.kernels < Kernels::kSorted && std::strcmp(kernels, kKernelNames[static_cast<int>(p.kernels)]) != 0)
+    p.kernels = static_cast<Kernels>(static_cast<int>(p.kernels) + 1);
   const int depth = filter * filter * in;
   p.output_scale = 0.5 * depth;
   const auto weights = random_bits(static_cast<size_t>(out) * filter * filter, in);

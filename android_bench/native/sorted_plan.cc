@@ -15,13 +15,13 @@ struct Cut {
 };
 constexpr Cut kCuts[] = {{2000, 7}, {1100, 6}, {550, 5}, {0, 4}};
 
-// Instructions of a group: to sort a position, and per two vectors of filters, and per vector alone, for a
-// position, a class, and a pixel. Measured by us under qemu.
-constexpr double kSort = 10, kSortByRows = 5;
+// Instructions of a group: to sort a position, by rows also per list, and beside; per two vectors of filters, and
+// per vector alone, for a position, a class, and a pixel. Measured by us under qemu.
+constexpr double kSort = 11, kSortByRows = 4.5, kJoin = 60, kGroup = 1500;
 struct Cost {
   double position, class_sum, pixel;
 };
-constexpr Cost kPair = {8.6, 200, 900}, kSingle = {5.7, 120, 450};
+constexpr Cost kPair = {9, 220, 900}, kSingle = {6.2, 130, 450};
 
 double group_cost(const Cost& cost, size_t positions, int pixels) {
   return cost.position * static_cast<double>(positions) + cost.class_sum * (1 << (pixels - 1)) +
@@ -45,9 +45,12 @@ double SortedPlan::reckon(const BconvPlan& plan) {
   row_positions = positions / p.filter_h;
   rows = p.filter_h > 1 && p.filter_h <= kMaxSortedRows && p.stride_h == 1 && p.dilation_h == 1 &&
          groups(plan) * plan.images.out_w == plan.pixels;
-  const double all = (rows ? kSortByRows : kSort) * static_cast<double>(positions) +
-                     static_cast<double>(vectors / 2) * group_cost(kPair, positions, most) +
-                     static_cast<double>(vectors % 2) * group_cost(kSingle, positions, most);
+  const int usual = static_cast<int>((plan.pixels + groups(plan) - 1) / groups(plan));  // pixels of a group
+  const double sorting = rows ? kSortByRows * static_cast<double>(positions) + kJoin * (1 << usual)
+                              : kSort * static_cast<double>(positions);
+  const double all = kGroup + sorting +
+                     static_cast<double>(vectors / 2) * group_cost(kPair, positions, usual) +
+                     static_cast<double>(vectors % 2) * group_cost(kSingle, positions, usual);
   return all * static_cast<double>(groups(plan)) / plan.images.batch;
 }
 

@@ -38,11 +38,13 @@ def test_rows_file_and_tables(bundle, small, cli, tmp_path):
     a72, a76, i8mm = ({(r["shape"], r["kind"]): r for r in rows if r["cpu"] == cpu} for cpu in CPUS)
     assert list(a72) == list(a76) == list(i8mm)
     shape, other, network = "3x3 7x7x64", "1x1 7x7x32 to 40 stride 2 zero padding", "resnet8 16x16x3"
-    ways = {"larqnets_bconv": "sorted"} | {f"larqnets_bconv_{way}": way for way in ("popcount", "classes")}
+    ways = {"larqnets_bconv": "popcount"} | {f"larqnets_bconv_{way}": way for way in ("classes", "sorted")}
     single = {"lce_quantize": None, "xnnpack_fp32": None, "xnnpack_int8": None}
     assert {kind: row["family"] for (name, kind), row in a72.items() if name == shape} == ways | single
     least = min(a72[shape, kind]["instructions"] for kind in ways)
-    assert a72[shape, "larqnets_bconv"]["instructions"] == least
+    assert (
+        0.95 * a72[shape, "larqnets_bconv"]["instructions"] <= least
+    )  # another way is taken where it saves a twentieth
     assert a72[other, "larqnets_bconv"]["family"] == "popcount"
     twins, binary = ("network_float", "network_int8"), ("network_binary", "network_mixed_own_stem")
     assert {kind for name, kind in a72 if name == network} == {
