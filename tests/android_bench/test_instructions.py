@@ -98,7 +98,7 @@ def test_the_way_that_is_chosen_is_the_one_that_executes_least(counted, tmp_path
     found = count_ops(tmp_path, [replace(op, kernels=way) for op in NEAR for way in ways])
     for op in NEAR:
         chosen, *others = (found[replace(op, kernels=way)].instructions for way in ways)
-        assert 0.95 * chosen <= min(others), (str(op), chosen, others)  # another than popcount saves a twentieth
+        assert 0.92 * chosen <= min(others), (str(op), chosen, others)
 
 
 @pytest.mark.parametrize("square", SQUARES)
