@@ -87,7 +87,7 @@ TfLiteStatus TfLiteInterpreterInvoke(TfLiteInterpreter*) {
 int main() {
   alignas(16) uint8_t file[16] = {};
   std::memcpy(file + 4, "TFL3", 4);
-  const larqnets_options options = {1, 0, 1};
+  const larqnets_options options = {1, 0, 1, LARQNETS_KERNELS_CHOSEN, 0};
   for (long before = 0;; ++before) {
     char error[256] = "";
     larqnets_model* model = larqnets_create(file, sizeof file, &options, error, sizeof error);
