@@ -1,7 +1,6 @@
 // LceBconv2d by class sums on ARM64: the sums of a group, and their way to the output.
 #ifdef __aarch64__
 
-#include <algorithm>
 #include <cstring>
 
 #include "bconv_neon_store.h"
@@ -45,17 +44,14 @@ class NeonKernel {
       std::memset(odd_, 0, sizeof(odd_));
       std::memset(borders_, 0, sizeof(borders_));
     }
-    // As `pixels_of` says it of every byte.
-    const size_t width = plan_.images.out_w, out_pixel = plan_.out_pixel;
-    size_t row = pass.begin / classes_.row_bytes, x = pass.begin % classes_.row_bytes * 8;
+    Eights eights(plan_, classes_, pass);
     for (size_t byte = 0; byte < pass.vectors * kVectorBytes; ++byte) {
-      const int count = row < pass.rows ? static_cast<int>(std::min<size_t>(8, width - x)) : 0;
-      const size_t pixel = pass.first_pixel + row * width + x;
+      const Eight eight = eights.next();
       const size_t lane = byte / kVectorBytes * kVectorLanes + byte % kVectorBytes;
-      uint8_t* to = output_ + (count > 0 ? pixel * out_pixel : 0);
-      for (int p = 0; p < 8; ++p, to += out_pixel) to_[lane + p * kVectorBytes] = p < count ? to : nowhere_;
-      if (!plan_.classes.empty()) set_borders(lane, pixel, count);
-      if ((x += 8) >= width) ++row, x = 0;
+      uint8_t* to = output_ + eight.pixel * plan_.out_pixel;
+      for (int p = 0; p < 8; ++p, to += plan_.out_pixel)
+        to_[lane + p * kVectorBytes] = p < eight.count ? to : nowhere_;
+      if (!plan_.classes.empty()) set_borders(lane, eight);
     }
   }
 
@@ -79,14 +75,13 @@ class NeonKernel {
   }
 
  private:
-  // Of `count` pixels, each in the lane kVectorBytes behind that of the one before it.
-  void set_borders(size_t lane, size_t pixel, int count) {
-    if (count == 8) {
-      const uint32_t* eight = plan_.classes.data() + pixel;
-      if (vmaxvq_u32(vorrq_u32(vld1q_u32(eight), vld1q_u32(eight + 4))) == 0) return;  // most
-    }
-    for (int p = 0; p < count; ++p, lane += kVectorBytes) {
-      const size_t border = plan_.classes[pixel + p];
+  // Each pixel in the lane kVectorBytes behind that of the one before it.
+  void set_borders(size_t lane, const Eight& eight) {
+    const uint32_t* borders = plan_.classes.data() + eight.pixel;
+    if (eight.count == 8 && vmaxvq_u32(vorrq_u32(vld1q_u32(borders), vld1q_u32(borders + 4))) == 0)
+      return;  // most
+    for (int p = 0; p < eight.count; ++p, lane += kVectorBytes) {
+      const size_t border = borders[p];
       if (border == 0) continue;
       start_[lane] = plan_.starts16.data() + border * plan_.blocks.size() * kBlockChannels;
       odd_[lane] = plan_.odd[border];

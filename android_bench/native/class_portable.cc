@@ -31,8 +31,9 @@ class PortableKernel {
 
   void run(const Bundle& bundle) {
     for (size_t g = bundle.group; g < bundle.group_end; ++g) sum_group(classes_.groups[g], bundle.channel);
+    Eights eights(plan_, classes_, pass_);
     for (size_t byte = 0; byte < pass_.vectors * kVectorBytes; ++byte) {
-      const Eight eight = pixels_of(plan_, classes_, pass_, byte);
+      const Eight eight = eights.next();
       for (int i = 0; i < eight.count; ++i) {
         for (int c = 0; c < bundle.count; c += kBlockChannels)
           finish(plan_, output_, eight.pixel + i, (bundle.channel + c) / kBlockChannels,

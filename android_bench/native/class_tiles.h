@@ -23,12 +23,27 @@ struct Eight {
   int count;
 };
 
-inline Eight pixels_of(const BconvPlan& plan, const ClassPlan& classes, const Pass& pass, size_t byte) {
-  const size_t row = (pass.begin + byte) / classes.row_bytes, x = (pass.begin + byte) % classes.row_bytes * 8;
-  if (row >= pass.rows) return {0, 0};
-  const size_t width = plan.images.out_w;
-  return {pass.first_pixel + row * width + x, static_cast<int>(std::min<size_t>(8, width - x))};
-}
+// Gives those of one byte after the other.
+class Eights {
+ public:
+  Eights(const BconvPlan& plan, const ClassPlan& classes, const Pass& pass)
+      : pass_(pass),
+        width_(plan.images.out_w),
+        row_(pass.begin / classes.row_bytes),
+        x_(pass.begin % classes.row_bytes * 8) {}
+
+  Eight next() {
+    if (row_ >= pass_.rows) return {0, 0};
+    const Eight eight = {pass_.first_pixel + row_ * width_ + x_,
+                         static_cast<int>(std::min<size_t>(8, width_ - x_))};
+    if ((x_ += 8) >= width_) ++row_, x_ = 0;
+    return eight;
+  }
+
+ private:
+  const Pass& pass_;
+  size_t width_, row_, x_;
+};
 
 // Rows of up to 128 channels, seen from one column of the window, and where they go: channel c to plane c.
 struct PlaneRows {

@@ -81,7 +81,7 @@ class NeonKernel {
  public:
   NeonKernel(const BconvPlan& plan, const SortedPlan& sorted, uint8_t* output, uint8_t* scratch)
       : plan_(plan), sorted_(sorted), output_(output), patterns_(scratch) {
-    scratch += (sorted.positions + 2 * 64 - 1) / 64 * 64;
+    scratch += sorted.pattern_bytes();
     lists_ = reinterpret_cast<uint16_t*>(scratch);
     scratch += sorted.list_bytes(sorted.positions);
     for (int i = 0; sorted.rows && i < plan.params.filter_h;
@@ -236,22 +236,31 @@ class NeonKernel {
     return all <= kMaxFew;
   }
 
+  // Calls piece(class, whether it is its first, positions subtracted, positions added) for up to kMaxList of either,
+  // in the order of the lists.
+  template <class Piece>
+  void each_piece(Piece piece) const {
+    for (size_t number = 0; number < size_t{1} << (count_ - 1); ++number) {
+      int less = less_[number], more = more_[number];
+      for (bool first = true; first || less + more > 0; first = false) {
+        const int a = std::min(less, kMaxList), b = a < less ? 0 : std::min(more, kMaxList);
+        piece(number, first, a, b);
+        less -= a;
+        more -= b;
+      }
+    }
+  }
+
   // The sums where a few lists are too long: what is more of them is added at last.
   template <size_t kVectors>
   void sum_few_long(const uint8_t* planes) {
     const uint16_t* list = lists_;
     size_t numbers[kMaxFew], few = 0;
-    for (size_t number = 0; number < size_t{1} << (count_ - 1); ++number) {
-      int less = less_[number], more = more_[number];
-      for (bool first = true; first || less + more > 0; first = false) {
-        const int a = std::min(less, kMaxList), b = a < less ? 0 : std::min(more, kMaxList);
-        int8_t* to = differences_ + number * kPassLanes;
-        if (!first) to = few_ + few * kPassLanes, numbers[few++] = number;
-        list = class_difference<kVectors, Positions::kSixteenths, kMaxList>(planes, list, a, b, to);
-        less -= a;
-        more -= b;
-      }
-    }
+    each_piece([&](size_t number, bool first, int less, int more) {
+      int8_t* to = differences_ + number * kPassLanes;
+      if (!first) to = few_ + few * kPassLanes, numbers[few++] = number;
+      list = class_difference<kVectors, Positions::kSixteenths, kMaxList>(planes, list, less, more, to);
+    });
     const size_t lanes = kVectors * kVectorLanes;
     combine_group(count_, differences_, ones_, lanes, sums_);
     for (size_t i = 0; i < few; ++i) add_surplus(count_, numbers[i], few_ + i * kPassLanes, lanes, sums_);
@@ -261,16 +270,11 @@ class NeonKernel {
   template <size_t kVectors>
   void sum_long(const uint8_t* planes) {
     const uint16_t* list = lists_;
-    for (size_t number = 0; number < size_t{1} << (count_ - 1); ++number) {
-      int less = less_[number], more = more_[number];
-      for (bool first = true; first || less + more > 0; first = false) {
-        const int a = std::min(less, kMaxList), b = a < less ? 0 : std::min(more, kMaxList);
-        list = class_difference<kVectors, Positions::kSixteenths, kMaxList>(planes, list, a, b, differences_);
-        add_difference(differences_, kVectors * kVectorLanes, first, wide_ + number * kPassLanes);
-        less -= a;
-        more -= b;
-      }
-    }
+    each_piece([&](size_t number, bool first, int less, int more) {
+      list = class_difference<kVectors, Positions::kSixteenths, kMaxList>(planes, list, less, more,
+                                                                          differences_);
+      add_difference(differences_, kVectors * kVectorLanes, first, wide_ + number * kPassLanes);
+    });
     combine_group(count_, wide_, ones_, kVectors * kVectorLanes, sums_);
   }
 

@@ -67,8 +67,8 @@ void SortedPlan::lay_out(BconvPlan& plan) {
   }
   plan.list_windows(&windows);
   make_planes(plan);
-  scratch_bytes = (positions + 2 * 64 - 1) / 64 * 64 + list_bytes(positions) +
-                  (rows ? p.filter_h * list_bytes(row_positions) : 0);
+  scratch_bytes =
+      pattern_bytes() + list_bytes(positions) + (rows ? p.filter_h * list_bytes(row_positions) : 0);
   scratch.resize(p.threads * scratch_bytes);
   plan.make_copy(16);
 }

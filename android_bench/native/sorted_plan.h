@@ -47,6 +47,8 @@ struct SortedPlan {
   size_t prepared_bytes() const;
   // The groups of all pixels, as even as possible.
   size_t groups(const BconvPlan& plan) const { return (plan.pixels + most - 1) / most; }
+  // Of the scratch: whole lines, with room for what is written too much.
+  size_t pattern_bytes() const { return (positions + 2 * 64 - 1) / 64 * 64; }
   size_t list_bytes(size_t count) const { return (count * sizeof(uint16_t) + 2 * 64 - 1) / 64 * 64; }
 
  private:
