@@ -189,9 +189,7 @@ class ModelRecord:
     bytes: int
     role: Role | None  # from the manifest beside the file; None: there is none
     twin_of: str | None  # SHA-256 of the binary file that this is the float or int8 twin of
-    kernels: (
-        Kernels | None
-    )  # how its 1-bit convolutions count; None: it has none, or the record is from before there were several ways
+    kernels: Kernels | None  # how its 1-bit convolutions count; None: it has none, or version 3 or earlier did not say
     stem: Stem | None  # how the file has its first convolution, where it says so: there are two ways
     score: str  # what `accuracy` is: that by which networks of its task are ranked
     accuracy: float | None  # fraction

@@ -129,7 +129,8 @@ def count(
 ) -> Count:
     """Count the instructions that one inference of a .tflite file executes on `cpu`, in total and `per_op`.
 
-    `kernels`: how its 1-bit convolutions count, `low_memory`: none that keeps more than four bytes per byte of its filters. Raises LarqnetsError when the file is damaged, or qemu, the ARM64 libraries, a C compiler or the bundle are missing.
+    `kernels`: how its 1-bit convolutions count, `low_memory`: none that keeps more than four bytes per byte of its filters.
+    Raises LarqnetsError when the file is damaged, or qemu, the ARM64 libraries, a C compiler or the bundle are missing.
     """
     folder, model = _ready(bundle), read_model(source)
     if model.unknown_ops:

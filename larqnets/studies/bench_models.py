@@ -2,8 +2,8 @@
 
 Single convolutions as every converter makes them, binary, float and int8 side by side, int8 stems with XNNPACK's op and with
 ours, a whole ResNet-18 with its twins and with an int8 rest, and further binary networks. Weights and images are random: what an
-ARM64 core executes does not depend on them, but for class sums, which other weights move by 0.2 %. For `make bench-groupnet` the same of Group-Net with several numbers of branches, for `make bench-stems` of first
-convolutions in both forms.
+ARM64 core executes does not depend on them, but for class sums, which other weights move by 0.2 %. For `make bench-groupnet` the
+same of Group-Net with several numbers of branches, for `make bench-stems` of first convolutions in both forms.
 """
 
 import json
@@ -73,8 +73,6 @@ NETWORKS: tuple[tuple[str, tuple[int, int, int], int, StemKind], ...] = (
     ("resnet18", (224, 224, 3), 1000, "imagenet"),
 )
 NETWORK_FORMS: dict[Stem, str] = {"cheaper": "", "as-trained": ", stem as trained"}  # and what follows the name
-
-QUICKNET = "quicknet 224x224x3"  # of Larq Zoo
 
 GROUPNET = ("resnet20", 2.0, (32, 32, 3), 10)  # backbone, width (32, 64, 128 filters), image, classes
 BRANCHES = (1, 3, 5, 8)
@@ -203,7 +201,7 @@ def _bodies() -> Iterator[tuple[str, tf.keras.Model]]:
     """Give further binary networks by name."""
     yield "reactnet_a 224x224x3", create_model("reactnet", "reactnet_a", (224, 224, 3), 1000, stem="imagenet")
     yield "groupnet K=5 on resnet20 32x32x3", _groupnet(5)
-    yield QUICKNET, build_zoo("zoo:quicknet", input_shape=(224, 224, 3), weights=None, num_classes=1000)
+    yield "quicknet 224x224x3", build_zoo("zoo:quicknet", input_shape=(224, 224, 3), weights=None, num_classes=1000)
 
 
 def _in_int8(model: tf.keras.Model) -> bytes:
