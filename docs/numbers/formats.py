@@ -32,4 +32,4 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table in Markdown; every column but the first is a number or short, so nothing is aligned."""
     lines = [head, ["---"] * len(head), *rows]
     assert {len(line) for line in lines} == {len(head)}, "every row has the columns of the head"
-    return "\n".join(("| " + " | ".join(line) + " |").replace("|  |", "| |") for line in lines)
+    return "\n".join("|" + "".join(f" {cell} |" if cell else " |" for cell in line) for line in lines)

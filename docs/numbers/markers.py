@@ -30,9 +30,9 @@ class Place:
 
 
 def without_code(text: str) -> str:
-    """Return the text with every character of code but newlines as a blank, so that positions stay."""
+    """Return the text with every character of code but newlines as an x, so that positions stay."""
     for code in (_FENCE, _SPAN):
-        text = code.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+        text = code.sub(lambda found: re.sub(r"[^\n]", "x", found[0]), text)
     return text
 
 

@@ -17,7 +17,7 @@ PAGE = """# Page
 <!-- results: kernels -->
 <!-- /results -->
 
-It is <!--r:ratio--><!--/r--> times as fast, <!--r:rate-->11<!--/r--> a second.
+`it` <!--r:ratio--><!--/r--> times as fast, <!--r:rate-->11<!--/r--> a second.
 """
 
 
@@ -46,7 +46,7 @@ def test_a_page_is_filled_and_then_stays():
     text, stale = markers.filled(PAGE, "page.md", MADE)
     assert [(place.name, place.line) for place in stale] == [("kernels", 3), ("ratio", 6), ("rate", 6)]
     assert "<!-- results: kernels -->\n\n| a |\n| --- |\n| 1 |\n\n<!-- /results -->" in text
-    assert "It is <!--r:ratio-->3.4<!--/r--> times as fast, <!--r:rate-->12<!--/r--> a second." in text
+    assert "`it` <!--r:ratio-->3.4<!--/r--> times as fast, <!--r:rate-->12<!--/r--> a second." in text
     assert markers.filled(text, "page.md", MADE) == (text, [])
 
 
