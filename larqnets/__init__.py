@@ -8,14 +8,15 @@ import importlib
 import os
 from typing import Any
 
+from larqnets.environment import LEGACY_KERAS, LOG_LEVEL
 from larqnets.errors import LarqnetsError
 
 __version__ = "0.1.0"
 
 # Larq and the LCE converter need Keras 2. TensorFlow reads this variable once, when it is first imported.
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault(LEGACY_KERAS.name, LEGACY_KERAS.default)
 # TensorFlow logs even harmless fallbacks as errors; what really fails also raises, and is told in a sentence.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault(LOG_LEVEL.name, LOG_LEVEL.default)
 
 _PUBLIC = {
     "Experiment": "larqnets.config",
@@ -48,7 +49,7 @@ __all__ = ["LarqnetsError", "__version__", "require_keras_2", *_PUBLIC]  # pyrig
 def require_keras_2() -> None:
     """Import Larq; raise LarqnetsError when this process has already chosen Keras 3, which Larq cannot use."""
     reason: Exception | None = None
-    if os.environ["TF_USE_LEGACY_KERAS"].lower() in ("1", "true"):
+    if os.environ[LEGACY_KERAS.name].lower() in ("1", "true"):
         try:
             importlib.import_module("larq")
             return

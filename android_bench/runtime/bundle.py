@@ -8,7 +8,6 @@ Everything in it is a file, nothing is installed; unchanged parts are kept, and 
 
 import hashlib
 import importlib.metadata
-import os
 import sys
 import zipfile
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from android_bench.runtime.compile import (
 from android_bench.runtime.cross import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
 from larqnets import __version__, processes
 from larqnets.documents import read_json
+from larqnets.environment import RUNTIME
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder, cannot_write, locked, write_atomically
 from larqnets.manifest import MANIFEST, check_free, publish, sha256
@@ -171,7 +171,7 @@ def find_bundle(folder: Path | None = None) -> Path | None:
     sources: whoever named a folder must not get another one.
     """
     carried = Path(__file__).parents[1] / "lib"
-    named = os.environ.get("LARQNETS_RUNTIME")
+    named = RUNTIME.read()
     chosen = folder or (Path(named) if named else carried if (carried / MANIFEST).is_file() else None)
     if chosen is not None:
         if (reason := _unfit(chosen)) is not None:

@@ -22,7 +22,7 @@ from larqnets.legend import Legend
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.names import origin_of
 from larqnets.runs.subject import Subject, open_subject
-from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 

@@ -14,6 +14,7 @@ from android_bench.runtime.bundle import find_bundle, runtime_folder
 from android_bench.runtime.compile import zig
 from android_bench.runtime.in_process import library_folder
 from larqnets import __version__
+from larqnets.environment import LEGACY_KERAS, TFDS_DATA_DIR
 from larqnets.errors import LarqnetsError, get_training, on_arm64_linux
 
 CORE = ("numpy", "typer", "rich", "jinja2", "flatbuffers", "matplotlib", "pillow", "platformdirs")
@@ -44,7 +45,7 @@ def examine() -> dict[str, Any]:
         findings.append('statistics of latencies and their report need scipy: pip install "larqnets[bench]"')
     if train and int((packages["numpy"] or "0").split(".")[0]) >= 2:
         findings.append('larq needs numpy below 2: pip install "numpy<2"')
-    if os.environ.get("TF_USE_LEGACY_KERAS", "1").lower() not in ("1", "true"):
+    if os.environ.get(LEGACY_KERAS.name, LEGACY_KERAS.default).lower() not in ("1", "true"):
         findings.append("TF_USE_LEGACY_KERAS must be 1 for Larq: unset it")
     runs_models, runtime_missing = _found(library_folder) if on_arm else (train and on_x86, None)
     bundle, bundle_missing = _bundle()
@@ -65,7 +66,7 @@ def examine() -> dict[str, Any]:
         "packages": packages,
         "tools": tools,
         "arm64_runtime": bundle,
-        "tfds_data_dir": os.environ.get("TFDS_DATA_DIR", str(Path.home() / "tensorflow_datasets")),
+        "tfds_data_dir": TFDS_DATA_DIR.read() or str(Path(TFDS_DATA_DIR.default).expanduser()),
         "can": {
             "inspect files": True,
             "train, convert, verify, evaluate": train,

@@ -1,8 +1,7 @@
 """The command line: a verb parses its arguments, makes one library call, prints.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 could not, 2 wrong usage, 130, 143
-and 129 ended by Ctrl-C, SIGTERM and SIGHUP. With `--json` stdout carries one JSON value and nothing else. TensorFlow is imported inside
-the verbs that need it.
+Results go to stdout, progress and errors to stderr, see `exit_codes` for how a command ends. With `--json` stdout carries one JSON
+value and nothing else. TensorFlow is imported inside the verbs that need it.
 """
 
 import io
@@ -31,6 +30,7 @@ from larqnets.cli import (
     training_commands,
 )
 from larqnets.cli.command import PANELS
+from larqnets.cli.exit_codes import COULD_NOT, CTRL_C, of_signal
 from larqnets.errors import MovedWarning, StoppedBySignalError, printable
 
 
@@ -65,7 +65,6 @@ for commands in (
 ):
     app.add_typer(commands.app)  # without a name: its commands are ours
 
-_CTRL_C = 128 + signal.SIGINT  # what Typer makes of KeyboardInterrupt
 _ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 _AGAIN_S = 0.05  # until a signal that was lost comes again
 _received: list[int] = []  # signals that asked this process to stop
@@ -101,7 +100,7 @@ _python_format, warnings.formatwarning = warnings.formatwarning, _format_warning
 
 def _stopped() -> NoReturn:
     print("larqnets: stopped. Nothing half-written is left.", file=sys.stderr)
-    sys.exit(_CTRL_C)
+    sys.exit(CTRL_C)
 
 
 def main() -> None:
@@ -121,7 +120,7 @@ def main() -> None:
     except BaseException:
         if ends := [number for number in _received if number in _ENDS]:
             _let_go_of_terminal()
-            raise SystemExit(128 + ends[0]) from None
+            raise SystemExit(of_signal(ends[0])) from None
         raise
     finally:
         sys.unraisablehook = before
@@ -162,8 +161,8 @@ def _let_go_of_terminal() -> None:
 def _code_of(error: LarqnetsError) -> int:
     """Return the exit code of an error: one that a signal brought about is no failure of the work."""
     if isinstance(error, StoppedBySignalError) and error.number is not None:
-        return 128 + error.number
-    return _CTRL_C if signal.SIGINT in _received else 1
+        return of_signal(error.number)
+    return CTRL_C if signal.SIGINT in _received else COULD_NOT
 
 
 def _run_app() -> None:
@@ -176,7 +175,7 @@ def _run_app() -> None:
         print(f"larqnets: {printable(str(error))}", file=sys.stderr)
         sys.exit(_code_of(error))
     except SystemExit as end:
-        if end.code != _CTRL_C:
+        if end.code != CTRL_C:  # what Typer makes of KeyboardInterrupt
             raise
         _stopped()
     except SystemError:  # what TensorFlow's C code makes of a KeyboardInterrupt that reaches it at a bad moment
@@ -186,7 +185,7 @@ def _run_app() -> None:
     except BrokenPipeError:
         # the reader of our output, e.g. `head`, has seen enough
         sys.stderr.close()
-        sys.exit(1)
+        sys.exit(COULD_NOT)
 
 
 if __name__ == "__main__":
