@@ -10,7 +10,7 @@
 # make bench-int8    the same of ResNet-18 with a float and an int8 rest, and of its twins, into results/int8_rest.json
 # make bench-groupnet    the same of Group-Net by the number of branches, into results/groupnet_instructions.json
 # make bench-stems    the same of first convolutions, as trained and rewritten, by which `convert` decides, into deploy/export/stems.json
-# make reference    all keys of configs and options, from the schemas, into docs/reference/config.md
+# make reference    the pages of docs/reference, from commands, schemas and docstrings
 # make lint    formatting, lint and types
 # make lock    the exact versions and hashes in requirements/, from pyproject.toml
 PYTHON ?= python3.11
@@ -89,7 +89,7 @@ bench-stems: native
 	$(BIN)/larqnets bench-stems
 
 reference: $(VENV)/.installed
-	$(BIN)/python -m larqnets.cli.reference > docs/reference/config.md
+	$(BIN)/python -m larqnets.cli.reference docs/reference
 
 # Without the variable pyright asks a registry whether there is a newer one.
 lint: $(VENV)/.installed

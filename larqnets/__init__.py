@@ -18,7 +18,8 @@ os.environ.setdefault(LEGACY_KERAS.name, LEGACY_KERAS.default)
 # TensorFlow logs even harmless fallbacks as errors; what really fails also raises, and is told in a sentence.
 os.environ.setdefault(LOG_LEVEL.name, LOG_LEVEL.default)
 
-_PUBLIC = {
+# Public name -> the module that has it.
+PUBLIC = {
     "Experiment": "larqnets.config",
     "load_config": "larqnets.config",
     "list_configs": "larqnets.config",
@@ -43,7 +44,7 @@ _PUBLIC = {
     "Detector": "deploy.run.detector",
 }
 
-__all__ = ["LarqnetsError", "__version__", "require_keras_2", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]  # said once
+__all__ = ["LarqnetsError", "__version__", "require_keras_2", *PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]  # said once
 
 
 def require_keras_2() -> None:
@@ -63,9 +64,9 @@ def require_keras_2() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
+    if name not in PUBLIC:
         raise AttributeError(f"module 'larqnets' has no attribute '{name}'")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    return getattr(importlib.import_module(PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:

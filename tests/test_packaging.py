@@ -26,7 +26,7 @@ HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tens
 
 BASE = "arrays beginnings config console csv_table documents endings environment errors files legend losses manifest method_options overrides pareto_front pictures places processes quantizers registry reporter schema schema_keys scores shapes terminal watchdog"
 # Room -> the rooms that it may import, every one of them above it in this list. What stands loose in larqnets/ is a room of
-# its own; each of them may be imported by all. Only the last three may look at every floor.
+# its own; each of them may be imported by all. Only the studies and the command line may look at every floor.
 MAY_IMPORT = {
     **dict.fromkeys((f"larqnets.{name}" for name in BASE.split()), ()),
     "larqnets": (),
@@ -145,6 +145,7 @@ MAY_IMPORT = {
         ),
     ),
     "larqnets.cli": ("*",),
+    "larqnets.cli.reference": ("*",),
 }
 # What runs on a board, where neither TensorFlow nor Larq is installed.
 WITHOUT_TENSORFLOW = (

@@ -18,10 +18,10 @@ _MAX_JSON_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class Split:
-    """The share of a folder's images that were the test, drawn by seed."""
+    """Which of a folder's images were the test: a share, drawn by seed."""
 
-    test: float
-    seed: int
+    test: float  # share
+    seed: int  # as data.split_seed of a config
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What the card of the run says. A task other than classification has its headline score, `test_NAME`, in the place of accuracy."""
+    """What the card of the run says. A task other than classification has its headline score, `test_NAME`, too.
+
+    What a run does not have is absent or null.
+    """
 
     name: str | None = None  # of the run
     config: str | None = None  # that it was trained with
@@ -93,8 +96,8 @@ class Int8RestFacts:
     """How the real-valued rest became int8."""
 
     rest: str  # mixed: ops with weights; full: all that can be
-    calibration: CalibrationFacts
-    ends: EndsFacts
+    calibration: CalibrationFacts  # where ranges come from
+    ends: EndsFacts  # what goes in and out
     float_rest: str  # the file that it was made of and is proven against
     keep_float: tuple[str, ...]  # layers that stay float
 
@@ -108,8 +111,8 @@ class FileMetadata:
     source: str | None = None  # name of the run or file that was converted
     target: str | None = None  # the device family
     variant: str | None = None  # float, int8, decomposed or decomposed_int8; absent in the proven file itself
-    run: RunFacts | None = None  # absent where no run was converted
-    preprocess: Preprocess | None = None  # absent where nothing is known of images
+    run: RunFacts | None = None  # of the run that was converted
+    preprocess: Preprocess | None = None  # how images are prepared, where that is known
     layers: dict[str, str] | None = None  # number of an op -> the layer of the network that it came from
     float_fallbacks: tuple[str, ...] | None = (
         None  # layers trained as binary that are float here, allowed by --allow-float
@@ -118,14 +121,14 @@ class FileMetadata:
     stem: str | None = (
         None  # form of the first convolution, as trained or rewritten; absent where there is one form only
     )
-    task: str | None = None  # absent: classification
+    task: str | None = None  # what the network answers with; absent: classification
     task_options: dict[str, Any] | None = None  # as in [task] of a config
     classes: tuple[str, ...] | None = None  # segmentation and detection: their names
     colors: tuple[tuple[int, int, int], ...] | None = None  # segmentation: red, green, blue of every class in pictures
     ignore_label: int | None = None  # segmentation: what a mask says of a pixel whose class is not known
     resize: str | None = None  # segmentation: how logits are enlarged to the size of the image
     boxes: str | None = None  # detection: what a box consists of
-    nms: NmsFacts | None = None  # detection
+    nms: NmsFacts | None = None  # detection: which boxes are answers
     int8_rest: Int8RestFacts | None = None  # in the files of --int8
     runtime_ops: str | None = None  # larqnets: has ops that only our runtime runs
 
