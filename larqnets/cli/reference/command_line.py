@@ -96,12 +96,19 @@ def _place(argument: TyperArgument) -> str:
 
 def _arguments(arguments: list[TyperArgument]) -> str:
     rows = [(f"`{_place(argument)}`", _meaning(argument), _default(argument)) for argument in arguments]
-    return table(("argument", "meaning", "default"), rows) if rows else ""
+    return _table("argument", rows)
 
 
 def _options(options: list[TyperOption]) -> str:
     rows = [(_names(option), _meaning(option), _default(option)) for option in options]
-    return table(("option", "meaning", "default"), rows) if rows else ""
+    return _table("option", rows)
+
+
+def _table(kind: str, rows: list[tuple[str, str, str]]) -> str:
+    """Return a table without the column of defaults where there is none."""
+    if any(default for _, _, default in rows):
+        return table((kind, "meaning", "default"), rows)
+    return table((kind, "meaning"), [row[:2] for row in rows]) if rows else ""
 
 
 def _names(option: TyperOption) -> str:
