@@ -1,5 +1,6 @@
 """Markdown of what the code says: tables, and docstrings as paragraphs."""
 
+import html
 import inspect
 import re
 from collections.abc import Iterable, Sequence
@@ -16,13 +17,19 @@ def page(title: str, *parts: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; its cells are Markdown, in which a | is written as it is."""
+    """Return a table; its cells are Markdown, in which a | is a character like others."""
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(_cell(text) for text in line)} |" for line in lines)
 
 
 def _cell(text: str) -> str:
-    return re.sub(r"(?<!\\)\|", r"\|", text).replace("\n", " ")
+    """Return Markdown for a cell. How a | is escaped in code differs between GitHub and mkdocs; as HTML it is the same for both."""
+    parts = _CODE.split(text.replace("\n", " "))
+    return "".join(_html_code(p) if p.startswith("`") and "|" in p else p for p in parts).replace("|", "&#124;")
+
+
+def _html_code(text: str) -> str:
+    return f"<code>{html.escape(text.strip('`'), quote=False)}</code>"
 
 
 def plain(text: str) -> str:
