@@ -111,6 +111,12 @@ VARIABLES = (
         "none: skipped tests are listed at the end",
     ),
     Variable(
+        "LARQNETS_MAY_SKIP",
+        "tests",
+        "Names of tests, with spaces between them, that may be skipped under LARQNETS_NO_SKIP=1.",
+        "none may",
+    ),
+    Variable(
         "LARQNETS_FUZZ_SECONDS",
         "tests",
         "For how many seconds a test with random inputs goes on.",
