@@ -12,6 +12,7 @@ def main() -> None:
     (folder,) = sys.argv[1:]
     pages = needs_training_extra("larqnets.cli.reference.pages").PAGES
     needs_training_extra("larqnets.models")
+    Path(folder).mkdir(parents=True, exist_ok=True)
     for name, make in pages.items():
         write_atomically(Path(folder) / name, make())
 
