@@ -24,7 +24,7 @@ UNREACHABLE = "connection broken"  # what pip says when there is no network
 INSTALL = 'pip install "larqnets[train]"'
 HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets")
 
-BASE = "arrays beginnings config console csv_table documents endings errors files legend losses manifest method_options overrides pareto_front pictures places processes quantizers registry reporter schema schema_keys scores shapes terminal watchdog"
+BASE = "arrays beginnings config console csv_table documents endings errors extras files legend losses manifest method_options overrides pareto_front pictures places processes quantizers registry reporter schema schema_keys scores shapes terminal watchdog"
 # Room -> the rooms that it may import, every one of them above it in this list. What stands loose in larqnets/ is a room of
 # its own; each of them may be imported by all. Only the last three may look at every floor.
 MAY_IMPORT = {
@@ -205,10 +205,7 @@ HEAVY_ROOMS = (
     "larqnets.training",
     "larqnets.data",
 )
-HEAVY_BASE = (
-    *("beginnings", "endings", "losses", "quantizers"),
-    "pictures",
-)  # all but the last are TensorFlow; `pictures` needs matplotlib
+HEAVY_BASE = (*("beginnings", "endings", "losses", "quantizers"),)
 
 
 def room_of(module: str) -> str:
