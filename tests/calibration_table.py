@@ -1,4 +1,4 @@
-"""The table on ranges in docs/int8.md: which way to choose them loses least on training images that they were not seen on.
+"""The table on ranges in docs/guides/int8.md: which way to choose them loses least on training images that they were not seen on.
 
     python tests/calibration_table.py TABLE.csv RUN...
 

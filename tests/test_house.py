@@ -53,7 +53,7 @@ def test_no_function_is_longer_than_it_may_be():
 
 
 def test_what_the_walks_name_is_there():
-    named = re.findall(r"`([\w/]+\.py)::([\w.]+)`", (ROOT / "docs/architecture.md").read_text())
+    named = re.findall(r"`([\w/]+\.py)::([\w.]+)`", (ROOT / "docs/develop/architecture.md").read_text())
     assert len(named) > 20
     for file, name in named:
         (tree,) = [tree for path, tree in trees() if f"/{path}".endswith(f"/{file}")]

@@ -1,4 +1,4 @@
-"""The table on transfer in docs/transfer.md: measures finished runs on their test images.
+"""The table on transfer in docs/results/transfer.md: measures finished runs on their test images.
 
     python tests/transfer_table.py TABLE.csv RUN...
 

@@ -68,7 +68,7 @@ def show_config(
 def keys(
     pattern: Annotated[str, typer.Argument(help="A shell glob, e.g. 'train.*'.")] = "*", as_json: Json = False
 ) -> None:
-    """Print all keys of configs, methods, tasks and decompose, with types, ranges, defaults and meanings: docs/config.md."""
+    """Print all keys of configs, methods, tasks and decompose, with types, ranges, defaults and meanings: docs/reference/config.md."""
     from fnmatch import fnmatchcase
 
     from larqnets.cli.tables import keys as tables

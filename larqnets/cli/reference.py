@@ -1,4 +1,4 @@
-"""The reference of all keys: `larqnets config keys`, and as Markdown docs/config.md by `make reference`."""
+"""The reference of all keys: `larqnets config keys`, and as Markdown docs/reference/config.md by `make reference`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def sections() -> list[Section]:
 
 
 def markdown() -> str:
-    """Return docs/config.md."""
+    """Return docs/reference/config.md."""
     parts = [
         "# All keys",
         "Generated from the schemas in the source, which the reader itself goes by. A key without a default must be "

@@ -63,7 +63,7 @@ def test_show_a_run(cli, demo):
 def test_keys(cli):
     listed = json.loads(cli("config", "keys", "--json").out)
     assert {entry["name"] for entry in listed if entry["section"] == "Configs"} == set(KEYS)
-    page = (Path(__file__).parents[2] / "docs/config.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/reference/config.md").read_text()
     assert all(f"| `{entry['name']}` |" in page for entry in listed)
     assert len(listed) == sum(line.startswith("| `") for line in page.splitlines())
     shown = cli("config", "keys", "train.*rate")

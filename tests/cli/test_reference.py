@@ -1,4 +1,4 @@
-"""The reference of keys is what the reader takes: docs/config.md, `larqnets list keys`."""
+"""The reference of keys is what the reader takes: docs/reference/config.md, `larqnets list keys`."""
 
 import dataclasses
 import json
@@ -30,7 +30,7 @@ KEYS = {key.name: key for key in keys_of(Experiment)}
 def test_the_page_is_that_of_the_schemas():
     from larqnets.cli.reference import markdown
 
-    page = Path(__file__).parents[2] / "docs/config.md"
+    page = Path(__file__).parents[2] / "docs/reference/config.md"
     assert page.read_text() == markdown(), "write it anew: make reference"
 
 
