@@ -48,7 +48,7 @@ $(CORE)/.installed: pyproject.toml requirements/core.txt
 lock: $(VENV)/.installed
 	$(COMPILE) --universal --group build --output-file requirements/core.txt
 	$(COMPILE) --python-platform x86_64-manylinux_2_28 --overrides requirements/overrides.txt \
-	    --extra train --extra dev --extra heic --group build --group zoo --output-file requirements/everything.txt
+	    --all-extras --group build --group zoo --output-file requirements/everything.txt
 
 demo: $(VENV)/.installed
 	$(BIN)/larqnets train digits --name demo --resume
