@@ -145,7 +145,7 @@ def test_the_method_trains_a_step_and_converts(tmp_path):
     assert count(model).to_json()["totals"]["binary_macs"] > 0
     converted = convert(trained, Samples(MemoryDataset().images, MemoryDataset().labels, 19))
     assert converted.verification.equal
-    with pytest.raises(LarqnetsError, match="has no option 'slop'. Did you mean 'slope'"):
+    with pytest.raises(LarqnetsError, match=r"has no option 'slop'\. Did you mean 'slope'"):
         create_model("mymethod", "resnet8", (8, 8, 1), 3, slop=1.0)
 
 
@@ -180,7 +180,7 @@ def test_the_layer_is_refused_without_its_entry_and_proven_with_it():
     model = _with_bias(kind)
     images = np.random.default_rng(1).normal(size=(40, 8, 8, 3)).astype(np.float32)
     with pytest.raises(
-        LarqnetsError, match="Layer '(first|second)' is a ChannelBias, of which deploy/export/algebra.py does not"
+        LarqnetsError, match=r"Layer '(first|second)' is a ChannelBias, of which deploy/export/algebra\.py does not"
     ):
         convert(model, Samples(images, real=False))
     exec(ADDED["deploy/export/algebra.py"], vars(algebra) | {"ChannelBias": kind})
