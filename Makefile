@@ -11,6 +11,7 @@
 # make bench-groupnet    the same of Group-Net by the number of branches, into results/groupnet_instructions.json
 # make bench-stems    the same of first convolutions, as trained and rewritten, by which `convert` decides, into deploy/export/stems.json
 # make reference    all keys of configs and options, from the schemas, into docs/reference/config.md
+# make docs    the documentation as a site into build/site, without network; a broken link or a page outside the menu is an error
 # make lint    formatting, lint and types
 # make lock    the exact versions and hashes in requirements/, from pyproject.toml
 PYTHON ?= python3.11
@@ -22,7 +23,7 @@ LOCKED := --no-deps --require-hashes
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes --no-annotate \
     --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: demo test durations bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels bench-int8 bench-groupnet bench-stems reference lint lock install clean
+.PHONY: demo test durations bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels bench-int8 bench-groupnet bench-stems reference docs lint lock install clean
 
 install: $(VENV)/.installed
 
@@ -90,6 +91,10 @@ bench-stems: native
 
 reference: $(VENV)/.installed
 	$(BIN)/python -m larqnets.cli.reference > docs/reference/config.md
+
+# The variable leaves out what the theme says about its successors.
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # Without the variable pyright asks a registry whether there is a newer one.
 lint: $(VENV)/.installed
