@@ -227,6 +227,7 @@ def write_rows(out: Path, runs: Sequence[Path], reporter: Reporter = SILENT) -> 
 
     NAME.png shows the networks of random weights on every core, NAME_runs.png the trained ones on one, see `int8_picture.draw_all`.
     """
+    pictures.check_can_draw()
     rows = []
     for row in measure(runs, reporter):
         rows.append(asdict(row))

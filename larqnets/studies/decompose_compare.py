@@ -42,6 +42,7 @@ def compare_methods(
     is none of ours or that another process writes, a pattern that matches nothing, networks that are ranked by several
     scores, or one that cannot be measured.
     """
+    pictures.check_can_draw()
     wanted = {key: point for key, point in points().items() if fnmatchcase(" ".join(key), only)}
     if not wanted:
         methods = sorted({method for method, _ in points()})
