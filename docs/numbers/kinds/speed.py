@@ -1,9 +1,8 @@
 """The numbers by which docs/guides/speed.md teaches: ratios of results/kernels.json and results/int8_rest.json."""
 
 from docs.numbers.formats import times
-from docs.numbers.kinds import Makers
+from docs.numbers.kinds import Makers, kernels
 from docs.numbers.kinds import int8 as rests
-from docs.numbers.kinds import kernels
 from docs.numbers.sources import Row
 
 SIZE = 112
