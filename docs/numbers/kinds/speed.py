@@ -1,41 +1,57 @@
-"""What decides how much a network executes, for docs/guides/speed.md."""
+"""The numbers by which docs/guides/speed.md teaches: ratios of results/kernels.json and results/int8_rest.json."""
 
-from docs.numbers.formats import percent, times
-from docs.numbers.kinds import Makers
-from docs.numbers.kinds.int8 import BIREAL, executed, rest
-from docs.numbers.kinds.kernels import CORES, counted
-from docs.numbers.kinds.kernels import executed as of_kernel
+from docs.numbers.formats import times
+from docs.numbers.kinds import Makers, kernels
+from docs.numbers.kinds import int8 as rests
+from docs.numbers.sources import Row
 
-
-def _per_mac(shape: str) -> float:
-    row = counted(shape, "larqnets_bconv", "a76")
-    return row["instructions"] / row["macs"]
-
-
-def _share(kind: str) -> str:
-    """Return what a kind of op takes of a Bi-Real ResNet-18 with a float rest, in percent."""
-    row = rest(BIREAL, "float_rest", "a72", 112)
-    return percent(row["by_kind"][kind] / row["instructions"], 0)
+SIZE = 112
+DEEP = "3x3 14x14x256"
+# A variant and the stem that it is compared with; the int8 twin has the rewritten one.
+VARIANTS = {
+    "float_rest": ("float_rest", "rewritten"),
+    "mixed": ("mixed", "rewritten"),
+    "own_stem": ("mixed_own_stem", "own_op"),
+}
 
 
-def _of_int8(variant: str, core: str) -> str:
-    """Return how many times the instructions of a variant the int8 twin takes, at 112x112."""
-    return times(executed(BIREAL, "int8_twin", core, 112), executed(BIREAL, variant, core, 112))
+def _fewer(variant: str, stem: str, core: str) -> str:
+    """Return how many times fewer instructions a binary ResNet-18 executes than its int8 twin."""
+    ours, theirs = (
+        rests.executed(rests.BIREAL, of, core, size=SIZE, stem=with_stem)
+        for of, with_stem in ((variant, stem), ("int8_twin", "rewritten"))
+    )
+    return times(theirs, ours)
 
 
-def _convolution(core: str) -> str:
-    shape = "3x3 14x14x256"
-    return times(of_kernel(shape, "xnnpack_int8", core), of_kernel(shape, "larqnets_bconv", core))
+def _part(kind: str) -> str:
+    """Return what part of a binary ResNet-18 with a float rest is of one kind of op, in percent."""
+    row = rests.rest(rests.BIREAL, "float_rest", "a72", size=SIZE)
+    return f"{100 * row['by_kind'][kind] / row['instructions']:.0f}"
+
+
+def _of_int8(core: str) -> str:
+    return times(kernels.executed(DEEP, "xnnpack_int8", core), kernels.executed(DEEP, "larqnets_bconv", core))
+
+
+def _narrow() -> str:
+    """Return how much dearer a product is with 32 channels than with 64."""
+
+    def each(row: Row) -> float:
+        return row["instructions"] / row["macs"]
+
+    narrow, wide = (kernels.counted(f"3x3 56x56x{channels}", "larqnets_bconv", "a76") for channels in (32, 64))
+    return times(each(narrow), each(wide))
 
 
 VALUES: Makers = {
-    "speed_narrow_per_mac": lambda: times(_per_mac("3x3 56x56x32"), _per_mac("3x3 56x56x64")),
-    **{f"speed_bconv_vs_int8_{core}": lambda c=core: _convolution(c) for core in CORES},
-    "speed_resnet18_1bit_percent": lambda: _share("1-bit convolutions"),
-    "speed_resnet18_stem_percent": lambda: _share("stem"),
+    "speed_narrow_per_mac": _narrow,
+    **{f"speed_bconv_vs_int8_{core}": lambda c=core: _of_int8(c) for core in kernels.CORES},
+    "speed_resnet18_1bit_percent": lambda: _part("1-bit convolutions"),
+    "speed_resnet18_stem_percent": lambda: _part("stem"),
     **{
-        f"speed_{name}_vs_int8_{core}": lambda v=variant, c=core: _of_int8(v, c)
-        for name, variant in (("float_rest", "float_rest"), ("mixed", "mixed"), ("own_stem", "mixed_own_stem"))
-        for core in CORES
+        f"speed_{name}_vs_int8_{core}": lambda v=variant, s=stem, c=core: _fewer(v, s, c)
+        for name, (variant, stem) in VARIANTS.items()
+        for core in kernels.CORES
     },
 }
