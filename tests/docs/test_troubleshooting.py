@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/troubleshooting.md"
 PACKAGES = ("larqnets", "deploy", "android_bench")
 _QUOTE = re.compile(r"^(?:- )?\*\*`(?P<said>[^`]+)`\*\*(?P<rest>.*)$", re.MULTILINE)
-_OTHERS = re.compile(r" \([A-Z]?[A-Za-z' ]+\)$")
+_OTHERS = re.compile(r" \([A-Za-z', ]+\)")
 _GAP = "\0"  # in a text of the sources: what is filled in
 _LEAST = 10  # letters of a quote that the sources must have: fewer would be found anywhere
 
@@ -78,6 +78,11 @@ def test_what_is_quoted_is_said():
 
 def test_quotes_are_long_enough_to_be_wrong():
     assert not [quote for quote in OURS if len(re.sub(r"[^A-Za-z]", "", quote)) < _LEAST]
+
+
+def test_nothing_is_quoted_in_a_way_that_is_not_read():
+    begun = re.findall(r"^(?:[-*] )?\*\*`", PAGE.read_text(), re.MULTILINE)
+    assert len(begun) == len(OURS) + len(OTHERS)
 
 
 def test_no_sentence_stands_there_twice():
