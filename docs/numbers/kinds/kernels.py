@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from docs.numbers.formats import markdown, million, times, whole
+from docs.numbers.formats import markdown, million, percent, times, whole
 from docs.numbers.kinds import Makers
 from docs.numbers.sources import Row, document, one, table
 
@@ -223,9 +223,9 @@ def _resnet18_values() -> Makers:
     return found
 
 
-def _to_int8(core: str, size: int = 112) -> str:
-    """Return the instructions of the binary network with a float rest as a share of the int8 twin's: 0.20."""
-    return times(executed(resnet18(size), "network_binary", core), executed(resnet18(size), "network_int8", core), 2)
+def _share(core: str, size: int = 112) -> str:
+    """Return the instructions of the binary network with a float rest in percent of the int8 twin's."""
+    return percent(executed(resnet18(size), "network_binary", core) / executed(resnet18(size), "network_int8", core), 0)
 
 
 VALUES: Makers = {
@@ -235,7 +235,7 @@ VALUES: Makers = {
     },
     "bconv_macs": lambda: million(counted(SHAPES[0], "larqnets_bconv")["macs"], 1),
     **_resnet18_values(),
-    **{f"resnet18_112_binary_to_int8_{core}": lambda c=core: _to_int8(c) for core in CORES},
-    "resnet18_224_binary_to_int8_i8mm": lambda: _to_int8("i8mm", 224),
+    **{f"resnet18_112_float_rest_share_{core}": lambda c=core: _share(c) for core in CORES},
+    "resnet18_224_float_rest_share_i8mm": lambda: _share("i8mm", 224),
     "resnet18_112_float_twin_load": lambda: million(counted(resnet18(112), "network_float")["load_instructions"], 0),
 }
