@@ -29,6 +29,7 @@ from larqnets.tflite.inspect import own_metadata
 from larqnets.tflite.model import Model, Operator, binary_filter, unpack_bits
 from larqnets.tflite.weight_ops import stored_bias, stored_kernel
 
+_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "LceBconv2d")
 _SAME = 1e-5  # of the largest weight: as far as float32 products of the same kernel may be apart
 _NUMBER = re.compile(r"_\d+$")  # what the converter puts behind names that are taken
 
@@ -127,7 +128,7 @@ class _Values(dict[int, np.ndarray]):
 def _ops_by_layer(model: tf.keras.Model, file: Model) -> dict[str, list[Operator]]:
     """Return the ops with weights by the layer that the file names; without a name by what their tensor is called."""
     recorded: Mapping[str, Any] = (own_metadata(file) or {}).get("layers") or {}
-    graph, known = file.subgraphs[0], {layer.name for layer in model.layers}
+    graph, known = file.subgraphs[0], {layer.name for layer in model.layers if _kernel(layer) is not None}
     found: dict[str, list[Operator]] = {}
     for op in graph.operators:
         if stored_kernel(file, op) is None:
@@ -164,6 +165,9 @@ def _stored(file: Model, layer: tf.keras.layers.Layer, op: Operator) -> _Stored:
     kernel, bias, mine = stored_kernel(file, op), stored_bias(file, op), _kernel(layer)
     assert kernel is not None
     assert mine is not None
+    if op.name not in _OPS:
+        raise _UntakenError(f"its op is {op.name}, of which nothing is taken back")
+    _check_nothing_unfolded(file, op)
     if op.name == "LceBconv2d":
         stored = _stored_signs(file, op)
     else:
@@ -180,6 +184,16 @@ def _stored(file: Model, layer: tf.keras.layers.Layer, op: Operator) -> _Stored:
     if stored.kernel.shape[-len(expected) :] != expected or stored.kernel.size != math.prod(expected):
         raise _UntakenError(f"its kernel is {stored.kernel.shape} in the file and {expected} in the network")
     return stored
+
+
+def _check_nothing_unfolded(file: Model, op: Operator) -> None:
+    """Raise where a BatchNorm behind an op was not made a part of it: an op of its own multiplies or adds constants."""
+    graph = file.subgraphs[op.subgraph]
+    for other in graph.operators:
+        if other.name in ("MUL", "ADD", "SUB", "DIV") and op.outputs[0] in other.inputs:
+            numbers = [graph.tensors[i] for i in other.inputs if i >= 0 and file.buffers[graph.tensors[i].buffer].size]
+            if numbers:
+                raise _UntakenError(f"an op of its own behind it ({other.name}) has numbers, which are not told apart")
 
 
 def _stored_signs(file: Model, op: Operator) -> _Stored:
@@ -222,7 +236,11 @@ def _take_back(
     normed = [isinstance(follower, tf.keras.layers.BatchNormalization) for follower in behind]
     if any(normed) != all(normed):
         raise _UntakenError("a BatchNorm stands behind it in some of its places")
-    kernel, gains = _kernel_and_gains(layer, stored, alone=not all(normed))
+    if stored[0].is_binary and not all(normed):
+        raise _UntakenError("no BatchNorm stands behind it, which would take the gains of its filters")
+    if all(normed) and getattr(layer, "activation", None) not in (None, tf.keras.activations.linear):
+        raise _UntakenError("its activation stands before its BatchNorm, which is then not part of its op")
+    kernel, gains = _kernel_and_gains(layer, stored)
     bias = layer.bias if getattr(layer, "use_bias", False) else None
     values.put(_kernel(layer), kernel)
     if bias is not None:
@@ -241,13 +259,8 @@ def _take_back(
             raise _UntakenError("its filters have shifts, and neither a bias nor a BatchNorm takes them")
 
 
-def _kernel_and_gains(
-    layer: tf.keras.layers.Layer, stored: list[_Stored], *, alone: bool
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the kernel of a layer in Keras' layout, and for every place what is multiplied with its sums, (filters,).
-
-    `alone`: no BatchNorm takes the gain of a 1-bit op, so that the kernel has it.
-    """
+def _kernel_and_gains(layer: tf.keras.layers.Layer, stored: list[_Stored]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the kernel of a layer in Keras' layout, and for every place what is multiplied with its sums, (filters,)."""
     first, mine, quantizer = stored[0], _kernel(layer), getattr(layer, "kernel_quantizer", None)
     assert mine is not None
     if first.is_binary != (quantizer is not None):
@@ -256,15 +269,13 @@ def _kernel_and_gains(
     gains = [place.gain * _ratio(place, first) for place in stored]
     if quantizer is None:
         return first.kernel.reshape(mine.shape), gains
-    turned = np.where(first.gain < 0, -1, 1) if alone else np.ones(len(first.gain))
-    signs = (first.kernel * turned).reshape(mine.shape)
-    scale = np.abs(first.gain) if alone else np.full(len(first.gain), math.prod(first.kernel.shape[:-1]) ** -0.5)
-    latent = (signs * scale).astype(np.float32)
+    signs = first.kernel.reshape(mine.shape)
+    latent = (signs * math.prod(first.kernel.shape[:-1]) ** -0.5).astype(np.float32)
     reads = np.asarray(quantizer(tf.constant(latent))) / signs
     by_filter = reads.reshape(-1, reads.shape[-1])
     if not (by_filter > 0).all() or not np.allclose(by_filter, by_filter[0], rtol=1e-4):
         raise _UntakenError(f"{type(quantizer).__name__} does not read its signs as they are in the file")
-    return latent, [gain * turned / by_filter[0] for gain in gains]
+    return latent, [gain / by_filter[0] for gain in gains]
 
 
 def _ratio(place: _Stored, first: _Stored) -> np.ndarray:
