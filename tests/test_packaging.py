@@ -132,7 +132,7 @@ MAY_IMPORT = {
         ),
         *("larqnets.runs", "larqnets.tasks", "larqnets.tflite"),
     ),
-    "deploy.hub": ("deploy.targets", "larqnets.data", "larqnets.runs"),
+    "deploy.hub": ("deploy.targets", "larqnets.data", "larqnets.runs", "larqnets.tflite"),
     "larqnets.studies": ("*",),
     "larqnets.cli.tables": (
         *(

@@ -10,7 +10,7 @@ Nothing else is in it: no image, no checkpoint.
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from deploy.hub.front_matter import (
     NOT_STATED,
     RESEARCH_ONLY,
+    TASKS,
     front_matter,
     licence_lines,
     shown_dataset,
@@ -32,6 +33,8 @@ from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.card import CARD_FILE, Ancestor, Card
 from larqnets.runs.history import history_of
 from larqnets.runs.run import CONFIG_FILE, Run
+from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.reading import read_model
 
 README = "README.md"
 _UNTRIED = "Instructions are counted on emulated cores; nothing here says how long it takes on a real device."
@@ -42,8 +45,10 @@ _WORDS = {
     "int8": "the twin in int8",
     "decomposed": "the decomposed network",
 }
-# A path from the root, or behind `folder:`: what is in front of its last part says where somebody's things lie.
-_PATHS = re.compile(r"((?<=folder:)|(?<![\w.:/~-]))~?/(?:[^\s\"'/]+/)+(?=[^\s\"'/]+)")
+# Paths from the root, and behind `folder:`, as texts of their own and in sentences: what is in front of the last part says
+# where somebody's things lie.
+_WHOLE = re.compile(r"(?<=\")(folder:)?~?/[^\"\n]*/(?=[^\"/\n]+\")")
+_WITHIN = re.compile(r"((?<=folder:)|(?<![\w.:/~-]))~?/(?:[^\s\"'/]+/)+(?=[^\s\"'/]+)")
 
 
 @dataclass(frozen=True)
@@ -64,12 +69,12 @@ def write_folder(
     `licence`: that which its owner gives the weights, an identifier of the hub such as apache-2.0. Raises LarqnetsError for a
     run that is not converted, a file that is not the manifest's, and a licence for weights that are for research only.
     """
-    card, history = run.card, history_of(run.card)
+    card, history = run.card, tuple(_without_path(ancestor) for ancestor in history_of(run.card))
     if licence is not None and any(ancestor.research_only for ancestor in history):
         raise LarqnetsError(f"{licence_lines(history)[0]} Leave --licence out: the card then says so.")
     converted = run.path / TARGETS[0]
     document, contents = _converted(converted, run.path)
-    task = "classification" if run.kind != "trained" else run.config.task.kind  # pyright: ignore[reportAttributeAccessIssue]  # of a trained run it is an Experiment
+    task = _task_of(document, contents)
     entries = front_matter(card, task, history, licence)
     texts = {
         CONFIG_FILE: _without_paths((run.path / CONFIG_FILE).read_text("utf-8")),
@@ -106,12 +111,31 @@ def _converted(folder: Path, run: Path) -> tuple[dict[str, Any], dict[str, bytes
         if hashlib.sha256(content).hexdigest() != digest:
             raise LarqnetsError(f"{place} is not the file that was proven. Convert the run again.")
         contents[str(name)] = content
+    if not contents:
+        raise LarqnetsError(f"The manifest in {folder} lists no file. Convert the run again.")
     return document, contents
+
+
+def _main(document: dict[str, Any], contents: dict[str, bytes]) -> str:
+    """Return the name of the file that a conversion is about."""
+    named = document.get("file")
+    return named if named in contents else next(iter(contents))
+
+
+def _task_of(document: dict[str, Any], contents: dict[str, bytes]) -> str:
+    """Return what the file says that it does; one of before there were tasks is a classifier."""
+    said = (own_metadata(read_model(contents[_main(document, contents)])) or {}).get("task", "classification")
+    return said if said in TASKS else "classification"
 
 
 def _without_paths(text: str) -> str:
     """Return a text with the last part of every path of this machine."""
-    return _PATHS.sub("", text)
+    return _WITHIN.sub("", _WHOLE.sub(lambda found: found[1] or "", text))
+
+
+def _without_path(ancestor: Ancestor) -> Ancestor:
+    name, by = (json.loads(_without_paths(json.dumps(text))) for text in (ancestor.name, ancestor.by))
+    return replace(ancestor, name=name, by=by)
 
 
 def _told_by_files(contents: dict[str, bytes]) -> list[str]:
@@ -120,7 +144,8 @@ def _told_by_files(contents: dict[str, bytes]) -> list[str]:
     if not telling:
         return []
     return [
-        f"careful: {', '.join(telling)} say in their metadata in which folder the images lay. Rename it before you train, if that is nobody's business."
+        f"careful: the metadata of {', '.join(telling)} say in which folder the images lay, and are left as they were proven. Where "
+        "that is nobody's business train on a folder of another name."
     ]
 
 
@@ -178,7 +203,7 @@ def _readme(
             }
             for file, content in contents.items()
         ],
-        main=document["file"] if document.get("file") in contents else next(iter(contents)),
+        main=_main(document, contents),
         repository=repository or "USER/NAME",
         folder=repository.rpartition("/")[2] if repository else "model",
         facade=_FACADES[task],
