@@ -25,6 +25,7 @@ import tensorflow as tf
 from larqnets.errors import LarqnetsError, excerpt, some
 from larqnets.layers.learned_factor import LearnedFactor
 from larqnets.runs.weights import named_weights, quantizer_weights
+from larqnets.shapes import known
 from larqnets.tflite.inspect import own_metadata
 from larqnets.tflite.model import Model, Operator, binary_filter, unpack_bits
 from larqnets.tflite.weight_ops import stored_bias, stored_kernel
@@ -122,13 +123,13 @@ class _Values(dict[int, np.ndarray]):
 
     def put(self, weight: tf.Variable, value: Any) -> None:
         """Give a weight a value, or each of its elements the same."""
-        self[id(weight)] = np.broadcast_to(np.asarray(value, np.float32), tuple(weight.shape)).copy()
+        self[id(weight)] = np.broadcast_to(np.asarray(value, np.float32), known(weight.shape)).copy()
 
 
 def _ops_by_layer(model: tf.keras.Model, file: Model) -> dict[str, list[Operator]]:
     """Return the ops with weights by the layer that the file names; without a name by what their tensor is called."""
     recorded: Mapping[str, Any] = (own_metadata(file) or {}).get("layers") or {}
-    graph, known = file.subgraphs[0], {layer.name for layer in model.layers if _kernel(layer) is not None}
+    graph, layers = file.subgraphs[0], {layer.name for layer in model.layers if _kernel(layer) is not None}
     found: dict[str, list[Operator]] = {}
     for op in graph.operators:
         if stored_kernel(file, op) is None:
@@ -136,7 +137,7 @@ def _ops_by_layer(model: tf.keras.Model, file: Model) -> dict[str, list[Operator
         name = recorded.get(str(op.index))
         if name is None:
             parts = graph.tensors[op.outputs[0]].name.split(";")[0].split("/")
-            guesses = [guess for part in parts for guess in (part, _NUMBER.sub("", part)) if guess in known]
+            guesses = [guess for part in parts for guess in (part, _NUMBER.sub("", part)) if guess in layers]
             name = guesses[-1] if guesses else ""
         found.setdefault(str(name), []).append(op)
     return found
@@ -178,7 +179,7 @@ def _stored(file: Model, layer: tf.keras.layers.Layer, op: Operator) -> _Stored:
         values = np.moveaxis(values, 0, -1) if filters_first else np.moveaxis(values, 0, 2)
         filters = values.shape[-1]
         stored = _Stored(values, np.ones(filters), np.zeros(filters) if shift is None else shift, is_binary=False)
-    expected = tuple(mine.shape)
+    expected = known(mine.shape)
     if hasattr(layer, "depthwise_kernel"):  # (h, w, channels, filters of each)
         expected = (*expected[:2], 1, expected[2] * expected[3])
     if stored.kernel.shape[-len(expected) :] != expected or stored.kernel.size != math.prod(expected):
@@ -233,22 +234,25 @@ def _take_back(
     layer: tf.keras.layers.Layer, stored: list[_Stored], behind: list[tf.keras.layers.Layer | None], values: _Values
 ) -> None:
     """Put the values of a layer and of what stands behind it in every place."""
-    normed = [isinstance(follower, tf.keras.layers.BatchNormalization) for follower in behind]
-    if any(normed) != all(normed):
+    norms = [norm for norm in behind if isinstance(norm, tf.keras.layers.BatchNormalization)]
+    if 0 < len(norms) < len(behind):
         raise _UntakenError("a BatchNorm stands behind it in some of its places")
-    if stored[0].is_binary and not all(normed):
+    if stored[0].is_binary and not norms:
         raise _UntakenError("no BatchNorm stands behind it, which would take the gains of its filters")
-    if all(normed) and getattr(layer, "activation", None) not in (None, tf.keras.activations.linear):
+    if norms and getattr(layer, "activation", None) not in (None, tf.keras.activations.linear):
         raise _UntakenError("its activation stands before its BatchNorm, which is then not part of its op")
     kernel, gains = _kernel_and_gains(layer, stored)
     bias = layer.bias if getattr(layer, "use_bias", False) else None
-    values.put(_kernel(layer), kernel)
+    mine = _kernel(layer)
+    assert mine is not None
+    values.put(mine, kernel)
     if bias is not None:
-        values.put(bias, 0 if all(normed) else stored[0].shift)
+        values.put(bias, 0 if norms else stored[0].shift)
+    if norms:
+        for norm, place, gain in zip(norms, stored, gains, strict=True):
+            _take_norm(norm, gain, place.shift, values)
+        return
     for place, follower, gain in zip(stored, behind, gains, strict=True):
-        if all(normed):
-            _take_norm(follower, gain, place.shift, values)
-            continue
         factor = 1.0 if follower is None else float(np.mean(gain))
         if follower is not None:
             values.put(follower.factor, factor)
@@ -268,8 +272,8 @@ def _kernel_and_gains(layer: tf.keras.layers.Layer, stored: list[_Stored]) -> tu
         raise _UntakenError(f"it is {there} in the file and {here} in the network")
     gains = [place.gain * _ratio(place, first) for place in stored]
     if quantizer is None:
-        return first.kernel.reshape(mine.shape), gains
-    signs = first.kernel.reshape(mine.shape)
+        return first.kernel.reshape(known(mine.shape)), gains
+    signs = first.kernel.reshape(known(mine.shape))
     latent = (signs * math.prod(first.kernel.shape[:-1]) ** -0.5).astype(np.float32)
     reads = np.asarray(quantizer(tf.constant(latent))) / signs
     by_filter = reads.reshape(-1, reads.shape[-1])
