@@ -21,13 +21,16 @@ v scale. N = H W. There are five kinds, told apart by the last byte of the magic
     16      1      K u8, number of planes
     17      1      width u8 of a position
     18             signs, ceil(N/8) bytes
-                   K planes of n, lowest first, each in its code (larqnets.decompose.codes)
+                   K planes of n, lowest first (larqnets.decompose.codes)
 
-    b"CBDQ"  as P, but the signs stand behind the planes and only for the k integers with n > 0, ceil(k/8) bytes
-    b"CBDR"  as P, but with a scale per output channel: Delta_w is 0, and behind the width of a position
-             stand their number u32, a divisor of H, and the scales f32; the rows of one channel lie together
+    b"CBDQ"  as P, but the signs stand behind the planes and only for the
+             k integers with n > 0, ceil(k/8) bytes
+    b"CBDR"  as P, but with a scale per output channel: Delta_w is 0, and
+             behind the width of a position stand their number u32, a divisor
+             of H, and the scales f32; the rows of one channel lie together
     b"CBDS"  as Q and as R
-    b"CBDI"  magic, H u32, W u32, number of scales u32 (1 or a divisor of H), the scales f32, N integers int8
+    b"CBDI"  magic, H u32, W u32, number of scales u32 (1 or a divisor of H),
+             the scales f32, N integers int8
 
 A sign bit is 1 for a negative integer and 0 for zero. The writer takes the smallest kind. The reader believes no length
 before it has checked it: a file may hold at most 2^28 weights, and 64 per byte of its own size, which every file that
