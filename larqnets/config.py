@@ -330,35 +330,38 @@ def load_model_images(path: Path) -> ModelImages:
 
 def dump_config(experiment: Experiment | ModelImages) -> str:
     """Return the experiment as TOML that `parse_config` reads back to an equal one; likewise `load_model_images`."""
-    lines: list[str] = []
+    import tomlkit
+
     tables = dataclasses.asdict(experiment)
     stages, task = tables.pop("stages", ()), tables.pop("task")
     if experiment.task != TaskConfig():
         tables["task"] = {"kind": task["kind"], **task["options"]}
     nested = {key: value for key, value in tables.items() if isinstance(value, dict)}
-    for key, value in tables.items():
-        if key not in nested and value is not None:
-            lines.append(f"{key} = {_toml(value)}")
-    headed = [(f"[{table}]", entries) for table, entries in nested.items()]
-    headed += [("[[stages]]", {"name": entries["name"], **entries}) for entries in stages]
-    for head, entries in headed:
-        lines += ["", head]
-        lines += [f"{key} = {_toml(value)}" for key, value in entries.items() if value is not None]
-    return "\n".join(lines) + "\n"
+    document: dict[str, Any] = _set_keys({key: value for key, value in tables.items() if key not in nested})
+    document |= {key: _set_keys(entries) for key, entries in nested.items()}
+    if stages:
+        document["stages"] = [_set_keys({"name": entries["name"], **entries}) for entries in stages]
+    return tomlkit.dumps(document)
 
 
-def _toml(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        control = {ord(c): f"\\u{ord(c):04x}" for c in map(chr, [*range(32), 127])}
-        return f'"{escaped.translate(control)}"'
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
+def _set_keys(entries: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys that have a value, which TOML has no word for the lack of; what is nested stands in the line of its key."""
+    return {key: _in_a_line(value) for key, value in entries.items() if value is not None}
+
+
+def _in_a_line(value: Any) -> Any:
+    import tomlkit
+
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
-    return repr(value)
+        table = tomlkit.inline_table()
+        for key, entry in value.items():
+            table[key] = _in_a_line(entry)
+        return table
+    if isinstance(value, list | tuple):
+        array = tomlkit.array()
+        array.extend(map(_in_a_line, value))
+        return array
+    return value
 
 
 def _with_options(tables: dict[str, Any]) -> dict[str, Any]:

@@ -117,6 +117,12 @@ VARIABLES = (
         "none may",
     ),
     Variable(
+        "LARQNETS_MAY_SKIP",
+        "tests",
+        "With LARQNETS_NO_SKIP: tests that may be skipped all the same, FILE::TEST with blanks between them.",
+        "none",
+    ),
+    Variable(
         "LARQNETS_FUZZ_SECONDS",
         "tests",
         "For how many seconds a test with random inputs goes on.",

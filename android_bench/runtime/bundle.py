@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from platformdirs import user_cache_path
-
 from android_bench.runtime.compile import (
     ARCHITECTURES,
     FLAGS,
@@ -62,7 +60,12 @@ Debian's, unchanged; manifest.json names the packages, LICENSES/ holds their ter
 
 def cache_folder() -> Path:
     """Return the user's cache, where downloads and the built runtime are kept: on Linux $XDG_CACHE_HOME/larqnets."""
-    return user_cache_path("larqnets", appauthor=False)
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData/Local", "larqnets/Cache")
+    usual = home / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))  # which counts as unset where it is no whole path
+    return (named if named.is_absolute() else usual) / "larqnets"
 
 
 def runtime_folder() -> Path:

@@ -139,6 +139,5 @@ def _show_written(written: "FirstConfig", as_json: bool) -> None:
         "epochs": written.experiment.train.epochs,
         "notes": written.notes,
     }
-    show(
-        document, lambda: [*written.notes, f"{written.path}: larqnets train {shlex.quote(str(written.path))}"], as_json
-    )
+    lines = [*written.notes, f"written: {written.path}", f"Next: larqnets train {shlex.quote(str(written.path))}"]
+    show(document, lambda: lines, as_json)

@@ -26,6 +26,7 @@ from larqnets.cli import (
     installation_commands,
     model_commands,
     network_commands,
+    shipped_commands,
     study_commands,
     training_commands,
 )
@@ -57,6 +58,7 @@ for commands in (
     config_commands,
     data_commands,
     training_commands,
+    shipped_commands,
     model_commands,
     study_commands,
     installation_commands,
