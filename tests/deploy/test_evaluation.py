@@ -123,6 +123,20 @@ def test_the_screen_has_the_matrix_where_it_fits_and_else_the_most_frequent_conf
         assert "no image" in text
 
 
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ((), "; --wrong CSV lists them, --sheet PNG shows them"),
+        (("wrong_sheet",), "; --wrong CSV lists them"),
+        (("wrong_table",), "; --sheet PNG shows them"),
+        (("wrong_table", "wrong_sheet"), ""),
+    ],
+)
+def test_what_is_written_already_is_not_advised(written, hint):
+    result = {"scores": {}, "images": 4, "wrong": [{}, {}]} | dict.fromkeys(written, "here")
+    assert f"wrong: 2 of 4 images{hint}" in evaluated(result)
+
+
 def test_a_narrow_matrix_has_its_heading_in_one_line():
     study = ClassStudy(["a", "b"], "logits")
     study.add({"y": np.eye(2, dtype=np.float32)}, {"label": np.array([0, 0])})

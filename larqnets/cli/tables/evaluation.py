@@ -11,6 +11,7 @@ FEW = 12  # classes whose confusion is shown
 WIDE = 100  # characters that it may take
 MAX_CLASSES = 20  # that are shown, those with the lowest scores
 _NESTED = ("scores", "classes", "calibration", "confusion", "wrong", "remarks", "legend")
+_WAYS = {"wrong_table": "--wrong CSV lists them", "wrong_sheet": "--sheet PNG shows them"}  # to see what is wrong
 _WRITTEN = {"confusion_picture": "confusion", "wrong_table": "wrong images", "wrong_sheet": "contact sheet"}
 
 
@@ -25,9 +26,8 @@ def evaluated(result: dict[str, Any]) -> list[Any]:
     if result.get("classes"):
         parts += ["", *_classes(result["classes"], result.get("confusion"))]
     if "wrong" in result:
-        listed = (
-            "" if "wrong_table" in result or not result["wrong"] else "; --wrong CSV lists them, --sheet PNG shows them"
-        )
+        hints = [words for name, words in _WAYS.items() if name not in result] if result["wrong"] else []
+        listed = f"; {', '.join(hints)}" if hints else ""
         unit = result.get("confusion", {}).get("of", "images")
         what = "wrong" if unit == "images" else f"with wrong {unit}"
         parts += ["", f"{what}: {len(result['wrong']):,} of {result['images']:,} images{listed}"]
