@@ -10,7 +10,9 @@
 # make bench-int8    the same of ResNet-18 with a float and an int8 rest, and of its twins, into results/int8_rest.json
 # make bench-groupnet    the same of Group-Net by the number of branches, into results/groupnet_instructions.json
 # make bench-stems    the same of first convolutions, as trained and rewritten, by which `convert` decides, into deploy/export/stems.json
-# make reference    all keys of configs and options, from the schemas, into docs/reference/config.md
+# make reference    the pages of docs/reference, from commands, schemas and docstrings
+# make results-docs    tables, numbers and pictures of README.md and docs/, from results/
+# make docs    the documentation as a site into build/site, without network; a broken link or a page outside the menu is an error
 # make lint    formatting, lint and types
 # make lock    the exact versions and hashes in requirements/, from pyproject.toml
 PYTHON ?= python3.11
@@ -22,7 +24,7 @@ LOCKED := --no-deps --require-hashes
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes --no-annotate \
     --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: demo test durations bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels bench-int8 bench-groupnet bench-stems reference lint lock install clean
+.PHONY: demo test durations bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels bench-int8 bench-groupnet bench-stems reference results-docs docs lint lock install clean
 
 install: $(VENV)/.installed
 
@@ -47,7 +49,7 @@ $(CORE)/.installed: pyproject.toml requirements/core.txt
 lock: $(VENV)/.installed
 	$(COMPILE) --universal --group build --output-file requirements/core.txt
 	$(COMPILE) --python-platform x86_64-manylinux_2_28 --overrides requirements/overrides.txt \
-	    --extra train --extra dev --extra heic --group build --group zoo --output-file requirements/everything.txt
+	    --all-extras --group build --group zoo --output-file requirements/everything.txt
 
 demo: $(VENV)/.installed
 	$(BIN)/larqnets train digits --name demo --resume
@@ -89,7 +91,14 @@ bench-stems: native
 	$(BIN)/larqnets bench-stems
 
 reference: $(VENV)/.installed
-	$(BIN)/python -m larqnets.cli.reference > docs/reference/config.md
+	$(BIN)/python -m larqnets.cli.reference docs/reference
+
+# The variable leaves out what the theme says about its successors.
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+results-docs: $(VENV)/.installed
+	$(BIN)/python -m docs.numbers
 
 # Without the variable pyright asks a registry whether there is a newer one.
 lint: $(VENV)/.installed

@@ -1,8 +1,8 @@
 """The record of one benchmark session: frozen dataclasses = the schema of results/*.json, strict reading, atomic writing.
 
 Every key is there in every file; what could not be found out is null. A file with an unknown or missing key, or of
-a later schema version, is refused in one sentence; one of version 1, which had no `score`, 2, which had no `stem`, or 3, which
-did not say how 1-bit convolutions count, is read as one of today. Times inside a session are seconds since its start.
+a later schema version, is refused in one sentence; one of an earlier version is read as one of today. Times inside a session are
+seconds since its start. A field whose name ends with a unit (`UNITS`) is in that unit.
 """
 
 import dataclasses
@@ -21,7 +21,26 @@ from larqnets.errors import LarqnetsError, excerpt
 from larqnets.files import write_atomically
 from larqnets.schema import Range, from_mapping
 
-SCHEMA_VERSION = 4
+# Version -> what a session of it says that earlier ones did not. All of them are read.
+VERSIONS = {
+    1: "rounds of every model, states of the device, equality, instructions",
+    2: "`score` of a model: what its `accuracy` is; all networks of version 1 were classifiers",
+    3: "`stem` of a model: how the file has its first convolution",
+    4: "how 1-bit convolutions count: `kernels` of a model, `way` of an op, `low_memory`, `load_instructions` and `prepared_bytes`; "
+    "before, there was one way",
+}
+SCHEMA_VERSION = max(VERSIONS)
+# End of a field's name -> its unit.
+UNITS = {
+    "_ms": "ms",
+    "_s": "s",
+    "_mhz": "MHz",
+    "_c": "°C",
+    "_mb": "MiB",
+    "_kb": "KiB",
+    "_percent": "%",
+    "bytes": "bytes",
+}
 MAX_SAMPLES = 5000  # of a round, in the file
 
 Kind = Literal["adb", "ssh", "local", "qemu"]
@@ -36,25 +55,25 @@ class Protocol:
 
     rounds: Annotated[int, Range(1, 1_000_000)]  # that must be kept, of every model
     round_runs: Annotated[int, Range(1, 1_000_000_000)]  # invocations of a round, at least
-    round_ms: int  # and at least this long
+    round_ms: int  # a round is at least this long
     warmup_runs: int  # before the invocations that count, of every process
-    warmup_ms: int
-    strict: bool
+    warmup_ms: int  # the same, at least this long
+    strict: bool  # asked for with --strict: at least 1,024 invocations and 60 s of every model
     seed: int  # of the order of the models in every round
-    xnnpack: bool
+    xnnpack: bool  # whether the ops that are not 1-bit ran in XNNPACK
     low_memory: bool  # no way to count that keeps more than four bytes per byte of filters
     profile_runs: int  # of the pass that times every op; 0: no such pass
     start_temperature_c: float | None  # the thermal gate: a round begins at or below it; None: no gate
-    gate_timeout_s: float | None
+    gate_timeout_s: float | None  # for how long the gate waits at most
 
 
 @dataclass(frozen=True)
 class Cluster:
     """Cores of one kind."""
 
-    cores: tuple[int, ...]
-    max_mhz: float | None
-    governor: str | None
+    cores: tuple[int, ...]  # their numbers
+    max_mhz: float | None  # the highest clock of the hardware
+    governor: str | None  # of the clock, e.g. schedutil
     part: str | None  # e.g. Cortex-A76
 
 
@@ -62,17 +81,17 @@ class Cluster:
 class DeviceRecord:
     """What was measured on."""
 
-    kind: Kind
+    kind: Kind  # how it was reached
     address: str  # adb: the serial; ssh: user@host; qemu: the CPU; else ""
-    model: str | None
-    soc: str | None
-    clusters: tuple[Cluster, ...]
-    memory_mb: int | None
-    os: str | None
-    kernel: str | None
+    model: str | None  # e.g. Pixel 8
+    soc: str | None  # system on a chip
+    clusters: tuple[Cluster, ...]  # of its cores
+    memory_mb: int | None  # in all
+    os: str | None  # its name and version
+    kernel: str | None  # its release
     machine: str | None  # uname -m
     bits: int | None  # of the userland: 32 or 64
-    libc: str | None
+    libc: str | None  # C library and its version
     functional_only: bool  # no ARM64 hardware ran the files: times mean nothing and are never shown
     notes: tuple[str, ...]  # what was guessed, and from what
 
@@ -82,8 +101,8 @@ class Cores:
     """Where the process was pinned to."""
 
     mask: str  # hexadecimal, bit i is core i
-    cores: tuple[int, ...]
-    threads: int
+    cores: tuple[int, ...]  # the same as numbers
+    threads: int  # of the interpreter
     choice: str  # why these, e.g. "the cores with the highest maximum clock"
 
 
@@ -93,28 +112,28 @@ class RuntimeRecord:
 
     sources: str  # SHA-256 over the native sources and flags
     files: dict[str, str]  # name -> SHA-256
-    larqnets: str
-    tflite: str
-    kernels: str
+    larqnets: str  # its version
+    tflite: str  # its version
+    kernels: str  # ours that this processor runs: neon or portable
     system: str  # uname, as the runner sees it
-    hwcap: str
-    hwcap2: str
+    hwcap: str  # what the processor can do, as the kernel says it: hexadecimal bits
+    hwcap2: str  # more of these
 
 
 @dataclass(frozen=True)
 class State:
     """The device at one moment; what cannot be read is left out of the mappings, or null."""
 
-    at_s: float
+    at_s: float  # when
     clocks_mhz: dict[str, float]  # core -> scaling_cur_freq
     clock_limits_mhz: dict[str, float]  # core -> scaling_max_freq; below the cluster's max_mhz the core is capped
     temperatures_c: dict[str, float]  # zone -> degrees Celsius
     thermal_status: int | None  # Android: 0 none, 1 light, 2 moderate, 3 severe, 4 critical, 5 emergency, 6 shutdown
     throttled: int | None  # Raspberry Pi, vcgencmd get_throttled: bits 0-3 now, bits 16-19 since boot
     load: float | None  # of the last minute
-    battery_percent: int | None
-    charging: bool | None
-    screen_on: bool | None
+    battery_percent: int | None  # charge of the battery
+    charging: bool | None  # whether it is being charged
+    screen_on: bool | None  # whether the screen is on
 
 
 @dataclass(frozen=True)
@@ -123,12 +142,12 @@ class Round:
 
     number: int  # from 0; a round that is redone keeps its number
     order: int  # place of the model in the random order of this round, from 0
-    started_s: float
-    ended_s: float
+    started_s: float  # before the conditions are looked at and its process starts
+    ended_s: float  # after its process
     runs: int  # invocations
     latencies_ms: tuple[float, ...]  # of every one, in order; of more than MAX_SAMPLES evenly chosen ones (`thin`)
-    before: State
-    after: State
+    before: State  # right before its invocations
+    after: State  # right after them
     discarded: str | None  # why it does not count; None: it counts
 
     def __post_init__(self) -> None:
@@ -149,7 +168,7 @@ class OpTime:
     ops: tuple[int, ...]  # numbers in the file; empty when not known
     layers: tuple[str, ...]  # layers of the network that these ops came from; empty when not known
     group: Group  # binary: 1-bit convolutions; glue: packing, unpacking, binary pooling; real: the rest, float or int8
-    mean_ms: float
+    mean_ms: float  # over the runs of the pass
     way: Way | None  # that a 1-bit convolution counted
 
     @property
@@ -162,20 +181,20 @@ class OpTime:
 class Profile:
     """The profiling pass, in order of execution."""
 
-    runs: int
-    ops: tuple[OpTime, ...]
+    runs: int  # inferences
+    ops: tuple[OpTime, ...]  # and kernels of XNNPACK
 
 
 @dataclass(frozen=True)
 class Equality:
     """The same input bytes on the device and on the host."""
 
-    inputs_sha256: str
-    samples: int
-    max_difference: float
+    inputs_sha256: str  # of the input bytes
+    samples: int  # compared
+    max_difference: float  # of an output value
     argmax_agreement: float  # fraction of samples or pixels of one class; without classes: of samples with the largest value at one place
     tolerance: float  # that max_difference was held against
-    equal: bool
+    equal: bool  # whether it was within the tolerance
     engine: str  # what computed the host's outputs
 
 
@@ -184,22 +203,22 @@ class ModelRecord:
     """One file and everything that was measured of it."""
 
     name: str  # in tables, unique in the session
-    file: str
-    sha256: str
-    bytes: int
+    file: str  # its path when it was measured
+    sha256: str  # of the file
+    bytes: int  # size of the file
     role: Role | None  # from the manifest beside the file; None: there is none
     twin_of: str | None  # SHA-256 of the binary file that this is the float or int8 twin of
     kernels: Kernels | None  # how its 1-bit convolutions count; None: it has none, or version 3 or earlier did not say
     stem: Stem | None  # how the file has its first convolution, where it says so: there are two ways
     score: str  # what `accuracy` is: that by which networks of its task are ranked
     accuracy: float | None  # fraction
-    accuracy_source: str | None
+    accuracy_source: str | None  # where it was read
     init_ms: tuple[float, ...]  # loading and planning, of every process that was started for the rounds
     first_inference_ms: tuple[float, ...]  # of every such process
     rounds: tuple[Round, ...]  # in the order of time, discarded ones too
     peak_memory_kb: int | None  # VmHWM of a pass of its own
-    profile: Profile | None
-    equality: Equality | None
+    profile: Profile | None  # None: no such pass
+    equality: Equality | None  # None: not compared
     instructions: Count | None  # qemu alone
     fault: str | None  # why some of it is missing, in one sentence
 
@@ -221,28 +240,30 @@ class ModelRecord:
 class Event:
     """What happened beside the plan."""
 
-    at_s: float
-    kind: EventKind
+    at_s: float  # when
+    kind: (
+        EventKind  # fault and skipped: something is missing; warning: it may not be as it seems; note: nothing is wrong
+    )
     model: str | None  # its name, when it concerns one alone
-    text: str
+    text: str  # what happened, in sentences
 
 
 @dataclass(frozen=True)
 class Session:
     """One session on one device."""
 
-    schema_version: int
+    schema_version: int  # of the file
     session: str  # name of the file without .json
     created: str  # UTC, ISO 8601
-    larqnets: str
+    larqnets: str  # version that measured
     complete: bool  # nothing that was asked for is missing
-    protocol: Protocol
-    device: DeviceRecord
-    cores: Cores
+    protocol: Protocol  # what was asked for
+    device: DeviceRecord  # what was measured on
+    cores: Cores  # where it ran
     runtime: RuntimeRecord | None  # None: it never came to run
-    models: tuple[ModelRecord, ...]
+    models: tuple[ModelRecord, ...]  # every file once
     trace: tuple[State, ...]  # outside of the rounds: at the start, while the thermal gate waited, at the end
-    events: tuple[Event, ...]
+    events: tuple[Event, ...]  # in the order of time
 
     def __post_init__(self) -> None:
         """Raise ValueError for a time that is none, or names and twins that do not fit together."""

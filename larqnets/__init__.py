@@ -8,16 +8,18 @@ import importlib
 import os
 from typing import Any
 
+from larqnets.environment import LEGACY_KERAS, LOG_LEVEL
 from larqnets.errors import LarqnetsError
 
 __version__ = "0.1.0"
 
 # Larq and the LCE converter need Keras 2. TensorFlow reads this variable once, when it is first imported.
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault(LEGACY_KERAS.name, LEGACY_KERAS.default)
 # TensorFlow logs even harmless fallbacks as errors; what really fails also raises, and is told in a sentence.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault(LOG_LEVEL.name, LOG_LEVEL.default)
 
-_PUBLIC = {
+# Public name -> the module that has it.
+PUBLIC = {
     "Experiment": "larqnets.config",
     "load_config": "larqnets.config",
     "list_configs": "larqnets.config",
@@ -42,13 +44,13 @@ _PUBLIC = {
     "Detector": "deploy.run.detector",
 }
 
-__all__ = ["LarqnetsError", "__version__", "require_keras_2", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]  # said once
+__all__ = ["LarqnetsError", "__version__", "require_keras_2", *PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]  # said once
 
 
 def require_keras_2() -> None:
     """Import Larq; raise LarqnetsError when this process has already chosen Keras 3, which Larq cannot use."""
     reason: Exception | None = None
-    if os.environ["TF_USE_LEGACY_KERAS"].lower() in ("1", "true"):
+    if os.environ[LEGACY_KERAS.name].lower() in ("1", "true"):
         try:
             importlib.import_module("larq")
             return
@@ -62,9 +64,9 @@ def require_keras_2() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
+    if name not in PUBLIC:
         raise AttributeError(f"module 'larqnets' has no attribute '{name}'")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    return getattr(importlib.import_module(PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:

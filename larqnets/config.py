@@ -110,25 +110,25 @@ class DataConfig:
 class TrainConfig:
     """How the weights are found. Learning rates are per step of the named optimizer."""
 
-    epochs: Annotated[int, Range(1, 100_000)]
+    epochs: Annotated[int, Range(1, 100_000)]  # how often all training images are seen
     batch_size: Annotated[int, Range(0, 1_000_000)] = 0  # 0 stands for the largest of 128, 64, 32 and 16 that
     # gives an epoch 20 steps, else 16; the run's own config.toml has the number
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: Annotated[float, Range(0, 1000)] = 1e-3
+    optimizer: Literal["adam", "sgd"] = "adam"  # sgd: with momentum
+    learning_rate: Annotated[float, Range(0, 1000)] = 1e-3  # from which the schedule falls
     momentum: Annotated[float, Range(0, 1)] = 0.9  # sgd only
     nesterov: bool = False  # sgd only: the gradient is taken where the momentum will have led
     schedule: Literal["constant", "cosine", "linear", "exponential", "step", "poly"] = "cosine"  # after the warm-up,
     # to the end; "poly" falls as (1 - progress)^0.9
     final_learning_rate: Annotated[float, Range(0, 1000)] = 0.0  # where the schedule ends; exponential needs it above 0
     step_epochs: tuple[float, ...] = ()  # step only: after each of these epochs the rate is multiplied by step_factor
-    step_factor: Annotated[float, Range(0, 1)] = 0.1
+    step_factor: Annotated[float, Range(0, 1)] = 0.1  # step only: see step_epochs
     warmup_epochs: Annotated[float, Range(0, 100_000)] = 0.0  # linear from 0
     weight_decay: Annotated[float, Range(0, 1000)] = 0.0  # L2, added to the gradient
     weight_decay_on: Literal["real_kernels", "all"] = "real_kernels"  # kernels that are real while training, or also
     # latents, BatchNorm, biases, slopes, thresholds: what PyTorch's optimizers decay, and so many papers' code
     clip_norm: Annotated[float, Range(0, 1e9)] = 0.0  # longer gradients, all together, are shortened to it; 0: none
-    loss: Literal["cross_entropy", "squared_hinge"] = "cross_entropy"
-    label_smoothing: Annotated[float, Range(0, 0.999)] = 0.0
+    loss: Literal["cross_entropy", "squared_hinge"] = "cross_entropy"  # of classification
+    label_smoothing: Annotated[float, Range(0, 0.999)] = 0.0  # cross_entropy: share that all classes have alike
     teacher: str = ""  # a run folder, or keras:NAME of keras.applications; its answers replace the labels in the loss
     teacher_weights: str = "imagenet"  # of a keras: teacher: "imagenet" (Keras downloads them) or a weights file
     teacher_temperature: Annotated[float, Range(0.01, 1000)] = 1.0  # divides the logits of both before the softmax
@@ -140,7 +140,7 @@ class TrainConfig:
     # the best headline score on the validation images
     patience: Annotated[int, Range(0, 100_000)] = 0  # a stage ends after so many epochs without a better validation
     # score; 0: it has all its epochs
-    checkpoint_every_epochs: Annotated[int, Range(1, 100_000)] = 1
+    checkpoint_every_epochs: Annotated[int, Range(1, 100_000)] = 1  # a killed run goes on from the last one
     mixed_precision: bool = False  # bfloat16 inside the training step, for CPUs that have it; weights stay float32
 
 
@@ -151,7 +151,7 @@ class StageConfig(TrainConfig):
     The weights go from stage to stage; every stage has an optimizer and a learning rate schedule of its own.
     """
 
-    name: str = field(kw_only=True)
+    name: str = field(kw_only=True)  # unique; in metrics.csv and the card
     precision: Precision = "binary"  # of the layers that the method makes binary: which of their signs are taken
     surrogate: Surrogate = "clip"  # precision real: what stands in for the sign of the activations
     int8_rest: bool = False  # precision binary: layers with real weights learn with what int8 leaves of their numbers,
@@ -164,7 +164,7 @@ class StageConfig(TrainConfig):
 class PaperConfig:
     """The published number that a recipe aims at, for the card: the gap is reported, never hidden."""
 
-    title: str = ""
+    title: str = ""  # of the paper
     test_accuracy: Annotated[float, Range(0, 1)] | None = None  # fraction
 
 
@@ -177,8 +177,8 @@ class Experiment:
     train: TrainConfig
     paper: PaperConfig = PaperConfig()
     task: TaskConfig = TaskConfig()
-    description: str = ""
-    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
+    description: str = ""  # a line for `larqnets list configs`
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0  # of weights, order of images and augmentation
     stages: tuple[StageConfig, ...] = ()
 
     def __post_init__(self) -> None:
@@ -330,35 +330,38 @@ def load_model_images(path: Path) -> ModelImages:
 
 def dump_config(experiment: Experiment | ModelImages) -> str:
     """Return the experiment as TOML that `parse_config` reads back to an equal one; likewise `load_model_images`."""
-    lines: list[str] = []
+    import tomlkit
+
     tables = dataclasses.asdict(experiment)
     stages, task = tables.pop("stages", ()), tables.pop("task")
     if experiment.task != TaskConfig():
         tables["task"] = {"kind": task["kind"], **task["options"]}
     nested = {key: value for key, value in tables.items() if isinstance(value, dict)}
-    for key, value in tables.items():
-        if key not in nested and value is not None:
-            lines.append(f"{key} = {_toml(value)}")
-    headed = [(f"[{table}]", entries) for table, entries in nested.items()]
-    headed += [("[[stages]]", {"name": entries["name"], **entries}) for entries in stages]
-    for head, entries in headed:
-        lines += ["", head]
-        lines += [f"{key} = {_toml(value)}" for key, value in entries.items() if value is not None]
-    return "\n".join(lines) + "\n"
+    document: dict[str, Any] = _set_keys({key: value for key, value in tables.items() if key not in nested})
+    document |= {key: _set_keys(entries) for key, entries in nested.items()}
+    if stages:
+        document["stages"] = [_set_keys({"name": entries["name"], **entries}) for entries in stages]
+    return tomlkit.dumps(document)
 
 
-def _toml(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        control = {ord(c): f"\\u{ord(c):04x}" for c in map(chr, [*range(32), 127])}
-        return f'"{escaped.translate(control)}"'
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
+def _set_keys(entries: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys that have a value, which TOML has no word for the lack of; what is nested stands in the line of its key."""
+    return {key: _in_a_line(value) for key, value in entries.items() if value is not None}
+
+
+def _in_a_line(value: Any) -> Any:
+    import tomlkit
+
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
-    return repr(value)
+        table = tomlkit.inline_table()
+        for key, entry in value.items():
+            table[key] = _in_a_line(entry)
+        return table
+    if isinstance(value, list | tuple):
+        array = tomlkit.array()
+        array.extend(map(_in_a_line, value))
+        return array
+    return value
 
 
 def _with_options(tables: dict[str, Any]) -> dict[str, Any]:

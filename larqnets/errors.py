@@ -31,13 +31,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
-def get_training() -> str:
-    """Return the sentence that says how to get what training and conversion need; on ARM64 Linux nothing can be installed."""
-    if on_arm64_linux():
-        return "The converter exists for x86-64 only: do this there and copy the .tflite file"
-    return 'Install them: pip install "larqnets[train]"'
-
-
 def on_arm64_linux() -> bool:
     """Return whether this is a machine that runs the ARM64 runtime itself."""
     return (platform.system(), platform.machine()) == ("Linux", "aarch64")

@@ -4,7 +4,13 @@ import functools
 import unicodedata
 from pathlib import Path
 
-from larqnets.errors import printable
+from PIL import Image, ImageDraw, ImageFont
+
+from larqnets.errors import LarqnetsError, printable
+from larqnets.extras import pip_line, version_of
+
+_NO_CHARACTER = "\U0010ffff"  # Unicode will never give it to a letter
+_LARGE = 32  # pixels, of letters that are compared
 
 
 class Legend:
@@ -42,8 +48,27 @@ class Legend:
         return number
 
 
-def font_file() -> Path:
-    """Return the font of pictures, which matplotlib brings: letters of many scripts, not of all."""
+@functools.cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """Return the font of pictures, its letters `size` pixels high: DejaVu Sans, which has letters of many scripts, not of all.
+
+    matplotlib brings it; where that is not installed it is Pillow's own, which has those of English and few others.
+    """
+    if (file := font_file()) is not None:
+        return ImageFont.truetype(file, size)
+    own = ImageFont.load_default(size)
+    if not isinstance(own, ImageFont.FreeTypeFont):
+        raise LarqnetsError(
+            f"Texts in pictures need a Pillow that was built with FreeType, or matplotlib: {pip_line('plot')}"
+        )
+    return own
+
+
+@functools.cache
+def font_file() -> Path | None:
+    """Return the file of the font that matplotlib brings, None where it is not installed."""
+    if version_of("matplotlib") is None:
+        return None
     import matplotlib
 
     return Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
@@ -51,11 +76,22 @@ def font_file() -> Path:
 
 def _has_glyph(character: str) -> bool:
     """Whether the font has it, in a script that is written from left to right, letter by letter."""
-    return ord(character) in _glyphs() and unicodedata.bidirectional(character) not in ("R", "AL")
+    if unicodedata.bidirectional(character) in ("R", "AL"):
+        return False
+    file = font_file()
+    return _drawn_alone(character) != _drawn_alone(_NO_CHARACTER) if file is None else ord(character) in _glyphs(file)
 
 
 @functools.cache
-def _glyphs() -> frozenset[int]:
+def _glyphs(file: Path) -> frozenset[int]:
     from matplotlib.ft2font import FT2Font
 
-    return frozenset(FT2Font(str(font_file())).get_charmap())
+    return frozenset(FT2Font(str(file)).get_charmap())
+
+
+@functools.cache
+def _drawn_alone(character: str) -> bytes:
+    """Return the pixels of a character: Pillow does not say what a font has, but draws the same box for all that it has not."""
+    picture = Image.new("1", (2 * _LARGE, 2 * _LARGE))
+    ImageDraw.Draw(picture).text((0, 0), character, 1, font(_LARGE))
+    return picture.tobytes()

@@ -5,16 +5,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from larqnets.errors import LarqnetsError, printable
+from larqnets.extras import require
 from larqnets.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def check_can_draw() -> None:
+    """Raise LarqnetsError where matplotlib is not installed; called before the work that ends in a picture."""
+    require("Pictures", "matplotlib")
+
+
 def check_kind(output: Path) -> None:
-    """Raise LarqnetsError unless the name ends in a kind of picture that is written here."""
+    """Raise LarqnetsError unless the name ends in a kind of picture that is written here, and pictures can be drawn."""
     if output.suffix not in (".png", ".svg", ".pdf"):
         raise LarqnetsError(f"{output} names no kind of picture. Let it end in .png, .svg or .pdf.")
+    check_can_draw()
 
 
 def label(text: str) -> str:

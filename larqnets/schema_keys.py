@@ -57,7 +57,7 @@ def _keys_of_field(kind: type, field: dataclasses.Field[Any], where: str) -> lis
         own = inspect.get_annotations(typing.cast(type, inner))
         before = f"{where}{field.name}.N."
         return [key for key in keys_of(typing.cast(type, inner), before) if key.name.removeprefix(before) in own]
-    meaning = next((said[field.name] for said in map(_comments, kind.__mro__) if field.name in said), "")
+    meaning = next((said[field.name] for said in map(comments, kind.__mro__) if field.name in said), "")
     return [Key(f"{where}{field.name}", type_words(hint), _default(field), meaning)]
 
 
@@ -89,8 +89,8 @@ def _default(field: dataclasses.Field[Any]) -> str | None:
 
 
 @functools.cache
-def _comments(kind: type) -> dict[str, str]:
-    """Return the comments behind the fields of a dataclass that stand in its own source."""
+def comments(kind: type) -> dict[str, str]:
+    """Return, by field, the comments behind the fields of a dataclass that stand in its own source."""
     if not dataclasses.is_dataclass(kind):
         return {}
     source = textwrap.dedent(inspect.getsource(kind))

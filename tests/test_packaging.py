@@ -15,18 +15,21 @@ from sessions import session
 
 from android_bench.emulation import emulator
 from android_bench.record import to_json
-from deploy.run.shipped import find_model
+from deploy.run.shipped import example_of, find_model
 from larqnets.config import load_config
 from larqnets.runs.run import Run
 
 ROOT = Path(__file__).parent.parent
 UNREACHABLE = "connection broken"  # what pip says when there is no network
 INSTALL = 'pip install "larqnets[train]"'
+DRAWING = ("matplotlib", "jinja2", "markupsafe", "platformdirs")
+PLOT = 'pip install "larqnets[plot]"'
+MAX_WHEEL = 3 * 10**6  # bytes
 HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets")
 
-BASE = "arrays beginnings config console csv_table documents endings errors files legend losses manifest method_options overrides pareto_front pictures places processes quantizers registry reporter schema schema_keys scores shapes terminal watchdog"
+BASE = "arrays beginnings config console csv_table documents endings environment errors extras files legend losses manifest method_options overrides pareto_front pictures places processes quantizers registry reporter schema schema_keys scores shapes terminal watchdog"
 # Room -> the rooms that it may import, every one of them above it in this list. What stands loose in larqnets/ is a room of
-# its own; each of them may be imported by all. Only the last three may look at every floor.
+# its own; each of them may be imported by all. Only the studies and the command line may look at every floor.
 MAY_IMPORT = {
     **dict.fromkeys((f"larqnets.{name}" for name in BASE.split()), ()),
     "larqnets": (),
@@ -145,6 +148,7 @@ MAY_IMPORT = {
         ),
     ),
     "larqnets.cli": ("*",),
+    "larqnets.cli.reference": ("*",),
 }
 # What runs on a board, where neither TensorFlow nor Larq is installed.
 WITHOUT_TENSORFLOW = (
@@ -205,10 +209,7 @@ HEAVY_ROOMS = (
     "larqnets.training",
     "larqnets.data",
 )
-HEAVY_BASE = (
-    *("beginnings", "endings", "losses", "quantizers"),
-    "pictures",
-)  # all but the last are TensorFlow; `pictures` needs matplotlib
+HEAVY_BASE = (*("beginnings", "endings", "losses", "quantizers"),)
 
 
 def room_of(module: str) -> str:
@@ -259,7 +260,7 @@ def _on_a_board(module: str) -> bool:
     return module in WITHOUT_TENSORFLOW or room in WITHOUT_TENSORFLOW
 
 
-def test_what_runs_on_a_board_imports_no_tensorflow():
+def test_what_runs_on_a_board_imports_no_tensorflow_and_nothing_that_draws():
     names = [
         m
         for m, _ in modules()
@@ -270,7 +271,7 @@ def test_what_runs_on_a_board_imports_no_tensorflow():
 import importlib, sys
 class Refused:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {HEAVY}:
+        if name.split(".")[0] in {(*HEAVY, *DRAWING)}:
             raise ImportError(f"{{name}} is imported")
 sys.meta_path.insert(0, Refused())
 for name in {names}:
@@ -342,9 +343,14 @@ def test_wheel_has_code_configs_data_and_licences(wheel):
     assert native <= names, "`larqnets runtime build` compiles from an installed package"
     assert {"android_bench/templates/report.html", "android_bench/templates/report.md"} <= names
     assert "larqnets/studies/templates/run.html" in names
+    assert {f"{package}/py.typed" for package in ("larqnets", "deploy", "android_bench")} <= names
     assert not any(name.startswith("android_bench/lib/") for name in names)
     assert wheel.name.endswith("-py3-none-any.whl")
     assert {name.split("/")[0] for name in names} == {"larqnets", "deploy", "android_bench", info}
+
+
+def test_wheel_is_small(wheel):
+    assert wheel.stat().st_size < MAX_WHEEL
 
 
 def test_wheel_finds_its_own_configs_and_models(wheel, tmp_path):
@@ -365,8 +371,9 @@ def core():
     python = Path(os.environ.get("LARQNETS_CORE_PYTHON", ROOT / ".venv-core/bin/python"))
     if not python.is_file():
         pytest.skip("there is no environment with the core alone; `make test` makes .venv-core")
-    present = _python(python, f"from importlib.util import find_spec; print([n for n in {HEAVY} if find_spec(n)])")
-    assert present.stdout == "[]\n", "the core environment must not have TensorFlow"
+    unwanted = (*HEAVY, *DRAWING)
+    present = _python(python, f"from importlib.util import find_spec; print([n for n in {unwanted} if find_spec(n)])")
+    assert present.stdout == "[]\n", "the core environment must have neither TensorFlow nor matplotlib"
     return python
 
 
@@ -422,6 +429,26 @@ def test_core_alone_says_how_to_get_the_rest(core, tmp_path, arguments):
     assert done.stderr.startswith("larqnets: ")
     assert done.stderr.endswith(f"{INSTALL}\n")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["curves", "RUN"], ["curves", "RUN", "--parameters"], ["pareto", "table.csv"]], ids=" ".join
+)
+def test_core_alone_says_what_pictures_need(core, tmp_path, arguments):
+    Run.create(tmp_path, "RUN", load_config("digits"))
+    done = _larqnets(core, arguments, tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"larqnets: Pictures need matplotlib, which is not installed: {PLOT}\n"
+
+
+def test_core_alone_draws_boxes_on_a_photo(core, bundle, tmp_path):
+    """With the font of Pillow, since matplotlib's is not there."""
+    command = ["run", "bccd", example_of("bccd"), "--output", "boxes.png", "--device", "qemu"]
+    python = Path(core).with_name("larqnets")
+    environment = os.environ | {"LARQNETS_RUNTIME": str(bundle)}
+    done = subprocess.run([python, *command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "boxes.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

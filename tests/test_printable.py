@@ -102,7 +102,7 @@ LABELS = ["[red]", "[/]", "\x1b[31mred\x1b[0m", "\u202eevil", "a\nb", "größer"
 def test_labels_of_a_model(cli, tmp_path):
     from deploy.export.edit import add_metadata
     from deploy.run.shipped import find_model
-    from larqnets.tflite.inspect import own_metadata
+    from larqnets.tflite.file_metadata import own_metadata
     from larqnets.tflite.reading import read_model
 
     document = own_metadata(read_model(find_model("digits")))

@@ -1,6 +1,5 @@
 """Android devices through the real `adb` client; ANDROID_SERIAL and the server's port are those of its environment."""
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -20,6 +19,7 @@ from android_bench.devices.link import (
 )
 from android_bench.record import Kind
 from larqnets import processes
+from larqnets.environment import ANDROID_SERIAL, DEVICE_FOLDER
 from larqnets.errors import LarqnetsError, excerpt, printable
 
 _CONNECT_S = 20.0  # the client starts its server, which looks for devices
@@ -42,7 +42,7 @@ class Adb:
     def __init__(self, serial: str) -> None:
         self.address = serial
         self.name = f"adb:{serial}" if serial else "adb"
-        self.folder = os.environ.get("LARQNETS_DEVICE_FOLDER") or "/data/local/tmp"
+        self.folder = DEVICE_FOLDER.read() or "/data/local/tmp"
         self._client = Client()
 
     def open(self) -> None:
@@ -51,7 +51,7 @@ class Adb:
             self._adb("disconnect", self.address)  # a device in the network, which the server may have given up
             self._adb("connect", self.address)
         found = states(self._client)
-        self.address = _choose(self.address or os.environ.get("ANDROID_SERIAL", ""), found)
+        self.address = _choose(self.address or ANDROID_SERIAL.read() or "", found)
         self.name = f"adb:{self.address}"
 
     def shell(self, script: str, timeout_s: float = SHELL_PATIENCE_S, limit: int = OUTPUT_LIMIT) -> Output:

@@ -4,7 +4,6 @@ It never asks for anything (BatchMode), so it cannot hang on a password. One con
 """
 
 import contextlib
-import os
 import shutil
 import subprocess
 import time
@@ -26,6 +25,7 @@ from android_bench.devices.link import (
 )
 from android_bench.record import Kind
 from larqnets import processes
+from larqnets.environment import DEVICE_FOLDER
 from larqnets.errors import LarqnetsError, excerpt
 
 _CONNECT_S = 10
@@ -55,7 +55,7 @@ class Ssh:
     def __init__(self, address: str) -> None:
         self.address = address
         self.name = f"ssh:{address}"
-        self.folder = os.environ.get("LARQNETS_DEVICE_FOLDER") or ".cache"  # scripts start in the home folder
+        self.folder = DEVICE_FOLDER.read() or ".cache"  # scripts start in the home folder
         host, _, port = address.partition(":")
         self._port = port if port.isdecimal() else ""
         self._host = host if self._port else address

@@ -4,7 +4,6 @@ Results are those of a device, executed instructions are exact and repeat, time 
 (native/mark.h), the plugin counts each of them (native/icount.c).
 """
 
-import os
 import platform
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 from android_bench.runtime.compile import NATIVE, zig
 from android_bench.runtime.cross import SYSROOT, cross_libraries_missing
 from larqnets import processes
+from larqnets.environment import EMULATION_LIMIT
 from larqnets.errors import LarqnetsError
 
 I8MM = "i8mm"
@@ -23,9 +23,7 @@ CPUS = ("cortex-a72", "cortex-a76", I8MM)  # Raspberry Pi 4 and 5, a current pho
 # qemu knows no core of a phone that multiplies int8 matrices (FEAT_I8MM). Its "max" has every instruction that it emulates,
 # and stands in; without SME, which those phones have not.
 I8MM_STAND_IN = "max,sme=off"
-LIMIT_S = 1800.0  # of one emulated program, and
-SAMPLE_LIMIT_S = 30.0  # more for every sample that it runs
-LIMIT_VARIABLE = "LARQNETS_EMULATION_LIMIT"  # replaces LIMIT_S
+SAMPLE_LIMIT_S = 30.0  # for every sample that an emulated program runs, beside what EMULATION_LIMIT allows it
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def run_emulated(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run what `qemu_command` begins to its end, with an empty environment; `name` is what it runs, in messages.
 
-    Raises LarqnetsError when that takes longer than LIMIT_S, or what LARQNETS_EMULATION_LIMIT says in its place, and
+    Raises LarqnetsError when that takes longer than LARQNETS_EMULATION_LIMIT allows, and
     SAMPLE_LIMIT_S for every sample together.
     """
     limit_s = _limit_s()
@@ -110,17 +108,17 @@ def run_emulated(
     except TimeoutError as error:
         raise LarqnetsError(
             f"{name} was ended after {limit_s + SAMPLE_LIMIT_S * samples:,.0f} s on the emulated ARM64. Allow it more with "
-            f"{LIMIT_VARIABLE}=SECONDS in the environment, now {limit_s:g}, beside which every sample has "
+            f"{EMULATION_LIMIT.name}=SECONDS in the environment, now {limit_s:g}, beside which every sample has "
             f"{SAMPLE_LIMIT_S:g}."
         ) from error
 
 
 def _limit_s() -> float:
-    text = os.environ.get(LIMIT_VARIABLE) or str(LIMIT_S)
+    text = EMULATION_LIMIT.read() or EMULATION_LIMIT.default
     try:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < threading.TIMEOUT_MAX / 2:
-        raise LarqnetsError(f"{LIMIT_VARIABLE} is '{text}'. Set it to a number of seconds above 0, or remove it.")
+        raise LarqnetsError(f"{EMULATION_LIMIT.name} is '{text}'. Set it to a number of seconds above 0, or remove it.")
     return seconds

@@ -76,18 +76,15 @@ class QemuModel:
 
 @dataclass(frozen=True)
 class OpCount:
-    """Executed instructions of one step of an inference.
+    """Executed instructions of one step of an inference."""
 
-    `name`: the op, all ops of the file that XNNPACK runs at one go joined by " + ", or "interpreter" for what TFLite
-    itself does between the ops. `ops`: their numbers in the file; empty when they are not known.
-    """
-
-    name: str
-    ops: tuple[int, ...]
+    name: str  # the op, all ops of the file that XNNPACK runs at one go joined by " + ", or "interpreter" for what
+    # TFLite itself does between the ops
+    ops: tuple[int, ...]  # their numbers in the file; empty when they are not known
     group: str  # a Group; records of this version take any text
-    instructions: int
-    simd: int
-    loads_stores: int
+    instructions: int  # executed
+    simd: int  # of these on vectors
+    loads_stores: int  # of these from or to memory
     way: Way | None  # that a 1-bit convolution counted
 
 
@@ -96,17 +93,17 @@ class Count:
     """Executed instructions of one inference in steady state, on one thread.
 
     `instructions` is of an inference that nothing watches; the `ops` are of another one with a profiler, which costs
-    some instructions itself, so their sum is a little larger; none when they were not asked for. What loads the file executes
-    `load_instructions`; its 1-bit convolutions then keep `prepared_bytes` beside their filters: lists, planes, room to work.
+    some instructions itself, so their sum is a little larger.
     """
 
-    cpu: str
-    instructions: int
-    simd: int
-    loads_stores: int
-    ops: tuple[OpCount, ...]
-    load_instructions: int | None  # None, as the next: of a record from before there were several ways to count
-    prepared_bytes: int | None
+    cpu: str  # that was emulated, e.g. cortex-a76
+    instructions: int  # executed
+    simd: int  # of these on vectors
+    loads_stores: int  # of these from or to memory
+    ops: tuple[OpCount, ...]  # in order of execution; empty when they were not asked for
+    load_instructions: int | None  # executed while the file is loaded; None, as the next: of a record from before there
+    # were several ways to count
+    prepared_bytes: int | None  # kept by 1-bit convolutions beside their filters: lists, planes, room to work
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""

@@ -14,8 +14,8 @@ from larqnets.errors import LarqnetsError, excerpt
 from larqnets.scores import class_agreement
 from larqnets.tflite import detection_op
 from larqnets.tflite.answers import kind_of_file
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.tflite.indices import index_limits
-from larqnets.tflite.inspect import own_metadata
 from larqnets.tflite.interface import batch_of, interface_of, numpy_type
 from larqnets.tflite.model import Model
 from larqnets.tflite.unpooling import maps_before_pooling

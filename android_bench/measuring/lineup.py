@@ -11,7 +11,7 @@ from android_bench.record import ModelRecord, Role, Stem
 from android_bench.runtime.runner import Kernels
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 

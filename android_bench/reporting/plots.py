@@ -6,15 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-
 from android_bench.record import Session, State
 from android_bench.reporting.summary import Summary
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.typing import RcKeyType  # only newer ones have it
 
 # Okabe and Ito's colours, which colour-blind people tell apart.
@@ -48,6 +45,10 @@ def accuracy_against_latency(summary: Summary, page: int = 1) -> str | None:
     ]
     if len(points) < 2 or len({model.record.score for model, _, _ in points}) > 1:
         return None
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     with mpl.rc_context({**_STYLE, "svg.hashsalt": f"front {page}"}):
         figure = Figure(figsize=(_WIDTH, 2.9), layout="constrained")
         axes = figure.subplots()
@@ -90,6 +91,9 @@ def over_time(summary: Summary, page: int = 1) -> str | None:
     states = sorted(_states(session), key=lambda state: state.at_s)
     temperatures = {zone: degrees for zone, degrees in _zones(states).items() if len(degrees) > 1}
     clocks = _clocks(session, states)
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     with mpl.rc_context({**_STYLE, "svg.hashsalt": f"time {page}"}):
         panels = 1 + bool(temperatures) + bool(clocks)
         figure = Figure(figsize=(_WIDTH, 0.5 + 1.45 * panels), layout="constrained")
@@ -104,7 +108,7 @@ def over_time(summary: Summary, page: int = 1) -> str | None:
         return _svg(figure, "the session over time")
 
 
-def _draw_rounds(axes: Axes, summary: Summary) -> None:
+def _draw_rounds(axes: "Axes", summary: Summary) -> None:
     timed = [(model, model.latency.median_ms) for model in summary.models if model.latency is not None]
     kept: dict[str, Any] = {"marker": "o", "linewidth": 1}
     discarded: dict[str, Any] = {"marker": "x", "linestyle": "none"}
@@ -124,8 +128,10 @@ def _draw_rounds(axes: Axes, summary: Summary) -> None:
 
 
 def _draw_lines(
-    axes: Axes, lines: dict[str, list[tuple[float, float]]], unit: str, bottom: float | None = None
+    axes: "Axes", lines: dict[str, list[tuple[float, float]]], unit: str, bottom: float | None = None
 ) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for number, (name, points) in enumerate(lines.items()):
         minutes, values = zip(*((at / 60, value) for at, value in points), strict=True)
         axes.plot(minutes, values, color=_LINES[number % len(_LINES)], linewidth=1.2, label=_short(name))
@@ -169,7 +175,7 @@ def _short(name: str) -> str:
     return name if len(name) <= _MAX_NAME else f"…{name[-_MAX_NAME + 1 :]}"
 
 
-def _svg(figure: Figure, label: str) -> str:
+def _svg(figure: "Figure", label: str) -> str:
     """Return the figure for use inside of a page: no header, no metadata, and no name that another figure may have too."""
     file = io.StringIO()
     nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))

@@ -5,9 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from android_bench import UNTRIED
 from android_bench.measuring.profile import GROUP_NAMES
 from android_bench.record import Session, read_session
@@ -26,17 +23,21 @@ from android_bench.reporting.words import (
     twin_words,
 )
 from larqnets import __version__
+from larqnets.extras import require
 from larqnets.files import write_atomically
 
 SHOWN_OPS = 12
+PAGES_NEED = ("matplotlib", "jinja2")
 GROUP_WORDS = {"binary": "binary", "real": "real (float or int8)", "glue": "glue"}
 
 
 def write_report(files: Sequence[Path], html: Path | None = None, markdown: Path | None = None) -> list[Summary]:
     """Read sessions, write them as a page and as Markdown where a path is given, and return what they say.
 
-    Raises LarqnetsError for a file that is no session, and when a page cannot be written.
+    Raises LarqnetsError for a file that is no session, when a page cannot be written, and where what pages need is missing.
     """
+    if html is not None or markdown is not None:
+        require("Pages of reports", *PAGES_NEED)
     sessions = [read_session(file) for file in files]
     if html is not None:
         write_atomically(html, to_html(sessions))
@@ -56,6 +57,9 @@ def to_markdown(sessions: Sequence[Session]) -> str:
 
 
 def _render(template: str, sessions: Sequence[Session], *, autoescape: bool) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
     environment = Environment(
         loader=PackageLoader("android_bench"),
         autoescape=autoescape,
@@ -89,7 +93,7 @@ def _render(template: str, sessions: Sequence[Session], *, autoescape: bool) -> 
 
 def _markdown(value: Any) -> Any:
     """Return text with everything escaped that Markdown, or HTML within it, would take for its own."""
-    if not isinstance(value, str) or isinstance(value, Markup):
+    if type(value) is not str:  # a number; or a picture, which is jinja2's Markup
         return value
     text = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", value)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

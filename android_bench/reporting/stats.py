@@ -17,11 +17,12 @@ from typing import Literal
 import numpy as np
 
 from larqnets.errors import LarqnetsError
+from larqnets.extras import pip_line
 
 try:
     from scipy import stats
 except ModuleNotFoundError as missing:
-    raise LarqnetsError('Statistics need scipy, which is not installed: pip install "larqnets[bench]"') from missing
+    raise LarqnetsError(f"Statistics need scipy, which is not installed: {pip_line('bench')}") from missing
 
 Verdict = Literal["faster", "slower", "no difference", "undecided"]
 

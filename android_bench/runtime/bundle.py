@@ -8,14 +8,11 @@ Everything in it is a file, nothing is installed; unchanged parts are kept, and 
 
 import hashlib
 import importlib.metadata
-import os
 import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-
-from platformdirs import user_cache_path
 
 from android_bench.runtime.compile import (
     ARCHITECTURES,
@@ -29,6 +26,7 @@ from android_bench.runtime.compile import (
 from android_bench.runtime.cross import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
 from larqnets import __version__, processes
 from larqnets.documents import read_json
+from larqnets.environment import CACHE_HOME, LOCAL_APP_DATA, RUNTIME
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder, cannot_write, locked, write_atomically
 from larqnets.manifest import MANIFEST, check_free, publish, sha256
@@ -62,7 +60,12 @@ Debian's, unchanged; manifest.json names the packages, LICENSES/ holds their ter
 
 def cache_folder() -> Path:
     """Return the user's cache, where downloads and the built runtime are kept: on Linux $XDG_CACHE_HOME/larqnets."""
-    return user_cache_path("larqnets", appauthor=False)
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(LOCAL_APP_DATA.read() or home / LOCAL_APP_DATA.default, "larqnets/Cache")
+    usual = home / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    named = Path(CACHE_HOME.read() or "")  # which counts as unset where it is no whole path
+    return (named if named.is_absolute() else usual) / "larqnets"
 
 
 def runtime_folder() -> Path:
@@ -171,7 +174,7 @@ def find_bundle(folder: Path | None = None) -> Path | None:
     sources: whoever named a folder must not get another one.
     """
     carried = Path(__file__).parents[1] / "lib"
-    named = os.environ.get("LARQNETS_RUNTIME")
+    named = RUNTIME.read()
     chosen = folder or (Path(named) if named else carried if (carried / MANIFEST).is_file() else None)
     if chosen is not None:
         if (reason := _unfit(chosen)) is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from larqnets import processes
 from larqnets.errors import LarqnetsError
+from larqnets.extras import pip_line
 from larqnets.files import building_folder
 
 NATIVE = Path(__file__).parents[1] / "native"
@@ -41,7 +42,7 @@ def zig() -> list[str]:
         return [sys.executable, "-m", "ziglang"]
     program = shutil.which("zig")
     if program is None:
-        raise LarqnetsError('Compiling for ARM64 needs zig. Install it with: pip install "larqnets[runtime]".')
+        raise LarqnetsError(f"Compiling for ARM64 needs zig. Install it with: {pip_line('runtime')}.")
     return [program]
 
 

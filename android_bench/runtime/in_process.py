@@ -5,7 +5,6 @@ android_bench/lib/ of a wheel for aarch64, or where `larqnets runtime build` put
 """
 
 import ctypes
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from android_bench.runtime.bundle import find_bundle
+from larqnets.environment import RUNTIME
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
 from larqnets.tflite.interface import batch_of
@@ -52,7 +52,7 @@ class _Options(ctypes.Structure):
 
 def library_folder() -> Path:
     """Return the folder of liblarqnets.so; raises LarqnetsError when there is none."""
-    named = os.environ.get("LARQNETS_RUNTIME")
+    named = RUNTIME.read()
     folder = Path(named) if named else Path(__file__).parents[1] / "lib"
     if not named and not (folder / LIBRARY).is_file():
         folder = find_bundle() or folder

@@ -24,6 +24,7 @@ from larqnets import __version__, scores
 from larqnets.endings import kind_of_model
 from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
+from larqnets.tflite.file_metadata import checked
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 from larqnets.tflite.weight_ops import stored_kernel
@@ -62,7 +63,7 @@ def convert(
     allowed = [f.layer for f in fallbacks]
     entry = {**(provenance or {}), "larqnets": __version__, "layers": names, "float_fallbacks": allowed}
     entry |= {scores.KEY: kind_of_model(trained.model), **task_entry(samples), **export.stem_entry}
-    file = read_model(add_metadata(file.content, entry))
+    file = read_model(add_metadata(file.content, checked(entry)))
     reporter.stage("verify")
     result = verify(
         file,
@@ -146,7 +147,7 @@ def convert_twin(
         file = read_model(with_own_stem(file.content))
         entry |= {"runtime_ops": runtime_ops}
         warnings.append(own_stem_told(variant))
-    file = read_model(add_metadata(file.content, entry))
+    file = read_model(add_metadata(file.content, checked(entry)))
     told = {"layers": names, "warnings": warnings, "note": note, **export.stem_entry}
     return Converted(variant, file, None, scores_of(file, samples, None), **told)
 

@@ -29,7 +29,7 @@ from larqnets.errors import LarqnetsError, nearest
 from larqnets.reporter import SILENT, Reporter
 from larqnets.tasks import Tree
 from larqnets.tasks.detection import Detection
-from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.file_metadata import checked, own_metadata
 from larqnets.tflite.model import Model, Operator
 from larqnets.tflite.reading import read_model
 from larqnets.tflite.weight_ops import WEIGHT_OPS
@@ -242,7 +242,7 @@ def _proven(
         "float_rest": f"{main.variant}.tflite",
     }
     entry = {**(own_metadata(main.file) or {}), "layers": names, INT8_REST: {**facts, "keep_float": list(keep)}}
-    file = read_model(add_metadata(rewritten.content, entry))
+    file = read_model(add_metadata(rewritten.content, checked(entry)))
     variant = f"{main.variant}_int8_{request.rest}"
     reporter.stage("op by op")
     proof = prove_integers(file, main.file, samples.images, names, keep_float=keep)

@@ -39,9 +39,10 @@ from larqnets.runs.weights import stored_body
 from larqnets.scores import Form
 from larqnets.tasks import Tree
 from larqnets.tflite.detection_op import Suppression
+from larqnets.tflite.file_metadata import RunFacts
 
 CALIBRATION_SAMPLES = 200
-CARD_FIELDS = ("name", "config", "method", "backbone", "dataset", "seed", "epochs_done", "test_accuracy", "kind")
+CARD_FIELDS = tuple(field.name for field in dataclasses.fields(RunFacts) if field.name != "headline")
 
 
 def convert_source(

@@ -22,6 +22,7 @@ from larqnets.post_training.decomposed_run import read_codes
 from larqnets.post_training.network import Kernel, find_kernels, float_values
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.run import Run
+from larqnets.tflite.file_metadata import checked
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 
@@ -58,7 +59,7 @@ def convert_decomposed(
         names = layer_names(quantised, model, {})  # the patched file has the same graph
         entry = {**provenance, "larqnets": __version__, "variant": variant, "layers": names}
         entry |= {scores.KEY: kind_of_model(model), **task_entry(samples), **export.stem_entry}
-        whole = read_model(add_metadata(patched.content, entry))
+        whole = read_model(add_metadata(patched.content, checked(entry)))
         sizes = packed.pack_model(whole)[1] if patched.layers else None
         reporter.stage("evaluate")
         measured = scores_of(whole, samples, None)

@@ -11,7 +11,7 @@ from flatbuffers import flexbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
 from larqnets.tflite import detection_op
-from larqnets.tflite.inspect import METADATA_NAME
+from larqnets.tflite.file_metadata import METADATA_NAME
 
 
 class _AlignedBuilder(flatbuffers.Builder):

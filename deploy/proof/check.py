@@ -14,6 +14,7 @@ from deploy.proof.suppressed import differing as suppressing_others
 from deploy.proof.suppressed import within
 from deploy.proof.verify import Verification, verify
 from deploy.run.interpreter import CHILD, Interpreter
+from larqnets import pictures
 from larqnets.data.info import input_shape, preprocessing
 from larqnets.data.preparation import NOT_SAID, Preparation
 from larqnets.errors import LarqnetsError
@@ -22,7 +23,7 @@ from larqnets.legend import Legend
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.names import origin_of
 from larqnets.runs.subject import Subject, open_subject
-from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 
@@ -142,6 +143,8 @@ def evaluate_subject(
     """
     written = {"confusion_picture": confusion, "wrong_table": wrong, "wrong_sheet": sheet}
     written = {name: path for name, path in written.items() if path is not None}
+    if confusion is not None:
+        pictures.check_kind(confusion)
     opened = open_subject(subject, dataset=dataset, data_dir=data_dir)
     found = evaluate_images(opened, split, limit, reporter, look=bool(written))
     legend = Legend()

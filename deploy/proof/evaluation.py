@@ -28,7 +28,7 @@ from larqnets.runs.subject import Subject
 from larqnets.scores import KEY
 from larqnets.tasks import Details, Mistake, Study, Task, Tree
 from larqnets.tflite.answers import kind_of_file
-from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.training import evaluate
 from larqnets.training.evaluation import BATCH, Watch, images_at_once
 

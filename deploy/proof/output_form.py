@@ -21,7 +21,8 @@ from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
 from larqnets.scores import KEY, Form
 from larqnets.tflite.answers import last_op
-from larqnets.tflite.inspect import inspect_model, own_metadata
+from larqnets.tflite.file_metadata import own_metadata
+from larqnets.tflite.inspect import inspect_model
 from larqnets.tflite.model import Model, Operator
 from larqnets.tflite.reading import read_model
 

@@ -19,7 +19,7 @@ from larqnets.errors import LarqnetsError
 from larqnets.reporter import SILENT, Reporter
 from larqnets.tasks.box_answers import nms_of
 from larqnets.tflite.detection_op import Suppression
-from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.tflite.model import Model
 from larqnets.tflite.model_metadata import NAME, detector_metadata, with_labels
 from larqnets.tflite.reading import read_model

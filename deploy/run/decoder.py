@@ -12,7 +12,7 @@ from larqnets.scores import KEY
 from larqnets.tasks import task_of
 from larqnets.tasks.box_answers import NMS, SURE, nms_of
 from larqnets.tflite.answers import kind_of_file
-from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.tflite.model import Model
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from android_bench.runtime.in_process import NativeModel, joined, one_run_each
 from deploy.run.lce_kernels import Kernel, has_larq_ops, kernel_for
 from larqnets.errors import LarqnetsError, on_arm64_linux
+from larqnets.extras import pip_line
 from larqnets.reporter import SILENT, Reporter
 from larqnets.tflite import detection_op
 from larqnets.tflite.interface import batch_of, dtype_of, interface_of
@@ -23,7 +24,7 @@ from larqnets.tflite.lce_ops import CONV_INT8
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 
-TRAIN_INSTALL = 'pip install "larqnets[train]"'
+TRAIN_INSTALL = pip_line("train")
 _LCE = "larq_compute_engine.tflite.python.interpreter_wrapper_lite"
 _TFLITE = "tensorflow.lite.python._pywrap_tensorflow_interpreter_wrapper"
 _OWN_KERNELS = 3  # TFLite's OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES

@@ -17,7 +17,7 @@ from larqnets.data.overlay import overlay, with_palette
 from larqnets.data.palette import Colors
 from larqnets.tasks.pixel_study import given
 from larqnets.tasks.segmentation import Segmentation, colors_of_file, shares
-from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.file_metadata import own_metadata
 
 Share = dict[str, Any]  # "label": its name, "class": its number, "share": of the pixels that have a class
 

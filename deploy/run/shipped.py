@@ -2,17 +2,10 @@
 
 import functools
 import hashlib
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from larqnets.errors import LarqnetsError, nearest
-
-FOLDER = Path(__file__).parents[1] / "models"
-
-
-def list_models(pattern: str = "*") -> list[str]:
-    """Return the names of the shipped models that match a shell glob."""
-    return sorted(path.stem for path in FOLDER.glob("*.tflite") if fnmatchcase(path.stem, pattern))
+from larqnets.shipped import FOLDER, example_file, list_models, model_file
 
 
 def find_model(name_or_path: str) -> Path:
@@ -30,7 +23,7 @@ def find_model(name_or_path: str) -> Path:
                     return file
         raise LarqnetsError(f"{path} holds no converted model. Convert the run first with `larqnets convert {path}`.")
     if name_or_path in list_models():
-        return FOLDER / f"{name_or_path}.tflite"
+        return model_file(name_or_path)
     raise LarqnetsError(
         f"There is no file '{name_or_path}'.{nearest(name_or_path, list_models())} "
         f"Give a .tflite file or the name of a shipped model: {', '.join(list_models())}."
@@ -39,8 +32,8 @@ def find_model(name_or_path: str) -> Path:
 
 def example_of(name: str) -> Path:
     """Return the example picture of a shipped model; raises LarqnetsError for a model that has none."""
-    example = FOLDER / f"{name}.png"
-    if name not in list_models() or not example.is_file():
+    example = example_file(name) if name in list_models() else None
+    if example is None:
         raise LarqnetsError(f"{name} comes with no example. Give an image or a .npy array: larqnets run {name} INPUT.")
     return example
 

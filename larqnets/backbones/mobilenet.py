@@ -9,6 +9,7 @@ def mobilenet_v1(kind: StemKind) -> Backbone:
 
     The outputs are 64, 128 x2, 256 x2, 512 x6, 1024 x2; the depthwise convolution has stride 2 where they double, but for
     the first block, and nothing is added around it. The stem is 3x3 with 32 filters, stride 2 for ImageNet, no pooling.
+    Depthwise convolutions stay real under a binary method, for there is no 1-bit op; `larqnets summary` says so.
     """
     stages, channels = [], 32
     for filters, blocks, strides in ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2)):

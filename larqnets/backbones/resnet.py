@@ -48,7 +48,11 @@ def resnet34(kind: StemKind) -> Backbone:
 
 @BACKBONES.register("resnet26")
 def resnet26(kind: StemKind) -> Backbone:
-    """26 layers: two bottlenecks a stage at 64, 128, 256, 512, four times as wide at their ends."""
+    """26 layers: two bottlenecks a stage at 64, 128, 256, 512, four times as wide at their ends.
+
+    A shortcut around every convolution would be a real 1x1 beside every binary one: Bi-Real Net and ReActNet refuse it,
+    IR-Net and SD-BNN take it with `shortcut_per_conv = false`. So it is with every network of bottlenecks.
+    """
     return _four_stages("resnet26", kind, _bottleneck, (2, 2, 2, 2))
 
 
@@ -60,11 +64,11 @@ def resnet50(kind: StemKind) -> Backbone:
 
 @BACKBONES.register("resnet20")
 def resnet20(kind: StemKind) -> Backbone:
-    """The 20-layer network for CIFAR."""
+    """The 20-layer network for CIFAR: three blocks a stage at 16, 32, 64; small stem only."""
     return _three_stages("resnet20", kind, 3)
 
 
 @BACKBONES.register("resnet8")
 def resnet8(kind: StemKind) -> Backbone:
-    """The 8-layer member of the CIFAR family, for microcontroller-sized tasks and first tries."""
+    """The 8-layer member of the CIFAR family, for microcontroller-sized tasks and first tries; small stem only."""
     return _three_stages("resnet8", kind, 1)

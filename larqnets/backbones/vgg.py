@@ -13,7 +13,7 @@ def _pooled_at_the_end(filters: int, convolutions: int) -> Stage:
 def vgg_small(kind: StemKind) -> Backbone:
     """BinaryConnect's network without its two hidden dense layers, as in the tables of SD-BNN and IR-Net.
 
-    128 (stem), 128 pool, 256, 256 pool, 512, 512 pool; the head sees the flattened map.
+    128 (stem), 128 pool, 256, 256 pool, 512, 512 pool; the head sees the flattened map. Small stem only.
     """
     only_small_stem("vgg_small", kind)
     stages = _pooled_at_the_end(128, 1), _pooled_at_the_end(256, 2), _pooled_at_the_end(512, 2)
@@ -40,7 +40,10 @@ def vgg16(kind: StemKind) -> Backbone:
 
 @BACKBONES.register("vgg7")
 def vgg7(kind: StemKind) -> Backbone:
-    """A small one: 32 (stem), 32 pool, 64 x2 pool, 128 x3 pool. It is ours, for networks that train on a CPU."""
+    """A small one: 32 (stem), 32 pool, 64 x2 pool, 128 x3 pool. It is ours, for networks that train on a CPU.
+
+    Small stem only.
+    """
     only_small_stem("vgg7", kind)
     stages = _pooled_at_the_end(32, 1), _pooled_at_the_end(64, 2), _pooled_at_the_end(128, 3)
     return Backbone("vgg7", Stem(32), stages)

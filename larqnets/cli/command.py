@@ -17,7 +17,7 @@ from typer.core import TyperCommand
 
 from larqnets import LarqnetsError, require_keras_2
 from larqnets.cli import completion
-from larqnets.errors import get_training
+from larqnets.extras import get_training
 
 # The panels of `larqnets --help`.
 PANELS = DATA, TRAIN, CONVERT, DEVICE, RESEARCH = "Data", "Train", "Convert", "Device", "Research"

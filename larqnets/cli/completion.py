@@ -54,7 +54,7 @@ def datasets(incomplete: str) -> list[str]:
 
 def models(incomplete: str) -> list[str]:
     """Names of the shipped models."""
-    from deploy.run.shipped import list_models
+    from larqnets.shipped import list_models
 
     return _begun(incomplete, list_models())
 

@@ -68,12 +68,12 @@ def show_config(
 def keys(
     pattern: Annotated[str, typer.Argument(help="A shell glob, e.g. 'train.*'.")] = "*", as_json: Json = False
 ) -> None:
-    """Print all keys of configs, methods, tasks and decompose, with types, ranges, defaults and meanings: docs/reference/config.md."""
+    """Print all keys of configs, methods, tasks and decompose, with types, ranges, defaults and meanings."""
     from fnmatch import fnmatchcase
 
     from larqnets.cli.tables import keys as tables
 
-    sections = needs_training_extra("larqnets.cli.reference").sections()
+    sections = needs_training_extra("larqnets.cli.reference.keys").sections()
     found = [(s.title.replace("`", ""), [key for key in s.keys if fnmatchcase(key.name, pattern)]) for s in sections]
     found = [(title, some) for title, some in found if some]
     listed = [
@@ -139,6 +139,5 @@ def _show_written(written: "FirstConfig", as_json: bool) -> None:
         "epochs": written.experiment.train.epochs,
         "notes": written.notes,
     }
-    show(
-        document, lambda: [*written.notes, f"{written.path}: larqnets train {shlex.quote(str(written.path))}"], as_json
-    )
+    lines = [*written.notes, f"written: {written.path}", f"Next: larqnets train {shlex.quote(str(written.path))}"]
+    show(document, lambda: lines, as_json)

@@ -202,10 +202,12 @@ def report(
 def _report_run(folder: Path, sessions: list[Path], html: Path | None, as_json: bool) -> None:
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import run_report as tables
+    from larqnets.extras import require
     from larqnets.files import write_atomically
     from larqnets.runs.run import Run
     from larqnets.studies import run_report
 
+    require("Reports of runs", "matplotlib", *([] if html is None else ["jinja2"]))
     run, measured = Run.open(folder), run_report.sessions_here(sessions)
     run_report.check_conversion(run)
     with StatusReporter() as reporter:

@@ -1,6 +1,5 @@
 """What this installation can do: versions, engines, tools, and how to get what is missing."""
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -14,11 +13,10 @@ from android_bench.runtime.bundle import find_bundle, runtime_folder
 from android_bench.runtime.compile import zig
 from android_bench.runtime.in_process import library_folder
 from larqnets import __version__
-from larqnets.errors import LarqnetsError, get_training, on_arm64_linux
+from larqnets.environment import LEGACY_KERAS, TFDS_DATA_DIR
+from larqnets.errors import LarqnetsError, on_arm64_linux
+from larqnets.extras import CORE, EXTRAS, Extra, get_training, missing, pip_line, version_of
 
-CORE = ("numpy", "typer", "rich", "jinja2", "flatbuffers", "matplotlib", "pillow", "platformdirs")
-BENCH = ("scipy",)
-TRAIN = ("tensorflow", "tf_keras", "larq", "larq-compute-engine", "tensorflow-datasets", "importlib_resources")
 TOOLS = {
     "adb": "Android devices; Debian: apt-get install adb",
     "ssh": "Raspberry Pi and other boards; Debian: apt-get install openssh-client",
@@ -27,24 +25,23 @@ TOOLS = {
 
 
 def examine() -> dict[str, Any]:
-    """Return versions and findings; a finding is what is missing and the one line that helps."""
-    packages = {name: _version(name) for name in (*CORE, *BENCH, *TRAIN)}
+    """Return versions, extras and findings; a finding is what is missing and the one line that helps."""
+    packages = {name: version_of(name) for name in (*CORE, *(n for extra in EXTRAS.values() for n in extra.own))}
     tools = {name: shutil.which(name) is not None for name in TOOLS}
     tools["zig"], zig_missing = _found(zig)
     tools["ARM64 libraries"] = cross.cross_libraries_missing() is None
     on_arm = on_arm64_linux()
     on_x86 = platform.machine() in ("x86_64", "AMD64")
-    train = all(packages[name] for name in TRAIN)
-    statistics = all(packages[name] for name in BENCH)
+    train, statistics = (all(packages[name] for name in EXTRAS[extra].own) for extra in ("train", "bench"))
     findings = [f"{name} is missing: pip install larqnets" for name in CORE if not packages[name]]
     if not train:
-        missing = ", ".join(name for name in TRAIN if not packages[name])
-        findings.append(f"train, convert, verify, evaluate need {missing}. {get_training()}")
+        absent = ", ".join(name for name in EXTRAS["train"].own if not packages[name])
+        findings.append(f"train, convert, verify, evaluate need {absent}. {get_training()}")
     if not statistics:
-        findings.append('statistics of latencies and their report need scipy: pip install "larqnets[bench]"')
+        findings.append(f"statistics of latencies and their report need scipy: {pip_line('bench')}")
     if train and int((packages["numpy"] or "0").split(".")[0]) >= 2:
         findings.append('larq needs numpy below 2: pip install "numpy<2"')
-    if os.environ.get("TF_USE_LEGACY_KERAS", "1").lower() not in ("1", "true"):
+    if os.environ.get(LEGACY_KERAS.name, LEGACY_KERAS.default).lower() not in ("1", "true"):
         findings.append("TF_USE_LEGACY_KERAS must be 1 for Larq: unset it")
     runs_models, runtime_missing = _found(library_folder) if on_arm else (train and on_x86, None)
     bundle, bundle_missing = _bundle()
@@ -63,20 +60,34 @@ def examine() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "packages": packages,
+        "extras": [_extra(name, extra) for name, extra in EXTRAS.items()],
         "tools": tools,
         "arm64_runtime": bundle,
-        "tfds_data_dir": os.environ.get("TFDS_DATA_DIR", str(Path.home() / "tensorflow_datasets")),
+        "tfds_data_dir": TFDS_DATA_DIR.read() or str(Path(TFDS_DATA_DIR.default).expanduser()),
         "can": {
             "inspect files": True,
             "train, convert, verify, evaluate": train,
             "run models": runs_models,
             "report latencies": statistics,
+            "draw pictures, write pages": not missing("plot"),
             "build the ARM64 runtime": tools["zig"],
             "run models on ARM64 under qemu": emulator.missing() is None and bundle is not None,
             "measure Android devices (adb)": tools["adb"] and bundle is not None,
             "measure boards (ssh)": tools["ssh"] and bundle is not None,
         },
         "findings": findings,
+    }
+
+
+def _extra(name: str, extra: Extra) -> dict[str, Any]:
+    absent = missing(name)
+    return {
+        "name": name,
+        "purpose": extra.purpose,
+        "packages": list(extra.packages),
+        "missing": absent,
+        "installed": not absent,
+        "install": pip_line(name),
     }
 
 
@@ -101,10 +112,3 @@ def _found(search: Callable[[], Any]) -> tuple[bool, str | None]:
     except LarqnetsError as error:
         return False, str(error)
     return True, None
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -16,6 +16,7 @@ app = typer.Typer()
     TRAIN,
     "larqnets list configs",
     "larqnets list keys 'train.*'",
+    "larqnets list models",
     "larqnets list runs --runs elsewhere",
     name="list",
 )

@@ -16,8 +16,8 @@ KINDS = ("methods", "backbones", "tasks", "datasets", "configs", "keys", "models
 
 def listing(
     what: str, pattern: str, runs: Path, load: Callable[[str], Any]
-) -> tuple[list[str], Callable[[], list[Any]]]:
-    """Return the names of a kind that match a shell glob, and a function that renders them for people.
+) -> tuple[list[Any], Callable[[], list[Any]]]:
+    """Return the names of a kind that match a shell glob, of models what is to be known, and a function that renders them.
 
     `load` imports a module that needs TensorFlow. Raises LarqnetsError for a kind that does not exist.
     """
@@ -54,10 +54,12 @@ def listing(
         keys = {key.name: key for key in keys_of(Experiment) if fnmatchcase(key.name, pattern)}
         return list(keys), lambda: _table("config key", [(name, key.words()) for name, key in keys.items()])
     if what == "models":
-        from deploy.run.shipped import find_model, list_models
+        from larqnets.cli.tables import shipped
+        from larqnets.runs.model_cards import read_model_card
+        from larqnets.shipped import list_models
 
-        names = list_models(pattern)
-        return names, lambda: _table("shipped model", [(n, f"{find_model(n).stat().st_size:,} bytes") for n in names])
+        cards = {name: read_model_card(name) for name in list_models(pattern)}
+        return [shipped.row(name, card) for name, card in cards.items()], lambda: shipped.models(cards)
     found = [p.parent for p in sorted(runs.glob("*/card.json")) if fnmatchcase(p.parent.name, pattern)]
     return [p.name for p in found], lambda: _table("run", [(p.name, _run_words(p)) for p in found], f" in {runs}")
 

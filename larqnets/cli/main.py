@@ -1,8 +1,7 @@
 """The command line: a verb parses its arguments, makes one library call, prints.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 could not, 2 wrong usage, 130, 143
-and 129 ended by Ctrl-C, SIGTERM and SIGHUP. With `--json` stdout carries one JSON value and nothing else. TensorFlow is imported inside
-the verbs that need it.
+Results go to stdout, progress and errors to stderr, see `exit_codes` for how a command ends. With `--json` stdout carries one JSON
+value and nothing else. TensorFlow is imported inside the verbs that need it.
 """
 
 import io
@@ -27,10 +26,12 @@ from larqnets.cli import (
     installation_commands,
     model_commands,
     network_commands,
+    shipped_commands,
     study_commands,
     training_commands,
 )
 from larqnets.cli.command import PANELS
+from larqnets.cli.exit_codes import COULD_NOT, CTRL_C, of_signal
 from larqnets.errors import MovedWarning, StoppedBySignalError, printable
 
 
@@ -57,6 +58,7 @@ for commands in (
     config_commands,
     data_commands,
     training_commands,
+    shipped_commands,
     model_commands,
     study_commands,
     installation_commands,
@@ -65,7 +67,6 @@ for commands in (
 ):
     app.add_typer(commands.app)  # without a name: its commands are ours
 
-_CTRL_C = 128 + signal.SIGINT  # what Typer makes of KeyboardInterrupt
 _ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 _AGAIN_S = 0.05  # until a signal that was lost comes again
 _received: list[int] = []  # signals that asked this process to stop
@@ -101,7 +102,7 @@ _python_format, warnings.formatwarning = warnings.formatwarning, _format_warning
 
 def _stopped() -> NoReturn:
     print("larqnets: stopped. Nothing half-written is left.", file=sys.stderr)
-    sys.exit(_CTRL_C)
+    sys.exit(CTRL_C)
 
 
 def main() -> None:
@@ -121,7 +122,7 @@ def main() -> None:
     except BaseException:
         if ends := [number for number in _received if number in _ENDS]:
             _let_go_of_terminal()
-            raise SystemExit(128 + ends[0]) from None
+            raise SystemExit(of_signal(ends[0])) from None
         raise
     finally:
         sys.unraisablehook = before
@@ -162,8 +163,8 @@ def _let_go_of_terminal() -> None:
 def _code_of(error: LarqnetsError) -> int:
     """Return the exit code of an error: one that a signal brought about is no failure of the work."""
     if isinstance(error, StoppedBySignalError) and error.number is not None:
-        return 128 + error.number
-    return _CTRL_C if signal.SIGINT in _received else 1
+        return of_signal(error.number)
+    return CTRL_C if signal.SIGINT in _received else COULD_NOT
 
 
 def _run_app() -> None:
@@ -176,7 +177,7 @@ def _run_app() -> None:
         print(f"larqnets: {printable(str(error))}", file=sys.stderr)
         sys.exit(_code_of(error))
     except SystemExit as end:
-        if end.code != _CTRL_C:
+        if end.code != CTRL_C:  # what Typer makes of KeyboardInterrupt
             raise
         _stopped()
     except SystemError:  # what TensorFlow's C code makes of a KeyboardInterrupt that reaches it at a bad moment
@@ -186,7 +187,7 @@ def _run_app() -> None:
     except BrokenPipeError:
         # the reader of our output, e.g. `head`, has seen enough
         sys.stderr.close()
-        sys.exit(1)
+        sys.exit(COULD_NOT)
 
 
 if __name__ == "__main__":

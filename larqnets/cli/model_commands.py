@@ -235,7 +235,10 @@ def evaluate(
 @verb(app, CONVERT, "larqnets inspect digits", "larqnets inspect model.tflite --json")
 def inspect(
     file: Annotated[
-        str, typer.Argument(autocompletion=completion.models, help="Any .tflite file, or the name of a shipped model.")
+        str,
+        typer.Argument(
+            autocompletion=completion.models, help="Any .tflite file, a converted run, or the name of a shipped model."
+        ),
     ],
     as_json: Json = False,
 ) -> None:
@@ -259,7 +262,10 @@ def inspect(
 )
 def run(
     file: Annotated[
-        str, typer.Argument(autocompletion=completion.models, help="A .tflite file, or the name of a shipped model.")
+        str,
+        typer.Argument(
+            autocompletion=completion.models, help="A .tflite file, a converted run, or the name of a shipped model."
+        ),
     ],
     inputs: Annotated[
         list[Path] | None,

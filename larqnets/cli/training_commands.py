@@ -23,6 +23,7 @@ app = typer.Typer()
     "larqnets train my.toml --name wide --set model.width=2",
     "larqnets train --resume runs/wide",
     "larqnets train my.toml --init-from runs/wide",
+    "larqnets train digits --init-from model:digits --epochs 5",
     "larqnets train photos.toml --init-from zoo:quicknet --set model.method=published --set model.backbone=zoo:quicknet",
 )
 def train(
@@ -45,9 +46,9 @@ def train(
     init_from: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN|FILE|zoo:NAME|keras:NAME",
+            metavar="RUN|FILE|model:NAME|zoo:NAME|keras:NAME",
             autocompletion=completion.runs,
-            help="Start from the weights of this run, Keras file, .npz, .safetensors or .pt, or of this published network; what does not fit begins anew.",
+            help="Start from the weights of this run, Keras file, .npz, .safetensors or .pt, of this shipped model, or of this published network; what does not fit begins anew.",
         ),
     ] = None,
     init_weights: Annotated[

@@ -1,7 +1,6 @@
 """Boxes drawn on pictures, each with what it holds. Without TensorFlow."""
 
 import colorsys
-import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from larqnets.data.boxes import Boxes
 from larqnets.data.palette import Colors
-from larqnets.legend import Legend, font_file
+from larqnets.legend import Legend, font
 
 _LINES, _LETTERS = 200, 28  # of the short side of a picture a line is this part wide, a letter that part high
 _SMALLEST_LETTERS = 9  # pixels
@@ -40,7 +39,7 @@ def drawn(
     if len(boxes) == 0:
         return shown
     pen, legend, short = ImageDraw.Draw(shown), legend or Legend(), min(shown.size)
-    line, font = max(1, round(short / _LINES)), _font(max(_SMALLEST_LETTERS, round(short / _LETTERS)))
+    line, letters = max(1, round(short / _LINES)), font(max(_SMALLEST_LETTERS, round(short / _LETTERS)))
     places = [_outline(box, shown.size) for box in boxes]
     said = [legend.drawn(label) for label in labels]
     if scores is not None:
@@ -50,7 +49,7 @@ def drawn(
         pen.rectangle(place, outline=color, width=line)
     for place, text, color in known:
         if text:
-            _write(pen, text, place, color, font, shown.size)
+            _write(pen, text, place, color, letters, shown.size)
     return shown
 
 
@@ -76,22 +75,17 @@ def _write(
     text: str,
     place: tuple[int, int, int, int],
     color: tuple[int, int, int],
-    font: ImageFont.FreeTypeFont,
+    letters: ImageFont.FreeTypeFont,
     size: tuple[int, int],
 ) -> None:
     """Write on a plate of the box's colour: above the box, else inside of it at the top, always in the picture."""
-    ascent, descent = font.getmetrics()
-    width, height = round(font.getlength(text)) + 4, ascent + descent
+    ascent, descent = letters.getmetrics()
+    width, height = round(letters.getlength(text)) + 4, ascent + descent
     left = max(0, min(place[0], size[0] - width))
     top = place[1] - height if place[1] >= height else min(place[1], max(0, size[1] - height))
     pen.rectangle((left, top, left + width - 1, top + height - 1), fill=color)
     red, green, blue = color
-    pen.text((left + 2, top), text, _BLACK if 299 * red + 587 * green + 114 * blue > 128_000 else _WHITE, font)
-
-
-@functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(font_file(), size)
+    pen.text((left + 2, top), text, _BLACK if 299 * red + 587 * green + 114 * blue > 128_000 else _WHITE, letters)
 
 
 def _bright(hue: float) -> tuple[int, int, int]:

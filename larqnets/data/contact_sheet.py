@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageFont
 
 from larqnets.data.image import central_box
-from larqnets.legend import Legend, font_file
+from larqnets.legend import Legend, font
 
 TILE = 112  # pixels
 _GAP, _HEADING, _LINE, _MARGIN = 8, 26, 14, 16
@@ -42,7 +42,7 @@ def contact_sheet(
     shown = [[_shown(tile, size) for tile in tiles] for _, tiles in rows]
     heights = [max((picture.height for picture in pictures), default=size) for pictures in shown]
     around = _HEADING + lines * _LINE + _GAP
-    heading, caption, large = (_font(points) for points in (14, 10, 18))
+    heading, caption, large = (font(points) for points in (14, 10, 18))
     width = max(2 * _MARGIN + columns * (size + _GAP) - _GAP, 2 * _MARGIN + int(large.getlength(title)) + 1, 480)
     height = 2 * _MARGIN + 32 + sum(heights) + len(rows) * around + (_HEADING if note else 0)
     sheet = Image.new("RGB", (width, height), _PAPER)
@@ -85,15 +85,11 @@ def _filter(width: int, shown: int) -> Image.Resampling:
     return Image.Resampling.NEAREST if width <= shown // 2 else Image.Resampling.BILINEAR
 
 
-def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def _fitted(text: str, letters: ImageFont.FreeTypeFont, width: int) -> str:
     """Return the text, its middle left out where it is wider than `width` pixels."""
     keep = len(text)
     shown = text
-    while font.getlength(shown) > width and keep > 2:
+    while letters.getlength(shown) > width and keep > 2:
         keep -= 1
         shown = f"{text[: keep - keep // 2]}…{text[len(text) - keep // 2 :]}"
     return shown
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(font_file(), size)

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from larqnets.arrays import open_at_once
 from larqnets.data.info import CROP, LETTERBOX, RESIZE, normalisation
 from larqnets.errors import LarqnetsError
+from larqnets.extras import pip_line
 
 # Format -> the suffixes of its files. What a file is stands in its content; the suffix says that it is meant as an image.
 SUFFIXES = {
@@ -30,7 +31,7 @@ SUFFIXES = {
 FORMATS = tuple(SUFFIXES)
 HEIF, HEIF_SUFFIXES = "HEIF", (".heic", ".heif", ".hif")
 GREY = 114  # of the rest of the input, of a picture that is fitted into it
-GET_HEIF = 'pip install "larqnets[heic]"'
+GET_HEIF = pip_line("heic")
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _EXIF_ORIENTATION = 0x0112

@@ -11,7 +11,7 @@ import numpy as np
 from larqnets.config import DataConfig
 from larqnets.data.palette import Colors
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.inspect import METADATA_NAME, own_metadata
+from larqnets.tflite.file_metadata import METADATA_NAME, own_metadata
 from larqnets.tflite.model import Model
 
 if TYPE_CHECKING:

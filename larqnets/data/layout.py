@@ -1,6 +1,5 @@
 """Where TFDS keeps a prepared data set: DATA_DIR/NAME/VERSION with two descriptions. Looked at without TFDS."""
 
-import os
 import re
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from larqnets.config import DataConfig
 from larqnets.data.info import BOXES, LABEL, MASK
 from larqnets.data.known import KNOWN_DATASETS, NOT_KNOWN, KnownDataset, Licence, find_known
 from larqnets.documents import read_json
+from larqnets.environment import TFDS_DATA_DIR
 from larqnets.errors import LarqnetsError
 
 _KNOWN_BY = (("segmentation_mask", MASK), ("objects", BOXES), ("label", LABEL))  # features of TFDS
@@ -16,7 +16,7 @@ _NAME = re.compile(r"[A-Za-z]\w*(/[\w.-]*\w)?")  # of a set, and its variant
 
 def resolve_data_dir(data_dir: str | None) -> Path:
     """Return where prepared data is: `data_dir`, else TFDS_DATA_DIR, else ~/tensorflow_datasets."""
-    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    return Path(data_dir or TFDS_DATA_DIR.read() or TFDS_DATA_DIR.default).expanduser()
 
 
 def dataset_of_config(config: DataConfig) -> KnownDataset:

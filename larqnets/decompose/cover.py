@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from larqnets.errors import LarqnetsError
+from larqnets.extras import pip_line
 
 
 def _sparse(matrix: np.ndarray) -> Any:
@@ -22,7 +23,7 @@ def _sparse(matrix: np.ndarray) -> Any:
         from scipy.sparse import csr_array
     except ImportError as error:
         raise LarqnetsError(
-            'Covers by rows and columns need scipy, which is not installed: pip install "larqnets[train]"'
+            f"Covers by rows and columns need scipy, which is not installed: {pip_line('train')}"
         ) from error
     return csr_array(matrix != 0)
 

@@ -27,8 +27,8 @@ class Settings:
     The best f put the end of the dense planes, (2^d - 1/2) f, at 2.5 to 2.9 standard deviations: 0.70, 0.35 and 0.18.
     """
 
-    method: MethodName = "cbd"
-    mode: Literal["paper", "sound"] = "sound"
+    method: MethodName = "cbd"  # bit planes; or what they are compared with
+    mode: Literal["paper", "sound"] = "sound"  # cbd: as published, or a step and the cheapest code for every plane
     planes: Annotated[int, Range(1, 16)] = 6  # paper: J, planes of the magnitude; the sign is not counted
     dense_planes: Annotated[int, Range(0, 15)] | None = (
         None  # paper: planes below plane 0, then J follows; None: J is `planes`

@@ -181,6 +181,7 @@ class Method:
     precision: ClassVar[Literal["w1a1", "w1a32", "real"]]
     paper: ClassVar[str]  # title and arXiv number
     figure: ClassVar[str]  # the unit in one line
+    departures: ClassVar[str] = "none"  # from the paper, as clauses with semicolons
     threshold: ClassVar[float] = 0.0  # of the activations, where their signs change
 
     def check(self, backbone: Backbone) -> None:

@@ -17,20 +17,21 @@ from larqnets.quantizers import SteSign, StochasticSign
 class BinaryConnect(Real):
     """conv with sign(w) -> [pool] -> BN -> ReLU; first and last layers too, BatchNorm behind the last (section 2).
 
-    `stochastic` draws the signs while training: +1 with probability clip((w + 1)/2, 0, 1) (section 2.3). The gradient
-    for sign(w) is taken for w, and latents are clipped to [-1, 1] (section 2.4).
+    The gradient for sign(w) is taken for w, and latents are clipped to [-1, 1] (section 2.4).
     Weights only: there is no 1-bit op for real input, so the network runs as float or int8, and saves storage alone.
-    Departures: updates are not scaled by Glorot's factor; with `stochastic` the trained network has the latents' signs,
-    where the paper tests the real latents. On residual backbones, which the paper does not have, projections are binary,
-    and so are MobileNet's depthwise kernels.
     """
 
     name = "binaryconnect"
     precision = "w1a32"
     paper = "BinaryConnect: Training Deep Neural Networks with binary weights during propagations, arXiv 1511.00363"
     figure = "conv with binary weights -> [pool] -> BN -> ReLU"
+    departures = (
+        "updates are not scaled by Glorot's factor; with `stochastic` the trained network has the latents' signs, where the "
+        "paper tests the real latents; on residual backbones, which the paper does not have, projections are binary, and so "
+        "are MobileNet's depthwise kernels"
+    )
 
-    stochastic: bool = False
+    stochastic: bool = False  # draw the signs in training: +1 with probability clip((w + 1)/2, 0, 1) (section 2.3)
 
     def stem(self, x: Tensor, stem: Stem) -> Tensor:
         """Convolution with a binary kernel, BatchNorm, ReLU, and the ImageNet stem's pooling."""

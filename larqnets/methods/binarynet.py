@@ -24,15 +24,17 @@ class BinaryNet(Method):
     """sign -> bconv -> max-pool -> BN, the next unit's sign is the activation (section 1).
 
     Latent kernels are clipped to [-1, 1]. The classifier is binary and followed by BatchNorm, whose output is the logits.
-    Departures from the paper: the first convolution is real (the paper binarises its weights, but its input is the real
-    image, which no 1-bit op takes), padding is +1, and updates are not scaled by Glorot's factor. On residual backbones,
-    which the paper does not have, projections are binary 1x1 convolutions.
     """
 
     name = "binarynet"
     precision = "w1a1"
     paper = "Binarized Neural Networks, arXiv 1602.02830"
     figure = "sign -> bconv -> [max-pool] -> BN"
+    departures = (
+        "the first convolution is real (the paper binarises its weights, but its input is the real image, which no 1-bit op "
+        "takes); padding is +1; updates are not scaled by Glorot's factor; on residual backbones, which the paper does not "
+        "have, projections are binary 1x1 convolutions"
+    )
 
     def stem(self, x: Tensor, stem: Stem) -> Tensor:
         """Real convolution, pooling and BatchNorm; the sign of the first unit is the activation."""

@@ -24,14 +24,16 @@ class BiRealNet(Method):
     """x <- BN(bconv(sign x)) + shortcut(x), no activation function (figure 3).
 
     Kernels: mean|w_o| sign(w), clipped identity; activations: piecewise quadratic estimator (section 3.3).
-    Departures from the paper: the binary convolutions pad with +1 instead of 0, so that the deployed op needs no
-    correction; latent kernels start Glorot-normal, not all positive as in the released code, and are clipped to [-1, 1].
     """
 
     name = "birealnet"
     precision = "w1a1"
     paper = "Bi-Real Net: Enhancing the Performance of 1-bit CNNs, arXiv 1808.00278"
     figure = "sign -> bconv -> BN -> + shortcut, one shortcut per convolution"
+    departures = (
+        "the binary convolutions pad with +1 instead of 0, so that the deployed op needs no correction; latent kernels start "
+        "Glorot-normal, not all positive as in the released code, and are clipped to [-1, 1]"
+    )
 
     def check(self, backbone: Backbone) -> None:
         """A shortcut around every convolution needs residual blocks, and no bottlenecks."""

@@ -29,10 +29,7 @@ class DoReFa(Method):
 
     The BatchNorm behind takes up the factor and the constant of every filter, in training as on the device, so that y =
     conv(b, s) gives the same network; the estimator of b has the factor 2 that keeps the gradient of x the same. This
-    is exact at the border too, where a is padded with 1: the paper pads with 0, which no 1-bit op has.
-
-    Further departures: gradients stay real, latent kernels start Glorot-normal and stay in [-1, 1]. Where the shortcut
-    of residual backbones stands, around the block and past the clipping, is reconstructed: the paper has no such network.
+    is exact at the border too, where a is padded with 1.
     """
 
     name = "dorefa"
@@ -41,6 +38,11 @@ class DoReFa(Method):
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients, arXiv 1606.06160"
     )
     figure = "sign(x - 1/2) -> bconv -> [max-pool] -> BN; padding 1"
+    departures = (
+        "pads with 1 instead of 0, which no 1-bit op has; gradients stay real; latent kernels start Glorot-normal and stay in "
+        "[-1, 1]; where the shortcut of residual backbones stands, around the block and past the clipping, is reconstructed: "
+        "the paper has no such network"
+    )
 
     threshold = 0.5
 

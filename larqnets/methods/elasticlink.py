@@ -34,38 +34,34 @@ class ElasticLink(Method):
     """x <- f(BN(bconv(sign x)) + gamma T(x)) for every binary convolution; residual blocks keep their shortcut around it.
 
     T(x), without weights: average-pool where the size halves, then `squeeze` or `expand` where the number of channels
-    changes; one count must be a multiple of the other. gamma is learned, one number or one per channel. f is a PReLU.
-    With `gamma_init` 1 a unit begins as Bi-Real Net's; in residual blocks the link and the block's shortcut then add up from
-    block to block, and 0.1 trained better on the digits.
-
-    Reconstructed: the paper's equations and tables were not at hand. From its abstract and a summary are the sum of real
-    input and output, that squeeze and expand align them, and the learned factor; where gamma, BatchNorm and activation
-    stand, gamma's shape and first value, and all operators are ours.
-
-    `placement`: BatchNorm before the sum ("post", the link comes after it) or behind it ("pre"). `activations`: "prelu",
-    or ReActNet's RSign and RPReLU ("react"), where T links the tensor before RSign's threshold. `estimator`: that of the
-    activations' sign, Bi-Real Net's quadratic or IR-Net's EDE; kernels are mean|w_o| sign(w) with the clipped identity.
-    `activation_scale`: XNOR-Net's map K on the convolution's output, float work on a device. `block_shortcut`: the
-    residual block's own shortcut; ReActNet's body is built without. `dw`: MobileNet's depthwise positions stay real and
-    without a link ("real"), are binary with one ("binary", for training only: no device has a 1-bit op for it; its kernel
-    is sign(w) without scale), or become full binary 3x3 convolutions ("dense3x3"). Departure: padding is +1.
+    changes; one count must be a multiple of the other. gamma is learned. f is a PReLU. Kernels are mean|w_o| sign(w) with the
+    clipped identity.
     """
 
     name = "elasticlink"
     precision = "w1a1"
     paper = "Elastic-Link for Binarized Neural Network, arXiv 2112.10149"
     figure = "sign -> bconv -> BN -> + gamma T(x) -> PReLU (reconstructed)"
+    departures = (
+        "reconstructed: the paper's equations and tables were not at hand; from its abstract and a summary are the sum of real "
+        "input and output, that squeeze and expand align them, and the learned factor; where gamma, BatchNorm and activation "
+        "stand, gamma's shape and first value, and all operators are ours; padding is +1"
+    )
 
-    gamma: Literal["scalar", "channel"] = "scalar"
-    gamma_init: float = 1.0
-    placement: Literal["post", "pre"] = "post"
-    squeeze: Squeeze = "mean"
-    expand: Expand = "tile"
-    activations: Literal["prelu", "react"] = "prelu"
-    estimator: Literal["quadratic", "ede"] = "quadratic"
-    activation_scale: bool = False
-    block_shortcut: bool = True
-    dw: Literal["real", "binary", "dense3x3"] = "real"
+    gamma: Literal["scalar", "channel"] = "scalar"  # one learned factor, or one per channel
+    gamma_init: float = 1.0  # its first value; with 1 a unit begins as Bi-Real Net's, 0.1 trained better on the digits:
+    # in residual blocks the link and the block's shortcut add up from block to block
+    placement: Literal["post", "pre"] = "post"  # BatchNorm before the sum (the link comes after it) or behind it
+    squeeze: Squeeze = "mean"  # how T makes fewer channels
+    expand: Expand = "tile"  # how T makes more channels: the same again, or zeros
+    activations: Literal["prelu", "react"] = "prelu"  # PReLU, or ReActNet's RSign and RPReLU, where T links the tensor
+    # before RSign's threshold
+    estimator: Literal["quadratic", "ede"] = "quadratic"  # of the activations' sign: Bi-Real Net's, or IR-Net's EDE
+    activation_scale: bool = False  # XNOR-Net's map K on the convolution's output, which is float work on a device
+    block_shortcut: bool = True  # the residual block's own shortcut; ReActNet's body is built without
+    dw: Literal["real", "binary", "dense3x3"] = "real"  # MobileNet's depthwise positions: real without a link; binary
+    # with one (for training only: no device has a 1-bit op for it; its kernel is sign(w) without scale); or full binary
+    # 3x3 convolutions in their place
 
     def check(self, backbone: Backbone) -> None:
         """Raise LarqnetsError where two channel counts cannot be linked."""

@@ -35,42 +35,44 @@ class GroupNet(Method):
         gbd_v1      behind every block (g = 0)
         gbd_v2      behind every second block
         gbd_v3      before the classifier alone (g = 1): an ensemble
-        groupnet    behind every block to a learned part g, `gate_scope`: one for the block, or one for each branch
+        groupnet    behind every block to a learned part g
 
-    `aggregate`: the mean (the journal) or learned factors ("learned", the conference paper); one branch has neither.
-    `downsample_precision`: of the 1x1 convolution where the shape changes, which all branches share; "real" is
-    Group-Net**. `downsample_norm`: its BatchNorm, one for each branch or shared. `per_conv_shortcut`: around every
-    convolution where the shape allows it, or around the block alone. `weight_scale`: kernels are mean|W| sign(W) with
-    one mean for the kernel, which the BatchNorm undoes; the released code has it, and with Adam it changes little.
-
-    `bpac`, for networks that label pixels: where a stride goes, the branches see areas of different size, binary parallel
-    atrous convolution. In the first such stage their rates are 2, 3, ..., K + 1, in the second 6, 7, ..., K + 5; where one of
-    these would reach across the whole map, 1, 2, ..., K and 2, 4, ..., 2 K. `bpac_rates` gives others, a list for each such
-    stage with a rate for each branch. In a head, and wherever else one convolution stands alone, it is a sum of K.
+    In a head, and wherever else one convolution stands alone, it is a sum of K.
 
     A first stage with `precision = "real"` trains the same branches without signs. In their place the released code has
     tanh (`surrogate`), with its shortcut around every convolution; relu without one, from memory of the paper.
-
-    Source: the released code where the papers could not be read (its order of layers, one gate per block, the shared
-    binary 1x1). Departures: gates start at sigmoid(0.5) and factors at 1/K instead of draws; BatchNorm of the 1x1 is per
-    branch; latent kernels start Glorot-normal and stay in [-1, 1]; padding at stride 2 is TensorFlow's.
     """
 
     name = "groupnet"
     precision = "w1a1"
-    paper = "Structured Binary Neural Networks for Image Recognition, arXiv 1909.09934"
+    paper = "Structured Binary Neural Networks for Image Recognition, arXiv 1909.09934 and 1811.10413"
     figure = "K branches of sign -> bconv -> ReLU -> BN -> + shortcut; a gate mixes each with the mean of all"
+    departures = (
+        "the released code where the papers could not be read (its order of layers, one gate per block, the shared binary 1x1), "
+        "without its defects; gates start at sigmoid(0.5) and factors at 1/K instead of draws; BatchNorm of the 1x1 is per "
+        "branch; latent kernels start Glorot-normal and stay in [-1, 1]; padding at stride 2 is TensorFlow's"
+    )
 
-    k: Annotated[int, Range(1, 64)] = 5
-    variant: Literal["groupnet", "gbd_v1", "gbd_v2", "gbd_v3", "lbd"] = "groupnet"
-    gate_scope: Literal["block", "branch"] = "block"
-    aggregate: Literal["mean", "learned"] = "mean"
-    downsample_precision: Literal["binary", "real"] = "binary"
-    downsample_norm: Literal["branch", "shared"] = "branch"
-    per_conv_shortcut: bool = True
-    weight_scale: bool = False
-    bpac: bool = False
-    bpac_rates: tuple[tuple[Annotated[int, Range(1)], ...], ...] = ()
+    k: Annotated[int, Range(1, 64)] = 5  # number of branches
+    variant: Literal["groupnet", "gbd_v1", "gbd_v2", "gbd_v3", "lbd"] = "groupnet"  # where the branches meet: behind
+    # every block to a learned part, behind every block, every second one, at the end; or every convolution is a sum of
+    # K
+    gate_scope: Literal["block", "branch"] = "block"  # one gate for the block (the code), or for each branch (the
+    # paper)
+    aggregate: Literal["mean", "learned"] = "mean"  # the mean (the journal), or learned factors (the conference paper);
+    # one branch has neither
+    downsample_precision: Literal["binary", "real"] = "binary"  # of the 1x1 where the shape changes, which all branches
+    # share; real is Group-Net**
+    downsample_norm: Literal["branch", "shared"] = "branch"  # its BatchNorm: one for each branch, or shared as in the
+    # code
+    per_conv_shortcut: bool = True  # around every convolution where the shape allows it, or around the block alone
+    weight_scale: bool = False  # kernels are mean|W| sign(W) with one mean for the kernel, which the BatchNorm undoes;
+    # the released code has it, and with Adam it changes little
+    bpac: bool = False  # in networks that label pixels, where a stride became a dilation, each branch has a rate of its
+    # own: in the first such stage 2, 3, ..., K + 1, in the second 6, 7, ..., K + 5; where one of these would reach
+    # across the whole map, 1, 2, ..., K and 2, 4, ..., 2 K
+    bpac_rates: tuple[tuple[Annotated[int, Range(1)], ...], ...] = ()  # with bpac: other rates, a list for each such
+    # stage with one for each branch
 
     def check(self, backbone: Backbone) -> None:
         """Raise LarqnetsError without residual blocks, and for rates of other branches than there are."""

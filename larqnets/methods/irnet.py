@@ -30,25 +30,25 @@ class IrNet(Method):
     """x <- hardtanh(BN(bconv(sign x)) + shortcut(x)); without residual blocks the sum is left out.
 
     Kernels: Libra (section 3.2), standardised and balanced before the sign, scaled by a power of two; kernels and
-    activations have the error decay estimator (section 3.3), whose t grows from `t_min` to 10. The paper's code has
-    `t_min` 1e-3 on residual networks and 0.1 on VGG-Small.
-
-    `shortcut_per_conv`: one shortcut around every convolution, as in its ResNet-20 and ImageNet networks; off, one
-    around the block, as in its ResNet-18 for CIFAR. `downsample`: how the shortcut changes shape, by a real 1x1
-    convolution with the stride ("projection"), after an average-pool ("pooled"), or with zeros ("pad").
-    Departures: padding is +1, latent kernels start Glorot-normal and stay in [-1, 1], the classifier starts
-    Glorot-uniform, t grows with every step instead of every epoch, and the stem always ends with a hardtanh, which the
-    released ResNet-18 for CIFAR alone does not have.
+    activations have the error decay estimator (section 3.3), whose t grows from `t_min` to 10.
     """
 
     name = "irnet"
     precision = "w1a1"
     paper = "Forward and Backward Information Retention for Accurate Binary Neural Networks, arXiv 1909.10788"
     figure = "sign -> bconv -> [max-pool] -> BN -> + shortcut -> hardtanh"
+    departures = (
+        "padding is +1; latent kernels start Glorot-normal and stay in [-1, 1]; the classifier starts Glorot-uniform; t grows "
+        "with every step instead of every epoch; the stem always ends with a hardtanh, which the released ResNet-18 for CIFAR "
+        "alone does not have"
+    )
 
-    t_min: Annotated[float, Range(0, 10, above=True)] = 1e-3
-    shortcut_per_conv: bool = True
-    downsample: Literal["projection", "pooled", "pad"] = "projection"
+    t_min: Annotated[float, Range(0, 10, above=True)] = 1e-3  # the estimator's first t; the paper's code has 0.1 on
+    # VGG-Small
+    shortcut_per_conv: bool = True  # around every convolution, as in its ResNet-20 and ImageNet networks; else around
+    # the block, as in its ResNet-18 for CIFAR
+    downsample: Literal["projection", "pooled", "pad"] = "projection"  # how the shortcut changes shape: a real 1x1 with
+    # the stride, one behind an average-pool, or zeros
 
     def check(self, backbone: Backbone) -> None:
         """Raise LarqnetsError for bottlenecks with a shortcut around every convolution."""

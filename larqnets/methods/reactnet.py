@@ -17,14 +17,18 @@ class ReActNet(BiRealNet):
     Shortcuts: average-pool where the size halves; x twice, side by side, where a 1x1 convolution doubles the channels.
     The paper has two convolutions C -> C there, one on each copy; here they are one convolution C -> 2C, which is the same
     function. Where a residual backbone changes the channels otherwise, the shortcut is Bi-Real Net's projection.
-    Estimators as in Bi-Real Net. Departures: padding is +1; latent kernels start and stay as in Bi-Real Net; weight decay
-    acts on the classifier too and spares the thresholds, where the released code does the opposite in step 1.
+    Estimators as in Bi-Real Net.
     """
 
     name = "reactnet"
     precision = "w1a1"
     paper = "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions, arXiv 2003.03488"
     figure = "RSign -> bconv -> BN -> + shortcut -> RPReLU, one shortcut per convolution"
+    departures = (
+        "padding is +1; the pair of 1x1 convolutions is one; latent kernels start Glorot-normal and stay in [-1, 1]; weight decay "
+        "acts on the classifier too and spares the thresholds, where the released code does the opposite in step 1; the ImageNet "
+        "configs take a ResNet-50 as teacher, or the ResNet-34 of a run of yours"
+    )
 
     def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         """Threshold and sign, binary convolution, BatchNorm, the shortcut around them, RPReLU."""

@@ -25,6 +25,7 @@ class Real(Method):
     precision = "real"
     paper = "Deep Residual Learning for Image Recognition, arXiv 1512.03385"
     figure = "conv -> [pool] -> BN -> ReLU; in residual blocks the last ReLU behind the sum"
+    departures = "none: the twin of the others"
 
     def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         """Convolution, max-pool, BatchNorm, ReLU, average-pool."""

@@ -19,29 +19,28 @@ from larqnets.schema import Range
 class SdBnn(IrNet):
     """x <- hardtanh(BN(bconv(sign(x + s(x)))) + shortcut(x)), the kernel being sign(w + d(w)); no scales.
 
-    IR-Net's networks and options with two parts in the place of Libra, each of which can be switched off: `asd`, the
-    offset s(x) of the activations with a head whose hidden layer is `reduction` times narrower (the paper's 16 for CIFAR,
-    8 for ImageNet), and `wsd`, the offset d(w) of the kernels, `wsd_coefficient` times a learned part of the filter's mean.
-
-    `estimator`: "ede" for both signs (CIFAR), or "quadratic" for activations with the clipped identity for kernels
-    (ImageNet). `nonlinearity`: "hardtanh" (CIFAR) or "prelu", one slope a channel from 0.25 (ImageNet). Behind the
-    ImageNet stem with its max-pool, no activation stands in the stem and no BatchNorm before the classifier, as in the
-    paper's code; its shortcut is `downsample` = "pooled". Departures: padding is +1, latent kernels start Glorot-normal
-    and stay in [-1, 1] (released: He-normal, on ImageNet uniform in [0, 0.001]), the classifier starts Glorot-uniform, and
-    t grows with every step instead of every epoch.
+    IR-Net's networks and options with two parts in the place of Libra: `asd`, the offset s(x) of the activations, and `wsd`,
+    the offset d(w) of the kernels. Behind the ImageNet stem with its max-pool, no activation stands in the stem and no
+    BatchNorm before the classifier, as in the paper's code; its shortcut is `downsample` = "pooled".
     """
 
     name = "sdbnn"
     precision = "w1a1"
     paper = "Self-Distribution Binary Neural Networks, arXiv 2103.02394"
     figure = "ASD -> sign -> bconv (WSD) -> [max-pool] -> BN -> + shortcut -> hardtanh"
+    departures = (
+        "padding is +1; latent kernels start Glorot-normal and stay in [-1, 1] (released: He-normal, on ImageNet uniform in "
+        "[0, 0.001]); the classifier starts Glorot-uniform; t grows with every step instead of every epoch; the stem for small "
+        "images always ends with a hardtanh"
+    )
 
-    asd: bool = True
-    wsd: bool = True
-    reduction: Annotated[int, Range(1)] = 16
-    wsd_coefficient: float = 0.01
-    estimator: Literal["ede", "quadratic"] = "ede"
-    nonlinearity: Literal["hardtanh", "prelu"] = "hardtanh"
+    asd: bool = True  # activation self-distribution: an offset of the input by a head of its own before every sign
+    wsd: bool = True  # weight self-distribution: an offset of every filter
+    reduction: Annotated[int, Range(1)] = 16  # by how much the hidden layer of asd's head is narrower; 8 for ImageNet
+    wsd_coefficient: float = 0.01  # d(w) is this times a learned part of the filter's mean
+    estimator: Literal["ede", "quadratic"] = "ede"  # of both signs (CIFAR); or quadratic of activations and the clipped
+    # identity of kernels (ImageNet)
+    nonlinearity: Literal["hardtanh", "prelu"] = "hardtanh"  # CIFAR's, or a slope per channel from 0.25 (ImageNet)
 
     def stem(self, x: Tensor, stem: Stem) -> Tensor:
         """As IR-Net's for small images; for ImageNet convolution, BatchNorm and max-pool without an activation."""

@@ -20,15 +20,16 @@ class SegNet(Real):
     classes. So the last output of the body is as large as the image, (N, H, W, filters of the first stage).
 
     SegNet-Basic is this on `segnet_basic`, with `local_response` and without `decoder_relu`: its stem is a stage with a pool.
-
-    Departures: the convolutions have no bias, which the BatchNorm behind each takes away. The head of SegNet-Basic is 3x3, not
-    1x1, and its `local_response` is that of normalised images, of whose small numbers it takes little away.
     """
 
     name = "segnet"
     precision = "real"
     paper = "SegNet: A Deep Convolutional Encoder-Decoder Architecture, arXiv 1511.00561"
     figure = "encoder: (conv -> BN -> ReLU)* -> max-pool; decoder: unpool at its places -> (conv -> BN -> ReLU)*"
+    departures = (
+        "the convolutions have no bias, which the BatchNorm behind each takes away; the head of SegNet-Basic is 3x3, not 1x1, and "
+        "its `local_response` is that of normalised images, of whose small numbers it takes little away"
+    )
 
     local_response: bool = False  # local response normalization of the image
     decoder_relu: bool = True  # a ReLU behind every convolution of the decoder

@@ -18,14 +18,14 @@ class Ssd(Real):
     is. Behind the last stage stand a 3x3 max-pool of stride 1 and two convolutions of twice its filters, the first with gaps:
     they are its output.
 
-    Pools round up, as the paper's third one does (75 -> 38); without BatchNorm a network learns slowly from scratch, for which
-    there is the method real.
+    Without BatchNorm a network learns slowly from scratch, for which there is the method real.
     """
 
     name = "ssd"
     precision = "real"
     paper = "SSD: Single Shot MultiBox Detector, arXiv 1512.02325"
     figure = "conv with bias -> ReLU; behind the last stage max-pool of stride 1 -> 3x3 of rate 6 -> 1x1"
+    departures = "all pools round up, as the paper's third one does (75 -> 38)"
 
     def check(self, backbone: Backbone) -> None:
         """Raise LarqnetsError unless all is plain convolutions, and max-pools at the ends of stages."""

@@ -23,18 +23,20 @@ from larqnets.quantizers import SteSign, XnorSign
 class XnorNet(Method):
     """BN -> sign -> bconv -> [K] -> [pool] (figure 3); kernels are mean|v_o| sign(v), v centred over input channels.
 
-    `input_scale` multiplies the result by the paper's map K of mean input magnitudes (eq. 11). The released code leaves
-    it out, and on a device it is float work behind every binary convolution, so the default is off.
-    First and last layers are real with ReLU around them. Departures: padding is +1, latent kernels start Glorot-normal and
-    are centred on the fly, not where they are stored.
+    First and last layers are real with ReLU around them.
     """
 
     name = "xnornet"
     precision = "w1a1"
     paper = "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks, arXiv 1603.05279"
     figure = "BN -> sign -> bconv -> [max-pool]"
+    departures = (
+        "padding is +1; latent kernels start Glorot-normal and are centred on the fly, not where they are stored; the map K is an "
+        "option, off as in the released code"
+    )
 
-    input_scale: bool = False
+    input_scale: bool = False  # multiply the result by the paper's map K of mean input magnitudes (eq. 11); on a device
+    # that is float work behind every binary convolution
 
     def unit(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         """BatchNorm, sign, binary convolution, optional K map, pooling."""

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from larqnets import pictures
 from larqnets.decompose import LayerResult, Settings
 from larqnets.errors import LarqnetsError
 from larqnets.importing.imported_run import measured
@@ -51,10 +52,11 @@ def decompose_network(
     """Decompose a network into the new run `runs/name`, by default called after network and method.
 
     `search` finds a step for every layer first, but for those that are `kept`; with `measure` the card gets the scores on the
-    test images. Its model has the reconstructed weights then. Raises LarqnetsError.
+    test images. Its model has the reconstructed weights then. Raises LarqnetsError, also where matplotlib is missing.
     """
     name = name or f"{Path(subject.origin).stem}-{settings.method}"
     new_run_path(runs, name, overwrite)  # what is wrong with it is said before the work
+    pictures.check_can_draw()
     model, data, headline = subject.model, subject.data, subject.task.headline
     begun = time.monotonic()
     kernels = net.find_kernels(model)

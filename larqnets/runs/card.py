@@ -78,7 +78,8 @@ class Transfer:
 
     `taken` have the values of the other one, `new` have initial values, each with the reason, `unused` are those of the other
     one that nothing here is called like. `of_other_shape` are those of `new` whose reason is theirs alone; `turned` are those
-    of `taken` that see R, G, B where they saw B, G, R.
+    of `taken` that see R, G, B where they saw B, G, R. `taken_back` says in sentences what of the weights a .tflite file had,
+    where they come from one (`file_weights`).
     """
 
     taken: tuple[str, ...]
@@ -86,6 +87,7 @@ class Transfer:
     unused: tuple[str, ...] = ()
     of_other_shape: tuple[str, ...] = ()
     turned: tuple[str, ...] = ()
+    taken_back: tuple[str, ...] = ()
 
     def words(self) -> str:
         """Return how many are taken."""
@@ -94,7 +96,7 @@ class Transfer:
 
     def lines(self) -> list[str]:
         """Return in sentences what is taken and what is not, and of the latter the first names."""
-        lines = [f"{self.words()} are taken from there."]
+        lines = [f"{self.words()} are taken from there.", *self.taken_back]
         shared = {name: why for name, why in self.new.items() if name not in self.of_other_shape}
         for why in dict.fromkeys(shared.values()):
             names = [name for name, reason in shared.items() if reason == why]

@@ -11,7 +11,9 @@ from larqnets.data.known import NOT_KNOWN, licence_of
 from larqnets.errors import LarqnetsError
 from larqnets.published import IMAGENET, is_published, licence_of_published
 from larqnets.runs.card import Ancestor, Card
+from larqnets.runs.model_cards import read_model_card
 from larqnets.runs.run import Run
+from larqnets.shipped import is_model
 
 _OWN = "a run of larqnets"
 
@@ -24,7 +26,7 @@ def history_of_training(
 
 
 def history_of_network(named: str) -> tuple[Ancestor, ...]:
-    """Return what a run, a file or a published network descends from, itself first."""
+    """Return what a run, a file, a shipped model or a published network descends from, itself first."""
     return _of_network(named, None, ())
 
 
@@ -81,6 +83,8 @@ def _of_network(named: str, weights: str | None, seen: _Seen) -> tuple[Ancestor,
         if weights not in (None, IMAGENET):
             return (Ancestor("network", f"{named} with the weights of {weights}", NOT_KNOWN),)
         return Ancestor("network", named, licence_of_published(named)), replace(_data_set("imagenet2012"), by=named)
+    if is_model(named):
+        return _of_model(named)
     path = Path(named)
     if not path.is_dir() or path.resolve() in seen:
         return (Ancestor("network", named, NOT_KNOWN),)
@@ -92,6 +96,15 @@ def _of_network(named: str, weights: str | None, seen: _Seen) -> tuple[Ancestor,
     return (
         Ancestor("network", card.name, _OWN),
         *(ancestor if ancestor.by else replace(ancestor, by=card.name) for ancestor in inherited),
+    )
+
+
+def _of_model(named: str) -> tuple[Ancestor, ...]:
+    card = read_model_card(named)
+    inherited = (_data_set(card.images.dataset), *card.history)
+    return (
+        Ancestor("network", named, card.licence),
+        *(ancestor if ancestor.by else replace(ancestor, by=named) for ancestor in inherited),
     )
 
 

@@ -17,9 +17,11 @@ from larqnets.published.zoo import check_zoo
 from larqnets.registry import unknown
 from larqnets.runs.card import CARD_FILE
 from larqnets.runs.longer import added_stage, asks_nothing_else, epochs_asked, is_longer
+from larqnets.runs.model_cards import read_model_card
 from larqnets.runs.run import Run, default_name, numbered_name
 from larqnets.runs.settled import settled_as
 from larqnets.runs.weights_files import check_readable
+from larqnets.shipped import is_model
 from larqnets.tasks import get_task
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -245,7 +247,7 @@ def check_published(model: ModelConfig, origin: Path | str | None, weights: str 
 
 
 def check_origin(named: str) -> None:
-    """Look whether what --init-from names is there: a run, a Keras model file, a file of arrays, a published network.
+    """Look whether what --init-from names is there: a run, a Keras model file, a file of arrays, a shipped model, a published network.
 
     Which networks Keras has is found when it is loaded.
     """
@@ -254,6 +256,8 @@ def check_origin(named: str) -> None:
         check_zoo(named)
     elif is_keras(named):
         return
+    elif is_model(named):
+        read_model_card(named)
     elif path.suffix in ARRAY_SUFFIXES:
         check_readable(path)
     elif path.suffix in KERAS_SUFFIXES or path.is_file():

@@ -7,28 +7,34 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from larqnets.config import TaskConfig
+from larqnets.config import TaskConfig, load_config
+from larqnets.data.info import preprocessing
 from larqnets.errors import LarqnetsError, some
 from larqnets.int8_aware import range_weights
 from larqnets.models import body_of
 from larqnets.published import IMAGENET, is_published, is_zoo
 from larqnets.published.bodies import first_kernel, formula_of, published_body, turned_round
 from larqnets.runs.card import Transfer
+from larqnets.runs.file_weights import weights_of_file
 from larqnets.runs.keras_config import check_weights_file
 from larqnets.runs.keras_file import load_keras_file
+from larqnets.runs.model_cards import read_model_card
 from larqnets.runs.names import ARRAY_SUFFIXES
 from larqnets.runs.run import Run
 from larqnets.runs.subject import open_subject
 from larqnets.runs.torch_weights import places
-from larqnets.runs.weights import named_weights, quantizer_weights
+from larqnets.runs.weights import build_model, named_weights, quantizer_weights
 from larqnets.runs.weights_files import read_weights
+from larqnets.shipped import is_model, model_file
+from larqnets.tflite.reading import read_model
 
 
 @dataclass(frozen=True)
 class _Origin:
     """The weights of a network by name; `labels` and `task` are those that it was trained for, None where nobody says.
 
-    `turned`: the weights that were made for images in RGB; `headless`: there is no head among them.
+    `turned`: the weights that were made for images in RGB; `headless`: there is no head among them; `taken_back`: what of
+    them a .tflite file had, in sentences.
     """
 
     values: Mapping[str, np.ndarray]
@@ -36,6 +42,7 @@ class _Origin:
     task: str | None = None
     turned: tuple[str, ...] = ()
     headless: bool = False
+    taken_back: tuple[str, ...] = ()
 
 
 def start_from(
@@ -43,8 +50,8 @@ def start_from(
 ) -> Transfer:
     """Give a model of `create_model` the weights of another network that have the same name and shape.
 
-    `named`: a run folder, a Keras model file, a file of arrays in PyTorch's names and layouts (`torch_weights`), or a published
-    network, whose weights are those of `weights`: "imagenet" or a file, and whose body is taken whole. The body's weights are taken one by one, the head's where the other network was trained for the same task and the same
+    `named`: a run folder, a Keras model file, a file of arrays in PyTorch's names and layouts (`torch_weights`), `model:NAME`, a
+    shipped model (`file_weights`), or a published network, whose weights are those of `weights`: "imagenet" or a file, and whose body is taken whole. The body's weights are taken one by one, the head's where the other network was trained for the same task and the same
     classes in the same order, as only a run says. Raises LarqnetsError when no weight of the body can be taken; then the model is
     as it was.
     """
@@ -77,7 +84,7 @@ def start_from(
     plain = {_plain(name): why for name, why in new.items()}
     names = (taken, unused, misfits, origin.turned)
     all_taken, all_unused, other, turned = (tuple(map(_plain, some)) for some in names)
-    return Transfer(all_taken, plain, all_unused, other, turned)
+    return Transfer(all_taken, plain, all_unused, other, turned, origin.taken_back)
 
 
 def held_layers(model: tf.keras.Model, transfer: Transfer | None) -> list[tf.keras.layers.Layer]:
@@ -102,6 +109,8 @@ def head_layers(model: tf.keras.Model) -> list[tf.keras.layers.Layer]:
 def _open(named: str, model: tf.keras.Model, weights: str) -> _Origin:
     if is_published(named):
         return _open_published(named, weights)
+    if is_model(named):
+        return _open_shipped(named)
     path = Path(named)
     if path.is_file():
         if path.suffix in ARRAY_SUFFIXES:
@@ -110,6 +119,17 @@ def _open(named: str, model: tf.keras.Model, weights: str) -> _Origin:
     run = Run.open(path)
     images = run.card.images
     return _Origin(_values(open_subject(run).model), None if images is None else images.labels, run.config.task.kind)
+
+
+def _open_shipped(named: str) -> _Origin:
+    """Build the network of a shipped model as its config says, for the images that its file names, and take it back."""
+    card, file = read_model_card(named), read_model(model_file(named))
+    experiment, images = load_config(card.config, card.overrides), preprocessing(file)
+    if images is None:
+        raise LarqnetsError(f"The file of {named} does not say which images it is for. Install larqnets again.")
+    model = build_model(experiment, tuple(images["image_shape"]), len(images["labels"]))
+    back = weights_of_file(model, file)
+    return _Origin(back.values, tuple(images["labels"]), experiment.task.kind, taken_back=back.sentences())
 
 
 def _open_published(named: str, weights: str) -> _Origin:

@@ -33,7 +33,7 @@ from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.subject import Subject, open_subject
 from larqnets.studies import bench_models
 from larqnets.studies.bench_models import seen
-from larqnets.studies.int8_picture import by_kind, draw
+from larqnets.studies.int8_picture import by_kind, draw_all
 from larqnets.tasks import Tree
 
 SAMPLES = 16  # random images, on which the ranges are seen too
@@ -44,7 +44,6 @@ NETWORKS: tuple[tuple[str, str, tuple[int, int, int], int, StemKind], ...] = (
     ("reactnet", "reactnet_a", (224, 224, 3), 1000, "imagenet"),
 )
 BYTES = Ends("uint8", "float")
-PICTURED = "cortex-a76"
 
 
 class Measured(NamedTuple):
@@ -226,15 +225,13 @@ def _files(network: Measured, reporter: Reporter) -> Iterator[Made]:
 def write_rows(out: Path, runs: Sequence[Path], reporter: Reporter = SILENT) -> list[dict[str, Any]]:
     """Measure, and keep in `out` what there is so far, at last with pictures beside; returns the rows as the file has them.
 
-    NAME.png shows the networks of random weights on every core, NAME_runs.png the trained ones on PICTURED.
+    NAME.png shows the networks of random weights on every core, NAME_runs.png the trained ones on one, see `int8_picture.draw_all`.
     """
+    pictures.check_can_draw()
     rows = []
     for row in measure(runs, reporter):
         rows.append(asdict(row))
         write_atomically(out, json.dumps(rows, indent=1) + "\n")
-    names = {row["network"] for row in rows if row["test_score"] is not None}
-    trained, random = ([row for row in rows if (row["network"] in names) is known] for known in (True, False))
-    for shown, cpus, end in ((random, CPUS, ".png"), (trained, (PICTURED,), "_runs.png")):
-        if shown:
-            pictures.save(draw(shown, cpus), out.with_name(out.stem + end))
+    for end, figure in draw_all(rows).items():
+        pictures.save(figure, out.with_name(f"{out.stem}{end}.png"))
     return rows

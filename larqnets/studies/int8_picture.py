@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from android_bench.emulation.emulator import CPUS
 from android_bench.emulation.qemu import OpCount
 from larqnets import pictures
 from larqnets.tflite.weight_ops import WEIGHT_OPS
@@ -20,6 +21,7 @@ WORDS = {
 STEM = "stem"  # the first step that is real, where it is a step of its own
 BETWEEN = "between them"  # sums, pools, QUANTIZE, what TFLite itself does
 COLUMNS = 3
+PICTURED = "cortex-a76"  # of trained networks
 KINDS = ("1-bit convolutions", "signs", STEM, REAL, BETWEEN)
 
 
@@ -32,6 +34,14 @@ def by_kind(ops: Sequence[OpCount]) -> dict[str, int]:
         is_stem = kind == REAL and weighty == 1 and not (found[STEM] or found[REAL])
         found[STEM if is_stem else kind] += op.instructions
     return found
+
+
+def draw_all(rows: Sequence[Mapping[str, Any]]) -> dict[str, "Figure"]:
+    """Return the pictures of a table by what ends their names: "" of networks with random weights on every core, "_runs" of trained ones on PICTURED."""
+    names = {row["network"] for row in rows if row["test_score"] is not None}
+    trained, random = ([row for row in rows if (row["network"] in names) is known] for known in (True, False))
+    wanted = {"": (random, CPUS), "_runs": (trained, (PICTURED,))}
+    return {end: draw(shown, cpus) for end, (shown, cpus) in wanted.items() if shown}
 
 
 def draw(rows: Sequence[Mapping[str, Any]], cpus: Sequence[str]) -> "Figure":

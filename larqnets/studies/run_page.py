@@ -3,8 +3,6 @@
 import base64
 from collections.abc import Sequence
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from larqnets import __version__
 from larqnets.errors import printable
 from larqnets.studies.run_report import Section
@@ -12,6 +10,8 @@ from larqnets.studies.run_report import Section
 
 def to_html(name: str, sections: Sequence[Section]) -> str:
     """Return the page; whatever a user, a file name or a manifest says in it is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("larqnets.studies"),
         autoescape=True,

@@ -24,7 +24,7 @@ from larqnets.errors import LarqnetsError
 from larqnets.registry import Registry, import_folder
 from larqnets.schema import from_mapping
 from larqnets.scores import Form
-from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.tflite.model import Model
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import numpy as np
 
 from larqnets.data.info import BOX_KIND, BOX_LABELS, BOXES, CROWD, DIFFICULT, PLAIN
 from larqnets.errors import LarqnetsError
+from larqnets.extras import pip_line
 from larqnets.scores import AP_OF
 from larqnets.tasks import Tree
 from larqnets.tasks.box_answers import SCORES, Nms, areas, detections, ious, shared_areas
@@ -37,7 +38,7 @@ class BoxMetric:
     def __init__(self, labels: Sequence[str], nms: Nms) -> None:
         if importlib.util.find_spec("pycocotools") is None:
             raise LarqnetsError(
-                'Detectors are scored by pycocotools, which is not installed. Install it: pip install "larqnets[detection]".'
+                f"Detectors are scored by pycocotools, which is not installed. Install it: {pip_line('detection')}."
             )
         self.labels, self.nms = tuple(labels), nms
 

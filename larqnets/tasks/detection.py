@@ -41,11 +41,11 @@ class Detection(Task):
     tower_convs: Annotated[int, Range(1, 8)] = 2  # detector fcos: convolutions of a tower
     levels: Annotated[int, Range(1, 7)] = 3  # maps: of strides 8, 16, 32, 64 and 128 with fcos; of SSD300 there are 6
     sizes: tuple[Annotated[float, Range(0, 4, above=True)], ...] = ()  # detector ssd: sizes of the default boxes of
-    # every map and one more, relative to the shorter side of the image; (): from 0.1 to 0.9, and one more
+    # every map and one more, relative to the shorter side of the image; []: from 0.1 to 0.9, and one more
     binary: Literal["backbone", "fpn", "all"] = "all"  # detector fcos: what has the method's layers, the rest real
     # ones: the backbone alone, also the pyramid, also the towers
     ranges: tuple[Annotated[float, Range(1, 1e6)], ...] = ()  # detector fcos: the largest distance from a location to a
-    # side of its box on every level but the last, in pixels; (): 8 times the stride
+    # side of its box on every level but the last, in pixels; []: 8 times the stride
     nms_iou: Share | None = None  # boxes of a class that overlap a better one by more are left out; 0.6, of SSD 0.45
     score: Annotated[float, Range(0, 1)] = 0.05  # only what is surer is an answer
     max_detections: Annotated[int, Range(1, 1000)] = 100  # in an image, and of a class in it

@@ -53,7 +53,7 @@ class Segmentation(Task):
     aspp_activation: Literal["zero_one", "sign"] = "zero_one"  # head aspp of a binary method: the paper's, or its sign
     aspp_rates: tuple[
         Annotated[int, Range(1, 4096)], ...
-    ] = ()  # head aspp: three rates; (): 12, 24, 36, less on small maps
+    ] = ()  # head aspp: three rates; []: 12, 24, 36, less on small maps
 
     def topology(self, backbone: "Backbone", method: "Method", info: Info) -> "Backbone":
         """Return the backbone with strides up to `output_stride`, and dilation in the place of the others."""

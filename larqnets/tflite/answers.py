@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from larqnets.scores import KEY, KINDS, Kind
-from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.tflite.model import Model, Operator
 
 # Ops behind which probabilities are still probabilities.

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from larqnets.errors import LarqnetsError
+from larqnets.extras import pip_line
 
 TABLE = Path(__file__).with_name("schema_table.py")
 _WIDTHS = {
@@ -45,7 +46,7 @@ def schema_source() -> Path:
     """Return the accessors of the installed TensorFlow; raises LarqnetsError when it is not installed."""
     found = find_spec("tensorflow")
     if found is None or found.origin is None:
-        raise LarqnetsError('The schema is derived from TensorFlow. Install it: pip install "larqnets[train]"')
+        raise LarqnetsError(f"The schema is derived from TensorFlow. Install it: {pip_line('train')}")
     return Path(found.origin).parent / "lite/python/schema_py_generated.py"
 
 

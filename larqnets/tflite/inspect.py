@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from larqnets.documents import parse_json
 from larqnets.errors import LarqnetsError, printable
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.tflite.lce_ops import CONV_INT8
 from larqnets.tflite.model import Buffer, Model, Operator, Subgraph, Tensor
 from larqnets.tflite.reading import read_model
@@ -15,8 +15,6 @@ from larqnets.tflite.xnnpack import is_kept_out
 
 Kind = Literal["binary", "int8", "float", "glue"]
 KINDS: tuple[Kind, ...] = ("binary", "int8", "float", "glue")
-METADATA_NAME = "larqnets"
-_MAX_JSON_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -204,15 +202,3 @@ def _totals(model: Model, ops: list[InspectedOp]) -> dict[str, Any]:
 def _describe(tensor: Tensor) -> dict[str, Any]:
     quantization = asdict(tensor.quantization) if tensor.quantization else None
     return {"name": tensor.name, "shape": tensor.shape, "dtype": tensor.dtype, "quantization": quantization}
-
-
-def own_metadata(model: Model) -> dict[str, Any] | None:
-    """Return the JSON object that larqnets left in the file; None when there is none or it is not proper JSON."""
-    entry = model.metadata.get(METADATA_NAME, b"")
-    if len(entry) > _MAX_JSON_BYTES:
-        return None
-    try:
-        document = parse_json(entry.rstrip(b"\0").decode("utf-8"))
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) else None

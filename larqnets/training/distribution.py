@@ -6,7 +6,6 @@ folder, because the values of some variables are read by all processes together 
 
 import hashlib
 import json
-import os
 import shutil
 import socket
 import time
@@ -19,6 +18,7 @@ import tensorflow as tf
 from larqnets.config import STRATEGIES
 from larqnets.data.augment import Share
 from larqnets.documents import parse_json
+from larqnets.environment import TF_CONFIG
 from larqnets.errors import LarqnetsError, first_line
 from larqnets.processes import temporary_folder
 from larqnets.runs.run import Run
@@ -169,7 +169,7 @@ def join(strategy: str | None) -> Workers:
         return Workers(tf.distribute.MirroredStrategy([device.name for device in devices]), strategy)
     if strategy != "multiworker":
         raise LarqnetsError(f"There is no strategy '{strategy}'. Choose {' or '.join(STRATEGIES)}.")
-    index, addresses = _place(os.environ.get("TF_CONFIG", ""))
+    index, addresses = _place(TF_CONFIG.read() or "")
     try:
         _meet(index, addresses)
         return Workers(tf.distribute.MultiWorkerMirroredStrategy(), strategy, index, len(addresses))

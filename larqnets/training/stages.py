@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from larqnets.config import Experiment, StageConfig
+from larqnets.data.info import IMAGE
 from larqnets.data.presets import PRESETS
 from larqnets.errors import LarqnetsError
 from larqnets.int8_aware import range_weights
@@ -15,8 +16,10 @@ from larqnets.runs.card import Transfer
 from larqnets.runs.run import Run
 from larqnets.runs.transfer import head_layers, held_layers, start_from
 from larqnets.runs.weights import as_measured, build_model, named_weights, transfer_weights
+from larqnets.shipped import is_model
 from larqnets.tasks import get_task
 from larqnets.training.metrics import MetricsRow
+from larqnets.training.norms import IMAGES, measure_norms
 from larqnets.training.schedules import check_schedule
 from larqnets.training.teacher import Teacher, load_teacher
 
@@ -120,10 +123,15 @@ class StageParts:
             self._teacher(stage)
 
     def begin(self, origin: str | None, weights: str = IMAGENET) -> tf.keras.Model:
-        """Make the first model, with the weights of the network `origin` that fit (`start_from`) where there is one."""
+        """Make the first model, with the weights of the network `origin` that fit (`start_from`) where there is one.
+
+        Those of a shipped model come without statistics of BatchNorms, which are measured on training images.
+        """
         model = self._model(self.stages[0])
         if origin is not None:
             self.transfer = start_from(origin, model, self.dataset.info.labels, self._experiment.task, weights)
+            if is_model(origin):
+                measure_norms(model, self.transfer.taken, self.dataset.samples(IMAGES)[IMAGE])
         return model
 
     def begin_again(self, run: Run) -> None:

@@ -14,7 +14,7 @@ from larqnets.errors import LarqnetsError, nearest
 from larqnets.published import KERAS, is_keras
 from larqnets.published.applications import applications, preprocess_of
 from larqnets.runs.applications import build_application
-from larqnets.runs.card import KINDS
+from larqnets.runs.card import KINDS, Images
 from larqnets.runs.run import Run
 from larqnets.runs.subject import open_subject
 from larqnets.tasks import Tree, tree_of
@@ -55,7 +55,8 @@ class Teacher:
 def load_teacher(config: TrainConfig, info: "DatasetInfo", task: TaskConfig | None = None) -> Teacher | None:
     """Return the teacher that a config names, None when it names none.
 
-    Raises LarqnetsError when there is no such teacher or it was made for another task, other images or classes.
+    A teacher keeps the normalisation that it was trained with. Raises LarqnetsError when there is no such teacher or it was made for
+    another task, other images or classes.
     """
     if not config.teacher:
         return None
@@ -77,14 +78,28 @@ def _load_run(path: Path, info: "DatasetInfo", task: TaskConfig) -> Teacher:
     seen = run.card.images
     if seen is None:
         raise LarqnetsError(f"The teacher {path} does not say which images it is for. Name another run.")
-    for what, key in (("image shape", "image_shape"), ("classes", "labels"), ("mean", "mean"), ("deviation", "std")):
+    for what, key in (("image shape", "image_shape"), ("classes", "labels")):
         ours, theirs = list(getattr(info, key)), list(getattr(seen, key))
         if ours != theirs:
             raise LarqnetsError(
                 f"The teacher {path} was trained on images of another {what}: {_short(theirs)}, not {_short(ours)}. "
                 "Use a teacher that was trained on the same data set and image size."
             )
-    return Teacher(str(path), open_subject(run).model)
+    return Teacher(str(path), open_subject(run).model, _renormalised(info, seen))
+
+
+def _renormalised(ours: "DatasetInfo", theirs: Images) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return what brings an image normalised by our mean and deviation to the teacher's, per channel.
+
+    ((x · std + mean) - mean') / std' = x · std / std' + (mean - mean') / std'; where both are alike, x itself, bit for bit.
+    """
+    if (list(ours.mean), list(ours.std)) == (list(theirs.mean), list(theirs.std)):
+        return tf.identity
+    mean, std, their_mean, their_std = (
+        np.asarray(of, np.float64) for of in (ours.mean, ours.std, theirs.mean, theirs.std)
+    )
+    scale, offset = (tf.constant(values, tf.float32) for values in (std / their_std, (mean - their_mean) / their_std))
+    return lambda images: tf.cast(images, tf.float32) * scale + offset
 
 
 def _load_application(name: str, weights: str, info: "DatasetInfo") -> Teacher:

@@ -28,7 +28,7 @@ def test_it_writes_a_config_that_reads_back(tmp_path, cli):
     fill(tmp_path / "my photos", {"boat": 10, "tree": 12})
     done = cli("init", "photos", "my photos")
     assert done.code == 0, done.err
-    assert done.out.splitlines()[-1] == "my-photos.toml: larqnets train my-photos.toml"
+    assert done.out.splitlines()[-2:] == ["written: my-photos.toml", "Next: larqnets train my-photos.toml"]
     assert done.out.startswith("data: 14 train, 4 validation, 4 test images of 2 labels")
     experiment = load_config(str(tmp_path / "my-photos.toml"))
     data, train = experiment.data, experiment.train

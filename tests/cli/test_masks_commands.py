@@ -67,7 +67,7 @@ def test_a_first_config_fits_the_folder_and_trains(cli, tmp_path):
     write_folder(tmp_path / "cells", (("", 12),), size=(32, 40))
     done = cli("init", "segmentation", "cells")
     assert done.code == 0, done.err
-    assert "cells.toml: larqnets train cells.toml" in done.out
+    assert "written: cells.toml\nNext: larqnets train cells.toml" in done.out
     text = (tmp_path / "cells.toml").read_text()
     assert "class_weights = " in text
     experiment = load_config(str(tmp_path / "cells.toml"))

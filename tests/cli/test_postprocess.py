@@ -8,7 +8,7 @@ from PIL import Image
 
 from larqnets.cli.preflight import suppression_of
 from larqnets.errors import LarqnetsError
-from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.tflite.reading import read_model
 
 TOML = """

@@ -16,7 +16,7 @@ from larqnets.cli import preflight
 from larqnets.config import dump_config, load_config
 from larqnets.method_options import method_names, options_class
 from larqnets.runs.run import Run
-from larqnets.tflite.inspect import METADATA_NAME
+from larqnets.tflite.file_metadata import METADATA_NAME
 
 HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets", "scipy", "matplotlib")
 

@@ -5,7 +5,7 @@ from math import prod
 import tensorflow as tf
 
 from deploy.export.stem import find_stem
-from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.tflite.model import Model
 
 

@@ -17,7 +17,7 @@ from larqnets.data import load_dataset
 from larqnets.runs.run import Run
 from larqnets.tasks import Images, get_task
 from larqnets.tasks.classification import guessed
-from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.tflite.reading import read_model
 
 layers = tf.keras.layers

@@ -18,7 +18,8 @@ from larqnets.config import TaskConfig
 from larqnets.scores import KEY
 from larqnets.tasks import get_task
 from larqnets.tflite.answers import kind_of_file
-from larqnets.tflite.inspect import inspect_model, own_metadata
+from larqnets.tflite.file_metadata import own_metadata
+from larqnets.tflite.inspect import inspect_model
 from larqnets.tflite.reading import read_model
 
 VARIANTS = ("binary", "float", "int8", "segnet float", "segnet int8")

@@ -18,8 +18,9 @@ from deploy.run.host_engines import TfliteModel
 from deploy.run.interpreter import QEMU, Interpreter
 from larqnets import LarqnetsError
 from larqnets.tasks.box_answers import Nms, detections, nms_of
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.tflite.flatbuffer import FLOAT32, INT8, INT32, UINT32, Reader
-from larqnets.tflite.inspect import inspect_model, own_metadata
+from larqnets.tflite.inspect import inspect_model
 from larqnets.tflite.reading import read_model
 from larqnets.tflite.verifier import verify as verify_tree
 

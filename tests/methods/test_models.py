@@ -392,3 +392,8 @@ def test_every_batchnorm_has_the_constants_of_the_papers(method):
         model = create_model(method, fitting(method), (8, 8, 1), 10, **FEWER.get(method, {}))
     norms = [layer for layer in model.layers if isinstance(layer, tf.keras.layers.BatchNormalization)]
     assert {(layer.epsilon, layer.momentum) for layer in norms} == (set() if method == "ssd" else {(1e-5, 0.9)})
+
+
+def test_every_method_says_in_what_it_departs_from_its_paper():
+    for name in list_methods():
+        assert vars(METHODS.get(name)).get("departures"), name

@@ -37,7 +37,7 @@ from larqnets.studies.curves import draw_curves
 from larqnets.studies.pareto import pareto
 from larqnets.studies.sweep import sweep
 from larqnets.tasks import TASKS, Images, Task, get_task, task_of
-from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.training import TrainingInterruptedError, build_model, load_trained_model, train
 from larqnets.training.launch import launch
 

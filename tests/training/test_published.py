@@ -27,7 +27,7 @@ from larqnets.runs.names import Order
 from larqnets.runs.run import Run
 from larqnets.runs.weights import load_trained_model, named_weights
 from larqnets.studies.sweep_plan import plan
-from larqnets.tflite.inspect import own_metadata
+from larqnets.tflite.file_metadata import own_metadata
 from larqnets.tflite.reading import read_model
 from larqnets.training.launch import launch
 

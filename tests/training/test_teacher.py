@@ -127,12 +127,24 @@ def test_a_run_does_not_go_on_under_another_teacher(real, tmp_path):
     [
         ({"labels": ("a", "b")}, r"another classes: \(a, b, c\), not \(a, b\)"),
         ({"image_shape": (8, 8, 1)}, r"another image shape: \(6, 6, 1\), not \(8, 8, 1\)"),
-        ({"mean": (0.1,)}, "another mean"),
     ],
 )
 def test_a_teacher_of_other_images_is_refused(real, change, sentence):
     with pytest.raises(LarqnetsError, match=sentence):
         load_teacher(stage(real.path), dataclasses.replace(Info(), **change))
+
+
+def test_a_teacher_keeps_the_normalisation_that_it_was_trained_with(real):
+    """The same pixels, normalised as the student takes them: the answers are those to the teacher's own images."""
+    ours = dataclasses.replace(Info(), mean=(0.3,), std=(0.45,))
+    images = MemoryDataset().images[:5]
+    pixels = images * np.float32(Info().std) + np.float32(Info().mean)
+    teacher = load_teacher(stage(real.path), ours)
+    answers = only(teacher(tf.constant((pixels - np.float32(0.3)) / np.float32(0.45))))
+    np.testing.assert_allclose(answers, load_trained_model(real)(images, training=False), rtol=1e-4, atol=1e-5)
+    own = only(load_teacher(stage(real.path), Info())(tf.constant(images)))
+    assert not np.allclose(answers, only(teacher(tf.constant(images))), atol=1e-3)
+    np.testing.assert_array_equal(own, load_trained_model(real)(images, training=False))
 
 
 def test_an_unfinished_or_absent_teacher_is_refused_before_training(tmp_path):

@@ -5,6 +5,9 @@ from typing import Any
 
 from rich.table import Table
 
+from larqnets.extras import pip_line
+from larqnets.legend import font_file
+
 MAX_LEGEND = 50  # lines
 _FRACTIONS = ("map50", "map", "ap50", "precision", "recall")  # of detectors
 
@@ -25,7 +28,9 @@ def legend_lines(entries: Mapping[str, str]) -> list[str]:
         return []
     lines = [f"  {number} is {text}" for number, text in entries.items()]
     more = [f"  and {len(lines) - MAX_LEGEND:,} more; --json lists all"] if len(lines) > MAX_LEGEND else []
-    return ["", "letters that the font of pictures lacks are drawn as numbers:", *lines[:MAX_LEGEND], *more]
+    larger = [] if font_file() else [f"matplotlib brings a font with letters of more scripts: {pip_line('plot')}"]
+    head = "letters that the font of pictures lacks are drawn as numbers:"
+    return ["", head, *lines[:MAX_LEGEND], *more, *larger]
 
 
 def word(name: str, value: Any) -> str:

@@ -1,10 +1,15 @@
-"""The reference of all keys: `larqnets config keys`, and as Markdown docs/reference/config.md by `make reference`."""
+"""The reference of all keys: `larqnets config keys`, and docs/reference/config.md."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from larqnets.cli.reference.markdown import page, plain, table
 from larqnets.config import Experiment
 from larqnets.schema_keys import Key, keys_of
+
+_ABOUT = """Every key of a config, as the reader itself knows it. A key without a default must be given; one with the default "none" may be
+left out. `larqnets config keys 'train.*'` prints them, `larqnets config show CONFIG` those of a config."""
+_ELSEWHERE = "{}, in the tables of [Methods and backbones](methods.md#{})."
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,10 @@ def sections() -> list[Section]:
         "`--set KEY=VALUE` changes one. A stage (`stages.N`) takes every key of `train` too, where it is other than "
         "`[train]` says."
     )
-    methods = "`model.options` in a config. What they do stands in the method's file in `larqnets/methods/`."
-    found = [Section("Configs", tuple(keys_of(Experiment)), configs), Section("Options of methods", (), methods)]
+    found = [Section("Configs", tuple(keys_of(Experiment)), configs)]
+    found += [Section("Options of methods", (), _ELSEWHERE.format("`model.options` in a config", "methods"))]
     found += [Section(name, tuple(keys_of(METHODS.get(name))), level=3) for name in list_methods()]
-    tasks = "Keys of `[task]` beside `kind`; a task that is not here has none."
-    found += [Section("Options of tasks", (), tasks)]
+    found += [Section("Options of tasks", (), _ELSEWHERE.format("Keys of `[task]` beside `kind`", "tasks"))]
     found += [Section(name, tuple(keys_of(TASKS.get(name), "task.")), level=3) for name in list_tasks()]
     found += [Section("Settings of `larqnets decompose`", tuple(keys_of(Settings)))]
     found += [Section("Search for steps", tuple(keys_of(Search)), level=3)]
@@ -40,28 +44,23 @@ def sections() -> list[Section]:
 
 
 def markdown() -> str:
-    """Return docs/reference/config.md."""
-    parts = [
-        "# All keys",
-        "Generated from the schemas in the source, which the reader itself goes by. A key without a default must be "
-        'given; one with the default "none" may be left out.',
-    ]
+    """Return docs/reference/config.md, without the options that stand beside their methods and tasks in methods.md."""
+    parts = [_ABOUT]
+    elsewhere = False
     for section in sections():
-        parts += [f"{'#' * section.level} {section.title}"]
-        parts += [section.about] if section.about else []
-        parts += [_table(section.keys)] if section.keys else []
-    return "\n\n".join(parts) + "\n"
+        elsewhere = not section.keys if section.level == 2 else elsewhere
+        if section.level == 3 and elsewhere:
+            continue
+        parts += [f"{'#' * section.level} {section.title}", section.about]
+        parts += [table_of(section.keys)] if section.keys else []
+    return page("All keys", *parts)
 
 
-def _table(keys: Iterable[Key]) -> str:
-    rows = [("key", "type", "default", "meaning"), ("---",) * 4]
-    rows += [(f"`{key.name}`", key.type, _default(key), key.meaning) for key in keys]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
+def table_of(keys: Iterable[Key]) -> str:
+    """Return keys as a table."""
+    rows = [(f"`{key.name}`", plain(key.type), _default(key), plain(key.meaning)) for key in keys]
+    return table(("key", "type", "default", "meaning"), rows)
 
 
 def _default(key: Key) -> str:
     return "" if key.default is None else f"`{key.default}`" if key.default else "none"
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

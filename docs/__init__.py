@@ -1,0 +1,1 @@
+"""The pages of the site; `docs.numbers` writes what was measured into them."""
