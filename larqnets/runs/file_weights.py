@@ -28,9 +28,8 @@ from larqnets.runs.weights import named_weights, quantizer_weights
 from larqnets.shapes import known
 from larqnets.tflite.inspect import own_metadata
 from larqnets.tflite.model import Model, Operator, binary_filter, unpack_bits
-from larqnets.tflite.weight_ops import stored_bias, stored_kernel
+from larqnets.tflite.weight_ops import WEIGHT_OPS, stored_bias, stored_kernel
 
-_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "LceBconv2d")
 _SAME = 1e-5  # of the largest weight: as far as float32 products of the same kernel may be apart
 _NUMBER = re.compile(r"_\d+$")  # what the converter puts behind names that are taken
 
@@ -166,7 +165,8 @@ def _stored(file: Model, layer: tf.keras.layers.Layer, op: Operator) -> _Stored:
     kernel, bias, mine = stored_kernel(file, op), stored_bias(file, op), _kernel(layer)
     assert kernel is not None
     assert mine is not None
-    if op.name not in _OPS:
+    form = WEIGHT_OPS[op.name]
+    if form.activation != 0 or form.rank not in (2, 4):  # a convolution or a dense layer, not one turned round or in 3D
         raise _UntakenError(f"its op is {op.name}, of which nothing is taken back")
     _check_nothing_unfolded(file, op)
     if op.name == "LceBconv2d":
