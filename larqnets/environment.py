@@ -51,6 +51,19 @@ LOG_LEVEL = Variable(
     "From which level on TensorFlow's C++ code logs: 0 everything, 3 nothing but what ends the process.",
     "3",
 )
+CACHE_HOME = Variable(
+    "XDG_CACHE_HOME",
+    "everyone",
+    "Parent of the folder `larqnets` in which downloads and the built ARM64 runtime are kept; one that is no whole path counts as not "
+    "set. Not on Windows.",
+    "~/.cache, on macOS ~/Library/Caches",
+)
+LOCAL_APP_DATA = Variable(
+    "LOCALAPPDATA",
+    "everyone",
+    "On Windows: the parent of `larqnets/Cache`, for the same files.",
+    "AppData/Local in the home folder",
+)
 RUNTIME = Variable(
     "LARQNETS_RUNTIME",
     "arm64",
@@ -82,12 +95,8 @@ VARIABLES = (
     TF_CONFIG,
     LEGACY_KERAS,
     LOG_LEVEL,
-    Variable(
-        "XDG_CACHE_HOME",
-        "everyone",
-        "Parent of the folder `larqnets` in which downloads and the built ARM64 runtime are kept (Linux).",
-        "~/.cache",
-    ),
+    CACHE_HOME,
+    LOCAL_APP_DATA,
     Variable(
         "TMPDIR",
         "everyone",
@@ -109,12 +118,6 @@ VARIABLES = (
         "tests",
         "1: a test that would be skipped fails, with the reason.",
         "none: skipped tests are listed at the end",
-    ),
-    Variable(
-        "LARQNETS_MAY_SKIP",
-        "tests",
-        "Names of tests, with spaces between them, that may be skipped under LARQNETS_NO_SKIP=1.",
-        "none may",
     ),
     Variable(
         "LARQNETS_MAY_SKIP",

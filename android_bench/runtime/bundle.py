@@ -26,7 +26,7 @@ from android_bench.runtime.compile import (
 from android_bench.runtime.cross import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
 from larqnets import __version__, processes
 from larqnets.documents import read_json
-from larqnets.environment import RUNTIME
+from larqnets.environment import CACHE_HOME, LOCAL_APP_DATA, RUNTIME
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder, cannot_write, locked, write_atomically
 from larqnets.manifest import MANIFEST, check_free, publish, sha256
@@ -62,9 +62,9 @@ def cache_folder() -> Path:
     """Return the user's cache, where downloads and the built runtime are kept: on Linux $XDG_CACHE_HOME/larqnets."""
     home = Path.home()
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData/Local", "larqnets/Cache")
+        return Path(LOCAL_APP_DATA.read() or home / "AppData/Local", "larqnets/Cache")
     usual = home / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-    named = Path(os.environ.get("XDG_CACHE_HOME", ""))  # which counts as unset where it is no whole path
+    named = Path(CACHE_HOME.read() or "")  # which counts as unset where it is no whole path
     return (named if named.is_absolute() else usual) / "larqnets"
 
 
