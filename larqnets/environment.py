@@ -54,16 +54,10 @@ LOG_LEVEL = Variable(
 CACHE_HOME = Variable(
     "XDG_CACHE_HOME",
     "everyone",
-    "Parent of the folder `larqnets` in which downloads and the built ARM64 runtime are kept; one that is no whole path counts as not "
-    "set. Not on Windows.",
-    "~/.cache, on macOS ~/Library/Caches",
+    "Parent of the folder `larqnets` in which downloads and the built ARM64 runtime are kept (Linux).",
+    "~/.cache",
 )
-LOCAL_APP_DATA = Variable(
-    "LOCALAPPDATA",
-    "everyone",
-    "On Windows: the parent of `larqnets/Cache`, for the same files.",
-    "AppData/Local in the home folder",
-)
+LOCAL_APP_DATA = Variable("LOCALAPPDATA", "everyone", "The same on Windows, which sets it itself.", "AppData/Local")
 RUNTIME = Variable(
     "LARQNETS_RUNTIME",
     "arm64",

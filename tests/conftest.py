@@ -5,6 +5,7 @@ LARQNETS_MAY_SKIP names.
 """
 
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -28,6 +29,9 @@ MAY_SKIP = frozenset(
 # Seconds of every file on an idle machine of two cores, by `make durations`.
 DURATIONS = Path(__file__).parent / "durations.json"
 
+# Keras' graphs and models are full of cycles and live as long as a test. Looking for rubbish among them at Python's usual
+# pace costs a twentieth of the whole run.
+gc.set_threshold(100_000, 50, 1000)
 
 # A background process may have been started with these ignored, which every program in these tests would inherit.
 for _number in (signal.SIGINT, signal.SIGHUP):

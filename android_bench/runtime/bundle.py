@@ -62,7 +62,7 @@ def cache_folder() -> Path:
     """Return the user's cache, where downloads and the built runtime are kept: on Linux $XDG_CACHE_HOME/larqnets."""
     home = Path.home()
     if sys.platform == "win32":
-        return Path(LOCAL_APP_DATA.read() or home / "AppData/Local", "larqnets/Cache")
+        return Path(LOCAL_APP_DATA.read() or home / LOCAL_APP_DATA.default, "larqnets/Cache")
     usual = home / ("Library/Caches" if sys.platform == "darwin" else ".cache")
     named = Path(CACHE_HOME.read() or "")  # which counts as unset where it is no whole path
     return (named if named.is_absolute() else usual) / "larqnets"

@@ -312,7 +312,9 @@ def _proof(run: Run, manifest: dict[str, Any] | None) -> Section:
     todo = []
     if proof.get("arm64_not_proven"):
         again = f"larqnets convert {_quoted(run.path)} --target {TARGET}"
-        todo.append(Todo(f"It is not proven on ARM64: {proof['arm64_not_proven']}.", f"{again}{_twins(manifest)}"))
+        todo.append(
+            Todo(f"It is not proven on ARM64: {proof['arm64_not_proven'].rstrip('.')}.", f"{again}{_twins(manifest)}")
+        )
     if v is None:
         return Section("Proof", lines=(str(proof["line"]),), todo=tuple(todo))
     signs, wrong = (sum(layer[key] for layer in v["layers"]) for key in ("signs", "wrong"))

@@ -128,6 +128,7 @@ def test_a_whole_run_is_on_the_page_with_its_pictures(demo, cli, tmp_path):
     commands = [one["command"] for one in shown["not_done"]]
     assert f"larqnets benchmark {demo.run}/arm64/binary.tflite --device qemu" in commands
     assert "written: page.html" in done.out
+    assert f"\n  larqnets convert {demo.run} " in done.out  # a line of its own, to copy
     refused = cli("report", demo.run, "--compare")
     assert (refused.code, refused.out) == (2, "")
 

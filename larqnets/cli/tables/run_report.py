@@ -31,5 +31,5 @@ def run_report(sections: "Sequence[Section]", page: Path | None) -> list[Any]:
             parts += [table, *([f"and {more:,} more rows on the page"] if more > 0 else [])]
         parts.append("")
     todo = [one for section in sections for one in section.todo]
-    parts += [f"{one.why} {one.command}".strip() for one in todo]
+    parts += [line for one in todo for line in (one.why, *([f"  {one.command}"] if one.command else []))]
     return [*parts, f"written: {page}" if page else "--html FILE writes it as a page, with its pictures."]
