@@ -75,6 +75,11 @@ class Plan:
     planes: list[Choice]
     bytes: int
 
+    @property
+    def as_int8(self) -> bool:
+        """Return whether the integers themselves are written, since planes would take more."""
+        return self.kind == b"CBDI"
+
 
 def plan(
     integers: np.ndarray,
@@ -114,7 +119,7 @@ def encode(tensor: Tensor, how: Plan) -> bytes:
     height, width = tensor.codes.shape
     scale = np.asarray(tensor.scale, "<f4")
     head = how.kind + struct.pack("<II", height, width)
-    if how.kind == b"CBDI":
+    if how.as_int8:
         return head + struct.pack("<I", scale.size) + scale.tobytes() + tensor.codes.astype(np.int8).tobytes()
     flags = how.kind[3] - ord("P")
     per_channel = flags & _CHANNEL_SCALES
