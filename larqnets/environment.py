@@ -58,6 +58,12 @@ CACHE_HOME = Variable(
     "~/.cache",
 )
 LOCAL_APP_DATA = Variable("LOCALAPPDATA", "everyone", "The same on Windows, which sets it itself.", "AppData/Local")
+HF_ENDPOINT = Variable(
+    "HF_ENDPOINT",
+    "everyone",
+    "Address of the model hub that `larqnets publish` uploads to, where it is not the usual one.",
+    "none: the Hugging Face Hub",
+)
 RUNTIME = Variable(
     "LARQNETS_RUNTIME",
     "arm64",
@@ -91,6 +97,13 @@ VARIABLES = (
     LOG_LEVEL,
     CACHE_HOME,
     LOCAL_APP_DATA,
+    HF_ENDPOINT,
+    Variable(
+        "HF_TOKEN",
+        "everyone",
+        "Token with which `larqnets publish` uploads; the hub's own library reads it.",
+        "none: the token of `hf auth login`",
+    ),
     Variable(
         "TMPDIR",
         "everyone",

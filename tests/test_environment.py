@@ -30,6 +30,7 @@ def sources():
 def test_every_variable_of_ours_is_in_the_table():
     named = {(name, word) for name, text in sources() for word in OURS.findall(text)}
     assert len({word for _, word in named}) > 10
+    assert len(NAMES) == len(VARIABLES)
     assert {(name, word) for name, word in named if word not in NAMES | OTHERS} == set()
 
 

@@ -1,11 +1,11 @@
 """A folder of `write_folder` goes to a hub, by the package of that hub and the user's own token, which is only handed on."""
 
-import os
 import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from larqnets.environment import HF_ENDPOINT
 from larqnets.errors import LarqnetsError, excerpt, first_line
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?/[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
@@ -37,7 +37,7 @@ def upload(folder: Path, names: Sequence[str], repository: str, *, progress: boo
 
     if not progress:
         utils.disable_progress_bars()
-    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), library_name="larqnets")
+    api = HfApi(endpoint=HF_ENDPOINT.read(), library_name="larqnets")
     try:
         address = api.create_repo(repository, repo_type="model", exist_ok=True)
         api.upload_folder(

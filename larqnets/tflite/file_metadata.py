@@ -111,7 +111,9 @@ class FileMetadata:
     source: str | None = None  # name of the run or file that was converted
     target: str | None = None  # the device family
     variant: str | None = None  # float, int8, decomposed or decomposed_int8; absent in the proven file itself
-    run: RunFacts | None = None  # of the run that was converted
+    twin_of: str | None = None  # of a twin: `source` of the proven file beside it
+    note: str | None = None  # of a twin: where its weights come from
+    run: RunFacts | None = None  # of the run that was converted; of a twin that of its weights
     preprocess: Preprocess | None = None  # how images are prepared, where that is known
     layers: dict[str, str] | None = None  # number of an op -> the layer of the network that it came from
     float_fallbacks: tuple[str, ...] | None = (

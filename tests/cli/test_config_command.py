@@ -63,9 +63,10 @@ def test_show_a_run(cli, demo):
 def test_keys(cli):
     listed = json.loads(cli("config", "keys", "--json").out)
     assert {entry["name"] for entry in listed if entry["section"] == "Configs"} == set(KEYS)
-    page = (Path(__file__).parents[2] / "docs/reference/config.md").read_text()
-    assert all(f"| `{entry['name']}` |" in page for entry in listed)
-    assert len(listed) == sum(line.startswith("| `") for line in page.splitlines())
+    folder = Path(__file__).parents[2] / "docs/reference"  # options of methods and tasks stand beside these
+    pages = "\n".join((folder / name).read_text() for name in ("config.md", "methods.md"))
+    assert all(f"| `{entry['name']}` |" in pages for entry in listed)
+    assert len(listed) == sum(line.startswith("| `") for line in pages.splitlines())
     shown = cli("config", "keys", "train.*rate")
     assert [line.split()[0] for line in shown.out.splitlines()] == [
         *("Configs:", "key", "train.learning_rate", "train.final_learning_rate", "train.body_rate", "train.head_rate"),
