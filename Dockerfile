@@ -1,6 +1,7 @@
 # Training, conversion and proofs on x86-64, with every package of requirements/ at its locked version and hash.
 #
 #   docker build --tag larqnets .
+#   docker run --rm --volume "$PWD/work:/work" larqnets runtime build     once, for the proofs on ARM64
 #   docker run --rm --volume "$PWD/work:/work" larqnets train digits
 #   docker run --rm --volume "$PWD/work:/work" larqnets convert runs/digits-seed0
 #

@@ -27,7 +27,7 @@ PLOT = 'pip install "larqnets[plot]"'
 MAX_WHEEL = 3 * 10**6  # bytes
 HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets")
 
-BASE = "arrays beginnings config console csv_table documents endings environment errors extras files legend losses manifest method_options overrides pareto_front pictures places processes quantizers registry reporter schema schema_keys scores shapes terminal watchdog"
+BASE = "arrays beginnings config console csv_table documents endings environment errors extras files legend losses manifest method_options overrides pareto_front pictures places processes quantizers registry reporter schema schema_keys scores shapes shipped terminal watchdog"
 # Room -> the rooms that it may import, every one of them above it in this list. What stands loose in larqnets/ is a room of
 # its own; each of them may be imported by all. Only the studies and the command line may look at every floor.
 MAY_IMPORT = {
@@ -135,6 +135,7 @@ MAY_IMPORT = {
         ),
         *("larqnets.runs", "larqnets.tasks", "larqnets.tflite"),
     ),
+    "deploy.hub": ("deploy.targets", "larqnets.data", "larqnets.runs", "larqnets.tflite"),
     "larqnets.studies": ("*",),
     "larqnets.cli.tables": (
         *(
@@ -156,6 +157,7 @@ WITHOUT_TENSORFLOW = (
     "larqnets.tasks",
     *("android_bench", "android_bench.runtime", "android_bench.emulation", "android_bench.devices"),
     *("android_bench.measuring", "android_bench.reporting", "deploy.targets", "deploy.run"),
+    "deploy.hub",
 )
 LIGHT = {  # of rooms that are not
     "larqnets.data": (
@@ -193,6 +195,8 @@ LIGHT = {  # of rooms that are not
         "run_lock",
         "card",
         "epoch_tables",
+        "history",
+        "model_cards",
         "names",
         "keras_config",
         "weights_files",

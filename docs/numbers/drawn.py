@@ -13,8 +13,9 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from docs.numbers.sources import ROOT, document
+from docs.numbers.sources import ROOT
 from larqnets import pictures
+from larqnets.documents import read_json
 from larqnets.files import write_atomically
 from larqnets.studies.decompose_rows import draw_rows, read_rows
 from larqnets.studies.int8_picture import draw_all
@@ -49,8 +50,7 @@ def _decompositions(source: Path, output: Path) -> None:
 
 def _int8_rests(end: str) -> Callable[[Path, Path], object]:
     def draw(source: Path, output: Path) -> None:
-        rows = document(source.relative_to(ROOT).as_posix())
-        pictures.save(draw_all(rows)[end], output)
+        pictures.save(draw_all(read_json(source))[end], output)
 
     return draw
 

@@ -95,9 +95,9 @@ def benchmark(
     options |= {"kernels": kernels or ("chosen",), "low_memory": low_memory}
     wanted = bench.continuation(resume) if resume else bench.request(paths, device or (), **options)
     check_folder(wanted.out)
-    bench.look_at_devices(wanted.devices)
     if not as_json:
-        _summaries(())  # what statistics need is said before anything is measured
+        _summaries(())  # what statistics need is said before a device is looked at
+    bench.look_at_devices(wanted.devices)
     _say_renamed(device or ())
     with StatusReporter() as reporter:
         outcome = bench.measure(wanted, host_engine, reporter)

@@ -1,15 +1,19 @@
 """Exact codes for a bit plane, a boolean (H, W) matrix with N = H W places and k ones; the cheapest in bytes is taken.
 
-    mode  name    payload                                                                        bytes
-    0     dense   N bits                                                                         ceil(N/8)
-    1     index   k u32, k flat positions of ceil(log2 N) bits each, ascending                   4 + ceil(k width / 8)
-    2     rice    k u32, r u8, the gaps g between ones: g >> r unary for all, then r bits each   5 + ceil(bits / 8)
-    3     gf2     c u32, B as H c bits, C as c W bits, with plane = B C mod 2                    4 + ceil(H c / 8) + ceil(c W / 8)
+    mode  name   payload, and its bytes
+    0     dense  N bits
+                 ceil(N/8)
+    1     index  k u32, k flat positions of width = ceil(log2 N) bits each
+                 4 + ceil(k width / 8)
+    2     rice   k u32, r u8, the gaps g: g >> r unary for all, then r bits each
+                 5 + ceil(bits / 8)
+    3     gf2    c u32, B as H c bits, C as c W bits, with plane = B C mod 2
+                 4 + ceil(H c / 8) + ceil(c W / 8)
 
-A gap is the number of zeros before a one. Unary q is q zeros and a one; all the unary parts come first, then all the
+Positions ascend. A gap is the number of zeros before a one. Unary q is q zeros and a one; all the unary parts come first, then all the
 remainders, one bit string. Factors larger than the dense payload are refused: they are never the cheapest code, and slow
 to multiply. Numbers are little-endian, bits MSB first and row-major, each bit string filled up to a byte with zeros. A
-plane with its mode byte is what a record of `larqnets.decompose.container` contains.
+record (`larqnets.decompose.container`) has a plane as its mode, one byte, and the payload.
 """
 
 import struct

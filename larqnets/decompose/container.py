@@ -2,25 +2,35 @@
 
 All numbers are little-endian; bits are MSB first and row-major, each bit string filled up to a byte with zeros.
 
-    file        0   4   magic b"CBDF"
-                4   4   version u32, 1
-                8   4   number of tensors u32
-               12   4   crc32 u32 of everything behind it
-               16      per tensor: length of its name u16, the name in UTF-8, its record
-                       rest: its length u32, its compressed length u32, a zlib stream
+    offset  bytes  of the file
+    0       4      magic b"CBDF"
+    4       4      version u32, 1
+    8       4      number of tensors u32
+    12      4      crc32 u32 of everything behind it
+    16             per tensor: length of its name u16, the name in UTF-8, its record
+                   rest: its length u32, its compressed length u32, a zlib stream
 
 A record holds the integers v = s n of an (H, W) matrix, s their sign, n their magnitude, and the scale of a weight
-v scale. There are five kinds, told apart by the last byte of the magic:
+v scale. N = H W. There are five kinds, told apart by the last byte of the magic:
 
-    b"CBDP"     0   4   magic                          b"CBDQ"  as P, but the signs, ceil(k/8) bytes of them, stand
-                4   4   H u32                                   behind the planes and only for the k integers with n > 0
-                8   4   W u32                          b"CBDR"  as P, but with a scale per output channel: Delta_w is 0,
-               12   4   Delta_w f32, the scale                  and behind the index width stand their number u32,
-               16   1   K u8, number of planes                  a divisor of H, and the scales f32; the rows of one
-               17   1   width u8 of a position                  channel lie together
-               18      signs, ceil(N/8) bytes          b"CBDS"  both
-                       K planes of n, lowest first     b"CBDI"  magic, H u32, W u32, number of scales u32 (1 or a
-                       (larqnets.decompose.codes)               divisor of H), the scales f32, N integers int8
+    offset  bytes  of a record b"CBDP"
+    0       4      magic
+    4       4      H u32
+    8       4      W u32
+    12      4      Delta_w f32, the scale
+    16      1      K u8, number of planes
+    17      1      width u8 of a position
+    18             signs, ceil(N/8) bytes
+                   K planes of n, lowest first (larqnets.decompose.codes)
+
+    b"CBDQ"  as P, but the signs stand behind the planes and only for the
+             k integers with n > 0, ceil(k/8) bytes
+    b"CBDR"  as P, but with a scale per output channel: Delta_w is 0, and
+             behind the width of a position stand their number u32, a divisor
+             of H, and the scales f32; the rows of one channel lie together
+    b"CBDS"  as Q and as R
+    b"CBDI"  magic, H u32, W u32, number of scales u32 (1 or a divisor of H),
+             the scales f32, N integers int8
 
 A sign bit is 1 for a negative integer and 0 for zero. The writer takes the smallest kind. The reader believes no length
 before it has checked it: a file may hold at most 2^28 weights, and 64 per byte of its own size, which every file that
@@ -65,6 +75,11 @@ class Plan:
     planes: list[Choice]
     bytes: int
 
+    @property
+    def as_int8(self) -> bool:
+        """Return whether the integers themselves are written, since planes would take more."""
+        return self.kind == b"CBDI"
+
 
 def plan(
     integers: np.ndarray,
@@ -104,7 +119,7 @@ def encode(tensor: Tensor, how: Plan) -> bytes:
     height, width = tensor.codes.shape
     scale = np.asarray(tensor.scale, "<f4")
     head = how.kind + struct.pack("<II", height, width)
-    if how.kind == b"CBDI":
+    if how.as_int8:
         return head + struct.pack("<I", scale.size) + scale.tobytes() + tensor.codes.astype(np.int8).tobytes()
     flags = how.kind[3] - ord("P")
     per_channel = flags & _CHANNEL_SCALES

@@ -149,6 +149,7 @@ def layer_row(result: LayerResult) -> dict[str, Any]:
     for plane in result.planes:
         stored[plane.code] = stored.get(plane.code, 0) + 1
     ranks = [plane.rank for plane in result.planes if plane.rank is not None]
+    whole = "int8" if result.plan is not None and result.plan.as_int8 else ""
     return {
         "layer": result.name,
         "shape": list(result.shape),
@@ -157,7 +158,7 @@ def layer_row(result: LayerResult) -> dict[str, Any]:
         "file_bytes": result.file_bytes,
         "planes": len(result.planes),
         "ranks": ranks,
-        "codes": ", ".join(f"{count} {code}" for code, count in stored.items()),
+        "codes": ", ".join(f"{count} {code}" for code, count in stored.items()) or whole,
         "sqnr_db": float(result.sqnr_db) if np.isfinite(result.sqnr_db) else None,
         "note": result.note,
     }

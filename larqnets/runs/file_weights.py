@@ -25,10 +25,12 @@ import tensorflow as tf
 from larqnets.errors import LarqnetsError, excerpt, some
 from larqnets.layers.learned_factor import LearnedFactor
 from larqnets.runs.weights import named_weights, quantizer_weights
+from larqnets.shapes import known
 from larqnets.tflite.inspect import own_metadata
 from larqnets.tflite.model import Model, Operator, binary_filter, unpack_bits
 from larqnets.tflite.weight_ops import stored_bias, stored_kernel
 
+_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "LceBconv2d")
 _SAME = 1e-5  # of the largest weight: as far as float32 products of the same kernel may be apart
 _NUMBER = re.compile(r"_\d+$")  # what the converter puts behind names that are taken
 
@@ -121,13 +123,13 @@ class _Values(dict[int, np.ndarray]):
 
     def put(self, weight: tf.Variable, value: Any) -> None:
         """Give a weight a value, or each of its elements the same."""
-        self[id(weight)] = np.broadcast_to(np.asarray(value, np.float32), tuple(weight.shape)).copy()
+        self[id(weight)] = np.broadcast_to(np.asarray(value, np.float32), known(weight.shape)).copy()
 
 
 def _ops_by_layer(model: tf.keras.Model, file: Model) -> dict[str, list[Operator]]:
     """Return the ops with weights by the layer that the file names; without a name by what their tensor is called."""
     recorded: Mapping[str, Any] = (own_metadata(file) or {}).get("layers") or {}
-    graph, known = file.subgraphs[0], {layer.name for layer in model.layers}
+    graph, layers = file.subgraphs[0], {layer.name for layer in model.layers if _kernel(layer) is not None}
     found: dict[str, list[Operator]] = {}
     for op in graph.operators:
         if stored_kernel(file, op) is None:
@@ -135,7 +137,7 @@ def _ops_by_layer(model: tf.keras.Model, file: Model) -> dict[str, list[Operator
         name = recorded.get(str(op.index))
         if name is None:
             parts = graph.tensors[op.outputs[0]].name.split(";")[0].split("/")
-            guesses = [guess for part in parts for guess in (part, _NUMBER.sub("", part)) if guess in known]
+            guesses = [guess for part in parts for guess in (part, _NUMBER.sub("", part)) if guess in layers]
             name = guesses[-1] if guesses else ""
         found.setdefault(str(name), []).append(op)
     return found
@@ -164,6 +166,9 @@ def _stored(file: Model, layer: tf.keras.layers.Layer, op: Operator) -> _Stored:
     kernel, bias, mine = stored_kernel(file, op), stored_bias(file, op), _kernel(layer)
     assert kernel is not None
     assert mine is not None
+    if op.name not in _OPS:
+        raise _UntakenError(f"its op is {op.name}, of which nothing is taken back")
+    _check_nothing_unfolded(file, op)
     if op.name == "LceBconv2d":
         stored = _stored_signs(file, op)
     else:
@@ -174,12 +179,22 @@ def _stored(file: Model, layer: tf.keras.layers.Layer, op: Operator) -> _Stored:
         values = np.moveaxis(values, 0, -1) if filters_first else np.moveaxis(values, 0, 2)
         filters = values.shape[-1]
         stored = _Stored(values, np.ones(filters), np.zeros(filters) if shift is None else shift, is_binary=False)
-    expected = tuple(mine.shape)
+    expected = known(mine.shape)
     if hasattr(layer, "depthwise_kernel"):  # (h, w, channels, filters of each)
         expected = (*expected[:2], 1, expected[2] * expected[3])
     if stored.kernel.shape[-len(expected) :] != expected or stored.kernel.size != math.prod(expected):
         raise _UntakenError(f"its kernel is {stored.kernel.shape} in the file and {expected} in the network")
     return stored
+
+
+def _check_nothing_unfolded(file: Model, op: Operator) -> None:
+    """Raise where a BatchNorm behind an op was not made a part of it: an op of its own multiplies or adds constants."""
+    graph = file.subgraphs[op.subgraph]
+    for other in graph.operators:
+        if other.name in ("MUL", "ADD", "SUB", "DIV") and op.outputs[0] in other.inputs:
+            numbers = [graph.tensors[i] for i in other.inputs if i >= 0 and file.buffers[graph.tensors[i].buffer].size]
+            if numbers:
+                raise _UntakenError(f"an op of its own behind it ({other.name}) has numbers, which are not told apart")
 
 
 def _stored_signs(file: Model, op: Operator) -> _Stored:
@@ -219,18 +234,25 @@ def _take_back(
     layer: tf.keras.layers.Layer, stored: list[_Stored], behind: list[tf.keras.layers.Layer | None], values: _Values
 ) -> None:
     """Put the values of a layer and of what stands behind it in every place."""
-    normed = [isinstance(follower, tf.keras.layers.BatchNormalization) for follower in behind]
-    if any(normed) != all(normed):
+    norms = [norm for norm in behind if isinstance(norm, tf.keras.layers.BatchNormalization)]
+    if 0 < len(norms) < len(behind):
         raise _UntakenError("a BatchNorm stands behind it in some of its places")
-    kernel, gains = _kernel_and_gains(layer, stored, alone=not all(normed))
+    if stored[0].is_binary and not norms:
+        raise _UntakenError("no BatchNorm stands behind it, which would take the gains of its filters")
+    if norms and getattr(layer, "activation", None) not in (None, tf.keras.activations.linear):
+        raise _UntakenError("its activation stands before its BatchNorm, which is then not part of its op")
+    kernel, gains = _kernel_and_gains(layer, stored)
     bias = layer.bias if getattr(layer, "use_bias", False) else None
-    values.put(_kernel(layer), kernel)
+    mine = _kernel(layer)
+    assert mine is not None
+    values.put(mine, kernel)
     if bias is not None:
-        values.put(bias, 0 if all(normed) else stored[0].shift)
+        values.put(bias, 0 if norms else stored[0].shift)
+    if norms:
+        for norm, place, gain in zip(norms, stored, gains, strict=True):
+            _take_norm(norm, gain, place.shift, values)
+        return
     for place, follower, gain in zip(stored, behind, gains, strict=True):
-        if all(normed):
-            _take_norm(follower, gain, place.shift, values)
-            continue
         factor = 1.0 if follower is None else float(np.mean(gain))
         if follower is not None:
             values.put(follower.factor, factor)
@@ -241,13 +263,8 @@ def _take_back(
             raise _UntakenError("its filters have shifts, and neither a bias nor a BatchNorm takes them")
 
 
-def _kernel_and_gains(
-    layer: tf.keras.layers.Layer, stored: list[_Stored], *, alone: bool
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the kernel of a layer in Keras' layout, and for every place what is multiplied with its sums, (filters,).
-
-    `alone`: no BatchNorm takes the gain of a 1-bit op, so that the kernel has it.
-    """
+def _kernel_and_gains(layer: tf.keras.layers.Layer, stored: list[_Stored]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the kernel of a layer in Keras' layout, and for every place what is multiplied with its sums, (filters,)."""
     first, mine, quantizer = stored[0], _kernel(layer), getattr(layer, "kernel_quantizer", None)
     assert mine is not None
     if first.is_binary != (quantizer is not None):
@@ -255,16 +272,14 @@ def _kernel_and_gains(
         raise _UntakenError(f"it is {there} in the file and {here} in the network")
     gains = [place.gain * _ratio(place, first) for place in stored]
     if quantizer is None:
-        return first.kernel.reshape(mine.shape), gains
-    turned = np.where(first.gain < 0, -1, 1) if alone else np.ones(len(first.gain))
-    signs = (first.kernel * turned).reshape(mine.shape)
-    scale = np.abs(first.gain) if alone else np.full(len(first.gain), math.prod(first.kernel.shape[:-1]) ** -0.5)
-    latent = (signs * scale).astype(np.float32)
+        return first.kernel.reshape(known(mine.shape)), gains
+    signs = first.kernel.reshape(known(mine.shape))
+    latent = (signs * math.prod(first.kernel.shape[:-1]) ** -0.5).astype(np.float32)
     reads = np.asarray(quantizer(tf.constant(latent))) / signs
     by_filter = reads.reshape(-1, reads.shape[-1])
     if not (by_filter > 0).all() or not np.allclose(by_filter, by_filter[0], rtol=1e-4):
         raise _UntakenError(f"{type(quantizer).__name__} does not read its signs as they are in the file")
-    return latent, [gain * turned / by_filter[0] for gain in gains]
+    return latent, [gain / by_filter[0] for gain in gains]
 
 
 def _ratio(place: _Stored, first: _Stored) -> np.ndarray:

@@ -170,10 +170,15 @@ def _groupnet(k: int) -> tf.keras.Model:
     return create_model("groupnet", backbone, image, classes, width=width, k=k)
 
 
+def single_bconv(shape: Convolution) -> bytes:
+    """Return a file of one 1-bit convolution with random weights."""
+    return run_converter(_convolution(shape, binary=True)).content
+
+
 def _models() -> Iterator[tuple[str, str, bytes]]:
     tf.keras.utils.set_random_seed(0)
     for shape in (*COMPARED, *BINARY_ONLY):
-        yield "bconv", str(shape), run_converter(_convolution(shape, binary=True)).content
+        yield "bconv", str(shape), single_bconv(shape)
         if shape in COMPARED:
             yield "fp32", str(shape), _stock(_convolution(shape, binary=False), int8=False)
             yield "int8", str(shape), _stock(_convolution(shape, binary=False), int8=True)

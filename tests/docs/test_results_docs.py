@@ -113,17 +113,18 @@ def test_the_program_says_what_is_stale_and_writes_it(tmp_path, monkeypatch, cap
     assert capsys.readouterr().err == "docs/page.md:1: 'rate' has no end; put <!--/r--> behind it.\n"
 
 
-def test_a_picture_of_another_file_is_stale(tmp_path, monkeypatch):
-    (tmp_path / "results").mkdir()
-    (tmp_path / drawn.FOLDER).mkdir(parents=True)
-    table = tmp_path / "results/cifar10_small.csv"
-    table.write_text((ROOT / "results/cifar10_small.csv").read_text())
+@pytest.mark.parametrize("picture", drawn.PICTURES, ids=lambda picture: picture.name)
+def test_a_picture_of_another_file_is_stale(picture, tmp_path, monkeypatch):
+    source, shown = tmp_path / picture.source, tmp_path / drawn.FOLDER / picture.name
+    source.parent.mkdir()
+    shown.parent.mkdir(parents=True)
+    source.write_bytes((ROOT / picture.source).read_bytes())
     monkeypatch.setattr(drawn, "ROOT", tmp_path)
-    monkeypatch.setattr(drawn, "PICTURES", drawn.PICTURES[:1])
-    assert drawn.stale() == ["docs/results/cifar10_small.png: not drawn from results/cifar10_small.csv as it is"]
-    assert list(drawn.draw()) == ["docs/results/cifar10_small.png: drawn from results/cifar10_small.csv"]
+    monkeypatch.setattr(drawn, "PICTURES", [picture])
+    assert drawn.stale() == [f"{drawn.FOLDER}/{picture.name}: not drawn from {picture.source} as it is"]
+    assert list(drawn.draw()) == [f"{drawn.FOLDER}/{picture.name}: drawn from {picture.source}"]
     assert not drawn.stale()
-    table.write_text(table.read_text().replace("0.7618,0.7618", "0.7618,0.7619"))
+    source.write_bytes(source.read_bytes() + b"\n")
     assert drawn.stale()
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,10 +16,10 @@ from larqnets import LarqnetsError, create_model
 from larqnets.cli.tables import networks as network_tables
 from larqnets.config import DataConfig
 from larqnets.data import load_dataset
-from larqnets.decompose import Settings
+from larqnets.decompose import Settings, decompose_kernel
 from larqnets.post_training import network as net
 from larqnets.post_training import steps
-from larqnets.post_training.decomposed_run import decompose_network, read_codes
+from larqnets.post_training.decomposed_run import decompose_network, layer_row, read_codes
 from larqnets.post_training.judge import Judge, as_hard_as_unseen
 from larqnets.post_training.sensitivity import sensitivities
 from larqnets.post_training.steps import Search, find_settings
@@ -36,6 +37,21 @@ def source(tmp_path):
     """A Keras file in the folder where the commands run."""
     (tmp_path / "small.h5").write_bytes(keras_file_content(digits_network()))
     return tmp_path / "small.h5"
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "stored"),
+    [
+        ((3, 3, 64, 64), Settings(step=1.0), "1 dense, 2 rice"),
+        ((3, 3, 1, 32), Settings(method="uniform", bits=8), "int8"),  # seven planes and a sign take more
+        ((3, 3, 64, 64), Settings(method="sketch"), ""),
+    ],
+)
+def test_a_row_says_how_a_layer_is_stored(shape, settings, stored):
+    rng = np.random.default_rng(0)
+    kernel = (rng.uniform(-1, 1, shape) if settings.method == "uniform" else rng.normal(size=shape)).astype(np.float32)
+    settings = replace(settings, protect_small=False)
+    assert layer_row(decompose_kernel(kernel, settings))["codes"] == stored
 
 
 def test_the_run_holds_what_the_settings_say(cli, source):

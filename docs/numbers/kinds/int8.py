@@ -55,9 +55,11 @@ def rest(
     return one(rows, stem=stem or ("rewritten" if "rewritten" in stems else min(stems)))
 
 
-def executed(*network: str, size: int | None = None, stem: str = "", ends: str = "float") -> int:
-    """Return the executed instructions of (network, variant, core)."""
-    return rest(*network, size=size, stem=stem, ends=ends)["instructions"]
+def executed(
+    network: str, variant: str, core: str = "a76", size: int | None = None, stem: str = "", ends: str = "float"
+) -> int:
+    """Return the executed instructions of such a row."""
+    return rest(network, variant, core, size, stem, ends)["instructions"]
 
 
 def resnet18(size: int) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from docs.numbers.formats import markdown, million, times, whole
+from docs.numbers.formats import markdown, million, percent, times, whole
 from docs.numbers.kinds import Makers
 from docs.numbers.sources import Row, document, one, table
 
@@ -169,8 +169,8 @@ def ways_of_networks() -> str:
         popcount, chosen = counted(shape, f"{kind}_popcount", core), counted(shape, kind, core)
         loads = " → ".join(million(row["load_instructions"], 0) for row in (popcount, chosen))
         kept = f"{million(popcount['prepared_bytes'])} → {million(chosen['prepared_bytes'], 1)} MB"
-        instructions = [row["instructions"] for row in (popcount, chosen)]
-        rows.append([name, *(million(n, 1) for n in instructions), f"{times(*instructions, 2)}x", loads, kept])
+        old, new = popcount["instructions"], chosen["instructions"]
+        rows.append([name, million(old, 1), million(new, 1), f"{times(old, new, 2)}x", loads, kept])
     return markdown(["", "popcount", "chosen", "fewer", "to load the file", "kept bytes"], rows)
 
 
@@ -224,10 +224,8 @@ def _resnet18_values() -> Makers:
 
 
 def _share(core: str, size: int = 112) -> str:
-    """Return how much of the int8 twin's instructions the binary network with a float rest executes, in percent."""
-    return (
-        f"{100 * executed(resnet18(size), 'network_binary', core) / executed(resnet18(size), 'network_int8', core):.0f}"
-    )
+    """Return the instructions of the binary network with a float rest in percent of the int8 twin's."""
+    return percent(executed(resnet18(size), "network_binary", core) / executed(resnet18(size), "network_int8", core), 0)
 
 
 VALUES: Makers = {
@@ -235,6 +233,7 @@ VALUES: Makers = {
         f"bconv_{size}": lambda s=shape: million(executed(s, "larqnets_bconv"))
         for size, shape in zip(SQUARES, SHAPES, strict=True)
     },
+    "bconv_macs": lambda: million(counted(SHAPES[0], "larqnets_bconv")["macs"], 1),
     **_resnet18_values(),
     **{f"resnet18_112_float_rest_share_{core}": lambda c=core: _share(c) for core in CORES},
     "resnet18_224_float_rest_share_i8mm": lambda: _share("i8mm", 224),

@@ -12,9 +12,8 @@ REACTNET = "reactnet_resnet8_cifar10_small-seed0"
 
 def _of_run(network: str, variant: str) -> tuple[float, int, int]:
     """Return score and instructions on a Cortex-A72 and a Cortex-A76 of a file of int8_rest.json."""
-    return rests.rest(network, variant)["test_score"], *(
-        rests.executed(network, variant, core) for core in ("a72", "a76")
-    )
+    old, new = (rests.executed(network, variant, core) for core in ("a72", "a76"))
+    return rests.rest(network, variant)["test_score"], old, new
 
 
 def _of_table(row: Row, score: str) -> tuple[float, int, int]:

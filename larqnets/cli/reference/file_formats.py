@@ -42,7 +42,7 @@ def file_metadata() -> str:
         "A key that has nothing to say is absent. Keys that are not here come from whoever called "
         "`larqnets.convert` with `provenance`, or from a task of your own. Readers pass over keys that they do not know, and "
         "refuse nonsense in those that they do.",
-        *_sections(own.FileMetadata, "absent"),
+        *_sections(own.FileMetadata, ""),
         "## For other programs",
         prose(model_metadata.__doc__),
         f"The FlatBuffer stands under the name `{model_metadata.NAME}`, the names in `{model_metadata.LABELS}`.",
@@ -65,7 +65,7 @@ def cbd() -> str:
 def _sections(root: type, nothing: str, units: Mapping[str, str] | None = None) -> list[str]:
     """Return a section for a dataclass and each that it is made of, in the order in which they are met.
 
-    `nothing`: what None is in the file; `units`: of fields by the ends of their names.
+    `nothing`: what None is in the file, "" where such a field is not there; `units`: of fields by the ends of their names.
     """
     parts = []
     for kind in _met(root, []):
@@ -108,7 +108,7 @@ def _words(hint: Any, nothing: str) -> str:
         return _words(parts[0], nothing) + limits
     if origin in (types.UnionType, typing.Union):
         words = [_words(part, nothing) for part in parts if part is not types.NoneType]
-        return " or ".join([*words, nothing] if types.NoneType in parts else words)
+        return " or ".join([*words, nothing] if nothing and types.NoneType in parts else words)
     if origin is Literal:
         return " or ".join(f"`{choice}`" for choice in parts)
     if origin is tuple:

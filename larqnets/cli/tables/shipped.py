@@ -75,5 +75,17 @@ def card(name: str, of: ModelCard, network: str) -> list[Any]:
     ]
 
 
+def published(document: Mapping[str, Any]) -> list[Any]:
+    """What `larqnets publish` wrote, and where it is to be seen."""
+    shown = {
+        "folder": document["folder"],
+        "files": ", ".join(document["files"]),
+        "licence": document["licence"],
+        **({"to be seen at": document["address"]} if document["address"] else {}),
+    }
+    again = "" if document["address"] else "Look at its README.md, then give the command again with --upload USER/NAME."
+    return [facts(shown), *document["remarks"], *([again] if again else [])]
+
+
 def _millions(count: int | None) -> str:
     return "not counted" if count is None else f"{count / 1e6:.2f} M"
