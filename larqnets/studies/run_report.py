@@ -310,11 +310,9 @@ def _proof(run: Run, manifest: dict[str, Any] | None) -> Section:
         return Section("Proof", lines=("There is no file yet that could be equal to the network.",))
     proof, v = manifest["proof"], manifest["verification"]
     todo = []
-    if proof.get("arm64_not_proven"):
-        again = f"larqnets convert {_quoted(run.path)} --target {TARGET}"
-        todo.append(
-            Todo(f"It is not proven on ARM64: {proof['arm64_not_proven'].rstrip('.')}.", f"{again}{_twins(manifest)}")
-        )
+    if why := proof.get("arm64_not_proven"):
+        again = f"larqnets convert {_quoted(run.path)} --target {TARGET}{_twins(manifest)}"
+        todo.append(Todo(f"It is not proven on ARM64: {why.rstrip('.')}.", again))
     if v is None:
         return Section("Proof", lines=(str(proof["line"]),), todo=tuple(todo))
     signs, wrong = (sum(layer[key] for layer in v["layers"]) for key in ("signs", "wrong"))
