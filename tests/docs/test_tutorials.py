@@ -6,6 +6,7 @@ are run but those with `<!-- not run: REASON -->` in the line before; blocks of 
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -39,13 +40,16 @@ def script_of(lines: list[str], page: str) -> tuple[str, list[Block]]:
         script[block.start + 1 : block.end] = lines[block.start + 1 : block.end]
         if block.language == "python":
             script[block.start], script[block.end] = "python - <<'END OF PYTHON'", "END OF PYTHON"
-    trap = f"""set -eE -o pipefail; trap 'echo "failed: {page}:$LINENO: $BASH_COMMAND" >&2' ERR; """
+    trap = f"""set -eE -o pipefail; trap 'echo "failed: {page}:$LINENO" >&2' ERR; """
     assert not script[0], "a page begins with its title"
     return trap + "\n".join(script) + "\n", left
 
 
 def give(script: str, folder: Path, environment: dict[str, str]) -> tuple[int, str]:
-    """Run a script in a folder; returns its exit code and all that was printed. What it started ends with it."""
+    """Run a script in a folder; returns its exit code and all that was printed. What it started ends with it.
+
+    Bash names the line of a command that fails, and of a pipe not always the command that failed: the whole line is put behind.
+    """
     log = folder.parent / "output.txt"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -63,7 +67,9 @@ def give(script: str, folder: Path, environment: dict[str, str]) -> tuple[int, s
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-    return process.returncode, log.read_text()
+    lines = script.splitlines()
+    named = re.sub(r"(?m)^failed: \S+:(\d+)$", lambda found: f"{found[0]}: {lines[int(found[1]) - 1]}", log.read_text())
+    return process.returncode, named
 
 
 @pytest.fixture
@@ -150,7 +156,7 @@ echo never
     ("last", "code", "said"),
     [
         ("exit 0", 0, "seen: {folder}/sub\nX is 1\n"),
-        ("ls absent | cat", 2, "failed: page.md:29: ls absent\n"),
+        ("ls absent | cat", 2, "failed: page.md:29: ls absent | cat\n"),
         ("python -c 'exit(7)'", 7, "failed: page.md:29: python -c 'exit(7)'\n"),
     ],
 )
