@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from deploy.hub.front_matter import (
     NOT_STATED,
     RESEARCH_ONLY,
@@ -29,6 +27,7 @@ from deploy.targets import TARGETS
 from larqnets import __version__, manifest
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError, printable
+from larqnets.extras import require
 from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.card import CARD_FILE, Ancestor, Card
 from larqnets.runs.history import history_of
@@ -67,8 +66,9 @@ def write_folder(
     """Write the folder of a converted run, by default RUN/hub; what was published there before is replaced.
 
     `licence`: that which its owner gives the weights, an identifier of the hub such as apache-2.0. Raises LarqnetsError for a
-    run that is not converted, a file that is not the manifest's, and a licence for weights that are for research only.
+    run that is not converted, a file that is not the manifest's, a licence for weights that are for research only, and without jinja2.
     """
+    require("Model cards", "jinja2")
     card, history = run.card, tuple(_without_path(ancestor) for ancestor in history_of(run.card))
     if licence is not None and any(ancestor.research_only for ancestor in history):
         raise LarqnetsError(f"{licence_lines(history)[0]} Leave --licence out: the card then says so.")
@@ -158,6 +158,8 @@ def _readme(
     contents: dict[str, bytes],
     repository: str | None,
 ) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("deploy.hub"),
         autoescape=False,  # it is Markdown; `_cell` sees to what names of others could do in it

@@ -68,7 +68,6 @@ ALLOWED = {
     "at least 50 times": "a setting",
     "a confidence of 95 %": "the level of an interval",
     "from 90 % to 89 %": "what a point is",
-    "2.5 GB of disk": "the size of the installed packages",
     "within 15 minutes": "a setting",
     "one of 450 is 0.22 points": "1 / 450",
     "forgives 0.5 points": "a limit of the proof",
