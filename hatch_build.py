@@ -1,4 +1,5 @@
-"""The wheel for ARM64 Linux: with LARQNETS_BUNDLE=build/arm64 the wheel carries that bundle and the platform's tag.
+"""The wheel for ARM64 Linux: with LARQNETS_BUNDLE=build/arm64 the wheel carries that bundle and the platform's tag,
+and leaves out the images that come with the package to train with.
 
 Without the variable it is the pure wheel for every machine. `make wheels` builds both.
 """
@@ -12,6 +13,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 # Google's library needs glibc 2.30, ours less; nothing depends on Python's ABI, the libraries are loaded by ctypes.
 TAG = "py3-none-manylinux_2_30_aarch64"
+# Images to train with: nothing is trained on a board.
+LEFT_OUT = ["/larqnets/data/*/*.npz"]
 
 
 class Arm64Runtime(BuildHookInterface):
@@ -29,5 +32,6 @@ class Arm64Runtime(BuildHookInterface):
             raise ValueError(f"There is no ARM64 runtime in {folder}. Build it with `make native`.") from error
         build_data["tag"] = TAG
         build_data["pure_python"] = False
+        self.build_config.target_config["exclude"] = LEFT_OUT
         for name in (*files, "manifest.json"):
             build_data["force_include"][str(folder / name)] = f"android_bench/lib/{name}"
