@@ -17,7 +17,7 @@ KINDS = ("methods", "backbones", "tasks", "datasets", "configs", "keys", "models
 def listing(
     what: str, pattern: str, runs: Path, load: Callable[[str], Any]
 ) -> tuple[list[Any], Callable[[], list[Any]]]:
-    """Return the names of a kind that match a shell glob, of models what is to be known, and a function that renders them.
+    """Return the names of a kind that match a shell glob, and a function that renders them.
 
     `load` imports a module that needs TensorFlow. Raises LarqnetsError for a kind that does not exist.
     """
@@ -59,7 +59,7 @@ def listing(
         from larqnets.shipped import list_models
 
         cards = {name: read_model_card(name) for name in list_models(pattern)}
-        return [shipped.row(name, card) for name, card in cards.items()], lambda: shipped.models(cards)
+        return list(cards), lambda: shipped.models(cards)
     found = [p.parent for p in sorted(runs.glob("*/card.json")) if fnmatchcase(p.parent.name, pattern)]
     return [p.name for p in found], lambda: _table("run", [(p.name, _run_words(p)) for p in found], f" in {runs}")
 

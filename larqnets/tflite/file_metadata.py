@@ -28,17 +28,13 @@ class Split:
 class Preprocess:
     """How an image file becomes the first input: resized, cut, then (pixel / 255 - mean) / std."""
 
-    labels: tuple[
-        str, ...
-    ]  # names of the classes, in the order of the numbers; of somebody else's network it may be empty
+    labels: tuple[str, ...]  # names of the classes by their numbers; of somebody else's network it may be empty
     image_shape: tuple[int, int, int]  # height, width, channels (1: grey, 3: red, green, blue)
     mean: tuple[float, ...]  # one for each channel
     std: tuple[float, ...]  # one for each channel
     crop_fraction: float  # the central part of the short side that is looked at
     dataset: str | None = None  # what the network was trained on; absent for somebody else's network
-    resize: Literal["crop", "warp", "letterbox"] | None = (
-        None  # how an image of another shape is brought to this size; absent: crop
-    )
+    resize: Literal["crop", "warp", "letterbox"] | None = None  # how another shape is brought to this one; absent: crop
     split: Split | None = None  # absent where the test images are a part of the data set itself
 
 

@@ -192,7 +192,10 @@ def test_other_scores_are_not_published(monkeypatch):
         suppressed(file_of("float"), "fast", samples(), 0)
 
 
-PREPROCESS = {"mean": [0.5, 0.25, 0.5], "std": [0.25, 0.5, 1.0]}
+PREPROCESS = {
+    **{"labels": list(INFO.labels), "image_shape": list(INFO.image_shape), "crop_fraction": 1.0},
+    **{"mean": [0.5, 0.25, 0.5], "std": [0.25, 0.5, 1.0]},
+}
 
 
 def test_a_file_without_larq_ops_has_standard_metadata():

@@ -122,10 +122,7 @@ def test_instructions_of_digits_are_counted_again(bundle, cpu):
 
 
 def test_the_table_and_the_card_are_printed(cli):
-    listed = json.loads(cli("list", "models", "--json").out)
-    assert [row["name"] for row in listed] == MODELS
-    digits = next(row for row in listed if row["name"] == "digits")
-    assert digits.items() >= {"task": "classification", "data_licence": "CC BY 4.0", "file_bytes": 98464}.items()
+    assert json.loads(cli("list", "models", "--json").out) == MODELS
     table = cli("list", "models").out
     assert f"{len(MODELS)} shipped models" in table
     assert all(name in table for name in MODELS)

@@ -11,23 +11,6 @@ from larqnets.runs.model_cards import ModelCard
 _NEXT = "larqnets models show NAME prints a card, larqnets run NAME runs it, larqnets train CONFIG --init-from model:NAME starts from it."
 
 
-def row(name: str, card: ModelCard) -> dict[str, Any]:
-    """What the list says of a model, as JSON types."""
-    score = card.score
-    return {
-        "name": name,
-        "task": card.task,
-        "dataset": card.images.dataset,
-        "data_licence": card.images.licence,
-        "licence": card.licence,
-        "score": score.name,
-        "trained": score.trained,
-        "converted": score.converted,
-        "file_bytes": card.file_bytes,
-        "instructions": card.instructions,
-    }
-
-
 def models(cards: Mapping[str, ModelCard]) -> list[Any]:
     """All of them."""
     cores = list(dict.fromkeys(core for card in cards.values() for core in card.instructions))
