@@ -1,11 +1,11 @@
 # Training, conversion and proofs on x86-64, with every package of requirements/ at its locked version and hash.
 #
 #   docker build --tag larqnets .
-#   docker run --rm --volume "$PWD/work:/work" larqnets runtime build     once, for the proofs on ARM64
-#   docker run --rm --volume "$PWD/work:/work" larqnets train digits
-#   docker run --rm --volume "$PWD/work:/work" larqnets convert runs/digits-seed0
+#   docker run --rm --volume "$PWD/mine:/home/larqnets" larqnets runtime build     once, for the proofs on ARM64
+#   docker run --rm --volume "$PWD/mine:/home/larqnets" larqnets train digits
+#   docker run --rm --volume "$PWD/mine:/home/larqnets" larqnets convert runs/digits-seed0
 #
-# /work holds runs/, the prepared data sets and the built ARM64 runtime; the folder that is mounted there must belong to user 1000,
+# /home/larqnets holds runs/, the prepared data sets and the built ARM64 runtime; the folder that is mounted there must belong to user 1000,
 # or name yours: --user "$(id -u):$(id -g)".
 #
 # What was tried: the commands of this file on Debian 12 with its Python 3.11, one after the other, in an empty folder. Not tried:
@@ -37,10 +37,10 @@ COPY deploy deploy
 COPY android_bench android_bench
 RUN /opt/larqnets/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation .
 
-RUN useradd --no-create-home --home-dir /work --uid 1000 larqnets && mkdir /work && chown larqnets:larqnets /work
-ENV PATH=/opt/larqnets/bin:$PATH HOME=/work TFDS_DATA_DIR=/work/data
+RUN useradd --no-create-home --home-dir /home/larqnets --uid 1000 larqnets && mkdir /home/larqnets && chown larqnets:larqnets /home/larqnets
+ENV PATH=/opt/larqnets/bin:$PATH HOME=/home/larqnets TFDS_DATA_DIR=/home/larqnets/data
 USER larqnets
-WORKDIR /work
-VOLUME ["/work"]
+WORKDIR /home/larqnets
+VOLUME ["/home/larqnets"]
 ENTRYPOINT ["larqnets"]
 CMD ["--help"]

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from larqnets.environment import HF_ENDPOINT
 from larqnets.errors import LarqnetsError, excerpt, first_line
+from larqnets.extras import missing, pip_line
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?/[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
 
@@ -15,10 +15,10 @@ def check_upload(repository: str) -> None:
     """Raise LarqnetsError unless a repository can be called so, the package is there, and the user has a token."""
     if _NAME.fullmatch(repository) is None:
         raise LarqnetsError(f"'{excerpt(repository, 80)}' is no name of a model on a hub. Write USER/NAME.")
-    if find_spec("huggingface_hub") is None:
+    if missing("hub"):
         raise LarqnetsError(
-            'An upload needs huggingface_hub, which is not installed. Install it: pip install "larqnets[hub]"; or leave '
-            "--upload out and take the folder there by hand."
+            f"An upload needs huggingface_hub, which is not installed. Install it: {pip_line('hub')}; or leave --upload out and "
+            "take the folder there by hand."
         )
     from huggingface_hub import get_token
 

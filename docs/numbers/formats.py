@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from larqnets.cli.reference.markdown import table
+
 
 def million(count: float, digits: int = 2) -> str:
     """Return a count in millions: 2.07."""
@@ -30,6 +32,6 @@ def times(larger: float, smaller: float, digits: int = 1) -> str:
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table in Markdown; every column but the first is a number or short, so nothing is aligned."""
-    lines = [head, ["---"] * len(head), *rows]
-    assert {len(line) for line in lines} == {len(head)}, "every row has the columns of the head"
-    return "\n".join("|" + "".join(f" {cell} |" if cell else " |" for cell in line) for line in lines)
+    rows = list(rows)
+    assert {len(row) for row in rows} <= {len(head)}, "every row has the columns of the head"
+    return table(head, rows)

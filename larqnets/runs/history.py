@@ -92,20 +92,17 @@ def _of_network(named: str, weights: str | None, seen: _Seen) -> tuple[Ancestor,
         card = Run.open(path).card
     except LarqnetsError:  # what cannot be read any more tells nothing
         return (Ancestor("network", named, NOT_KNOWN),)
-    inherited = _of_card(card, (*seen, path.resolve()))
-    return (
-        Ancestor("network", card.name, _OWN),
-        *(ancestor if ancestor.by else replace(ancestor, by=card.name) for ancestor in inherited),
-    )
+    return _with_inherited(Ancestor("network", card.name, _OWN), _of_card(card, (*seen, path.resolve())))
 
 
 def _of_model(named: str) -> tuple[Ancestor, ...]:
     card = read_model_card(named)
-    inherited = (_data_set(card.images.dataset), *card.history)
-    return (
-        Ancestor("network", named, card.licence),
-        *(ancestor if ancestor.by else replace(ancestor, by=named) for ancestor in inherited),
-    )
+    return _with_inherited(Ancestor("network", named, card.licence), (_data_set(card.images.dataset), *card.history))
+
+
+def _with_inherited(network: Ancestor, inherited: tuple[Ancestor, ...]) -> tuple[Ancestor, ...]:
+    """Return a network and what it descends from: where nobody is named by whom that came in, by this network."""
+    return network, *(ancestor if ancestor.by else replace(ancestor, by=network.name) for ancestor in inherited)
 
 
 def _data_set(name: str) -> Ancestor:

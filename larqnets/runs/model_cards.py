@@ -32,7 +32,7 @@ class ModelScore:
 
 
 @dataclass(frozen=True)
-class ModelImages:
+class LearnedImages:
     """The images that it learned from: whose they are, where they are from, and how many."""
 
     dataset: str
@@ -57,7 +57,7 @@ class ModelCard:
     config: str
     commands: tuple[str, ...]
     licence: str
-    images: ModelImages
+    images: LearnedImages
     score: ModelScore
     instructions: dict[str, int]
     file_bytes: Annotated[int, Range(1)]

@@ -12,11 +12,18 @@ DIGITS = "results/digits.csv"
 FIRST = "results/cifar10_first.csv"
 SMALL = "results/cifar10_small.csv"
 LONG = "results/sdbnn_resnet20_cifar10.json"
+_CONVERTED = "converted_test_accuracy"
 SAID = {
     "real": "`real` (float)",
     "binaryconnect": "`binaryconnect` (float, binary weights)",
     "elasticlink": "`elasticlink` (reconstructed)",
 }
+
+
+def _measured(row: Row) -> list[str]:
+    """Return accuracy as trained and of the file, its bytes, and 1-bit and real MACs."""
+    scores = (f"{percent(row[score])} %" for score in ("test_accuracy", _CONVERTED))
+    return [*scores, *(whole(row[column]) for column in ("file_bytes", "binary_macs", "float_macs"))]
 
 
 def digits() -> str:
@@ -26,9 +33,7 @@ def digits() -> str:
         [
             f"`{row['method']}`",
             backbones[row["backbone"]],
-            f"{percent(row['test_accuracy'])} %",
-            f"{percent(row['converted_test_accuracy'])} %",
-            *(whole(row[column]) for column in ("file_bytes", "binary_macs", "float_macs")),
+            *_measured(row),
         ]
         for row in table(DIGITS)
     ]
@@ -42,9 +47,7 @@ def first() -> str:
     rows = [
         [
             "`birealnet`" if row["method"] == "birealnet" else "`real`, its twin, float",
-            f"{percent(row['test_accuracy'])} %",
-            f"{percent(row['converted_test_accuracy'])} %",
-            *(whole(row[column]) for column in ("file_bytes", "binary_macs", "float_macs")),
+            *_measured(row),
             f"{row['seconds'] / 60:.0f} min",
         ]
         for row in table(FIRST)
@@ -104,7 +107,6 @@ def _gap() -> str:
 
 
 TABLES: Makers = {"digits": digits, "cifar10_first": first, "cifar10_small": small}
-_CONVERTED = "converted_test_accuracy"
 VALUES: Makers = {
     "cifar10_first_gap": _gap,
     "cifar10_small_real_least": lambda: _real_to(min),

@@ -5,28 +5,13 @@ from docs.numbers.kinds import Makers, kernels
 from docs.numbers.kinds import int8 as rests
 from docs.numbers.sources import Row
 
-SIZE = 112
 DEEP = "3x3 14x14x256"
-# A variant and the stem that it is compared with; the int8 twin has the rewritten one.
-VARIANTS = {
-    "float_rest": ("float_rest", "rewritten"),
-    "mixed": ("mixed", "rewritten"),
-    "own_stem": ("mixed_own_stem", "own_op"),
-}
-
-
-def _fewer(variant: str, stem: str, core: str) -> str:
-    """Return how many times fewer instructions a binary ResNet-18 executes than its int8 twin."""
-    ours, theirs = (
-        rests.executed(rests.BIREAL, of, core, size=SIZE, stem=with_stem)
-        for of, with_stem in ((variant, stem), ("int8_twin", "rewritten"))
-    )
-    return times(theirs, ours)
+VARIANTS = {"float_rest": "float_rest", "mixed": "mixed", "own_stem": "mixed_own_stem"}
 
 
 def _part(kind: str) -> str:
     """Return what part of a binary ResNet-18 with a float rest is of one kind of op, in percent."""
-    row = rests.rest(rests.BIREAL, "float_rest", "a72", size=SIZE)
+    row = rests.rest(rests.BIREAL, "float_rest", "a72", size=112)
     return f"{100 * row['by_kind'][kind] / row['instructions']:.0f}"
 
 
@@ -50,8 +35,8 @@ VALUES: Makers = {
     "speed_resnet18_1bit_percent": lambda: _part("1-bit convolutions"),
     "speed_resnet18_stem_percent": lambda: _part("stem"),
     **{
-        f"speed_{name}_vs_int8_{core}": lambda v=variant, s=stem, c=core: _fewer(v, s, c)
-        for name, (variant, stem) in VARIANTS.items()
+        f"speed_{name}_vs_int8_{core}": lambda v=variant, c=core: rests.fewer(v, c)
+        for name, variant in VARIANTS.items()
         for core in kernels.CORES
     },
 }

@@ -19,7 +19,7 @@ def page(title: str, *parts: str) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table; its cells are Markdown, in which a | is a character like others."""
     lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(_cell(text) for text in line)} |" for line in lines)
+    return "\n".join("|" + "".join(f" {_cell(text)} |" if text else " |" for text in line) for line in lines)
 
 
 def _cell(text: str) -> str:
