@@ -80,12 +80,16 @@ def test_it_runs_as_a_user_without_rights_in_a_volume():
     order = [name for name, _ in instructions()]
     assert order.index("USER") > max(i for i, name in enumerate(order) if name == "RUN")
     (made,) = (command for command in arguments("RUN") if "useradd" in command)
-    assert re.search(r"useradd .*--uid 1000 larqnets && mkdir /home/larqnets && chown larqnets:larqnets /home/larqnets$", made)
+    assert re.search(
+        r"useradd .*--uid 1000 larqnets && mkdir /home/larqnets && chown larqnets:larqnets /home/larqnets$", made
+    )
     assert arguments("VOLUME") == ['["/home/larqnets"]']
     assert arguments("WORKDIR")[-1] == "/home/larqnets"
     assert arguments("ENTRYPOINT") == ['["larqnets"]']
     (environment,) = arguments("ENV")
-    assert {f"PATH={VENV}/bin:$PATH", "HOME=/home/larqnets", "TFDS_DATA_DIR=/home/larqnets/data"} == set(environment.split())
+    assert {f"PATH={VENV}/bin:$PATH", "HOME=/home/larqnets", "TFDS_DATA_DIR=/home/larqnets/data"} == set(
+        environment.split()
+    )
 
 
 def test_its_commands_run_in_an_empty_folder(tmp_path):

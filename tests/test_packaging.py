@@ -27,7 +27,7 @@ PLOT = 'pip install "larqnets[plot]"'
 MAX_WHEEL = 3 * 10**6  # bytes
 HEAVY = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine", "tensorflow_datasets")
 
-BASE = "arrays beginnings config console csv_table documents endings environment errors extras files legend losses manifest method_options overrides pareto_front pictures places processes quantizers registry reporter schema schema_keys scores shapes shipped terminal watchdog"
+BASE = "arrays beginnings config console csv_table documents endings environment errors extras files legend losses manifest method_options overrides pareto_front pictures places processes quantizers registry reporter schema schema_keys scores shapes shipped templates terminal watchdog"
 # Room -> the rooms that it may import, every one of them above it in this list. What stands loose in larqnets/ is a room of
 # its own; each of them may be imported by all. Only the studies and the command line may look at every floor.
 MAY_IMPORT = {

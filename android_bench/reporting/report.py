@@ -25,6 +25,7 @@ from android_bench.reporting.words import (
 from larqnets import __version__
 from larqnets.extras import require
 from larqnets.files import write_atomically
+from larqnets.templates import templates_of
 
 SHOWN_OPS = 12
 PAGES_NEED = ("matplotlib", "jinja2")
@@ -57,17 +58,9 @@ def to_markdown(sessions: Sequence[Session]) -> str:
 
 
 def _render(template: str, sessions: Sequence[Session], *, autoescape: bool) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("android_bench"),
-        autoescape=autoescape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=None if autoescape else _markdown,
-    )
+    environment = templates_of("android_bench", autoescape=autoescape, finalize=None if autoescape else _markdown)
     environment.filters |= {"ms": ms, "percent": percent, "kib": kib}
     environment.globals |= {
         "colours": plots.COLOURS,

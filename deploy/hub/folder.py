@@ -32,6 +32,7 @@ from larqnets.reporter import SILENT, Reporter
 from larqnets.runs.card import CARD_FILE, Ancestor, Card
 from larqnets.runs.history import history_of
 from larqnets.runs.run import CONFIG_FILE, Run
+from larqnets.templates import templates_of
 from larqnets.tflite.inspect import own_metadata
 from larqnets.tflite.reading import read_model
 
@@ -158,16 +159,8 @@ def _readme(
     contents: dict[str, bytes],
     repository: str | None,
 ) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("deploy.hub"),
-        autoescape=False,  # it is Markdown; `_cell` sees to what names of others could do in it
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    # It is Markdown; `_cell` sees to what names of others could do in it.
+    environment = templates_of("deploy.hub", autoescape=False, keep_trailing_newline=True)
     named = {entry["file"]: (variant, entry) for variant, entry in document["files"].items()}
     counted = card.arm64
     name = _cell(card.name)

@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from larqnets import __version__
 from larqnets.errors import printable
 from larqnets.studies.run_report import Section
+from larqnets.templates import templates_of
 
 
 def to_html(name: str, sections: Sequence[Section]) -> str:
     """Return the page; whatever a user, a file name or a manifest says in it is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("larqnets.studies"),
+    environment = templates_of(
+        "larqnets.studies",
         autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
         finalize=lambda value: printable(value, keep="\n") if type(value) is str else value,
     )
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode("ascii")
