@@ -30,7 +30,7 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml requirements/core.txt requirements/everything.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed. Install Python 3.11, or name one: make PYTHON=python3"; exit 1; }
-	@echo "installing the locked packages into $(VENV) (about 1 minute, 4 GB)"
+	@echo "installing the locked packages into $(VENV) (about 2 minutes, 4 GB)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python $(PIP) install $(LOCKED) --only-binary :all: --requirement requirements/core.txt
 	@$(BIN)/python $(PIP) install $(LOCKED) --no-build-isolation --requirement requirements/everything.txt
