@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deploy.app.assets import check_place, check_told, write_assets
 from deploy.convert.convert import convert, convert_twin, refuse_known_problems
 from deploy.convert.int8_rest import SEED, int8_rest
 from deploy.convert.publish import publish
@@ -62,6 +63,7 @@ def convert_source(
     int8: Sequence[Int8Request] = (),
     arm64_proof: bool = True,
     runtime_ops: RuntimeOps = "stock",
+    app: Path | None = None,
     reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
     """Convert, prove, write; returns the manifest. A run gets `<run>/<target>/` and its card the converted accuracy.
@@ -75,6 +77,7 @@ def convert_source(
     `int8` adds files of the network with its real-valued rest in int8, see `deploy.convert.int8_rest`.
     `arm64_proof` proves the files on our ARM64 runtime too, where it is there; the manifest's `proof` says on what.
     `runtime_ops` "larqnets" gives int8 files a stem that only our runtime runs, see `deploy.export.own_stem`.
+    `app`: a folder that also gets the proven file as assets of an Android app, see `deploy.app.assets`.
 
     `twins` also writes the same backbone real-valued, as float and int8: with the weights of `twin_run`, a trained run
     of method `real`, or else untrained, good for size and latency only, which the manifest says. A decomposed run also
@@ -95,6 +98,9 @@ def convert_source(
     binary = bool(trained.binary_layers)
     roles = _roles(binary, twins or twin_run is not None, int8, postprocess)
     check_free(folder, [f"{role}.tflite" for role in roles])  # before minutes of work
+    if app is not None:
+        check_told(source.preprocess, str(source.origin))
+        check_place(app, Path(source.origin).name)
     provenance, samples = _provenance(source), verification_samples(source)
     entry = {**provenance, "target": target}
     main = convert(trained, samples, provenance=entry, allow_float=allow_float, stem=stem, reporter=reporter)
@@ -123,7 +129,10 @@ def convert_source(
     manifest = publish(folder, files, facts, reporter)
     if source.run is not None:
         _tell_card(source.run, files[0], samples, folder)
-    return {**manifest, "folder": str(folder)}
+    told = {**manifest, "folder": str(folder)}
+    if app is not None:
+        told["app"] = write_assets(files[0].file, app, provenance["source"], reporter).to_json()
+    return told
 
 
 def _tell_card(run: Run, main: Converted, samples: Samples, folder: Path) -> None:
