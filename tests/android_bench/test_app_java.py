@@ -5,28 +5,32 @@ C library (app_shim.c). Bitmap and AssetManager are stubs. No JVM of Android, an
 """
 
 import os
+import platform
+import shutil
 import struct
 
 import numpy as np
 import pytest
+from app_guest import JNI, build_shim, tflite
 from java_cases import argb, packed, results_of, text, upright
 from java_classes import classes, run_java
 from PIL import Image
 
+from android_bench.runtime.app import LIBRARY
 from deploy.app.assets import write_assets
 from deploy.run.classifier import Classifier
 from deploy.run.detector import Detector
 from deploy.run.interpreter import Interpreter
 from deploy.run.segmenter import Segmenter
 from deploy.run.shipped import find_model
-from larqnets import __version__
+from larqnets import LarqnetsError, __version__
 from larqnets.tflite.reading import read_model
 
 __all__ = ["classes"]  # a fixture
 
 SHIPPED = ("digits", "nuclei", "bccd")
 CHECKS = [
-    *("buffers", "models", "places", "closed", "metadata", "pictures", "bitmaps", "memory", "options"),
+    *("buffers", "models", "places", "closed", "metadata", "pictures", "bitmaps", "memory", "wide", "options"),
     *(f"{__version__} 2.14.0 portable", "about", "wrong thread", "four threads", "1000 interpreters", "leaks"),
 ]
 
@@ -37,6 +41,21 @@ def assets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("assets")
     for name in SHIPPED:
         write_assets(read_model(find_model(name)), folder, name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def app_desktop(app_library, tmp_path_factory):
+    """The folder of the x86-64 libraries: ours and TensorFlow Lite 2.14, both for Android, and what they stand on."""
+    if platform.machine() != "x86_64":
+        pytest.skip("runs the library for x86-64")
+    folder = tmp_path_factory.mktemp("desktop")
+    try:
+        (folder / JNI).write_bytes(tflite("2.14.0", "x86_64"))
+    except LarqnetsError as error:
+        pytest.skip(str(error))
+    build_shim(folder, "x86_64")
+    shutil.copy(app_library / "x86_64" / LIBRARY, folder)
     return folder
 
 
@@ -137,9 +156,9 @@ def test_missing_libraries_are_named(classes, app_desktop, tmp_path):
     assert len(said) == 2
     assert all(line.startswith("This app has no liblarqnets.so for amd64.") for line in said)
     for path in app_desktop.iterdir():
-        if path.name != "libtensorflowlite_jni.so":
+        if path.name != JNI:
             (tmp_path / path.name).symlink_to(path)
     model, version = run_java(classes, "larqnets.Missing", file, **jvm(tmp_path)).splitlines()
-    assert "TensorFlow Lite is not in this app" in model
+    assert "This app has no TensorFlow Lite" in model
     assert "litert" in model
     assert "no TensorFlow Lite that serves" in version

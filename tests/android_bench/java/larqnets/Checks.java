@@ -45,6 +45,7 @@ final class Checks {
         checks.put("pictures", Checks::pictures);
         checks.put("bitmaps", Checks::bitmaps);
         checks.put("memory", Checks::memory);
+        checks.put("wide", Checks::wide);
         checks.put("options", Checks::options);
         checks.put("about", Checks::about);
         checks.put("wrong thread", () -> Many.wrongThread(digits));
@@ -243,6 +244,14 @@ final class Checks {
             Told.that(found.mask.length == 64, "works afterwards");
             Told.argument("is not in the picture of 8x8", () -> found.classAt(8, 0));
             Told.argument("Give the picture that was looked at", () -> found.overlay(huge));
+        }
+    }
+
+    private static void wide() {
+        try (Detector detector = new Detector(bccd.model(), bccd.metadata())) {
+            Picture wide = Picture.of(new ArrayBitmap(null, 400_000_000, 1, Bitmap.Config.ARGB_8888));
+            Told.state("There is no memory for a picture of 400000000x1 pixels", () -> detector.detect(wide));
+            detector.detect(DIGIT, 8, 8);
         }
     }
 
