@@ -79,11 +79,11 @@ public final class Classifier extends PictureModel {
         if (top < 1) {
             throw new IllegalArgumentException("top must be at least 1, not " + top + ".");
         }
-        return look(picture, view -> best(values(0), top));
+        return look(picture, view -> best(values(0), metadata.output, labels, top));
     }
 
-    private List<Answer> best(float[] scores, int top) {
-        float[] probabilities = metadata.output.equals("logits") ? softmax(scores) : scores;
+    static List<Answer> best(float[] scores, String kind, List<String> labels, int top) {
+        float[] probabilities = kind.equals("logits") ? softmax(scores) : scores;
         List<Integer> order = new ArrayList<>();
         for (int i = 0; i < probabilities.length; i++) {
             order.add(i);

@@ -17,8 +17,8 @@ import java.util.List;
  * }</pre>
  */
 public final class Detector extends PictureModel {
-    private static final String BOXES = "boxes";
-    private static final String SCORES = "scores";
+    private static final int BOXES = 0; // which output: `larqnets convert --app` refuses files that have them otherwise
+    private static final int SCORES = 1;
 
     private final List<String> labels;
     private final Suppression suppression;
@@ -48,7 +48,7 @@ public final class Detector extends PictureModel {
         super(model, metadata, options, Metadata.DETECTION);
         boolean whole = false;
         try {
-            labels = metadata.labels(scores(interpreter.outputs()).size(2));
+            labels = metadata.labels(interpreter.outputs().get(SCORES).size(2));
             suppression = new Suppression(score, iou, metadata.maxPerClass, metadata.max);
             whole = true;
         } finally {
@@ -60,11 +60,11 @@ public final class Detector extends PictureModel {
 
     @Override
     boolean understands(List<Tensor> outputs) {
-        if (outputs.size() != 2 || !metadata.outputs.contains(BOXES) || !metadata.outputs.contains(SCORES)) {
+        if (outputs.size() != 2) {
             return false;
         }
-        Tensor boxes = outputs.get(metadata.outputs.indexOf(BOXES));
-        Tensor scores = scores(outputs);
+        Tensor boxes = outputs.get(BOXES);
+        Tensor scores = outputs.get(SCORES);
         boolean fit = boxes.rank() == 3 && scores.rank() == 3 && boxes.size(2) == 4 && boxes.size(1) == scores.size(1);
         boolean one = fit && boxes.size(0) == 1 && scores.size(0) == 1 && scores.bytes > 0;
         return one && Values.areReal(boxes) && Values.areReal(scores);
@@ -92,24 +92,23 @@ public final class Detector extends PictureModel {
      *     answers with NaN or infinite values
      */
     public List<Box> detect(Picture picture) {
-        return look(
-                picture,
-                view -> {
-                    float[] boxes = values(metadata.outputs.indexOf(BOXES));
-                    float[] scores = values(metadata.outputs.indexOf(SCORES));
-                    List<Box> found = new ArrayList<>();
-                    for (Suppression.Candidate each : suppression.best(boxes, scores, labels.size())) {
-                        double[] sides = located(each, view, picture);
-                        if (sides[2] > sides[0] && sides[3] > sides[1]) { // else it lies beside the picture
-                            found.add(new Box(labels.get(each.number), each.number, each.score, sides));
-                        }
-                    }
-                    return Collections.unmodifiableList(found);
-                });
+        return look(picture, view -> found(values(BOXES), values(SCORES), suppression, labels, view, metadata, picture));
+    }
+
+    static List<Box> found(
+            float[] boxes, float[] scores, Suppression suppression, List<String> labels, View view, Metadata metadata, Picture picture) {
+        List<Box> found = new ArrayList<>();
+        for (Suppression.Candidate each : suppression.best(boxes, scores, labels.size())) {
+            double[] sides = located(each, view, metadata, picture);
+            if (sides[2] > sides[0] && sides[3] > sides[1]) { // else it lies beside the picture
+                found.add(new Box(labels.get(each.number), each.number, each.score, sides));
+            }
+        }
+        return Collections.unmodifiableList(found);
     }
 
     /** Returns left, top, right and bottom in pixels of the picture, to two digits, cut off at its sides. */
-    private double[] located(Suppression.Candidate box, View view, Picture picture) {
+    private static double[] located(Suppression.Candidate box, View view, Metadata metadata, Picture picture) {
         double down = (double) view.height / view.rows * metadata.height;
         double across = (double) view.width / view.columns * metadata.width;
         return new double[] {
@@ -122,9 +121,5 @@ public final class Detector extends PictureModel {
 
     private static double inside(double place, int side) {
         return Math.rint(Math.max(0, Math.min(side, place)) * 100) / 100;
-    }
-
-    private Tensor scores(List<Tensor> outputs) {
-        return outputs.get(metadata.outputs.indexOf(SCORES));
     }
 }

@@ -58,8 +58,11 @@ final class Entries {
         return Arrays.stream(parts).mapToDouble(part -> finite(key, part)).toArray();
     }
 
-    /** Returns colours "R G B,R G B,..." as 0xFFRRGGBB. */
+    /** Returns colours "R G B,R G B,..." as 0xFFRRGGBB; none of an empty text. */
     int[] colors(String key) {
+        if (text(key).isEmpty()) {
+            return new int[0];
+        }
         return Arrays.stream(text(key).split(",", -1)).mapToInt(color -> color(key, color)).toArray();
     }
 

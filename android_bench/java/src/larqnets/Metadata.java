@@ -3,7 +3,6 @@ package larqnets;
 import java.io.IOException;
 import java.io.Reader;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Properties;
@@ -53,9 +52,6 @@ public final class Metadata {
     /** Names of the classes; of those of a mask there may be none. */
     public final List<String> labels;
 
-    /** Names of the outputs, in the file's order. */
-    public final List<String> outputs;
-
     /** Colours of the classes of a segmenter, 0xFFRRGGBB; empty for others. */
     final int[] colors;
 
@@ -84,7 +80,6 @@ public final class Metadata {
         resize = entries.oneOf("image.resize", CROP, WARP, LETTERBOX);
         cropFraction = entries.number("image.crop_fraction", 0, 1);
         output = entries.oneOf("output", "logits", "softmax", "sigmoid", "mask");
-        outputs = Collections.unmodifiableList(Arrays.asList(entries.text("outputs").split(",")));
         boolean boxes = task.equals(DETECTION);
         if (boxes) {
             entries.oneOf("boxes", "ymin_xmin_ymax_xmax_relative");

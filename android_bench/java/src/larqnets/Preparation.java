@@ -48,10 +48,10 @@ final class Preparation {
         }
         float[] ready = new float[metadata.width * channels];
         byte[] bytes = new byte[ready.length];
-        for (int y = 0, at = 0; y < metadata.height; y++) {
+        for (int y = 0; y < metadata.height; y++) {
+            int filled = y < view.rows ? view.columns * channels : 0;
             for (int i = 0; i < ready.length; i++) {
-                boolean inside = y < view.rows && i < view.columns * channels;
-                int value = inside ? small.value(at++) : GREY;
+                int value = i < filled ? small.row(y)[i] : GREY;
                 if (floats) {
                     ready[i] = real[i % channels][value];
                 } else {

@@ -3,57 +3,78 @@ package larqnets;
 import java.util.Arrays;
 
 /**
- * Bilinear resizing with antialiasing, to the last bit as Pillow does it with 8 bits a channel.
+ * Bilinear resizing with antialiasing, to the last bit as Pillow 13 does it with 8 bits a channel.
  *
  * <p>A pixel of the result is the mean of those below a triangle around its place, which is as wide as two pixels of the
- * larger of both pictures; first along the rows, rounded to 8 bits, then along the columns. Weights are integers, in steps of
+ * larger of both pictures; along one side first, rounded to 8 bits, then along the other. Weights are integers, in steps of
  * 2^-22 (Pillow's libImaging/Resample.c). The rows come one after another and are added up, so that of a picture no more than
- * one row is held.
+ * a few rows are held.
+ *
+ * <p>Pillow goes along the rows first, and since version 13 (its pull request 9549) along the columns where the height shrinks
+ * by more than twice as many pixels as the width. The order changes a pixel by one level at most.
  */
 final class Resampling {
     private static final int BITS = 22;
     private static final int HALF = 1 << (BITS - 1);
 
     private final int channels;
-    private final int columns;
+    private final boolean columnsFirst;
     private final Weights across;
     private final Weights down;
-    private final int[] sums; // (rows, columns, channels), in steps of 2^-22
-    private final int[] row;
+    private final int[][] sums; // of every row of the result that is begun, in steps of 2^-22
+    private final int[][] result;
+    private int finished; // rows of the result
 
     Resampling(int height, int width, int rows, int columns, int channels) {
         this.channels = channels;
-        this.columns = columns;
+        columnsFirst = height > rows && height - rows > 2L * (width - columns);
         across = new Weights(width, columns);
         down = new Weights(height, rows);
-        sums = new int[rows * columns * channels];
-        row = new int[columns * channels];
-        Arrays.fill(sums, HALF);
+        sums = new int[rows][];
+        result = new int[rows][];
     }
 
     /** Adds the row `y` of the picture: (width, channels) values from 0 to 255. The rows come from the top to the bottom. */
     void add(int y, int[] values) {
-        for (int x = 0, at = 0; x < columns; x++) {
+        int[] row = columnsFirst ? values : resized(values);
+        for (int target = finished; target < sums.length && down.first[target] <= y; target++) {
+            if (sums[target] == null) {
+                sums[target] = new int[row.length];
+                Arrays.fill(sums[target], HALF);
+            }
+            int weight = down.weight[down.start[target] + y - down.first[target]];
+            for (int i = 0; i < row.length; i++) {
+                sums[target][i] += row[i] * weight;
+            }
+        }
+        while (finished < sums.length && down.end(finished) == y + 1) {
+            int[] whole = sums[finished];
+            sums[finished] = null;
+            for (int i = 0; i < whole.length; i++) {
+                whole[i] = in8Bits(whole[i]);
+            }
+            result[finished++] = columnsFirst ? resized(whole) : whole;
+        }
+    }
+
+    /** Returns a row of the result, (columns, channels) values from 0 to 255, after the last row of the picture. */
+    int[] row(int number) {
+        return result[number];
+    }
+
+    private int[] resized(int[] row) {
+        int[] found = new int[across.first.length * channels];
+        for (int x = 0, at = 0; x < across.first.length; x++) {
             for (int c = 0; c < channels; c++, at++) {
                 int sum = HALF;
                 int from = across.first[x] * channels + c;
                 for (int i = across.start[x]; i < across.start[x + 1]; i++, from += channels) {
-                    sum += values[from] * across.weight[i];
+                    sum += row[from] * across.weight[i];
                 }
-                row[at] = in8Bits(sum);
+                found[at] = in8Bits(sum);
             }
         }
-        for (int target = down.below(y); target < down.first.length && down.first[target] <= y; target++) {
-            int weight = down.of(target, y);
-            for (int i = 0, at = target * row.length; weight != 0 && i < row.length; i++, at++) {
-                sums[at] += row[i] * weight;
-            }
-        }
-    }
-
-    /** Returns a value of the result, 0 to 255, by its place in (rows, columns, channels), after the last row. */
-    int value(int place) {
-        return in8Bits(sums[place]);
+        return found;
     }
 
     private static int in8Bits(int sum) {
@@ -65,7 +86,6 @@ final class Resampling {
         final int[] first; // the first pixel
         final int[] start; // where its weights begin in `weight`; those of the next place follow
         final int[] weight; // in steps of 2^-22
-        private int lowest; // the first place that pixels to come are part of
 
         Weights(int have, int wanted) {
             double scale = (double) have / wanted;
@@ -96,17 +116,9 @@ final class Resampling {
             }
         }
 
-        /** Returns the first place that the pixel `y` is part of, where pixels are asked for in rising order. */
-        int below(int y) {
-            while (lowest < first.length && first[lowest] + start[lowest + 1] - start[lowest] <= y) {
-                lowest++;
-            }
-            return lowest;
-        }
-
-        int of(int place, int y) {
-            int i = y - first[place];
-            return i < start[place + 1] - start[place] ? weight[start[place] + i] : 0;
+        /** Returns the pixel behind the last one that a place is made of. */
+        int end(int place) {
+            return first[place] + start[place + 1] - start[place];
         }
     }
 }

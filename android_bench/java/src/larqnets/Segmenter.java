@@ -82,7 +82,9 @@ public final class Segmenter extends PictureModel {
         return look(
                 picture,
                 view -> {
-                    fill(mask, picture.width(), view);
+                    Tensor output = interpreter.outputs().get(0);
+                    boolean isMask = output.rank() == 3;
+                    fill(mask, picture.width(), view, metadata, output, isMask ? bytes(0) : null, isMask ? null : values(0));
                     return new Segments(mask, picture.width(), picture.height(), view, labels, metadata.colors);
                 });
     }
@@ -103,27 +105,32 @@ public final class Segmenter extends PictureModel {
         }
     }
 
-    private void fill(byte[] mask, int stride, View view) {
+    /** Writes the classes of the part that is seen, of stored `classes` (h, w) or of `logits` (h, w, C): one of them is null. */
+    static void fill(
+            byte[] mask, int stride, View view, Metadata metadata, Tensor output, byte[] classes, float[] logits) {
         // What fills the rest of the input would lie beside the picture.
         int height = Math.max(view.height, beyond(view.height, metadata.height, view.rows));
         int width = Math.max(view.width, beyond(view.width, metadata.width, view.columns));
-        Tensor output = interpreter.outputs().get(0);
-        boolean isMask = output.rank() == 3;
-        byte[] classes = isMask ? bytes(0) : null;
-        Enlarging logits =
-                isMask ? null : new Enlarging(values(0), output.size(1), output.size(2), output.size(3), height, width);
+        int storedHeight = output.size(1);
+        int storedWidth = output.size(2);
+        Enlarging large =
+                logits == null ? null : new Enlarging(logits, storedHeight, storedWidth, output.size(3), height, width);
         byte[] row = new byte[view.width];
         for (int y = 0; y < view.height; y++) {
-            if (isMask) {
-                int from = (int) ((2L * y + 1) * output.size(1) / (2L * height)) * output.size(2);
+            if (large == null) {
+                int from = nearest(y, storedHeight, height) * storedWidth;
                 for (int x = 0; x < view.width; x++) {
-                    row[x] = classes[from + (int) ((2L * x + 1) * output.size(2) / (2L * width))];
+                    row[x] = classes[from + nearest(x, storedWidth, width)];
                 }
             } else {
-                logits.largest(y, row);
+                large.largest(y, row);
             }
             System.arraycopy(row, 0, mask, (view.top + y) * stride + view.left, view.width);
         }
+    }
+
+    private static int nearest(int place, int have, int wanted) {
+        return (int) ((2L * place + 1) * have / (2L * wanted));
     }
 
     private static int beyond(int side, int whole, int part) {
