@@ -103,7 +103,7 @@ def test_a_label_that_is_no_text():
 def test_how_pictures_are_prepared_and_what_the_numbers_are(tmp_path):
     written(colour_file(), tmp_path)
     found = properties_of(tmp_path)
-    assert {found.pop("larqnets"), found.pop("source")} == {__version__, "model"}
+    assert {found.pop("larqnets"), found.pop("source")} == {__version__, "The model"}
     assert found == {
         "format": "1",
         "task": "classification",
