@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 namespace larqnets {
 
@@ -16,8 +17,13 @@ constexpr int kMaxShift8 = 30;
 
 // Of a factor >= 0; a shift above kMaxShift8 is for the caller to refuse.
 inline Scale8 scale8(double factor) {
-  int shift;
-  int64_t significand = std::llround(std::frexp(factor, &shift) * 2147483648.0);
+  uint64_t bits;
+  std::memcpy(&bits, &factor, 8);
+  int shift = static_cast<int>(bits >> 52) - 1022;  // factor = fraction 2^shift, 1/2 <= fraction < 1
+  const uint64_t half = (bits & 0xfffffffffffff) | uint64_t{1022} << 52;
+  double fraction;
+  std::memcpy(&fraction, &half, 8);
+  int64_t significand = std::llround(fraction * 2147483648.0);
   if (significand == int64_t{1} << 31) significand /= 2, ++shift;
   if (shift < -31) significand = shift = 0;
   return {static_cast<int32_t>(significand), shift};

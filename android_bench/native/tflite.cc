@@ -136,8 +136,9 @@ std::string build(larqnets_model* m, const void* bytes, size_t size, const larqn
     return "This is not a .tflite file: the identifier TFL3 is missing.";
   }
   if (reinterpret_cast<uintptr_t>(bytes) % 16 != 0) {  // constants are used where they lie
-    m->copy.reset(static_cast<uint8_t*>(std::aligned_alloc(64, (size + 63) / 64 * 64)));
-    if (m->copy == nullptr) return "There is no memory for the model.";
+    void* copy = nullptr;
+    if (posix_memalign(&copy, 64, size) != 0) return "There is no memory for the model.";
+    m->copy.reset(static_cast<uint8_t*>(copy));
     std::memcpy(m->copy.get(), bytes, size);
     content = m->copy.get();
   }
@@ -157,7 +158,8 @@ std::string build(larqnets_model* m, const void* bytes, size_t size, const larqn
     larqnets::keep_misread_out(m->delegate);
     TfLiteInterpreterOptionsAddDelegate(settings.get(), m->delegate);
     m->settings.parallel.pool = TfLiteXNNPackDelegateGetThreadPool(m->delegate);
-  } else if (options.threads > 1) {
+  }
+  if (m->settings.parallel.pool == nullptr && options.threads > 1) {
     m->own_pool = pthreadpool_create(static_cast<size_t>(options.threads));
     if (m->own_pool == nullptr) return "The threads cannot be created.";
     m->settings.parallel.pool = m->own_pool;
