@@ -63,8 +63,8 @@ def build(output: Path, reporter: Reporter = SILENT) -> dict[str, Any]:
     Returns what `build_app` and `archive` do, and raises LarqnetsError as they do, for what can be known at once before minutes
     of work.
     """
-    _javac()
     check_free(archive_folder(output), _checked())
+    _javac()
     told = build_app(output, reporter)
     return told | archive(Path(told["app"]), output, reporter)
 
@@ -91,7 +91,7 @@ def archive(app: Path, output: Path, reporter: Reporter = SILENT) -> dict[str, s
     for sentence in publish(folder, files, document, reporter=reporter):
         reporter.line(sentence)
     coordinates = f"{GROUP}:{ARTIFACT}:{__version__}"
-    return {"maven": str(output / "maven"), "coordinates": coordinates, "archive": str(folder / whole)}
+    return {"maven": str((output / "maven").resolve()), "coordinates": coordinates, "archive": str(folder / whole)}
 
 
 def zipped(entries: Mapping[str, bytes]) -> bytes:

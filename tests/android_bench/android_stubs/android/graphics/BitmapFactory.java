@@ -12,5 +12,7 @@ public class BitmapFactory {
         public int outHeight;
     }
 
+    public static native Bitmap decodeStream(InputStream stream);
+
     public static native Bitmap decodeStream(InputStream stream, Rect padding, Options options);
 }
