@@ -1,187 +1,25 @@
-// TensorFlow Lite found at run time, for the app build: all of tflite_abi.h over dlopen and dlsym, but for the
-// thread pool. The other sources call it as if it were linked.
-//
-// Of one process the first library serves that has all we call; where there is none, TfLiteModelCreate... says
-// so to its error reporter. A library is never closed: some crash when they are.
+// All of tflite_abi.h but the thread pool over a library that is found at run time (tflite_library.h), for the
+// app build. The other sources call it as if it were linked. Where there is no library,
+// TfLiteModelCreateWithErrorReporter says so.
 //
 // Until 2.14 what is now TfLiteOperator was TfLiteRegistrationExternal, whose callbacks have no user data. Both
 // families have callbacks of the same types without user data, so these alone are used, and an operator keeps
 // its user data here: init finds it through the interpreter that its thread is creating and keeps it in the
 // node's state.
-#include <dlfcn.h>
-
+#include <cstdarg>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <new>
 #include <utility>
 #include <vector>
 
 #include "tflite_abi.h"
+#include "tflite_library.h"
 
-namespace {
-
-using Report = void (*)(void* user_data, const char* format, va_list);
-using InitOp = void* (*)(TfLiteOpaqueContext*, const char*, size_t);
-using FreeOp = void (*)(TfLiteOpaqueContext*, void*);
-using RunOp = TfLiteStatus (*)(TfLiteOpaqueContext*, TfLiteOpaqueNode*);
-struct Registration;  // of the library: a TfLiteOperator or a TfLiteRegistrationExternal
-
-// Functions of the same name and type in all versions.
-#define SAME_IN_ALL(X)                            \
-  X(TfLiteVersion)                                \
-  X(TfLiteIntArrayCreate)                         \
-  X(TfLiteModelCreateWithErrorReporter)           \
-  X(TfLiteModelDelete)                            \
-  X(TfLiteInterpreterOptionsCreate)               \
-  X(TfLiteInterpreterOptionsDelete)               \
-  X(TfLiteInterpreterOptionsSetNumThreads)        \
-  X(TfLiteInterpreterOptionsAddDelegate)          \
-  X(TfLiteInterpreterOptionsSetErrorReporter)     \
-  X(TfLiteInterpreterOptionsSetTelemetryProfiler) \
-  X(TfLiteInterpreterCreate)                      \
-  X(TfLiteInterpreterDelete)                      \
-  X(TfLiteInterpreterAllocateTensors)             \
-  X(TfLiteInterpreterInvoke)                      \
-  X(TfLiteInterpreterGetInputTensorCount)         \
-  X(TfLiteInterpreterGetOutputTensorCount)        \
-  X(TfLiteInterpreterGetInputTensor)              \
-  X(TfLiteInterpreterGetOutputTensor)             \
-  X(TfLiteTensorType)                             \
-  X(TfLiteTensorNumDims)                          \
-  X(TfLiteTensorDim)                              \
-  X(TfLiteTensorByteSize)                         \
-  X(TfLiteTensorName)                             \
-  X(TfLiteTensorData)                             \
-  X(TfLiteTensorQuantizationParams)               \
-  X(TfLiteOpaqueNodeGetUserData)                  \
-  X(TfLiteOpaqueNodeGetBuiltinData)               \
-  X(TfLiteOpaqueNodeInputs)                       \
-  X(TfLiteOpaqueNodeOutputs)                      \
-  X(TfLiteOpaqueNodeGetInput)                     \
-  X(TfLiteOpaqueNodeGetOutput)                    \
-  X(TfLiteOpaqueTensorType)                       \
-  X(TfLiteOpaqueTensorNumDims)                    \
-  X(TfLiteOpaqueTensorDim)                        \
-  X(TfLiteOpaqueTensorByteSize)                   \
-  X(TfLiteOpaqueTensorData)                       \
-  X(TfLiteOpaqueTensorGetAllocationType)          \
-  X(TfLiteOpaqueTensorGetQuantizationParams)      \
-  X(TfLiteOpaqueTensorGetQuantization)            \
-  X(TfLiteOpaqueContextResizeTensor)              \
-  X(TfLiteOpaqueContextReportError)               \
-  X(TfLiteOpaqueContextGetExecutionPlan)          \
-  X(TfLiteOpaqueContextGetNodeAndRegistration)    \
-  X(TfLiteXNNPackDelegateOptionsDefault)          \
-  X(TfLiteXNNPackDelegateCreate)                  \
-  X(TfLiteXNNPackDelegateDelete)
-
-struct Library {
-  void* handle = nullptr;
-  char problem[800] = "";  // why none serves, empty when one does
-#define POINTER(name) decltype(&::name) name = nullptr;
-  SAME_IN_ALL(POINTER)
-#undef POINTER
-  // Those of the operator family. Newer versions of Create have a last argument for user data, older ones do
-  // not look at it.
-  Registration* (*operator_create)(int32_t, const char*, int, void*) = nullptr;
-  void (*operator_delete)(Registration*) = nullptr;
-  int32_t (*operator_builtin_code)(const Registration*) = nullptr;
-  void (*operator_set_init)(Registration*, InitOp) = nullptr;
-  void (*operator_set_free)(Registration*, FreeOp) = nullptr;
-  void (*operator_set_prepare)(Registration*, RunOp) = nullptr;
-  void (*operator_set_invoke)(Registration*, RunOp) = nullptr;
-  void (*options_add_operator)(TfLiteInterpreterOptions*, Registration*) = nullptr;
-  decltype(&::TfLiteSetMinimumLogSeverity) set_log_severity = nullptr;  // null in libraries of Android
-};
-
-// The names under which an app has TensorFlow Lite: until LiteRT 1.4, and since.
-constexpr const char* kNames[] = {"libtensorflowlite_jni.so", "libLiteRt.so"};
-
-// Looks up functions of a library and remembers the first that is not there.
-class Lookup {
- public:
-  explicit Lookup(void* handle) : handle_(handle) {}
-  template <typename Function>
-  void find(const char* name, Function* function) {
-    *function = reinterpret_cast<Function>(dlsym(handle_, name));
-    if (*function == nullptr && lacking_[0] == 0) std::snprintf(lacking_, sizeof lacking_, "%s", name);
-  }
-  template <typename Function>
-  void find(const char* before, const char* family, const char* after, Function* function) {
-    char name[100];
-    std::snprintf(name, sizeof name, "%s%s%s", before, family, after);
-    find(name, function);
-  }
-  const char* lacking() const { return lacking_; }
-
- private:
-  void* handle_;
-  char lacking_[100] = "";
-};
-
-void add_problem(Library* library, const char* format, ...) {
-  const size_t length = std::strlen(library->problem);
-  va_list arguments;
-  va_start(arguments, format);
-  std::vsnprintf(library->problem + length, sizeof library->problem - length, format, arguments);
-  va_end(arguments);
-}
-
-// Whether the library of this name is there and has all functions; else why not.
-bool open_library(const char* name, Library* library) {
-  void* handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) {
-    const char* reason = dlerror();
-    add_problem(library, "%s cannot be loaded (%s)", name, reason == nullptr ? "no reason is given" : reason);
-    return false;
-  }
-  Lookup lookup(handle);
-#define FIND(name) lookup.find(#name, &library->name);
-  SAME_IN_ALL(FIND)
-#undef FIND
-  const char* family = "Operator";
-  if (dlsym(handle, "TfLiteOperatorCreate") == nullptr) family = "RegistrationExternal";
-  lookup.find("TfLite", family, "Create", &library->operator_create);
-  lookup.find("TfLite", family, "Delete", &library->operator_delete);
-  lookup.find("TfLite", family, "GetBuiltInCode", &library->operator_builtin_code);
-  lookup.find("TfLite", family, "SetInit", &library->operator_set_init);
-  lookup.find("TfLite", family, "SetFree", &library->operator_set_free);
-  lookup.find("TfLite", family, "SetPrepare", &library->operator_set_prepare);
-  lookup.find("TfLite", family, "SetInvoke", &library->operator_set_invoke);
-  lookup.find("TfLiteInterpreterOptionsAdd", family, "", &library->options_add_operator);
-  if (lookup.lacking()[0] != 0) {
-    const auto version = library->TfLiteVersion;
-    add_problem(library, "%s%s%s lacks %s", name, version == nullptr ? "" : " of version ",
-                version == nullptr ? "" : version(), lookup.lacking());
-    return false;
-  }
-  library->handle = handle;
-  library->set_log_severity = reinterpret_cast<decltype(library->set_log_severity)>(
-      dlsym(handle, "_ZN6tflite16logging_internal13MinimalLogger21SetMinimumLogSeverityENS_11LogSeverityE"));
-  return true;
-}
-
-Library find_library() {
-  Library library;
-  add_problem(&library, "TensorFlow Lite is not in this app, or another version than 2.14 to LiteRT 1.4: ");
-  for (const char* name : kNames) {
-    if (name != kNames[0]) add_problem(&library, "; ");
-    if (open_library(name, &library)) {
-      library.problem[0] = 0;
-      return library;
-    }
-  }
-  add_problem(&library, ". Add com.google.ai.edge.litert:litert:1.4.1 to the app's dependencies.");
-  return library;
-}
-
-const Library& tflite() {
-  static const Library library = find_library();
-  return library;
-}
-
-}  // namespace
+using larqnets::InitOp;
+using larqnets::Registration;
+using larqnets::Report;
+using larqnets::tflite;
 
 // Ours, in the place of the library's.
 struct TfLiteOperator {

@@ -55,7 +55,7 @@ def build_app(output: Path, reporter: Reporter = SILENT) -> dict[str, Any]:
     folder = output / "app"
     try:
         output.mkdir(parents=True, exist_ok=True)
-        with locked(folder, reporter):
+        with locked(output / "runtime-app", reporter):
             before = read_manifest(folder)
             if before.get("sources") != digest or not intact(folder, before):
                 names = [f"{abi.name}/{LIBRARY}" for abi in ABIS]

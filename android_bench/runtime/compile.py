@@ -24,7 +24,7 @@ KERNELS = tuple(
 )
 LIBRARY_SOURCES = (*KERNELS, *(NATIVE / f"{name}.cc" for name in ("larq_ops", "node", "tflite", "xnnpack")))
 # The library for Android apps, which finds TensorFlow Lite at run time.
-APP_SOURCES = (*LIBRARY_SOURCES, *(NATIVE / f"{name}.cc" for name in ("threads", "tflite_dynamic")))
+APP_SOURCES = (*LIBRARY_SOURCES, *(NATIVE / f"{name}.cc" for name in ("threads", "tflite_dynamic", "tflite_library")))
 RUNNER_SOURCES = tuple(
     NATIVE / f"{name}.cc" for name in ("conditions", "json", "npy", "runner", "runner_files", "runner_options")
 )
