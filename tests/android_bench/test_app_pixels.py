@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from java_classes import classes, run_java
-from PIL import Image, ImageOps
+from java_cases import argb, floats, packed, results_of, tensor, text, upright
+from java_classes import classes
 
 from deploy.app.properties import to_properties
 from deploy.run.detector import located
@@ -64,74 +64,15 @@ def _list(values) -> str:
     return ",".join(map(repr, values))
 
 
-def text(value: str) -> bytes:
-    return packed(value.encode())
-
-
-def packed(content: bytes) -> bytes:
-    return struct.pack(">i", len(content)) + content
-
-
-def floats(values: np.ndarray) -> bytes:
-    return struct.pack(">i", values.size) + values.astype(">f4").tobytes()
-
-
-def tensor(dtype: str, shape, scale=0.0, zero=0) -> bytes:
-    return text(dtype.upper()) + struct.pack(f">fii{len(shape)}i", scale, zero, len(shape), *shape)
-
-
 def integers(shape, dtype: str, scale: float, zero: int) -> Tensor:
     steps = Quantization((float(np.float32(scale)),), (zero,), 0)
     return Tensor(0, "x", shape, dtype, 0, steps, sparse=False, is_variable=False, is_dynamic=False)
 
 
-def argb(pixels: np.ndarray, orientation: int) -> bytes:
-    """A picture (H, W, 4) RGBA as Java has it."""
-    values = pixels.astype(np.uint32)
-    ints = values[..., 3] << 24 | values[..., 0] << 16 | values[..., 1] << 8 | values[..., 2]
-    return struct.pack(">iii", pixels.shape[1], pixels.shape[0], orientation) + ints.astype(">u4").tobytes()
-
-
-def upright(pixels: np.ndarray, orientation: int) -> Image.Image:
-    picture = Image.fromarray(pixels)
-    picture.getexif()[0x0112] = orientation
-    return ImageOps.exif_transpose(picture)
-
-
-class Results:
-    """What Java wrote, read piece by piece."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def take(self, form: str) -> tuple:
-        size = struct.calcsize(f">{form}")
-        values, self._content = struct.unpack(f">{form}", self._content[:size]), self._content[size:]
-        return values
-
-    def bytes(self) -> bytes:
-        (size,) = self.take("i")
-        found, self._content = self._content[:size], self._content[size:]
-        return found
-
-    def text(self) -> str:
-        return self.bytes().decode()
-
-    @property
-    def left(self) -> int:
-        return len(self._content)
-
-
 @pytest.fixture
 def java(classes, tmp_path):
     """Give cases to Java and return its results."""
-
-    def call(cases: list[bytes]) -> Results:
-        (tmp_path / "cases").write_bytes(struct.pack(">i", len(cases)) + b"".join(cases))
-        run_java(classes, "larqnets.Pixels", tmp_path / "cases", tmp_path / "results")
-        return Results((tmp_path / "results").read_bytes())
-
-    return call
+    return lambda cases: results_of(classes, "larqnets.Pixels", cases, tmp_path)
 
 
 SIZES = [(1, 1), (1, 700), (700, 1), (8, 8), (7, 9), (8, 300), (33, 8), (64, 48), (100, 301), (480, 640), (3, 2)]
