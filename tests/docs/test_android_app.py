@@ -53,7 +53,7 @@ def test_what_gradle_is_told_is_what_the_archive_has():
     for text in (gradle, PAGE.read_text()):
         assert set(re.findall(r"larqnets:larqnets-android:([\d.]+\d)", text)) == {__version__}
         assert re.findall(r"abiFilters (.*)", text)[0] == ", ".join(f'"{abi.name}"' for abi in ABIS)
-        assert set(re.findall(r"minSdk (\d+)", text)) == {str(MIN_API)}
+        assert set(re.findall(r"minSdk (?:= )?(\d+)", text)) == {str(MIN_API)}
         assert 'noCompress "tflite"' in text
     settings = (SAMPLE / "settings.gradle").read_text()
     (repository,) = re.findall(r'maven \{ url = uri\("(.*)"\) \}', settings)
