@@ -1,7 +1,6 @@
 """The library for apps and TensorFlow Lite for Android, both bionic, run on this machine's Linux or under qemu."""
 
 import struct
-from pathlib import Path
 
 _DT_VERSYM, _DT_VERNEED, _DT_VERNEEDNUM, _DT_VERDEF, _DT_VERDEFNUM = (
     *(0x6FFFFFF0, 0x6FFFFFFE, 0x6FFFFFFF),

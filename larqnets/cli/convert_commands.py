@@ -1,4 +1,4 @@
-"""`larqnets convert`. `larqnets.cli.main` takes it in."""
+"""`larqnets convert`, the one command of this file. `larqnets.cli.main` takes it in."""
 
 from pathlib import Path
 from typing import Annotated
