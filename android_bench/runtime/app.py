@@ -22,6 +22,8 @@ from larqnets.reporter import SILENT, Reporter
 
 LIBRARY = "liblarqnets.so"
 EXPORTS = "{ global: larqnets_*; Java_*; local: *; };\n"
+# Android's own jni.h, as Debian and Ubuntu have it (Apache 2.0); what is compiled with it has nothing of it.
+JNI_HEADERS = Path("/usr/include/android/nativehelper")
 PAGE = 16384  # bytes: newer devices have such pages, on others it does no harm
 _LINK = (
     *("-shared", "-fPIC", "-fvisibility=hidden", "-s", f"-Wl,-soname,{LIBRARY}", "-Wl,-z,defs", "-Wl,--gc-sections"),
@@ -61,6 +63,7 @@ def build_app(output: Path, reporter: Reporter = SILENT) -> dict[str, Any]:
             if before.get("sources") != digest or not intact(folder, before):
                 names = [f"{abi.name}/{LIBRARY}" for abi in ABIS]
                 check_free(folder, names)  # before minutes of work
+                _check_jni()
                 reporter.stage("app")
                 folder.mkdir(exist_ok=True)
                 files: dict[str, bytes] = {}
@@ -73,6 +76,14 @@ def build_app(output: Path, reporter: Reporter = SILENT) -> dict[str, Any]:
     return {"app": str(folder)} | read_manifest(folder)
 
 
+def _check_jni() -> None:
+    if not (JNI_HEADERS / "jni.h").is_file():
+        raise LarqnetsError(
+            f"{JNI_HEADERS / 'jni.h'} is missing, by which Java and the library know each other. Install it: apt-get install "
+            "android-libnativehelper-dev."
+        )
+
+
 def _compile(abi: Abi, parent: Path, reporter: Reporter) -> bytes:
     libc = sysroot(abi, cache_folder() / "android-sysroot", zig_version(), reporter)
     with building_folder(parent) as folder:
@@ -81,7 +92,7 @@ def _compile(abi: Abi, parent: Path, reporter: Reporter) -> bytes:
         machine = ARCHITECTURES["x86_64"] if abi.machine == "x86_64" else ()
         command = [*zig(), "c++", "-target", abi.target, *machine, *FLAGS, *_LINK, f"-Wl,--version-script={exports}"]
         command += [f'-DLARQNETS_VERSION="{__version__}"', f"-ffile-prefix-map={NATIVE}=native", f"-I{NATIVE}"]
-        command += [*map(str, APP_SOURCES), "-o", str(library)]
+        command += [f"-I{JNI_HEADERS}", *map(str, APP_SOURCES), "-o", str(library)]
         done = processes.run(command, env=os.environ | {"ZIG_LIBC": str(libc)})
         if done.returncode != 0:
             said = done.stderr.decode(errors="backslashreplace")

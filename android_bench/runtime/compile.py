@@ -23,8 +23,11 @@ KERNELS = tuple(
     )
 )
 LIBRARY_SOURCES = (*KERNELS, *(NATIVE / f"{name}.cc" for name in ("larq_ops", "node", "tflite", "xnnpack")))
-# The library for Android apps, which finds TensorFlow Lite at run time.
-APP_SOURCES = (*LIBRARY_SOURCES, *(NATIVE / f"{name}.cc" for name in ("threads", "tflite_dynamic", "tflite_library")))
+# The library for Android apps, which finds TensorFlow Lite at run time, and what Java calls.
+APP_SOURCES = (
+    *LIBRARY_SOURCES,
+    *(NATIVE / f"{name}.cc" for name in ("jni", "threads", "tflite_dynamic", "tflite_library")),
+)
 RUNNER_SOURCES = tuple(
     NATIVE / f"{name}.cc" for name in ("conditions", "json", "npy", "runner", "runner_files", "runner_options")
 )

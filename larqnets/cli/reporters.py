@@ -38,6 +38,7 @@ STAGES = {
     "compile": "compiling (the first time about a minute)",
     "android": "adding what Android needs",
     "app": "compiling for Android apps (the first time some minutes)",
+    "archive": "making the Android archive",
 }
 
 

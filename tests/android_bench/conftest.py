@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from app_archives import app_library, archive_folder
 from doubles import adb, phone, pi, plugged
 
 from android_bench.emulation.emulator import qemu_command
-from android_bench.runtime.app import build_app
 from android_bench.runtime.compile import KERNELS, compile_native
 from larqnets.errors import LarqnetsError
 
-__all__ = ["adb", "phone", "pi", "plugged"]  # fixtures
+__all__ = ["adb", "app_library", "archive_folder", "phone", "pi", "plugged"]  # fixtures
 
 SOURCES = [*KERNELS, Path(__file__).with_name("cases.cc")]
 
@@ -46,9 +46,3 @@ def arm_program(tmp_path_factory) -> list[str]:
     program = tmp_path_factory.mktemp("arm") / "cases"
     _or_skip(compile_native, SOURCES, program, "aarch64", extra=["-pthread"])
     return [*qemu, str(program)]
-
-
-@pytest.fixture(scope="session")
-def app_library() -> Path:
-    """The folder of the library for Android apps, as `make app` builds it: one for all tests, also those of another worker."""
-    return Path(_or_skip(build_app, Path(__file__).parents[2] / "build")["app"])
