@@ -44,9 +44,9 @@ def properties_of(folder: Path, name: str = "net") -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
 
 
-def read_by_java(folder: Path, classpath: list[Path], *, whole: bool) -> dict[str, list[str]]:
+def read_by_java(folder: Path, classpath: list[Path], name: str = "net", *, whole: bool) -> dict[str, list[str]]:
     """Return what Java reads: key -> the value, and of a whole model -source and -label."""
-    files = [folder / "net.properties", *([folder / "net.labels.txt"] if whole else [])]
+    files = [folder / f"{name}.properties", *([folder / f"{name}.labels.txt"] if whole else [])]
     found: dict[str, list[str]] = {}
     for line in run_java(classpath, "larqnets.ReadAssets", *files).splitlines():
         key, digits = line.split(" ")
@@ -219,13 +219,19 @@ def test_what_they_are_called(tmp_path, file, metadata, due):
 
 
 @pytest.mark.parametrize("model", list_models())
-def test_every_shipped_model(cli, tmp_path, model):
+def test_every_shipped_model(cli, tmp_path, model, classes):  # noqa: F811
     done = cli("convert", f"model:{model}", "--app", "app", "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert told["name"] == model
     assert sorted(told["files"]) == sorted(path.name for path in (tmp_path / "app").iterdir())
     assert (tmp_path / f"app/{model}.tflite").read_bytes() == model_file(model).read_bytes()
+    read, labels = (
+        read_by_java(tmp_path / "app", classes, model, whole=True),
+        assets.described(read_model(model_file(model)))[0],
+    )
+    assert read["-label"] == list(labels)
+    assert read["-source"] == read["source"]
     assert f'which the Java API opens as "{model}"' in cli("convert", f"model:{model}", "--app", "app").out
 
 
