@@ -192,18 +192,20 @@ std::string build(larqnets_model* m, const void* bytes, size_t size, const larqn
 
 EXPORT larqnets_model* larqnets_create(const void* bytes, size_t size, const larqnets_options* options,
                                        char* error, size_t error_size) {
-  std::string problem = "There is no memory for the model.";
+  const auto say = [&](const char* sentence) {
+    if (error != nullptr && error_size > 0) std::snprintf(error, error_size, "%s", sentence);
+  };
   try {
     auto m = std::make_unique<larqnets_model>();
-    problem = build(m.get(), bytes, size, *options);
+    const std::string problem = build(m.get(), bytes, size, *options);
     if (problem.empty()) {
       m->error.clear();
       return m.release();
     }
-    if (!m->error.empty()) problem = m->error;  // the cause, as the op or TFLite says it
+    say((m->error.empty() ? problem : m->error).c_str());  // the cause, as the op or TFLite says it
   } catch (const std::exception&) {
+    say("There is no memory for the model.");
   }
-  if (error != nullptr && error_size > 0) std::snprintf(error, error_size, "%s", problem.c_str());
   return nullptr;
 }
 

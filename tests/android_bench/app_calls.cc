@@ -3,7 +3,8 @@
 //   app_calls contract FILE    wrong sizes, numbers and options; two models at once
 //   app_calls threads FILE     four threads, each with models of its own settings
 //   app_calls again COUNT FILE makes and destroys a model COUNT times
-//   app_calls faults FILE      every allocation of a model's making fails once (only where our sources are linked in)
+//   app_calls faults once|on FILE   each allocation of a model's making fails, alone or with all that follow (only
+//                              where our sources are linked in)
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -150,15 +151,27 @@ int again(int count, const std::string& file) {
   return 0;
 }
 
-thread_local long allocations_left = -1;  // before one fails; -1: none does
-
 #ifdef APP_FAULTS
+thread_local long allocations_left = -1;  // before one fails; -1: none does
+thread_local bool failed = false;         // whether one did
+bool once = false;                        // whether the next ones are served again
+
+bool fails() {
+  if (allocations_left != 0) {
+    if (allocations_left > 0) --allocations_left;
+    return false;
+  }
+  failed = true;
+  if (once) allocations_left = -1;
+  return true;
+}
+
 int faults(const std::string& file) {
   for (long before = 0;; ++before) {
     char sentence[4096] = "";
+    failed = false;
     allocations_left = before;
     larqnets_model* model = larqnets_create(file.data(), file.size(), &kUsual, sentence, sizeof sentence);
-    const bool failed = allocations_left == 0;
     allocations_left = -1;
     std::string error;
     if (model != nullptr && failed) EXPECT(!run(model, 0, &error).empty());  // it did without
@@ -177,15 +190,13 @@ int faults(const std::string& file) {
 
 #ifdef APP_FAULTS
 void* operator new(std::size_t size) {
-  if (allocations_left == 0) throw std::bad_alloc();
-  if (allocations_left > 0) --allocations_left;
+  if (fails()) throw std::bad_alloc();
   void* memory = std::malloc(size);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  if (allocations_left == 0) return nullptr;
-  if (allocations_left > 0) --allocations_left;
+  if (fails()) return nullptr;
   return std::malloc(size);
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
@@ -199,7 +210,8 @@ int main(int argc, char** argv) {
   if (what == "threads") return threads(read(argv[2]));
   if (what == "again" && argc > 3) return again(std::atoi(argv[2]), read(argv[3]));
 #ifdef APP_FAULTS
-  if (what == "faults") return faults(read(argv[2]));
+  once = std::strcmp(argv[2], "once") == 0;
+  if (what == "faults" && argc > 3) return faults(read(argv[3]));
 #endif
   std::fprintf(stderr, "Use: app_calls run|contract|threads FILE, or app_calls again COUNT FILE.\n");
   return 2;
