@@ -39,9 +39,10 @@ _TERMS = {
 
 def app_digest() -> str:
     """Return a SHA-256 over all that makes the library: two with the same one are the same."""
-    digest = hashlib.sha256(repr((__version__, zig_version(), ARCHITECTURES["x86_64"], FLAGS, _LINK, EXPORTS)).encode())
+    version = zig_version()
+    digest = hashlib.sha256(repr((__version__, version, ARCHITECTURES["x86_64"], FLAGS, _LINK, EXPORTS)).encode())
     for abi in ABIS:
-        digest.update(recipe(abi, zig_version()).encode())
+        digest.update(recipe(abi, version).encode())
     for path in (*sorted(NATIVE.glob("*.h")), *APP_SOURCES, NATIVE / "THIRD_PARTY_APP"):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -102,8 +102,9 @@ def _description(include: Path, lib: Path) -> str:
 
 
 def _headers(abi: Abi, include: Path) -> None:
+    brought = zig_lib() / "libc/include"
     for name in abi.headers:
-        shutil.copytree(zig_lib() / "libc/include" / name, include, dirs_exist_ok=True)
+        shutil.copytree(brought / name, include, dirs_exist_ok=True)
     features, errors = include / "features.h", include / "errno.h"
     features.write_text(_FEATURES + features.read_text())
     errors.write_text(errors.read_text().replace("__errno_location", "__errno"))

@@ -12,6 +12,7 @@ from elf import PT_LOAD, PT_TLS, read_library
 from lce_graphs import bconv, conv_int8, dequantize, file_of, max_pool, quantize
 from recorder import Recorder
 from test_hostile_on_arm64 import GOOD, WRONG
+from test_op_sweep import MISREAD, RIGHT
 
 from android_bench.emulation.qemu import QemuModel
 from android_bench.runtime import app as apps
@@ -19,12 +20,14 @@ from android_bench.runtime.app import LIBRARY, PAGE, build_app
 from android_bench.runtime.bundle import RUNNER
 from android_bench.runtime.compile import compile_native
 from android_bench.runtime.sysroot import ABIS, MIN_API, symbols
+from deploy.proof import op_sweep
 from deploy.run.shipped import find_model
 from larqnets import LarqnetsError
 from larqnets.manifest import MANIFEST
 from larqnets.shipped import list_models
 from larqnets.tflite.interface import numpy_type
 from larqnets.tflite.reading import read_model
+from larqnets.tflite.xnnpack import kept_out
 
 RNG = np.random.default_rng(0)
 # Every op and output, every way to count, sums beyond 65,535, groups, zeros at the border.
@@ -168,6 +171,7 @@ def run(android, place, folder, content, inputs, *more, **options):
         arguments += ["--input", f"x{i}.npy"]
     done = android.run(*arguments, tflite=place, cwd=folder, **options)
     assert (done.returncode, said(done.stderr.splitlines())) == (0, [])
+    (folder / "report.json").write_text(done.stdout)
     report = json.loads(done.stdout)
     assert report["kernels"] == "neon"
     return [np.load(folder / f"y.{i}.npy") for i in range(len(report["outputs"]))]
@@ -238,6 +242,20 @@ def test_the_profile_tells_of_every_op(android, place, tmp_path):
     profile = json.loads(done.stdout)["profile"]
     assert [op["name"] for op in profile].count("LceBconv2d") == 6
     assert any(op["in_delegate"] for op in profile)
+
+
+@pytest.mark.parametrize("quantised", [False, True], ids=["float32", "int8"])
+def test_what_xnnpack_misreads_is_kept_out_of_it(android, place, bundle, tmp_path, quantised):
+    content, _ = op_sweep.write([*MISREAD, *RIGHT], quantised=quantised)
+    model = read_model(content)
+    inputs = list(inputs_of(model))
+    expected = QemuModel(model, bundle=bundle).predict(inputs)
+    found = run(android, place, tmp_path, content, inputs, "--profile", "1")
+    for y, due in zip(found, expected, strict=True):
+        np.testing.assert_allclose(y, due, rtol=1e-4, atol=1 if quantised else 1e-4)  # of int8 a step
+    steps = json.loads((tmp_path / "report.json").read_text())["profile"]
+    own = {step["op"] for step in steps if not step["in_delegate"] and "CONV_2D" in step["name"]}
+    assert own == {op.index for op in kept_out(model)}
 
 
 def test_interpreters_of_other_settings_do_not_meet(android, place):
