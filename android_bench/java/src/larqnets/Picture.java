@@ -5,8 +5,8 @@ import android.graphics.Bitmap;
 /**
  * Pixels of any size, as they are shown.
  *
- * <p>Only looks at them: they must stay as they are while a model is given the picture. Of a Bitmap no copy is made, unless
- * it lies on the graphics processor. Alpha is dropped, as `larqnets run` does it; a Bitmap forgets the colour of pixels that
+ * <p>Only looks at them: they must stay as they are as long as the picture is used. Of a Bitmap no copy is made, unless it
+ * lies on the graphics processor. Alpha is dropped, as `larqnets run` does it; a Bitmap forgets the colour of pixels that
  * are wholly transparent.
  */
 public final class Picture {
@@ -15,6 +15,42 @@ public final class Picture {
     /** Where the stored pixels come from: `count` of them from (x, y) on along a row or, `down`, along a column. */
     private interface Source {
         void read(int x, int y, int count, boolean down, int[] into);
+    }
+
+    /** Columns of a Bitmap are fetched many at once: one alone costs nearly as much. */
+    private static final class BitmapSource implements Source {
+        private static final int COLUMNS = 64;
+
+        private final Bitmap bitmap;
+        private int[] block = new int[0]; // columns from `left` on, of the rows from `top` on
+        private int left;
+        private int top;
+        private int columns;
+
+        BitmapSource(Bitmap bitmap) {
+            this.bitmap = bitmap;
+        }
+
+        @Override
+        public synchronized void read(int x, int y, int count, boolean down, int[] into) {
+            if (!down) {
+                bitmap.getPixels(into, 0, count, x, y, count, 1);
+                return;
+            }
+            if (x < left || x >= left + columns || y != top || block.length != columns * count) {
+                int first = x - x % COLUMNS;
+                int number = Math.min(COLUMNS, bitmap.getWidth() - first);
+                int[] fetched = new int[number * count];
+                bitmap.getPixels(fetched, 0, number, first, y, number, count); // throws for one that was recycled meanwhile
+                left = first;
+                top = y;
+                columns = number;
+                block = fetched;
+            }
+            for (int i = 0; i < count; i++) {
+                into[i] = block[i * columns + x - left];
+            }
+        }
     }
 
     private final Source source;
@@ -77,9 +113,7 @@ public final class Picture {
         if (readable == null) {
             throw new IllegalArgumentException("The hardware bitmap cannot be copied. Decode it without Config.HARDWARE.");
         }
-        Source pixels = (x, y, count, down, into) ->
-                readable.getPixels(into, 0, down ? 1 : count, x, y, down ? 1 : count, down ? count : 1);
-        return new Picture(pixels, bitmap.getWidth(), bitmap.getHeight(), UPRIGHT);
+        return new Picture(new BitmapSource(readable), bitmap.getWidth(), bitmap.getHeight(), UPRIGHT);
     }
 
     /**
