@@ -29,10 +29,12 @@ enum {
   kFacts = kFirstDimension + LARQNETS_MAX_RANK
 };
 
-// Java reads "modified UTF-8" here and stops the process at other bytes, which a file's names may have.
+// Java reads "modified UTF-8" here and stops the process at other bytes, which a file's names may have. Some
+// sentences of TensorFlow Lite lack their full stop.
 void throw_java(JNIEnv* env, const char* kind, const char* sentence) {
   char ascii[4096];
-  std::snprintf(ascii, sizeof ascii, "%s", sentence);
+  const size_t size = std::strlen(sentence);
+  std::snprintf(ascii, sizeof ascii, size > 0 && sentence[size - 1] == '.' ? "%s" : "%s.", sentence);
   for (char* c = ascii; *c != 0; ++c) {
     if (*c < 0x20 || *c > 0x7E) *c = '?';
   }

@@ -13,7 +13,7 @@ TESTS = Path(__file__).parent / "java"
 def compiled(folder: Path, sources: Path, *classpath: Path) -> Path:
     """Compile all below `sources` into `folder`: with every warning an error, for the Java that Android knows."""
     folder.mkdir()
-    flags = ["-Xlint:all", "-Werror", "--release", "8", "-encoding", "UTF-8", "-d", str(folder)]
+    flags = ["-Xlint:all", "-Xdoclint:all,-missing", "-Werror", "--release", "8", "-encoding", "UTF-8", "-d", str(folder)]
     flags += ["-cp", ":".join(map(str, classpath)) or str(folder)]
     done = subprocess.run(["javac", *flags, *map(str, sorted(sources.rglob("*.java")))], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

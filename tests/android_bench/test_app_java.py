@@ -5,28 +5,34 @@ C library (app_shim.c). Bitmap and AssetManager are stubs. No JVM of Android, an
 """
 
 import os
+import platform
+import shutil
 import struct
 
 import numpy as np
 import pytest
+from app_archives import NAME, content
+from app_guest import JNI, build_shim, tflite
 from java_cases import argb, packed, results_of, text, upright
 from java_classes import classes, run_java
+from lce_graphs import dequantize, file_of, quantize
 from PIL import Image
 
+from android_bench.runtime.app import LIBRARY
 from deploy.app.assets import write_assets
 from deploy.run.classifier import Classifier
 from deploy.run.detector import Detector
 from deploy.run.interpreter import Interpreter
 from deploy.run.segmenter import Segmenter
 from deploy.run.shipped import find_model
-from larqnets import __version__
+from larqnets import LarqnetsError, __version__
 from larqnets.tflite.reading import read_model
 
 __all__ = ["classes"]  # a fixture
 
 SHIPPED = ("digits", "nuclei", "bccd")
 CHECKS = [
-    *("buffers", "models", "places", "closed", "metadata", "pictures", "bitmaps", "memory", "options"),
+    *("buffers", "models", "places", "closed", "metadata", "pictures", "bitmaps", "memory", "wide", "options"),
     *(f"{__version__} 2.14.0 portable", "about", "wrong thread", "four threads", "1000 interpreters", "leaks"),
 ]
 
@@ -38,6 +44,30 @@ def assets(tmp_path_factory):
     for name in SHIPPED:
         write_assets(read_model(find_model(name)), folder, name)
     return folder
+
+
+@pytest.fixture(scope="module")
+def app_desktop(app_library, tmp_path_factory):
+    """The folder of the x86-64 libraries: ours and TensorFlow Lite 2.14, both for Android, and what they stand on."""
+    if platform.machine() != "x86_64":
+        pytest.skip("runs the library for x86-64")
+    folder = tmp_path_factory.mktemp("desktop")
+    try:
+        (folder / JNI).write_bytes(tflite("2.14.0", "x86_64"))
+    except LarqnetsError as error:
+        pytest.skip(str(error))
+    build_shim(folder, "x86_64")
+    shutil.copy(app_library / "x86_64" / LIBRARY, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def program(classes, archive_folder, tmp_path_factory):
+    """The class path with the classes of the archive in the place of those that were compiled for the tests."""
+    stubs, _, tests = classes
+    jar = tmp_path_factory.mktemp("jar") / "classes.jar"
+    jar.write_bytes(content(archive_folder / f"{NAME}.aar")["classes.jar"])
+    return [stubs, jar, tests]
 
 
 def jvm(desktop, *flags: str) -> dict:
@@ -76,15 +106,27 @@ def same_boxes(results, things) -> None:
         assert box == pytest.approx(thing["box"], abs=1)
 
 
-def test_java_answers_as_run_does_on_the_same_pixels(classes, assets, app_desktop, tmp_path):
+def several_inputs(folder) -> list[np.ndarray]:
+    """Write a file of several inputs and outputs of several types, and return values for it."""
+    rng = np.random.default_rng(0)
+    nodes = [quantize(rng, dtype=dtype) for dtype in ("float32", "int8", "bool")]
+    content, inputs = file_of([*nodes, dequantize(rng), dequantize(rng, dtype="int8")])
+    (folder / "several.tflite").write_bytes(content)
+    return inputs
+
+
+def test_java_answers_as_run_does_on_the_same_pixels(program, assets, app_desktop, tmp_path):
     ways = [(1, 1, 1), (6, 2, 0)]  # orientation, threads, XNNPACK
     kinds = list(zip(("classify", "segment", "detect"), SHIPPED, strict=True))
     cases = [case(kind, name, pixels_of(name), *way) for kind, name in kinds for way in ways]
     tall = np.ascontiguousarray(pixels_of("bccd")[:, :90])
     cases.append(case("detect", "bccd", tall))
     values = np.random.default_rng(0).standard_normal((1, 192, 256, 3)).astype(np.float32)
-    cases.append(text("tensors") + text("bccd") + struct.pack(">ii", 1, 1) + packed(values.tobytes()))
-    results = results_of(classes, "larqnets.Answers", cases, tmp_path, assets, **jvm(app_desktop))
+    given = {"bccd": [values], "several": several_inputs(assets)}
+    for name, inputs in given.items():
+        cases.append(text("tensors") + text(name) + struct.pack(">ii", 1, 1))
+        cases[-1] += b"".join(packed(value.tobytes()) for value in inputs)
+    results = results_of(program, "larqnets.Answers", cases, tmp_path, assets, **jvm(app_desktop))
 
     for orientation, *_ in ways:
         picture = upright(pixels_of("digits"), orientation)
@@ -100,16 +142,17 @@ def test_java_answers_as_run_does_on_the_same_pixels(classes, assets, app_deskto
         same_boxes(results, things)
         counts.append(len(things))
     assert sum(counts) > 10
-    wanted = Interpreter(find_model("bccd")).predict(values)
-    assert results.take("i") == (2,)
-    for output, shape in zip(wanted, ("float32 [1, 1008, 4]", "float32 [1, 1008, 3]"), strict=True):
-        assert results.text() == shape
-        found = np.frombuffer(results.bytes(), np.float32).reshape(output.shape)
-        np.testing.assert_allclose(found, output, atol=1e-4)
+    for name, inputs in given.items():
+        outputs = Interpreter(assets / f"{name}.tflite").predict(inputs)
+        assert results.take("i") == (len(outputs),)
+        for output in outputs:
+            assert results.text() == f"{output.dtype} {list(output.shape)}"
+            found = np.frombuffer(results.bytes(), output.dtype).reshape(output.shape)
+            np.testing.assert_allclose(found, output, atol=1e-4)
     assert not results.left
 
 
-def test_files_of_integers_are_given_bytes_as_run_gives_them(classes, app_desktop, demo, forked, tmp_path):
+def test_files_of_integers_are_given_bytes_as_run_gives_them(program, app_desktop, demo, forked, tmp_path):
     """Bytes of a camera in and int8 out; the file is of the demo run, made with its rest in int8."""
     ends = ("--int8", "full", "--input-type", "uint8", "--output-type", "int8", "--calibration-images", 64)
     out = tmp_path / "files"
@@ -119,27 +162,27 @@ def test_files_of_integers_are_given_bytes_as_run_gives_them(classes, app_deskto
     write_assets(read_model(file), tmp_path / "assets", "integers")
     pixels = [pixels_of("digits"), np.random.default_rng(1).integers(0, 256, (30, 20, 4), np.uint8)]
     cases = [case("classify", "integers", each) for each in pixels]
-    results = results_of(classes, "larqnets.Answers", cases, tmp_path, tmp_path / "assets", **jvm(app_desktop))
+    results = results_of(program, "larqnets.Answers", cases, tmp_path, tmp_path / "assets", **jvm(app_desktop))
     for each in pixels:
         same_labels(results, Classifier(file).classify(upright(each, 1)))
     assert not results.left
 
 
-def test_what_java_refuses_and_stands(classes, assets, app_desktop):
+def test_what_java_refuses_and_stands(program, assets, app_desktop):
     """A heap in which no huge picture fits; see java/larqnets/Checks.java."""
-    said = run_java(classes, "larqnets.Checks", assets, **jvm(app_desktop, "-Xmx256m"))
+    said = run_java(program, "larqnets.Checks", assets, **jvm(app_desktop, "-Xmx256m"))
     assert said.splitlines() == CHECKS
 
 
-def test_missing_libraries_are_named(classes, app_desktop, tmp_path):
+def test_missing_libraries_are_named(program, app_desktop, tmp_path):
     file = find_model("digits")
-    said = run_java(classes, "larqnets.Missing", file, **jvm(tmp_path)).splitlines()
+    said = run_java(program, "larqnets.Missing", file, **jvm(tmp_path)).splitlines()
     assert len(said) == 2
     assert all(line.startswith("This app has no liblarqnets.so for amd64.") for line in said)
     for path in app_desktop.iterdir():
-        if path.name != "libtensorflowlite_jni.so":
+        if path.name != JNI:
             (tmp_path / path.name).symlink_to(path)
-    model, version = run_java(classes, "larqnets.Missing", file, **jvm(tmp_path)).splitlines()
-    assert "TensorFlow Lite is not in this app" in model
+    model, version = run_java(program, "larqnets.Missing", file, **jvm(tmp_path)).splitlines()
+    assert "This app has no TensorFlow Lite" in model
     assert "litert" in model
     assert "no TensorFlow Lite that serves" in version

@@ -96,7 +96,13 @@ public final class Detector extends PictureModel {
     }
 
     static List<Box> found(
-            float[] boxes, float[] scores, Suppression suppression, List<String> labels, View view, Metadata metadata, Picture picture) {
+            float[] boxes,
+            float[] scores,
+            Suppression suppression,
+            List<String> labels,
+            View view,
+            Metadata metadata,
+            Picture picture) {
         List<Box> found = new ArrayList<>();
         for (Suppression.Candidate each : suppression.best(boxes, scores, labels.size())) {
             double[] sides = located(each, view, metadata, picture);

@@ -31,8 +31,8 @@ final class Native {
             throw new IllegalStateException(
                     "This app has no liblarqnets.so for "
                             + System.getProperty("os.arch")
-                            + ". The archive has it for arm64-v8a and x86_64: do not leave these out in abiFilters, and run the app on such"
-                            + " a device ("
+                            + ". The archive has it for arm64-v8a and x86_64: do not leave these out in abiFilters, and run the app on"
+                            + " such a device ("
                             + error.getMessage()
                             + ").",
                     error);

@@ -48,9 +48,4 @@ public final class Options {
         this.lowMemory = lowMemory;
         return this;
     }
-
-    /** Returns a copy, which later calls of the setters do not change. */
-    Options copy() {
-        return new Options().threads(threads).xnnpack(xnnpack).lowMemory(lowMemory);
-    }
 }

@@ -39,7 +39,15 @@ public final class Picture {
         checkSize(width, height);
         if (argb.length != (long) width * height) {
             throw new IllegalArgumentException(
-                    "A picture of " + width + "x" + height + " pixels needs " + (long) width * height + " of them, and there are " + argb.length + ".");
+                    "A picture of "
+                            + width
+                            + "x"
+                            + height
+                            + " pixels needs "
+                            + (long) width * height
+                            + " of them, and there are "
+                            + argb.length
+                            + ". Give its own width and height.");
         }
         Source rows = (x, y, count, down, into) -> {
             int first = y * width + x;

@@ -70,6 +70,14 @@ public abstract class PictureModel implements AutoCloseable {
             T found = decoder.decode(view);
             timing = new Timing(prepared - started, ran - prepared, System.nanoTime() - ran);
             return found;
+        } catch (OutOfMemoryError error) {
+            throw new IllegalStateException(
+                    "There is no memory for a picture of "
+                            + picture.width()
+                            + "x"
+                            + picture.height()
+                            + " pixels and its answer. Scale it down, or close models that are not needed.",
+                    error);
         } finally {
             interpreter.leave();
         }

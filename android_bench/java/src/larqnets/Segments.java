@@ -10,8 +10,8 @@ public final class Segments {
     public static final int OUTSIDE = 255;
 
     /**
-     * The number of every pixel's class, row by row, height x width of them: 0 to 254, & 0xFF as bytes of Java have a sign, and
-     * OUTSIDE where the network does not look.
+     * The number of every pixel's class, row by row, height x width of them: 0 to 254, and OUTSIDE where the network does not
+     * look. Bytes of Java have a sign: {@link #classAt} takes it off.
      */
     public final byte[] mask;
 
@@ -117,6 +117,8 @@ public final class Segments {
 
     /** Returns the mean of two colours, rounded down. */
     private static int half(int one, int two) {
-        return 0xFF000000 | ((one & 0xFF00FF) + (two & 0xFF00FF) >> 1 & 0xFF00FF) | ((one & 0xFF00) + (two & 0xFF00) >> 1 & 0xFF00);
+        int redAndBlue = (one & 0xFF00FF) + (two & 0xFF00FF) >> 1 & 0xFF00FF;
+        int green = (one & 0xFF00) + (two & 0xFF00) >> 1 & 0xFF00;
+        return 0xFF000000 | redAndBlue | green;
     }
 }

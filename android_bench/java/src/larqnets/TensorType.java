@@ -33,6 +33,8 @@ public enum TensorType {
             }
         }
         throw new IllegalArgumentException(
-                "The model has a tensor of TensorFlow Lite's type " + number + ", which is not read here. Convert it again without it.");
+                "The model has a tensor of TensorFlow Lite's type "
+                        + number
+                        + ", which is not read here. Convert it again without it.");
     }
 }

@@ -45,6 +45,7 @@ final class Checks {
         checks.put("pictures", Checks::pictures);
         checks.put("bitmaps", Checks::bitmaps);
         checks.put("memory", Checks::memory);
+        checks.put("wide", Checks::wide);
         checks.put("options", Checks::options);
         checks.put("about", Checks::about);
         checks.put("wrong thread", () -> Many.wrongThread(digits));
@@ -112,11 +113,11 @@ final class Checks {
         byte[] half = Arrays.copyOf(content, content.length / 2);
         Told.argument("", () -> new Interpreter(direct(half)));
         String text = new String(content, StandardCharsets.ISO_8859_1);
-        byte[] unknown = text.replace("LceBconv2d", "LceB\u00e4\u0001v2d").getBytes(StandardCharsets.ISO_8859_1);
-        Told.argument("LceB??v2d", () -> new Interpreter(direct(unknown)));
-        byte[] renamed = text.replace("serving_default_image", "\u00ff\u00fe\u0001\u00c0erving_default\u00f0image").getBytes(StandardCharsets.ISO_8859_1);
+        byte[] unknown = text.replace("LceBconv2d", "LceB\u00e4\u0001nv2d").getBytes(StandardCharsets.ISO_8859_1);
+        Told.argument("LceB??nv2d", () -> new Interpreter(direct(unknown)));
+        byte[] renamed = text.replace("serving_default_image", "\u00ffer\u00c0ing_default\u0001image").getBytes(StandardCharsets.ISO_8859_1);
         try (Interpreter interpreter = new Interpreter(direct(renamed))) {
-            Told.that(interpreter.inputs().get(0).name.contains("erving_default"), "a name of any bytes");
+            Told.that(interpreter.inputs().get(0).name.contains("ing_default"), "a name of any bytes");
         }
     }
 
@@ -243,6 +244,14 @@ final class Checks {
             Told.that(found.mask.length == 64, "works afterwards");
             Told.argument("is not in the picture of 8x8", () -> found.classAt(8, 0));
             Told.argument("Give the picture that was looked at", () -> found.overlay(huge));
+        }
+    }
+
+    private static void wide() {
+        try (Detector detector = new Detector(bccd.model(), bccd.metadata())) {
+            Picture wide = Picture.of(new ArrayBitmap(null, 400_000_000, 1, Bitmap.Config.ARGB_8888));
+            Told.state("There is no memory for a picture of 400000000x1 pixels", () -> detector.detect(wide));
+            detector.detect(DIGIT, 8, 8);
         }
     }
 
