@@ -22,7 +22,7 @@ from larqnets.reporter import SILENT, Reporter
 
 LIBRARY = "liblarqnets.so"
 EXPORTS = "{ global: larqnets_*; Java_*; local: *; };\n"
-# Android's own jni.h, as Debian and Ubuntu have it (Apache 2.0); what is compiled with it has nothing of it.
+# Where Debian and Ubuntu have Android's own jni.h.
 JNI_HEADERS = Path("/usr/include/android/nativehelper")
 PAGE = 16384  # bytes: newer devices have such pages, on others it does no harm
 _LINK = (

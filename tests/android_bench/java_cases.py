@@ -66,5 +66,6 @@ def results_of(
 ) -> Results:
     """Return what a program of the tests makes of cases, through files in `folder`."""
     (folder / "cases").write_bytes(struct.pack(">i", len(cases)) + b"".join(cases))
-    run_java(classes, program, folder / "cases", folder / "results", *arguments, **keywords)
+    said = run_java(classes, program, folder / "cases", folder / "results", *arguments, **keywords)
+    assert not said  # the JVM's own warnings come there
     return Results((folder / "results").read_bytes())

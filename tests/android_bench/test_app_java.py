@@ -15,6 +15,7 @@ from app_archives import NAME, content
 from app_guest import JNI, build_shim, tflite
 from java_cases import argb, packed, results_of, text, upright
 from java_classes import classes, run_java
+from lce_graphs import dequantize, file_of, quantize
 from PIL import Image
 
 from android_bench.runtime.app import LIBRARY
@@ -105,6 +106,15 @@ def same_boxes(results, things) -> None:
         assert box == pytest.approx(thing["box"], abs=1)
 
 
+def several_inputs(folder) -> list[np.ndarray]:
+    """Write a file of several inputs and outputs of several types, and return values for it."""
+    rng = np.random.default_rng(0)
+    nodes = [quantize(rng, dtype=dtype) for dtype in ("float32", "int8", "bool")]
+    content, inputs = file_of([*nodes, dequantize(rng), dequantize(rng, dtype="int8")])
+    (folder / "several.tflite").write_bytes(content)
+    return inputs
+
+
 def test_java_answers_as_run_does_on_the_same_pixels(program, assets, app_desktop, tmp_path):
     ways = [(1, 1, 1), (6, 2, 0)]  # orientation, threads, XNNPACK
     kinds = list(zip(("classify", "segment", "detect"), SHIPPED, strict=True))
@@ -112,7 +122,10 @@ def test_java_answers_as_run_does_on_the_same_pixels(program, assets, app_deskto
     tall = np.ascontiguousarray(pixels_of("bccd")[:, :90])
     cases.append(case("detect", "bccd", tall))
     values = np.random.default_rng(0).standard_normal((1, 192, 256, 3)).astype(np.float32)
-    cases.append(text("tensors") + text("bccd") + struct.pack(">ii", 1, 1) + packed(values.tobytes()))
+    given = {"bccd": [values], "several": several_inputs(assets)}
+    for name, inputs in given.items():
+        cases.append(text("tensors") + text(name) + struct.pack(">ii", 1, 1))
+        cases[-1] += b"".join(packed(value.tobytes()) for value in inputs)
     results = results_of(program, "larqnets.Answers", cases, tmp_path, assets, **jvm(app_desktop))
 
     for orientation, *_ in ways:
@@ -129,12 +142,13 @@ def test_java_answers_as_run_does_on_the_same_pixels(program, assets, app_deskto
         same_boxes(results, things)
         counts.append(len(things))
     assert sum(counts) > 10
-    wanted = Interpreter(find_model("bccd")).predict(values)
-    assert results.take("i") == (2,)
-    for output, shape in zip(wanted, ("float32 [1, 1008, 4]", "float32 [1, 1008, 3]"), strict=True):
-        assert results.text() == shape
-        found = np.frombuffer(results.bytes(), np.float32).reshape(output.shape)
-        np.testing.assert_allclose(found, output, atol=1e-4)
+    for name, inputs in given.items():
+        outputs = Interpreter(assets / f"{name}.tflite").predict(inputs)
+        assert results.take("i") == (len(outputs),)
+        for output in outputs:
+            assert results.text() == f"{output.dtype} {list(output.shape)}"
+            found = np.frombuffer(results.bytes(), output.dtype).reshape(output.shape)
+            np.testing.assert_allclose(found, output, atol=1e-4)
     assert not results.left
 
 

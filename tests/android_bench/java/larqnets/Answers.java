@@ -4,16 +4,20 @@ import android.graphics.Bitmap;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.util.ArrayList;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.Paths;
 import java.util.Arrays;
 import java.util.List;
 
 /** What models answer with: arguments are the file of cases, that of results and the folder of assets, see test_app_java.py. */
 final class Answers extends Cases {
+    private final Path path;
     private final FolderAssets folder;
 
     private Answers(String cases, String results, String assets) throws IOException {
         super(cases, results);
+        path = Paths.get(assets);
         folder = new FolderAssets(assets);
     }
 
@@ -25,50 +29,46 @@ final class Answers extends Cases {
 
     @Override
     void one(String kind) throws IOException {
-        Assets files = Assets.open(folder, text());
+        String name = text();
         Options options = new Options().threads(in.readInt()).xnnpack(in.readInt() == 1);
         if (kind.equals("tensors")) {
-            tensors(files, options);
+            tensors(Checks.direct(Files.readAllBytes(path.resolve(name + ".tflite"))), options);
             return;
         }
+        Assets files = Assets.open(folder, name);
         int width = in.readInt();
         int height = in.readInt();
         int orientation = in.readInt();
         int[] pixels = pixels(width * height);
         Bitmap bitmap = new ArrayBitmap(pixels, width, height, Bitmap.Config.HARDWARE);
-        // The same picture by each of the three ways must be given the same answer.
-        List<Picture> pictures = new ArrayList<>(Arrays.asList(Picture.of(pixels, width, height).upright(orientation)));
-        pictures.add(Picture.of(bitmap).upright(orientation));
-        boolean upright = orientation == 1;
+        Picture picture = Picture.of(pixels, width, height).upright(orientation);
+        Picture other = Picture.of(bitmap).upright(orientation);
+        boolean upright = orientation == 1; // then there are shorter ways to the same answer
         switch (kind) {
             case "classify":
                 try (Classifier classifier = new Classifier(files.model(), files.metadata(), options)) {
-                    answers(same(classifier.classify(pictures.get(0)), classifier.classify(pictures.get(1))));
-                    same(classifier.classify(pictures.get(0)), upright ? classifier.classify(pixels, width, height) : null);
-                    same(classifier.classify(pictures.get(0)), upright ? classifier.classify(bitmap) : null);
+                    List<Answer> found = classifier.classify(picture);
+                    same(found, upright ? classifier.classify(bitmap) : classifier.classify(other));
+                    same(found, upright ? classifier.classify(pixels, width, height) : found);
+                    answers(found);
                     timing(classifier);
                 }
                 break;
             case "segment":
                 try (Segmenter segmenter = new Segmenter(files.model(), files.metadata(), options)) {
-                    byte[] mask = segmenter.segment(pictures.get(0)).mask;
-                    List<byte[]> others = new ArrayList<>(Arrays.asList(segmenter.segment(pictures.get(1)).mask));
-                    if (upright) {
-                        others.add(segmenter.segment(pixels, width, height).mask);
-                        others.add(segmenter.segment(bitmap).mask);
-                    }
-                    if (!others.stream().allMatch(other -> Arrays.equals(mask, other))) {
-                        throw new IOException("one picture has two masks");
-                    }
-                    bytes(mask);
+                    Segments found = segmenter.segment(picture);
+                    same(found.mask, (upright ? segmenter.segment(bitmap) : segmenter.segment(other)).mask);
+                    same(found.mask, (upright ? segmenter.segment(pixels, width, height) : found).mask);
+                    bytes(found.mask);
                     timing(segmenter);
                 }
                 break;
             case "detect":
                 try (Detector detector = new Detector(files.model(), files.metadata(), options)) {
-                    boxes(same(detector.detect(pictures.get(0)), detector.detect(pictures.get(1))));
-                    same(detector.detect(pictures.get(0)), upright ? detector.detect(pixels, width, height) : null);
-                    same(detector.detect(pictures.get(0)), upright ? detector.detect(bitmap) : null);
+                    List<Box> found = detector.detect(picture);
+                    same(found, upright ? detector.detect(bitmap) : detector.detect(other));
+                    same(found, upright ? detector.detect(pixels, width, height) : found);
+                    boxes(found);
                     timing(detector);
                 }
                 break;
@@ -78,8 +78,8 @@ final class Answers extends Cases {
     }
 
     /** Values of every input, and of every output what it is and its values. */
-    private void tensors(Assets files, Options options) throws IOException {
-        try (Interpreter interpreter = new Interpreter(files.model(), options)) {
+    private void tensors(ByteBuffer model, Options options) throws IOException {
+        try (Interpreter interpreter = new Interpreter(model, options)) {
             ByteBuffer[] inputs = new ByteBuffer[interpreter.inputs().size()];
             for (int i = 0; i < inputs.length; i++) {
                 byte[] values = bytes();
@@ -114,10 +114,15 @@ final class Answers extends Cases {
         }
     }
 
-    private static <T> List<T> same(List<T> one, List<T> other) throws IOException {
-        if (other != null && !one.toString().equals(other.toString())) {
+    private static void same(List<?> one, List<?> other) throws IOException {
+        if (!one.toString().equals(other.toString())) {
             throw new IOException("one picture has two answers: " + one + " and " + other);
         }
-        return one;
+    }
+
+    private static void same(byte[] one, byte[] other) throws IOException {
+        if (!Arrays.equals(one, other)) {
+            throw new IOException("one picture has two masks");
+        }
     }
 }
