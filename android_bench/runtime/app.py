@@ -118,7 +118,7 @@ def _publish(folder: Path, files: dict[str, bytes], digest: str, reporter: Repor
     document = {
         "larqnets": __version__,
         "target": f"apps on Android, API {MIN_API} and newer",
-        "tflite": "that of the app: 2.14 to LiteRT 1.4",
+        "tflite": "the app's own, found at run time",
         "sources": digest,
         "zig": zig_version(),
         "files": {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)},

@@ -15,6 +15,7 @@ from java_classes import JAVA
 
 from android_bench.runtime import archive
 from android_bench.runtime.app import LIBRARY
+from android_bench.runtime.compile import NATIVE
 from android_bench.runtime.sysroot import ABIS, MIN_API
 from larqnets import LarqnetsError, __version__
 
@@ -60,6 +61,8 @@ def test_the_pom_names_itself_and_tensorflow_lite(archive_folder):
     (needed,) = pom.iter(f"{space}dependency")
     group, artifact, version = archive.TENSORFLOW_LITE
     assert [child.text for child in needed] == [group, artifact, version, "runtime"]
+    advice = (NATIVE / "tflite_library.cc").read_text()  # the library's own, to an app without it
+    assert f"{group}:{artifact}:{version}" in advice
 
 
 def test_every_file_has_its_sums_and_is_listed(archive_folder):

@@ -230,8 +230,10 @@ def test_files_of_a_run_answer_as_our_runtime_does(android, place, bundle, tmp_p
 def test_pages_of_16_kb(android, tmp_path, due):
     """LiteRT's libraries allow them, that of TensorFlow Lite 2.14 does not: its segments are aligned to 4 KB."""
     content, inputs, expected = due["digits"]
+    assert set(read_library(or_skip(android.install, "2.14.0") / JNI).segments[PT_LOAD]) == {4096}
     for version in PAGES_OF_16_KB:
         place = or_skip(android.install, version)
+        assert min(read_library(place / LITERT).segments[PT_LOAD]) >= PAGE
         assert_near(run(android, place, tmp_path, content, inputs, "--threads", "2", pages=PAGE), expected)
 
 
