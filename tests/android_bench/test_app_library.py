@@ -58,7 +58,9 @@ def or_skip(call, *arguments):
 
 @pytest.fixture(scope="module", params=[abi.name for abi in ABIS])
 def library(app_library, request):
-    return read_library(app_library / request.param / LIBRARY)
+    found = read_library(app_library / request.param / LIBRARY)
+    assert found.abi == request.param
+    return found
 
 
 def test_only_listed_symbols_of_android_are_asked_for(library):
@@ -69,8 +71,7 @@ def test_only_listed_symbols_of_android_are_asked_for(library):
     assert {"pthread_create", "dlopen"} <= library.imports
 
 
-def test_the_file_is_one_that_every_android_of_its_abi_loads(app_library, library):
-    assert library == read_library(app_library / library.abi / LIBRARY)
+def test_the_file_is_one_that_every_android_of_its_abi_loads(library):
     assert library.needed == ("libc.so", "libdl.so")
     assert library.name == LIBRARY
     assert PT_TLS not in library.segments
@@ -112,11 +113,17 @@ def test_nothing_is_compiled_again(app_library, cli, tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_built_is_one_sentence(tmp_path, monkeypatch, cli):
-    (tmp_path / "app").mkdir()
-    (tmp_path / "app" / ABIS[0].name).write_text("somebody else's")
+    theirs = tmp_path / "app" / ABIS[0].name / LIBRARY
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("somebody else's")
     done = cli("runtime", "build", "--app", "--output", tmp_path)
     assert done.code == 1
-    assert "Cannot write" in done.err.splitlines()[-1] or "is there and was not written" in done.err.splitlines()[-1]
+    assert f"{theirs} is there and was not written by this command" in done.err.splitlines()[-1]
+    assert theirs.read_text() == "somebody else's"
+    (tmp_path / "file").write_text("")
+    done = cli("runtime", "build", "--app", "--output", tmp_path / "file")
+    assert done.code == 1
+    assert done.err.splitlines()[-1].startswith(f"larqnets: Cannot write {tmp_path / 'file'}")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LarqnetsError, match=r'pip install "larqnets\[runtime\]"'):
