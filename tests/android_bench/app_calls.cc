@@ -3,6 +3,7 @@
 //   app_calls contract FILE    wrong sizes, numbers and options; two models at once
 //   app_calls threads FILE     four threads, each with models of its own settings
 //   app_calls again COUNT FILE makes and destroys a model COUNT times
+//   app_calls memory BYTES FILE   while app_shim.c gives no larger piece of memory, and after that
 //   app_calls faults once|on FILE   each allocation of a model's making fails, alone or with all that follow (only
 //                              where our sources are linked in)
 #include <atomic>
@@ -151,6 +152,19 @@ int again(int count, const std::string& file) {
   return 0;
 }
 
+int memory(const char* largest, const std::string& file) {
+  std::string error;
+  setenv("LARQNETS_SHIM_LARGEST", largest, 1);
+  larqnets_model* model = make(file, kUsual, &error);
+  unsetenv("LARQNETS_SHIM_LARGEST");
+  EXPECT(model == nullptr);
+  std::printf("%s\n", error.c_str());
+  model = make(file, kUsual, &error);
+  EXPECT(model != nullptr && !run(model, 0, &error).empty());
+  larqnets_destroy(model);
+  return 0;
+}
+
 #ifdef APP_FAULTS
 thread_local long allocations_left = -1;  // before one fails; -1: none does
 thread_local bool failed = false;         // whether one did
@@ -209,6 +223,7 @@ int main(int argc, char** argv) {
   if (what == "contract") return contract(read(argv[2]));
   if (what == "threads") return threads(read(argv[2]));
   if (what == "again" && argc > 3) return again(std::atoi(argv[2]), read(argv[3]));
+  if (what == "memory" && argc > 3) return memory(argv[2], read(argv[3]));
 #ifdef APP_FAULTS
   once = std::strcmp(argv[2], "once") == 0;
   if (what == "faults" && argc > 3) return faults(read(argv[3]));

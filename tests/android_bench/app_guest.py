@@ -60,7 +60,7 @@ class Package:
 _NPM = Package(
     "react-native-fast-tflite-1.4.0.tgz",
     "101ea34de5548cbc58a17b0704e33861e31265d64386d2938d8d8987f112533e",
-    ("npm", "pack", "--silent", "react-native-fast-tflite@1.4.0", "--pack-destination"),
+    ("npm", "pack", "--loglevel=error", "react-native-fast-tflite@1.4.0", "--pack-destination"),
 )
 _WHEEL = Package(
     "ai_edge_litert-1.4.0-cp311-cp311-manylinux_2_17_aarch64.whl",

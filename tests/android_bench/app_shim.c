@@ -49,6 +49,15 @@ extern int __xpg_strerror_r(int, char *, size_t);
 int larqnets_strerror_r(int number, char *text, size_t size) __asm__("strerror_r");
 int larqnets_strerror_r(int number, char *text, size_t size) { return __xpg_strerror_r(number, text, size); }
 
+/* Memory of which no piece may be larger than LARQNETS_SHIM_LARGEST bytes, for operator new of our library. */
+extern void *__libc_malloc(size_t);
+void *malloc(size_t size) {
+  const char *largest = getenv("LARQNETS_SHIM_LARGEST");
+  if (largest == NULL || size <= strtoul(largest, NULL, 10)) return __libc_malloc(size);
+  errno = ENOMEM;
+  return NULL;
+}
+
 /* Android has other numbers: 39 and 40 are the size of a page, 96 and 97 the number of cores. */
 long larqnets_sysconf(int name) __asm__("sysconf");
 long larqnets_sysconf(int name) {

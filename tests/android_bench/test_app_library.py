@@ -284,6 +284,15 @@ def test_wrong_calls_are_one_sentence_each(android, place):
     ]
 
 
+def test_an_exception_inside_an_op_is_one_sentence(android, place, tmp_path):
+    """The filter does not find memory for its 295 KB: the ARM64 library throws, catches, and goes on."""
+    (tmp_path / "model.tflite").write_bytes(file_of([bconv(RNG, size=(4, 4), channels=512, filters=512)])[0])
+    done = android.call("memory", 200_000, tmp_path / "model.tflite", tflite=place)
+    assert done.returncode == 0, done.stderr
+    assert "There is not enough memory for the filter of a convolution." in done.stdout
+    assert done.stdout.count("\n") == 1
+
+
 def sentences(android, place, folder, contents):
     """What is said of each of the files, in one process, in which no file may harm the next."""
     for i, content in enumerate(contents):
