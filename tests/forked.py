@@ -74,6 +74,13 @@ def _run(
     for descriptor, name in ((1, "out"), (2, "err")):
         with Path(streams, name).open("wb") as file:
             os.dup2(file.fileno(), descriptor)
+    become(arguments, cwd, environment, prepare)
+
+
+def become(
+    arguments: list[str], cwd: str, environment: dict[str, str], prepare: Callable[[], object] | None = None
+) -> None:
+    """In the process, whose streams are the command's: be `larqnets ARGUMENTS` in folder `cwd`."""
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)

@@ -14,15 +14,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from door import Door
 from pages import ROOT, Block, blocks_of
 
 PAGES = [ROOT / "docs/start/first-network.md", *sorted((ROOT / "docs/tutorials").glob("*.md"))]
 LIMIT_S = 900  # of a page: far more than the three minutes that it may take on an idle machine
 # What stands in for the hardware of a page, and by which name its commands find it: see tests/android_bench/doubles.py.
 DOUBLES = {"raspberry-pi": "pi", "android-phone": "phone"}
-LARQNETS = f"""#!/bin/sh
-exec "{sys.executable}" -m larqnets.cli.main "$@"
-"""
 
 
 def script_of(lines: list[str], page: str) -> tuple[str, list[Block]]:
@@ -77,8 +75,6 @@ def environment(tmp_path, tfds_dir):
     """The larqnets of this tree in PATH, as an installed one, and nothing of the user's that it would find."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    (programs / "larqnets").write_text(LARQNETS)
-    (programs / "larqnets").chmod(0o755)
     for name in ("python", "python3"):
         (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
         (programs / name).chmod(0o755)
@@ -93,7 +89,8 @@ def environment(tmp_path, tfds_dir):
         }
         return os.environ | added
 
-    return make
+    with Door(programs / "larqnets"):
+        yield make
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
