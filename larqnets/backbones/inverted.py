@@ -1,20 +1,13 @@
-"""Networks of inverted residuals: MobileNetV2, MobileNetV3-Small, EfficientNet-Lite0. What int8 networks are in use on phones.
+"""Networks of inverted residuals, what int8 networks on phones are made of: MobileNetV2, MobileNetV3-Small, EfficientNet-Lite0.
 
 An inverted residual (Sandler et al. 2018, arXiv 1801.04381, section 3.3): a 1x1 convolution to `expanded` channels, a depthwise
 one, and a 1x1 convolution without activation (a linear bottleneck), around which the input is added where the shape stays.
-
-With the stem for small images neither the stem nor the first block that halves the map has its stride, so that 32x32 end as
-4x4, as in the small ResNets.
-
-As everywhere here BatchNorm has epsilon 1e-5 and running average 0.9, padding is SAME, nothing is dropped at random, and
-`width` multiplies every number of channels, rounded. The papers round to multiples of 8 and leave the last 1x1 convolution
-(with MobileNetV3 the hidden layer) as wide as it is where the network becomes narrower.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from larqnets.backbones import BACKBONES, Activation, Backbone, Block, Stage, Stem, StemKind, Unit
+from larqnets.backbones import BACKBONES, Activation, Backbone, Block, Stem, StemKind, Unit
 
 
 class Bottleneck(NamedTuple):
@@ -78,9 +71,23 @@ def mobilenet_v2(kind: StemKind) -> Backbone:
     """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381, table 2): 17 inverted residuals, ReLU6, for the method real.
 
     The outputs are 16, 24 x2, 32 x3, 64 x4, 96 x3, 160 x3, 320; all but the first expand six times. 3,504,872 trainable
-    parameters with 1,000 classes, as Keras' network. Departures: those at the head of the file.
+    parameters with 1,000 classes and 300.8 million multiply-adds at 224x224, as Keras' network.
+
+    With the stem for small images neither the stem nor the first block that halves the map has its stride, so that 32x32 end
+    as 4x4, as in the small ResNets.
+
+    Departures: BatchNorm has epsilon 1e-5 and running average 0.9, padding is SAME, nothing is dropped at random. `width`
+    multiplies every number of channels, rounded, where the paper rounds to multiples of 8 and leaves the last 1x1 convolution
+    as wide as it is in narrower networks (section 4).
     """
-    table = [(3, 1, 16, 1, 1), (3, 6, 24, 2, 2), (3, 6, 32, 3, 2), (3, 6, 64, 4, 2), (3, 6, 96, 3, 1), (3, 6, 160, 3, 2)]
+    table = [
+        (3, 1, 16, 1, 1),
+        (3, 6, 24, 2, 2),
+        (3, 6, 32, 3, 2),
+        (3, 6, 64, 4, 2),
+        (3, 6, 96, 3, 1),
+        (3, 6, 160, 3, 2),
+    ]
     rows = _repeated(32, [*table, (3, 6, 320, 1, 1)])
     return _network("mobilenet_v2", _stem(kind, 32, "relu6"), rows, Unit(1280, 1, activation="relu6"))
 
@@ -91,7 +98,9 @@ def mobilenet_v3_small(kind: StemKind) -> Backbone:
 
     11 inverted residuals with numbers of channels that a search chose. Squeeze-and-excite has a quarter of the expanded
     channels, rounded to a multiple of 8 and at least 8, as in the authors' code; behind the average stands a hidden layer of
-    1,024. 2,542,856 trainable parameters with 1,000 classes, as Keras' network. Departures: those at the head of the file.
+    1,024. 2,542,856 trainable parameters with 1,000 classes and 56.5 million multiply-adds at 224x224, as Keras' network.
+
+    Stem for small images and departures as with mobilenet_v2; in narrower networks the hidden layer is narrower too.
     """
     rows = [
         Bottleneck(3, 16, 16, 2, "relu", 8),
@@ -116,9 +125,19 @@ def efficientnet_lite0(kind: StemKind) -> Backbone:
 
     The outputs are 16, 24 x2, 40 x2, 80 x3, 112 x3, 192 x4, 320, all but the first expanded six times, with 3x3 and 5x5
     depthwise convolutions. The authors' Lite form has no squeeze-and-excite, ReLU6 in the place of swish, and a stem and a
-    last convolution that compound scaling leaves alone; here `width` scales them too. About 4.65 million parameters and 0.41
-    billion multiply-adds at 224x224. Departures: those at the head of the file, and so no dropped blocks.
+    last convolution that compound scaling leaves alone. 4,652,008 trainable parameters with 1,000 classes (they say 4.7
+    million) and 385.2 million multiply-adds of kernels at 224x224 (they say 407, and not what they count).
+
+    Stem for small images and departures as with mobilenet_v2; `width` scales stem and last convolution too, and no blocks are
+    dropped in training.
     """
-    table = [(3, 1, 16, 1, 1), (3, 6, 24, 2, 2), (5, 6, 40, 2, 2), (3, 6, 80, 3, 2), (5, 6, 112, 3, 1), (5, 6, 192, 4, 2)]
+    table = [
+        (3, 1, 16, 1, 1),
+        (3, 6, 24, 2, 2),
+        (5, 6, 40, 2, 2),
+        (3, 6, 80, 3, 2),
+        (5, 6, 112, 3, 1),
+        (5, 6, 192, 4, 2),
+    ]
     rows = _repeated(32, [*table, (3, 6, 320, 1, 1)])
     return _network("efficientnet_lite0", _stem(kind, 32, "relu6"), rows, Unit(1280, 1, activation="relu6"))
