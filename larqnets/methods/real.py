@@ -45,7 +45,9 @@ class Real(Method):
     name = "real"
     precision = "real"
     paper = "Deep Residual Learning for Image Recognition, arXiv 1512.03385"
-    figure = "conv -> [pool] -> BN -> ReLU; in residual blocks the last ReLU behind the sum"
+    figure = (
+        "conv -> [pool] -> BN -> ReLU, or what the backbone has there; in residual blocks the last one behind the sum"
+    )
     departures = "none: the twin of the others"
 
     def stem(self, x: Tensor, stem: Stem) -> Tensor:

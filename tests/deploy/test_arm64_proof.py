@@ -76,7 +76,7 @@ def test_what_many_roundings_add_up_to_is_published_where_each_op_is_the_same(bu
     (remark,) = proof.remarks
     assert remark.startswith("int8.tflite: each op is on ARM64 what it is on x86")
     twin = convert_twin(create_model("real", "resnet8", (8, 8, 1), 10), Samples(IMAGES), None, {}, "")
-    with pytest.raises(LarqnetsError, match="where 0.1 is rounding, and floats are never so far apart"):
+    with pytest.raises(LarqnetsError, match=r"where 0\.1 is rounding, and floats are never so far apart"):
         prove([files[0], twin], model, IMAGES)
 
 
