@@ -111,9 +111,8 @@ def convert_source(
     files += map(rest, int8)
     main.warnings[:] = dict.fromkeys(text for file in files for text in file.warnings)  # of a stem all say the same
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
-    main.warnings.extend(proof.remarks)
     files, facts = _as_asked(files, form, postprocess, samples, SAMPLES if proof.arm64 else 0, reporter)
-    main.warnings.extend([THREADS] if postprocess == "regular" else [])
+    main.warnings.extend([*proof.remarks, *([THREADS] if postprocess == "regular" else [])])
     facts |= {
         "source": provenance,
         "headline": samples.task.headline,

@@ -71,7 +71,7 @@ def mobilenet_v2(kind: StemKind) -> Backbone:
     """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381, table 2): 17 inverted residuals, ReLU6, for the method real.
 
     The outputs are 16, 24 x2, 32 x3, 64 x4, 96 x3, 160 x3, 320; all but the first expand six times. 3,504,872 trainable
-    parameters with 1,000 classes and 300.8 million multiply-adds at 224x224, as Keras' network.
+    parameters with 1,000 classes and 300,774,272 multiply-adds at 224x224, as Keras' network.
 
     With the stem for small images neither the stem nor the first block that halves the map has its stride, so that 32x32 end
     as 4x4, as in the small ResNets.
@@ -98,7 +98,7 @@ def mobilenet_v3_small(kind: StemKind) -> Backbone:
 
     11 inverted residuals with numbers of channels that a search chose. Squeeze-and-excite has a quarter of the expanded
     channels, rounded to a multiple of 8 and at least 8, as in the authors' code; behind the average stands a hidden layer of
-    1,024. 2,542,856 trainable parameters with 1,000 classes and 56.5 million multiply-adds at 224x224, as Keras' network.
+    1,024. 2,542,856 trainable parameters with 1,000 classes and 56,510,400 multiply-adds at 224x224, as Keras'.
 
     Stem for small images and departures as with mobilenet_v2; in narrower networks the hidden layer is narrower too.
     """
@@ -125,8 +125,8 @@ def efficientnet_lite0(kind: StemKind) -> Backbone:
 
     The outputs are 16, 24 x2, 40 x2, 80 x3, 112 x3, 192 x4, 320, all but the first expanded six times, with 3x3 and 5x5
     depthwise convolutions. The authors' Lite form has no squeeze-and-excite, ReLU6 in the place of swish, and a stem and a
-    last convolution that compound scaling leaves alone. 4,652,008 trainable parameters with 1,000 classes (they say 4.7
-    million) and 385.2 million multiply-adds of kernels at 224x224 (they say 407, and not what they count).
+    last convolution that compound scaling leaves alone. 4,652,008 trainable parameters with 1,000 classes, published as 4.7M,
+    and 385,187,552 multiply-adds of kernels at 224x224, published as 407M without saying what is counted.
 
     Stem for small images and departures as with mobilenet_v2; `width` scales stem and last convolution too, and no blocks are
     dropped in training.
