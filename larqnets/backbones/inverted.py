@@ -125,8 +125,9 @@ def efficientnet_lite0(kind: StemKind) -> Backbone:
 
     The outputs are 16, 24 x2, 40 x2, 80 x3, 112 x3, 192 x4, 320, all but the first expanded six times, with 3x3 and 5x5
     depthwise convolutions. The authors' Lite form has no squeeze-and-excite, ReLU6 in the place of swish, and a stem and a
-    last convolution that compound scaling leaves alone. 4,652,008 trainable parameters with 1,000 classes, published as 4.7M,
-    and 385,187,552 multiply-adds of kernels at 224x224, published as 407M without saying what is counted.
+    last convolution that compound scaling leaves alone. 4,652,008 trainable parameters with 1,000 classes and 385,187,552
+    multiply-adds of kernels at 224x224; published are as many parameters, rounded, and a twentieth more multiply-adds, without
+    saying what is counted.
 
     Stem for small images and departures as with mobilenet_v2; `width` scales stem and last convolution too, and no blocks are
     dropped in training.
