@@ -379,6 +379,12 @@ def test_reductions_are_those_of_the_stages(backbone, stem):
     assert [stage.shape[1:3] for stage in stages] == [(64 // r, 96 // r) for r in plan.reductions]
 
 
+def test_width_scales_squeezed_channels_and_the_hidden_layer():
+    plan, half = (get_backbone("mobilenet_v3_small", width=width) for width in (1, 0.5))
+    assert [unit.squeeze / 2 for unit in plan.units] == [unit.squeeze for unit in half.units]
+    assert (plan.hidden.filters, half.hidden.filters) == (1024, 512)
+
+
 def test_width_scales_every_filter_and_names_stay():
     narrow, wide = (get_backbone("resnet20", width=w) for w in (1, 2))
     assert [2 * u.filters for u in narrow.units] == [u.filters for u in wide.units]
