@@ -4,6 +4,7 @@
 # make bench-training    images/s of our training loop against plain Larq in model.fit, into results/training.json
 # make bench-groupnet-training    Group-Net's training step with its branches in different forms, into results/groupnet_training.json
 # make native  the ARM64 runtime into build/ (about 2 minutes the first time)
+# make aar     the Android archive into build/maven, for Gradle (needs a JDK)
 # make wheels  packages into dist/: for ARM64 Linux with the runtime in it, and for every other machine
 # make arm64-python    an aarch64 CPython for the tests, to be run under qemu (Debian 12 only, nothing is installed)
 # make bench-kernels    executed instructions of kernels and networks on ARM64, into results/kernels.json
@@ -24,7 +25,7 @@ LOCKED := --no-deps --require-hashes
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes --no-annotate \
     --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: demo test durations bench-training bench-groupnet bench-groupnet-training native wheels arm64-python bench-kernels bench-int8 bench-groupnet bench-stems reference results-docs docs lint lock install clean
+.PHONY: demo test durations bench-training bench-groupnet bench-groupnet-training native aar wheels arm64-python bench-kernels bench-int8 bench-groupnet bench-stems reference results-docs docs lint lock install clean
 
 install: $(VENV)/.installed
 
@@ -70,6 +71,9 @@ bench-groupnet-training: $(VENV)/.installed
 
 native: $(VENV)/.installed
 	$(BIN)/larqnets runtime build --output build
+
+aar: $(VENV)/.installed
+	$(BIN)/larqnets runtime build --aar --output build
 
 wheels: native
 	LARQNETS_BUNDLE=build/arm64 $(BIN)/python -m build --wheel --no-isolation --outdir dist .

@@ -4,7 +4,8 @@
                               files: name -> SHA-256, or anything -> {"file": name, "sha256": SHA-256, ...}
 
 A manifest may come from anywhere, so it can only name regular files inside its folder, and what it names goes only if its
-content is the listed one.
+content is the listed one. Where a folder holds the files of several things, the manifest of each is called otherwise
+(`named`), and none touches what another one lists.
 """
 
 import contextlib
@@ -31,46 +32,49 @@ def publish(
     document: Mapping[str, Any],
     *,
     executable: Collection[str] = (),
+    named: str = MANIFEST,
     reporter: Reporter = SILENT,
 ) -> list[str]:
     """Write `files` (name, also FOLDER/NAME, -> content) and the manifest `document` that lists them into `folder`.
 
     All is written beside first and then renamed, the manifest last; a process that is killed in between is continued by the
-    next one. Files that the manifest before listed and this one does not are removed if they are as listed. A file of a
-    listed name that is not as listed was changed by somebody: it is renamed, and a sentence of the result says so. Of two
+    next one. Files that the manifest before listed and this one does not are removed if they are as listed. `named` is what
+    the manifest is called. A file of a listed name that is not as listed was changed by somebody: it is renamed, and a sentence of the result says so. Of two
     processes one waits, which `reporter` is told. Raises LarqnetsError when a name is taken by what no
     manifest lists, and when the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / MANIFEST, reporter):
-            listed = _listed(folder)
-            check_free(folder, files, listed)
+        with locked(folder / named, reporter):
+            listed = _listed(folder, named)
+            check_free(folder, files, listed, named=named)
             with building_folder(folder) as beside:
                 for name, content in files.items():
                     (beside / name).parent.mkdir(exist_ok=True)
                     write_atomically(beside / name, content)
                     if name in executable:
                         (beside / name).chmod(0o755)
-                write_atomically(beside / MANIFEST, json.dumps(document, indent=2) + "\n")
+                write_atomically(beside / named, json.dumps(document, indent=2) + "\n")
                 said: list[str] = []
                 try:
-                    _move(beside, folder, files, listed, said)
+                    _move(beside, folder, files, named, listed, said)
                 except KeyboardInterrupt:
-                    _move(beside, folder, files, listed, said)  # the moment that it takes is better than half of it
+                    _move(
+                        beside, folder, files, named, listed, said
+                    )  # the moment that it takes is better than half of it
                     raise
             return said
     except OSError as error:
         raise cannot_write(folder, error) from error
 
 
-def check_free(folder: Path, names: Iterable[str], listed: Listed | None = None) -> None:
+def check_free(folder: Path, names: Iterable[str], listed: Listed | None = None, *, named: str = MANIFEST) -> None:
     """Raise LarqnetsError when the manifest or one of the `names` cannot be written into `folder`: somebody else's is there."""
     if listed is None:
-        listed = _listed(folder) if folder.is_dir() else {}
+        listed = _listed(folder, named) if folder.is_dir() else {}
     taken = [
         name
-        for name in (MANIFEST, *names)
+        for name in (named, *names)
         if (name not in listed and _exists(folder / name)) or _is_in_a_link(folder, name)
     ]
     if taken:
@@ -80,21 +84,21 @@ def check_free(folder: Path, names: Iterable[str], listed: Listed | None = None)
         )
 
 
-def _move(beside: Path, folder: Path, files: Iterable[str], listed: Listed, said: list[str]) -> None:
+def _move(beside: Path, folder: Path, files: Iterable[str], named: str, listed: Listed, said: list[str]) -> None:
     """Rename everything into its place, the manifest last; may be called again where it was interrupted."""
     for name in files:
         if _exists(beside / name):
             (folder / name).parent.mkdir(exist_ok=True)
             _make_room(folder, name, listed, said)
             take_place(beside / name, folder / name)
-    for name in listed.keys() - {*files, MANIFEST}:
+    for name in listed.keys() - {*files, named}:
         if _is_listed(folder, name, listed):
             (folder / name).unlink()
             if (folder / name).parent != folder:
                 with contextlib.suppress(OSError):  # other files are in it
                     (folder / name).parent.rmdir()
-    if _exists(beside / MANIFEST):
-        take_place(beside / MANIFEST, folder / MANIFEST)
+    if _exists(beside / named):
+        take_place(beside / named, folder / named)
     sync_folder(folder)
 
 
@@ -117,12 +121,12 @@ def _kept_words() -> Iterator[str]:
         number += 1
 
 
-def _listed(folder: Path) -> Listed:
+def _listed(folder: Path, named: str) -> Listed:
     """Return what the manifests of the folder list: its own, and those of processes that were killed while they renamed."""
-    found = _listed_by(folder / MANIFEST)
+    found = _listed_by(folder / named)
     for left in leftovers(folder):
-        for name, sums in _listed_by(left / MANIFEST).items():
-            if name != MANIFEST:
+        for name, sums in _listed_by(left / named).items():
+            if name != named:
                 found.setdefault(name, set()).update(sums)
     return found
 
@@ -137,19 +141,19 @@ def _listed_by(manifest: Path) -> Listed:
         return {}
     if not isinstance(document, dict) or not isinstance(document.get("files"), dict) or "larqnets" not in document:
         return {}
-    found: Listed = {MANIFEST: set()}
+    found: Listed = {manifest.name: set()}
     for name, entry in document["files"].items():
         if isinstance(entry, dict):
             name, entry = entry.get("file"), entry.get("sha256")
-        if isinstance(name, str) and isinstance(entry, str) and _is_inside(name):
+        if isinstance(name, str) and isinstance(entry, str) and _is_inside(name, manifest.name):
             found.setdefault(name, set()).add(entry)
     return found
 
 
-def _is_inside(name: str) -> bool:
+def _is_inside(name: str, manifest: str) -> bool:
     """Return whether a name is that of a file in the folder or in a folder of it."""
     parts = PurePosixPath(name).parts
-    plain = 1 <= len(parts) <= 2 and "/".join(parts) == name and name != MANIFEST
+    plain = 1 <= len(parts) <= 2 and "/".join(parts) == name and name != manifest
     return plain and not any(part in ("..", "/") or set(part) & {"\\", ":", "\0"} for part in parts)
 
 

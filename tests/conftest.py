@@ -60,9 +60,13 @@ def tfds_dir(tmp_path_factory) -> Path:
 
 
 def _unproven(arguments: tuple[object, ...]) -> list[str]:
-    """Return a command's arguments with the proof on ARM64 off, whether the runtime is built or not, unless it is named."""
+    """Return a command's arguments with the proof on ARM64 off, whether the runtime is built or not, unless it is named.
+
+    Of a file that is converted already nothing is proven.
+    """
     words = [*map(str, arguments)]
-    proves = words[:1] in (["convert"], ["sweep"]) and not any(word.endswith("arm64-proof") for word in words)
+    named = any(word.endswith(("arm64-proof", ".tflite")) or word.startswith("model:") for word in words)
+    proves = words[:1] in (["convert"], ["sweep"]) and not named
     return [*words, "--no-arm64-proof"] if proves else words
 
 

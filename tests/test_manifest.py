@@ -46,6 +46,19 @@ def test_a_later_one_leaves_what_is_not_its_own(tmp_path):
     assert left == FOREIGN | {"binary.tflite": b"4", "float.tflite": b"changed by its user"}
 
 
+def test_two_manifests_in_a_folder_leave_each_other_alone(tmp_path):
+    one, two = {"one.tflite": b"1", "one.txt": b"2"}, {"two.tflite": b"3"}
+    for named, files in (("one.json", one), ("two.json", two), ("two.json", two), ("one.json", {"one.tflite": b"4"})):
+        assert publish(tmp_path, files, document(files), named=named) == []
+    left = contents(tmp_path)
+    assert json.loads(left.pop("one.json"))["files"].keys() == {"one.tflite"}
+    assert json.loads(left.pop("two.json"))["files"].keys() == {"two.tflite"}
+    assert left == {"one.tflite": b"4", **two}
+    with pytest.raises(LarqnetsError, match=r"two\.tflite is there and was not written by this command"):
+        publish(tmp_path, two, document(two), named="one.json")
+    check_free(tmp_path, ["two.tflite"], named="two.json")
+
+
 def test_a_listed_file_that_was_changed_is_kept_beside(tmp_path):
     put(tmp_path, FIRST)
     for number, word in ((1, "kept"), (2, "kept-2")):

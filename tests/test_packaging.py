@@ -120,9 +120,11 @@ MAY_IMPORT = {
         *("deploy.export", "deploy.proof", "larqnets.decompose", "larqnets.post_training", "larqnets.runs"),
         "larqnets.tflite",
     ),
+    "deploy.app": ("deploy.run", "larqnets.data", "larqnets.runs", "larqnets.tasks", "larqnets.tflite"),
     "deploy.convert": (
         *(
             "android_bench.emulation",
+            "deploy.app",
             "deploy.decomposed",
             "deploy.export",
             "deploy.integers",
@@ -157,7 +159,7 @@ WITHOUT_TENSORFLOW = (
     "larqnets.tasks",
     *("android_bench", "android_bench.runtime", "android_bench.emulation", "android_bench.devices"),
     *("android_bench.measuring", "android_bench.reporting", "deploy.targets", "deploy.run"),
-    "deploy.hub",
+    *("deploy.app", "deploy.hub"),
 )
 LIGHT = {  # of rooms that are not
     "larqnets.data": (

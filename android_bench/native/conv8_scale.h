@@ -2,8 +2,8 @@
 // MultiplyByQuantizedMultiplier with two roundings, as its reference and its own fast kernels have them.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
+#include <cstring>
 
 namespace larqnets {
 
@@ -16,8 +16,12 @@ constexpr int kMaxShift8 = 30;
 
 // Of a factor >= 0; a shift above kMaxShift8 is for the caller to refuse.
 inline Scale8 scale8(double factor) {
-  int shift;
-  int64_t significand = std::llround(std::frexp(factor, &shift) * 2147483648.0);
+  // The 53 bits of the factor, without the C library's functions: Android has them in a library of its own.
+  uint64_t bits;
+  std::memcpy(&bits, &factor, 8);
+  int shift = static_cast<int>(bits >> 52) - 1022;  // factor = fraction 2^shift, 1/2 <= fraction < 1
+  const uint64_t fraction = (bits & 0xfffffffffffff) | uint64_t{1} << 52;
+  int64_t significand = static_cast<int64_t>((fraction + (1 << 21)) >> 22);
   if (significand == int64_t{1} << 31) significand /= 2, ++shift;
   if (shift < -31) significand = shift = 0;
   return {static_cast<int32_t>(significand), shift};

@@ -1,4 +1,4 @@
-// C interface of liblarqnets.so: TensorFlow Lite with the Larq ops. What the runner and Python call.
+// C interface of liblarqnets.so: TensorFlow Lite with the Larq ops. What the runner, Python and apps call.
 //
 // Functions that can fail return 0 for success; larqnets_error() then says in one sentence what went wrong. A
 // model is used by one thread at a time. Damaged files can crash Google's library: validate them first, and
@@ -85,7 +85,7 @@ void larqnets_set_mark(larqnets_model*, int32_t mark);
 int larqnets_get_event(const larqnets_model*, int32_t index, larqnets_event* event);
 
 const char* larqnets_version(void);         // of this library
-const char* larqnets_tflite_version(void);  // of TensorFlow Lite
+const char* larqnets_tflite_version(void);  // of TensorFlow Lite; null in an app that has none
 const char* larqnets_kernels(void);         // "neon" or "portable"
 
 #ifdef __cplusplus

@@ -136,8 +136,9 @@ std::string build(larqnets_model* m, const void* bytes, size_t size, const larqn
     return "This is not a .tflite file: the identifier TFL3 is missing.";
   }
   if (reinterpret_cast<uintptr_t>(bytes) % 16 != 0) {  // constants are used where they lie
-    m->copy.reset(static_cast<uint8_t*>(std::aligned_alloc(64, (size + 63) / 64 * 64)));
-    if (m->copy == nullptr) return "There is no memory for the model.";
+    void* copy = nullptr;
+    if (posix_memalign(&copy, 64, size) != 0) return "There is no memory for the model.";
+    m->copy.reset(static_cast<uint8_t*>(copy));
     std::memcpy(m->copy.get(), bytes, size);
     content = m->copy.get();
   }
@@ -157,7 +158,8 @@ std::string build(larqnets_model* m, const void* bytes, size_t size, const larqn
     larqnets::keep_misread_out(m->delegate);
     TfLiteInterpreterOptionsAddDelegate(settings.get(), m->delegate);
     m->settings.parallel.pool = TfLiteXNNPackDelegateGetThreadPool(m->delegate);
-  } else if (options.threads > 1) {
+  }
+  if (m->settings.parallel.pool == nullptr && options.threads > 1) {
     m->own_pool = pthreadpool_create(static_cast<size_t>(options.threads));
     if (m->own_pool == nullptr) return "The threads cannot be created.";
     m->settings.parallel.pool = m->own_pool;
@@ -190,18 +192,20 @@ std::string build(larqnets_model* m, const void* bytes, size_t size, const larqn
 
 EXPORT larqnets_model* larqnets_create(const void* bytes, size_t size, const larqnets_options* options,
                                        char* error, size_t error_size) {
-  std::string problem = "There is no memory for the model.";
+  const auto say = [&](const char* sentence) {
+    if (error != nullptr && error_size > 0) std::snprintf(error, error_size, "%s", sentence);
+  };
   try {
     auto m = std::make_unique<larqnets_model>();
-    problem = build(m.get(), bytes, size, *options);
+    const std::string problem = build(m.get(), bytes, size, *options);
     if (problem.empty()) {
       m->error.clear();
       return m.release();
     }
-    if (!m->error.empty()) problem = m->error;  // the cause, as the op or TFLite says it
+    say((m->error.empty() ? problem : m->error).c_str());  // the cause, as the op or TFLite says it
   } catch (const std::exception&) {
+    say("There is no memory for the model.");
   }
-  if (error != nullptr && error_size > 0) std::snprintf(error, error_size, "%s", problem.c_str());
   return nullptr;
 }
 

@@ -7,13 +7,13 @@ Everything in it is a file, nothing is installed; unchanged parts are kept, and 
 """
 
 import hashlib
-import importlib.metadata
 import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from android_bench.runtime.built import intact, own_terms, read_manifest
 from android_bench.runtime.compile import (
     ARCHITECTURES,
     FLAGS,
@@ -21,15 +21,14 @@ from android_bench.runtime.compile import (
     NATIVE,
     RUNNER_SOURCES,
     compile_native,
-    zig,
+    zig_version,
 )
 from android_bench.runtime.cross import CROSS_FILES, CROSS_PACKAGES, SYSROOT, cross_libraries_missing
 from larqnets import __version__, processes
-from larqnets.documents import read_json
 from larqnets.environment import CACHE_HOME, LOCAL_APP_DATA, RUNTIME
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder, cannot_write, locked, write_atomically
-from larqnets.manifest import MANIFEST, check_free, publish, sha256
+from larqnets.manifest import MANIFEST, check_free, publish
 from larqnets.reporter import SILENT, Reporter
 
 # The newest release whose library exports TFLite's C API; later ones have another interface without custom ops.
@@ -154,8 +153,8 @@ def build(output: Path, reporter: Reporter = SILENT) -> dict[str, Any]:
 
 
 def _build(arm64: Path, android: Path, library: bytes, digest: str, reporter: Reporter) -> dict[str, Any]:
-    before = _manifest(arm64)
-    if before.get("sources") != digest or not _intact(arm64, before):
+    before = read_manifest(arm64)
+    if before.get("sources") != digest or not intact(arm64, before):
         check_free(arm64, (LIBRARY, OURS, RUNNER))  # before minutes of work
         reporter.stage("compile")
         _publish(arm64, {LIBRARY: library, **_compile(arm64, library), **_licences()}, digest, {}, reporter)
@@ -163,7 +162,9 @@ def _build(arm64: Path, android: Path, library: bytes, digest: str, reporter: Re
     if missing is None:
         reporter.stage("android")
         _android(arm64, android, digest, reporter)
-    return {"arm64": str(arm64), "android": None if missing else str(android), "left_out": missing} | _manifest(arm64)
+    return {"arm64": str(arm64), "android": None if missing else str(android), "left_out": missing} | read_manifest(
+        arm64
+    )
 
 
 def find_bundle(folder: Path | None = None) -> Path | None:
@@ -203,11 +204,11 @@ def open_bundle(folder: Path | None = None) -> Path:
 
 def _unfit(folder: Path) -> str | None:
     """Return why a folder holds no bundle that can be used and what to do, None when it does."""
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     again = "Build it again with `larqnets runtime build`, or name another folder in LARQNETS_RUNTIME."
     if not manifest:
         return f"There is no ARM64 runtime in {folder}. {again.replace(' again', '', 1)}"
-    if not _intact(folder, manifest):
+    if not intact(folder, manifest):
         return f"The ARM64 runtime in {folder} is damaged. {again}"
     if manifest.get("larqnets") != __version__ or manifest.get("sources") != source_digest():
         return f"Other sources than these made the ARM64 runtime in {folder}. {again}"
@@ -231,7 +232,7 @@ def read_runtime(target: Literal["arm64", "android"]) -> Runtime:
             reason = cross_libraries_missing() or "It was not built."
             raise LarqnetsError(f"There is no runtime for Android in {android}. {reason} Then: larqnets runtime build")
         folder = open_bundle(android)
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     names = [name for name in manifest["files"] if "/" not in name and not name.endswith(".txt")]
     return Runtime({name: (folder / name).read_bytes() for name in names}, manifest["sources"])
 
@@ -249,28 +250,17 @@ def _compile(arm64: Path, library: bytes) -> dict[str, bytes]:
 
 def _licences() -> dict[str, bytes]:
     """Ours, and of what is linked in or lies beside: Google's wheel itself carries none."""
-    terms = {name: _own(name) for name in ("LICENSE", "NOTICE")}
+    terms = {name: own_terms(name) for name in ("LICENSE", "NOTICE")}
     terms["THIRD_PARTY"] = (NATIVE / "THIRD_PARTY").read_bytes()
     return {f"LICENSES/{name}": content for name, content in terms.items()}
 
 
-def _own(name: str) -> bytes:
-    """Return our LICENSE or NOTICE, from the source tree or from the installed package."""
-    path = Path(__file__).parents[2] / name
-    if path.is_file():
-        return path.read_bytes()
-    for file in importlib.metadata.files("larqnets") or ():
-        if file.name == name and "licenses" in file.parts:
-            return Path(file.locate()).read_bytes()
-    raise LarqnetsError(f"The file {name} of larqnets is missing. Install larqnets again.")
-
-
 def _android(arm64: Path, android: Path, digest: str, reporter: Reporter) -> None:
     packages = {name: _debian_version(name) for name in CROSS_PACKAGES}
-    before = _manifest(android)
-    if before.get("sources") == digest and before.get("debian") == packages and _intact(android, before):
+    before = read_manifest(android)
+    if before.get("sources") == digest and before.get("debian") == packages and intact(android, before):
         return
-    files = {name: (arm64 / name).read_bytes() for name in _manifest(arm64)["files"]}
+    files = {name: (arm64 / name).read_bytes() for name in read_manifest(arm64)["files"]}
     files |= {name: (SYSROOT / "lib" / name).read_bytes() for name in CROSS_FILES}
     for name in CROSS_PACKAGES:
         terms = Path("/usr/share/doc") / name / "copyright"
@@ -293,34 +283,16 @@ def _debian_version(package: str) -> str | None:
 
 
 def _publish(folder: Path, files: dict[str, bytes], digest: str, more: dict[str, Any], reporter: Reporter) -> None:
-    done = processes.run([*zig(), "version"])
     document = {
         "larqnets": __version__,
         "target": "aarch64 Linux, glibc 2.28 for our files, 2.30 for the library",
         "tflite": TFLITE,
         "wheel": {"name": WHEEL, "sha256": WHEEL_SHA256},
         "sources": digest,
-        "zig": done.stdout.decode().strip(),
+        "zig": zig_version(),
         **more,
         "files": {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)},
     }
     programs = [name for name in files if name == RUNNER or name.startswith("ld-")]
     for sentence in publish(folder, files, document, executable=programs, reporter=reporter):
         reporter.line(sentence)
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    """Return a bundle's manifest, empty when there is none that can be read."""
-    try:
-        manifest = read_json(folder / MANIFEST)
-    except (OSError, ValueError):
-        return {}
-    return manifest if isinstance(manifest, dict) else {}
-
-
-def _intact(folder: Path, manifest: dict[str, Any]) -> bool:
-    """Return whether every file of the manifest is there as it was written."""
-    try:
-        return all(sha256(folder / name) == value for name, value in manifest["files"].items())
-    except (OSError, KeyError, AttributeError):
-        return False

@@ -23,6 +23,11 @@ KERNELS = tuple(
     )
 )
 LIBRARY_SOURCES = (*KERNELS, *(NATIVE / f"{name}.cc" for name in ("larq_ops", "node", "tflite", "xnnpack")))
+# The library for Android apps, which finds TensorFlow Lite at run time, and what Java calls.
+APP_SOURCES = (
+    *LIBRARY_SOURCES,
+    *(NATIVE / f"{name}.cc" for name in ("jni", "threads", "tflite_dynamic", "tflite_library")),
+)
 RUNNER_SOURCES = tuple(
     NATIVE / f"{name}.cc" for name in ("conditions", "json", "npy", "runner", "runner_files", "runner_options")
 )
@@ -51,6 +56,11 @@ def compiler(target: str) -> list[str]:
     if target == "x86_64" and (program := shutil.which("g++")) is not None:
         return [program, *ARCHITECTURES[target], *FLAGS]
     return [*zig(), "c++", *ARCHITECTURES[target], *FLAGS]
+
+
+def zig_version() -> str:
+    """Return the version of zig; LarqnetsError when there is none."""
+    return processes.run([*zig(), "version"]).stdout.decode().strip()
 
 
 def compile_native(

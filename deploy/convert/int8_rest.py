@@ -259,13 +259,14 @@ def _proven(
     if source.runtime_ops == "larqnets":  # which computes what CONV_2D does, bit for bit
         file = read_model(add_metadata(with_own_stem(file.content), entry | {"runtime_ops": "larqnets"}))
         warnings = [own_stem_told(variant)]
-    if counted:
+    counts = counted and missing_engine() is None
+    if counts:
         reporter.stage("count")
     integers = IntegerRest(main.file, keep, proof, facts)
     note = f"{request.rest}: int8 rest of {main.variant}.tflite, ranges of {calibrated} training images ({request.calibration})"
     told = {"layers": names, "warnings": warnings, "note": note, "stem": main.stem}
     made = Converted(variant, file, None, scores, **told, integers=integers)
-    facts["instructions"] = _instructions(main, made) if counted and missing_engine() is None else None
+    facts["instructions"] = _instructions(main, made) if counts else None
     return made
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deploy.app.assets import check_place, check_told, write_assets
 from deploy.convert.convert import convert, convert_twin, refuse_known_problems
 from deploy.convert.int8_rest import SEED, int8_rest
 from deploy.convert.publish import publish
@@ -62,6 +63,7 @@ def convert_source(
     int8: Sequence[Int8Request] = (),
     arm64_proof: bool = True,
     runtime_ops: RuntimeOps = "stock",
+    app: Path | None = None,
     reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
     """Convert, prove, write; returns the manifest. A run gets `<run>/<target>/` and its card the converted accuracy.
@@ -75,6 +77,7 @@ def convert_source(
     `int8` adds files of the network with its real-valued rest in int8, see `deploy.convert.int8_rest`.
     `arm64_proof` proves the files on our ARM64 runtime too, where it is there; the manifest's `proof` says on what.
     `runtime_ops` "larqnets" gives int8 files a stem that only our runtime runs, see `deploy.export.own_stem`.
+    `app`: a folder that also gets the proven file as assets of an Android app, see `deploy.app.assets`.
 
     `twins` also writes the same backbone real-valued, as float and int8: with the weights of `twin_run`, a trained run
     of method `real`, or else untrained, good for size and latency only, which the manifest says. A decomposed run also
@@ -95,6 +98,7 @@ def convert_source(
     binary = bool(trained.binary_layers)
     roles = _roles(binary, twins or twin_run is not None, int8, postprocess)
     check_free(folder, [f"{role}.tflite" for role in roles])  # before minutes of work
+    _check_app(source, app)
     provenance, samples = _provenance(source), verification_samples(source)
     entry = {**provenance, "target": target}
     main = convert(trained, samples, provenance=entry, allow_float=allow_float, stem=stem, reporter=reporter)
@@ -113,17 +117,41 @@ def convert_source(
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
     files, facts = _as_asked(files, form, postprocess, samples, SAMPLES if proof.arm64 else 0, reporter)
     main.warnings.extend([*proof.remarks, *([THREADS] if postprocess == "regular" else [])])
+    facts |= {"source": provenance, "proof": proof.to_json()}
+    return _written(source, samples, files, facts, (folder, app), reporter)
+
+
+def _written(
+    source: Subject,
+    samples: Samples,
+    files: list[Converted],
+    facts: dict[str, Any],
+    folders: tuple[Path, Path | None],
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Write proven files, their manifest, what the card says of them, and assets of an app; returns what was written."""
+    folder, app = folders
     facts |= {
-        "source": provenance,
         "headline": samples.task.headline,
         "remarks": source.remarks(source.images),
-        "proof": proof.to_json(),
         "samples": {"test": samples.num_test, "all": len(samples.images)},
     }
     manifest = publish(folder, files, facts, reporter)
     if source.run is not None:
         _tell_card(source.run, files[0], samples, folder)
-    return {**manifest, "folder": str(folder)}
+    assets = {} if app is None else {"app": write_assets(files[0].file, app, _named(source), reporter).to_json()}
+    return {**manifest, "folder": str(folder), **assets}
+
+
+def _check_app(source: Subject, app: Path | None) -> None:
+    """Raise LarqnetsError for what keeps a network from becoming assets of an app, before minutes of work."""
+    if app is not None:
+        check_told(source.preprocess, str(source.origin))
+        check_place(app, _named(source))
+
+
+def _named(source: Subject) -> str:
+    return Path(source.origin).name
 
 
 def _tell_card(run: Run, main: Converted, samples: Samples, folder: Path) -> None:
@@ -179,7 +207,7 @@ def _look_at(source: Subject, allow_float: bool, *, twins: bool, twin_run: Path 
 
 def _provenance(source: Subject) -> dict[str, Any]:
     """Return what goes into the metadata of a file, so that it explains itself."""
-    entry: dict[str, Any] = {"format": 1, "source": Path(source.origin).name}
+    entry: dict[str, Any] = {"format": 1, "source": _named(source)}
     if source.run is not None:
         entry["run"] = _shown(source.run.card)
     if (preprocess := source.preprocess) is not None:

@@ -124,9 +124,11 @@ def _main(document: dict[str, Any], contents: dict[str, bytes]) -> str:
 
 
 def _task_of(document: dict[str, Any], contents: dict[str, bytes]) -> str:
-    """Return what the file says that it does; one of before there were tasks is a classifier."""
+    """Return what the file says that it does; one that does not say is a classifier. LarqnetsError for a task that hubs have no word for."""
     said = (own_metadata(read_model(contents[_main(document, contents)])) or {}).get("task", "classification")
-    return said if said in TASKS else "classification"
+    if not isinstance(said, str) or said not in TASKS:
+        raise LarqnetsError(f"The task {said!r} cannot be published, only {', '.join(TASKS)}. Write its card by hand.")
+    return said
 
 
 def _without_paths(text: str) -> str:

@@ -10,7 +10,7 @@ from larqnets.data.info import BOXES, preprocessing
 from larqnets.errors import LarqnetsError
 from larqnets.scores import KEY
 from larqnets.tasks import task_of
-from larqnets.tasks.box_answers import NMS, SURE, nms_of
+from larqnets.tasks.box_answers import NMS, SURE, Nms, nms_of
 from larqnets.tflite.answers import kind_of_file
 from larqnets.tflite.file_metadata import own_metadata
 from larqnets.tflite.model import Model
@@ -19,7 +19,7 @@ from larqnets.tflite.model import Model
 class Decoder:
     """Decodes the outputs of a file as its task does it, by what its metadata say.
 
-    `kind`: what its numbers are, see larqnets.scores. `score`, `iou`: thresholds of a detector in the place of the file's, see
+    `kind`: what its numbers are, see larqnets.scores; `nms`: how a detector's boxes are thinned out, None of other files. `score`, `iou`: thresholds of a detector in the place of the file's, see
     Nms; a file's own score is as low as the mAP of all answers wants it, so without another one it is at least SURE. Raises LarqnetsError when the metadata or the thresholds are nonsense.
     """
 
@@ -28,9 +28,11 @@ class Decoder:
         labels = (preprocessing(model) or {}).get("labels", ())
         self._facts = {**(own_metadata(model) or {}), "labels": labels, KEY: self.kind}
         given = {name: value for name, value in (("score", score), ("iou", iou)) if value is not None}
+        self.nms: Nms | None = None
         if self.task.learns_from == BOXES:
             said = nms_of(self._facts)
-            self._facts[NMS] = replace(said, **{"score": max(said.score, SURE), **given}).to_json()
+            self.nms = replace(said, **{"score": max(said.score, SURE), **given})
+            self._facts[NMS] = self.nms.to_json()
 
     def decode(self, names: Sequence[str], results: Sequence[np.ndarray], top: int, whose: str) -> list[Any]:
         """Return for every sample what JSON can hold of its answer; none for outputs that nobody can read.

@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
 from typing import Annotated, Any
 
@@ -132,6 +132,13 @@ def verb(
         return function
 
     return register
+
+
+def given_options(context: typer.Context, except_for: Collection[str] = ()) -> list[str]:
+    """Return the options, as they are written, that the command line gives, without those of the parameters `except_for`."""
+    given = [p for p in context.command.params if p.name is not None and p.name not in except_for]
+    sources = [(parameter, context.get_parameter_source(str(parameter.name))) for parameter in given]
+    return [parameter.opts[0] for parameter, source in sources if source is not None and source.name == "COMMANDLINE"]
 
 
 def needs_training_extra(module: str) -> Any:

@@ -234,20 +234,37 @@ def _look(run: "Run", reporter: "Reporter") -> "Looked":
         return Looked(why_not=str(error))
 
 
-@verb(runtime, DEVICE, "larqnets runtime build", "larqnets runtime build -o build")
+@verb(
+    runtime,
+    DEVICE,
+    "larqnets runtime build",
+    "larqnets runtime build -o build",
+    "larqnets runtime build --app -o build",
+    "larqnets runtime build --aar -o build",
+)
 def build(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to build into. Default: the user's cache.")
     ] = None,
+    app: Annotated[
+        bool,
+        typer.Option("--app", help="Build the library for Android apps instead, arm64-v8a and x86_64, without an NDK."),
+    ] = False,
+    aar: Annotated[
+        bool,
+        typer.Option("--aar", help="Build the same, and of it an Android archive as a Maven folder; needs a JDK."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Build the ARM64 runtime: runner, library, TensorFlow Lite, licences, checksums; for Android too."""
-    from android_bench.runtime import bundle
+    """Build the ARM64 runtime: runner, library, TensorFlow Lite, licences, checksums; for Android's shell too, or for its apps."""
+    from android_bench.runtime import archive, bundle
+    from android_bench.runtime.app import build_app
     from larqnets.cli.reporters import StatusReporter
     from larqnets.cli.tables import devices as device_tables
 
     with StatusReporter() as reporter:
-        result = bundle.build(output or bundle.runtime_folder(), reporter)
+        make = archive.build if aar else build_app if app else bundle.build
+        result = make(output or bundle.runtime_folder(), reporter)
     show(result, lambda: device_tables.runtime(result), as_json)
 
 

@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 from larqnets import LarqnetsError, __version__
 from larqnets.cli import (
     config_commands,
+    convert_commands,
     data_commands,
     device_commands,
     installation_commands,
@@ -59,6 +60,7 @@ for commands in (
     data_commands,
     training_commands,
     shipped_commands,
+    convert_commands,
     model_commands,
     study_commands,
     installation_commands,

@@ -37,6 +37,8 @@ STAGES = {
     "library": "fetching TensorFlow Lite for ARM64",
     "compile": "compiling (the first time about a minute)",
     "android": "adding what Android needs",
+    "app": "compiling for Android apps (the first time some minutes)",
+    "archive": "making the Android archive",
 }
 
 

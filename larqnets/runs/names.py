@@ -41,7 +41,10 @@ _FOREIGN = {
     ".safetensors": ("a file of weights without their network", _IMPORT),
     ".onnx": ("an ONNX graph, and the converter takes Keras", _REBUILD),
     ".pb": ("a TensorFlow graph, and the converter takes Keras", _REBUILD),
-    ".tflite": ("converted already", "give it to larqnets inspect, run, verify or benchmark"),
+    ".tflite": (
+        "converted already",
+        "give it to larqnets inspect, run, verify or benchmark, or name a folder for --app",
+    ),
     ".npz": ("a file of arrays without their network", _IMPORT),
     ".json": ("a graph without weights", "save both in one file with model.save('model.h5')"),
 }

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from app_archives import app_library, archive_folder
 from doubles import adb, phone, pi, plugged
 
 from android_bench.emulation.emulator import qemu_command
 from android_bench.runtime.compile import KERNELS, compile_native
 from larqnets.errors import LarqnetsError
 
-__all__ = ["adb", "phone", "pi", "plugged"]  # fixtures
+__all__ = ["adb", "app_library", "archive_folder", "phone", "pi", "plugged"]  # fixtures
 
 SOURCES = [*KERNELS, Path(__file__).with_name("cases.cc")]
 

@@ -13,9 +13,12 @@ from pathlib import Path
 import hub_double
 import pytest
 
+from deploy.export.edit import add_metadata
 from deploy.hub import upload as uploads
+from deploy.hub.folder import write_folder
 from deploy.hub.front_matter import to_yaml
 from larqnets.config import DataConfig, load_config
+from larqnets.errors import LarqnetsError
 from larqnets.runs.history import history_of_training
 from larqnets.runs.run import Run
 from larqnets.shipped import model_file
@@ -37,6 +40,18 @@ def converted(folder: Path, dataset: str = "digits", **facts) -> Path:
     document = {"format_version": 1, "file": "binary.tflite", "files": {"binary": entry}, "source": str(run.path)}
     (run.path / "arm64/manifest.json").write_text(json.dumps(document))
     return run.path
+
+
+def test_a_task_that_no_hub_has_a_word_for(tmp_path):
+    path = converted(tmp_path, "digits")
+    content = add_metadata(model_file("digits").read_bytes(), {"larqnets": "0", "format": 1, "task": "mean_colour"})
+    (path / "arm64/binary.tflite").write_bytes(content)
+    manifest = json.loads((path / "arm64/manifest.json").read_text())
+    manifest["files"]["binary"]["sha256"] = hashlib.sha256(content).hexdigest()
+    (path / "arm64/manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(LarqnetsError, match="'mean_colour' cannot be published, only classification, segmentation"):
+        write_folder(Run.open(path), tmp_path / "hub", None, None)
+    assert not (tmp_path / "hub").exists()
 
 
 def test_a_trained_and_converted_run(cli, demo, tmp_path):

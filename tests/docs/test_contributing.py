@@ -48,9 +48,11 @@ def test_a_form_has_the_keys_that_github_asks_for(name):
 
 def test_the_forms_are_those_that_the_page_names():
     names = {path.name for path in FORMS.iterdir()}
-    assert names == {"bug.yml", "config.yml", "device_record.yml"}
+    assert names == {"android_app.yml", "bug.yml", "config.yml", "device_record.yml"}
     assert parsed("config.yml") == {"blank_issues_enabled": True}
-    assert f'"{parsed("device_record.yml")["name"]}"' in (ROOT / "CONTRIBUTING.md").read_text()
+    for form in ("android_app.yml", "device_record.yml"):
+        assert f'"{parsed(form)["name"]}"' in (ROOT / "CONTRIBUTING.md").read_text()
+    assert f'"{parsed("android_app.yml")["name"]}"' in (ROOT / "docs/guides/android-app.md").read_text()
 
 
 @pytest.mark.parametrize(("page", "file"), INCLUDED.items())

@@ -76,6 +76,15 @@ def test_what_is_quoted_is_said():
     assert not [quote for quote in OURS if not is_said(quote)]
 
 
+def test_what_the_java_api_is_quoted_with_is_said():
+    """Its sentences stand in Java and C++, in texts that are joined over lines."""
+    sources = [*(ROOT / "android_bench").rglob("*.java"), *(ROOT / "android_bench/native").glob("*.cc")]
+    joined = "\n".join(re.sub(r'"\s*\+?\s*"', "", path.read_text()) for path in sources)
+    quoted = re.findall(r"^\*\*`([^`]+)`\*\* \(the Java API\)$", PAGE.read_text(), re.MULTILINE)
+    assert len(quoted) == 2
+    assert not [part for quote in quoted for part in parts(quote) if part not in joined]
+
+
 def test_quotes_are_long_enough_to_be_wrong():
     assert not [quote for quote in OURS if len(re.sub(r"[^A-Za-z]", "", quote)) < _LEAST]
 

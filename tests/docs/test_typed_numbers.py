@@ -31,6 +31,8 @@ ALLOWED = {
     "SegNet-Basic (1.4 million)": "its parameters",
     "6.4 million pixels": "a limit in the code",
     "more than 64 MiB": "a limit in the code",
+    "has 16 KB pages": "how a library of others is aligned",
+    "has 4 KB pages": "how a library of others is aligned",
     "2.7 to 4 bytes for each byte": "reckoned from the lists' form",
     "23 KB for each thread": "reckoned from the lists' form",
     "29 KB of planes at 14x14x256, 16 KB at 28x28x128, 15 to 27 KB of a tile": "reckoned from the plan",

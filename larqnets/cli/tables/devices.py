@@ -217,7 +217,12 @@ def _device(device: dict[str, Any]) -> dict[str, Any]:
 
 def runtime(result: dict[str, Any]) -> list[Any]:
     """Where the built runtime lies and what is in it."""
-    parts: list[Any] = [f"ARM64 Linux: {result['arm64']}"]
+    parts: list[Any] = [f"Android apps: {result['app']}" if "app" in result else f"ARM64 Linux: {result['arm64']}"]
     parts += [f"  {name}  sha256 {sha256[:12]}..." for name, sha256 in result["files"].items()]
+    if "archive" in result:
+        parts += [f"archive: {result['archive']}", f'Gradle: maven {{ url = uri("{result["maven"]}") }}']
+        parts.append(f'  implementation "{result["coordinates"]}"')
+    if "app" in result:
+        return parts
     android = f"Android: {result['android']}" if result["android"] else f"Android: left out. {result['left_out']}"
     return [*parts, android]

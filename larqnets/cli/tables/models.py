@@ -55,7 +55,15 @@ def conversion(manifest: dict[str, Any], verbose: bool) -> list[Any]:
         if entry.get("int8_rest") is not None:
             parts += int8_rest.told(variant, entry["int8_rest"], verbose)
     parts += [f"files: {folder}/", f"Next: larqnets inspect {folder}/{manifest['file']}"]
-    return [*parts, manifest["proof"]["line"], *_form(manifest), *_postprocess(manifest)]
+    parts += [manifest["proof"]["line"], *_form(manifest), *_postprocess(manifest)]
+    return [*parts, *(assets(manifest["app"]) if "app" in manifest else [])]
+
+
+def assets(written: dict[str, Any]) -> list[str]:
+    """What an app is given, under which name, and what of it was changed."""
+    lines = [f"warning: {text}" for text in written["warnings"]]
+    lines.append(f'assets: {written["folder"]}/, which the Java API opens as "{written["name"]}"')
+    return [*lines, *(f"  {name}" for name in written["files"])]
 
 
 _FORMS = {"mask": "the class of every pixel, uint8", "small": "logits before they are enlarged"}

@@ -1,0 +1,1 @@
+"""A proven file inside an Android app: the assets that go with it."""
