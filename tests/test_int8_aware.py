@@ -10,7 +10,7 @@ from forked import CONTEXT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from int8_rests import in_int8
-from small_backbones import fitting, registered
+from small_backbones import all_shortened, fitting, registered
 
 from deploy.convert.convert import convert
 from deploy.integers.calibrate import Range
@@ -31,15 +31,18 @@ IMAGES = RNG.normal(size=(20, *SHAPE)).astype(np.float32)
 bounds = st.floats(-100, 100, width=32)
 
 
-def network(method, **options):
+def network(method, backbone=None, **options):
     tf.keras.utils.set_random_seed(0)
+    if backbone is not None:
+        with all_shortened(3):
+            return create_model(method, backbone, SHAPE, CLASSES, width=0.25, **options)
     with registered():
         return create_model(method, fitting(method), SHAPE, CLASSES, **options)
 
 
-def taught(method):
+def taught(method, backbone=None):
     """A network with an int8 rest that saw some batches, and the same with a float rest."""
-    aware, plain = network(method, int8_rest=True), network(method)
+    aware, plain = network(method, backbone, int8_rest=True), network(method, backbone)
     transfer_weights(plain, aware)
     for part in np.split(IMAGES, 4):
         aware(part, training=True)
@@ -135,9 +138,10 @@ def test_nothing_is_rounded_before_a_sign(method):
 
 
 @pytest.mark.parametrize("rest", RESTS)
-@pytest.mark.parametrize("method", ["birealnet", "real"])
-def test_the_file_has_the_ranges_that_were_learned(method, rest):
-    _, plain = taught(method)
+@pytest.mark.parametrize(("method", "backbone"), [("birealnet", None), ("real", None), ("real", "mobilenet_v3_small")])
+def test_the_file_has_the_ranges_that_were_learned(method, backbone, rest):
+    """Also with what stands between the convolutions of a MobileNetV3."""
+    _, plain = taught(method, backbone)
     main = convert(plain, samples := Samples(IMAGES, None, 0))
     ranges = learned_ranges(plain)
     made = in_int8(main, samples, Int8Request(rest, images=16))

@@ -116,7 +116,7 @@ def convert_source(
     main.warnings[:] = dict.fromkeys(text for file in files for text in file.warnings)  # of a stem all say the same
     proof = prove(files, trained, samples.images, wanted=arm64_proof, reporter=reporter)
     files, facts = _as_asked(files, form, postprocess, samples, SAMPLES if proof.arm64 else 0, reporter)
-    main.warnings.extend([THREADS] if postprocess == "regular" else [])
+    main.warnings.extend([*proof.remarks, *([THREADS] if postprocess == "regular" else [])])
     facts |= {"source": provenance, "proof": proof.to_json()}
     return _written(source, samples, files, facts, (folder, app), reporter)
 

@@ -25,6 +25,7 @@ from larqnets.layers.counted_dropout import CountedDropout
 from larqnets.layers.default_boxes import DefaultBoxes, Foreground
 from larqnets.layers.dilated_conv import DilatedConv2D
 from larqnets.layers.fcos_answers import FcosBoxes, FcosScores
+from larqnets.layers.hard_swish import HardSigmoid, HardSwish
 from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.input_scale import InputScale
 from larqnets.layers.learned_factor import LearnedFactor
@@ -47,7 +48,7 @@ def _always(self: Entry, layer: Layer) -> bool:
 @entry_of(*(getattr(lq.layers, name) for name in dir(lq.layers) if name.startswith("Quant") and "Base" not in name))
 @entry_of(DilatedConv2D, stand_ins.ExportedConv2D, stand_ins.ExportedDense, stand_ins.NormOfOtherAxis, WrittenFunction)
 @entry_of(layers.InputLayer, layers.Multiply, layers.Softmax, local_response.LocalResponse)
-@entry_of(ChannelNorm, DefaultBoxes, Foreground, FcosBoxes, FcosScores)
+@entry_of(ChannelNorm, DefaultBoxes, Foreground, FcosBoxes, FcosScores, HardSigmoid, HardSwish)
 @entry_of(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization)
 class _Opaque(Entry):
     """Nothing goes through: a sign, a curved function, numbers that come anew."""

@@ -89,11 +89,10 @@ def prove_integers(
     reasons = [*_other_constants(file, float_rest, pairs), *_left(file, layers, keep_float)]
     if reasons:  # such a file may be no file to be run at all
         return IntegerProof(False, reasons, [], 0, "")
-    images = images[: min(SAMPLES, max(1, PIXELS // math.prod(images.shape[1:3])))]
-    seen = _values(file, images, host)
+    seen = _values(file, _few(images), host)
     engine, found = _on(given, seen, device)
     due = _references(file, seen, host)
-    noise = _noise(file, pairs, seen, _values(float_rest, images, host))
+    noise = _noise(file, pairs, seen, _values(float_rest, _few(images), host))
     ops = []
     outputs = [(op, output) for op in given.subgraphs[0].operators for output in op.outputs]
     for op, output in outputs:
@@ -102,11 +101,42 @@ def prove_integers(
             file.subgraphs[0].tensors[output], op, found[output], seen[output], due.get(output)
         )
         ops.append(OpProof(op.name, layer, kind, found[output].size, differ, worst, noise.get(output)))
-        integers = is_quantized(file.subgraphs[0].tensors[output])
-        if not worst <= (STEPS if integers else 0.0 if kind == "larq" else FLOAT_TOLERANCE):
-            unit = " steps" if integers else " of the largest"
-            reasons.append(f"op {op.index} ({op.name}, '{layer}') is {worst:.3g}{unit} from what it has to compute")
-    return IntegerProof(not reasons, reasons, ops, len(images), engine)
+        reasons += _too_far(file.subgraphs[0].tensors[output], op, layer, kind, worst)
+    return IntegerProof(not reasons, reasons, ops, len(_few(images)), engine)
+
+
+def other_on(
+    file: Model, images: np.ndarray, layers: dict[str, str], device: str, host: str | None = None
+) -> list[str]:
+    """Return which ops of a file, each by itself on the same inputs, give something else on a device than on the host, and how far.
+
+    Nothing is said of what they have to compute, only that both engines do the same. Arguments as of `prove_integers`.
+    """
+    stock = read_model(with_stock_stem(file.content)) if CONV_INT8 in file.operator_codes else file
+    seen = _values(stock, _few(images), host)
+    _, found = _on(file, seen, device)
+    reasons = []
+    for op in file.subgraphs[0].operators:
+        for output in op.outputs:
+            tensor = file.subgraphs[0].tensors[output]
+            due = dequantized(tensor, seen[output]) if is_quantized(tensor) else None
+            kind, _, worst = _judge(tensor, op, found[output], seen[output], due)
+            reasons += _too_far(tensor, op, layers.get(str(op.index), ""), kind, worst)
+    return reasons
+
+
+def _few(images: np.ndarray) -> np.ndarray:
+    """Return so many samples that all tensors of a network fit into memory."""
+    return images[: min(SAMPLES, max(1, PIXELS // math.prod(images.shape[1:3])))]
+
+
+def _too_far(output: Tensor, op: Operator, layer: str, kind: str, worst: float) -> list[str]:
+    """Return that an output of an op is farther than rounding from what is due, if it is."""
+    integers = is_quantized(output)
+    if worst <= (STEPS if integers else 0.0 if kind == "larq" else FLOAT_TOLERANCE):
+        return []
+    unit = " steps" if integers else " of the largest"
+    return [f"op {op.index} ({op.name}, '{layer}') is {worst:.3g}{unit} from what it has to compute"]
 
 
 def _pairs(file: Model, float_rest: Model) -> list[tuple[Operator, Operator]] | None:

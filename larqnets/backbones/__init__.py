@@ -17,6 +17,8 @@ from larqnets.published.zoo import check_zoo_name
 from larqnets.registry import Registry, import_folder
 
 StemKind = Literal["imagenet", "small"]
+# What stands behind a convolution: what the method has there, or what the paper of the backbone says.
+Activation = Literal["method", "linear", "relu", "relu6", "hard_swish"]
 OUTPUT_STRIDES = (8, 16, 32)
 
 
@@ -26,7 +28,7 @@ class Unit:
 
     `pool` is a 2x2 pooling of stride 2 that belongs to the position: VGG's "max" stands between convolution and
     normalisation, DenseNet's transition has "average" at the end. `dilation` is one rate, or one for each branch of a method
-    that has branches.
+    that has branches. `squeeze`: behind the activation stands squeeze-and-excite with so many hidden channels, none with 0.
     """
 
     filters: int
@@ -36,6 +38,8 @@ class Unit:
     groups: int = 1
     pool: Literal["none", "max", "average"] = "none"
     padding: Literal["same", "valid"] = "same"
+    activation: Activation = "method"
+    squeeze: int = 0
 
     @property
     def depthwise(self) -> bool:
@@ -73,6 +77,7 @@ class Stem:
     kernel_size: int = 3
     strides: int = 1
     max_pool: bool = False
+    activation: Activation = "method"
 
     @property
     def reduction(self) -> int:
@@ -84,13 +89,15 @@ class Stem:
 class Backbone:
     """A network up to its head, which takes the global `average` or the `flatten`ed last feature map.
 
-    That of a published network is known by its name alone: it has no stages.
+    `hidden`: a dense layer with a bias between the average and the classifier, as a unit of 1x1. A published network is known by
+    its name alone: it has no stages.
     """
 
     name: str
     stem: Stem
     stages: tuple[Stage, ...]
     head: Literal["average", "flatten"] = "average"
+    hidden: Unit | None = None
 
     @property
     def published(self) -> bool:
@@ -101,6 +108,12 @@ class Backbone:
     def units(self) -> list[Unit]:
         """Every convolution position behind the stem, in order."""
         return [unit for stage in self.stages for block in stage for unit in block.units]
+
+    @property
+    def has_activations(self) -> bool:
+        """Whether it says itself what stands behind its convolutions, which leaves a method with activations nothing to say."""
+        positions = (self.stem, *self.units, *([self.hidden] if self.hidden else []))
+        return any(position.activation != "method" for position in positions) or any(u.squeeze for u in self.units)
 
     @property
     def reductions(self) -> tuple[int, ...]:
@@ -156,8 +169,8 @@ def scaled(backbone: Backbone, width: float) -> Backbone:
         return max(least, round(filters * width))
 
     def wide_unit(unit: Unit) -> Unit:
-        filters = wide(unit.filters)
-        return replace(unit, filters=filters, groups=filters if unit.depthwise else unit.groups)
+        filters, squeeze = wide(unit.filters), wide(unit.squeeze) if unit.squeeze else 0
+        return replace(unit, filters=filters, groups=filters if unit.depthwise else unit.groups, squeeze=squeeze)
 
     def wide_block(block: Block) -> Block:
         return replace(block, units=tuple(map(wide_unit, block.units)))
@@ -166,6 +179,7 @@ def scaled(backbone: Backbone, width: float) -> Backbone:
         backbone,
         stem=replace(backbone.stem, filters=wide(backbone.stem.filters)),
         stages=tuple(tuple(wide_block(block) for block in stage) for stage in backbone.stages),
+        hidden=wide_unit(backbone.hidden) if backbone.hidden else None,
     )
 
 

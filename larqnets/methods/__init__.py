@@ -191,6 +191,11 @@ class Method:
                 f"{self.name} has one convolution at a position, and the backbone has a dilation rate for each of several "
                 "branches. Use groupnet, or one rate."
             )
+        if self.precision != "real" and backbone.has_activations:
+            raise LarqnetsError(
+                f"'{backbone.name}' says itself which activations stand behind its convolutions, and {self.name} has others or "
+                "none in their place. Use the method real, whose networks convert to int8 too, or a resnet backbone."
+            )
 
     def dilated(self, backbone: Backbone, output_stride: int, image_size: tuple[int, int]) -> Backbone:
         """Return the backbone for a task that wants large maps of images (height, width), see `larqnets.backbones.dilated`."""

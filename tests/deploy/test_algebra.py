@@ -26,6 +26,7 @@ from larqnets.layers.channel_match import ChannelMatch
 from larqnets.layers.channel_norm import ChannelNorm
 from larqnets.layers.counted_dropout import CountedDropout
 from larqnets.layers.default_boxes import DefaultBoxes, Foreground
+from larqnets.layers.hard_swish import HardSigmoid, HardSwish
 from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.input_scale import InputScale
 from larqnets.layers.link_scale import LinkScale
@@ -142,6 +143,8 @@ LAYERS = {
     "prelu": (lambda: layers.PReLU(shared_axes=[1, 2]), [MAP]),
     "prelu of every pixel": (lambda: layers.PReLU(), [MAP]),
     "hard tanh": (lambda: HardTanh(), [MAP]),
+    "hard sigmoid": (lambda: HardSigmoid(), [MAP]),
+    "hard swish": (lambda: HardSwish(), [MAP]),
     "activation linear": (lambda: layers.Activation("linear"), [MAP]),
     "activation relu": (lambda: layers.Activation("relu"), [MAP]),
     "activation tanh": (lambda: layers.Activation("tanh"), [MAP]),

@@ -11,6 +11,7 @@ from batch_norm import settle
 from android_bench.emulation.qemu import ENGINE, QemuModel
 from android_bench.runtime import bundle as bundles
 from deploy.convert.convert import Samples, convert, convert_twin
+from deploy.proof import arm64
 from deploy.proof.arm64 import SAMPLES, prove
 from larqnets import LarqnetsError, create_model
 from larqnets.reporter import SILENT
@@ -64,6 +65,19 @@ def test_what_computes_something_else_on_arm64_is_not_published(bundle, converte
     monkeypatch.setattr(QemuModel, "predict", broken)
     with pytest.raises(LarqnetsError, match=r"on ARM64 .*(is not|nothing is) published"):
         prove(files, model, IMAGES)
+
+
+def test_what_many_roundings_add_up_to_is_published_where_each_op_is_the_same(bundle, converted, monkeypatch):
+    """Steps of a deep int8 network grow from layer to layer, as in a MobileNetV2; floats have no such excuse."""
+    model, files = converted
+    monkeypatch.setattr(arm64, "judge", lambda *_: (1.0, 0.1))
+    proof = prove(files, model, IMAGES)
+    assert (proof.arm64["binary"].op_by_op, proof.arm64["int8"].op_by_op) == (False, True)
+    (remark,) = proof.remarks
+    assert remark.startswith("int8.tflite: each op is on ARM64 what it is on x86")
+    twin = convert_twin(create_model("real", "resnet8", (8, 8, 1), 10), Samples(IMAGES), None, {}, "")
+    with pytest.raises(LarqnetsError, match=r"where 0\.1 is rounding, and floats are never so far apart"):
+        prove([files[0], twin], model, IMAGES)
 
 
 def test_without_the_runtime_it_is_said_why_and_how(converted, nothing_built):

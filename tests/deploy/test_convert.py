@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from batch_norm import settle
-from int8_rests import check_int8_rests
-from small_backbones import registered
+from int8_rests import check_int8_rests, in_int8, names_of
+from small_backbones import all_shortened, registered
 
 from deploy.convert import convert as conversion
 from deploy.convert.convert import Samples, convert, convert_twin
 from deploy.convert.publish import publish
 from deploy.proof.verify import verify
+from deploy.run.interpreter import Interpreter
+from deploy.targets import Int8Request
 from larqnets import LarqnetsError, create_model, manifest
 from larqnets.backbones import BACKBONES
 from larqnets.backbones.densenet import densenet
@@ -253,6 +255,35 @@ def test_twins_are_stock_tflite_and_int8_is_int8():
     )
     assert inspect_model(small.content).totals["float"]["ops"] == 0
     assert whole.test_accuracy is not None
+
+
+@pytest.mark.parametrize(
+    ("backbone", "glue"),
+    [
+        ("mobilenet_v2", {"ADD", "MEAN"}),
+        ("mobilenet_v3_small", {"ADD", "MEAN", "MUL", "HARD_SWISH"}),
+        ("efficientnet_lite0", {"ADD", "MEAN"}),
+    ],
+)
+def test_inverted_residuals_are_proven_as_float_and_whole_in_int8(backbone, glue):
+    """ReLU6 is part of its convolution, hard-swish an op, squeeze-and-excite plain ops; the int8 files leave nothing float."""
+    tf.keras.utils.set_random_seed(0)
+    with all_shortened(3):
+        model = train_a_step(create_model("real", backbone, (16, 16, 3), 10, width=0.25))
+    converted = convert(model, SAMPLES)
+    assert converted.verification.equal
+    assert converted.bytes_check.matches
+    assert set(names_of(converted.file)) - {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"} == glue
+    check_int8_rests(converted, SAMPLES)
+    small = convert_twin(model, SAMPLES, IMAGES, {}, "")
+    assert small.warnings == []
+    whole = in_int8(converted, SAMPLES, Int8Request("full", images=32, calibration="minmax"))
+    assert whole.integers.facts["left"] == []
+    due = model(IMAGES).numpy()
+    for made in (small, whole):
+        assert inspect_model(made.content).totals["float"]["ops"] == 0
+        off = np.abs(Interpreter(made.file).predict(IMAGES) - due)
+        assert off.mean() < 0.1 * due.std()
 
 
 def test_an_int8_twin_tells_of_ops_that_the_converter_left_float_between_integers():

@@ -34,6 +34,10 @@ def smallest_image(backbone):
     return 2 ** sum(unit.strides == 2 or unit.pool != "none" for unit in get_backbone(backbone).units)
 
 
+def has_depthwise(backbone):
+    return any(unit.depthwise for unit in get_backbone(backbone).units)
+
+
 BINARY = [method for method in list_methods() if METHODS.get(method).precision == "w1a1"]
 
 
@@ -63,8 +67,8 @@ def assert_computes(model, shape):
 
 @pytest.mark.parametrize("backbone", list_backbones())
 def test_every_backbone_builds_in_full(backbone):
-    """With the first method of 1-bit weights that takes it."""
-    method = next(method for method in BINARY if not MATRIX[method][backbone])
+    """With the first method of 1-bit weights that takes it, else as a real network."""
+    method = next((method for method in BINARY if not MATRIX[method][backbone]), "real")
     shape = (smallest_image(backbone), smallest_image(backbone), 3)
     model = create_model(method, backbone, shape, 5, width=0.125)
     positions = [layer for layer in model.layers if re.fullmatch(r"stage\d+_block\d+_conv\d+", layer.name)]
@@ -247,6 +251,62 @@ def test_mobilenet_v1_has_as_many_parameters_as_that_of_keras():
     assert round(count(model).to_json()["totals"]["real_macs"] / 1e6) == 569
 
 
+def _given_weights_of(model, reference):
+    """Fill a network of Keras with numbers as after training, and give ours the same in the same order; returns both."""
+    random = np.random.default_rng(0)
+    with_weights = [[layer for layer in m.layers if layer.weights] for m in (model, reference)]
+    for ours, theirs in zip(*with_weights, strict=True):
+        if isinstance(theirs, tf.keras.layers.BatchNormalization):
+            channels = theirs.gamma.shape
+            theirs.set_weights(
+                [random.uniform(0.5, 1.5, channels), *random.normal(0, 0.2, (2, *channels)), np.ones(channels)]
+            )
+            theirs.epsilon = ours.epsilon
+        elif theirs.get_weights()[1:]:
+            theirs.set_weights([theirs.get_weights()[0], random.normal(0, 0.2, theirs.bias.shape)])
+        ours.set_weights([w.reshape(v.shape) for v, w in zip(ours.weights, theirs.get_weights(), strict=True)])
+    return model, reference
+
+
+@pytest.mark.parametrize(
+    ("backbone", "function", "options", "parameters", "multiply_adds"),
+    [
+        ("mobilenet_v2", "MobileNetV2", {}, 3_504_872, 300_774_272),
+        ("mobilenet_v3_small", "MobileNetV3Small", {"include_preprocessing": False}, 2_542_856, 56_510_400),
+    ],
+)
+def test_inverted_residuals_are_those_of_keras(backbone, function, options, parameters, multiply_adds):
+    """As many parameters and multiply-adds, and with the same weights the same answers, but for its epsilon in BatchNorm."""
+    shape = (224, 224, 3)
+    model = create_model("real", backbone, shape, 1000, stem="imagenet")
+    reference = getattr(tf.keras.applications, function)(
+        weights=None, input_shape=shape, classifier_activation=None, **options
+    )
+    for network in (model, reference):
+        assert sum(int(np.prod(w.shape)) for w in network.trainable_weights) == parameters
+        assert count(network).to_json()["totals"]["real_macs"] == multiply_adds
+    model, reference = _given_weights_of(model, reference)
+    image = np.random.default_rng(1).normal(size=(1, *shape)).astype(np.float32)
+    answer = reference(image).numpy()
+    assert answer.std() > 0.01
+    np.testing.assert_allclose(model(image), answer, rtol=0, atol=1e-4 * np.abs(answer).max())
+
+
+def test_efficientnet_lite0_is_as_large_as_published():
+    """4.7 million parameters and 407 million multiply-adds; products with kernels alone are 385 million."""
+    model = create_model("real", "efficientnet_lite0", (224, 224, 3), 1000, stem="imagenet")
+    assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == 4_652_008
+    assert count(model).to_json()["totals"]["real_macs"] == 385_187_552 == pytest.approx(407e6, rel=0.06)
+
+
+def test_a_linear_bottleneck_has_no_activation():
+    """Of what the blocks of a MobileNetV2 hand on nothing is cut off."""
+    model = create_model("real", "mobilenet_v2", (16, 16, 3), 5, width=0.25)
+    for name in ("stage1_block1_conv2_bn", "stage2_block2_add"):
+        behind = {type(node.outbound_layer).__name__ for node in model.get_layer(name).outbound_nodes}
+        assert behind <= {"Conv2D", "Add"}
+
+
 def test_densenet121_is_table_1_of_its_paper():
     """Channels and side behind every dense block and transition, on ImageNet."""
     model = create_model("real", "densenet121", (224, 224, 3), 1000, stem="imagenet")
@@ -291,9 +351,9 @@ def test_depthwise_convolutions_are_real_and_pointwise_ones_binary(method):
             assert not isinstance(layer.inbound_nodes[0].inbound_layers, tf.keras.layers.ReLU)
 
 
-@given(st.floats(1 / 64, 64))
-def test_a_depthwise_position_stays_one_at_every_width(width):
-    wide, plain = get_backbone("mobilenet_v1", width=width), get_backbone("mobilenet_v1")
+@given(st.floats(1 / 64, 64), st.sampled_from([*filter(has_depthwise, list_backbones())]))
+def test_a_depthwise_position_stays_one_at_every_width(width, backbone):
+    wide, plain = get_backbone(backbone, width=width), get_backbone(backbone)
     assert [unit.depthwise for unit in wide.units] == [unit.depthwise for unit in plain.units]
     channels = [wide.stem.filters, *(unit.filters for unit in wide.units)]
     assert all(unit.filters == before for unit, before in zip(wide.units, channels, strict=False) if unit.depthwise)
@@ -307,6 +367,9 @@ def test_a_depthwise_position_stays_one_at_every_width(width):
         ("vgg_small", "small"),
         ("mobilenet_v1", "imagenet"),
         ("densenet121", "imagenet"),
+        ("mobilenet_v2", "imagenet"),
+        ("mobilenet_v3_small", "imagenet"),
+        ("efficientnet_lite0", "small"),
     ],
 )
 def test_reductions_are_those_of_the_stages(backbone, stem):
@@ -314,6 +377,12 @@ def test_reductions_are_those_of_the_stages(backbone, stem):
     images = tf.keras.Input((64, 96, 3))
     stages = method.body(method.stem(images, plan.stem), plan)
     assert [stage.shape[1:3] for stage in stages] == [(64 // r, 96 // r) for r in plan.reductions]
+
+
+def test_width_scales_squeezed_channels_and_the_hidden_layer():
+    plan, half = (get_backbone("mobilenet_v3_small", width=width) for width in (1, 0.5))
+    assert [unit.squeeze / 2 for unit in plan.units] == [unit.squeeze for unit in half.units]
+    assert (plan.hidden.filters, half.hidden.filters) == (1024, 512)
 
 
 def test_width_scales_every_filter_and_names_stay():
@@ -330,6 +399,11 @@ def test_width_scales_every_filter_and_names_stay():
         (("real", "resnet81", (32, 32, 3), 10), {}, "There is no backbone 'resnet81'. Did you mean 'resnet"),
         (("real", "resnet20", (32, 32, 3), 10), {"stem": "imagenet"}, "has no ImageNet stem"),
         (("real", "vgg_small", (4, 4, 3), 10), {}, "Images of 4x4 are too small for vgg_small"),
+        (
+            ("birealnet", "mobilenet_v2", (32, 32, 3), 10),
+            {},
+            "which activations stand behind its convolutions, and birealnet",
+        ),
         (("real", "resnet18", (0, 4, 3), 10), {}, "must be (height, width, channels)"),
         (("real", "resnet18", (32, 32), 10), {}, "must be (height, width, channels)"),
         (("real", "resnet18", (32, 32, 3), 1), {}, "at least 2 classes"),
