@@ -117,11 +117,10 @@ def _download(wheel: Path) -> None:
 
 
 def source_digest() -> str:
-    """Return a SHA-256 over all native sources and compiler flags: two bundles with the same one are the same."""
+    """Return a SHA-256 over its native sources and compiler flags: two bundles with the same one are the same."""
     digest = hashlib.sha256(__version__.encode() + LIBRARY_SHA256.encode())
-    for path in sorted(NATIVE.iterdir()):
-        if path.suffix in (".cc", ".h") or path.name == "THIRD_PARTY":
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in (*sorted(NATIVE.glob("*.h")), *LIBRARY_SOURCES, *RUNNER_SOURCES, NATIVE / "THIRD_PARTY"):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
     digest.update(repr((ARCHITECTURES["aarch64"], FLAGS, _flags(Path(), Path()))).encode())
     return digest.hexdigest()
 

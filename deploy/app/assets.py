@@ -140,7 +140,6 @@ def described(model: Model) -> tuple[tuple[str, ...], dict[str, str]]:
         "image.std": preprocess["std"],
         "image.resize": preprocess.get(RESIZE) or CROP,
         "image.crop_fraction": float(preprocess.get("crop_fraction", 1.0)),
-        "input.pixels": _takes_pixels(facts),
         "output": decoder.kind,
         **_of_masks(decoder, facts, labels, model.name),
         **_of_boxes(decoder, facts),
@@ -190,17 +189,8 @@ def _of_boxes(decoder: Decoder, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {"boxes": BOX_FORM, **{f"nms.{key}": nms[key] for key in ("iou", "score", "max_per_class", "max")}}
 
 
-def _takes_pixels(facts: Mapping[str, Any]) -> bool:
-    """Return whether an integer input is the pixels themselves."""
-    rest = facts.get("int8_rest")
-    ends = rest.get("ends") if isinstance(rest, dict) else None
-    return isinstance(ends, dict) and ends.get("pixels") is True
-
-
 def _text(value: Any) -> str:
     """Return a value as the properties have it: numbers as short as they are read back alike."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, list):

@@ -114,14 +114,13 @@ def test_how_pictures_are_prepared_and_what_the_numbers_are(tmp_path):
         "image.std": "0.25,0.25,0.25",
         "image.resize": "crop",
         "image.crop_fraction": "1.0",
-        "input.pixels": "false",
         "output": "logits",
     }
     said = {"preprocess": PREPROCESS | {"crop_fraction": 0.1 + 0.2, "mean": [0, 1, 1e-7]}, "output": "softmax"}
-    written(edit.add_metadata(plain_file(), {**said, "int8_rest": {"ends": {"pixels": True}}}), tmp_path)
+    written(edit.add_metadata(plain_file(), said), tmp_path)
     found = properties_of(tmp_path)
     assert (found["image.crop_fraction"], found["image.mean"]) == ("0.30000000000000004", "0.0,1.0,1e-07")
-    assert (found["output"], found["input.pixels"]) == ("softmax", "true")
+    assert found["output"] == "softmax"
 
 
 def test_masks(tmp_path):
