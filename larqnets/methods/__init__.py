@@ -38,13 +38,14 @@ Tensor = Any  # a Keras symbolic tensor (N, H, W, C)
 layers = tf.keras.layers
 
 
-def batch_norm(x: Tensor, name: str) -> Tensor:
+def batch_norm(x: Tensor, name: str, affine: bool = True) -> Tensor:
     """BatchNorm with the constants that the papers' PyTorch code uses: epsilon 1e-5, running average 0.9.
 
-    Built for several replicas, its statistics are those of the whole batch, so that their number changes no result.
+    Without `affine` it learns neither factor nor offset. Built for several replicas, its statistics are those of the whole batch, so that their number changes no result.
     """
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=several, name=name)(x)
+    learned = {"scale": affine, "center": affine}
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, **learned, synchronized=several, name=name)(x)
 
 
 def convolution_options(unit: Unit) -> dict[str, Any]:
@@ -99,18 +100,23 @@ def binary_conv(
     name: str,
     input_quantizer: lq.quantizers.Quantizer,
     kernel_quantizer: lq.quantizers.Quantizer,
+    clip: float = 1.0,
 ) -> Tensor:
     """y = q_in(x) * q_kernel(w): (N, H, W, C) -> (N, H', W', filters), SAME with padding +1, no bias.
 
     A zero does not exist in a binary tensor, so zeros at the border would need a correction on the device; +1 costs
-    nothing and lets the converter fuse activation and BatchNorm. Latent kernels are clipped to [-1, 1]: behind the
-    estimators' gradient window they would never move again.
+    nothing and lets the converter fuse activation and BatchNorm. Latent kernels are clipped to [-clip, clip]:
+    behind the estimators' gradient window they would never move again.
     """
-    return binary_conv_layer(unit, name, input_quantizer, kernel_quantizer)(x)
+    return binary_conv_layer(unit, name, input_quantizer, kernel_quantizer, clip)(x)
 
 
 def binary_conv_layer(
-    unit: Unit, name: str, input_quantizer: lq.quantizers.Quantizer, kernel_quantizer: lq.quantizers.Quantizer
+    unit: Unit,
+    name: str,
+    input_quantizer: lq.quantizers.Quantizer,
+    kernel_quantizer: lq.quantizers.Quantizer,
+    clip: float = 1.0,
 ) -> lq.layers.QuantConv2D:
     """The layer of `binary_conv`, for one kernel in several places."""
     kind = lq.layers.QuantConv2D if unit.rate == 1 else DilatedConv2D
@@ -119,7 +125,7 @@ def binary_conv_layer(
         pad_values=1.0,
         input_quantizer=input_quantizer,
         kernel_quantizer=kernel_quantizer,
-        kernel_constraint="weight_clip",
+        kernel_constraint=lq.constraints.WeightClip(clip),
         kernel_initializer="glorot_normal",
         name=name,
     )
