@@ -24,7 +24,9 @@ class QuickNet(BiRealNet):
     name = "quicknet"
     precision = "w1a1"
     paper = "Larq Compute Engine: Design, Benchmark, and Deploy State-of-the-Art Binarized Neural Networks, arXiv 2011.09398"
-    figure = "sign -> bconv -> ReLU -> BN -> + x; [ReLU -> max-pool -> blur -> 1x1 -> BN] before it where the shape changes"
+    figure = (
+        "sign -> bconv -> ReLU -> BN -> + x; [ReLU -> max-pool -> blur -> 1x1 -> BN] before it where the shape changes"
+    )
     departures = (
         "written after the code of Larq Zoo 2.4.0, not after the paper; all real kernels begin He-normal and every BatchNorm has "
         "epsilon 1e-5 and running average 0.9, where the stem's have 1e-3 and 0.99; maps of an odd size are rounded up; the stem "
