@@ -8,8 +8,9 @@ from larqnets.backbones import Stem, Unit
 from larqnets.layers.blur import blur_pool
 from larqnets.methods import METHODS, Tensor, batch_norm, binary_conv, depthwise_conv, layers, real_conv
 from larqnets.methods.birealnet import BiRealNet
+from larqnets.quantizers import WindowSign
 
-_CLIP = 1.25  # of the signs' gradient and of latent kernels
+_WINDOW = 1.25  # of the signs' gradients, in which latent kernels stay
 
 
 @METHODS.register("quicknet")
@@ -53,8 +54,8 @@ class QuickNet(BiRealNet):
 
     def path(self, x: Tensor, unit: Unit, name: str) -> Tensor:
         """Sign, binary convolution, ReLU, BatchNorm."""
-        sign = lq.quantizers.SteSign(clip_value=_CLIP)
-        y = binary_conv(x, unit, name, sign, lq.quantizers.SteSign(clip_value=_CLIP), clip=_CLIP)
+        clipped = {"kernel_constraint": lq.constraints.WeightClip(_WINDOW)}
+        y = binary_conv(x, unit, name, WindowSign(_WINDOW), WindowSign(_WINDOW), **clipped)
         return batch_norm(layers.ReLU(name=f"{name}_relu")(y), f"{name}_bn")
 
     def projection(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
