@@ -9,6 +9,7 @@ stands in for the derivative of sign:
     approx_sign         sign(x)                          (2 - 2|x|) 1[|x| < 1]             activations of Bi-Real, ReActNet
     ede_sign            sign(x)                          k t (1 - tanh(t x)^2)             IR-Net, SD-BNN on CIFAR
     half_sign           sign(x)                          2 1[|x| <= 1/2]                   activations of DoReFa
+    window_sign         sign(x)                          1[|x| <= window]                  activations of BNext
     layer_sign          mean|w| sign(w)                  1                                 kernels of DoReFa
     stochastic_sign     +1 with probability hard(x)      1[|x| <= 1]                       BinaryConnect
     magnitude_sign      mean|w_o| sign(w)                1[|w| <= 1]                       kernels of Bi-Real
@@ -83,6 +84,11 @@ def _estimator(x: tf.Tensor, forward: tf.Tensor, gradient: tf.Tensor) -> tf.Tens
 def ste_sign(x: tf.Tensor) -> tf.Tensor:
     """Sign with the clipped identity g(x) = 1[|x| <= 1] (Hubara et al. 2016, eq. 4)."""
     return _estimator(x, sign(x), tf.cast(tf.abs(x) <= 1, x.dtype))
+
+
+def window_sign(x: tf.Tensor, window: float) -> tf.Tensor:
+    """Sign with the clipped identity of another window, g(x) = 1[|x| <= window]."""
+    return _estimator(x, sign(x), tf.cast(tf.abs(x) <= window, x.dtype))
 
 
 def identity_sign(x: tf.Tensor) -> tf.Tensor:
@@ -187,6 +193,25 @@ class SteSign(_SignQuantizer):
     """`ste_sign` as a layer."""
 
     function = staticmethod(ste_sign)
+
+
+@register
+class WindowSign(lq.quantizers.Quantizer):
+    """`window_sign` as a layer."""
+
+    precision = 1
+
+    def __init__(self, window: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.window = window
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Binarise, elementwise."""
+        return window_sign(inputs, self.window)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "window": self.window}
 
 
 @register

@@ -100,29 +100,33 @@ def binary_conv(
     name: str,
     input_quantizer: lq.quantizers.Quantizer,
     kernel_quantizer: lq.quantizers.Quantizer,
+    **options: Any,
 ) -> Tensor:
     """y = q_in(x) * q_kernel(w): (N, H, W, C) -> (N, H', W', filters), SAME with padding +1, no bias.
 
     A zero does not exist in a binary tensor, so zeros at the border would need a correction on the device; +1 costs
     nothing and lets the converter fuse activation and BatchNorm. Latent kernels are clipped to [-1, 1]: behind the
-    estimators' gradient window they would never move again.
+    estimators' gradient window they would never move again. `options` are other arguments of the layer than those.
     """
-    return binary_conv_layer(unit, name, input_quantizer, kernel_quantizer)(x)
+    return binary_conv_layer(unit, name, input_quantizer, kernel_quantizer, **options)(x)
 
 
 def binary_conv_layer(
-    unit: Unit, name: str, input_quantizer: lq.quantizers.Quantizer, kernel_quantizer: lq.quantizers.Quantizer
+    unit: Unit,
+    name: str,
+    input_quantizer: lq.quantizers.Quantizer,
+    kernel_quantizer: lq.quantizers.Quantizer,
+    **options: Any,
 ) -> lq.layers.QuantConv2D:
     """The layer of `binary_conv`, for one kernel in several places."""
     kind = lq.layers.QuantConv2D if unit.rate == 1 else DilatedConv2D
+    ours = {"pad_values": 1.0, "kernel_constraint": "weight_clip", "kernel_initializer": "glorot_normal"}
     return kind(
         **convolution_options(unit),
-        pad_values=1.0,
         input_quantizer=input_quantizer,
         kernel_quantizer=kernel_quantizer,
-        kernel_constraint="weight_clip",
-        kernel_initializer="glorot_normal",
         name=name,
+        **(ours | options),
     )
 
 
