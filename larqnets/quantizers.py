@@ -9,7 +9,7 @@ stands in for the derivative of sign:
     approx_sign         sign(x)                          (2 - 2|x|) 1[|x| < 1]             activations of Bi-Real, ReActNet
     ede_sign            sign(x)                          k t (1 - tanh(t x)^2)             IR-Net, SD-BNN on CIFAR
     half_sign           sign(x)                          2 1[|x| <= 1/2]                   activations of DoReFa
-    window_sign         sign(x)                          1[|x| <= window]                  activations of BNext
+    window_sign         sign(x)                          1[|x| <= window]                  BNext, QuickNet
     layer_sign          mean|w| sign(w)                  1                                 kernels of DoReFa
     stochastic_sign     +1 with probability hard(x)      1[|x| <= 1]                       BinaryConnect
     magnitude_sign      mean|w_o| sign(w)                1[|w| <= 1]                       kernels of Bi-Real

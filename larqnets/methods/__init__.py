@@ -41,7 +41,8 @@ layers = tf.keras.layers
 def batch_norm(x: Tensor, name: str, affine: bool = True) -> Tensor:
     """BatchNorm with the constants that the papers' PyTorch code uses: epsilon 1e-5, running average 0.9.
 
-    Without `affine` it learns neither factor nor offset. Built for several replicas, its statistics are those of the whole batch, so that their number changes no result.
+    Without `affine` it learns neither factor nor offset. Built for several replicas, its statistics are those of the whole
+    batch, so that their number changes no result.
     """
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     learned = {"scale": affine, "center": affine}
