@@ -18,8 +18,8 @@ _WINDOW = 1.25  # of the signs' gradients, in which latent kernels stay
 class QuickNet(BiRealNet):
     """x <- BN(ReLU(bconv(sign x))) + x for every convolution; where the shape changes, a transition makes x anew before.
 
-    Transition: ReLU, where the size halves 2x2 max-pool and blur-pool, real 1x1 convolution, BN. A convolution that has a
-    stride has none behind it. Both signs have the clipped identity g(x) = 1[|x| <= 1.25] and no scale.
+    Transition: ReLU, where the size halves 2x2 max-pool and blur-pool, real 1x1 convolution, BN; the convolution behind
+    it has stride 1. Both signs have the clipped identity g(x) = 1[|x| <= 1.25] and no scale.
     """
 
     name = "quicknet"
