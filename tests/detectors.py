@@ -55,7 +55,7 @@ def detector(method: str, settled: bool = True, shape=SHAPE, task: dict | None =
     if settled:
         rng = np.random.default_rng(1)
         for layer in model.layers:
-            if isinstance(layer, tf.keras.layers.BatchNormalization):
+            if isinstance(layer, tf.keras.layers.BatchNormalization) and layer.center:
                 layer.beta.assign(0.3 * rng.normal(size=layer.beta.shape))
         settle(model, np.random.default_rng(0).normal(size=(12, *shape)).astype(np.float32))
     return model

@@ -130,7 +130,7 @@ def segmenter(
     if settled:
         rng = np.random.default_rng(1)
         for layer in model.layers:
-            if isinstance(layer, tf.keras.layers.BatchNormalization):
+            if isinstance(layer, tf.keras.layers.BatchNormalization) and layer.center:
                 layer.beta.assign(0.3 * rng.normal(size=layer.beta.shape))
         settle(model, IMAGES)
     return model, labels

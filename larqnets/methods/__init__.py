@@ -45,8 +45,9 @@ def batch_norm(x: Tensor, name: str, affine: bool = True) -> Tensor:
     batch, so that their number changes no result.
     """
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    learned = {"scale": affine, "center": affine}
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, **learned, synchronized=several, name=name)(x)
+    return layers.BatchNormalization(
+        momentum=0.9, epsilon=1e-5, center=affine, scale=affine, synchronized=several, name=name
+    )(x)
 
 
 def convolution_options(unit: Unit) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def network(method, backbone, **options):
     with registered():
         model = create_model(method, backbone, (16, 16, 3), 10, **{"width": 4.0, **options})
     for layer in model.layers:
-        if isinstance(layer, tf.keras.layers.BatchNormalization):
+        if isinstance(layer, tf.keras.layers.BatchNormalization) and layer.center:
             layer.beta.assign(0.3 * RNG.normal(size=layer.beta.shape))
     settle(model, IMAGES)
     return model
