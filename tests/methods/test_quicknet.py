@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from batch_norm import settle
+from small_backbones import registered
 
+from deploy.convert.convert import Samples, convert
 from larqnets import create_model
 from larqnets.backbones import Unit, get_backbone
 from larqnets.counts import count
 from larqnets.layers.blur import Binomial, blur_pool
 from larqnets.methods import get_method
+from larqnets.tflite.inspect import inspect_model
 
 RNG = np.random.default_rng(0)
 BLUR = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16
@@ -136,3 +140,18 @@ def test_sizes_are_rounded_up(stem):
     images = tf.keras.Input((36, 100, 3))
     stages = method.body(method.stem(images, plan.stem), plan)
     assert [stage.shape[1:3] for stage in stages] == [(-(-36 // r), -(-100 // r)) for r in plan.reductions]
+
+
+def test_maps_of_an_odd_size_are_proven_behind_the_imagenet_stem():
+    """28x28 images are 7x7 where the transition halves them."""
+    tf.keras.utils.set_random_seed(0)
+    images = RNG.normal(size=(16, 28, 28, 3)).astype(np.float32)
+    with registered():
+        model = create_model("quicknet", "resnet5", (28, 28, 3), 10, stem="imagenet")
+    settle(model, images)
+    converted = convert(model, Samples(images, real=False))
+    assert converted.verification.equal
+    assert (converted.fallbacks, converted.bytes_check.matches) == ([], True)
+    ops = inspect_model(converted.content).ops
+    assert len([op for op in ops if op.kind == "binary"]) == 3
+    assert [op.output_shapes for op in ops if op.op in ("PAD", "MAX_POOL_2D")] == [((1, 8, 8, 8),), ((1, 7, 7, 8),)]
