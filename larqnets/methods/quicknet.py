@@ -59,7 +59,7 @@ class QuickNet(BiRealNet):
         return batch_norm(layers.ReLU(name=f"{name}_relu")(y), f"{name}_bn")
 
     def projection(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
-        """The transition: ReLU, max-pool and blur for every halving of the size, real 1x1 convolution, BatchNorm."""
+        """The transition: ReLU, where the size halves max-pool and blur, real 1x1 convolution, BatchNorm."""
         x = layers.ReLU(name=f"{name}_relu")(x)
         if strides > 1:
             x = blur_pool(x, name)
