@@ -31,6 +31,7 @@ from larqnets.layers.input_scale import InputScale
 from larqnets.layers.learned_factor import LearnedFactor
 from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.max_unpool import MaxUnpool2D
+from larqnets.layers.mixed_mean import MixedMean
 from larqnets.layers.padded_shortcut import PaddedShortcut
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
@@ -315,9 +316,9 @@ class _RPReLU(Entry):
         return steepest * (given[0] + np.abs(layer.shift_in.numpy())) + np.abs(layer.shift_out.numpy())
 
 
-@entry_of(layers.Add, branches.WeightedSum)
+@entry_of(layers.Add, branches.WeightedSum, MixedMean)
 class _Sum(_Linear):
-    """sum_k w_k x_k, every w_k 1 in a plain sum."""
+    """sum_k w_k x_k, w_k a number or one per channel, every w_k 1 in a plain sum."""
 
     def offset(self, layer: Layer, given: Sequence[np.ndarray]) -> np.ndarray:
         return np.sum(np.broadcast_arrays(*self._weighted(layer, given)), axis=0)
@@ -326,7 +327,7 @@ class _Sum(_Linear):
         return sum(np.abs(part) for part in self._weighted(layer, given))
 
     def _weighted(self, layer: Layer, given: Sequence[Any]) -> list[Any]:
-        weights = layer.branch_weights.numpy() if isinstance(layer, branches.WeightedSum) else [1] * len(given)
+        weights = [1] * len(given) if isinstance(layer, layers.Add) else layer.branch_weights.numpy()
         return [weight * part for weight, part in zip(weights, given, strict=True)]
 
 
