@@ -132,10 +132,14 @@ class BNext(Method):
 
     def _gate(self, x: Tensor, y: Tensor, name: str) -> Tensor:
         """g (N, 1, 1, C). The mean of x is that of the pooled x, which a stride leaves, where its sides are even."""
-        means = [layers.GlobalAvgPool2D(keepdims=True, name=f"{name}_gate_{of}")(z) for of, z in (("input", x), ("path", y))]
+        means = [
+            layers.GlobalAvgPool2D(keepdims=True, name=f"{name}_gate_{of}")(z) for of, z in (("input", x), ("path", y))
+        ]
         options = {"kernel_size": 1, "kernel_initializer": "he_normal"}
         z = MixedMean(name=f"{name}_gate_mean")(means)
-        z = layers.Conv2D(max(1, y.shape[-1] // _REDUCTION), activation="relu", name=f"{name}_gate_reduce", **options)(z)
+        z = layers.Conv2D(max(1, y.shape[-1] // _REDUCTION), activation="relu", name=f"{name}_gate_reduce", **options)(
+            z
+        )
         return layers.Conv2D(y.shape[-1], activation="sigmoid", name=f"{name}_gate", **options)(z)
 
     def _prelu(self, x: Tensor, name: str) -> Tensor:

@@ -61,7 +61,9 @@ def test_every_second_3x3_is_an_attention_unit_by_hand():
     model = body([Block((Unit(2, 3), Unit(2, 1))), Block((Unit(2, 3, 2), Unit(2, 1)))])
     names = [layer.name for layer in model.layers if layer.name.endswith("_attended")]
     assert names == ["stage1_block2_conv1_attended"]
-    attention = tf.keras.Model(model.get_layer("stage1_block1_conv2_add").output, model.get_layer("stage1_block2_conv1_add").output)
+    attention = tf.keras.Model(
+        model.get_layer("stage1_block1_conv2_add").output, model.get_layer("stage1_block2_conv1_add").output
+    )
     kernel = model.get_layer("stage1_block2_conv1").kernel.latent_variable
     kernel.assign(tf.ones_like(kernel))
     r = np.where(X > 0, X, X / 4)[0].reshape(2, 2, 2, 2, 2).mean((1, 3))
@@ -123,7 +125,7 @@ def test_the_export_refuses_kernels_that_are_not_binary_yet():
     model = create_model("bnext", "bnext_tiny", (16, 16, 3), 4, width=1 / 32)
     refuse_known_problems(model, allow_float=False)
     model.get_layer("stage1_block1_conv1").kernel_quantizer.progress.assign(0.15)
-    with pytest.raises(LarqnetsError, match="temperature of its kernel is 3.2e-04.*the last epoch's"):
+    with pytest.raises(LarqnetsError, match=r"temperature of its kernel is 3\.2e-04.*the last epoch's"):
         refuse_known_problems(model, allow_float=False)
 
 
