@@ -48,7 +48,7 @@ def _always(self: Entry, layer: Layer) -> bool:
 
 @entry_of(*(getattr(lq.layers, name) for name in dir(lq.layers) if name.startswith("Quant") and "Base" not in name))
 @entry_of(DilatedConv2D, stand_ins.ExportedConv2D, stand_ins.ExportedDense, stand_ins.NormOfOtherAxis, WrittenFunction)
-@entry_of(layers.InputLayer, layers.Multiply, layers.Softmax, local_response.LocalResponse)
+@entry_of(layers.InputLayer, layers.Multiply, stand_ins.GatedProduct, layers.Softmax, local_response.LocalResponse)
 @entry_of(ChannelNorm, DefaultBoxes, Foreground, FcosBoxes, FcosScores, HardSigmoid, HardSwish)
 @entry_of(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization)
 class _Opaque(Entry):
@@ -158,9 +158,9 @@ class _Norm(Entry):
         return multiplier * (given[0] + np.abs(layer.moving_mean.numpy())) + beta
 
 
-@entry_of(stand_ins.MovedNorm)
+@entry_of(stand_ins.MovedNorm, stand_ins.Shift)
 class _MovedNorm(Entry):
-    """The bias of the convolution that has taken up the BatchNorm."""
+    """The bias of the convolution that has taken up the BatchNorm, or what is left of one whose factor a gate has."""
 
     takes_offset = gives_offset = _always
 
