@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqnets import quantizers
+from larqnets.quantizers import register
 
 COLD = 1e-7  # the temperature at which a kernel is its signs
 PAPER_SHARE = 0.3  # 0.9 an epoch comes to COLD in 153 epochs of 512
@@ -20,7 +21,7 @@ def tempered_sign(w: tf.Tensor, temperature: tf.Tensor) -> Any:
     return tf.where(temperature <= COLD, quantizers.sign(w), soft), lambda upstream: (upstream, None)
 
 
-@quantizers.register
+@register
 class TemperatureSign(lq.quantizers.Quantizer):
     """`tempered_sign` for kernels, T = 1e-7^(p / share) with the progress p in [0, 1] of the training, 1e-7 from p = share on.
 

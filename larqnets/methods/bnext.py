@@ -52,7 +52,7 @@ class BNext(Method):
     )
 
     binary_after: Annotated[float, Range(0, 1, above=True)] = 0.3  # share of the training after which T is 1e-7 and
-    # kernels are their signs
+    # kernels are their signs; small to go on with a network that is binary already
 
     def check(self, backbone: Backbone) -> None:
         """Raise LarqnetsError without residual blocks, with bottlenecks, and where channels grow by no whole factor."""
