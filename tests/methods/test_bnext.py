@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_backbones import all_shortened
 
 from deploy.convert.convert import refuse_known_problems
 from larqnets import LarqnetsError, create_model
@@ -122,7 +123,8 @@ def test_the_temperature_falls_as_in_the_released_code_and_in_a_run_of_any_lengt
 
 
 def test_the_export_refuses_kernels_that_are_not_binary_yet():
-    model = create_model("bnext", "bnext_tiny", (16, 16, 3), 4, width=1 / 32)
+    with all_shortened():
+        model = create_model("bnext", "bnext_tiny", (16, 16, 3), 4, width=1 / 32)
     refuse_known_problems(model, allow_float=False)
     model.get_layer("stage1_block1_conv1").kernel_quantizer.progress.assign(0.15)
     with pytest.raises(LarqnetsError, match=r"temperature of its kernel is 3\.2e-04.*the last epoch's"):
@@ -170,6 +172,7 @@ def test_operations_on_imagenet(backbone, binary, real, operations):
 
 
 def test_a_built_network_has_as_many_operations_as_reckoned():
-    totals = count(create_model("bnext", "bnext_tiny", (32, 32, 3), 10, width=0.25)).to_json()["totals"]
-    plan = get_backbone("bnext_tiny", width=0.25)
+    with all_shortened():
+        totals = count(create_model("bnext", "bnext_tiny", (32, 32, 3), 10, width=0.25)).to_json()["totals"]
+        plan = get_backbone("bnext_tiny", width=0.25)
     assert (totals["binary_macs"], totals["real_macs"]) == reckoned(plan, 32, 10)
