@@ -31,6 +31,7 @@ from larqnets.layers.input_scale import InputScale
 from larqnets.layers.learned_factor import LearnedFactor
 from larqnets.layers.link_scale import LinkScale
 from larqnets.layers.max_unpool import MaxUnpool2D
+from larqnets.layers.mixed_mean import MixedMean
 from larqnets.layers.padded_shortcut import PaddedShortcut
 from larqnets.layers.rprelu import RPReLU
 from larqnets.layers.rsign import RSign
@@ -47,7 +48,7 @@ def _always(self: Entry, layer: Layer) -> bool:
 
 @entry_of(*(getattr(lq.layers, name) for name in dir(lq.layers) if name.startswith("Quant") and "Base" not in name))
 @entry_of(DilatedConv2D, stand_ins.ExportedConv2D, stand_ins.ExportedDense, stand_ins.NormOfOtherAxis, WrittenFunction)
-@entry_of(layers.InputLayer, layers.Multiply, layers.Softmax, local_response.LocalResponse)
+@entry_of(layers.InputLayer, layers.Multiply, stand_ins.GatedProduct, layers.Softmax, local_response.LocalResponse)
 @entry_of(ChannelNorm, DefaultBoxes, Foreground, FcosBoxes, FcosScores, HardSigmoid, HardSwish)
 @entry_of(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization)
 class _Opaque(Entry):
@@ -157,9 +158,9 @@ class _Norm(Entry):
         return multiplier * (given[0] + np.abs(layer.moving_mean.numpy())) + beta
 
 
-@entry_of(stand_ins.MovedNorm)
+@entry_of(stand_ins.MovedNorm, stand_ins.Shift)
 class _MovedNorm(Entry):
-    """The bias of the convolution that has taken up the BatchNorm."""
+    """The bias of the convolution that has taken up the BatchNorm, or what is left of one whose factor a gate has."""
 
     takes_offset = gives_offset = _always
 
@@ -315,9 +316,9 @@ class _RPReLU(Entry):
         return steepest * (given[0] + np.abs(layer.shift_in.numpy())) + np.abs(layer.shift_out.numpy())
 
 
-@entry_of(layers.Add, branches.WeightedSum)
+@entry_of(layers.Add, branches.WeightedSum, MixedMean)
 class _Sum(_Linear):
-    """sum_k w_k x_k, every w_k 1 in a plain sum."""
+    """sum_k w_k x_k, w_k a number or one per channel, every w_k 1 in a plain sum."""
 
     def offset(self, layer: Layer, given: Sequence[np.ndarray]) -> np.ndarray:
         return np.sum(np.broadcast_arrays(*self._weighted(layer, given)), axis=0)
@@ -326,7 +327,7 @@ class _Sum(_Linear):
         return sum(np.abs(part) for part in self._weighted(layer, given))
 
     def _weighted(self, layer: Layer, given: Sequence[Any]) -> list[Any]:
-        weights = layer.branch_weights.numpy() if isinstance(layer, branches.WeightedSum) else [1] * len(given)
+        weights = [1] * len(given) if isinstance(layer, layers.Add) else layer.branch_weights.numpy()
         return [weight * part for weight, part in zip(weights, given, strict=True)]
 
 

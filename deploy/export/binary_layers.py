@@ -16,6 +16,7 @@ from larqnets.layers.binary_weights import (  # noqa: E402
     BinaryWeightDense,
     BinaryWeightDepthwiseConv2D,
 )
+from larqnets.layers.temperature_sign import COLD, TemperatureSign  # noqa: E402
 
 KERNELS = ("kernel", "depthwise", "pointwise", "recurrent")  # their quantizers are <part>_quantizer
 # Around zero, at zero of both signs, and far out: a quantizer that agrees with sign here is a sign.
@@ -119,6 +120,12 @@ def _describe(layer: tf.keras.layers.Layer, beside: tuple[str, ...]) -> BinaryLa
         return refuse("1-bit ops store channels last", "build the model with data_format='channels_last'")
     if isinstance(layer, lq.layers.QuantDense) and len(layer.input_shape) != 2:
         return refuse("only dense layers on (N, features) become 1x1 convolutions", "flatten its input first")
+    falling = layer.kernel_quantizer
+    if isinstance(falling, TemperatureSign) and not falling.is_cold:
+        return refuse(
+            f"the temperature of its kernel is {float(falling.temperature):.1e}, and weights are binary from {COLD:g} downwards",
+            f"take weights from later than the first {falling.share:.0%} of the training, such as the last epoch's",
+        )
     kernel = quantized_kernel(layer)
     kernel = kernel.reshape(1, 1, *kernel.shape) if kernel.ndim == 2 else kernel
     scale = np.abs(kernel).max(axis=(0, 1, 2))

@@ -9,6 +9,7 @@ Weights-only layers (w1a32), which say so by their class, become ordinary layers
     scales            that scale into its BatchNorm
     links             the constants of Elastic-Link
     factors           gates and means of Group-Net
+    gates             the BatchNorm behind a gated map, of BNext
     shifts            the shifts of RPReLU and RSign
     pads, activations what LCE's converter would misread or has no op for, written otherwise
     windows           real convolutions whose SAME padding XNNPACK would misread, written otherwise
@@ -40,6 +41,7 @@ from deploy.export.binary_layers import (  # noqa: E402
 )
 from deploy.export.entry import is_norm, layers_before, layers_behind  # noqa: E402
 from deploy.export.factors import Factors  # noqa: E402
+from deploy.export.gates import Gates  # noqa: E402
 from deploy.export.links import Links  # noqa: E402
 from deploy.export.pads import pads_to_split  # noqa: E402
 from deploy.export.scales import fold_scale, norm_behind  # noqa: E402
@@ -87,6 +89,7 @@ class Plan:
     scales: dict[str, tf.keras.layers.BatchNormalization]  # exportable layer -> the BatchNorm that takes its scale
     links: Links
     factors: Factors
+    gates: Gates
     shifts: dict[str, RPReLU]
     weights_only: list[str]
     stem: Decision | None
@@ -103,7 +106,7 @@ class Plan:
             for name, layer in exportable.items()
             if (norm := norm_behind(model.get_layer(name), set() if _all_one(layer) else unknown)) is not None
         }
-        links = Links(model, exportable)
+        links, gates = Links(model, exportable), Gates(model)
         decision = decide(model, stem)
         otherwise = {*exportable, *([decision.name] if decision and decision.is_rewritten else [])}
         return cls(
@@ -112,7 +115,8 @@ class Plan:
             exportable,
             scales,
             links,
-            Factors(model, exportable, links.norms, unknown),
+            Factors(model, exportable, links.norms | gates.norms, unknown),
+            gates,
             foldable(model, unknown),
             weights_only_layers(model),
             decision,
@@ -135,8 +139,9 @@ class Plan:
             takes_norm = layer.name in self.links.moved
             scaled = takes_norm or (layer.name not in self.scales and not _all_one(self.exportable[layer.name]))
             return _exported(layer, scaled=scaled, biased=takes_norm or layer.use_bias)
-        if (stand_in := self.links.stand_in(layer) or self.factors.stand_in(layer)) is not None:
-            return stand_in
+        for folded in (self.links, self.factors, self.gates):
+            if (stand_in := folded.stand_in(layer)) is not None:
+                return stand_in
         if layer.name in self.shifts:
             return plain(self.shifts[layer.name])
         if layer.name in self.pads:
@@ -249,7 +254,7 @@ def _set_constant_kernels(trained: tf.keras.layers.Layer, constant: tf.keras.lay
 
 def _copy_weights(plan: Plan, rebuilt: tf.keras.Model) -> None:
     """Set the weights of all layers but those for which another pass does."""
-    others = {*plan.shifts, *plan.constant, *plan.links.names, *plan.factors.names}
+    others = {*plan.shifts, *plan.constant, *plan.links.names, *plan.factors.names, *plan.gates.norms}
     for layer in plan.model.layers:
         if layer.name in others:
             continue
@@ -292,6 +297,7 @@ PASSES: dict[str, Callable[[Plan, tf.keras.Model], None]] = {
     "activations": _write_activations,
     "links": lambda plan, rebuilt: plan.links.set_constants(rebuilt, plan.exportable),
     "factors": lambda plan, rebuilt: plan.factors.fold(rebuilt),
+    "gates": lambda plan, rebuilt: plan.gates.set_constants(rebuilt),
     "shifts": lambda plan, rebuilt: fold_shifts(rebuilt, plan.shifts),
 }
 

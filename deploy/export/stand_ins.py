@@ -95,6 +95,35 @@ class MovedNorm(layers.Layer):
 
 
 @tf.keras.utils.register_keras_serializable("larqnets")
+class GatedProduct(layers.Layer):
+    """(a g) y with a constant a (C,): a map y (N, H, W, C) and its gate g (N, 1, 1, C) -> (N, H, W, C)."""
+
+    def build(self, input_shape: Any) -> None:
+        """Create a."""
+        self.factor = self.add_weight(name="factor", shape=input_shape[0][-1:], trainable=False)
+        super().build(input_shape)
+
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Multiply the gate first, which is small."""
+        y, gate = inputs
+        return y * (gate * self.factor)
+
+
+@tf.keras.utils.register_keras_serializable("larqnets")
+class Shift(layers.Layer):
+    """x + beta with a constant beta (C,): what a BatchNorm leaves whose factor another layer has taken."""
+
+    def build(self, input_shape: Any) -> None:
+        """Create beta."""
+        self.beta = self.add_weight(name="beta", shape=input_shape[-1:], trainable=False)
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Add."""
+        return inputs + self.beta
+
+
+@tf.keras.utils.register_keras_serializable("larqnets")
 class AddShare(layers.Layer):
     """x_k = h_k + c s: K tensors h_k and s, all (N, H, W, C) -> K tensors x_k. What is left of a SoftGate."""
 

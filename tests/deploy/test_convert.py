@@ -97,9 +97,9 @@ def test_every_method_trains_saves_loads_converts_and_is_equal(method, backbone,
         assert ops.totals["binary_mac_share"] > 0.8
         float_macs = [op for op in ops.ops if op.kind == "float"]
         assert {op.layer for op in ops.ops if op.kind == "binary"} == {r.layer for r in converted.verification.layers}
-        # beside the 1-bit ops only stem, projections, depthwise ones, SD-BNN's offsets and classifier compute in float
+        # beside the 1-bit ops only stem, projections, depthwise ones, SD-BNN's offsets, gates and classifier compute in float
         wide = [op.layer for op in float_macs if op.op != "DEPTHWISE_CONV_2D"]
-        assert all(any(w in layer for w in ("stem", "projection", "_asd_", "classifier")) for layer in wide)
+        assert all(any(w in layer for w in ("stem", "projection", "_asd_", "_gate", "classifier")) for layer in wide)
     else:
         assert converted.variant == "float"
         assert ops.totals["binary"]["ops"] == 0
