@@ -19,11 +19,13 @@ from deploy.export.entry import AS_OBSERVED, ENTRIES, Entry, Layer, Sizes, Unkno
 from deploy.export.stem import SpaceToDepthConv2D
 from larqnets.errors import LarqnetsError
 from larqnets.layers import binary_weights, branches, local_response
+from larqnets.layers.channel_fit import ChannelFit
 from larqnets.layers.channel_match import ChannelMatch
 from larqnets.layers.channel_norm import ChannelNorm
 from larqnets.layers.counted_dropout import CountedDropout
 from larqnets.layers.default_boxes import DefaultBoxes, Foreground
 from larqnets.layers.dilated_conv import DilatedConv2D
+from larqnets.layers.dprelu import DPReLU
 from larqnets.layers.fcos_answers import FcosBoxes, FcosScores
 from larqnets.layers.hard_swish import HardSigmoid, HardSwish
 from larqnets.layers.hard_tanh import HardTanh
@@ -277,7 +279,7 @@ class _Rescaling(_Linear):
         return np.abs(layer.scale) * given[0] + np.abs(layer.offset)
 
 
-@entry_of(ChannelMatch, PaddedShortcut)
+@entry_of(ChannelFit, ChannelMatch, PaddedShortcut)
 class _ChannelMap(_Linear):
     """Every output channel from some of the input's, pixel by pixel: what happens to x happens to a constant and a size."""
 
@@ -303,7 +305,7 @@ class _RSign(Entry):
         return given[0] + np.abs(layer.threshold.numpy())
 
 
-@entry_of(RPReLU)
+@entry_of(RPReLU, DPReLU)
 class _RPReLU(Entry):
     takes_offset = _always
 
@@ -311,7 +313,7 @@ class _RPReLU(Entry):
         layer.shift_in.assign_sub(c)
 
     def made_of(self, layer: Layer, given: Sequence[Sizes]) -> Sizes:
-        steepest = np.maximum(np.abs(layer.slope.numpy()), 1)
+        steepest = np.max(np.abs(np.broadcast_arrays(*layer.slopes)), axis=0)
         return steepest * (given[0] + np.abs(layer.shift_in.numpy())) + np.abs(layer.shift_out.numpy())
 
 

@@ -1,0 +1,42 @@
+"""PokeBNN's shortcut without parameters: a tensor with another number of channels."""
+
+from typing import Any, Literal
+
+import tensorflow as tf
+
+from larqnets.shapes import known
+
+
+@tf.keras.utils.register_keras_serializable("larqnets")
+class ChannelFit(tf.keras.layers.Layer):
+    """C channels to `filters`: (N, H, W, C) -> (N, H, W, filters).
+
+        C = filters    y = x
+        C > filters    y[j] = mean over g < G of x[G j + g], G = C // filters: adjacent channels; what is left over is dropped
+        C < filters    "pad" x and then zeros; "tile" y[r C + i] = x[i], of the last r as many as fit
+
+    On a device the mean is a 1x1 convolution's place taken by RESHAPE and MEAN, or a sum of slices; none has weights.
+    Paper: PokeBNN, arXiv 2112.00133. Its released code tiles whole multiples only.
+    """
+
+    def __init__(self, filters: int, expand: Literal["pad", "tile"] = "pad", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.filters, self.expand = filters, expand
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Average, pad or tile."""
+        height, width, channels = known(inputs.shape[1:])
+        if channels == self.filters:
+            return inputs
+        if channels < self.filters and self.expand == "pad":
+            return tf.pad(inputs, [[0, 0], [0, 0], [0, 0], [0, self.filters - channels]])
+        if channels < self.filters:
+            whole, rest = divmod(self.filters, channels)
+            return tf.concat([inputs] * whole + ([inputs[..., :rest]] if rest else []), axis=-1)
+        group = channels // self.filters
+        adjacent = tf.reshape(inputs[..., : group * self.filters], (-1, height, width, self.filters, group))
+        return tf.reduce_mean(adjacent, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "filters": self.filters, "expand": self.expand}
