@@ -50,6 +50,7 @@ def _always(self: Entry, layer: Layer) -> bool:
 @entry_of(*(getattr(lq.layers, name) for name in dir(lq.layers) if name.startswith("Quant") and "Base" not in name))
 @entry_of(DilatedConv2D, stand_ins.ExportedConv2D, stand_ins.ExportedDense, stand_ins.NormOfOtherAxis, WrittenFunction)
 @entry_of(layers.InputLayer, layers.Multiply, layers.Softmax, local_response.LocalResponse)
+@entry_of(stand_ins.GatedNorm, stand_ins.ScaledPReLU)
 @entry_of(ChannelNorm, DefaultBoxes, Foreground, FcosBoxes, FcosScores, HardSigmoid, HardSwish)
 @entry_of(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization)
 class _Opaque(Entry):
@@ -307,7 +308,8 @@ class _RSign(Entry):
 
 @entry_of(RPReLU, DPReLU)
 class _RPReLU(Entry):
-    takes_offset = _always
+    def takes_offset(self, layer: Layer) -> bool:
+        return isinstance(layer, RPReLU)  # for a DPReLU other layers stand, see deploy.export.gates
 
     def take_offset(self, layer: Layer, c: np.ndarray) -> None:
         layer.shift_in.assign_sub(c)

@@ -10,6 +10,7 @@ Weights-only layers (w1a32), which say so by their class, become ordinary layers
     links             the constants of Elastic-Link
     factors           gates and means of Group-Net
     shifts            the shifts of RPReLU and RSign
+    gates             PokeBNN's DPReLU, gate and BatchNorm
     pads, activations what LCE's converter would misread or has no op for, written otherwise
     windows           real convolutions whose SAME padding XNNPACK would misread, written otherwise
     stem              a first convolution of stride 2 or 4, as SPACE_TO_DEPTH and one of stride 1 where that is cheaper
@@ -40,6 +41,7 @@ from deploy.export.binary_layers import (  # noqa: E402
 )
 from deploy.export.entry import is_norm, layers_before, layers_behind  # noqa: E402
 from deploy.export.factors import Factors  # noqa: E402
+from deploy.export.gates import Gates  # noqa: E402
 from deploy.export.links import Links  # noqa: E402
 from deploy.export.pads import pads_to_split  # noqa: E402
 from deploy.export.scales import fold_scale, norm_behind  # noqa: E402
@@ -88,6 +90,7 @@ class Plan:
     links: Links
     factors: Factors
     shifts: dict[str, RPReLU]
+    gates: Gates
     weights_only: list[str]
     stem: Decision | None
     pads: dict[str, Sides]
@@ -114,6 +117,7 @@ class Plan:
             links,
             Factors(model, exportable, links.norms, unknown),
             foldable(model, unknown),
+            Gates(model),
             weights_only_layers(model),
             decision,
             pads_to_split(model, otherwise) if binary else {},  # the stock converter keeps them as they are
@@ -136,6 +140,8 @@ class Plan:
             scaled = takes_norm or (layer.name not in self.scales and not _all_one(self.exportable[layer.name]))
             return _exported(layer, scaled=scaled, biased=takes_norm or layer.use_bias)
         if (stand_in := self.links.stand_in(layer) or self.factors.stand_in(layer)) is not None:
+            return stand_in
+        if (stand_in := self.gates.stand_in(layer)) is not None:
             return stand_in
         if layer.name in self.shifts:
             return plain(self.shifts[layer.name])
@@ -249,7 +255,7 @@ def _set_constant_kernels(trained: tf.keras.layers.Layer, constant: tf.keras.lay
 
 def _copy_weights(plan: Plan, rebuilt: tf.keras.Model) -> None:
     """Set the weights of all layers but those for which another pass does."""
-    others = {*plan.shifts, *plan.constant, *plan.links.names, *plan.factors.names}
+    others = {*plan.shifts, *plan.constant, *plan.links.names, *plan.factors.names, *plan.gates.names}
     for layer in plan.model.layers:
         if layer.name in others:
             continue
@@ -293,6 +299,7 @@ PASSES: dict[str, Callable[[Plan, tf.keras.Model], None]] = {
     "links": lambda plan, rebuilt: plan.links.set_constants(rebuilt, plan.exportable),
     "factors": lambda plan, rebuilt: plan.factors.fold(rebuilt),
     "shifts": lambda plan, rebuilt: fold_shifts(rebuilt, plan.shifts),
+    "gates": lambda plan, rebuilt: plan.gates.fold(rebuilt),
 }
 
 

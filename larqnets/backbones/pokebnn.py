@@ -5,7 +5,9 @@ from larqnets.backbones.resnet import bottleneck, stage
 
 
 def _stages(filters: tuple[int, ...], blocks: tuple[int, ...]) -> tuple[Stage, ...]:
-    return tuple(stage(bottleneck, f, n, 1 if i == 0 else 2) for i, (f, n) in enumerate(zip(filters, blocks, strict=True)))
+    return tuple(
+        stage(bottleneck, f, n, 1 if i == 0 else 2) for i, (f, n) in enumerate(zip(filters, blocks, strict=True))
+    )
 
 
 @BACKBONES.register("pokebnn50")

@@ -15,7 +15,7 @@ class ChannelFit(tf.keras.layers.Layer):
         C > filters    y[j] = mean over g < G of x[G j + g], G = C // filters: adjacent channels; what is left over is dropped
         C < filters    "pad" x and then zeros; "tile" y[r C + i] = x[i], of the last r as many as fit
 
-    On a device the mean is a 1x1 convolution's place taken by RESHAPE and MEAN, or a sum of slices; none has weights.
+    On a device RESHAPE and MEAN, PAD or CONCATENATION.
     Paper: PokeBNN, arXiv 2112.00133. Its released code tiles whole multiples only.
     """
 
@@ -32,9 +32,10 @@ class ChannelFit(tf.keras.layers.Layer):
             return tf.pad(inputs, [[0, 0], [0, 0], [0, 0], [0, self.filters - channels]])
         if channels < self.filters:
             whole, rest = divmod(self.filters, channels)
-            return tf.concat([inputs] * whole + ([inputs[..., :rest]] if rest else []), axis=-1)
+            return tf.concat([inputs] * whole + ([inputs[:, :, :, :rest]] if rest else []), axis=-1)
         group = channels // self.filters
-        adjacent = tf.reshape(inputs[..., : group * self.filters], (-1, height, width, self.filters, group))
+        used = inputs if group * self.filters == channels else inputs[:, :, :, : group * self.filters]
+        adjacent = tf.reshape(used, (-1, height, width, self.filters, group))
         return tf.reduce_mean(adjacent, axis=-1)
 
     def get_config(self) -> dict[str, Any]:

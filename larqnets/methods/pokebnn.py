@@ -71,9 +71,9 @@ class PokeBNN(Method):
         """PokeConv(x, r1): (N, H, W, C) -> (N, H/strides, W/strides, unit.filters)."""
         y = max_pool(binary_conv(x, unit, name, WideSign(), IdentitySign()), unit, name)
         y = batch_norm(y, f"{name}_bn", scale=1.0 if r1 is None else 0.0)
-        y = layers.Add(name=f"{name}_local")([y, self.fit(x, y, "pad", f"{name}_fit")])
-        if r1 is not None:
-            y = layers.Add(name=f"{name}_add")([y, self.fit(r1, y, "tile", f"{name}_block_fit")])
+        around = [self.fit(x, y, "pad", f"{name}_fit")]
+        around += [] if r1 is None else [self.fit(r1, y, "tile", f"{name}_block_fit")]
+        y = layers.Add(name=f"{name}_add")([y, *around])
         y = DPReLU(name=f"{name}_dprelu")(y)
         gate = excitation(x, max(1, x.shape[-1] // 8), unit.filters, f"{name}_squeeze")
         y = batch_norm(layers.Multiply(name=f"{name}_squeeze")([y, gate]), f"{name}_split_bn")
