@@ -54,11 +54,21 @@ class Counts:
         """The literature's OPs: binary MACs / 64 + real MACs (64 binary MACs to one instruction)."""
         return self._sum("binary_macs") / 64 + self._sum("real_macs")
 
+    @property
+    def ace(self) -> int:
+        """Arithmetic computation effort: MACs times the bits of weight and activation (PokeBNN, arXiv 2112.00133).
+
+        1 x 1 where both are binary; 8 x 8 of all others, as in a file with an int8 rest.
+        """
+        return self._sum("binary_macs") + 64 * self._sum("real_macs")
+
     def to_json(self) -> dict[str, Any]:
         """Return layers and totals as a JSON object."""
         names = ("binary_weights", "real_weights", "binary_macs", "real_macs")
         totals = {name: self._sum(name) for name in names}
-        derived = {name: getattr(self, name) for name in ("parameters", "bits", "binary_mac_share", "operations")}
+        derived = {
+            name: getattr(self, name) for name in ("parameters", "bits", "binary_mac_share", "operations", "ace")
+        }
         return {"layers": [asdict(layer) for layer in self.layers], "totals": {**totals, **derived}}
 
 

@@ -5,7 +5,8 @@ stands in for the derivative of sign:
 
     name                forward                          gradient g(x)                     used for
     ste_sign            sign(x)                          1[|x| <= 1]                       BinaryNet, XNOR; kernels of Bi-Real
-    identity_sign       sign(x)                          1                                 ABC-Net kernels
+    identity_sign       sign(x)                          1                                 kernels of ABC-Net, PokeBNN
+    wide_sign           sign(x)                          1[|x| < 3]                        activations of PokeBNN
     approx_sign         sign(x)                          (2 - 2|x|) 1[|x| < 1]             activations of Bi-Real, ReActNet
     ede_sign            sign(x)                          k t (1 - tanh(t x)^2)             IR-Net, SD-BNN on CIFAR
     half_sign           sign(x)                          2 1[|x| <= 1/2]                   activations of DoReFa
@@ -94,6 +95,11 @@ def window_sign(x: tf.Tensor, window: float) -> tf.Tensor:
 def identity_sign(x: tf.Tensor) -> tf.Tensor:
     """Sign with g(x) = 1."""
     return _estimator(x, sign(x), tf.ones_like(x))
+
+
+def wide_sign(x: tf.Tensor) -> tf.Tensor:
+    """Sign with g(x) = 1[|x| < 3] (PokeBNN's released code, where the sign has a factor that the next BatchNorm undoes)."""
+    return _estimator(x, sign(x), tf.cast(tf.abs(x) < 3, x.dtype))
 
 
 def half_sign(x: tf.Tensor) -> tf.Tensor:
@@ -219,6 +225,13 @@ class IdentitySign(_SignQuantizer):
     """`identity_sign` as a layer."""
 
     function = staticmethod(identity_sign)
+
+
+@register
+class WideSign(_SignQuantizer):
+    """`wide_sign` as a layer, for activations."""
+
+    function = staticmethod(wide_sign)
 
 
 @register

@@ -14,12 +14,14 @@ X = np.array([-1.5, -1, -0.5, 0, 0.5, 1, 1.5], np.float32)
 GRADIENTS = {
     q.ste_sign: [0, 1, 1, 1, 1, 1, 0],
     q.identity_sign: [1, 1, 1, 1, 1, 1, 1],
+    q.wide_sign: [1, 1, 1, 1, 1, 1, 1],
     q.approx_sign: [0, 0, 1, 2, 1, 0, 0],
     q.half_sign: [0, 0, 2, 2, 2, 0, 0],
 }
 CLASSES = [
     q.SteSign,
     q.IdentitySign,
+    q.WideSign,
     q.ApproxSign,
     q.MagnitudeSign,
     q.XnorSign,
@@ -42,6 +44,11 @@ def gradient(function, x, upstream=None):
 @pytest.mark.parametrize("function", GRADIENTS, ids=lambda f: f.__name__)
 def test_gradient_table(function):
     np.testing.assert_array_equal(gradient(function, X), GRADIENTS[function])
+
+
+def test_the_window_of_the_wide_sign_ends_at_3():
+    x = np.array([-3.01, -3, -2.99, 2.99, 3, 3.01], np.float32)
+    np.testing.assert_array_equal(gradient(q.wide_sign, x), [0, 0, 1, 1, 0, 0])
 
 
 @pytest.mark.parametrize("t", [0.01, 0.5, 1.0, 10.0])

@@ -19,11 +19,13 @@ from deploy.export.entry import AS_OBSERVED, ENTRIES, Entry, Layer, Sizes, Unkno
 from deploy.export.stem import SpaceToDepthConv2D
 from larqnets.errors import LarqnetsError
 from larqnets.layers import binary_weights, branches, local_response
+from larqnets.layers.channel_fit import ChannelFit
 from larqnets.layers.channel_match import ChannelMatch
 from larqnets.layers.channel_norm import ChannelNorm
 from larqnets.layers.counted_dropout import CountedDropout
 from larqnets.layers.default_boxes import DefaultBoxes, Foreground
 from larqnets.layers.dilated_conv import DilatedConv2D
+from larqnets.layers.dprelu import DPReLU
 from larqnets.layers.fcos_answers import FcosBoxes, FcosScores
 from larqnets.layers.hard_swish import HardSigmoid, HardSwish
 from larqnets.layers.hard_tanh import HardTanh
@@ -49,6 +51,7 @@ def _always(self: Entry, layer: Layer) -> bool:
 @entry_of(*(getattr(lq.layers, name) for name in dir(lq.layers) if name.startswith("Quant") and "Base" not in name))
 @entry_of(DilatedConv2D, stand_ins.ExportedConv2D, stand_ins.ExportedDense, stand_ins.NormOfOtherAxis, WrittenFunction)
 @entry_of(layers.InputLayer, layers.Multiply, stand_ins.GatedProduct, layers.Softmax, local_response.LocalResponse)
+@entry_of(stand_ins.GatedNorm, stand_ins.ScaledPReLU)
 @entry_of(ChannelNorm, DefaultBoxes, Foreground, FcosBoxes, FcosScores, HardSigmoid, HardSwish)
 @entry_of(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization)
 class _Opaque(Entry):
@@ -278,7 +281,7 @@ class _Rescaling(_Linear):
         return np.abs(layer.scale) * given[0] + np.abs(layer.offset)
 
 
-@entry_of(ChannelMatch, PaddedShortcut)
+@entry_of(ChannelFit, ChannelMatch, PaddedShortcut)
 class _ChannelMap(_Linear):
     """Every output channel from some of the input's, pixel by pixel: what happens to x happens to a constant and a size."""
 
@@ -304,15 +307,16 @@ class _RSign(Entry):
         return given[0] + np.abs(layer.threshold.numpy())
 
 
-@entry_of(RPReLU)
+@entry_of(RPReLU, DPReLU)
 class _RPReLU(Entry):
-    takes_offset = _always
+    def takes_offset(self, layer: Layer) -> bool:
+        return isinstance(layer, RPReLU)  # for a DPReLU other layers stand, see deploy.export.gates
 
     def take_offset(self, layer: Layer, c: np.ndarray) -> None:
         layer.shift_in.assign_sub(c)
 
     def made_of(self, layer: Layer, given: Sequence[Sizes]) -> Sizes:
-        steepest = np.maximum(np.abs(layer.slope.numpy()), 1)
+        steepest = np.max(np.abs(np.broadcast_arrays(*layer.slopes)), axis=0)
         return steepest * (given[0] + np.abs(layer.shift_in.numpy())) + np.abs(layer.shift_out.numpy())
 
 

@@ -15,12 +15,17 @@ layers = tf.keras.layers
 
 
 class Gates:
-    """What becomes of the gates of a trained model: of every product with one, and the BatchNorm behind it."""
+    """What becomes of the gates of a trained model: of every product with one, and the BatchNorm behind it.
 
-    def __init__(self, model: tf.keras.Model) -> None:
+    Layers that are `taken` are left alone: another pass has them.
+    """
+
+    def __init__(self, model: tf.keras.Model, taken: set[str]) -> None:
         self._norms: dict[str, layers.BatchNormalization] = {}  # product -> the BatchNorm that its gate takes up
         for layer in model.layers:
-            if _is_gated(layer) and (norm := _norm_behind(layer)) is not None:
+            if layer.name in taken or not _is_gated(layer):
+                continue
+            if (norm := _norm_behind(layer)) is not None and norm.name not in taken:
                 self._norms[layer.name] = norm
 
     @property

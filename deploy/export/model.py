@@ -11,6 +11,7 @@ Weights-only layers (w1a32), which say so by their class, become ordinary layers
     factors           gates and means of Group-Net
     gates             the BatchNorm behind a gated map, of BNext
     shifts            the shifts of RPReLU and RSign
+    dprelus           PokeBNN's DPReLU, the gate and the BatchNorm behind it
     pads, activations what LCE's converter would misread or has no op for, written otherwise
     windows           real convolutions whose SAME padding XNNPACK would misread, written otherwise
     stem              a first convolution of stride 2 or 4, as SPACE_TO_DEPTH and one of stride 1 where that is cheaper
@@ -39,6 +40,7 @@ from deploy.export.binary_layers import (  # noqa: E402
     layers_beside,
     weights_only_layers,
 )
+from deploy.export.dprelus import DPReLUs  # noqa: E402
 from deploy.export.entry import is_norm, layers_before, layers_behind  # noqa: E402
 from deploy.export.factors import Factors  # noqa: E402
 from deploy.export.gates import Gates  # noqa: E402
@@ -91,6 +93,7 @@ class Plan:
     factors: Factors
     gates: Gates
     shifts: dict[str, RPReLU]
+    dprelus: DPReLUs
     weights_only: list[str]
     stem: Decision | None
     pads: dict[str, Sides]
@@ -106,7 +109,8 @@ class Plan:
             for name, layer in exportable.items()
             if (norm := norm_behind(model.get_layer(name), set() if _all_one(layer) else unknown)) is not None
         }
-        links, gates = Links(model, exportable), Gates(model)
+        links, dprelus = Links(model, exportable), DPReLUs(model)
+        gates = Gates(model, dprelus.names)
         decision = decide(model, stem)
         otherwise = {*exportable, *([decision.name] if decision and decision.is_rewritten else [])}
         return cls(
@@ -115,9 +119,10 @@ class Plan:
             exportable,
             scales,
             links,
-            Factors(model, exportable, links.norms | gates.norms, unknown),
+            Factors(model, exportable, links.norms | gates.norms | dprelus.names, unknown),
             gates,
             foldable(model, unknown),
+            dprelus,
             weights_only_layers(model),
             decision,
             pads_to_split(model, otherwise) if binary else {},  # the stock converter keeps them as they are
@@ -139,7 +144,7 @@ class Plan:
             takes_norm = layer.name in self.links.moved
             scaled = takes_norm or (layer.name not in self.scales and not _all_one(self.exportable[layer.name]))
             return _exported(layer, scaled=scaled, biased=takes_norm or layer.use_bias)
-        for folded in (self.links, self.factors, self.gates):
+        for folded in (self.links, self.factors, self.gates, self.dprelus):
             if (stand_in := folded.stand_in(layer)) is not None:
                 return stand_in
         if layer.name in self.shifts:
@@ -254,7 +259,8 @@ def _set_constant_kernels(trained: tf.keras.layers.Layer, constant: tf.keras.lay
 
 def _copy_weights(plan: Plan, rebuilt: tf.keras.Model) -> None:
     """Set the weights of all layers but those for which another pass does."""
-    others = {*plan.shifts, *plan.constant, *plan.links.names, *plan.factors.names, *plan.gates.norms}
+    folded = {*plan.links.names, *plan.factors.names, *plan.gates.norms, *plan.dprelus.names}
+    others = {*plan.shifts, *plan.constant, *folded}
     for layer in plan.model.layers:
         if layer.name in others:
             continue
@@ -299,6 +305,7 @@ PASSES: dict[str, Callable[[Plan, tf.keras.Model], None]] = {
     "factors": lambda plan, rebuilt: plan.factors.fold(rebuilt),
     "gates": lambda plan, rebuilt: plan.gates.set_constants(rebuilt),
     "shifts": lambda plan, rebuilt: fold_shifts(rebuilt, plan.shifts),
+    "dprelus": lambda plan, rebuilt: plan.dprelus.fold(rebuilt),
 }
 
 

@@ -34,7 +34,7 @@ def foldable(model: tf.keras.Model, unknown: set[str]) -> dict[str, RPReLU]:
     return {
         layer.name: layer
         for layer in model.layers
-        if isinstance(layer, RPReLU) and _norm_before(layer) is not None and _leaves(layer, unknown)
+        if isinstance(layer, RPReLU) and norm_before(layer) is not None and _leaves(layer, unknown)
     }
 
 
@@ -52,7 +52,7 @@ def fold_shifts(rebuilt: tf.keras.Model, folded: dict[str, RPReLU]) -> None:
             offsets[layer.name] = _offset_behind(layer, given)
             continue
         activation = folded[layer.name]
-        norm = _norm_before(activation)
+        norm = norm_before(activation)
         assert norm is not None  # `foldable` has seen one
         norm = rebuilt.get_layer(norm.name)
         entry(norm).give_offset(norm, given[0] - activation.shift_in.numpy())
@@ -60,7 +60,7 @@ def fold_shifts(rebuilt: tf.keras.Model, folded: dict[str, RPReLU]) -> None:
         offsets[layer.name] = activation.shift_out.numpy()
 
 
-def _norm_before(layer: layers.Layer) -> layers.Layer | None:
+def norm_before(layer: layers.Layer) -> layers.Layer | None:
     """Return the BatchNorm whose beta reaches only this layer, directly or through one addition."""
     for candidate in layers_before(layer):
         summands = (

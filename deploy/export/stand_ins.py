@@ -124,6 +124,40 @@ class Shift(layers.Layer):
 
 
 @tf.keras.utils.register_keras_serializable("larqnets")
+class ScaledPReLU(layers.Layer):
+    """f(x) = p prelu(x - a) - b with constants (C,) and the slope too: (N, H, W, C) -> (N, H, W, C). Stands for a DPReLU."""
+
+    def build(self, input_shape: Any) -> None:
+        """Create a, the slope, of the shape that the op PRELU wants, p and b."""
+        (c,) = input_shape[-1:]
+        shapes = {"a": (c,), "slope": (1, 1, c), "p": (c,), "b": (c,)}
+        self.constants = [self.add_weight(name=name, shape=shape) for name, shape in shapes.items()]
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Shift, PReLU in the form that the converter turns into one op, factor, shift."""
+        a, slope, p, b = self.constants
+        x = inputs - a
+        return p * (tf.nn.relu(x) + -slope * tf.nn.relu(-x)) - b
+
+
+@tf.keras.utils.register_keras_serializable("larqnets")
+class GatedNorm(layers.Layer):
+    """f(x, z) = x (z f) + (c - z g): x (N, H, W, C), a gate z (N, 1, 1, C) and constants (C,). See `deploy.export.dprelus`."""
+
+    def build(self, input_shape: Any) -> None:
+        """Create f, g and c."""
+        self.constants = [self.add_weight(name=name, shape=input_shape[0][-1:]) for name in ("f", "g", "c")]
+        super().build(input_shape)
+
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Two products and a sum as small as the gate, a product and a sum as large as x."""
+        x, z = inputs
+        f, g, c = self.constants
+        return x * (z * f) + (c - z * g)
+
+
+@tf.keras.utils.register_keras_serializable("larqnets")
 class AddShare(layers.Layer):
     """x_k = h_k + c s: K tensors h_k and s, all (N, H, W, C) -> K tensors x_k. What is left of a SoftGate."""
 

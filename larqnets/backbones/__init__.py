@@ -71,13 +71,14 @@ Stage = tuple[Block, ...]
 
 @dataclass(frozen=True)
 class Stem:
-    """The first, real-valued convolution; `max_pool` is 3x3 with stride 2 behind it."""
+    """The first, real-valued convolution; `max_pool` is 3x3 with stride 2 behind it, `scales` whether a width acts on it."""
 
     filters: int
     kernel_size: int = 3
     strides: int = 1
     max_pool: bool = False
     activation: Activation = "method"
+    scales: bool = True
 
     @property
     def reduction(self) -> int:
@@ -159,7 +160,7 @@ def only_small_stem(name: str, kind: StemKind) -> None:
 
 
 def scaled(backbone: Backbone, width: float) -> Backbone:
-    """Multiply every number of filters by `width`, rounded, at least 1; a depthwise position stays one.
+    """Multiply every number of filters by `width`, rounded, at least 1; a depthwise position stays one, a fixed stem as it is.
 
     With a single channel there is no telling depthwise from ordinary, so where there is such a position the least is 2.
     """
@@ -177,7 +178,7 @@ def scaled(backbone: Backbone, width: float) -> Backbone:
 
     return replace(
         backbone,
-        stem=replace(backbone.stem, filters=wide(backbone.stem.filters)),
+        stem=replace(backbone.stem, filters=wide(backbone.stem.filters)) if backbone.stem.scales else backbone.stem,
         stages=tuple(tuple(wide_block(block) for block in stage) for stage in backbone.stages),
         hidden=wide_unit(backbone.hidden) if backbone.hidden else None,
     )

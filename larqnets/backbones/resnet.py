@@ -12,25 +12,25 @@ def _basic(filters: int, strides: int) -> Block:
     return Block((Unit(filters, strides=strides), Unit(filters)))
 
 
-def _bottleneck(filters: int, strides: int) -> Block:
+def bottleneck(filters: int, strides: int) -> Block:
     """1x1 to `filters`, 3x3 with the stride, 1x1 to four times as many (the paper has the stride on the first 1x1)."""
     return Block((Unit(filters, 1), Unit(filters, strides=strides), Unit(4 * filters, 1)))
 
 
-def _stage(block: BlockKind, filters: int, blocks: int, strides: int) -> Stage:
+def stage(block: BlockKind, filters: int, blocks: int, strides: int) -> Stage:
     """Return the blocks of a stage, of which the first has the stride."""
     return tuple(block(filters, strides if i == 0 else 1) for i in range(blocks))
 
 
 def _four_stages(name: str, kind: StemKind, block: BlockKind, blocks: tuple[int, ...]) -> Backbone:
-    stages = (_stage(block, 64 * 2**i, n, 1 if i == 0 else 2) for i, n in enumerate(blocks))
+    stages = (stage(block, 64 * 2**i, n, 1 if i == 0 else 2) for i, n in enumerate(blocks))
     return Backbone(name, stem(kind, 64), tuple(stages))
 
 
 def _three_stages(name: str, kind: StemKind, blocks: int) -> Backbone:
     """The CIFAR family: 6n + 2 layers at widths 16, 32, 64 (section 4.2)."""
     only_small_stem(name, kind)
-    stages = (_stage(_basic, 16 * 2**i, blocks, 1 if i == 0 else 2) for i in range(3))
+    stages = (stage(_basic, 16 * 2**i, blocks, 1 if i == 0 else 2) for i in range(3))
     return Backbone(name, stem(kind, 16), tuple(stages))
 
 
@@ -53,13 +53,13 @@ def resnet26(kind: StemKind) -> Backbone:
     A shortcut around every convolution would be a real 1x1 beside every binary one: Bi-Real Net and ReActNet refuse it,
     IR-Net and SD-BNN take it with `shortcut_per_conv = false`. So it is with every network of bottlenecks.
     """
-    return _four_stages("resnet26", kind, _bottleneck, (2, 2, 2, 2))
+    return _four_stages("resnet26", kind, bottleneck, (2, 2, 2, 2))
 
 
 @BACKBONES.register("resnet50")
 def resnet50(kind: StemKind) -> Backbone:
     """50 layers: 3, 4, 6, 3 bottlenecks at 64, 128, 256, 512, four times as wide at their ends."""
-    return _four_stages("resnet50", kind, _bottleneck, (3, 4, 6, 3))
+    return _four_stages("resnet50", kind, bottleneck, (3, 4, 6, 3))
 
 
 @BACKBONES.register("resnet20")

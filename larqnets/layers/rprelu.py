@@ -21,6 +21,11 @@ class RPReLU(tf.keras.layers.Layer):
         self.shift_out = self.add_weight(name="shift_out", shape=shape, initializer="zeros")
         super().build(input_shape)
 
+    @property
+    def slopes(self) -> tuple[Any, Any]:
+        """The slopes above and below the threshold, () or (C,)."""
+        return 1.0, self.slope
+
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Shift, PReLU, shift."""
         x = inputs - self.shift_in

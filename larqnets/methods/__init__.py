@@ -38,16 +38,15 @@ Tensor = Any  # a Keras symbolic tensor (N, H, W, C)
 layers = tf.keras.layers
 
 
-def batch_norm(x: Tensor, name: str, affine: bool = True) -> Tensor:
-    """BatchNorm with the constants that the papers' PyTorch code uses: epsilon 1e-5, running average 0.9.
+def batch_norm(x: Tensor, name: str, scale: float = 1.0, affine: bool = True) -> Tensor:
+    """BatchNorm with the constants that the papers' PyTorch code uses: epsilon 1e-5, running average 0.9; gamma starts at `scale`.
 
     Without `affine` it learns neither factor nor offset. Built for several replicas, its statistics are those of the whole
     batch, so that their number changes no result.
     """
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    return layers.BatchNormalization(
-        momentum=0.9, epsilon=1e-5, center=affine, scale=affine, synchronized=several, name=name
-    )(x)
+    options = {"momentum": 0.9, "epsilon": 1e-5, "center": affine, "scale": affine, "synchronized": several}
+    return layers.BatchNormalization(**options, gamma_initializer=tf.keras.initializers.Constant(scale), name=name)(x)
 
 
 def convolution_options(unit: Unit) -> dict[str, Any]:

@@ -22,10 +22,12 @@ from larqnets import LarqnetsError, create_model, list_methods
 from larqnets.backbones import Backbone, get_backbone, list_backbones
 from larqnets.layers.binary_weights import BinaryWeightConv2D, BinaryWeightDense, BinaryWeightDepthwiseConv2D
 from larqnets.layers.branches import Apart, OneBelowTheOther, SoftGate, WeightedSum
+from larqnets.layers.channel_fit import ChannelFit
 from larqnets.layers.channel_match import ChannelMatch
 from larqnets.layers.channel_norm import ChannelNorm
 from larqnets.layers.counted_dropout import CountedDropout
 from larqnets.layers.default_boxes import DefaultBoxes, Foreground
+from larqnets.layers.dprelu import DPReLU
 from larqnets.layers.hard_swish import HardSigmoid, HardSwish
 from larqnets.layers.hard_tanh import HardTanh
 from larqnets.layers.input_scale import InputScale
@@ -198,11 +200,15 @@ LAYERS = {
     "squeeze by max": (lambda: ChannelMatch(2, "max"), [MAP]),
     "expand by tiling": (lambda: ChannelMatch(8, "max"), [MAP]),
     "expand by zeros": (lambda: ChannelMatch(8, expand="pad"), [MAP]),
+    "fit by mean": (lambda: ChannelFit(2), [MAP]),
+    "fit by tiling": (lambda: ChannelFit(7, "tile"), [MAP]),
+    "fit by zeros": (lambda: ChannelFit(7), [MAP]),
     "padded shortcut": (lambda: PaddedShortcut(7, 2), [MAP]),
     "local response": (lambda: LocalResponse(), [MAP]),
     "unpooling": (lambda: MaxUnpool2D(), [MAP, (3, 3, C)]),
     "threshold": (lambda: RSign(), [MAP]),
     "rprelu": (lambda: RPReLU(), [MAP]),
+    "dprelu": (lambda: DPReLU(), [MAP]),
     "sum": (lambda: layers.Add(), [MAP, MAP, MAP]),
     "sum with a vector": (lambda: layers.Add(), [MAP, (1, 1, C)]),
     "weighted sum": (lambda: WeightedSum(), [MAP, MAP]),
