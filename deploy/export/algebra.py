@@ -51,9 +51,8 @@ def _always(self: Entry, layer: Layer) -> bool:
 @entry_of(*(getattr(lq.layers, name) for name in dir(lq.layers) if name.startswith("Quant") and "Base" not in name))
 @entry_of(DilatedConv2D, stand_ins.ExportedConv2D, stand_ins.ExportedDense, stand_ins.NormOfOtherAxis, WrittenFunction)
 @entry_of(layers.InputLayer, layers.Multiply, stand_ins.GatedProduct, layers.Softmax, local_response.LocalResponse)
-@entry_of(stand_ins.GatedNorm, stand_ins.ScaledPReLU)
-@entry_of(ChannelNorm, DefaultBoxes, Foreground, FcosBoxes, FcosScores, HardSigmoid, HardSwish)
-@entry_of(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization)
+@entry_of(ChannelNorm, DefaultBoxes, Foreground, FcosBoxes, FcosScores, HardSigmoid, HardSwish, stand_ins.GatedNorm)
+@entry_of(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization, stand_ins.ScaledPReLU)
 class _Opaque(Entry):
     """Nothing goes through: a sign, a curved function, numbers that come anew."""
 
@@ -310,7 +309,7 @@ class _RSign(Entry):
 @entry_of(RPReLU, DPReLU)
 class _RPReLU(Entry):
     def takes_offset(self, layer: Layer) -> bool:
-        return isinstance(layer, RPReLU)  # for a DPReLU other layers stand, see deploy.export.gates
+        return isinstance(layer, RPReLU)  # for a DPReLU other layers stand, see deploy.export.dprelus
 
     def take_offset(self, layer: Layer, c: np.ndarray) -> None:
         layer.shift_in.assign_sub(c)
