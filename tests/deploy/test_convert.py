@@ -99,7 +99,10 @@ def test_every_method_trains_saves_loads_converts_and_is_equal(method, backbone,
         assert {op.layer for op in ops.ops if op.kind == "binary"} == {r.layer for r in converted.verification.layers}
         # beside the 1-bit ops only stem, projections, depthwise ones, SD-BNN's offsets, gates and classifier compute in float
         wide = [op.layer for op in float_macs if op.op != "DEPTHWISE_CONV_2D"]
-        assert all(any(w in layer for w in ("stem", "projection", "_asd_", "_gate", "classifier")) for layer in wide)
+        assert all(
+            any(w in layer for w in ("stem", "projection", "_asd_", "_gate", "_squeeze_", "classifier"))
+            for layer in wide
+        )
     else:
         assert converted.variant == "float"
         assert ops.totals["binary"]["ops"] == 0
