@@ -21,6 +21,10 @@ class Binomial(tf.keras.initializers.Initializer):
         return tf.broadcast_to(tf.reshape(row[:, None] * row, (3, 3, 1, 1)), shape)
 
 
+# Of an initializer in a .h5 file Keras knows the class alone, not the package under which it is registered.
+tf.keras.utils.get_custom_objects()["Binomial"] = Binomial
+
+
 def blur_pool(x: tf.Tensor, name: str) -> tf.Tensor:
     """max of 2x2 at stride 1, then the blur at stride 2, which never learns: (N, H, W, C) -> (N, ceil(H/2), ceil(W/2), C).
 

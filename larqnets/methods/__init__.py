@@ -197,7 +197,7 @@ class Method:
                 f"{self.name} has one convolution at a position, and the backbone has a dilation rate for each of several "
                 "branches. Use groupnet, or one rate."
             )
-        if self.precision != "real" and backbone.has_activations:
+        if backbone.has_activations and self.precision != "real":
             raise LarqnetsError(
                 f"'{backbone.name}' says itself which activations stand behind its convolutions, and {self.name} has others or "
                 "none in their place. Use the method real, whose networks convert to int8 too, or a resnet backbone."

@@ -186,7 +186,6 @@ def counts(name: str, values: dict[str, Any]) -> list[Any]:
         "real MACs": totals["real_macs"],
         "binary_mac_share": totals["binary_mac_share"],
         "OPs (1-bit/64 + real)": int(totals["operations"]),
-        "ACE (1-bit + 64 real)": totals["ace"],
     }
     if depthwise and totals["binary_macs"]:
         number, weights = len(depthwise), sum(depthwise)
