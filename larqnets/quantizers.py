@@ -59,7 +59,7 @@ Kind = TypeVar("Kind", bound=type)
 
 
 def register(kind: Kind) -> Kind:
-    """Register a quantizer with Keras as larqnets>Name, and under its name among Larq's, where .h5 files look for it.
+    """Register a quantizer or an initializer with Keras as larqnets>Name, and under its name, where .h5 files look for it.
 
     Where Larq has one of the same name, that name stays Larq's: both are the same function.
     """
@@ -84,7 +84,7 @@ def _estimator(x: tf.Tensor, forward: tf.Tensor, gradient: tf.Tensor) -> tf.Tens
 
 def ste_sign(x: tf.Tensor) -> tf.Tensor:
     """Sign with the clipped identity g(x) = 1[|x| <= 1] (Hubara et al. 2016, eq. 4)."""
-    return _estimator(x, sign(x), tf.cast(tf.abs(x) <= 1, x.dtype))
+    return window_sign(x, 1)
 
 
 def window_sign(x: tf.Tensor, window: float) -> tf.Tensor:

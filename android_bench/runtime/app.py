@@ -10,11 +10,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from android_bench.runtime.built import intact, own_terms, read_manifest
+from android_bench.runtime.built import content_of, intact, own_terms, read_manifest
 from android_bench.runtime.bundle import cache_folder
-from android_bench.runtime.compile import APP_SOURCES, ARCHITECTURES, FLAGS, NATIVE, zig, zig_version
+from android_bench.runtime.compile import APP_SOURCES, ARCHITECTURES, FLAGS, NATIVE, run_compiler, zig, zig_version
 from android_bench.runtime.sysroot import ABIS, MIN_API, Abi, recipe, sysroot, zig_lib
-from larqnets import __version__, processes
+from larqnets import __version__
 from larqnets.errors import LarqnetsError
 from larqnets.files import building_folder, cannot_write, locked, write_atomically
 from larqnets.manifest import check_free, publish
@@ -43,8 +43,7 @@ def app_digest() -> str:
     digest = hashlib.sha256(repr((__version__, version, ARCHITECTURES["x86_64"], FLAGS, _LINK, EXPORTS)).encode())
     for abi in ABIS:
         digest.update(recipe(abi, version).encode())
-    for path in (*sorted(NATIVE.glob("*.h")), *APP_SOURCES, NATIVE / "THIRD_PARTY_APP"):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    digest.update(content_of(APP_SOURCES, "THIRD_PARTY_APP"))
     return digest.hexdigest()
 
 
@@ -93,10 +92,7 @@ def _compile(abi: Abi, parent: Path, reporter: Reporter) -> bytes:
         command = [*zig(), "c++", "-target", abi.target, *machine, *FLAGS, *_LINK, f"-Wl,--version-script={exports}"]
         command += [f'-DLARQNETS_VERSION="{__version__}"', f"-ffile-prefix-map={NATIVE}=native", f"-I{NATIVE}"]
         command += [f"-I{JNI_HEADERS}", *map(str, APP_SOURCES), "-o", str(library)]
-        done = processes.run(command, env=os.environ | {"ZIG_LIBC": str(libc)})
-        if done.returncode != 0:
-            said = done.stderr.decode(errors="backslashreplace")
-            raise LarqnetsError(f"Compiling {LIBRARY} for {abi.name} failed: {said.strip()[-2000:]}")
+        run_compiler(command, f"{LIBRARY} for {abi.name}", os.environ | {"ZIG_LIBC": str(libc)})
         return library.read_bytes()
 
 

@@ -1,9 +1,11 @@
 """What the folders that `larqnets runtime build` makes have in common: a manifest, its check, our licence."""
 
 import importlib.metadata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from android_bench.runtime.compile import NATIVE
 from larqnets.documents import read_json
 from larqnets.errors import LarqnetsError
 from larqnets.manifest import MANIFEST, sha256
@@ -24,6 +26,12 @@ def intact(folder: Path, manifest: dict[str, Any]) -> bool:
         return all(sha256(folder / name) == value for name, value in manifest["files"].items())
     except (OSError, KeyError, AttributeError):
         return False
+
+
+def content_of(sources: Iterable[Path], terms: str) -> bytes:
+    """Return names and contents of what makes a folder: all native headers, `sources`, and the terms of what is linked in."""
+    paths = (*sorted(NATIVE.glob("*.h")), *sources, NATIVE / terms)
+    return b"".join(path.name.encode() + b"\0" + path.read_bytes() for path in paths)
 
 
 def own_terms(name: str) -> bytes:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from android_bench.runtime.built import intact, own_terms, read_manifest
+from android_bench.runtime.built import content_of, intact, own_terms, read_manifest
 from android_bench.runtime.compile import (
     ARCHITECTURES,
     FLAGS,
@@ -119,8 +119,7 @@ def _download(wheel: Path) -> None:
 def source_digest() -> str:
     """Return a SHA-256 over its native sources and compiler flags: two bundles with the same one are the same."""
     digest = hashlib.sha256(__version__.encode() + LIBRARY_SHA256.encode())
-    for path in (*sorted(NATIVE.glob("*.h")), *LIBRARY_SOURCES, *RUNNER_SOURCES, NATIVE / "THIRD_PARTY"):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    digest.update(content_of((*LIBRARY_SOURCES, *RUNNER_SOURCES), "THIRD_PARTY"))
     digest.update(repr((ARCHITECTURES["aarch64"], FLAGS, _flags(Path(), Path()))).encode())
     return digest.hexdigest()
 

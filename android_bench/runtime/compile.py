@@ -3,7 +3,7 @@
 import importlib.util
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from larqnets import processes
@@ -75,8 +75,13 @@ def compile_native(
         beside = folder / output.name
         command = [*compiler(target), f"-I{NATIVE}", *(["-shared", "-fPIC", "-fvisibility=hidden"] if shared else [])]
         command += [*map(str, sources), "-o", str(beside), *extra]
-        done = processes.run(command)
-        if done.returncode != 0:
-            said = done.stderr.decode(errors="backslashreplace")
-            raise LarqnetsError(f"Compiling {output.name} for {target} failed: {said.strip()[-2000:]}")
+        run_compiler(command, f"{output.name} for {target}")
         beside.replace(output)
+
+
+def run_compiler(command: Sequence[str], what: str, env: Mapping[str, str] | None = None) -> None:
+    """Compile `what`; raises LarqnetsError with the compiler's own words when it fails."""
+    done = processes.run([*command], env=env)
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="backslashreplace")
+        raise LarqnetsError(f"Compiling {what} failed: {said.strip()[-2000:]}")

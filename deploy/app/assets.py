@@ -72,11 +72,9 @@ def write_assets(model: Model, folder: Path, name: str | None = None, reporter: 
     """
     called = asset_name(name or _called(model))
     labels, facts = described(model)
-    files = {
-        f"{called}.tflite": model.content,
-        f"{called}.properties": to_properties(facts, f"{called}.tflite, for the Java API of larqnets").encode(),
-        f"{called}.labels.txt": "".join(f"{label}\n" for label in labels).encode(),
-    }
+    properties = to_properties(facts, f"{called}.tflite, for the Java API of larqnets").encode()
+    contents = (model.content, properties, "".join(f"{label}\n" for label in labels).encode())
+    files = dict(zip(_files(called), contents, strict=True))
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     document = {"format_version": FORMAT, "larqnets": __version__, "source": facts["source"], "files": sums}
     kept = manifest.publish(folder, files, document, named=_manifest(called), reporter=reporter)
@@ -87,10 +85,11 @@ def check_place(folder: Path, name: str) -> None:
     """Raise LarqnetsError when assets of this name cannot be written into `folder`."""
     check_folder(folder)
     called = asset_name(name)
-    manifest.check_free(folder, [f"{called}{end}" for end in _ENDS], named=_manifest(called))
+    manifest.check_free(folder, _files(called), named=_manifest(called))
 
 
-_ENDS = (".tflite", ".properties", ".labels.txt")
+def _files(name: str) -> list[str]:
+    return [f"{name}{end}" for end in (".tflite", ".properties", ".labels.txt")]
 
 
 def asset_name(name: str) -> str:

@@ -4,12 +4,13 @@ from typing import Any
 
 import tensorflow as tf
 
+from larqnets.quantizers import register
 from larqnets.shapes import known
 
 layers = tf.keras.layers
 
 
-@tf.keras.utils.register_keras_serializable("larqnets")
+@register
 class Binomial(tf.keras.initializers.Initializer):
     """A depthwise kernel (3, 3, C, 1) with b_i b_j / 16 in every channel, b = (1, 2, 1): the values sum to 1."""
 
@@ -19,10 +20,6 @@ class Binomial(tf.keras.initializers.Initializer):
             raise ValueError(f"the blur has kernels (3, 3, C, 1), not {tuple(shape)}")
         row = tf.constant([1, 2, 1], dtype or tf.float32) / 4
         return tf.broadcast_to(tf.reshape(row[:, None] * row, (3, 3, 1, 1)), shape)
-
-
-# Of an initializer in a .h5 file Keras knows the class alone, not the package under which it is registered.
-tf.keras.utils.get_custom_objects()["Binomial"] = Binomial
 
 
 def blur_pool(x: tf.Tensor, name: str) -> tf.Tensor:

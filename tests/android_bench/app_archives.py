@@ -1,11 +1,10 @@
 """The Android archive of these sources, made once for the tests of a file, and its classes to compile against."""
 
-import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
-from java_classes import compiled
+from java_classes import compiled, need_javac
 
 from android_bench.runtime import archive
 from android_bench.runtime.app import build_app
@@ -31,8 +30,7 @@ def app_library() -> Path:
 @pytest.fixture(scope="session")
 def archive_folder(app_library, tmp_path_factory) -> Path:
     """The folder of this version in a Maven folder."""
-    if shutil.which("javac") is None:
-        pytest.skip("javac is missing: apt-get install openjdk-17-jdk-headless")
+    need_javac()
     output = tmp_path_factory.mktemp("archive")
     archive.archive(app_library, output)
     return archive.archive_folder(output)

@@ -10,6 +10,12 @@ JAVA = Path(__file__).parent.parent.parent / "android_bench/java"
 TESTS = Path(__file__).parent / "java"
 
 
+def need_javac() -> None:
+    """Skip the test where there is no JDK."""
+    if shutil.which("javac") is None:
+        pytest.skip("javac is missing: apt-get install openjdk-17-jdk-headless")
+
+
 def compiled(folder: Path, sources: Path, *classpath: Path) -> Path:
     """Compile all below `sources` into `folder`: with every warning an error, for the Java that Android knows."""
     folder.mkdir()
@@ -24,8 +30,7 @@ def compiled(folder: Path, sources: Path, *classpath: Path) -> Path:
 @pytest.fixture(scope="session")
 def classes(tmp_path_factory) -> list[Path]:
     """Stubs of Android's classes, the API and the tests' classes, as a class path."""
-    if shutil.which("javac") is None:
-        pytest.skip("javac is missing: apt-get install openjdk-17-jdk-headless")
+    need_javac()
     folder = tmp_path_factory.mktemp("java")
     stubs = compiled(folder / "stubs", JAVA / "stubs")
     api = compiled(folder / "api", JAVA / "src", stubs)
