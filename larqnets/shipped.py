@@ -1,7 +1,7 @@
 """The trained networks that come with the package: where their files lie, and how one is named.
 
 Of a network NAME there are NAME.tflite, its card NAME.toml (`larqnets.runs.model_cards`) and, where the images allow it, an
-example NAME.png. A network is added by adding these.
+example NAME.webp. A network is added by adding these.
 """
 
 from fnmatch import fnmatchcase
@@ -40,5 +40,5 @@ def model_file(named: str) -> Path:
 
 def example_file(named: str) -> Path | None:
     """Return the example picture of a shipped model, None where it has none."""
-    example = FOLDER / f"{model_name(named)}.png"
+    example = FOLDER / f"{model_name(named)}.webp"
     return example if example.is_file() else None

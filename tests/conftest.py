@@ -156,8 +156,25 @@ def demo(tmp_path_factory, process) -> Demo:
             assert trained.code == 0, trained.err
             converted = process("convert", "runs/demo", "--twins", "--json", cwd=folder)
             assert converted.code == 0, converted.err
-            said.write_text(json.dumps([trained, converted]))
-    return Demo(folder, folder / "runs" / "demo", *(Outcome(*outcome) for outcome in json.loads(said.read_text())))
+            said.write_text(json.dumps([trained, converted, _state_of(folder)]))
+    trained, converted, _ = json.loads(said.read_text())
+    return Demo(folder, folder / "runs" / "demo", Outcome(*trained), Outcome(*converted))
+
+
+def _state_of(folder: Path) -> dict[str, list[int]]:
+    """Return size and time of every file below a folder."""
+    files = {path.relative_to(folder).as_posix(): path.stat() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: [file.st_size, file.st_mtime_ns] for name, file in files.items()}
+
+
+@pytest.fixture(autouse=True)
+def _the_demo_is_left_as_it_was(request) -> Generator[None, None, None]:
+    """A test that changes the shared run breaks others, by chance of their order: it fails itself."""
+    yield
+    if "demo" in request.fixturenames:
+        folder = request.getfixturevalue("demo").folder
+        before = json.loads((folder.parent / "demo.json").read_text())[2]
+        assert _state_of(folder) == before, "this test, or one beside it, changed the demo run: give it a copy"
 
 
 def pytest_collection_modifyitems(items) -> None:

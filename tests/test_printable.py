@@ -101,7 +101,7 @@ LABELS = ["[red]", "[/]", "\x1b[31mred\x1b[0m", "\u202eevil", "a\nb", "größer"
 
 def test_labels_of_a_model(cli, tmp_path):
     from deploy.export.edit import add_metadata
-    from deploy.run.shipped import find_model
+    from deploy.run.shipped import example_of, find_model
     from larqnets.tflite.file_metadata import own_metadata
     from larqnets.tflite.reading import read_model
 
@@ -110,7 +110,7 @@ def test_labels_of_a_model(cli, tmp_path):
     document["preprocess"]["labels"] = names
     content = add_metadata(find_model("digits").read_bytes(), document)
     (tmp_path / "m.tflite").write_bytes(content)
-    example = find_model("digits").with_suffix(".png")
+    example = example_of("digits")
     done = cli("run", "m.tflite", example, "--top", "10")
     assert done.code == 0, done.err
     for name in names:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from larqnets.backbones import get_backbone
-from larqnets.config import DataConfig, Experiment, ModelConfig, StageConfig, list_configs, load_config
+from larqnets.config import DataConfig, Experiment, ModelConfig, StageConfig, TrainConfig, list_configs, load_config
 from larqnets.data.folder import annotation_of, find_layout
 from larqnets.data.layout import dataset_of_config, find_dataset, find_prepared, resolve_data_dir
 from larqnets.errors import LarqnetsError
@@ -51,10 +51,38 @@ _FOREIGN = {
 
 
 def check_experiment(experiment: Experiment) -> None:
-    """Look at the names of method, backbone and data set, and at the method's options."""
+    """Look at the names of method, backbone and data set, at the method's options and at the schedule of every stage."""
     check_model(experiment.model)
+    for stage in experiment.training_stages:
+        check_schedule(stage)
     check_data(experiment.data)
     get_task(experiment.task).check_annotation(annotation_of(experiment.data), experiment.data.dataset)
+
+
+def check_schedule(config: TrainConfig) -> None:
+    """Raise LarqnetsError when the schedule of a config has no meaning."""
+    if config.warmup_epochs >= config.epochs:
+        raise LarqnetsError(
+            f"train.warmup_epochs is {config.warmup_epochs:g}, but there are only {config.epochs} epochs. "
+            "Make the warm-up shorter than train.epochs."
+        )
+    boundaries = list(config.step_epochs)
+    in_order = boundaries == sorted(set(boundaries)) and all(0 < epoch < config.epochs for epoch in boundaries)
+    if config.schedule == "step" and (not boundaries or not in_order):
+        raise LarqnetsError(
+            f"A step schedule needs train.step_epochs in rising order between 0 and the {config.epochs} epochs, not "
+            f"{boundaries}. Name the epochs after which the rate falls."
+        )
+    if config.freeze and config.head_rate != 1:
+        raise LarqnetsError(
+            "train.freeze lets the head alone learn, so train.head_rate would be a factor on all that learns. Leave it out, and "
+            "set train.learning_rate."
+        )
+    if config.schedule == "exponential" and min(config.learning_rate, config.final_learning_rate) <= 0:
+        raise LarqnetsError(
+            "An exponential schedule cannot start or end at 0. "
+            "Set train.learning_rate and train.final_learning_rate above 0."
+        )
 
 
 def check_model(model: ModelConfig) -> None:

@@ -5,35 +5,8 @@ import math
 import tensorflow as tf
 
 from larqnets.config import TrainConfig
-from larqnets.errors import LarqnetsError
 
 POLY_POWER = 0.9  # as in DeepLab's recipes
-
-
-def check_schedule(config: TrainConfig) -> None:
-    """Raise LarqnetsError when the schedule of a config has no meaning."""
-    if config.warmup_epochs >= config.epochs:
-        raise LarqnetsError(
-            f"train.warmup_epochs is {config.warmup_epochs:g}, but there are only {config.epochs} epochs. "
-            "Make the warm-up shorter than train.epochs."
-        )
-    boundaries = list(config.step_epochs)
-    in_order = boundaries == sorted(set(boundaries)) and all(0 < epoch < config.epochs for epoch in boundaries)
-    if config.schedule == "step" and (not boundaries or not in_order):
-        raise LarqnetsError(
-            f"A step schedule needs train.step_epochs in rising order between 0 and the {config.epochs} epochs, not "
-            f"{boundaries}. Name the epochs after which the rate falls."
-        )
-    if config.freeze and config.head_rate != 1:
-        raise LarqnetsError(
-            "train.freeze lets the head alone learn, so train.head_rate would be a factor on all that learns. Leave it out, and "
-            "set train.learning_rate."
-        )
-    if config.schedule == "exponential" and min(config.learning_rate, config.final_learning_rate) <= 0:
-        raise LarqnetsError(
-            "An exponential schedule cannot start or end at 0. "
-            "Set train.learning_rate and train.final_learning_rate above 0."
-        )
 
 
 def learning_rate(config: TrainConfig, steps_per_epoch: int, step: tf.Tensor | int) -> tf.Tensor:

@@ -13,6 +13,7 @@ from larqnets.errors import LarqnetsError
 from larqnets.int8_aware import range_weights
 from larqnets.published import IMAGENET, is_published
 from larqnets.runs.card import Transfer
+from larqnets.runs.names import check_schedule
 from larqnets.runs.run import Run
 from larqnets.runs.transfer import head_layers, held_layers, start_from
 from larqnets.runs.weights import as_measured, build_model, named_weights, transfer_weights
@@ -20,7 +21,6 @@ from larqnets.shipped import is_model
 from larqnets.tasks import get_task
 from larqnets.training.metrics import MetricsRow
 from larqnets.training.norms import IMAGES, measure_norms
-from larqnets.training.schedules import check_schedule
 from larqnets.training.teacher import Teacher, load_teacher
 
 if TYPE_CHECKING:

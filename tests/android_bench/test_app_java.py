@@ -24,7 +24,7 @@ from deploy.run.classifier import Classifier
 from deploy.run.detector import Detector
 from deploy.run.interpreter import Interpreter
 from deploy.run.segmenter import Segmenter
-from deploy.run.shipped import find_model
+from deploy.run.shipped import example_of, find_model
 from larqnets import LarqnetsError, __version__
 from larqnets.tflite.reading import read_model
 
@@ -80,7 +80,7 @@ def jvm(desktop, *flags: str) -> dict:
 
 def pixels_of(name: str, orientation: int = 1) -> np.ndarray:
     """The shipped example image as RGBA, its alpha noise."""
-    picture = Image.open(find_model(name).with_suffix(".png")).convert("RGB")
+    picture = Image.open(example_of(name)).convert("RGB")
     alpha = np.random.default_rng(orientation).integers(0, 256, (picture.height, picture.width, 1), np.uint8)
     return np.concatenate([np.asarray(picture), alpha], -1)
 
@@ -155,8 +155,8 @@ def test_java_answers_as_run_does_on_the_same_pixels(program, assets, app_deskto
 def test_files_of_integers_are_given_bytes_as_run_gives_them(program, app_desktop, demo, forked, tmp_path):
     """Bytes of a camera in and int8 out; the file is of the demo run, made with its rest in int8."""
     ends = ("--int8", "full", "--input-type", "uint8", "--output-type", "int8", "--calibration-images", 64)
-    out = tmp_path / "files"
-    done = forked("convert", demo.run, "--output", out, *ends, cwd=demo.folder)
+    out, run = tmp_path / "files", shutil.copytree(demo.run, tmp_path / "demo")  # its card is told of the files
+    done = forked("convert", run, "--output", out, *ends, cwd=tmp_path)
     assert done.code == 0, done.err
     (file,) = out.glob("binary_int8_full.tflite")
     write_assets(read_model(file), tmp_path / "assets", "integers")

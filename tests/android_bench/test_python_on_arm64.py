@@ -24,7 +24,7 @@ from PIL import Image
 
 from android_bench.runtime.bundle import LIBRARY, OURS, RUNNER
 from deploy.run.interpreter import Interpreter
-from deploy.run.shipped import find_model
+from deploy.run.shipped import example_of, find_model
 from larqnets import Classifier, Detector, Segmenter
 from larqnets.data.image import read_image
 from larqnets.data.info import normalisation
@@ -161,16 +161,16 @@ def test_run(board):
     result = json.loads(done.stdout)
     assert re.fullmatch(ENGINE, result["engine"])
     info = inspect_model(find_model("digits")).to_json()["metadata"]["preprocess"]
-    logits = Interpreter(find_model("digits")).predict(read_image(find_model("digits").with_suffix(".png"), info))
+    logits = Interpreter(find_model("digits")).predict(read_image(example_of("digits"), info))
     assert result["predictions"][0][0]["class"] == logits.argmax()
 
 
 def test_images_of_a_folder_and_the_examples(board, tmp_path):
     for name in ("a", "b"):
-        shutil.copy(find_model("digits").with_suffix(".png"), tmp_path / f"{name}.png")
+        shutil.copy(example_of("digits"), tmp_path / f"{name}.webp")
     done = board("-m", "larqnets.cli.main", "run", "digits", tmp_path, "--json")
     assert (done.returncode, done.stderr) == (0, "running the images ...\n")
-    here = Classifier("digits").classify(tmp_path / "a.png")
+    here = Classifier("digits").classify(tmp_path / "a.webp")
     for entry in json.loads(done.stdout)["images"]:
         for theirs, ours in zip(entry["predictions"][0], here, strict=True):
             assert theirs == pytest.approx(ours, abs=1e-6)
@@ -178,7 +178,7 @@ def test_images_of_a_folder_and_the_examples(board, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     first, *rows, last = done.stdout.splitlines()
     assert re.fullmatch(rf"<Classifier digits\.tflite: 10 labels, images 8x8x1, {ENGINE}>", first)
-    assert [row.split()[1:] for row in rows] == [["7", str(tmp_path / f"{name}.png")] for name in ("a", "b")]
+    assert [row.split()[1:] for row in rows] == [["7", str(tmp_path / f"{name}.webp")] for name in ("a", "b")]
     assert last == "2 pictures labelled, 0 files left out"
 
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from deploy.run.shipped import find_model
+from deploy.run.shipped import example_of
 from larqnets.cli.int8_options import int8_requests
 from larqnets.errors import LarqnetsError
 
@@ -74,7 +74,7 @@ def test_a_run_with_its_rest_in_int8_is_written_proven_run_and_told_of(demo, for
     assert "int8 rest: mixed; ranges of 64 training images" in forked("inspect", file, cwd=demo.folder).out
     np.save(tmp_path / "x.npy", np.zeros((1, 8, 8, 1), np.uint8))
     assert forked("run", file, tmp_path / "x.npy", cwd=demo.folder).code == 0
-    said = forked("run", file, find_model("digits").with_suffix(".png"), "--json", cwd=demo.folder)
+    said = forked("run", file, example_of("digits"), "--json", cwd=demo.folder)
     assert json.loads(said.out)["predictions"][0][0]["label"] in "0123456789"
     measured = json.loads(forked("evaluate", file, "--json", cwd=demo.folder).out)
     assert measured["scores"]["accuracy"] == pytest.approx(entry["test_accuracy"])

@@ -10,8 +10,9 @@ from typing import get_type_hints
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from deploy.run.shipped import find_model
+from deploy.run.shipped import example_of, find_model
 from larqnets.cli import preflight
 from larqnets.config import dump_config, load_config
 from larqnets.method_options import method_names, options_class
@@ -65,6 +66,8 @@ MISTAKES = {
     "train digits --set train.keep=best": "needs validation images, since nothing is chosen on the test set",
     "sweep digits --set train.patience=3": "train.patience needs validation images",
     "train RUN --resume --set train.epochs=1": "would take some away",
+    "train digits --epochs 2 --set train.warmup_epochs=2": "train.warmup_epochs is 2, but there are only 2 epochs",
+    "sweep digits --set train.schedule=step": "needs train.step_epochs in rising order",
     "train digits --name a/b": "'a/b' cannot name a run",
     "train digits --runs RUNS --name demo": "already exists",
     "train digits --runs FILE": "FILE is no folder",
@@ -228,7 +231,7 @@ def told(tmp_path_factory):
         "UNPREPARED": str(unprepared.path.relative_to(folder)),
         "BINARY": str(find_model("digits")),
     }
-    places["PICTURE"] = str(find_model("digits").with_suffix(".png"))
+    places["PICTURE"] = str(example_of("digits"))
     commands = [[places.get(word, word) for word in command.split()] for command in MISTAKES]
     before = sorted(folder.rglob("*"))
     done = subprocess.run(
@@ -252,7 +255,8 @@ def _write_inputs(folder: Path, model: Path) -> None:
     np.save(folder / "none.npy", np.zeros((0, 8, 8, 1), np.float32))
     np.savez(folder / "two.npz", a=np.zeros(1), b=np.zeros(1))
     (folder / "cut.npy").write_bytes((folder / "type.npy").read_bytes()[:-1])
-    (folder / "cut.png").write_bytes(model.with_suffix(".png").read_bytes()[:-40])
+    Image.effect_noise((32, 32), 50).save(folder / "cut.png")
+    (folder / "cut.png").write_bytes((folder / "cut.png").read_bytes()[:-200])
     content, name = model.read_bytes(), METADATA_NAME.encode() + b"\0"
     assert content.count(name) == 1
     (folder / "foreign.tflite").write_bytes(content.replace(name, b"x" * len(METADATA_NAME) + b"\0"))

@@ -19,9 +19,9 @@ from larqnets.losses import make_loss
 from larqnets.methods import METHODS
 from larqnets.models import method_matrix
 from larqnets.quantizers import Clip, Relu, Tanh
+from larqnets.runs.names import check_schedule
 from larqnets.tasks import answers_of, get_task
 from larqnets.training import build_model
-from larqnets.training.schedules import check_schedule
 
 # Two branches have every part that Group-Net's five have; its default is built by the shipped experiments and test_golden.py.
 FEWER = {"groupnet": {"k": 2}}

@@ -39,7 +39,7 @@ def said_by_file(name: str) -> dict:
 
 def test_every_model_has_a_card_and_every_card_a_model():
     assert {path.stem for path in FOLDER.glob("*.toml")} == set(MODELS)
-    assert {path.stem for path in FOLDER.glob("*.png")} <= set(MODELS)
+    assert {path.stem for path in FOLDER.glob("*.webp")} <= set(MODELS)
     assert set(MODELS) >= {"digits", "nuclei", "bccd"}
 
 

@@ -4,7 +4,8 @@ import tensorflow as tf
 
 from larqnets.config import TrainConfig
 from larqnets.errors import LarqnetsError
-from larqnets.training.schedules import check_schedule, learning_rate
+from larqnets.runs.names import check_schedule
+from larqnets.training.schedules import learning_rate
 
 STEPS_PER_EPOCH = 10
 TOTAL = 40
