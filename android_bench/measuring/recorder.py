@@ -119,6 +119,15 @@ class Recorder:
         if self._earlier is not None:
             check_same(self._earlier, self.facts, self._entrants)
 
+    def check_runtime(self, sources: str) -> None:
+        """Raise LarqnetsError when rounds of the session were measured with a runtime of other sources than these."""
+        earlier = self._earlier
+        if earlier is not None and earlier.runtime is not None and earlier.runtime.sources != sources:
+            raise LarqnetsError(
+                f"The session {earlier.session} was measured with another build of the runtime, of larqnets "
+                f"{earlier.runtime.larqnets}, and rounds of two builds make no record. Begin a new session without --resume."
+            )
+
     def begin(self, device: str) -> None:
         """Take a new record's name, or the earlier one's with all that is in it; `device` is what a new one is called."""
         now = datetime.datetime.now(datetime.UTC)
@@ -148,9 +157,12 @@ class Recorder:
             raise cannot_write(self._folder, error) from error
         for free in (name, *(f"{name}-{i}" for i in range(2, 1000))):
             path = self._folder / f"{free}.json"
-            with contextlib.suppress(BusyError):
-                if not path.exists():
-                    self._held.enter_context(locked(path))
+            if path.exists():
+                continue
+            with contextlib.suppress(BusyError), contextlib.ExitStack() as held:
+                held.enter_context(locked(path))
+                if not path.exists():  # still: who had the name may have written it and gone meanwhile
+                    self._held.push(held.pop_all())
                     return free
         raise LarqnetsError(f"{self._folder} has a thousand records called {name}. Name another folder with --output.")
 

@@ -144,6 +144,7 @@ class Measurement:
         for entrant in self._entrants:
             files |= self._input_files(entrant)
         self._installed = self._device.push(files)
+        self.record.check_runtime(self._installed.sources)
 
     def _look(self, entrant: Entrant) -> None:
         """Run a model once for its outputs and once for its memory; learn what the device really is."""

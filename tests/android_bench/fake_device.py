@@ -51,6 +51,7 @@ class FakeDevice:
         self.expected = {}
         self.rng = np.random.default_rng(0)
         self.closed = False
+        self.sources = "0" * 64  # of the runtime that is on it
 
     def open(self):
         if not self.reachable:
@@ -61,7 +62,7 @@ class FakeDevice:
 
     def push(self, files):
         self.pushed += 1
-        return Installed("0" * 64, {"larqnets_runner": "1" * 64}, sum(map(len, files.values())))
+        return Installed(self.sources, {"larqnets_runner": "1" * 64}, sum(map(len, files.values())))
 
     def set(self, **changes):
         self.current = dataclasses.replace(self.current, **changes)

@@ -17,7 +17,7 @@ from recorder import Recorder
 from android_bench.clock import StoppedError
 from android_bench.devices.device import RunnerError
 from android_bench.devices.link import DeviceLostError
-from android_bench.measuring import session, thermal
+from android_bench.measuring import recorder, session, thermal
 from android_bench.measuring.benchmark import continuation
 from android_bench.measuring.equality import compare_outputs, expect, judge, read_outputs
 from android_bench.measuring.lineup import line_up, without_twin
@@ -30,6 +30,7 @@ from android_bench.runtime.runner import Conditions, CoreClock
 from deploy.run.interpreter import Interpreter
 from deploy.run.shipped import find_model
 from larqnets import LarqnetsError
+from larqnets.files import locked
 from larqnets.reporter import SILENT
 from larqnets.tflite.reading import read_model
 
@@ -394,6 +395,17 @@ def test_nothing_is_sent_for_other_files(make, stopped):
         measurement.measure()
 
 
+def test_rounds_of_two_runtimes_are_not_put_into_one_record(make, stopped):
+    earlier = read_session(stopped.record.path)
+    assert earlier.runtime is not None
+    device, measurement = make(earlier=earlier)
+    device.sources = "2" * 64
+    with pytest.raises(LarqnetsError, match=r"was measured with another build of the runtime, of larqnets 0\.1\.0"):
+        measurement.measure()
+    assert (device.runs, device.closed) == ([], True)
+    assert read_session(stopped.record.path) == earlier
+
+
 def test_two_processes_do_not_write_one_record(make, stopped):
     earlier = read_session(stopped.record.path)
     hold = (
@@ -429,6 +441,22 @@ def test_two_sessions_of_one_second_have_records_of_their_own(make):
     assert result.session != began[0].session
     assert paths == [f"{began[0].session}.json"]
     assert not list(first.record.path.parent.glob(".*"))
+
+
+def test_a_name_that_another_session_wrote_and_left_meanwhile_stays_theirs(make, tmp_path, monkeypatch):
+    def taken(path):
+        """Lock as always, just after another process has done so, written its record and ended."""
+        monkeypatch.setattr(recorder, "locked", locked)
+        path.write_text("theirs")
+        return locked(path)
+
+    monkeypatch.setattr(recorder, "locked", taken)
+    _, measurement = make()
+    result = measurement.measure()
+    assert result.session.endswith("-2")
+    assert measurement.record.path.name == f"{result.session}.json"
+    assert (tmp_path / f"{result.session.removesuffix('-2')}.json").read_text() == "theirs"
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_only_the_same_device_and_files_continue(make, entrants):
