@@ -13,6 +13,7 @@ CALIBRATION = "results/int8_calibration.csv"
 LEARNING = "results/int8_learning.csv"
 BIREAL, REACTNET_A = "birealnet resnet18", "reactnet reactnet_a"
 CAMVID, BCCD = "camvid_birealnet-seed0", "bccd_reactnet-seed0"
+RESNET20 = "birealnet_resnet20_cifar10-seed0"
 CLASSIFIERS = {
     f"{method}_resnet8_cifar10_small-seed0": name
     for method, name in {
@@ -27,7 +28,7 @@ CLASSIFIERS = {
         "binaryconnect": "BinaryConnect (weights only)",
     }.items()
 }
-TRAINED = {**CLASSIFIERS, CAMVID: "CamVid, Bi-Real Net", BCCD: "BCCD, ReActNet"}
+TRAINED = {**CLASSIFIERS, RESNET20: "Bi-Real Net, ResNet-20", CAMVID: "CamVid, Bi-Real Net", BCCD: "BCCD, ReActNet"}
 VARIANTS = (
     ("float rest, stem as trained", "float_rest", "as_trained"),
     ("float rest, stem rewritten", "float_rest", "rewritten"),
