@@ -23,7 +23,7 @@ class Gates:
     def __init__(self, model: tf.keras.Model, taken: set[str]) -> None:
         self._norms: dict[str, layers.BatchNormalization] = {}  # product -> the BatchNorm that its gate takes up
         for layer in model.layers:
-            if layer.name in taken or not _is_gated(layer):
+            if layer.name in taken or not is_gated(layer):
                 continue
             if (norm := _norm_behind(layer)) is not None and norm.name not in taken:
                 self._norms[layer.name] = norm
@@ -47,7 +47,7 @@ class Gates:
             rebuilt.get_layer(norm.name).beta.assign(b)
 
 
-def _is_gated(layer: Layer) -> bool:
+def is_gated(layer: Layer) -> bool:
     """Return whether the layer is a map times a gate, in this order."""
     if not isinstance(layer, layers.Multiply) or len(layer.inbound_nodes) != 1:
         return False

@@ -3,23 +3,23 @@
 The file's own binary inputs of every layer are read from a copy with more outputs, and the trained Keras model is run with
 those very bits in place of its signs. Then every pre-sign value that Keras computes has seen the same bits as the file, and
 its sign must be the bit that the file computed, unless it lies within `EPS` of the threshold. The real-valued work between
-the layers and the outputs are covered the same way. The indices of unpoolings are forced and judged as signs are
-(`deploy.proof.unpoolings`).
+the layers and the outputs are covered the same way. The indices of unpoolings and the gates of squeeze-and-excite are forced
+and judged as signs are (`deploy.proof.unpoolings`, `deploy.proof.gates`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
-from deploy.export.binary_layers import BinaryLayer
 from deploy.export.edit import tap
-from deploy.export.scales import norm_behind
 from deploy.export.trained import Trained
 from deploy.proof.contents import match_layers
+from deploy.proof.gates import Gate, GateProof, compare_gates, gates_in_file, nearest_gate, products_of
+from deploy.proof.nudges import SLACK, nudged, rounded_means, rounded_sums
 from deploy.proof.outputs import Ending, difference, ending_of, last_function
 from deploy.proof.sizes import made_of
 from deploy.proof.unpoolings import (
@@ -40,11 +40,6 @@ Layer = tf.keras.layers.Layer
 # Relative to the numbers that a pre-sign value is made of (`deploy.proof.sizes`), not to the value itself: those may cancel to
 # nearly nothing. float32 keeps 6e-8 of each, and a value passes a few dozen operations between two signs.
 EPS = 1e-5
-# Far from real inputs a network may turn a rounding into much more, e.g. by a sigmoid of values in the thousands of which
-# some cancel. So the trained network is also run on the same inputs moved by NUDGE of themselves, four roundings up or
-# down, and SLACK times what that changes is no difference: the file rounds in every one of a few dozen operations.
-NUDGE = 2.0**-22
-SLACK = 16
 LOGITS_EPS = 1e-4  # of the size of an output
 LAYERWISE_SAMPLES = 32
 LAYERWISE_PIXELS = LAYERWISE_SAMPLES * 224 * 224  # of these samples together
@@ -79,6 +74,7 @@ class Layerwise(NamedTuple):
     remarks: list[str]
     unpoolings: list[UnpoolProof]
     unmatched: list[str]  # unpoolings whose maps the file has not got
+    gates: list[GateProof]
 
 
 def compare_layers(
@@ -98,10 +94,14 @@ def compare_layers(
     layers = [_together(of_one) for of_one in zip(*(part.layers for part in found), strict=True)]
     unpoolings = [_together(of_one) for of_one in zip(*(part.unpoolings for part in found), strict=True)]
     outputs = OutputProof(*map(max, zip(*(part.outputs for part in found), strict=True)))
-    return first._replace(layers=layers, unpoolings=unpoolings, outputs=outputs)
+    named = [{gate.layer: gate for gate in part.gates} for part in found]
+    gates = [
+        _together([part[name] for part in named if name in part]) for name in dict.fromkeys(n for p in named for n in p)
+    ]
+    return first._replace(layers=layers, unpoolings=unpoolings, outputs=outputs, gates=gates)
 
 
-_Part = TypeVar("_Part", LayerProof, UnpoolProof)
+_Part = TypeVar("_Part", LayerProof, UnpoolProof, GateProof)
 
 
 def _together(parts: Sequence[_Part]) -> _Part:
@@ -150,41 +150,43 @@ def _compare_part(file: Model, trained: Trained, images: np.ndarray, num_real: i
     order = [(layer, op) for layer in binary for op in matched.get(layer.name, ())]
     ends = [_common_end(model, file, output) for output in range(len(own))]
     maps = maps_before_pooling(file) if unpoolings_of(model) else []
-    tensors = [op.inputs[0] for _, op in order] + [end.before for end in ends if end] + maps
+    gates = gates_in_file(file) if products_of(model) else []
+    tensors = [op.inputs[0] for _, op in order] + [end.before for end in ends if end] + maps + gates
     tapped = _tapped(file, tensors, images, device)
     signs_of: dict[str, list[np.ndarray]] = {}  # layer -> signs in each of its places
     for layer, op in order:
         signs = unpack_bits(tapped[op.inputs[0]], channels[layer.name]).astype(np.float32)
         signs_of.setdefault(layer.name, []).append(signs)
-    forced = Forced(signs_of, [tapped[tensor] for tensor in maps])
+    forced = Forced(signs_of, [tapped[tensor] for tensor in maps], [tapped[tensor] for tensor in gates], num_real)
     outputs, seen = _forward(model, images, forced, ends)
-    nudges = np.random.default_rng(0).choice([-NUDGE, NUDGE], images.shape).astype(np.float32)
-    moved, nudged = _forward(model, images * (1 + nudges), forced, ends)
+    with rounded_means(model):
+        moved, beside = _forward(model, nudged(images), forced, ends)
     in_all = {layer.name: range(len(layer.inbound_nodes)) for layer in unpoolings_of(model)}
     matching = [name for name, places in in_all.items() if all((name, place) in seen.windows for place in places)]
     parts = made_of(model, {layer.name: layer for layer in binary}, matching)
     layers, unpoolings = [], []
     for name, places in signs_of.items():
         judged = (
-            _compare_signs(seen.values[name, i], nudged.values[name, i], signs, size, num_real)
+            _compare_signs(seen.values[name, i], beside.values[name, i], signs, size, num_real)
             for i, (signs, size) in enumerate(zip(places, parts.sizes[name], strict=True))
         )
         layers.append(_together([LayerProof(name, *counts) for counts in judged]))
     for name in matching:
         judged = (
-            compare_windows(seen.windows[name, i], nudged.windows[name, i], size, num_real, EPS, SLACK)
+            compare_windows(seen.windows[name, i], beside.windows[name, i], size, num_real, EPS, SLACK)
             for i, size in enumerate(parts.sizes[name])
         )
         unpoolings.append(_together([UnpoolProof(name, *counts) for counts in judged]))
     figures = _compare_outputs(ends, outputs, {SLACK: moved}, tapped, own, num_real)
     if any(figure.beyond_rounding > LOGITS_EPS for figure in figures):
-        with _rounded_sums(model, binary):
+        with rounded_sums(model, binary):
             again, _ = _forward(model, images, forced, ends)
         figures = _compare_outputs(ends, outputs, {SLACK: moved, 1: again}, tapped, own, num_real)
     unchecked = [layer.name for layer in described if layer.name not in matched]
     unmatched = [name for name in in_all if name not in matching]
     proven = OutputProof(*map(max, zip(*figures, strict=True)))
-    return Layerwise(layers, unchecked, proven, parts.remarks, unpoolings, unmatched)
+    gated = compare_gates(seen.gates, beside.gates, EPS, SLACK)
+    return Layerwise(layers, unchecked, proven, parts.remarks, unpoolings, unmatched, gated)
 
 
 class Probes(NamedTuple):
@@ -261,6 +263,8 @@ class Forced(NamedTuple):
 
     signs: dict[str, list[np.ndarray]]  # layer -> those of its input, in each of its places
     maps: list[np.ndarray]  # among which every unpooling finds the one that it chooses its places by
+    gates: list[np.ndarray]  # among which every product finds its gate, by the real samples
+    num_real: int
 
 
 class Seen(NamedTuple):
@@ -268,6 +272,7 @@ class Seen(NamedTuple):
 
     values: dict[tuple[str, int], np.ndarray]  # what it was given to binarise
     windows: dict[tuple[str, int], Windows]  # what an unpooling would have chosen by
+    gates: dict[str, Gate]  # by product: what it would have multiplied by
 
 
 def _forward(
@@ -293,11 +298,11 @@ def _tapped(file: Model, tensors: list[int], images: np.ndarray, device: str | N
 @contextmanager
 def _forced(model: tf.keras.Model, forced: Forced) -> Iterator[Seen]:
     """While the block runs the model once, layers that are named binarise to the given signs, and unpoolings choose by the
-    given maps, place by place.
+    given maps, place by place; products have the given gates.
 
     Yields what they would have taken.
     """
-    seen = Seen({}, {})
+    seen = Seen({}, {}, {})
 
     def quantizer(layer: Layer) -> Callable[[tf.Tensor], tf.Tensor]:
         places = iter(_order_of_places(model, layer.name))
@@ -321,7 +326,22 @@ def _forced(model: tf.keras.Model, forced: Forced) -> Iterator[Seen]:
 
         return choose
 
+    def gated(layer: Layer) -> Callable[..., tf.Tensor]:
+        call = layer.call
+
+        def multiply(inputs: list[tf.Tensor]) -> tf.Tensor:
+            x, gate = inputs
+            if (theirs := nearest_gate(gate.numpy(), forced.gates, forced.num_real)) is None:
+                return call(inputs)
+            seen.gates[layer.name] = Gate(gate.numpy(), theirs)
+            return call([x, tf.constant(theirs)])
+
+        return multiply
+
     with ExitStack() as restored:
+        for layer in products_of(model) if forced.gates else []:
+            restored.callback(setattr, layer, "call", layer.call)
+            layer.call = gated(layer)
         for layer in map(model.get_layer, forced.signs):
             restored.callback(setattr, layer, "input_quantizer", layer.input_quantizer)
             layer.input_quantizer = quantizer(layer)  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
@@ -329,33 +349,6 @@ def _forced(model: tf.keras.Model, forced: Forced) -> Iterator[Seen]:
             restored.callback(setattr, layer, "forced", None)
             layer.forced = chooser(layer)
         yield seen
-
-
-@contextmanager
-def _rounded_sums(model: tf.keras.Model, binary: Sequence[BinaryLayer]) -> Iterator[None]:
-    """While the block runs the model, move what the BatchNorms behind binary layers see by NUDGE of the most that it can be.
-
-    That is K a, of K products and a filter of scale a. The op counts bits, and with the BatchNorm fused adds its multiplier
-    times K to what counting gives. Forced signs keep nudged inputs from all that is behind them, and where a channel never
-    changes, is 0 behind its ReLU or comes from a pooled map, BatchNorm divides by next to nothing and makes the rounding as
-    large as what it gives. The move itself is a few times what a file's is, so it is slack as it is.
-    """
-    rng = np.random.default_rng(1)
-    with ExitStack() as restored:
-        for layer in binary:
-            norm = norm_behind(model.get_layer(layer.name), set())
-            if norm is not None and layer.signs is not None and layer.scale is not None:
-                most = layer.scale * np.prod(layer.signs.shape[:3])
-                restored.callback(setattr, norm, "call", norm.call)
-                norm.call = _moved(norm.call, NUDGE * most, rng)
-        yield
-
-
-def _moved(call: Callable[..., Any], by: np.ndarray, rng: np.random.Generator) -> Callable[..., Any]:
-    def moved(inputs: tf.Tensor, **options: Any) -> Any:
-        return call(inputs + (by * rng.choice([-1, 1], np.shape(inputs))).astype(np.float32), **options)
-
-    return moved
 
 
 def _order_of_places(model: tf.keras.Model, name: str) -> list[int]:

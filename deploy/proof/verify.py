@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from deploy.export.trained import Trained
+from deploy.proof.gates import GateProof
 from deploy.proof.integers import IntegerProof
 from deploy.proof.layerwise import LOGITS_EPS, LayerProof, Layerwise, compare_layers, probe_inputs
 from deploy.proof.samples import Samples
@@ -54,6 +55,7 @@ class Verification:
     unpoolings: list[UnpoolProof] = field(default_factory=list)
     integers: IntegerProof | None = None  # of a file with an int8 rest, beside its float rest, of which all the rest is
     counted: str = ""  # what `argmax_agreement` is the share of, to follow a percentage
+    gates: list[GateProof] = field(default_factory=list)
 
     def __repr__(self) -> str:
         verdict = "equal" if self.equal else f"not equal: {printable('; '.join(self.reasons))}"
@@ -114,6 +116,7 @@ def verify(
         ends.converted,
         inside.unpoolings,
         counted=ends.counted,
+        gates=inside.gates,
     )
 
 
@@ -127,6 +130,11 @@ def _reasons(inside: Layerwise, ends: EndToEnd, allowed_float: Collection[str]) 
     reasons += [
         f"unpooling '{r.layer}': {r.wrong} of {r.indices} indices differ, their values by up to {r.worst:.1e}"
         for r in inside.unpoolings
+        if r.wrong
+    ]
+    reasons += [
+        f"gate of '{r.layer}': {r.wrong} of {r.factors} factors differ, by up to {r.worst:.1e} of the largest"
+        for r in inside.gates
         if r.wrong
     ]
     reasons += [f"the file has no map by which layer '{name}' could choose its places" for name in inside.unmatched]

@@ -10,6 +10,7 @@ from batch_norm import settle
 
 from deploy.convert.convert import Samples, convert
 from deploy.export.edit import pack, unpack
+from deploy.proof.gates import GateProof
 from deploy.proof.layerwise import SLACK, LayerProof, Layerwise, OutputProof, _compare_signs
 from deploy.proof.scoring import EndToEnd
 from deploy.proof.verify import _reasons, verify
@@ -140,6 +141,8 @@ def test_a_sign_that_differs_is_wrong_unless_rounding_explains_it():
         ({}, {}, None),
         ({"layers": [LayerProof("a", 9, 1, 0, 1e-6)]}, {}, None),
         ({"layers": [LayerProof("a", 9, 0, 2, 0.1)]}, {}, "layer 'a': 2 of 9 signs differ, up to 1.0e-01"),
+        ({"gates": [GateProof("a", 9, 3, 0, 1e-6)]}, {}, None),
+        ({"gates": [GateProof("a", 9, 0, 2, 0.1)]}, {}, "gate of 'a': 2 of 9 factors differ, by up to 1.0e-01"),
         ({"unchecked": ["b"]}, {}, None),
         ({"unchecked": ["c"]}, {}, "no 1-bit op of the file has the kernel of layer 'c'"),
         ({"outputs": OutputProof(1, 9e-5, 9e-5)}, {}, None),
@@ -152,7 +155,7 @@ def test_a_sign_that_differs_is_wrong_unless_rounding_explains_it():
     ],
 )
 def test_why_a_file_is_not_equal(inside, ends, reason):
-    inside = Layerwise([], [], OutputProof(0, 0, 0), [], [], [])._replace(**inside)
+    inside = Layerwise([], [], OutputProof(0, 0, 0), [], [], [], [])._replace(**inside)
     same = EndToEnd(0.0, 1.0, "of the samples", "miou", {"miou": 0.9}, {"miou": 0.9}, True)
     found = _reasons(inside, dataclasses.replace(same, **ends), ["b"])
     assert len(found) == (reason is not None)

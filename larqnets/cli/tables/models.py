@@ -107,6 +107,7 @@ def verification_lines(v: dict[str, Any], verbose: bool) -> list[str]:
         f"  layer by layer: {len(v['layers'])} binary layers, {signs:,} signs, {wrong} wrong, {near} within rounding of "
         f"the threshold; logits within {v['logits_difference']:.1e}",
         *_unpoolings(v["unpoolings"]),
+        *_gates(v.get("gates", [])),
         f"  end to end: {_end_to_end(v, kind)}",
     ]
     converted = v["scores_converted"] or {}
@@ -128,6 +129,13 @@ def _unpoolings(found: list[dict[str, Any]]) -> list[str]:
         f"  unpoolings: {len(found)}, {indices:,} indices, {near + wrong:,} differ: {near:,} at ties within rounding, "
         f"{wrong:,} wrong"
     ]
+
+
+def _gates(found: list[dict[str, Any]]) -> list[str]:
+    if not found:
+        return []
+    factors, near, wrong = (sum(one[key] for one in found) for key in ("factors", "near", "wrong"))
+    return [f"  gates: {len(found)}, {factors:,} factors, {near:,} differ within rounding, {wrong:,} wrong"]
 
 
 def _end_to_end(v: dict[str, Any], kind: str) -> str:
