@@ -1,4 +1,4 @@
-"""Methods on the digits and on CIFAR-10: results/digits.csv, cifar10_first.csv, cifar10_small.csv and the card of the long run."""
+"""Methods on the digits and on CIFAR-10: results/digits.csv, cifar10_first.csv, cifar10_small.csv, and two long runs."""
 
 from collections.abc import Callable
 from statistics import fmean
@@ -11,7 +11,8 @@ from larqnets.pareto_front import on_front
 DIGITS = "results/digits.csv"
 FIRST = "results/cifar10_first.csv"
 SMALL = "results/cifar10_small.csv"
-LONG = "results/sdbnn_resnet20_cifar10.json"
+LONG = "results/cifar10_long.csv"
+SDBNN_LONG = "results/sdbnn_resnet20_cifar10.json"
 _CONVERTED = "converted_test_accuracy"
 SAID = {
     "real": "`real` (float)",
@@ -101,6 +102,10 @@ def _real_macs() -> int:
     return _seed0("birealnet")["float_macs"]
 
 
+def _birealnet_long() -> Row:
+    return one(table(LONG), method="birealnet", backbone="resnet20")
+
+
 def _gap() -> str:
     scores = {row["method"]: row["test_accuracy"] for row in table(FIRST)}
     return percent(scores["real"] - scores["birealnet"], 0)
@@ -116,7 +121,11 @@ VALUES: Makers = {
         f"cifar10_small_{method}_gpu": lambda m=method: percent(_seed0(m)["test_accuracy"])
         for method in ("real", "birealnet", "elasticlink", "reactnet", "sdbnn")
     },
-    "sdbnn_long": lambda: percent(document(LONG)["test_accuracy"]),
-    "sdbnn_long_converted": lambda: percent(document(LONG)[_CONVERTED]),
-    "sdbnn_long_paper": lambda: percent(document(LONG)["paper"]["test_accuracy"], 1),
+    "birealnet_long": lambda: percent(_birealnet_long()["test_accuracy"]),
+    "birealnet_long_converted": lambda: percent(_birealnet_long()[_CONVERTED]),
+    "birealnet_long_bytes": lambda: whole(_birealnet_long()["file_bytes"]),
+    "birealnet_long_instructions": lambda: million(_birealnet_long()["arm64_instructions"], 1),
+    "sdbnn_long": lambda: percent(document(SDBNN_LONG)["test_accuracy"]),
+    "sdbnn_long_converted": lambda: percent(document(SDBNN_LONG)[_CONVERTED]),
+    "sdbnn_long_paper": lambda: percent(document(SDBNN_LONG)["paper"]["test_accuracy"], 1),
 }
