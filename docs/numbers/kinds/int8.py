@@ -218,6 +218,7 @@ VALUES: Makers = {
     "int8_resnet20_mixed_loss": lambda: percent(-rest(RESNET20, "mixed")["difference"]),
     "int8_resnet20_mixed_least": lambda: percent(-rest(RESNET20, "mixed")["difference_high"]),
     "int8_resnet20_mixed_most": lambda: percent(-rest(RESNET20, "mixed")["difference_low"]),
+    "int8_resnet20_full_loss": lambda: percent(-rest(RESNET20, "full")["difference"]),
     "int8_real_float": lambda: percent(_real("float_twin")),
     "int8_real_int8": lambda: percent(_real("int8_twin")),
     "int8_real_ahead": lambda: percent(_real("float_twin") - _best(), 1),
