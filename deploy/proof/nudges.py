@@ -72,7 +72,7 @@ def rounded_means(model: tf.keras.Model) -> Iterator[None]:
 def _moved_mean(call: Callable[..., Any], rng: np.random.Generator) -> Callable[..., Any]:
     def moved(inputs: tf.Tensor, **options: Any) -> Any:
         mean, sizes = call(inputs, **options), call(tf.abs(inputs), **options)
-        by = max(NUDGE, _OF_A_SUMMAND * np.prod(inputs.shape[1:3]))
+        by = max(NUDGE, _OF_A_SUMMAND * np.prod(np.shape(inputs)[1:3]))
         return mean + sizes * (by * rng.choice([-1, 1], np.shape(mean))).astype(np.float32)
 
     return moved
