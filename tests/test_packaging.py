@@ -341,7 +341,7 @@ def test_wheel_has_code_configs_data_and_licences(wheel):
     assert any(name.endswith("/digits.npz") for name in names)
     models = {f"deploy/models/{p.name}" for p in (ROOT / "deploy/models").iterdir()}
     assert models <= names
-    shown = {f"deploy/models/{name}.{kind}" for name in ("bccd", "digits", "nuclei") for kind in ("tflite", "png")}
+    shown = {f"deploy/models/{name}.{kind}" for name in ("bccd", "digits", "nuclei") for kind in ("tflite", "webp")}
     assert shown <= names
     (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
     assert {f"{info}/licenses/LICENSE", f"{info}/licenses/NOTICE", f"{info}/entry_points.txt"} <= names
