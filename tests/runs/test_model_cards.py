@@ -137,6 +137,9 @@ def test_the_table_and_the_card_are_printed(cli):
     card = cli("models", "show", "model:bccd").out
     for part in ("shenggan", "map50 of the file", "75.61%", "not tried:", "made by:", "--init-from model:bccd"):
         assert part in card
+    for name in MODELS:  # the last line is a command that works
+        end = ", " if example_file(name) else " photo.jpg, "
+        assert f"Next: larqnets run {name}{end}larqnets train" in cli("models", "show", name).out
     done = cli("models", "show", "digit")
     assert (done.code, done.out) == (1, "")
     assert "Did you mean 'digits'?" in done.err

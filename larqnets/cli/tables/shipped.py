@@ -7,6 +7,7 @@ from rich.table import Table
 
 from larqnets.cli.tables.facts import facts
 from larqnets.runs.model_cards import ModelCard
+from larqnets.shipped import example_file
 
 _NEXT = "larqnets models show NAME prints a card, larqnets run NAME runs it, larqnets train CONFIG --init-from model:NAME starts from it."
 
@@ -54,7 +55,7 @@ def card(name: str, of: ModelCard, network: str) -> list[Any]:
         "not tried:",
         *(f"  {what}" for what in of.not_tried),
         "",
-        f"Next: larqnets run {name}, larqnets train CONFIG --init-from model:{name}",
+        f"Next: larqnets run {name}{'' if example_file(name) else ' photo.jpg'}, larqnets train CONFIG --init-from model:{name}",
     ]
 
 
