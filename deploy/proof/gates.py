@@ -68,10 +68,13 @@ def compare_gates(
     A difference is relative to the largest factor of gate and sample, less `slack_times` what the nudge moves any factor of
     any gate in this sample by: a factor at the end of its range does not move, and the others tell how far it could.
     """
-    both = [name for name in seen if name in nudged]
-    moves = [np.abs(nudged[name].mine - seen[name].mine).max(axis=(1, 2, 3), keepdims=True) for name in both]
-    slack = slack_times * np.max(moves, axis=0) if both else 0.0
-    return [GateProof(name, *_judged(seen[name], slack, eps)) for name in both]
+    moves = [
+        np.abs(gate.mine - seen[name].mine).max(axis=(1, 2, 3), keepdims=True)
+        for name, gate in nudged.items()
+        if name in seen
+    ]
+    slack = slack_times * np.max(moves, axis=0) if moves else 0.0
+    return [GateProof(name, *_judged(gate, slack, eps)) for name, gate in seen.items()]
 
 
 def _judged(gate: Gate, slack: np.ndarray | float, eps: float) -> tuple[int, int, int, float]:

@@ -94,11 +94,11 @@ def compare_layers(
     layers = [_together(of_one) for of_one in zip(*(part.layers for part in found), strict=True)]
     unpoolings = [_together(of_one) for of_one in zip(*(part.unpoolings for part in found), strict=True)]
     outputs = OutputProof(*map(max, zip(*(part.outputs for part in found), strict=True)))
-    named = [{gate.layer: gate for gate in part.gates} for part in found]
-    gates = [
-        _together([part[name] for part in named if name in part]) for name in dict.fromkeys(n for p in named for n in p)
-    ]
-    return first._replace(layers=layers, unpoolings=unpoolings, outputs=outputs, gates=gates)
+    gates: dict[str, list[GateProof]] = {}  # the parts in which a gate of the file was found
+    for gate in (gate for part in found for gate in part.gates):
+        gates.setdefault(gate.layer, []).append(gate)
+    gated = [_together(of_one) for of_one in gates.values()]
+    return first._replace(layers=layers, unpoolings=unpoolings, outputs=outputs, gates=gated)
 
 
 _Part = TypeVar("_Part", LayerProof, UnpoolProof, GateProof)

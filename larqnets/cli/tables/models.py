@@ -107,7 +107,7 @@ def verification_lines(v: dict[str, Any], verbose: bool) -> list[str]:
         f"  layer by layer: {len(v['layers'])} binary layers, {signs:,} signs, {wrong} wrong, {near} within rounding of "
         f"the threshold; logits within {v['logits_difference']:.1e}",
         *_unpoolings(v["unpoolings"]),
-        *_gates(v.get("gates", [])),
+        *_gates(v["gates"]),
         f"  end to end: {_end_to_end(v, kind)}",
     ]
     converted = v["scores_converted"] or {}
