@@ -120,6 +120,7 @@ def test_figures_of_a_proof_that_failed_are_always_shown():
         "equal": False,
         "layers": [layer],
         "unpoolings": [],
+        "gates": [],
         "real_samples": True,
         "samples": 10,
         "logits_difference": 0.5,
