@@ -135,10 +135,11 @@ def one_run_each(inputs: list[np.ndarray], shapes: list[tuple[int, ...]]) -> Ite
 def joined(runs: list[list[np.ndarray]]) -> list[np.ndarray]:
     """Return every output over all runs: joined along the first axis, scalars as (N,).
 
-    Raises LarqnetsError when an output is not of one shape, since nobody could say which part is of which run.
+    `runs` is emptied on the way, or all outputs would be there twice. Raises LarqnetsError when an output is not of one shape, since nobody could say which part is of which run.
     """
     outputs = []
-    for i, parts in enumerate(zip(*runs, strict=True)):
+    for i in range(len(runs[0]) if runs else 0):
+        parts = [run.pop(0) for run in runs]
         shapes = {part.shape for part in parts}
         if len(shapes) > 1:
             raise LarqnetsError(

@@ -52,10 +52,14 @@ def _is_gate(shape: Sequence[int]) -> bool:
     return len(shape) == 4 and tuple(shape[1:3]) == (1, 1)
 
 
-def nearest_gate(mine: np.ndarray, gates: Sequence[np.ndarray], num_real: int) -> np.ndarray | None:
-    """Return that of the file's gates which a gate of the network is, by the real samples; None where none is."""
+def nearest_gate(mine: np.ndarray, gates: Sequence[np.ndarray], num_real: int) -> int | None:
+    """Return which of the file's gates a gate of the network is, by the real samples; None where none is."""
     largest = np.abs(mine[:num_real]).max(initial=0)
-    apart = [(np.abs(gate[:num_real] - mine[:num_real]).max(), gate) for gate in gates if gate.shape == mine.shape]
+    apart = [
+        (np.abs(gate[:num_real] - mine[:num_real]).max(), which)
+        for which, gate in enumerate(gates)
+        if gate.shape == mine.shape
+    ]
     difference, found = min(apart, key=lambda pair: pair[0], default=(np.inf, None))
     return found if difference <= _FOUND * largest else None
 

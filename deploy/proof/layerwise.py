@@ -7,8 +7,7 @@ the layers and the outputs are covered the same way. The indices of unpoolings a
 and judged as signs are (`deploy.proof.unpoolings`, `deploy.proof.gates`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import NamedTuple, TypeVar
 
@@ -18,24 +17,17 @@ import tensorflow as tf
 from deploy.export.edit import tap
 from deploy.export.trained import Trained
 from deploy.proof.contents import match_layers
-from deploy.proof.gates import Gate, GateProof, compare_gates, gates_in_file, nearest_gate, products_of
+from deploy.proof.forcing import End, Forced, Run, forward
+from deploy.proof.gates import GateProof, compare_gates, gates_in_file, products_of
 from deploy.proof.nudges import SLACK, nudged, rounded_means, rounded_sums
-from deploy.proof.outputs import Ending, difference, ending_of, last_function
+from deploy.proof.outputs import difference, ending_of, last_function
 from deploy.proof.sizes import made_of
-from deploy.proof.unpoolings import (
-    UnpoolProof,
-    Windows,
-    compare_windows,
-    nearest,
-    unpoolings_of,
-    windows_of,
-)
-from deploy.run.interpreter import Interpreter, as_list
+from deploy.proof.unpoolings import UnpoolProof, compare_windows, unpoolings_of
+from deploy.run.interpreter import Interpreter
+from deploy.run.lce_kernels import has_larq_ops
 from larqnets.errors import LarqnetsError
 from larqnets.tflite.model import Model, unpack_bits
 from larqnets.tflite.unpooling import maps_before_pooling
-
-Layer = tf.keras.layers.Layer
 
 # Relative to the numbers that a pre-sign value is made of (`deploy.proof.sizes`), not to the value itself: those may cancel to
 # nearly nothing. float32 keeps 6e-8 of each, and a value passes a few dozen operations between two signs.
@@ -158,9 +150,9 @@ def _compare_part(file: Model, trained: Trained, images: np.ndarray, num_real: i
         signs = unpack_bits(tapped[op.inputs[0]], channels[layer.name]).astype(np.float32)
         signs_of.setdefault(layer.name, []).append(signs)
     forced = Forced(signs_of, [tapped[tensor] for tensor in maps], [tapped[tensor] for tensor in gates], num_real)
-    outputs, seen = _forward(model, images, forced, ends)
+    outputs, seen = forward(model, images, forced, ends)
     with rounded_means(model):
-        moved, beside = _forward(model, nudged(images), forced, ends)
+        moved, beside = forward(model, nudged(images), forced, ends)
     in_all = {layer.name: range(len(layer.inbound_nodes)) for layer in unpoolings_of(model)}
     matching = [name for name, places in in_all.items() if all((name, place) in seen.windows for place in places)]
     parts = made_of(model, {layer.name: layer for layer in binary}, matching)
@@ -180,7 +172,7 @@ def _compare_part(file: Model, trained: Trained, images: np.ndarray, num_real: i
     figures = _compare_outputs(ends, outputs, {SLACK: moved}, tapped, own, num_real)
     if any(figure.beyond_rounding > LOGITS_EPS for figure in figures):
         with rounded_sums(model, binary):
-            again, _ = _forward(model, images, forced, ends)
+            again, _ = forward(model, images, forced, ends)
         figures = _compare_outputs(ends, outputs, {SLACK: moved, 1: again}, tapped, own, num_real)
     unchecked = [layer.name for layer in described if layer.name not in matched]
     unmatched = [name for name in in_all if name not in matching]
@@ -197,40 +189,30 @@ class Probes(NamedTuple):
 
 
 def probe_inputs(images: np.ndarray, seed: int) -> Probes:
-    """Return real samples, at most LAYERWISE_SAMPLES of LAYERWISE_PIXELS in all, and hostile ones: zeros, constants of both signs, tiny and huge values, noise, a checkerboard."""
+    """Return real samples and hostile ones: zeros, constants of both signs, tiny and huge values, noise, a checkerboard.
+
+    Of real ones there are LAYERWISE_SAMPLES, or fewer of LAYERWISE_PIXELS in all, but as many as hostile ones: these are compared
+    beside one each.
+    """
     rng = np.random.default_rng(seed)
-    shape = images.shape[1:]
-    most = min(LAYERWISE_SAMPLES, max(1, LAYERWISE_PIXELS // int(np.prod(shape[:-1]))))
-    real = images[rng.permutation(len(images))[:most]]
+    shape, order = images.shape[1:], rng.permutation(len(images))
     board = np.indices(shape).sum(axis=0) % 2 * 2.0 - 1
     hostile = [np.full(shape, v) for v in (0, 1, -1, 1e-6, 1e3, -1e3)]
     hostile += [board, rng.normal(size=shape), 1e3 * rng.normal(size=shape), 1e-3 * rng.normal(size=shape)]
+    most = min(LAYERWISE_SAMPLES, max(len(hostile), LAYERWISE_PIXELS // int(np.prod(shape[:-1]))))
+    real = images[order[:most]]
     return Probes(np.concatenate([real, np.stack(hostile)]).astype(np.float32), len(real))
 
 
-class _End(NamedTuple):
-    """The bounded function that an output of model and file ends with, and the file's tensor in front of it."""
-
-    ending: Ending
-    before: int
-
-
-def _common_end(model: tf.keras.Model, file: Model, output: int) -> _End | None:
+def _common_end(model: tf.keras.Model, file: Model, output: int) -> End | None:
     ending, last = ending_of(model, output), last_function(file, output)
-    return None if ending is None or last is None or ending.op != last.name else _End(ending, last.inputs[0])
-
-
-class _Run(NamedTuple):
-    """An output of the model, and what its bounded function was given."""
-
-    values: np.ndarray
-    logits: np.ndarray | None
+    return None if ending is None or last is None or ending.op != last.name else End(ending, last.inputs[0])
 
 
 def _compare_outputs(
-    ends: Sequence[_End | None],
-    trained: Sequence[_Run],
-    nudged: dict[int, list[_Run]],
+    ends: Sequence[End | None],
+    trained: Sequence[Run],
+    nudged: dict[int, list[Run]],
     tapped: dict[int, np.ndarray],
     own: Sequence[int],
     num_real: int,
@@ -243,7 +225,7 @@ def _compare_outputs(
 
 
 def _compare_output(
-    end: _End | None, trained: _Run, nudged: dict[int, _Run], tapped: dict[int, np.ndarray], tensor: int, num_real: int
+    end: End | None, trained: Run, nudged: dict[int, Run], tapped: dict[int, np.ndarray], tensor: int, num_real: int
 ) -> OutputProof:
     """Compare one output, `tensor` of the file."""
     found, function = tapped[tensor], 0.0
@@ -258,105 +240,14 @@ def _compare_output(
     return OutputProof(difference(due, found, num_real), difference(due, found, num_real, slack), function)
 
 
-class Forced(NamedTuple):
-    """What the network takes from the file."""
-
-    signs: dict[str, list[np.ndarray]]  # layer -> those of its input, in each of its places
-    maps: list[np.ndarray]  # among which every unpooling finds the one that it chooses its places by
-    gates: list[np.ndarray]  # among which every product finds its gate, by the real samples
-    num_real: int
-
-
-class Seen(NamedTuple):
-    """By layer and place, what the network would have taken itself."""
-
-    values: dict[tuple[str, int], np.ndarray]  # what it was given to binarise
-    windows: dict[tuple[str, int], Windows]  # what an unpooling would have chosen by
-    gates: dict[str, Gate]  # by product: what it would have multiplied by
-
-
-def _forward(
-    model: tf.keras.Model, images: np.ndarray, forced: Forced, ends: Sequence[_End | None]
-) -> tuple[list[_Run], Seen]:
-    """Run the model with its signs and indices forced; returns its outputs, and what was binarised and chosen by."""
-    with _forced(model, forced) as seen, ExitStack() as recorded:
-        for end in filter(None, ends):
-            recorded.enter_context(end.ending.recorded())
-        answers = model(images, training=False)
-    outputs = [np.asarray(values) for values in as_list(answers)]
-    return [_Run(v, end.ending.logits if end else None) for v, end in zip(outputs, ends, strict=True)], seen
-
-
 def _tapped(file: Model, tensors: list[int], images: np.ndarray, device: str | None) -> dict[int, np.ndarray]:
     """Return the values (N, ...) of the given tensors of the file, signs bit-packed, and of its own output."""
     tensors = list(dict.fromkeys(tensors))
-    outputs = Interpreter(tap(file.content, tensors), device=device).predict(images)
+    # With one thread TensorFlow Lite writes out all windows of a map before it multiplies: nine times the map for 3x3.
+    threads = 1 if has_larq_ops(file) else 2
+    outputs = Interpreter(tap(file.content, tensors), threads, device).predict(images)
     own = file.subgraphs[0].outputs
     return dict(zip([*tensors, *own], outputs if isinstance(outputs, list) else [outputs], strict=True))
-
-
-@contextmanager
-def _forced(model: tf.keras.Model, forced: Forced) -> Iterator[Seen]:
-    """While the block runs the model once, layers that are named binarise to the given signs, and unpoolings choose by the
-    given maps, place by place; products have the given gates.
-
-    Yields what they would have taken.
-    """
-    seen = Seen({}, {}, {})
-
-    def quantizer(layer: Layer) -> Callable[[tf.Tensor], tf.Tensor]:
-        places = iter(_order_of_places(model, layer.name))
-
-        def quantize(x: tf.Tensor) -> tf.Tensor:
-            place = next(places)
-            seen.values[layer.name, place] = values = x.numpy()
-            return tf.constant(forced.signs[layer.name][place].reshape(values.shape))
-
-        return quantize
-
-    def chooser(layer: Layer) -> Callable[[tf.Tensor], tf.Tensor]:
-        places = iter(_order_of_places(model, layer.name))
-
-        def choose(x: tf.Tensor) -> tf.Tensor:
-            place, values = next(places), x.numpy()
-            if (chosen_by := nearest(values, forced.maps)) is None:
-                return x
-            seen.windows[layer.name, place] = windows_of(values, chosen_by)
-            return tf.constant(chosen_by)
-
-        return choose
-
-    def gated(layer: Layer) -> Callable[..., tf.Tensor]:
-        call = layer.call
-
-        def multiply(inputs: list[tf.Tensor]) -> tf.Tensor:
-            x, gate = inputs
-            if (theirs := nearest_gate(gate.numpy(), forced.gates, forced.num_real)) is None:
-                return call(inputs)
-            seen.gates[layer.name] = Gate(gate.numpy(), theirs)
-            return call([x, tf.constant(theirs)])
-
-        return multiply
-
-    with ExitStack() as restored:
-        for layer in products_of(model) if forced.gates else []:
-            restored.callback(setattr, layer, "call", layer.call)
-            layer.call = gated(layer)
-        for layer in map(model.get_layer, forced.signs):
-            restored.callback(setattr, layer, "input_quantizer", layer.input_quantizer)
-            layer.input_quantizer = quantizer(layer)  # pyright: ignore[reportAttributeAccessIssue]  # Larq's
-        for layer in unpoolings_of(model):
-            restored.callback(setattr, layer, "forced", None)
-            layer.forced = chooser(layer)
-        yield seen
-
-
-def _order_of_places(model: tf.keras.Model, name: str) -> list[int]:
-    """Return the numbers of the layer's places in the order in which Keras runs them: deep ones first, then as listed."""
-    places = {id(node): i for i, node in enumerate(model.get_layer(name).inbound_nodes)}
-    by_depth = model._nodes_by_depth
-    nodes = [id(node) for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
-    return [places[node] for node in nodes if node in places]
 
 
 def _compare_signs(

@@ -11,7 +11,7 @@ from larqnets.tasks import Info, Task, Tree, get_task
 MIN_SAMPLES = 1000
 MAX_SAMPLES = 10_000
 MAX_SAMPLE_BYTES = 2_000_000_000  # about 3,300 images of 224x224
-MAX_PIXELS = 200 * 360 * 480  # where every pixel is an answer
+MAX_PIXELS = 100 * 360 * 480  # where every pixel is an answer
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Samples:
 def verification_samples(subject: Subject, seed: int = 0) -> Samples:
     """Return test images, at most 10,000 or 2 GB, filled up to 1,000 with training images; random ones without data.
 
-    Where every pixel is an answer, a few images are many of them: at most 200 of 360 x 480 pixels, with none to fill up.
+    Where every pixel is an answer, a few images are many of them: at most 100 of 360 x 480 pixels, with none to fill up.
     Random ones are pixels, prepared as the network's images are, and normal numbers where nobody says how.
     """
     dataset = subject.images

@@ -14,7 +14,7 @@ from larqnets.reporter import Reporter
 from larqnets.tasks import Images, Info, Task, Tree, add, tree_of
 from larqnets.training.evaluation import BATCH, Watch, answering
 
-MAX_BYTES = 1 << 28  # of the outputs of a batch
+MAX_BYTES = 1 << 26  # of the outputs of a batch
 
 
 def batches_of(samples: np.ndarray, output_shapes: Sequence[tuple[int | None, ...]]) -> Iterator[slice]:

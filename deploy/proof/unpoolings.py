@@ -48,6 +48,17 @@ def windows_of(x: np.ndarray, forced: np.ndarray) -> Windows:
     return Windows(np.stack(largest), samples, channels, margins)
 
 
+def joined_windows(parts: Sequence[Windows]) -> Windows:
+    """Return what was found in the windows of all samples, of which the parts have some each."""
+    starts = np.cumsum([0, *(len(part.largest) for part in parts[:-1])])
+    samples = [start + part.samples for start, part in zip(starts, parts, strict=True)]
+    largest, channels, margins = (
+        np.concatenate(of_all)
+        for of_all in ([p.largest for p in parts], [p.channels for p in parts], [p.margins for p in parts])
+    )
+    return Windows(largest, np.concatenate(samples), channels, margins)
+
+
 def _places(x: np.ndarray) -> np.ndarray:
     """Return the four places of all windows of a map (H, W, C), (4, h, w, C), in rows; an odd size is filled up as the layer does it."""
     if x.shape[0] % 2 or x.shape[1] % 2:

@@ -24,6 +24,7 @@ from deploy.run.interpreter import Interpreter
 from larqnets.errors import LarqnetsError, printable
 from larqnets.reporter import SILENT, Reporter
 from larqnets.tasks import Info, Task, Tree, get_task
+from larqnets.tflite.interface import interface_of
 from larqnets.tflite.model import Model
 from larqnets.tflite.reading import read_model
 
@@ -89,12 +90,11 @@ def verify(
     """
     trained = Trained.of(model)
     file, model = read_model(file), trained.model
-    interpreter = Interpreter(file, device=device)
-    if interpreter.input_shapes[0][1:] != tuple(model.input_shape[1:]):
-        raise LarqnetsError(
-            f"The file takes {interpreter.input_shapes[0]} and the model {model.input_shape}: they do not belong together."
-        )
+    takes = interface_of(file).inputs[0].shape
+    if takes[1:] != tuple(model.input_shape[1:]):
+        raise LarqnetsError(f"The file takes {takes} and the model {model.input_shape}: they do not belong together.")
     inside = compare_layers(file, trained, *probe_inputs(images, seed), device)
+    interpreter = Interpreter(file, device=device)  # not before: the comparison has one of its own, with more outputs
     samples = Samples(images, labels, real=real_samples, task=task or get_task(), info=info)
     ends = end_to_end(model, interpreter, samples, reporter)
     reasons = _reasons(inside, ends, allowed_float)

@@ -9,7 +9,6 @@ from typing import Any, Literal, cast
 import numpy as np
 import tensorflow as tf
 
-from larqnets import shapes
 from larqnets.config import DataConfig
 from larqnets.data.augment import WHOLE, Purpose, Share, draw, random_box
 from larqnets.data.file_list import VALIDATION
@@ -30,7 +29,7 @@ from larqnets.data.pixels import central_part, whole_picture
 from larqnets.data.presets import mix, preset_of, recolour
 from larqnets.data.scaling import draw_part, filling, scaled_part
 from larqnets.data.sources import Source, open_source
-from larqnets.data.streams import Stream, permutation, reading_errors, shuffled_indices
+from larqnets.data.streams import Stream, gathered, permutation, reading_errors, shuffled_indices
 from larqnets.errors import LarqnetsError, printable
 
 SplitName = Literal["train", "test", "validation"]
@@ -39,6 +38,7 @@ SplitName = Literal["train", "test", "validation"]
 _without_autograph = tf.autograph.experimental.do_not_convert
 
 FINGERPRINT_LIMIT = 1_000_000_000  # bytes of files whose contents are read to recognise a data set: a second or less
+SAMPLES_BYTES = 1 << 26  # of float32 pixels that are prepared together
 MEMORY_LIMIT = 1_000_000_000  # bytes of uint8 pixels of a split that are decoded once and kept
 
 
@@ -216,19 +216,18 @@ class Dataset:
         num = self._stream(split).num_images
         with reading_errors(self):
             if count >= num:
-                batches = self.eval_batches(split)
+                batches = self.eval_batches(split, self._at_once)
             elif self._in_memory(split):
-                everything = self._load(split)
-                with tf.device("CPU:0"):
-                    chosen = permutation(num, seed, Purpose.SAMPLES, 0)[:count]
-                    some = {name: tf.gather(values, chosen) for name, values in everything.items()}
-                    return {name: values.numpy() for name, values in self._normalise(some).items()}
+                everything, chosen = self._load(split), permutation(num, seed, Purpose.SAMPLES, 0)[:count]
+                some = (chosen[start : start + self._at_once] for start in range(0, count, self._at_once))
+                batches = ({name: tf.gather(values, part) for name, values in everything.items()} for part in some)
+                batches = map(self._normalise, batches)
             else:
                 chosen = self._streams[split].shuffled(seed, Purpose.SAMPLES, count).take(count)
-                decoded = chosen.map(self._decode, tf.data.AUTOTUNE, deterministic=True).batch(min(count, 128))
-                batches = decoded.map(self._normalise)
-            parts = list(batches.as_numpy_iterator())
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+                decoded = chosen.map(self._decode, tf.data.AUTOTUNE, deterministic=True)
+                batches = decoded.batch(min(count, self._at_once)).map(self._normalise)
+            with tf.device("CPU:0"):
+                return gathered(batches, min(count, num))
 
     def variants(self, count: int, versions: int, seed: int = 0) -> list[dict[str, Any]]:
         """Return some training images as they are, then `versions` times as a training varies them; batches in arrays.
@@ -298,6 +297,11 @@ class Dataset:
         """Whether a training decodes another part of an image every time."""
         return self._min_crop_area is not None or self._config.random_scale is not None
 
+    @property
+    def _at_once(self) -> int:
+        """How many examples are prepared together."""
+        return max(1, min(128, SAMPLES_BYTES // (4 * int(np.prod(self.info.image_shape)))))
+
     def _in_memory(self, split: SplitName) -> bool:
         return self._stream(split).num_images * int(np.prod(self.info.image_shape)) <= MEMORY_LIMIT
 
@@ -305,19 +309,10 @@ class Dataset:
     def _load(self, split: SplitName) -> Example:
         """Return all examples of a split, images uint8 (N, H, W, C), read at the first call."""
         if split not in self._arrays:
-            stream, done = self._streams[split], 0
+            stream = self._streams[split]
             decoded = stream.in_order().map(self._decode, tf.data.AUTOTUNE, deterministic=True)
-            specs = cast(dict[str, tf.TensorSpec], decoded.element_spec)
-            arrays = {
-                name: np.empty((stream.num_images, *shapes.known(spec.shape)), spec.dtype.as_numpy_dtype)
-                for name, spec in specs.items()
-            }
             with reading_errors(self):
-                for some in decoded.batch(256).as_numpy_iterator():
-                    batch = cast(dict[str, np.ndarray], some)
-                    for name, values in batch.items():
-                        arrays[name][done : done + len(values)] = values
-                    done += len(batch[IMAGE])
+                arrays = gathered(decoded.batch(self._at_once), stream.num_images)
             # On the host: tf.data runs there, whatever device computes.
             with tf.device("CPU:0"):
                 self._arrays[split] = {name: tf.constant(values) for name, values in arrays.items()}

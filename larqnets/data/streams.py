@@ -6,7 +6,7 @@ every batch is of one epoch.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,6 +96,18 @@ def permutation(num: int, seed: int, purpose: Purpose, counter: tf.Tensor | int)
         return tf.random.experimental.stateless_shuffle(  # pyright: ignore[reportAttributeAccessIssue]  # not in the stubs
             tf.range(num), stateless_seed(seed, purpose, counter), alg="philox"
         )
+
+
+def gathered(batches: Iterable[Example], count: int) -> dict[str, np.ndarray]:
+    """Return `count` examples in one array each, into which one batch after another is written: they may be most of the memory."""
+    arrays, done = {}, 0
+    for batch in batches:
+        parts = {name: values.numpy() for name, values in batch.items()}
+        arrays = arrays or {name: np.empty((count, *v.shape[1:]), v.dtype) for name, v in parts.items()}
+        for name, values in parts.items():
+            arrays[name][done : done + len(values)] = values
+        done += len(parts[IMAGE])
+    return arrays
 
 
 def _chosen(records: tf.data.Dataset, kept: np.ndarray, first: tf.Tensor | int) -> tf.data.Dataset:

@@ -37,7 +37,8 @@ def answering(model: tf.keras.Model) -> Callable[[np.ndarray], list[np.ndarray]]
     """
     (given,) = model.inputs
     signature = [tf.TensorSpec((None, *given.shape[1:]), given.dtype)]
-    size = min(BATCH, max(1, PIXELS // int(np.prod([n or 1 for n in given.shape[1:-1]]))))
+    pixels = int(np.prod([n or 1 for n in given.shape[1:-1]]))
+    size = images_at_once(model, min(BATCH, max(1, PIXELS // pixels)))
     call = tf.function(lambda x: tf.nest.flatten(model(x, training=False)), input_signature=signature, autograph=False)
 
     def outputs(samples: np.ndarray) -> list[np.ndarray]:
@@ -48,7 +49,9 @@ def answering(model: tf.keras.Model) -> Callable[[np.ndarray], list[np.ndarray]]
     return outputs
 
 
-MAP_BYTES = 1 << 28  # of the largest map of a batch in float32; a network holds several at once
+# Of the largest map of a batch in float32. A network holds about ten of this size at once where it unpools, and TensorFlow
+# keeps what it took once.
+MAP_BYTES = 1 << 26
 
 
 def map_sizes(model: tf.keras.Model) -> list[int]:

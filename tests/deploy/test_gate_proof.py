@@ -90,7 +90,7 @@ def test_the_gate_is_told_by_the_real_samples():
     turned = gate.copy()
     turned[2] = 1 - gate[2]
     others = [rng.uniform(0, 1, gate.shape).astype(np.float32), gate[..., :4]]
-    assert nearest_gate(gate, [others[0], turned, others[1]], num_real=2) is turned
+    assert nearest_gate(gate, [others[0], turned, others[1]], num_real=2) == 1
     assert nearest_gate(gate, others, num_real=2) is None
     assert nearest_gate(gate, [], num_real=2) is None
 

@@ -195,9 +195,9 @@ def test_classes_are_those_of_the_last_axis(values):
 
 
 def test_outputs_are_compared_in_parts_of_bounded_size_and_alike():
-    """Of 300 samples whose outputs take 1 MiB each, 256 MiB are held; the figures are those of all at once."""
+    """Of 300 samples whose outputs take 256 KiB each, 64 MiB are held; the figures are those of all at once."""
     samples = np.zeros((300, 2, 2, 1), np.float32)
-    parts = list(batches_of(samples, [(None, 512, 512, 1)]))
+    parts = list(batches_of(samples, [(None, 256, 256, 1)]))
     assert [(part.start, part.stop) for part in parts] == [(0, 256), (256, 300)]
     assert [(p.start, p.stop) for p in batches_of(samples, [(None, 10)])] == [(0, 300)]
     due = [RNG.normal(size=(300, 7)).astype(np.float32), 1e3 * RNG.normal(size=(300, 2)).astype(np.float32)]
