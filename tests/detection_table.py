@@ -116,4 +116,5 @@ def measured(path: Path, file: Path) -> Row:
 
 
 if __name__ == "__main__":
-    write_rows(TABLE, sys.argv[1], sys.argv[2:], measured)
+    key = ("dataset", "detector", "method", "variant", "binary", "k", "seed", "image_height", "image_width")
+    write_rows(TABLE, sys.argv[1], sys.argv[2:], key, measured)

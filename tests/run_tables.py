@@ -8,14 +8,21 @@ from typing import Any
 from larqnets.csv_table import CsvTable
 
 
-def write_rows(table: CsvTable, path: str, runs: Sequence[str], measured: Callable[[Path, Path], Any]) -> None:
-    """Write a row of every file of every run: the binary one, or those of a run that has none, its float and its int8 file."""
-    rows: list[Any] = []
+def write_rows(
+    table: CsvTable, path: str, runs: Sequence[str], key: Sequence[str], measured: Callable[[Path, Path], Any]
+) -> None:
+    """Write a row of every file of every run: the binary one, or those of a run that has none, its float and its int8 file.
+
+    A row that the table has already, by its columns `key`, is replaced; others stay: not all runs are there at one time.
+    """
+    earlier = table.read(Path(path)) if Path(path).exists() else []
+    rows = {tuple(row[name] for name in key): row for row in earlier}
     for run in map(Path, runs):
         for file in _files_of(run):
-            rows.append(measured(run, file))
-            table.write(Path(path), [asdict(row) for row in rows])
-            print(f"{file}: {rows[-1]}", flush=True)
+            row = asdict(measured(run, file))
+            rows[tuple(row[name] for name in key)] = row
+            table.write(Path(path), rows.values())
+            print(f"{file}: {row}", flush=True)
 
 
 def _files_of(run: Path) -> list[Path]:

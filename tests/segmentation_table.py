@@ -3,8 +3,8 @@
     python tests/segmentation_table.py TABLE.csv RUN...
 
 of runs that `larqnets convert` has converted (`--twins` gives a `real` run its int8 file): a row for the binary file, or for
-the float and int8 ones of a run that has none, written when it is measured. Instructions are those of one inference on one
-thread, executed by an emulated core.
+the float and int8 ones of a run that has none, written when it is measured; rows of other runs stay as they are. Instructions
+are those of one inference on one thread, executed by an emulated core.
 """
 
 import sys
@@ -76,4 +76,5 @@ def measured(path: Path, file: Path) -> Row:
 
 
 if __name__ == "__main__":
-    write_rows(TABLE, sys.argv[1], sys.argv[2:], measured)
+    key = ("method", "variant", "k", "seed", "image_height", "image_width")
+    write_rows(TABLE, sys.argv[1], sys.argv[2:], key, measured)

@@ -86,10 +86,11 @@ def _part_of(forced: Forced, part: slice) -> Forced:
 def _joined_runs(parts: Sequence[list[Run]]) -> list[Run]:
     if len(parts) == 1:
         return parts[0]
-    return [
-        Run(*(None if of_one[0] is None else np.concatenate(of_one) for of_one in zip(*runs, strict=True)))
-        for runs in zip(*parts, strict=True)
-    ]
+    joined = []
+    for of_one in zip(*parts, strict=True):
+        logits = [run.logits for run in of_one if run.logits is not None]
+        joined.append(Run(np.concatenate([run.values for run in of_one]), np.concatenate(logits) if logits else None))
+    return joined
 
 
 def _joined_seen(parts: Sequence[Seen]) -> Seen:
