@@ -113,19 +113,22 @@ def test_drawn_options_reach_nothing_beyond_them(calls, tmp_path):
 
 
 def stress(folder, source):
+    """Compile the pool and what puts it under load; returns a function that runs them."""
+    program = folder / "stress"
     compile_native(
         [source, HERE / "threads_stress.cc"],
-        folder / "stress",
+        program,
         "x86_64",
         extra=["-O1", "-g", "-fsanitize=thread", "-pthread"],
     )
     # ThreadSanitizer wants addresses where it expects them.
-    return subprocess.run(["setarch", "-R", folder / "stress", "100"], capture_output=True, text=True, timeout=300)
+    command = ["setarch", "-R", program, "100"]
+    return lambda: subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def test_the_pool_of_threads_under_load(tmp_path):
     needs_gcc()
-    done = stress(tmp_path, NATIVE / "threads.cc")
+    done = stress(tmp_path, NATIVE / "threads.cc")()
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "every task once\n")
 
 
@@ -142,6 +145,8 @@ def test_planted_faults_of_the_pool_are_found(tmp_path, line):
     assert text.count(line) == 1
     source = tmp_path / "threads.cc"
     source.write_text(text.replace(line, line.replace("    ", "    // ", 1)))
-    done = stress(tmp_path, source)
-    assert done.returncode != 0
+    run = stress(tmp_path, source)
+    runs = (run() for _ in range(20))  # a thread that wakes late is a matter of luck, the less on a busy machine
+    done = next((one for one in runs if one.returncode != 0), None)
+    assert done is not None
     assert "data race" in done.stderr or "every task" not in done.stdout
