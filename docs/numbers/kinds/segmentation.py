@@ -79,7 +79,7 @@ def _fewer(name: str, network: Network, core: str) -> str:
 
 
 _FLOORS = {"most_frequent": "no network: the most frequent class at each pixel", "otsu": "no network: Otsu's threshold"}
-ONE_BRANCH = NETWORKS["Group-Net, one branch"]
+ONE_BRANCH, BPAC = NETWORKS["Group-Net, one branch"], NETWORKS["three branches with BPAC"]
 TABLES: Makers = {
     "segmentation_nuclei": lambda: _table(NUCLEI, "dsb2018_nuclei"),
     "segmentation_camvid": lambda: _table(CAMVID, "camvid"),
@@ -93,5 +93,8 @@ VALUES: Makers = {
     "camvid_groupnet_behind": lambda: _behind(CAMVID, ONE_BRANCH),
     "camvid_birealnet_fewer_a72": lambda: _fewer(CAMVID, BIREALNET, "a72"),
     "camvid_groupnet_fewer_a72": lambda: _fewer(CAMVID, ONE_BRANCH, "a72"),
+    "camvid_bpac_behind": lambda: _behind(CAMVID, BPAC),
+    "camvid_bpac_fewer_a72": lambda: _fewer(CAMVID, BPAC, "a72"),
+    "camvid_bpac_fewer_a76": lambda: _fewer(CAMVID, BPAC, "a76"),
     "camvid_birealnet_fewer_a76": lambda: _fewer(CAMVID, BIREALNET, "a76"),
 }
