@@ -265,11 +265,8 @@ def test_a_network_is_given_as_many_images_as_their_maps_allow():
     image = layers.Input((64, 64, 3))
     model = tf.keras.Model(image, layers.Flatten()(inner(image)))
     assert max(map_sizes(model)) == 64 * 64 * 100
-    assert [images_at_once(model, most) for most in (1, 30, 500)] == [
-        1,
-        30,
-        40,
-    ]  # 40 x 64 x 64 x 100 x 4 are nearly 2^26
+    # 40 x 64 x 64 x 100 x 4 bytes are nearly 2^26
+    assert [images_at_once(model, most) for most in (1, 30, 500)] == [1, 30, 40]
     image = layers.Input((9000, 9000, 1))
     assert images_at_once(tf.keras.Model(image, layers.ReLU()(image)), 500) == 1
 
