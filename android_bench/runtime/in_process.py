@@ -135,7 +135,8 @@ def one_run_each(inputs: list[np.ndarray], shapes: list[tuple[int, ...]]) -> Ite
 def joined(runs: list[list[np.ndarray]]) -> list[np.ndarray]:
     """Return every output over all runs: joined along the first axis, scalars as (N,).
 
-    `runs` is emptied on the way, or all outputs would be there twice. Raises LarqnetsError when an output is not of one shape, since nobody could say which part is of which run.
+    `runs` is emptied on the way, or all outputs would be there twice. Raises LarqnetsError when an output is not of one shape,
+    since nobody could say which part is of which run.
     """
     outputs = []
     for i in range(len(runs[0]) if runs else 0):
