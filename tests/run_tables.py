@@ -15,14 +15,16 @@ def write_rows(
 
     A row that the table has already, by its columns `key`, is replaced; others stay: not all runs are there at one time.
     """
-    earlier = table.read(Path(path)) if Path(path).exists() else []
-    rows = {tuple(row[name] for name in key): row for row in earlier}
-    for run in map(Path, runs):
-        for file in _files_of(run):
-            row = asdict(measured(run, file))
-            rows[tuple(row[name] for name in key)] = row
-            table.write(Path(path), rows.values())
-            print(f"{file}: {row}", flush=True)
+    place = Path(path)
+    with table.filling(place, "a table of runs"):
+        earlier = table.read(place) if place.exists() else []
+        rows = {tuple(row[name] for name in key): row for row in earlier}
+        for run in map(Path, runs):
+            for file in _files_of(run):
+                row = asdict(measured(run, file))
+                rows[tuple(row[name] for name in key)] = row
+                table.write(place, rows.values())
+                print(f"{file}: {row}", flush=True)
 
 
 def _files_of(run: Path) -> list[Path]:

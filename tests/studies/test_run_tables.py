@@ -6,6 +6,7 @@ import pytest
 from run_tables import write_rows
 
 from larqnets.csv_table import CsvTable
+from larqnets.errors import LarqnetsError
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,15 @@ def test_what_was_measured_before_a_failure_is_kept(tmp_path):
     with pytest.raises(RuntimeError, match="no runtime"):
         write_rows(TABLE, path, [folders["real"]], KEY, measured)
     assert written(tmp_path) == [("real", "float", 0.5)]
+
+
+def test_a_second_process_is_told_that_the_table_is_being_filled(tmp_path):
+    folders, path = runs(tmp_path), str(tmp_path / "table.csv")
+
+    def measured(run, file):
+        with pytest.raises(LarqnetsError, match=r"table\.csv"):
+            write_rows(TABLE, path, [folders["binary"]], KEY, lambda run, file: Row(run.name, file.stem, 0.5))
+        return Row(run.name, file.stem, 0.25)
+
+    write_rows(TABLE, path, [folders["real"]], KEY, measured)
+    assert written(tmp_path) == [("real", "float", 0.25), ("real", "int8", 0.25)]
