@@ -5,13 +5,13 @@ Both our library and TensorFlow Lite for Android are made for Android's C librar
 
 import fcntl
 import hashlib
+import re
 import shutil
 import struct
 import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,12 @@ JNI, LITERT = "libtensorflowlite_jni.so", "libLiteRt.so"  # as apps have it, unt
 _VERSIONS = (0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF)  # VERSYM, VERDEF(NUM), VERNEED(NUM)
 _IGNORED = 0x6FFFFEF0  # a tag that no loader knows
 _PT_DYNAMIC = 2
+_TEXTS = (  # of TensorFlow Lite's log, as far as our models bring them out
+    r"Created TensorFlow Lite XNNPACK delegate for CPU\.",
+    r"Initialized TensorFlow Lite runtime\.",
+    r"Replacing \d+ out of \d+ node\(s\) with delegate \(\w+\) node, yielding \d+ partitions for the whole graph\.",
+)
+_LOG = re.compile("|".join((r"(?:INFO|VERBOSE|WARNING): ", *_TEXTS)))
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,9 @@ class Phone:
         return subprocess.run(command, capture_output=True, text=True, timeout=600, env={}, cwd=cwd)
 
 
-def said(lines: Sequence[str]) -> list[str]:
-    """Return the lines that are not TensorFlow Lite's own log, which in an app goes elsewhere."""
-    return [line for line in lines if not line.startswith(("INFO: ", "VERBOSE: ", "WARNING: "))]
+def said(text: str) -> list[str]:
+    """Return the lines that are not TensorFlow Lite's own log, which in an app goes elsewhere.
+
+    A line of that log is three writes, its level, its text and its end, between which those of other threads may come.
+    """
+    return [line for line in _LOG.sub("", text).splitlines() if line]

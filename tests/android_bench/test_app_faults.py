@@ -58,7 +58,7 @@ def calls(tmp_path_factory):
             text=True,
             timeout=300,
         )
-        assert (done.returncode, said(done.stderr.splitlines())) == (0, []), done.stderr[-3000:]
+        assert (done.returncode, said(done.stderr)) == (0, []), done.stderr[-3000:]
         return done.stdout.splitlines()
 
     return call

@@ -39,7 +39,7 @@ def test_the_functions_of_arm64_answer_and_throw(app_library, bundle, tmp_path):
     call = phone.command("fake_jni", file, tmp_path / "input", tflite=phone.install("2.14.0"))
     done = subprocess.run(call, capture_output=True, text=True, timeout=300, env={})
     assert done.returncode == 0, done.stdout + done.stderr
-    lines = said(done.stdout.splitlines())
+    lines = said(done.stdout)
     assert lines[:3] == [__version__, "2.14.0", "neon"]
     told, found = lines[3 : 3 + len(TOLD)], lines[3 + len(TOLD) :]
     assert [line.removeprefix("java/lang/") for line in told] == TOLD

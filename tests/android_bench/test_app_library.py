@@ -177,7 +177,7 @@ def run(android, place, folder, content, inputs, *more, **options):
         np.save(folder / f"x{i}.npy", x)
         arguments += ["--input", f"x{i}.npy"]
     done = android.run(*arguments, tflite=place, cwd=folder, **options)
-    assert (done.returncode, said(done.stderr.splitlines())) == (0, [])
+    assert (done.returncode, said(done.stderr)) == (0, [])
     (folder / "report.json").write_text(done.stdout)
     report = json.loads(done.stdout)
     assert report["kernels"] == "neon"
