@@ -29,7 +29,7 @@ from larqnets.data.pixels import central_part, whole_picture
 from larqnets.data.presets import mix, preset_of, recolour
 from larqnets.data.scaling import draw_part, filling, scaled_part
 from larqnets.data.sources import Source, open_source
-from larqnets.data.streams import Stream, gathered, permutation, reading_errors, shuffled_indices
+from larqnets.data.streams import Stream, gathered, permutation, reading_errors, shuffled_indices, where
 from larqnets.errors import LarqnetsError, printable
 
 SplitName = Literal["train", "test", "validation"]
@@ -38,8 +38,9 @@ SplitName = Literal["train", "test", "validation"]
 _without_autograph = tf.autograph.experimental.do_not_convert
 
 FINGERPRINT_LIMIT = 1_000_000_000  # bytes of files whose contents are read to recognise a data set: a second or less
-SAMPLES_BYTES = 1 << 26  # of float32 pixels that are prepared together
-MEMORY_LIMIT = 1_000_000_000  # bytes of uint8 pixels of a split that are decoded once and kept
+SAMPLES_BYTES = 1 << 24  # of float32 pixels that are prepared together
+KEPT_BYTES = 1 << 26  # of uint8 pixels of a split of which samples are asked: it is decoded once and kept
+MEMORY_LIMIT = 1_000_000_000  # the same, of a split that a training goes through
 
 
 def load_dataset(config: DataConfig) -> "Dataset":
@@ -174,7 +175,7 @@ class Dataset:
 
         if augment and self._takes_parts:
             batches = self._random_parts(stream(), seed).batch(size, drop_remainder=True)
-        elif self._in_memory("train"):
+        elif self._pixels("train") <= MEMORY_LIMIT:
             everything = self._load("train")
             order = shuffled_indices(self.info.num_train, seed, Purpose.ORDER, batch_size, start_step)
             mine = slice(share.index * size, (share.index + 1) * size)
@@ -198,7 +199,7 @@ class Dataset:
     ) -> tf.data.Dataset:
         """Return the first `limit` (None: all) examples of a split in stored order; the last batch may be smaller."""
         self._check_annotations(split)
-        if self._in_memory(split):
+        if self._pixels(split) <= MEMORY_LIMIT:
             images = tf.data.Dataset.from_tensor_slices(cast(Any, self._load(split)))
         else:
             images = self._stream(split).in_order().map(self._decode, tf.data.AUTOTUNE, deterministic=True)
@@ -213,21 +214,26 @@ class Dataset:
 
         All of them in stored order when the split has no more than `count`.
         """
-        num = self._stream(split).num_images
+        num, pixels = self._stream(split).num_images, self._pixels(split)
+        numbers = permutation(num, seed, Purpose.SAMPLES, 0)[:count] if count < num else tf.range(num)
+        places = np.arange(len(numbers))
+        if whole := count >= num or pixels <= MEMORY_LIMIT:
+            self._check_annotations(split)
         with reading_errors(self):
-            if count >= num:
-                batches = self.eval_batches(split, self._at_once)
-            elif self._in_memory(split):
-                everything, chosen = self._load(split), permutation(num, seed, Purpose.SAMPLES, 0)[:count]
-                some = (chosen[start : start + self._at_once] for start in range(0, count, self._at_once))
-                batches = ({name: tf.gather(values, part) for name, values in everything.items()} for part in some)
-                batches = map(self._normalise, batches)
+            if split in self._arrays or pixels <= KEPT_BYTES:
+                everything = self._load(split)
+                parts = (numbers[start : start + self._at_once] for start in range(0, len(places), self._at_once))
+                batches = (self._normalise({n: tf.gather(v, part) for n, v in everything.items()}) for part in parts)
             else:
-                chosen = self._streams[split].shuffled(seed, Purpose.SAMPLES, count).take(count)
-                decoded = chosen.map(self._decode, tf.data.AUTOTUNE, deterministic=True)
-                batches = decoded.batch(min(count, self._at_once)).map(self._normalise)
+                if whole:
+                    places = np.argsort(numbers)
+                    stored = where(self._streams[split].in_order(), np.isin(np.arange(num), numbers), 0)
+                else:
+                    stored = self._streams[split].shuffled(seed, Purpose.SAMPLES, count).take(count)
+                decoded = stored.map(self._decode, tf.data.AUTOTUNE, deterministic=True)
+                batches = decoded.batch(self._at_once).map(self._normalise)
             with tf.device("CPU:0"):
-                return gathered(batches, min(count, num))
+                return gathered(batches, places)
 
     def variants(self, count: int, versions: int, seed: int = 0) -> list[dict[str, Any]]:
         """Return some training images as they are, then `versions` times as a training varies them; batches in arrays.
@@ -302,8 +308,8 @@ class Dataset:
         """How many examples are prepared together."""
         return max(1, min(128, SAMPLES_BYTES // (4 * int(np.prod(self.info.image_shape)))))
 
-    def _in_memory(self, split: SplitName) -> bool:
-        return self._stream(split).num_images * int(np.prod(self.info.image_shape)) <= MEMORY_LIMIT
+    def _pixels(self, split: SplitName) -> int:
+        return self._stream(split).num_images * int(np.prod(self.info.image_shape))
 
     @_without_autograph
     def _load(self, split: SplitName) -> Example:
@@ -312,7 +318,7 @@ class Dataset:
             stream = self._streams[split]
             decoded = stream.in_order().map(self._decode, tf.data.AUTOTUNE, deterministic=True)
             with reading_errors(self):
-                arrays = gathered(decoded.batch(self._at_once), stream.num_images)
+                arrays = gathered(decoded.batch(self._at_once), np.arange(stream.num_images))
             # On the host: tf.data runs there, whatever device computes.
             with tf.device("CPU:0"):
                 self._arrays[split] = {name: tf.constant(values) for name, values in arrays.items()}

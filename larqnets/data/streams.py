@@ -98,19 +98,20 @@ def permutation(num: int, seed: int, purpose: Purpose, counter: tf.Tensor | int)
         )
 
 
-def gathered(batches: Iterable[Example], count: int) -> dict[str, np.ndarray]:
-    """Return `count` examples in one array each, into which one batch after another is written: they may be most of the memory."""
+def gathered(batches: Iterable[Example], places: np.ndarray) -> dict[str, np.ndarray]:
+    """Return examples in one array each, whose `places` (N,) are filled batch by batch: they may be most of the memory."""
     arrays, done = {}, 0
     for batch in batches:
         parts = {name: values.numpy() for name, values in batch.items()}
-        arrays = arrays or {name: np.empty((count, *v.shape[1:]), v.dtype) for name, v in parts.items()}
+        arrays = arrays or {name: np.empty((len(places), *v.shape[1:]), v.dtype) for name, v in parts.items()}
+        there = places[done : done + len(parts[IMAGE])]
         for name, values in parts.items():
-            arrays[name][done : done + len(values)] = values
-        done += len(parts[IMAGE])
+            arrays[name][there] = values
+        done += len(there)
     return arrays
 
 
-def _chosen(records: tf.data.Dataset, kept: np.ndarray, first: tf.Tensor | int) -> tf.data.Dataset:
+def where(records: tf.data.Dataset, kept: np.ndarray, first: tf.Tensor | int) -> tf.data.Dataset:
     """Return the records at which `kept` is true, where the first of them is number `first`."""
     with tf.device("CPU:0"):
         mask = tf.constant(kept)
@@ -230,7 +231,7 @@ class RecordStream:
 
         Raises LarqnetsError for damaged files, and for boxes that cannot be.
         """
-        records = self._records() if self.kept is None else _chosen(self._records(), self.kept, 0)
+        records = self._records() if self.kept is None else where(self._records(), self.kept, 0)
         found = []
         with reading_errors(self):
             for objects in records.map(lambda record: objects_of(record)[1:], tf.data.AUTOTUNE).as_numpy_iterator():
@@ -266,7 +267,7 @@ class RecordStream:
     def in_order(self) -> tf.data.Dataset:
         records = self._records()
         if self.kept is not None:
-            records = _chosen(records, self.kept, 0)
+            records = where(records, self.kept, 0)
         return records.map(self._parse, tf.data.AUTOTUNE, deterministic=True)
 
     def shuffled(self, seed: int, purpose: Purpose, batch_size: int, start_step: int = 0) -> tf.data.Dataset:
@@ -281,7 +282,7 @@ class RecordStream:
 
         def records_of(shard: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
             records = tf.data.TFRecordDataset(shard)
-            return records if self.kept is None else _chosen(records, self.kept, first)
+            return records if self.kept is None else where(records, self.kept, first)
 
         def shard_order(epoch: tf.Tensor | int) -> tf.Tensor:
             return permutation(len(lengths), seed, Purpose.SHARDS, epoch)

@@ -134,6 +134,19 @@ def test_samples_are_different_images_chosen_by_seed(data_dir, limit, monkeypatc
     assert (dataset.samples(30, seed=5)["image"] != images).any()
 
 
+@pytest.mark.parametrize("count", [1, 20, 53, 100])
+def test_samples_are_the_same_whether_all_images_are_kept_or_only_these_decoded(data_dir, count, monkeypatch):
+    kept = cifar10(data_dir).samples(count, seed=4)
+    monkeypatch.setattr(larqnets.data.dataset, "KEPT_BYTES", 0)
+    monkeypatch.setattr(larqnets.data.dataset, "SAMPLES_BYTES", 7 * 4 * 32 * 32 * 3)  # several batches
+    dataset = cifar10(data_dir)
+    decoded = dataset.samples(count, seed=4)
+    assert not dataset._arrays
+    assert len(decoded["image"]) == min(count, 53)
+    for name, values in kept.items():
+        np.testing.assert_array_equal(decoded[name], values)
+
+
 def test_batch_larger_than_the_training_set(data_dir):
     dataset = cifar10(data_dir)
     assert dataset.steps_per_epoch(53) == 1
