@@ -1,4 +1,4 @@
-"""Decomposed networks: results/cbd_cifar10.csv, and results/cbd_files.csv of the converted files."""
+"""Decomposed networks: results/cbd_cifar10.csv, cbd_segnet.csv of a segmenter, and cbd_files.csv of the converted files."""
 
 import functools
 
@@ -7,6 +7,7 @@ from docs.numbers.kinds import Makers
 from docs.numbers.sources import Row, one, select, table
 
 METHODS = "results/cbd_cifar10.csv"
+SEGMENTER = "results/cbd_segnet.csv"
 FILES = "results/cbd_files.csv"
 NETWORKS = {
     "resnet56": "ResNet-56",
@@ -14,6 +15,7 @@ NETWORKS = {
     "real_resnet20_cifar10_short-seed0": "`real_resnet20_cifar10_short`, ours",
 }
 SHORT = {"resnet56": "ResNet-56", "vgg16bn": "VGG-16-BN", "real_resnet20_cifar10_short-seed0": "ours"}
+SEGNET = "camvid_segnet-seed0"
 FINE = (3, 4, 5, 6)
 FOUND = ("cbd sound", "found {} bits")
 LINES = {  # what a line of the table is called -> method, settings
@@ -36,7 +38,12 @@ LINES = {  # what a line of the table is called -> method, settings
 
 
 def _rows(network: str, method: str, setting: str) -> list[Row]:
-    return select(table(METHODS), network=network, method=method, setting=setting)
+    return select(table(SEGMENTER if network == SEGNET else METHODS), network=network, method=method, setting=setting)
+
+
+def _score(row: Row, of: str) -> float:
+    """Return what a network scores, `of` "test" or "float": its mIoU, of a classifier its accuracy."""
+    return row[f"{of}_miou" if row["network"] == SEGNET else f"{of}_accuracy"]
 
 
 @functools.cache
@@ -62,23 +69,23 @@ def _bits(row: Row) -> float:
 def _cell(network: str, method: str, setting: str) -> str:
     """Return accuracy and bits of a setting, "-" of one that the network cannot have."""
     found = _rows(network, method, setting)
-    return " ".join(f"{percent(row['test_accuracy'])} ({_bits(row):.2f})" for row in found) or "-"
+    return " ".join(f"{percent(_score(row, 'test'))} ({_bits(row):.2f})" for row in found) or "-"
 
 
 def methods(network: str) -> str:
     """All methods on a network."""
-    int8 = one(table(METHODS), network=network, method="int8")
-    scores = f"float {percent(int8['float_accuracy'])} %, int8 {_cell(network, 'int8', 'per channel')}"
+    (int8,) = _rows(network, "int8", "per channel")
+    scores = f"float {percent(_score(int8, 'float'))} %, int8 {_cell(network, 'int8', 'per channel')}"
     rows = []
     for name, (method, settings) in LINES.items():
         cells = [_cell(network, method, setting) for setting in settings]
         rows.append([name, *cells, *[""] * (len(FINE) - len(cells))])
-    return markdown([f"{NETWORKS[network]}: {scores}", *[""] * len(FINE)], rows)
+    return markdown([f"{NETWORKS.get(network, 'SegNet')}: {scores}", *[""] * len(FINE)], rows)
 
 
 def _lost(network: str, bits: int) -> float:
-    row = one(table(METHODS), network=network, method=FOUND[0], setting=FOUND[1].format(bits))
-    return row["float_accuracy"] - row["test_accuracy"]
+    row = one(_rows(network, FOUND[0], FOUND[1].format(bits)))
+    return _score(row, "float") - _score(row, "test")
 
 
 def _others_lost(network: str, bits: int) -> float:
@@ -142,8 +149,13 @@ TABLES: Makers = {
     "cbd_resnet56": lambda: methods("resnet56"),
     "cbd_vgg16bn": lambda: methods("vgg16bn"),
     "cbd_resnet20": lambda: methods("real_resnet20_cifar10_short-seed0"),
+    "cbd_segnet": lambda: methods(SEGNET),
     "cbd_losses": losses,
     "cbd_deflate": deflate,
     "cbd_files": files,
     "cbd_files_accuracy": accuracies,
+}
+VALUES: Makers = {
+    **{f"cbd_segnet_lost_{bits}": lambda bits=bits: percent(_lost(SEGNET, bits)) for bits in (2, 3, 5)},
+    "cbd_segnet_bits_5": lambda: f"{_bits(one(_rows(SEGNET, FOUND[0], FOUND[1].format(5)))):.2f}",
 }

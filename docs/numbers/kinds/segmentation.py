@@ -25,9 +25,10 @@ NETWORKS: dict[str, Network] = {
     "three branches": {"method": "groupnet", "variant": "plain", "k": 3},
     "three branches with BPAC": {"method": "groupnet", "variant": "bpac", "k": 3},
     "the same, real first": {"method": "groupnet", "variant": "staged", "k": 3},
-    "SegNet, float": {"method": "segnet", "variant": "float"},
     "float twin": FLOAT,
     "the same as int8": INT8,
+    "a small SegNet, float": {"method": "segnet", "variant": "float"},
+    "the SegNet as int8": {"method": "segnet", "variant": "int8"},
 }
 
 
