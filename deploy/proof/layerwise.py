@@ -35,7 +35,7 @@ EPS = 1e-5
 LOGITS_EPS = 1e-4  # of the size of an output
 LAYERWISE_SAMPLES = 32
 LAYERWISE_PIXELS = LAYERWISE_SAMPLES * 224 * 224  # of these samples together
-MAX_BYTES = 1 << 26  # of what a part of the samples is compared by
+MAX_BYTES = 1 << 28  # of what a part of the samples is compared by
 
 
 @dataclass(frozen=True)
