@@ -93,8 +93,8 @@ class Synthetic(Dataset):
         """Noise from a fixed seed has no files."""
         return ""
 
-    def _in_memory(self, split: str) -> bool:
-        return True
+    def _pixels(self, split: str) -> int:
+        return self.images.size
 
     def _load(self, split: str) -> dict[str, tf.Tensor]:
         if split not in self._arrays:
