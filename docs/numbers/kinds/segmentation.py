@@ -81,6 +81,7 @@ def _fewer(name: str, network: Network, core: str) -> str:
 
 _FLOORS = {"most_frequent": "no network: the most frequent class at each pixel", "otsu": "no network: Otsu's threshold"}
 ONE_BRANCH, BPAC = NETWORKS["Group-Net, one branch"], NETWORKS["three branches with BPAC"]
+THREE_BRANCHES = NETWORKS["three branches"]
 TABLES: Makers = {
     "segmentation_nuclei": lambda: _table(NUCLEI, "dsb2018_nuclei"),
     "segmentation_camvid": lambda: _table(CAMVID, "camvid"),
@@ -95,6 +96,7 @@ VALUES: Makers = {
     "camvid_birealnet_fewer_a72": lambda: _fewer(CAMVID, BIREALNET, "a72"),
     "camvid_groupnet_fewer_a72": lambda: _fewer(CAMVID, ONE_BRANCH, "a72"),
     "camvid_bpac_behind": lambda: _behind(CAMVID, BPAC),
+    "camvid_three_branches_behind": lambda: _behind(CAMVID, THREE_BRANCHES),
     "camvid_bpac_fewer_a72": lambda: _fewer(CAMVID, BPAC, "a72"),
     "camvid_bpac_fewer_a76": lambda: _fewer(CAMVID, BPAC, "a76"),
     "camvid_birealnet_fewer_a76": lambda: _fewer(CAMVID, BIREALNET, "a76"),
