@@ -142,7 +142,8 @@ def _forced(model: tf.keras.Model, forced: Forced, found: dict[str, int | None])
         def multiply(inputs: list[tf.Tensor]) -> tf.Tensor:
             x, gate = inputs
             if layer.name not in found:
-                found[layer.name] = nearest_gate(gate.numpy(), forced.gates, forced.num_real)
+                taken = [which for which in found.values() if which is not None]
+                found[layer.name] = nearest_gate(gate.numpy(), forced.gates, forced.num_real, taken)
             if (which := found[layer.name]) is None:
                 return call(inputs)
             theirs = forced.gates[which]

@@ -5,7 +5,7 @@ Everything behind it is another then, in a right file as well. So the trained ne
 given the file's signs, and those that it would have had itself are held against them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,8 @@ from deploy.export.gates import is_gated
 from larqnets.tflite.model import Model
 
 _FOUND = 0.01  # of a gate on real samples, by which a tensor of the file may differ and still be that gate
+
+_AS_NEAR = 1e-5  # of it, by which one of two gates may be nearer and that mean nothing
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,25 @@ def _is_gate(shape: Sequence[int]) -> bool:
     return len(shape) == 4 and tuple(shape[1:3]) == (1, 1)
 
 
-def nearest_gate(mine: np.ndarray, gates: Sequence[np.ndarray], num_real: int) -> int | None:
-    """Return which of the file's gates a gate of the network is, by the real samples; None where none is."""
+def nearest_gate(
+    mine: np.ndarray, gates: Sequence[np.ndarray], num_real: int, taken: Collection[int] = ()
+) -> int | None:
+    """Return which of the file's gates a gate of the network is, by the real samples; None where none is.
+
+    Of several that are as near, as where units are dead and a gate never moves, it is the first that is not `taken`: file and
+    network have them in one order.
+    """
     largest = np.abs(mine[:num_real]).max(initial=0)
-    apart = [
-        (np.abs(gate[:num_real] - mine[:num_real]).max(), which)
+    apart = {
+        which: np.abs(gate[:num_real] - mine[:num_real]).max(initial=0)
         for which, gate in enumerate(gates)
         if gate.shape == mine.shape
-    ]
-    difference, found = min(apart, key=lambda pair: pair[0], default=(np.inf, None))
-    return found if difference <= _FOUND * largest else None
+    }
+    nearest = min(apart.values(), default=np.inf)
+    if not nearest <= _FOUND * largest:
+        return None
+    as_near = [which for which, by in apart.items() if by <= nearest + _AS_NEAR * largest]
+    return min(as_near, key=lambda which: (which in taken, which))
 
 
 def compare_gates(

@@ -13,6 +13,7 @@ from deploy.proof.samples import Samples
 from deploy.proof.verify import verify
 from larqnets import create_model
 from larqnets.cli.tables.models import verification_lines
+from larqnets.studies.bench_models import seen
 
 IMAGES = np.random.default_rng(0).normal(size=(8, 16, 16, 3)).astype(np.float32)
 
@@ -93,6 +94,23 @@ def test_the_gate_is_told_by_the_real_samples():
     assert nearest_gate(gate, [others[0], turned, others[1]], num_real=2) == 1
     assert nearest_gate(gate, others, num_real=2) is None
     assert nearest_gate(gate, [], num_real=2) is None
+
+
+def test_of_equal_gates_every_product_has_its_own():
+    same = [np.full((2, 1, 1, 4), 0.5, np.float32) for _ in range(3)]
+    assert nearest_gate(same[0], same, num_real=2) == 0
+    assert nearest_gate(same[0], same, num_real=2, taken=[0]) == 1
+    assert nearest_gate(same[0], same, num_real=2, taken=[0, 1, 2]) == 0
+
+
+def test_a_narrow_network_whose_units_are_dead_is_proven():
+    """At an eighth of its width several gates of PokeBNN are 1/2 on every real sample, and other ones on made-up ones."""
+    images = np.random.default_rng(0).normal(size=(8, 32, 32, 3)).astype(np.float32)
+    tf.keras.utils.set_random_seed(0)
+    model = seen(create_model("pokebnn", "pokebnn20", images.shape[1:], 10, width=0.125))
+    proof = convert(model, Samples(images, real=False)).verification
+    assert proof is not None
+    assert proof.equal
 
 
 def test_a_mean_moves_by_what_its_sum_may_round():
