@@ -16,8 +16,7 @@ from deploy.export.gates import is_gated
 from larqnets.tflite.model import Model
 
 _FOUND = 0.01  # of a gate on real samples, by which a tensor of the file may differ and still be that gate
-
-_AS_NEAR = 1e-5  # of it, by which one of two gates may be nearer and that mean nothing
+_AS_NEAR = 1e-5  # of it, by which one of two gates may be nearer though neither is meant
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ NETWORKS = {
 }
 SHORT = {"resnet56": "ResNet-56", "vgg16bn": "VGG-16-BN", "real_resnet20_cifar10_short-seed0": "ours"}
 SEGNET = "camvid_segnet-seed0"
+TITLES = NETWORKS | {SEGNET: "SegNet"}
 FINE = (3, 4, 5, 6)
 FOUND = ("cbd sound", "found {} bits")
 LINES = {  # what a line of the table is called -> method, settings
@@ -38,12 +39,12 @@ LINES = {  # what a line of the table is called -> method, settings
 
 
 def _rows(network: str, method: str, setting: str) -> list[Row]:
-    return select(table(SEGMENTER if network == SEGNET else METHODS), network=network, method=method, setting=setting)
+    return select([*table(METHODS), *table(SEGMENTER)], network=network, method=method, setting=setting)
 
 
 def _score(row: Row, of: str) -> float:
-    """Return what a network scores, `of` "test" or "float": its mIoU, of a classifier its accuracy."""
-    return row[f"{of}_miou" if row["network"] == SEGNET else f"{of}_accuracy"]
+    """Return what a network scores, `of` "test" or "float": by its table that is its accuracy or its mIoU."""
+    return row[next(column for column in row if column.startswith(f"{of}_"))]
 
 
 @functools.cache
@@ -80,7 +81,7 @@ def methods(network: str) -> str:
     for name, (method, settings) in LINES.items():
         cells = [_cell(network, method, setting) for setting in settings]
         rows.append([name, *cells, *[""] * (len(FINE) - len(cells))])
-    return markdown([f"{NETWORKS.get(network, 'SegNet')}: {scores}", *[""] * len(FINE)], rows)
+    return markdown([f"{TITLES[network]}: {scores}", *[""] * len(FINE)], rows)
 
 
 def _lost(network: str, bits: int) -> float:
